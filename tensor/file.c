@@ -1,0 +1,129 @@
+/* Files in: a whole file becomes one block of memory.
+ * It is not a stream and maps nothing: a mapped file that shrinks kills the process.
+ * Invariant: every descriptor opened here is closed here, whatever happens between. */
+#include "tensor/file.h"
+
+#include "tensor/mem.h"
+#include "tensor/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- The system calls --------------------------------------------------------------------- */
+
+static int real_openat(int folder, const char *path, int flags, mode_t mode) {
+    return openat(folder, path, flags, mode);
+}
+
+static const cti_system real = {
+    .openat = real_openat,
+    .fstat = fstat,
+    .fstatat = fstatat,
+    .read = read,
+    .write = write,
+    .fsync = fsync,
+    .close = close,
+    .linkat = linkat,
+    .renameat = renameat,
+    .unlinkat = unlinkat,
+};
+static const cti_system *calls = &real;
+
+const cti_system *cti_system_calls(void) { return calls; }
+
+void cti_system_replace(const cti_system *other) { calls = other ? other : &real; }
+
+const char *cti_system_error(int code) {
+    const char *text = strerrordesc_np(code);
+    return text ? text : "unknown system error";
+}
+
+const char *cti_file_kind(mode_t mode) {
+    switch (mode & S_IFMT) {
+    case S_IFDIR: return "a directory";
+    case S_IFIFO: return "a FIFO";
+    case S_IFCHR: return "a character device";
+    case S_IFBLK: return "a block device";
+    case S_IFSOCK: return "a socket";
+    case S_IFLNK: return "a symbolic link";
+    default: return "no regular file";
+    }
+}
+
+/* --- Reading ------------------------------------------------------------------------------ */
+
+static ct_status check_kind(const char *function, const char *path, const struct stat *found) {
+    if (!S_ISREG(found->st_mode)) {
+        return ct_fail(CT_ERR_IO, "%s: %s: is %s, expected a regular file", function,
+                       cti_show_path(path).text, cti_file_kind(found->st_mode));
+    }
+    if (found->st_size < 0 || found->st_size > CTI_FILE_LIMIT) {
+        return ct_fail(CT_ERR_IO, "%s: %s: has %lld bytes, at most %lld are read", function,
+                       cti_show_path(path).text, (long long)found->st_size,
+                       (long long)CTI_FILE_LIMIT);
+    }
+    return CT_OK;
+}
+
+/* Reads up to `length` bytes; fewer only at the end of the file. -1 with errno set on error. */
+static ssize_t read_fully(int fd, uint8_t *bytes, size_t length, size_t *done) {
+    for (*done = 0; *done < length;) {
+        ssize_t got = calls->read(fd, bytes + *done, length - *done);
+        if (got == 0) break;
+        if (got > 0) *done += (size_t)got;
+        else if (errno != EINTR) return -1;
+    }
+    return (ssize_t)*done;
+}
+
+static ct_status read_contents(const char *function, const char *path, int fd, uint8_t *bytes,
+                               size_t length) {
+    size_t done = 0, more = 0;
+    uint8_t beyond;
+    if (read_fully(fd, bytes, length, &done) < 0 || read_fully(fd, &beyond, 1, &more) < 0) {
+        int code = errno;
+        return ct_fail(CT_ERR_IO, "%s: %s: %s after %zu of %zu bytes", function,
+                       cti_show_path(path).text, cti_system_error(code), done, length);
+    }
+    if (done != length || more) {
+        return ct_fail(CT_ERR_IO, "%s: %s: %s than its %zu bytes: it changed while being read",
+                       function, cti_show_path(path).text, more ? "gave more" : "gave fewer",
+                       length);
+    }
+    return CT_OK;
+}
+
+ct_status cti_file_read(const char *function, const char *path, uint8_t **bytes, size_t *length) {
+    *bytes = NULL;
+    *length = 0;
+    if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
+    int fd;
+    /* Without O_NONBLOCK, opening a FIFO waits for somebody to write to it. */
+    do fd = calls->openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    while (fd < 0 && errno == EINTR);
+    struct stat found;
+    if (fd < 0 || calls->fstat(fd, &found) != 0) {
+        int code = errno;
+        if (fd >= 0) calls->close(fd);
+        return ct_fail(CT_ERR_IO, "%s: %s: %s", function, cti_show_path(path).text,
+                       cti_system_error(code));
+    }
+    ct_status status = check_kind(function, path, &found);
+    uint8_t *block = NULL;
+    if (status == CT_OK) {
+        block = cti_alloc_raw((size_t)found.st_size, 1);
+        status = block ? read_contents(function, path, fd, block, (size_t)found.st_size)
+                       : CT_ERR_MEMORY;
+    }
+    calls->close(fd);
+    if (status != CT_OK) {
+        cti_free(block);
+        return status;
+    }
+    *bytes = block;
+    *length = (size_t)found.st_size;
+    return CT_OK;
+}

@@ -1,0 +1,57 @@
+/* Private: the one place where files are opened. Parsers see bytes and a length, never a file. */
+#ifndef COTAN_FILE_H
+#define COTAN_FILE_H
+
+#include "tensor/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* A whole regular file in one block of cti_alloc; the caller frees it with cti_free. Symbolic
+ * links are followed. Refused with CT_ERR_IO: what is missing or unreadable, folders, FIFOs and
+ * devices (without blocking on them), more than CTI_FILE_LIMIT bytes, and a file whose length
+ * changes meanwhile. On error *bytes is NULL. Messages are "<function>: <path>: ...". */
+ct_status cti_file_read(const char *function, const char *path, uint8_t **bytes, size_t *length);
+
+#define CTI_FILE_LIMIT ((int64_t)1 << 40)
+
+typedef struct {
+    const void *data;
+    size_t length;
+} cti_chunk;
+
+/* Makes `path` a regular file (mode 0644 less the umask) that holds the chunks one after another,
+ * all or nothing: they go to a temporary file in the same folder, which is synchronized and then
+ * renamed over `path`, and the folder is synchronized too. CT_OK: the new content is on the disk.
+ * Otherwise `path` is what it was, and the temporary is gone. Only regular files are replaced;
+ * symbolic links and devices are refused. A process killed in between can leave a file named
+ * ".<name>.<process>.<count>.tmp" behind, never a torn `path`. */
+ct_status cti_file_write(const char *function, const char *path, const cti_chunk *chunks,
+                         int64_t n);
+
+/* The system calls that the two use. A test puts its own in place of them. */
+typedef struct {
+    int (*openat)(int folder, const char *path, int flags, mode_t mode);
+    int (*fstat)(int fd, struct stat *out);
+    int (*fstatat)(int folder, const char *path, struct stat *out, int flags);
+    ssize_t (*read)(int fd, void *bytes, size_t length);
+    ssize_t (*write)(int fd, const void *bytes, size_t length);
+    int (*fsync)(int fd);
+    int (*close)(int fd);
+    int (*linkat)(int from_folder, const char *from, int to_folder, const char *to, int flags);
+    int (*renameat)(int from_folder, const char *from, int to_folder, const char *to);
+    int (*unlinkat)(int folder, const char *path, int flags);
+} cti_system;
+
+/* The calls in force, and their replacement for the whole process; NULL restores the real ones. */
+const cti_system *cti_system_calls(void);
+void cti_system_replace(const cti_system *calls);
+
+/* "a directory", "a FIFO" and so on, for a file that is not a regular one. */
+const char *cti_file_kind(mode_t mode);
+/* The text of an errno value, in English whatever the locale. */
+const char *cti_system_error(int code);
+
+#endif

@@ -1,0 +1,73 @@
+/* The one file that includes blis.h: typed products with an explicit context and one thread.
+ * It does not use cblas (32-bit sizes, exits on bad arguments) nor BLIS's own choice of kernels:
+ * 0.9.0 falls back to its generic ones on processors newer than itself.
+ * Invariant: arguments were checked by the op's shape rule; BLIS would abort. */
+#include "tensor/gemm.h"
+
+#include <pthread.h>
+#include <stddef.h>
+/* The system's header, whose warnings are not ours. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include <blis.h>
+#pragma GCC diagnostic pop
+
+static cntx_t *context;
+static const char *kernels = "generic";
+
+/* By what the processor can do rather than by its name. The order is that of measured speed. */
+static void choose(void) {
+    bli_init();
+    __builtin_cpu_init();
+    arch_t arch = BLIS_ARCH_GENERIC;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+        arch = BLIS_ARCH_SKX;
+        kernels = "skx";
+    } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        bool amd = __builtin_cpu_is("amd");
+        arch = amd ? BLIS_ARCH_ZEN3 : BLIS_ARCH_HASWELL;
+        kernels = amd ? "zen3" : "haswell";
+    }
+    context = bli_gks_lookup_nat_cntx(arch);
+}
+
+static cntx_t *chosen_context(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, choose);
+    return context;
+}
+
+static rntm_t one_thread(void) {
+    rntm_t runtime = BLIS_RNTM_INITIALIZER;
+    bli_rntm_set_num_threads(1, &runtime);
+    return runtime;
+}
+
+void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
+                  bool accumulate) {
+    rntm_t runtime = one_thread();
+    float one = 1.0f, beta = accumulate ? 1.0f : 0.0f;
+    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, a.data, a.row, a.column,
+                 b.data, b.row, b.column, &beta, c.data, c.row, c.column, chosen_context(),
+                 &runtime);
+}
+
+void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
+                  bool accumulate) {
+    rntm_t runtime = one_thread();
+    double one = 1.0, beta = accumulate ? 1.0 : 0.0;
+    bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, a.data, a.row, a.column,
+                 b.data, b.row, b.column, &beta, c.data, c.row, c.column, chosen_context(),
+                 &runtime);
+}
+
+const char *cti_gemm_version(void) { return bli_info_get_version_str(); }
+
+const char *cti_gemm_kernels(void) {
+    chosen_context();
+    return kernels;
+}

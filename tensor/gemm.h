@@ -1,0 +1,23 @@
+/* Private to the kernels of contractions: matrix products by BLIS, one thread per call. */
+#ifndef COTAN_GEMM_H
+#define COTAN_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A matrix inside somebody's memory: element (i, j) is data[i * row + j * column]. */
+typedef struct {
+    void *data;
+    int64_t row, column;
+} cti_matrix;
+
+/* c = a b, or c += a b, with a [m,k], b [k,n], c [m,n]; strides may be anything for a and b. */
+void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
+                  bool accumulate);
+void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
+                  bool accumulate);
+
+const char *cti_gemm_version(void);
+const char *cti_gemm_kernels(void); /* the configuration chosen: "skx", "zen3", "haswell", ... */
+
+#endif

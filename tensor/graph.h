@@ -1,0 +1,34 @@
+/* Private: a graph without its values, which is what a plan is made from and looked up by. */
+#ifndef COTAN_GRAPH_H
+#define COTAN_GRAPH_H
+
+#include "tensor/walk.h"
+
+typedef struct {
+    const ct_op *op;     /* NULL: the value is there already                              */
+    const void *attr;
+    size_t attr_size;
+    ct_dtype dtype;
+    ct_shape shape;
+    int64_t numel;
+    int n_inputs;
+    int64_t edges;       /* inputs are graph->edges[edges .. edges + n_inputs)            */
+} cti_graph_node;
+
+typedef struct {
+    int64_t n_nodes, n_edges, n_roots;
+    cti_graph_node *nodes; /* topological: inputs come first */
+    int64_t *edges;
+    int64_t *roots;
+    uint64_t hash;         /* over all of the above          */
+} cti_graph;
+
+/* The graph of a walk along needed inputs. It borrows the attributes of the tensors. */
+ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
+                         int64_t n_roots);
+/* A copy that owns its attributes and outlives the tensors. */
+ct_status cti_graph_copy(cti_graph *copy, const cti_graph *graph);
+bool cti_graph_equal(const cti_graph *a, const cti_graph *b);
+void cti_graph_free(cti_graph *graph);
+
+#endif

@@ -1,0 +1,113 @@
+/* The one allocator: counting, fault injection and the user's hook.
+ * It is not a pool; the planner reuses buffers by itself.
+ * Invariant: live_bytes is the sum of the sizes asked for in blocks not yet freed. */
+#include "tensor/mem.h"
+
+#include "tensor/error.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keeps the user's part on a 64-byte boundary, and remembers its size. */
+typedef struct {
+    _Alignas(64) size_t size;
+} header;
+
+static void *system_alloc(size_t size, void *user) {
+    (void)user;
+    return aligned_alloc(64, size);
+}
+
+static void system_free(void *block, void *user) {
+    (void)user;
+    free(block);
+}
+
+static ct_allocator hook = {system_alloc, system_free, NULL};
+static atomic_int_least64_t live_bytes, live_blocks, peak_bytes, allocations;
+static atomic_int_least64_t fail_countdown;
+static atomic_bool fail_persistent;
+
+void ct_allocator_set(ct_allocator allocator) { hook = allocator; }
+
+ct_mem_stats ct_mem_read(void) {
+    return (ct_mem_stats){.live_bytes = live_bytes,
+                          .live_blocks = live_blocks,
+                          .peak_bytes = peak_bytes,
+                          .allocations = allocations};
+}
+
+void ct_mem_peak_reset(void) { peak_bytes = live_bytes; }
+
+void ct_mem_fail_at(int64_t nth, bool persistent) {
+    fail_persistent = persistent;
+    fail_countdown = nth;
+}
+
+static bool injected_failure(void) {
+    if (fail_countdown == 0) return false;
+    int_least64_t left = atomic_fetch_sub(&fail_countdown, 1) - 1;
+    if (left > 0) return false;
+    fail_countdown = fail_persistent ? 1 : 0;
+    return true;
+}
+
+static void count(int64_t bytes, int64_t blocks) {
+    int_least64_t live = atomic_fetch_add(&live_bytes, bytes) + bytes;
+    live_blocks += blocks;
+    int_least64_t peak = peak_bytes;
+    while (live > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, live)) {
+    }
+}
+
+static bool block_size(size_t number, size_t size, size_t *bytes, size_t *whole) {
+    /* Rounded up to 64: aligned_alloc asks for a multiple of the alignment. */
+    return !__builtin_mul_overflow(number, size, bytes) &&
+           !__builtin_add_overflow(*bytes, sizeof(header) + 63, whole) &&
+           *whole <= (size_t)INT64_MAX;
+}
+
+void *cti_alloc_raw(size_t number, size_t size) {
+    size_t bytes = 0, whole = 0;
+    allocations++;
+    if (!block_size(number, size, &bytes, &whole)) {
+        return ct_fail_null(CT_ERR_MEMORY, "out of memory: %zu x %zu bytes", number, size);
+    }
+    header *head = injected_failure() ? NULL : hook.alloc(whole / 64 * 64, hook.user);
+    if (!head) return ct_fail_null(CT_ERR_MEMORY, "out of memory: need %zu bytes", bytes);
+    head->size = bytes;
+    count((int64_t)bytes, 1);
+    return head + 1;
+}
+
+void *cti_alloc(size_t number, size_t size) {
+    void *block = cti_alloc_raw(number, size);
+    if (block) memset(block, 0, number * size);
+    return block;
+}
+
+void *cti_realloc(void *block, size_t number, size_t size) {
+    void *grown = cti_alloc_raw(number, size);
+    if (!grown) return NULL;
+    size_t bytes = number * size, old = block ? ((header *)block - 1)->size : 0;
+    size_t kept = old < bytes ? old : bytes;
+    if (kept) memcpy(grown, block, kept);
+    memset((char *)grown + kept, 0, bytes - kept);
+    cti_free(block);
+    return grown;
+}
+
+void cti_free(void *block) {
+    if (!block) return;
+    header *head = (header *)block - 1;
+    count(-(int64_t)head->size, -1);
+    hook.free(head, hook.user);
+}
+
+char *cti_strdup(const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = cti_alloc_raw(size, 1);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}

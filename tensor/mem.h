@@ -1,0 +1,40 @@
+/* Memory: every byte of cotan passes through here, so that it can be counted, limited and made to
+ * fail. The blocks are aligned to 64 bytes and zeroed. */
+#ifndef COTAN_MEM_H
+#define COTAN_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The system's side of the hook: like malloc and free. `alloc` returns 64-byte aligned memory or
+ * NULL. Install before the first tensor is made. */
+typedef struct {
+    void *(*alloc)(size_t size, void *user);
+    void (*free)(void *block, void *user);
+    void *user;
+} ct_allocator;
+void ct_allocator_set(ct_allocator allocator);
+
+typedef struct {
+    int64_t live_bytes, live_blocks; /* held now                       */
+    int64_t peak_bytes;              /* the most that was ever held    */
+    int64_t allocations;             /* requests so far, failed ones too */
+} ct_mem_stats;
+ct_mem_stats ct_mem_read(void);
+void ct_mem_peak_reset(void);
+
+/* Fault injection, for tests: the `nth` request from now (1 = the next) fails; with `persistent`
+ * all later ones fail too. 0 switches it off. */
+void ct_mem_fail_at(int64_t nth, bool persistent);
+
+/* count * size zeroed bytes, or NULL with the error recorded. A request of 0 bytes is valid. */
+void *cti_alloc(size_t count, size_t size);
+/* The same without zeroing: for memory that is written whole before it is read. */
+void *cti_alloc_raw(size_t count, size_t size);
+/* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
+void *cti_realloc(void *block, size_t count, size_t size);
+void cti_free(void *block);
+char *cti_strdup(const char *text);
+
+#endif

@@ -1,0 +1,221 @@
+/* Nodes: construction and release.
+ * It does not evaluate anything; values come from eval.c.
+ * Invariant: a node owns its inputs, so what is reachable is alive; release is a work-list, so
+ * the depth of a graph costs no stack. */
+#include "tensor/node.h"
+
+#include "tensor/context.h"
+#include "tensor/mem.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+cti_buffer *cti_buffer_new(size_t bytes) {
+    cti_buffer *buffer = cti_alloc(1, sizeof *buffer);
+    if (!buffer) return NULL;
+    buffer->refs = 1;
+    buffer->data = cti_alloc_raw(bytes, 1);
+    if (!buffer->data) {
+        cti_free(buffer);
+        return NULL;
+    }
+    return buffer;
+}
+
+cti_buffer *cti_buffer_keep(cti_buffer *buffer) {
+    if (buffer) buffer->refs++;
+    return buffer;
+}
+
+void cti_buffer_drop(cti_buffer *buffer) {
+    if (!buffer || --buffer->refs > 0) return;
+    cti_free(buffer->data);
+    cti_free(buffer);
+}
+
+static uint64_t next_id(void) {
+    static atomic_uint_least64_t ids;
+    return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
+}
+
+static ct_tensor *node_alloc(int n_inputs, size_t attr_size) {
+    size_t inputs = sizeof(ct_tensor *) * (size_t)n_inputs;
+    /* The attribute starts on a 16-byte boundary, whatever its type is. */
+    size_t attr_at = (sizeof(ct_tensor) + inputs + 15) / 16 * 16;
+    ct_tensor *t = cti_alloc(1, attr_at + attr_size);
+    if (!t) return NULL;
+    const cti_node_context *context = cti_context();
+    t->refs = 1;
+    t->id = next_id();
+    t->path = context->path;
+    t->order = context->order;
+    t->origin = context->origin;
+    t->name = "";
+    t->n_inputs = n_inputs;
+    t->attr = attr_size ? (char *)t + attr_at : NULL;
+    t->attr_size = attr_size;
+    return t;
+}
+
+/* Hands the construction's own reference to the scope. */
+static ct_tensor *registered(ct_tensor *t) {
+    ct_tensor *added = ct_scope_add(t);
+    ct_drop(t);
+    return added;
+}
+
+ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
+    ct_tensor *t = buffer ? node_alloc(0, 0) : NULL;
+    if (!t) return NULL;
+    t->dtype = dtype;
+    t->shape = shape;
+    t->numel = ct_shape_numel(shape);
+    t->buffer = cti_buffer_keep(buffer);
+    return registered(t);
+}
+
+ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape) {
+    int64_t numel;
+    if (cti_shape_check(function, shape, dtype, &numel) != CT_OK) return NULL;
+    cti_buffer *buffer = cti_buffer_new((size_t)numel * ct_dtype_size(dtype));
+    ct_tensor *t = cti_leaf_over(buffer, dtype, shape);
+    cti_buffer_drop(buffer);
+    return t;
+}
+
+static ct_status infer(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                       ct_type *out) {
+    ct_type few[CT_OP_INPUTS], *types = few;
+    if (n > CT_OP_INPUTS && !(types = cti_alloc((size_t)n, sizeof *types))) return CT_ERR_MEMORY;
+    for (int i = 0; i < n; i++) types[i] = (ct_type){inputs[i]->dtype, inputs[i]->shape};
+    char name[64] = "ct_";
+    strncat(name, op->name, sizeof name - 4);
+    ct_status status = op->infer(
+        &(ct_infer){.name = name, .attr = attr, .n_inputs = n, .in = types}, out);
+    if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype, NULL);
+    if (types != few) cti_free(types);
+    return status;
+}
+
+ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                   size_t attr_size) {
+    for (int i = 0; i < n; i++) {
+        if (inputs[i]) continue;
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_%s: argument %d is NULL", op->name, i + 1);
+        return NULL;
+    }
+    if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_%s: takes %d inputs, got %d", op->name,
+                            op->n_inputs, n);
+    }
+    ct_type out = {0};
+    if (infer(op, inputs, n, attr, &out) != CT_OK) return NULL;
+    ct_tensor *t = node_alloc(n, attr_size);
+    if (!t) return NULL;
+    t->dtype = out.dtype;
+    t->shape = out.shape;
+    t->numel = ct_shape_numel(out.shape);
+    for (int i = 0; i < n; i++) {
+        t->inputs[i] = ct_keep(inputs[i]);
+        if (inputs[i]->order > t->order) t->order = inputs[i]->order;
+    }
+    if (attr_size) memcpy(t->attr, attr, attr_size);
+    ct_tensor *added = ct_scope_add(t);
+    /* The op comes last: until the node has succeeded, what the attribute owns is the caller's. */
+    if (added) t->op = op;
+    ct_drop(t);
+    return added;
+}
+
+ct_tensor *ct_keep(ct_tensor *t) {
+    if (t) t->refs++;
+    return t;
+}
+
+void ct_drop(ct_tensor *t) {
+    if (!t || --t->refs > 0) return;
+    ct_tensor *dead = t;
+    t->dead = NULL;
+    while (dead) {
+        ct_tensor *node = dead;
+        dead = node->dead;
+        for (int i = 0; i < node->n_inputs; i++) {
+            ct_tensor *input = node->inputs[i];
+            if (--input->refs > 0) continue;
+            input->dead = dead;
+            dead = input;
+        }
+        if (node->op && node->op->release) node->op->release(node->attr);
+        cti_buffer_drop(node->buffer);
+        cti_free(node);
+    }
+}
+
+void ct_set(ct_tensor **slot, ct_tensor *t) {
+    ct_tensor *old = *slot;
+    *slot = ct_keep(t);
+    ct_drop(old);
+}
+
+/* --- What a node says of itself ----------------------------------------------------------- */
+
+ct_dtype ct_dtype_of(const ct_tensor *t) { return t ? t->dtype : CT_F32; }
+
+ct_shape ct_shape_of(const ct_tensor *t) { return t ? t->shape : CT_SCALAR; }
+
+int64_t ct_numel(const ct_tensor *t) { return t ? t->numel : 0; }
+
+int64_t ct_dim(const ct_tensor *t, int axis) {
+    if (!t) return 0;
+    if (axis < 0) axis += t->shape.rank;
+    return axis >= 0 && axis < t->shape.rank ? t->shape.dims[axis] : 0;
+}
+
+const ct_op *ct_op_of(const ct_tensor *t) { return t ? t->op : NULL; }
+
+int ct_input_count(const ct_tensor *t) { return t ? t->n_inputs : 0; }
+
+ct_tensor *ct_input(const ct_tensor *t, int i) {
+    return t && i >= 0 && i < t->n_inputs ? t->inputs[i] : NULL;
+}
+
+const void *ct_attr(const ct_tensor *t) { return t ? t->attr : NULL; }
+
+ct_tensor *ct_name(ct_tensor *t, const char *name) {
+    const char *interned = t ? cti_intern(name) : NULL;
+    if (!interned) return NULL;
+    t->name = interned;
+    return t;
+}
+
+const char *ct_name_of(const ct_tensor *t) { return t ? t->name : ""; }
+
+const char *ct_path_of(const ct_tensor *t) { return t ? t->path : ""; }
+
+int ct_order_of(const ct_tensor *t) { return t ? t->order : 0; }
+
+/* --- Shared shape rules ------------------------------------------------------------------- */
+
+ct_status ct_infer_same(const ct_infer *call, ct_type *out) {
+    *out = call->in[0];
+    for (int i = 1; i < call->n_inputs; i++) {
+        ct_type in = call->in[i];
+        if (in.dtype != out->dtype) {
+            return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", call->name,
+                           ct_dtype_name(out->dtype), ct_dtype_name(in.dtype));
+        }
+        if (!ct_shape_equal(in.shape, out->shape)) {
+            return ct_fail(CT_ERR_SHAPE, "%s: shapes differ: %s and %s", call->name,
+                           ct_shape_format(out->shape).text, ct_shape_format(in.shape).text);
+        }
+    }
+    return CT_OK;
+}
+
+ct_status ct_infer_float(const ct_infer *call, ct_type *out) {
+    if (!ct_dtype_is_float(call->in[0].dtype)) {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s; use ct_cast",
+                       call->name, ct_dtype_name(call->in[0].dtype));
+    }
+    return ct_infer_same(call, out);
+}

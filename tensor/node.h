@@ -1,0 +1,47 @@
+/* Private: what a node is made of. */
+#ifndef COTAN_NODE_H
+#define COTAN_NODE_H
+
+#include "tensor/op.h"
+
+/* A block of elements, shared by the tensors whose whole value it is. */
+typedef struct {
+    int64_t refs;
+    void *data;
+} cti_buffer;
+
+cti_buffer *cti_buffer_new(size_t bytes); /* not zeroed */
+cti_buffer *cti_buffer_keep(cti_buffer *buffer);
+void cti_buffer_drop(cti_buffer *buffer);
+
+struct ct_tensor {
+    int64_t refs;
+    const ct_op *op;      /* NULL: a leaf                                                    */
+    cti_buffer *buffer;   /* the whole value, row-major; NULL until evaluated                */
+    ct_dtype dtype;
+    int order;            /* derivative order                                                */
+    ct_shape shape;
+    int64_t numel;
+    const char *name;     /* interned                                                        */
+    const char *path;     /* interned                                                        */
+    uint64_t id;          /* counts up in the order of construction                          */
+    uint64_t origin;      /* id of the node this one was derived from, or 0                  */
+    uint64_t slot;        /* id of the slot that committed this leaf, or 0                   */
+    uint64_t ticket;      /* visited by walk number `ticket` ...                             */
+    int64_t index;        /* ... as node number `index` of that walk                         */
+    ct_tensor *dead;      /* next in the release list                                        */
+    void *attr;
+    size_t attr_size;
+    int n_inputs;
+    ct_tensor *inputs[];  /* owned; the attribute's bytes follow                             */
+};
+
+/* A leaf without a value; the caller fills buffer->data. Registered with the open scope. */
+ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape);
+/* A leaf over an existing buffer (kept). */
+ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape);
+
+/* True for a leaf or an evaluated node: nothing behind it is needed. */
+static inline bool cti_has_value(const ct_tensor *t) { return t->buffer != NULL; }
+
+#endif

@@ -1,0 +1,222 @@
+/* The header of a .npy file: a parser for the one Python dict that the format allows.
+ * It is no Python: three keys, strings without escapes, True, False and a tuple of plain numbers.
+ * Invariant: the cursor only moves forward and never past the end of the text. */
+#include "tensor/npy_header.h"
+
+#include "tensor/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    const char *name; /* of the file */
+    const char *text;
+    size_t length, at;
+    size_t start;     /* where the text begins in the file */
+} cursor;
+
+typedef struct {
+    const char *bytes;
+    size_t length;
+} slice;
+
+static bool slice_is(slice s, const char *text) {
+    return s.length == strlen(text) && memcmp(s.bytes, text, s.length) == 0;
+}
+
+/* The next word, or one separator; "" at the end. */
+static slice next_word(const cursor *c) {
+    slice s = {c->text + c->at, 0};
+    while (c->at + s.length < c->length) {
+        bool separator = memchr(" \t\n,:(){}[]", s.bytes[s.length], 11) != NULL;
+        if (separator && s.length > 0) break;
+        s.length++;
+        if (separator) break;
+    }
+    return s;
+}
+
+static ct_status expected(const cursor *c, const char *what) {
+    if (c->at == c->length) {
+        return ct_fail(CT_ERR_FORMAT, "%s: header: expected %s, got the end at byte %zu", c->name,
+                       what, c->start + c->at);
+    }
+    slice got = next_word(c);
+    return ct_fail(CT_ERR_FORMAT, "%s: header: expected %s, got '%s' at byte %zu", c->name, what,
+                   cti_show(got.bytes, got.length).text, c->start + c->at);
+}
+
+static void skip_space(cursor *c) {
+    while (c->at < c->length && memchr(" \t\n", c->text[c->at], 3)) c->at++;
+}
+
+static bool accept(cursor *c, char wanted) {
+    skip_space(c);
+    if (c->at == c->length || c->text[c->at] != wanted) return false;
+    c->at++;
+    return true;
+}
+
+static bool accept_word(cursor *c, const char *word) {
+    size_t length = strlen(word);
+    skip_space(c);
+    if (c->length - c->at < length || memcmp(c->text + c->at, word, length) != 0) return false;
+    c->at += length;
+    return true;
+}
+
+static ct_status parse_string(cursor *c, const char *what, slice *out) {
+    skip_space(c);
+    char quote = c->at < c->length ? c->text[c->at] : '\0';
+    if (quote != '\'' && quote != '"') return expected(c, what);
+    size_t end = c->at + 1;
+    while (end < c->length && c->text[end] != quote && c->text[end] != '\\') end++;
+    if (end == c->length || c->text[end] == '\\') {
+        return ct_fail(CT_ERR_FORMAT, "%s: header: %s at byte %zu %s", c->name, what,
+                       c->start + c->at, end == c->length ? "is not closed" : "has an escape");
+    }
+    *out = (slice){c->text + c->at + 1, end - c->at - 1};
+    c->at = end + 1;
+    return CT_OK;
+}
+
+/* --- The three values --------------------------------------------------------------------- */
+
+static ct_status refused_dtype(const cursor *c, slice descr) {
+    const char *why = "is not supported (<f4, <f8, <i8 and |u1 are)";
+    size_t order = descr.length > 0 && strchr("<>=|", descr.bytes[0]) ? 1 : 0;
+    char kind = descr.length > order ? descr.bytes[order] : '\0';
+    if (kind == 'O') why = "holds Python objects (pickle); refused";
+    else if (order && descr.bytes[0] == '>') why = "is big-endian; save it as little-endian";
+    return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' %s", c->name,
+                   cti_show(descr.bytes, descr.length).text, why);
+}
+
+static ct_status parse_dtype(cursor *c, ct_dtype *out) {
+    static const struct {
+        const char *descr;
+        ct_dtype dtype;
+    } known[] = {{"<f4", CT_F32}, {"<f8", CT_F64}, {"<i8", CT_I64}, {"|u1", CT_U8},
+                 {"=f4", CT_F32}, {"=f8", CT_F64}, {"=i8", CT_I64}, {"=u1", CT_U8},
+                 {"<u1", CT_U8}};
+    skip_space(c);
+    if (c->at < c->length && c->text[c->at] == '[') {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' is structured; refused", c->name,
+                       cti_show(c->text + c->at, c->length - c->at).text);
+    }
+    slice descr;
+    ct_status status = parse_string(c, "a dtype string", &descr);
+    if (status != CT_OK) return status;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!slice_is(descr, known[i].descr)) continue;
+        *out = known[i].dtype;
+        return CT_OK;
+    }
+    return refused_dtype(c, descr);
+}
+
+static ct_status parse_order(cursor *c, bool *out) {
+    *out = accept_word(c, "True");
+    return *out || accept_word(c, "False") ? CT_OK : expected(c, "True or False");
+}
+
+static ct_status parse_shape(cursor *c, ct_shape *out) {
+    if (!accept(c, '(')) return expected(c, "a tuple");
+    bool comma = true;
+    int rank = 0;
+    while (!accept(c, ')')) {
+        if (!comma) return expected(c, "',' or ')'");
+        slice number = next_word(c);
+        int64_t dim;
+        if (!cti_whole_number(number.bytes, number.length, &dim)) {
+            if (number.length == 0) return expected(c, "')'");
+            return ct_fail(CT_ERR_SHAPE, "%s: shape[%d] must be an integer in 0..2^63-1, got '%s' "
+                           "at byte %zu", c->name, rank,
+                           cti_show(number.bytes, number.length).text, c->start + c->at);
+        }
+        if (rank < CT_MAX_RANK) out->dims[rank] = dim;
+        rank++;
+        c->at += number.length;
+        comma = accept(c, ',');
+    }
+    if (rank > CT_MAX_RANK) {
+        return ct_fail(CT_ERR_SHAPE, "%s: rank must be 0..%d, got %d", c->name, CT_MAX_RANK, rank);
+    }
+    /* In Python (3) is a number, (3,) a tuple. */
+    if (rank == 1 && !comma) return expected(c, "',' after the one number of shape");
+    out->rank = rank;
+    return CT_OK;
+}
+
+/* --- The dict ----------------------------------------------------------------------------- */
+
+static const char *const keys[] = {"descr", "fortran_order", "shape"};
+enum { KEYS = 3 };
+
+static ct_status parse_member(cursor *c, bool seen[KEYS], cti_npy_header *out) {
+    slice key;
+    ct_status status = parse_string(c, "a key", &key);
+    if (status != CT_OK) return status;
+    int i = 0;
+    while (i < KEYS && !slice_is(key, keys[i])) i++;
+    if (i == KEYS || seen[i]) {
+        return ct_fail(CT_ERR_FORMAT, "%s: header key '%s' %s", c->name,
+                       cti_show(key.bytes, key.length).text,
+                       i == KEYS ? "is unknown" : "is given twice");
+    }
+    seen[i] = true;
+    if (!accept(c, ':')) return expected(c, "':'");
+    if (i == 0) return parse_dtype(c, &out->dtype);
+    return i == 1 ? parse_order(c, &out->fortran_order) : parse_shape(c, &out->shape);
+}
+
+ct_status cti_npy_header_parse(const char *name, const char *text, size_t length, size_t start,
+                               cti_npy_header *out) {
+    cursor c = {.name = name, .text = text, .length = length, .start = start};
+    bool seen[KEYS] = {false}, comma = true;
+    *out = (cti_npy_header){0};
+    if (!accept(&c, '{')) return expected(&c, "'{'");
+    while (!accept(&c, '}')) {
+        if (!comma) return expected(&c, "',' or '}'");
+        ct_status status = parse_member(&c, seen, out);
+        if (status != CT_OK) return status;
+        comma = accept(&c, ',');
+    }
+    for (int i = 0; i < KEYS; i++) {
+        if (!seen[i]) return ct_fail(CT_ERR_FORMAT, "%s: header key '%s' missing", name, keys[i]);
+    }
+    skip_space(&c);
+    return c.at == c.length ? CT_OK : expected(&c, "nothing after the dict");
+}
+
+/* --- Writing ------------------------------------------------------------------------------ */
+
+size_t cti_npy_header_write(uint8_t out[CTI_NPY_HEADER_SIZE], ct_dtype dtype, ct_shape shape) {
+    static const char *const descr[CT_DTYPES] = {
+        [CT_F32] = "<f4", [CT_F64] = "<f8", [CT_I64] = "<i8", [CT_U8] = "|u1"};
+    enum { PREFIX = 10, ALIGNMENT = 64, GROWTH = 21 };
+    char text[CTI_NPY_HEADER_SIZE - PREFIX - ALIGNMENT];
+    size_t used = (size_t)snprintf(text, sizeof text,
+                                   "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                                   descr[dtype]);
+    int digits = 0;
+    for (int i = 0; i < shape.rank; i++) {
+        if (i) used += (size_t)snprintf(text + used, sizeof text - used, ", ");
+        int width = snprintf(text + used, sizeof text - used, "%lld", (long long)shape.dims[i]);
+        if (i == 0) digits = width;
+        used += (size_t)width;
+    }
+    /* numpy leaves room for the first dimension to grow to 21 digits. */
+    int room = shape.rank ? GROWTH - digits : 0;
+    used += (size_t)snprintf(text + used, sizeof text - used, "%s), }%*s",
+                             shape.rank == 1 ? "," : "", room, "");
+    /* The data begins at a multiple of 64; like numpy, at least one space comes before it. */
+    size_t whole = (PREFIX + used + 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
+    memcpy(out, "\x93NUMPY\x01\x00", 8);
+    out[8] = (uint8_t)(whole - PREFIX);
+    out[9] = (uint8_t)((whole - PREFIX) >> 8);
+    memcpy(out + PREFIX, text, used);
+    memset(out + PREFIX + used, ' ', whole - PREFIX - used);
+    out[whole - 1] = '\n';
+    return whole;
+}

@@ -1,0 +1,146 @@
+/* The op descriptor: all that the engine knows of a primitive, and how a user adds one.
+ *
+ *     static ct_status infer_cube(const ct_infer *c, ct_type *y) { return ct_infer_float(c, y); }
+ *     static void tile_cube(int64_t n, void *y, const void *const x[], const ct_tile *t) { ... }
+ *     static ct_tensor *vjp_cube(ct_tensor *g, ct_tensor *y, int i) {
+ *         ct_tensor *x = ct_input(y, 0);
+ *         return ct_mul(g, ct_scale(ct_mul(x, x), 3.0));
+ *     }
+ *     CT_OP(op_cube) = {.name = "cube", .kind = CT_MAP, .n_inputs = 1, .infer = infer_cube,
+ *                       .tile = {[CT_F64] = tile_cube}, .vjp = {vjp_cube}};
+ *     ct_tensor *cube(ct_tensor *x) { return ct_node(&op_cube, &x, 1, NULL, 0); }
+ */
+#ifndef COTAN_OP_H
+#define COTAN_OP_H
+
+#include "tensor/tensor.h"
+
+/* The kind is all that the planner may look at.
+ * MAP     each output element from the elements at the same place of inputs of the same shape
+ * REDUCE  combines the elements along one run of axes
+ * VIEW    the elements of input 0 in another layout: nothing is computed
+ * KERNEL  anything else: cuts itself into parts                                              */
+typedef enum { CT_MAP, CT_REDUCE, CT_VIEW, CT_KERNEL } ct_kind;
+
+typedef struct {
+    ct_dtype dtype;
+    ct_shape shape;
+} ct_type;
+
+/* What a shape rule sees. */
+typedef struct {
+    const char *name;    /* the op's public name, for messages */
+    const void *attr;
+    int n_inputs;
+    const ct_type *in;
+} ct_infer;
+
+/* What a tile function sees besides its operands. */
+typedef struct {
+    const void *attr;
+    int64_t first; /* flat index of the tile's first element */
+} ct_tile;
+
+/* y[0..n) from x[i][0..n), contiguous. Runs on several threads at once. */
+typedef void ct_tile_fn(int64_t n, void *y, const void *const x[], const ct_tile *tile);
+/* y[o,i] = y[o,i] combined with x[o,0..count),i] for every o < outer, i < inner, in that order. */
+typedef void ct_reduce_fn(int64_t outer, int64_t count, int64_t inner, void *y, const void *x);
+/* Fills y[0..n) with the neutral element. */
+typedef void ct_start_fn(int64_t n, void *y);
+
+/* The geometry of a reduction: x is [outer, count, inner], y is [outer, inner]. The attribute of a
+ * REDUCE op begins with it. */
+typedef struct { int64_t outer, count, inner; } ct_reduction;
+
+/* Where an element lies: offset + sum of index * stride, in elements of the base. */
+typedef struct {
+    int64_t offset, strides[CT_MAX_RANK];
+} ct_layout;
+
+/* What a running kernel sees of an operand. `layout` is row-major unless the op sets
+ * `strided_inputs`. */
+typedef struct {
+    ct_dtype dtype;
+    ct_shape shape;
+    ct_layout layout;
+    void *data; /* the base's first element; inputs must not be written */
+} ct_operand;
+
+typedef struct {
+    const void *attr;
+    int n_inputs;
+    const ct_operand *in;
+    ct_operand out;
+    void *workspace; /* shared by all parts of the kernel, `workspace` bytes, not zeroed */
+} ct_call;
+
+/* A stage: parts that may run in any order on any thread. The next stage begins when all have
+ * ended. The number of parts depends on shapes and attributes only, never on the threads, and
+ * every part writes its own elements: then results are the same bits for any number of threads. */
+typedef struct {
+    int64_t (*parts)(const ct_call *call);
+    void (*run)(const ct_call *call, int64_t part, void *scratch);
+} ct_stage_fns;
+
+#define CT_KERNEL_STAGES 2
+#define CT_OP_INPUTS 4
+
+/* The cotangent of input i, given the cotangent g of y, as graph built from primitives. */
+typedef ct_tensor *ct_vjp_fn(ct_tensor *g, ct_tensor *y, int i);
+/* Marks an input to which no gradient flows (indices, conditions, steps). A NULL entry is an op
+ * without that derivative: asking for it is an error, never silently zero. */
+ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i);
+
+typedef struct ct_op {
+    const char *name;
+    ct_kind kind;
+    int n_inputs;         /* -1: any number from 1 on                                          */
+    bool costly;          /* MAP: store rather than recompute (exp, log, random, ...)          */
+    bool strided_inputs;  /* KERNEL: takes inputs of any layout                                */
+    bool attr_is_runtime; /* the attribute is no part of the plan's signature                  */
+    ct_status (*infer)(const ct_infer *call, ct_type *out);
+    /* MAP: by the dtype of input 0, or of the output when there is no input. */
+    ct_tile_fn *tile[CT_DTYPES];
+    /* REDUCE: by dtype; the output has the input's dtype. */
+    ct_reduce_fn *reduce[CT_DTYPES];
+    ct_start_fn *start[CT_DTYPES];
+    /* VIEW: the output's layout from the input's; false when a copy is needed first. */
+    bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
+    /* KERNEL: bytes of memory per thread and per call (NULL: none), then the stages in order. */
+    size_t (*scratch)(const ct_call *call);
+    size_t (*workspace)(const ct_call *call);
+    ct_stage_fns stages[CT_KERNEL_STAGES];
+    ct_vjp_fn *vjp[CT_OP_INPUTS];
+    ct_vjp_fn *vjp_any;   /* for ops of any number of inputs                                   */
+    void (*release)(void *attr); /* frees what the attribute owns, when the node goes          */
+} ct_op;
+
+/* Defines a descriptor and lists it, so that tests can go through all of them. */
+#define CT_OP(symbol)                                                                      \
+    static const ct_op symbol;                                                             \
+    static const ct_op *const symbol##_listed __attribute__((section("ct_ops"), used)) =   \
+        &symbol;                                                                           \
+    static const ct_op symbol
+
+/* A tile or reduce function, compiled for several instruction sets and chosen at load time. */
+#if defined(__x86_64__) && defined(__linux__) && !defined(CT_NO_CLONES)
+#define CT_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define CT_CLONES
+#endif
+
+/* The single way to make a node: checks for NULL, runs the shape rule, takes its own references,
+ * copies `attr` and registers the node with the open scope. On failure `release` is not called. */
+ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                   size_t attr_size);
+const ct_op *ct_op_of(const ct_tensor *t);        /* NULL for a leaf */
+int ct_input_count(const ct_tensor *t);
+ct_tensor *ct_input(const ct_tensor *t, int i);   /* borrowed        */
+const void *ct_attr(const ct_tensor *t);
+
+/* Shape rules that many ops share: inputs of one shape and dtype give the same; the second one
+ * takes floating point only. */
+ct_status ct_infer_same(const ct_infer *call, ct_type *out);
+ct_status ct_infer_float(const ct_infer *call, ct_type *out);
+
+#endif

@@ -1,0 +1,39 @@
+/* A plan from beginning to end: lower, fuse, place in memory; and its release.
+ * The work is in plan_lower.c, plan_fuse.c, plan_program.c and plan_memory.c.
+ * Invariant: a plan owns all it points to and holds no tensor. */
+#include "tensor/plan.h"
+
+#include "tensor/mem.h"
+
+cti_plan *cti_plan_new(const cti_graph *graph) {
+    cti_plan *plan = cti_alloc(1, sizeof *plan);
+    if (!plan) return NULL;
+    if (cti_graph_copy(&plan->graph, graph) == CT_OK && cti_plan_lower(plan) == CT_OK &&
+        cti_plan_fuse(plan) == CT_OK && cti_plan_memory(plan) == CT_OK) {
+        plan->data = cti_alloc((size_t)plan->n_items, sizeof *plan->data);
+        if (plan->data) return plan;
+    }
+    cti_plan_free(plan);
+    return NULL;
+}
+
+void cti_plan_free(cti_plan *plan) {
+    if (!plan) return;
+    for (int64_t p = 0; p < plan->n_passes; p++) {
+        cti_pass *pass = &plan->passes[p];
+        cti_free((void *)pass->call.in);
+        cti_free(pass->loads);
+        cti_free(pass->instructions);
+        cti_free(pass->inputs);
+        cti_free(pass->slots);
+        cti_free(pass->reductions);
+    }
+    cti_free(plan->passes);
+    cti_free(plan->steps);
+    cti_free(plan->items);
+    cti_free(plan->edges);
+    cti_free(plan->roots);
+    cti_free(plan->data);
+    cti_graph_free(&plan->graph);
+    cti_free(plan);
+}

@@ -1,0 +1,148 @@
+/* Private: the plan, which says how a graph is computed and holds no value of it.
+ *
+ *   graph ─ lower ─► items: views folded into layouts, copies made explicit
+ *         ─ fuse ──► levels and groups: which MAP and REDUCE items share one pass
+ *         ─ program ► passes: loads, instructions, stores over tiles that stay in L1
+ *         ─ memory ► arena offsets by liveness
+ *
+ * A step is the set of passes of one level: they are independent and run side by side. */
+#ifndef COTAN_PLAN_H
+#define COTAN_PLAN_H
+
+#include "tensor/graph.h"
+
+#define CTI_TILE 1024 /* elements: 2048 is slower, the tiles leave L1 */
+
+/* --- Items: what lowering makes of the graph ------------------------------------------------ */
+
+typedef enum { CTI_NOWHERE, CTI_LEAF, CTI_ARENA, CTI_ROOT } cti_place;
+
+typedef struct {
+    const ct_op *op;       /* NULL: a leaf or a view                                           */
+    const void *attr;
+    ct_dtype dtype;
+    ct_shape shape;
+    int64_t numel;
+    int n_inputs;
+    int64_t edges;         /* into plan->edges: item numbers                                   */
+    int64_t base;          /* the item whose memory this is; itself unless a view              */
+    ct_layout layout;      /* where its elements lie in the base                               */
+    bool whole;            /* the layout is the base's own, all of it                          */
+    int64_t level;         /* 0 for leaves; the step in which it is computed                   */
+    bool stored;           /* has memory; otherwise lives in tiles only                        */
+    cti_place place;
+    int64_t where;         /* leaf: graph node; arena: byte offset; root: root number          */
+    int64_t last_level;    /* the last step that reads it                                      */
+} cti_item;
+
+/* --- Passes --------------------------------------------------------------------------------- */
+
+typedef enum {
+    CTI_LINEAR,   /* the tile's elements lie one behind the other: read in place               */
+    CTI_PERIODIC, /* the same tile every time (scalars, per-channel values): expanded once     */
+    CTI_GATHERED, /* anything else: copied together for each tile                              */
+} cti_load_kind;
+
+typedef struct {
+    int64_t item;          /* whose memory                                                     */
+    cti_load_kind kind;
+    int64_t offset;        /* in elements                                                      */
+    size_t size;           /* bytes per element                                                */
+    int64_t period;        /* PERIODIC: elements until it repeats                              */
+    int rank;              /* dimensions that cannot be merged any further                     */
+    int64_t dims[CT_MAX_RANK], strides[CT_MAX_RANK];
+} cti_load;
+
+typedef struct {
+    ct_tile_fn *tile;
+    const void *attr;
+    int n_inputs;
+    int64_t inputs;        /* into pass->inputs: slots                                         */
+    int64_t out;           /* slot                                                             */
+} cti_instruction;
+
+/* A slot is an operand of a tile: a load, a register, or a stored output. */
+typedef struct {
+    int64_t item;          /* stored output: whose memory; -1 for a register                   */
+    int64_t load;          /* index of the load, or -1                                         */
+    int64_t reg;           /* index of the register, or -1                                     */
+    size_t size;           /* bytes per element                                                */
+} cti_slot;
+
+typedef struct {
+    int64_t slot;          /* what is combined                                                 */
+    int64_t item;          /* where to                                                         */
+    ct_reduce_fn *reduce;
+    ct_start_fn *start;
+    size_t size;           /* bytes per element                                                */
+    int64_t partials;      /* arena offset of [outer, chunks, inner]; unused for one chunk     */
+    int64_t scratch;       /* byte offset of the thread's accumulator                          */
+} cti_reduction;
+
+typedef struct {
+    /* A kernel pass: */
+    int64_t kernel;        /* its item, or -1 for a tile pass                                  */
+    ct_call call;          /* data pointers are filled in at run time                          */
+    int64_t workspace;     /* arena offset                                                     */
+    /* A tile pass: */
+    int64_t numel, tile;   /* elements of the space and of one tile                            */
+    ct_reduction geometry; /* count == 0 without a reduction                                   */
+    int64_t chunks;        /* parts that one [count, inner] block is cut into                  */
+    int64_t chunk_rows;    /* rows of each; without a reduction: elements of a part            */
+    int64_t accumulator;   /* elements of an accumulator: whole rows up to a tile              */
+    int64_t n_loads, n_instructions, n_inputs, n_slots, n_reductions, n_registers;
+    cti_load *loads;
+    cti_instruction *instructions;
+    int64_t *inputs;
+    cti_slot *slots;
+    cti_reduction *reductions;
+    size_t register_bytes; /* of one register                                                  */
+    /* Both: */
+    size_t scratch_bytes;  /* per thread                                                       */
+    int64_t parts[CT_KERNEL_STAGES];
+} cti_pass;
+
+typedef struct {
+    int64_t first, count;  /* passes */
+    int64_t parts[CT_KERNEL_STAGES];
+} cti_step;
+
+typedef struct cti_plan {
+    cti_graph graph;
+    int64_t n_items, n_edges, n_passes, n_steps;
+    cti_item *items;
+    int64_t *edges;
+    int64_t *roots;        /* root number -> item                                              */
+    cti_pass *passes;      /* ordered by step                                                  */
+    cti_step *steps;
+    size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
+    int64_t work;          /* elements touched: tells whether threads are worth waking         */
+    void **data;           /* run time: item -> memory                                         */
+} cti_plan;
+
+/* The plan of a graph (copied), or NULL. */
+cti_plan *cti_plan_new(const cti_graph *graph);
+void cti_plan_free(cti_plan *plan);
+
+ct_status cti_plan_lower(cti_plan *plan);
+ct_status cti_plan_fuse(cti_plan *plan);
+/* Fills one tile pass for the group of items[0..n), ascending. */
+ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n);
+void cti_pass_partition(cti_pass *pass);
+ct_status cti_plan_memory(cti_plan *plan);
+
+/* Runs the plan: leaves[i] is the memory of graph leaf node i, roots[i] of root i (entries of
+ * roots that are leaves or share memory are not looked at). `arena` and `scratch` (one block for
+ * `threads` threads) are the caller's. Cannot fail. */
+void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads);
+
+/* Tile passes; see tile.c. */
+typedef struct {
+    const cti_plan *plan;
+    void *arena, *scratch;   /* scratch: this thread's own */
+    const cti_pass *current; /* whose periodic loads are expanded in the scratch */
+} cti_worker;
+void cti_tile_part(cti_worker *worker, const cti_pass *pass, int64_t part);
+void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part);
+
+#endif

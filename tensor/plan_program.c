@@ -1,0 +1,271 @@
+/* The program of a tile pass: loads, instructions on slots, stores, reductions.
+ * It does not choose what is in the pass; plan_fuse.c did.
+ * Invariant: every slot is written before it is read, and the way a reduction is cut into chunks
+ * and tiles follows from its geometry alone, so that its bits do not depend on its companions. */
+#include "tensor/plan.h"
+
+#include "tensor/mem.h"
+
+#include <string.h>
+
+#define CHUNK (16 * CTI_TILE) /* elements of a part without a reduction */
+#define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction   */
+
+/* --- Partition -------------------------------------------------------------------------------- */
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
+
+/* A block is the [count, inner] elements that become one row of `inner` results. Wide blocks are
+ * cut into chunks of rows, each with its own partial result; several narrow ones share a tile. */
+static void partition_reduction(cti_pass *pass) {
+    ct_reduction g = pass->geometry;
+    int64_t block = g.count * g.inner;
+    pass->tile = CTI_TILE;
+    pass->chunks = 1;
+    pass->chunk_rows = g.count;
+    if (block < CTI_TILE) {
+        int64_t blocks_per_tile = at_least(1, CTI_TILE / at_least(1, block));
+        pass->tile = blocks_per_tile * block;
+        pass->chunks = 0; /* narrow */
+        pass->parts[0] = ceil_div(g.outer, 16 * blocks_per_tile);
+        return;
+    }
+    pass->accumulator = g.inner;
+    if (g.inner <= CTI_TILE) pass->tile = pass->accumulator = CTI_TILE / g.inner * g.inner;
+    int64_t rows_per_tile = at_least(1, pass->tile / g.inner);
+    int64_t chunks = at_least(1, block / CHUNK);
+    int64_t most = at_least(1, BLOCKS_OF_ROWS / at_least(1, g.outer));
+    if (chunks > most) chunks = most;
+    pass->chunk_rows = ceil_div(ceil_div(g.count, chunks), rows_per_tile) * rows_per_tile;
+    pass->chunks = ceil_div(g.count, pass->chunk_rows);
+    pass->parts[0] = g.outer * pass->chunks;
+    pass->parts[1] = pass->chunks > 1 ? g.outer : 0;
+}
+
+void cti_pass_partition(cti_pass *pass) {
+    if (pass->n_reductions) {
+        partition_reduction(pass);
+        return;
+    }
+    /* Tiles begin at multiples of the periods, as far as they fit. */
+    int64_t period = 1;
+    for (int64_t k = 0; k < pass->n_loads; k++) {
+        int64_t p = pass->loads[k].period;
+        if (p <= CTI_TILE && p > period && p % period == 0) period = p;
+    }
+    pass->tile = CTI_TILE / period * period;
+    pass->chunk_rows = CHUNK / CTI_TILE * pass->tile;
+    pass->parts[0] = ceil_div(pass->numel, pass->chunk_rows);
+}
+
+/* A periodic tile is the same for all tiles only if they all begin at a multiple of the period. */
+static bool tiles_align(const cti_pass *pass, int64_t period) {
+    if (pass->tile % period) return false;
+    if (!pass->n_reductions || pass->chunks == 0) return true;
+    ct_reduction g = pass->geometry;
+    return g.inner <= CTI_TILE && (g.outer == 1 || g.count * g.inner % period == 0);
+}
+
+/* --- Loads ------------------------------------------------------------------------------------ */
+
+/* Merges dimensions that are walked through as one. */
+static void set_dims(cti_load *load, ct_shape shape, const ct_layout *layout) {
+    load->rank = 0;
+    for (int i = 0; i < shape.rank; i++) {
+        int64_t dim = shape.dims[i], stride = layout->strides[i];
+        if (dim == 1) continue;
+        int last = load->rank - 1;
+        if (last >= 0 && load->strides[last] == stride * dim) {
+            load->dims[last] *= dim;
+            load->strides[last] = stride;
+        } else {
+            load->dims[load->rank] = dim;
+            load->strides[load->rank++] = stride;
+        }
+    }
+}
+
+static void classify(cti_load *load) {
+    int r = load->rank;
+    load->period = INT64_MAX;
+    if (r == 1 && load->strides[0] == 0) load->period = 1;
+    if (r == 2 && load->strides[0] == 0 && load->strides[1] == 1) load->period = load->dims[1];
+    if (r == 0 || (r == 1 && load->strides[0] == 1)) load->kind = CTI_LINEAR;
+    else load->kind = load->period <= CTI_TILE ? CTI_PERIODIC : CTI_GATHERED;
+}
+
+/* --- Slots ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    cti_plan *plan;
+    cti_pass *pass;
+    const int64_t *members;
+    int64_t n_members;
+    int64_t *slot_of;    /* position in members -> slot                */
+    int64_t *last_use;   /* slot -> last instruction that reads it     */
+    int64_t *free_registers, n_free;
+} programming;
+
+/* Position of an item among the members (ascending), or -1. */
+static int64_t member_of(const programming *p, int64_t item) {
+    int64_t low = 0, high = p->n_members;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (p->members[middle] < item) low = middle + 1;
+        else high = middle;
+    }
+    return low < p->n_members && p->members[low] == item ? low : -1;
+}
+
+static int64_t load_slot(programming *p, int64_t edge) {
+    const cti_item *in = &p->plan->items[edge];
+    cti_pass *pass = p->pass;
+    cti_load load = {
+        .item = in->base, .offset = in->layout.offset, .size = ct_dtype_size(in->dtype)};
+    set_dims(&load, in->shape, &in->layout);
+    classify(&load);
+    for (int64_t k = 0; k < pass->n_loads; k++) {
+        if (memcmp(&pass->loads[k], &load, sizeof load) == 0) return k;
+    }
+    int64_t k = pass->n_loads++;
+    pass->loads[k] = load;
+    pass->slots[pass->n_slots] = (cti_slot){-1, k, -1, load.size};
+    return pass->n_slots++;
+}
+
+/* Loads come before the instructions, so a slot number below n_loads is its load. */
+static void collect_loads(programming *p) {
+    for (int64_t m = 0; m < p->n_members; m++) {
+        const cti_item *item = &p->plan->items[p->members[m]];
+        for (int k = 0; k < item->n_inputs; k++) {
+            int64_t edge = p->plan->edges[item->edges + k];
+            const cti_item *in = &p->plan->items[edge];
+            if (!in->whole || member_of(p, in->base) < 0) load_slot(p, edge);
+        }
+    }
+}
+
+static int64_t input_slot(programming *p, int64_t edge) {
+    const cti_item *in = &p->plan->items[edge];
+    int64_t member = in->whole ? member_of(p, in->base) : -1;
+    return member >= 0 ? p->slot_of[member] : load_slot(p, edge);
+}
+
+static void add_instruction(programming *p, int64_t m) {
+    cti_pass *pass = p->pass;
+    const cti_item *item = &p->plan->items[p->members[m]];
+    ct_dtype by = item->n_inputs ? p->plan->items[p->plan->edges[item->edges]].dtype : item->dtype;
+    cti_instruction *code = &pass->instructions[pass->n_instructions++];
+    *code = (cti_instruction){.tile = item->op->tile[by],
+                              .attr = item->attr,
+                              .n_inputs = item->n_inputs,
+                              .inputs = pass->n_inputs,
+                              .out = pass->n_slots};
+    for (int k = 0; k < item->n_inputs; k++) {
+        int64_t slot = input_slot(p, p->plan->edges[item->edges + k]);
+        pass->inputs[pass->n_inputs++] = slot;
+        p->last_use[slot] = pass->n_instructions - 1;
+    }
+    pass->slots[pass->n_slots] = (cti_slot){
+        item->stored ? p->members[m] : -1, -1, -1, ct_dtype_size(item->dtype)};
+    p->slot_of[m] = pass->n_slots++;
+}
+
+static void add_reduction(programming *p, int64_t m) {
+    const cti_item *item = &p->plan->items[p->members[m]];
+    int64_t slot = input_slot(p, p->plan->edges[item->edges]);
+    p->pass->reductions[p->pass->n_reductions++] =
+        (cti_reduction){.slot = slot,
+                        .item = p->members[m],
+                        .reduce = item->op->reduce[item->dtype],
+                        .start = item->op->start[item->dtype],
+                        .size = ct_dtype_size(item->dtype)};
+    p->last_use[slot] = INT64_MAX;
+}
+
+/* Registers are taken when a slot is written and given back after its last reader. */
+static void assign_registers(programming *p) {
+    cti_pass *pass = p->pass;
+    for (int64_t i = 0; i < pass->n_instructions; i++) {
+        const cti_instruction *code = &pass->instructions[i];
+        cti_slot *out = &pass->slots[code->out];
+        if (out->item < 0) {
+            out->reg = p->n_free ? p->free_registers[--p->n_free] : pass->n_registers++;
+        }
+        for (int k = 0; k < code->n_inputs; k++) {
+            int64_t slot = pass->inputs[code->inputs + k];
+            bool again = false;
+            for (int j = 0; j < k; j++) again |= pass->inputs[code->inputs + j] == slot;
+            if (pass->slots[slot].reg >= 0 && p->last_use[slot] == i && !again) {
+                p->free_registers[p->n_free++] = pass->slots[slot].reg;
+            }
+        }
+    }
+}
+
+/* Scratch of a thread: registers, one tile per expanded or gathered load, accumulators. */
+static void lay_out_scratch(cti_pass *pass) {
+    size_t widest = 1;
+    for (int64_t s = 0; s < pass->n_slots; s++) {
+        if (pass->slots[s].size > widest) widest = pass->slots[s].size;
+    }
+    pass->register_bytes = ((size_t)pass->tile * widest + 63) / 64 * 64;
+    size_t at = (size_t)(pass->n_registers + pass->n_loads) * pass->register_bytes;
+    at += ((size_t)pass->n_slots * sizeof(void *) + 63) / 64 * 64;
+    for (int64_t r = 0; r < pass->n_reductions; r++) {
+        pass->reductions[r].scratch = (int64_t)at;
+        at += ((size_t)pass->accumulator * pass->reductions[r].size + 63) / 64 * 64;
+    }
+    pass->scratch_bytes = at;
+}
+
+static void finish_loads(cti_pass *pass) {
+    for (int64_t k = 0; k < pass->n_loads; k++) {
+        cti_load *load = &pass->loads[k];
+        if (load->kind == CTI_PERIODIC && !tiles_align(pass, load->period)) {
+            load->kind = CTI_GATHERED;
+        }
+    }
+}
+
+static ct_status program_alloc(programming *p, int64_t edges) {
+    cti_pass *pass = p->pass;
+    size_t n = (size_t)p->n_members, e = (size_t)edges;
+    pass->loads = cti_alloc(e, sizeof *pass->loads);
+    pass->instructions = cti_alloc(n, sizeof *pass->instructions);
+    pass->inputs = cti_alloc(e, sizeof *pass->inputs);
+    pass->slots = cti_alloc(n + e, sizeof *pass->slots);
+    pass->reductions = cti_alloc(n, sizeof *pass->reductions);
+    p->slot_of = cti_alloc(n, sizeof *p->slot_of);
+    p->last_use = cti_alloc(n + e, sizeof *p->last_use);
+    p->free_registers = cti_alloc(n, sizeof *p->free_registers);
+    bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
+                 pass->reductions && p->slot_of && p->last_use && p->free_registers;
+    return ready ? CT_OK : CT_ERR_MEMORY;
+}
+
+ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n) {
+    programming p = {.plan = plan, .pass = pass, .members = members, .n_members = n};
+    int64_t edges = 0;
+    for (int64_t m = 0; m < n; m++) edges += plan->items[members[m]].n_inputs;
+    ct_status status = program_alloc(&p, edges);
+    if (status == CT_OK) {
+        collect_loads(&p);
+        for (int64_t m = 0; m < n; m++) {
+            if (plan->items[members[m]].op->kind == CT_MAP) add_instruction(&p, m);
+            else add_reduction(&p, m);
+        }
+        assign_registers(&p);
+        cti_pass_partition(pass);
+        finish_loads(pass);
+        lay_out_scratch(pass);
+        if (!pass->n_reductions) pass->geometry = (ct_reduction){0};
+        if (pass->numel == 0 && !pass->n_reductions) pass->parts[0] = 0;
+    }
+    cti_free(p.slot_of);
+    cti_free(p.last_use);
+    cti_free(p.free_registers);
+    return status;
+}

@@ -1,0 +1,84 @@
+/* The runner: one parallel region per evaluation, barriers between the stages of the steps.
+ * It alone owns threads and scratch; it allocates nothing and cannot fail.
+ * Invariant: which thread takes which part does not matter, because parts write disjoint memory
+ * and were cut without looking at the number of threads. */
+#include "tensor/plan.h"
+
+#include <omp.h>
+#include <stdatomic.h>
+
+/* Below this many elements waking a second thread costs more than it saves. */
+#define WORK_FOR_THREADS 16384
+
+typedef struct {
+    cti_plan *plan;
+    void *arena;
+    atomic_int_least64_t next[2]; /* parts taken; the stages alternate between the two */
+} running;
+
+static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
+    if (pass->kernel >= 0) {
+        w->current = NULL; /* the kernel overwrites the scratch */
+        w->plan->items[pass->kernel].op->stages[stage].run(&pass->call, part, w->scratch);
+    } else if (stage == 0) {
+        cti_tile_part(w, pass, part);
+    } else {
+        cti_tile_combine(w, pass, part);
+    }
+}
+
+static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t part) {
+    cti_pass *pass = &w->plan->passes[step->first];
+    while (part >= pass->parts[stage]) part -= pass++->parts[stage];
+    run_part(w, pass, stage, part);
+}
+
+/* The counter of the next stage is reset between two barriers, when nobody uses it. */
+static void run_thread(running *run, void *scratch) {
+    cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
+    int turn = 0;
+    for (int64_t s = 0; s < run->plan->n_steps; s++) {
+        const cti_step *step = &run->plan->steps[s];
+        for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
+            if (step->parts[stage] == 0) continue;
+            int64_t part;
+            while ((part = atomic_fetch_add(&run->next[turn], 1)) < step->parts[stage]) {
+                run_numbered(&w, step, stage, part);
+            }
+#pragma omp barrier
+#pragma omp master
+            run->next[turn] = 0;
+            turn = !turn;
+        }
+    }
+}
+
+static void bind_kernels(cti_plan *plan, void *arena) {
+    for (int64_t p = 0; p < plan->n_passes; p++) {
+        cti_pass *pass = &plan->passes[p];
+        if (pass->kernel < 0) continue;
+        const cti_item *item = &plan->items[pass->kernel];
+        ct_operand *in = (ct_operand *)pass->call.in;
+        for (int k = 0; k < item->n_inputs; k++) {
+            in[k].data = plan->data[plan->items[plan->edges[item->edges + k]].base];
+        }
+        pass->call.out.data = plan->data[pass->kernel];
+        pass->call.workspace = (char *)arena + pass->workspace;
+    }
+}
+
+void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads) {
+    running run = {.plan = plan, .arena = arena};
+    for (int64_t i = 0; i < plan->n_items; i++) {
+        if (plan->items[i].place == CTI_ARENA) {
+            plan->data[i] = (char *)arena + plan->items[i].where;
+        }
+    }
+    bind_kernels(plan, arena);
+    if (plan->work < WORK_FOR_THREADS) threads = 1;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        size_t thread = (size_t)omp_get_thread_num();
+        run_thread(&run, (char *)scratch + thread * plan->scratch_bytes);
+    }
+}

@@ -1,0 +1,40 @@
+/* The engine from outside: threads, statistics, what it runs on. */
+#ifndef COTAN_RUNTIME_H
+#define COTAN_RUNTIME_H
+
+#include "tensor/error.h"
+
+#include <stdint.h>
+
+/* Threads for evaluations that this thread starts: 1 to 256. Results do not depend on it. The
+ * default is CT_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors. */
+ct_status ct_threads_set(int threads);
+/* 0 with the error recorded when CT_NUM_THREADS is not a number in 1..256. */
+int ct_threads(void);
+
+/* Counts of this thread since it began or since the last reset. */
+typedef struct {
+    int64_t evaluations;  /* plans run                                            */
+    int64_t plan_hits;    /* evaluations whose plan was in the cache              */
+    int64_t plan_misses;  /* evaluations that had to plan                         */
+    int64_t nodes;        /* nodes looked at                                      */
+    int64_t passes;       /* passes run                                           */
+    int64_t arena_bytes;  /* the largest arena of a plan                          */
+} ct_stats;
+ct_stats ct_stats_read(void);
+void ct_stats_reset(void);
+
+/* Passes, steps and arena of the plan that this thread ran last. */
+typedef struct {
+    int64_t passes, steps, kernels, arena_bytes;
+} ct_plan_stats;
+ct_plan_stats ct_plan_last(void);
+
+/* Frees this thread's cached plans and buffers. Results do not change, the next evaluation plans
+ * anew. Threads that end do this by themselves. */
+void ct_cache_clear(void);
+
+/* One line: version, BLIS configuration, instruction set, threads. Valid until the next call. */
+const char *ct_info(void);
+
+#endif

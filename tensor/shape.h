@@ -1,0 +1,49 @@
+/* Shapes and element types. The only place that multiplies dimensions: every product is checked. */
+#ifndef COTAN_SHAPE_H
+#define COTAN_SHAPE_H
+
+#include "tensor/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { CT_F32, CT_F64, CT_I64, CT_U8, CT_DTYPES } ct_dtype;
+
+#define CT_MAX_RANK 8
+
+typedef struct {
+    int rank;                  /* 0 to CT_MAX_RANK; rank 0 is a scalar   */
+    int64_t dims[CT_MAX_RANK]; /* row-major, the last one varies fastest */
+} ct_shape;
+
+/* CT_SHAPE(32, 28, 28, 1); CT_SCALAR is the shape of one number. */
+#define CT_SHAPE(...)                                                      \
+    ((ct_shape){.rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
+                .dims = {__VA_ARGS__}})
+#define CT_SCALAR ((ct_shape){0})
+
+const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8" */
+size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element         */
+bool ct_dtype_is_float(ct_dtype dtype);
+bool ct_shape_equal(ct_shape a, ct_shape b);
+
+/* A shape as text, "[32,10]", by value so that one message can hold several. */
+typedef struct { char text[CT_MAX_RANK * 21 + 3]; } ct_shape_text;
+ct_shape_text ct_shape_format(ct_shape shape);
+
+/* Checks rank, signs and that the elements (dimensions of 0 left out of the product) and their
+ * bytes stay below 2^63; `function` names the caller in the message. *numel may be NULL. */
+ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, int64_t *numel);
+/* The number of elements of a shape that has passed cti_shape_check. */
+int64_t ct_shape_numel(ct_shape shape);
+/* NumPy's rule: align at the last dimension, 1 stretches. */
+ct_status cti_shape_broadcast(const char *function, ct_shape a, ct_shape b, ct_shape *out);
+/* Maps an axis in -rank..rank-1 to 0..rank-1. */
+ct_status cti_shape_axis(const char *function, ct_shape shape, int axis, int *out);
+/* Row-major strides in elements. */
+void cti_shape_strides(ct_shape shape, int64_t strides[CT_MAX_RANK]);
+/* The product of dims[from..to). */
+int64_t cti_shape_span(ct_shape shape, int from, int to);
+
+#endif

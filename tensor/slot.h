@@ -1,0 +1,23 @@
+/* Slots: the only thing that changes. A slot holds one evaluated tensor; a parameter, a running
+ * statistic and an optimizer's moment are slots. Reference counted; it belongs to one thread. */
+#ifndef COTAN_SLOT_H
+#define COTAN_SLOT_H
+
+#include "tensor/tensor.h"
+
+typedef struct ct_slot ct_slot;
+
+/* A slot with an initial value (evaluated and detached). The name goes to the leaf. The caller
+ * owns one reference. */
+ct_slot *ct_slot_new(const char *name, ct_tensor *initial);
+ct_slot *ct_slot_keep(ct_slot *slot);
+void ct_slot_drop(ct_slot *slot);
+/* The value now, as a leaf. It stays what it is when the slot changes. */
+ct_tensor *ct_slot_read(ct_slot *slot);
+/* Replaces the value; shape and dtype stay. Evaluates first, so an error changes nothing. */
+ct_status ct_slot_write(ct_slot *slot, ct_tensor *value);
+const char *ct_slot_name(const ct_slot *slot);
+/* True for the leaf that the slot holds now. */
+bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t);
+
+#endif

@@ -1,0 +1,15 @@
+/* Private: a commit in two halves, so that many slots change together or not at all. */
+#ifndef COTAN_SLOT_PRIVATE_H
+#define COTAN_SLOT_PRIVATE_H
+
+#include "tensor/node.h"
+#include "tensor/slot.h"
+
+/* The leaf that the slot would hold next; evaluates `value`. NULL with the error recorded. */
+ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value);
+/* Puts a prepared leaf in. Cannot fail. */
+void cti_slot_swap(ct_slot *slot, ct_tensor *prepared);
+/* Never 0; a leaf's `slot` field is the id of the slot that made it. */
+uint64_t cti_slot_id(const ct_slot *slot);
+
+#endif

@@ -1,0 +1,21 @@
+/* Private: what strangers wrote, made fit for a message, and the number parser of file formats. */
+#ifndef COTAN_TEXT_H
+#define COTAN_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes as one printable line, by value so that one message can hold several. Quotes, backslashes
+ * and whatever is not printable ASCII become \xHH: no terminal sequence gets through. */
+typedef struct { char text[4 * 64 + 4]; } cti_shown;
+/* The first 64 bytes; "..." follows when there are more. */
+cti_shown cti_show(const void *bytes, size_t length);
+/* Names of files tell most at their end: keeps the last 200 bytes. */
+cti_shown cti_show_path(const char *path);
+
+/* A whole number in 0..2^63-1 written plainly: digits only, no sign, no leading zero. The locale
+ * plays no part. False for anything else. */
+bool cti_whole_number(const char *text, size_t length, int64_t *value);
+
+#endif
