@@ -1,0 +1,152 @@
+/* Compositions of primitives: statistics, softmax and its kin, activations.
+ * There is no derivative here and no arithmetic on elements.
+ * Invariant: each function is an expression of ops.h; a NULL inside of it comes out as NULL. */
+#include "autograd/compose.h"
+
+ct_tensor *ct_square(ct_tensor *x) { return ct_mul(x, x); }
+
+ct_tensor *ct_reciprocal(ct_tensor *x) {
+    return x ? ct_div(ct_scalar(ct_dtype_of(x), 1.0), x) : ct_neg(x);
+}
+
+static ct_tensor *constant(ct_tensor *x, double value) {
+    return x ? ct_scalar(ct_dtype_of(x), value) : NULL;
+}
+
+ct_tensor *ct_clip(ct_tensor *x, double low, double high) {
+    if (!(low <= high)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_clip: low must be <= high, got %g and %g", low, high);
+    }
+    return ct_minimum(ct_maximum(x, constant(x, low)), constant(x, high));
+}
+
+/* --- Statistics ------------------------------------------------------------------------------- */
+
+/* The number of elements that are averaged into one; 0 with the error recorded. */
+static double averaged(ct_tensor *x, ct_tensor *sum) {
+    if (!x || !sum) return 0;
+    if (ct_numel(x) == 0) {
+        ct_fail(CT_ERR_SHAPE, "ct_mean: cannot average 0 elements of %s",
+                ct_shape_format(ct_shape_of(x)).text);
+        return 0;
+    }
+    return (double)(ct_numel(x) / ct_numel(sum));
+}
+
+static ct_tensor *divide_count(ct_tensor *x, ct_tensor *sum) {
+    double count = averaged(x, sum);
+    return count > 0 ? ct_scale(sum, 1.0 / count) : NULL;
+}
+
+ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum(x, axes)); }
+
+ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum_keep(x, axes)); }
+
+ct_tensor *ct_mean_all(ct_tensor *x) { return ct_mean(x, CT_ALL); }
+
+ct_tensor *ct_var(ct_tensor *x, ct_axes axes) {
+    return ct_mean(ct_square(ct_sub(x, ct_mean_keep(x, axes))), axes);
+}
+
+ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes) {
+    return ct_mean_keep(ct_square(ct_sub(x, ct_mean_keep(x, axes))), axes);
+}
+
+ct_tensor *ct_std(ct_tensor *x, ct_axes axes) { return ct_sqrt(ct_var(x, axes)); }
+
+ct_tensor *ct_min(ct_tensor *x, ct_axes axes) { return ct_neg(ct_max(ct_neg(x), axes)); }
+
+/* The root of 0 gets 1 instead, so that the derivative there is 0 and not 0 * inf. */
+ct_tensor *ct_norm(ct_tensor *x) {
+    ct_tensor *squares = ct_sum_all(ct_square(x)), *zero = constant(x, 0.0);
+    ct_tensor *none = ct_equal(squares, zero);
+    return ct_where(none, zero, ct_sqrt(ct_where(none, constant(x, 1.0), squares)));
+}
+
+/* --- Along one axis --------------------------------------------------------------------------- */
+
+/* The shift cancels out of value and derivative, so nothing needs to flow through it. */
+static ct_tensor *shift_of(ct_tensor *x, int axis) {
+    return ct_stop_gradient(ct_max_keep(x, CT_AXES(axis)));
+}
+
+ct_tensor *ct_logsumexp(ct_tensor *x, int axis) {
+    ct_tensor *shift = shift_of(x, axis);
+    ct_tensor *sum = ct_sum(ct_exp(ct_sub(x, shift)), CT_AXES(axis));
+    return sum ? ct_add(ct_log(sum), ct_reshape(shift, ct_shape_of(sum))) : NULL;
+}
+
+ct_tensor *ct_softmax(ct_tensor *x, int axis) {
+    ct_tensor *e = ct_exp(ct_sub(x, shift_of(x, axis)));
+    return ct_div(e, ct_sum_keep(e, CT_AXES(axis)));
+}
+
+ct_tensor *ct_log_softmax(ct_tensor *x, int axis) {
+    ct_tensor *shifted = ct_sub(x, shift_of(x, axis));
+    return ct_sub(shifted, ct_log(ct_sum_keep(ct_exp(shifted), CT_AXES(axis))));
+}
+
+static ct_status check_labels(ct_tensor *labels, int64_t classes) {
+    if (ct_dtype_of(labels) != CT_I64) {
+        return ct_fail(CT_ERR_DTYPE, "ct_one_hot: labels must be i64, got %s",
+                       ct_dtype_name(ct_dtype_of(labels)));
+    }
+    const int64_t *label = ct_data_i64(labels);
+    if (!label) return ct_error();
+    for (int64_t i = 0; i < ct_numel(labels); i++) {
+        if (label[i] >= 0 && label[i] < classes) continue;
+        return ct_fail(CT_ERR_RANGE, "ct_one_hot: label must be in 0..%lld, got %lld at row %lld",
+                       (long long)classes - 1, (long long)label[i], (long long)i);
+    }
+    return CT_OK;
+}
+
+ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {
+    if (!labels) return ct_cast(labels, dtype);
+    if (classes < 1) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_one_hot: classes must be >= 1, got %lld",
+                            (long long)classes);
+    }
+    if (check_labels(labels, classes) != CT_OK) return NULL;
+    ct_shape column = ct_shape_of(labels);
+    if (column.rank == CT_MAX_RANK) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_one_hot: labels must have rank < %d", CT_MAX_RANK);
+    }
+    column.dims[column.rank++] = 1;
+    ct_tensor *place = ct_arange(CT_I64, 0, (double)classes, 1);
+    return ct_cast(ct_equal(ct_reshape(labels, column), place), dtype);
+}
+
+/* --- Activations ------------------------------------------------------------------------------ */
+
+ct_tensor *ct_relu(ct_tensor *x) { return ct_maximum(constant(x, 0.0), x); }
+
+static ct_tensor *positive(ct_tensor *x) { return ct_greater(x, constant(x, 0.0)); }
+
+ct_tensor *ct_leaky_relu(ct_tensor *x, double slope) {
+    return ct_where(positive(x), x, ct_scale(x, slope));
+}
+
+/* The exponential sees only the half where it is used: elsewhere it could overflow. */
+ct_tensor *ct_elu(ct_tensor *x, double alpha) {
+    ct_tensor *low = ct_minimum(x, constant(x, 0.0));
+    return ct_where(positive(x), x, ct_scale(ct_offset(ct_exp(low), -1.0), alpha));
+}
+
+ct_tensor *ct_sigmoid(ct_tensor *x) {
+    return ct_scale(ct_offset(ct_tanh(ct_scale(x, 0.5)), 1.0), 0.5);
+}
+
+/* max(x, 0) + ln(1 + e^-|x|), where both halves of |x| come from one comparison: then the
+ * derivative at 0 is that of the smooth function, 1/2. */
+ct_tensor *ct_softplus(ct_tensor *x) {
+    ct_tensor *above = ct_where(positive(x), x, constant(x, 0.0));
+    ct_tensor *below = ct_where(positive(x), ct_neg(x), x);
+    return ct_add(above, ct_log(ct_offset(ct_exp(below), 1.0)));
+}
+
+ct_tensor *ct_gelu(ct_tensor *x) {
+    return ct_mul(ct_scale(x, 0.5), ct_offset(ct_erf(ct_scale(x, 0.70710678118654752)), 1.0));
+}
+
+ct_tensor *ct_silu(ct_tensor *x) { return ct_mul(x, ct_sigmoid(x)); }

@@ -1,0 +1,54 @@
+/* Compositions: functions made of primitives. None has a derivative of its own, because none needs
+ * one. Axes and broadcasting as in ops.h; NULL in, NULL out; results are temporaries. */
+#ifndef COTAN_COMPOSE_H
+#define COTAN_COMPOSE_H
+
+#include "autograd/ops.h"
+
+ct_tensor *ct_square(ct_tensor *x);                    /* x^2                                    */
+ct_tensor *ct_reciprocal(ct_tensor *x);                /* 1 / x                                  */
+ct_tensor *ct_clip(ct_tensor *x, double low, double high); /* gradient 1 inside and on the bounds */
+
+/* --- Statistics; the mean of nothing is an error ---------------------------------------------- */
+ct_tensor *ct_mean(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_mean_all(ct_tensor *x);
+/* Biased, 1/N, in two passes: mean (x - mean x)^2. Never E[x^2] - E[x]^2, never with a detached
+ * mean, which would be wrong from the second derivative on. */
+ct_tensor *ct_var(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_std(ct_tensor *x, ct_axes axes);         /* sqrt(var)                              */
+ct_tensor *ct_min(ct_tensor *x, ct_axes axes);         /* -max(-x)                               */
+ct_tensor *ct_norm(ct_tensor *x);                      /* sqrt(sum x^2); gradient 0 at x = 0     */
+
+/* --- Along one axis --------------------------------------------------------------------------- */
+ct_tensor *ct_logsumexp(ct_tensor *x, int axis);       /* ln sum e^x, shifted by the maximum     */
+ct_tensor *ct_softmax(ct_tensor *x, int axis);         /* e^x / sum e^x                          */
+ct_tensor *ct_log_softmax(ct_tensor *x, int axis);     /* x - logsumexp x                        */
+/* labels i64 [...] in 0..classes-1 -> [..., classes] of 0 and 1. Labels are checked at once. */
+ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype);
+
+/* --- Activations ------------------------------------------------------------------------------ */
+ct_tensor *ct_relu(ct_tensor *x);                      /* max(0, x); derivative 0 at 0           */
+ct_tensor *ct_leaky_relu(ct_tensor *x, double slope);  /* x for x > 0, else slope x              */
+ct_tensor *ct_elu(ct_tensor *x, double alpha);         /* x for x > 0, else alpha (e^x - 1)      */
+ct_tensor *ct_sigmoid(ct_tensor *x);                   /* 1 / (1 + e^-x), as (1 + tanh(x/2)) / 2 */
+ct_tensor *ct_softplus(ct_tensor *x);                  /* ln(1 + e^x), without overflow          */
+ct_tensor *ct_gelu(ct_tensor *x);                      /* x (1 + erf(x / sqrt 2)) / 2            */
+ct_tensor *ct_silu(ct_tensor *x);                      /* x sigmoid(x)                           */
+
+/* --- Normalization ---------------------------------------------------------------------------- */
+/* Batch normalization over all axes but `axis` (Ioffe and Szegedy, 2015, arXiv:1502.03167):
+ * gamma (x - mean) / sqrt(var + epsilon) + beta, biased variance. gamma and beta have size
+ * C = x.dims[axis], or 1. More than one value per channel is needed. `mean` and `variance`, when
+ * not NULL, receive the batch statistics, [C]. */
+ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int axis, double epsilon,
+                         ct_tensor **mean, ct_tensor **variance);
+/* The same with given statistics [C]: inference. */
+ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta,
+                                   ct_tensor *mean, ct_tensor *variance, int axis,
+                                   double epsilon);
+/* Layer normalization over the last axis (Ba, Kiros and Hinton, 2016, arXiv:1607.06450). */
+ct_tensor *ct_layer_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, double epsilon);
+
+#endif

@@ -1,0 +1,188 @@
+/* The kernels of the two transposes of a convolution: y w^T added back into an image, and x^T y.
+ * Their descriptors are in op_conv.c.
+ * Invariant: parts are cut by shape alone, write disjoint elements, and partial sums are added in
+ * the order of their pixels. */
+#include "autograd/conv_transpose.h"
+
+#include "autograd/conv_block.h"
+
+#include <string.h>
+
+/* Enough parts for the threads of a small machine, not more than the work is worth. */
+#define PARTS 16
+/* Pixel ranges of a kernel's gradient are summed apart, while their partial sums are small. */
+#define RANGES 8
+#define PARTIAL_BYTES (4 * 1024 * 1024)
+/* Columns of a kernel's gradient worth copying the patches once more for. */
+#define COLUMNS 64
+#define SUM_ELEMENTS 8192
+
+/* --- In x: y w^T, added back ------------------------------------------------------------------ */
+
+static cti_conv input_geometry(const ct_call *call) {
+    return cti_conv_of(call->attr, call->out.dtype, call->out.shape, call->in[1].shape,
+                       call->in[0].shape);
+}
+
+/* A part is some whole images, or a band of rows of one image; a band also reads the outputs that
+ * hang over its edges, so it must be high. */
+typedef struct {
+    int64_t images, rows; /* of one part  */
+    int64_t bands;        /* of one image */
+} input_cut;
+
+static input_cut cut_input(const cti_conv *g) {
+    int64_t pixels = cti_most(g->image_pixels, 1);
+    int64_t wanted = g->images < PARTS ? cti_divide_up(PARTS, cti_most(g->images, 1)) : 1;
+    wanted = cti_least(wanted, pixels / CTI_BLOCK_PIXELS);
+    input_cut cut = {.images = 1, .rows = cti_axis_band(&g->axis[0], wanted)};
+    cut.bands = cti_divide_up(cti_most(g->axis[0].size, 1), cut.rows);
+    if (cut.bands == 1) cut.images = cti_divide_up(CTI_BLOCK_PIXELS, pixels);
+    return cut;
+}
+
+static int64_t input_block(const cti_conv *g, input_cut cut) {
+    return cti_conv_block(g, cut.images * g->image_pixels);
+}
+
+size_t cti_conv2d_input_scratch(const ct_call *call) {
+    cti_conv g = input_geometry(call);
+    return cti_conv_patch_bytes(&g, input_block(&g, cut_input(&g)));
+}
+
+int64_t cti_conv2d_input_parts(const ct_call *call) {
+    cti_conv g = input_geometry(call);
+    input_cut cut = cut_input(&g);
+    return cti_divide_up(g.images, cut.images) * cut.bands;
+}
+
+static void add_block(const cti_conv *g, const ct_call *call, cti_range pixels, cti_range rows,
+                      void *scratch) {
+    int64_t count = pixels.to - pixels.from;
+    for (int64_t group = 0; group < g->groups; group++) {
+        int64_t column = group * g->group_outputs;
+        cti_matrix y = cti_conv_outputs(g, call->in[0].data, pixels.from, column);
+        cti_matrix w = cti_conv_transposed(cti_conv_outputs(g, call->in[1].data, 0, column));
+        bool whole = cti_patches_are_pixels(g);
+        cti_matrix x = whole ? cti_conv_pixels(g, call->out.data, group, pixels.from)
+                             : cti_patches_matrix(g, count, scratch);
+        cti_conv_product(g, count, g->patch, g->group_outputs, y, w, x, false);
+        if (!whole) cti_patches_add(g, scratch, group, pixels, rows, call->out.data);
+    }
+}
+
+void cti_conv2d_input_run(const ct_call *call, int64_t part, void *scratch) {
+    cti_conv g = input_geometry(call);
+    input_cut cut = cut_input(&g);
+    const cti_axis *v = &g.axis[0];
+    int64_t first = part / cut.bands * cut.images, row = part % cut.bands * cut.rows;
+    int64_t images = cti_least(cut.images, g.images - first);
+    cti_range rows = {row, cti_least(row + cut.rows, v->size)};
+    /* Several images are one stretch of rows, and so are their outputs. */
+    int64_t height = cut.bands == 1 ? images * v->size : rows.to - rows.from;
+    cti_range lines = cut.bands == 1 ? (cti_range){0, images * v->out} : cti_axis_touching(v, rows);
+    int64_t line = g.axis[1].size * g.channels;
+    memset(cti_element(&g, call->out.data, (first * v->size + row) * line), 0,
+           (size_t)(height * line) * g.element);
+    if (g.outputs == 0) return;
+    int64_t start = first * g.image_pixels, width = g.axis[1].out, block = input_block(&g, cut);
+    int64_t last = start + lines.to * width;
+    for (int64_t p = start + lines.from * width; p < last; p += block) {
+        add_block(&g, call, (cti_range){p, cti_least(p + block, last)}, rows, scratch);
+    }
+}
+
+/* --- In w: x^T y ------------------------------------------------------------------------------ */
+
+static cti_conv kernel_geometry(const ct_call *call) {
+    return cti_conv_of(call->attr, call->out.dtype, call->in[0].shape, call->out.shape,
+                       call->in[1].shape);
+}
+
+/* A part is a range of pixels for some columns of one group; stage 1 sums over the ranges. */
+typedef struct {
+    int64_t pixels, ranges;   /* of a range; of all pixels            */
+    int64_t columns, stripes; /* of a stripe; of the columns of a group */
+} kernel_cut;
+
+static kernel_cut cut_kernel(const cti_conv *g) {
+    int64_t bytes = g->taps * g->group_channels * g->outputs * (int64_t)g->element;
+    int64_t ranges = cti_least(RANGES, PARTIAL_BYTES / cti_most(bytes, 1));
+    ranges = cti_most(1, cti_least(ranges, g->pixels / CTI_BLOCK_PIXELS));
+    kernel_cut cut = {.pixels = cti_most(1, cti_divide_up(g->pixels, ranges))};
+    cut.ranges = cti_most(1, cti_divide_up(g->pixels, cut.pixels));
+    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, cut.ranges * g->groups));
+    stripes = cti_most(1, cti_least(stripes, g->group_outputs / COLUMNS));
+    cut.columns = cti_most(1, cti_divide_up(g->group_outputs, stripes));
+    cut.stripes = cti_most(1, cti_divide_up(g->group_outputs, cut.columns));
+    return cut;
+}
+
+size_t cti_conv2d_kernel_scratch(const ct_call *call) {
+    cti_conv g = kernel_geometry(call);
+    return cti_conv_patch_bytes(&g, cti_conv_block(&g, cut_kernel(&g).pixels));
+}
+
+size_t cti_conv2d_kernel_workspace(const ct_call *call) {
+    cti_conv g = kernel_geometry(call);
+    int64_t ranges = cut_kernel(&g).ranges;
+    return ranges > 1 ? (size_t)(ranges * ct_shape_numel(call->out.shape)) * g.element : 0;
+}
+
+int64_t cti_conv2d_kernel_parts(const ct_call *call) {
+    cti_conv g = kernel_geometry(call);
+    kernel_cut cut = cut_kernel(&g);
+    return cut.ranges * g.groups * cut.stripes;
+}
+
+void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch) {
+    cti_conv g = kernel_geometry(call);
+    kernel_cut cut = cut_kernel(&g);
+    int64_t stripe = part % cut.stripes, group = part / cut.stripes % g.groups;
+    int64_t range = part / cut.stripes / g.groups;
+    int64_t column = group * g.group_outputs + stripe * cut.columns;
+    int64_t columns = cti_least(cut.columns, g.group_outputs - stripe * cut.columns);
+    void *to = cut.ranges > 1 ? call->workspace : call->out.data;
+    cti_matrix w = cti_conv_outputs(&g, to, range * g.patch, column);
+    int64_t first = range * cut.pixels, last = cti_least(first + cut.pixels, g.pixels);
+    for (int64_t k = 0; first == last && k < g.patch; k++) {
+        memset(cti_element(&g, w.data, k * w.row), 0, (size_t)columns * g.element);
+    }
+    int64_t block = cti_conv_block(&g, cut.pixels);
+    for (int64_t p = first; p < last; p += block) {
+        cti_range pixels = {p, cti_least(p + block, last)};
+        cti_matrix x = cti_conv_patches(&g, call->in[0].data, group, pixels, scratch);
+        cti_matrix y = cti_conv_outputs(&g, call->in[1].data, p, column);
+        cti_conv_product(&g, g.patch, columns, pixels.to - p, cti_conv_transposed(x), y, w,
+                         p > first);
+    }
+}
+
+int64_t cti_conv2d_kernel_sum_parts(const ct_call *call) {
+    cti_conv g = kernel_geometry(call);
+    if (cut_kernel(&g).ranges == 1) return 0;
+    return cti_divide_up(ct_shape_numel(call->out.shape), SUM_ELEMENTS);
+}
+
+#define SUM(name, type)                                                                       \
+    static CT_CLONES void name(int64_t n, int64_t count, int64_t distance, const void *in,    \
+                               void *out) {                                                   \
+        type *restrict y = out;                                                               \
+        for (int64_t i = 0; i < n; i++) y[i] = ((const type *)in)[i];                         \
+        for (int64_t k = 1; k < count; k++) {                                                 \
+            const type *restrict x = (const type *)in + k * distance;                         \
+            for (int64_t i = 0; i < n; i++) y[i] += x[i];                                     \
+        }                                                                                     \
+    }
+SUM(sum_f32, float)
+SUM(sum_f64, double)
+
+void cti_conv2d_kernel_sum_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    cti_conv g = kernel_geometry(call);
+    int64_t numel = ct_shape_numel(call->out.shape), first = part * SUM_ELEMENTS;
+    (g.dtype == CT_F32 ? sum_f32 : sum_f64)(cti_least(SUM_ELEMENTS, numel - first),
+                                            cut_kernel(&g).ranges, numel,
+                                            cti_element(&g, call->workspace, first),
+                                            cti_element(&g, call->out.data, first));
+}

@@ -1,0 +1,167 @@
+/* Elementwise primitives of two operands, and `where`, a stanza each.
+ * Broadcasting is not their business: the constructor inserts the explicit primitive, so the
+ * operands of a node have one shape and no derivative ever sums over a broadcast.
+ * Invariant: conventions at ties and kinks are those of ops.h. */
+#include "autograd/math32.h"
+#include "autograd/stanza.h"
+
+#include <math.h>
+
+static ct_tensor *broadcast_to(ct_tensor *x, ct_shape shape) {
+    return ct_shape_equal(ct_shape_of(x), shape) ? x : ct_broadcast(x, shape);
+}
+
+ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
+    if (!a || !b || ct_shape_equal(ct_shape_of(a), ct_shape_of(b))) {
+        return ct_node(op, (ct_tensor *[]){a, b}, 2, NULL, 0);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "ct_%s", op->name);
+    ct_shape shape;
+    if (cti_shape_broadcast(name, ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK) return NULL;
+    ct_tensor *inputs[] = {broadcast_to(a, shape), broadcast_to(b, shape)};
+    return ct_node(op, inputs, 2, NULL, 0);
+}
+
+ct_tensor *cti_full_like(ct_tensor *x, double value) {
+    if (!x) return NULL;
+    return broadcast_to(ct_scalar(ct_dtype_of(x), value), ct_shape_of(x));
+}
+
+#define DEFINE_BINARY(verb, is_costly, infer_rule, tiles, vjp0, vjp1)                       \
+    CT_OP(op_##verb) = {                                                                    \
+        .name = #verb,                                                                      \
+        .kind = CT_MAP,                                                                     \
+        .n_inputs = 2,                                                                      \
+        .costly = is_costly,                                                                \
+        .infer = infer_rule,                                                                \
+        .tile = tiles,                                                                      \
+        .vjp = {vjp0, vjp1},                                                                \
+    };                                                                                      \
+    ct_tensor *ct_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
+
+#define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
+#define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
+
+static ct_status infer_number(const ct_infer *call, ct_type *out) {
+    for (int i = 0; i < call->n_inputs; i++) {
+        if (call->in[i].dtype != CT_U8) continue;
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
+                       call->name);
+    }
+    return ct_infer_same(call, out);
+}
+
+/* Floating point only. */
+#define BINARY_FLOAT(verb, costly, f32, f64, derivative0, derivative1)                      \
+    CTI_TILE_2(verb##_f32, float, f32)                                                      \
+    CTI_TILE_2(verb##_f64, double, f64)                                                     \
+    CTI_VJP_2(verb, 0, derivative0)                                                         \
+    CTI_VJP_2(verb, 1, derivative1)                                                         \
+    DEFINE_BINARY(verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0, vjp_##verb##_1)
+
+/* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
+#define BINARY(verb, real, integer, derivative0, derivative1)                               \
+    CTI_TILE_2(verb##_f32, float, real)                                                     \
+    CTI_TILE_2(verb##_f64, double, real)                                                    \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
+    CTI_VJP_2(verb, 0, derivative0)                                                         \
+    CTI_VJP_2(verb, 1, derivative1)                                                         \
+    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1)
+
+/* 0 or 1; nothing flows back. */
+#define COMPARISON(verb, relation)                                                          \
+    CTI_TILE_2(verb##_f32, float, a relation b)                                             \
+    CTI_TILE_2(verb##_f64, double, a relation b)                                            \
+    CTI_TILE_2(verb##_i64, int64_t, a relation b)                                           \
+    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient)
+
+BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g)
+BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g))
+BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a))
+BINARY_FLOAT(div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)))
+
+BINARY(maximum, a >= b || a != a ? a : b, a >= b ? a : b,
+       ct_where(ct_greater_equal(a, b), g, cti_full_like(g, 0.0)),
+       ct_where(ct_greater_equal(a, b), cti_full_like(g, 0.0), g))
+BINARY(minimum, a <= b || a != a ? a : b, a <= b ? a : b,
+       ct_where(ct_less_equal(a, b), g, cti_full_like(g, 0.0)),
+       ct_where(ct_less_equal(a, b), cti_full_like(g, 0.0), g))
+
+COMPARISON(equal, ==)
+COMPARISON(not_equal, !=)
+COMPARISON(less, <)
+COMPARISON(less_equal, <=)
+COMPARISON(greater, >)
+COMPARISON(greater_equal, >=)
+
+/* d a^b / da = b a^(b-1). Where b is 0 the exponent is made harmless first: 0 * inf is NaN. */
+static ct_tensor *pow_base(ct_tensor *g, ct_tensor *a, ct_tensor *b) {
+    ct_tensor *constant = ct_equal(b, cti_full_like(b, 0.0));
+    ct_tensor *exponent = ct_where(constant, cti_full_like(b, 0.0), ct_offset(b, -1.0));
+    return ct_mul(ct_mul(g, b), ct_pow(ct_where(constant, cti_full_like(a, 1.0), a), exponent));
+}
+
+/* d a^b / db = a^b ln a. Where a is 0 it is 0; the logarithm gets 1 there for the same reason. */
+static ct_tensor *pow_exponent(ct_tensor *g, ct_tensor *y, ct_tensor *a) {
+    ct_tensor *zero = ct_equal(a, cti_full_like(a, 0.0));
+    ct_tensor *logarithm = ct_log(ct_where(zero, cti_full_like(a, 1.0), a));
+    return ct_mul(g, ct_mul(y, logarithm));
+}
+
+BINARY_FLOAT(pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_exponent(g, y, a))
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+#define WHERE_TILE(suffix, type)                                                            \
+    static CT_CLONES void where_##suffix(int64_t n, void *out, const void *const in[],      \
+                                         const ct_tile *tile) {                             \
+        (void)tile;                                                                         \
+        const type *c = in[0], *a = in[1], *b = in[2];                                      \
+        type *restrict y = out;                                                             \
+        for (int64_t i = 0; i < n; i++) y[i] = c[i] != 0 ? a[i] : b[i];                     \
+    }
+WHERE_TILE(f32, float)
+WHERE_TILE(f64, double)
+WHERE_TILE(i64, int64_t)
+
+static ct_tensor *vjp_where_1(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_where(ct_input(y, 0), g, cti_full_like(g, 0.0));
+}
+
+static ct_tensor *vjp_where_2(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_where(ct_input(y, 0), cti_full_like(g, 0.0), g);
+}
+
+CT_OP(op_where) = {
+    .name = "where",
+    .kind = CT_MAP,
+    .n_inputs = 3,
+    .infer = infer_number,
+    .tile = NUMBERS(where),
+    .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},
+};
+
+ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
+    if (!condition || !a || !b) {
+        return ct_node(&op_where, (ct_tensor *[]){condition, a, b}, 3, NULL, 0);
+    }
+    ct_shape shape;
+    if (cti_shape_broadcast("ct_where", ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK ||
+        cti_shape_broadcast("ct_where", ct_shape_of(condition), shape, &shape) != CT_OK) {
+        return NULL;
+    }
+    ct_tensor *inputs[] = {broadcast_to(condition, shape), broadcast_to(a, shape),
+                           broadcast_to(b, shape)};
+    return ct_node(&op_where, inputs, 3, NULL, 0);
+}
+
+ct_tensor *ct_scale(ct_tensor *x, double factor) {
+    return x ? ct_mul(x, ct_scalar(ct_dtype_of(x), factor)) : ct_neg(x);
+}
+
+ct_tensor *ct_offset(ct_tensor *x, double term) {
+    return x ? ct_add(x, ct_scalar(ct_dtype_of(x), term)) : ct_neg(x);
+}

@@ -1,0 +1,73 @@
+/* Elementwise primitives of one operand, a stanza each.
+ * Compositions (sigmoid, gelu, ...) are not here: they need no derivative of their own.
+ * Invariant: f32 arithmetic calls no libm, so its bits do not depend on the machine. */
+#include "autograd/math32.h"
+#include "autograd/stanza.h"
+
+#include <math.h>
+
+#define UNARY(verb, is_costly, f32, f64, derivative)                                        \
+    CTI_TILE_1(verb##_f32, float, f32)                                                      \
+    CTI_TILE_1(verb##_f64, double, f64)                                                     \
+    CTI_VJP_1(verb, derivative)                                                             \
+    CT_OP(op_##verb) = {                                                                    \
+        .name = #verb,                                                                      \
+        .kind = CT_MAP,                                                                     \
+        .n_inputs = 1,                                                                      \
+        .costly = is_costly,                                                                \
+        .infer = ct_infer_float,                                                            \
+        .tile = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64},                             \
+        .vjp = {vjp_##verb},                                                                \
+    };                                                                                      \
+    ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
+
+UNARY(exp, true, cti_expf(a), exp(a), ct_mul(g, y))
+UNARY(log, true, cti_logf(a), log(a), ct_div(g, x))
+UNARY(sqrt, false, sqrtf(a), sqrt(a), ct_div(g, ct_scale(y, 2.0)))
+UNARY(rsqrt, false, 1.0f / sqrtf(a), 1.0 / sqrt(a),
+      ct_mul(g, ct_scale(ct_mul(y, ct_mul(y, y)), -0.5)))
+UNARY(sin, true, cti_sinf(a), sin(a), ct_mul(g, ct_cos(x)))
+UNARY(cos, true, cti_cosf(a), cos(a), ct_neg(ct_mul(g, ct_sin(x))))
+UNARY(tanh, true, cti_tanhf(a), tanh(a), ct_sub(g, ct_mul(g, ct_mul(y, y))))
+/* 2 / sqrt(pi) */
+UNARY(erf, true, cti_erff(a), erf(a),
+      ct_mul(g, ct_scale(ct_exp(ct_neg(ct_mul(x, x))), 1.1283791670955126)))
+
+/* Rounds towards zero, then down by one if that went up. From 2^23 (2^52) on all are whole. */
+UNARY(floor, false,
+      a != a || fabsf(a) >= 0x1p23f
+          ? a
+          : copysignf((float)(int32_t)a - ((float)(int32_t)a > a ? 1.0f : 0.0f), a),
+      floor(a), ct_no_gradient(g, y, i))
+
+/* --- Those that take i64 too ------------------------------------------------------------------ */
+
+static ct_status infer_number(const ct_infer *call, ct_type *out) {
+    if (call->in[0].dtype == CT_U8) {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
+                       call->name);
+    }
+    return ct_infer_same(call, out);
+}
+
+#define UNARY_NUMBER(verb, f32, f64, i64, derivative)                                       \
+    CTI_TILE_1(verb##_f32, float, f32)                                                      \
+    CTI_TILE_1(verb##_f64, double, f64)                                                     \
+    CTI_TILE_1(verb##_i64, int64_t, i64)                                                    \
+    CTI_VJP_1(verb, derivative)                                                             \
+    CT_OP(op_##verb) = {                                                                    \
+        .name = #verb,                                                                      \
+        .kind = CT_MAP,                                                                     \
+        .n_inputs = 1,                                                                      \
+        .infer = infer_number,                                                              \
+        .tile = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64},      \
+        .vjp = {vjp_##verb},                                                                \
+    };                                                                                      \
+    ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
+
+/* Through unsigned: the negative of the smallest i64 wraps instead of being undefined. */
+UNARY_NUMBER(neg, -a, -a, (int64_t)(0 - (uint64_t)a), ct_neg(g))
+UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a,
+             ct_mul(g, ct_sign(x)))
+UNARY_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)), a != a ? a : (double)((a > 0) - (a < 0)),
+             (a > 0) - (a < 0), ct_no_gradient(g, y, i))

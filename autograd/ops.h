@@ -1,0 +1,138 @@
+/* The primitives: each function records one node, or a few when operands broadcast. Every one has
+ * derivatives of every order, built from these same functions. Shapes broadcast as in NumPy;
+ * operands have one dtype. NULL in, NULL out. Results are temporaries. */
+#ifndef COTAN_OPS_H
+#define COTAN_OPS_H
+
+#include "tensor/tensor.h"
+
+/* A set of axes; negative ones count from the end. CT_ALL is all of them. */
+typedef struct {
+    int count;
+    int axis[CT_MAX_RANK];
+} ct_axes;
+#define CT_AXES(...)                                                    \
+    ((ct_axes){.count = (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), .axis = {__VA_ARGS__}})
+#define CT_ALL ((ct_axes){.count = -1})
+
+/* --- Elementwise, one operand: f32 and f64 (neg, abs and sign: i64 too) ----------------------- */
+ct_tensor *ct_neg(ct_tensor *x);      /* -x                                        */
+ct_tensor *ct_exp(ct_tensor *x);      /* e^x                                       */
+ct_tensor *ct_log(ct_tensor *x);      /* ln x; -inf at 0, NaN below                */
+ct_tensor *ct_sqrt(ct_tensor *x);     /* derivative inf at 0                       */
+ct_tensor *ct_rsqrt(ct_tensor *x);    /* 1 / sqrt(x)                               */
+ct_tensor *ct_sin(ct_tensor *x);
+ct_tensor *ct_cos(ct_tensor *x);
+ct_tensor *ct_tanh(ct_tensor *x);
+ct_tensor *ct_erf(ct_tensor *x);      /* 2/sqrt(pi) times the integral of e^-t^2 from 0 to x */
+ct_tensor *ct_abs(ct_tensor *x);      /* derivative sign(x), so 0 at 0             */
+ct_tensor *ct_sign(ct_tensor *x);     /* -1, 0 or 1; NaN stays; no gradient        */
+ct_tensor *ct_floor(ct_tensor *x);    /* no gradient                               */
+/* Converts; to integers by truncation, saturating, NaN to 0. Gradients pass between floats. */
+ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype);
+
+/* --- Elementwise, two operands: f32, f64 and i64 (div and pow: floats) ------------------------- */
+ct_tensor *ct_add(ct_tensor *a, ct_tensor *b);      /* a + b                                   */
+ct_tensor *ct_sub(ct_tensor *a, ct_tensor *b);      /* a - b                                   */
+ct_tensor *ct_mul(ct_tensor *a, ct_tensor *b);      /* a b                                     */
+ct_tensor *ct_div(ct_tensor *a, ct_tensor *b);      /* a / b                                   */
+ct_tensor *ct_pow(ct_tensor *a, ct_tensor *b);      /* a^b; derivatives at a = 0, b = 0 are 0  */
+ct_tensor *ct_maximum(ct_tensor *a, ct_tensor *b);  /* NaN wins; a tie's gradient goes to a    */
+ct_tensor *ct_minimum(ct_tensor *a, ct_tensor *b);  /* NaN wins; a tie's gradient goes to a    */
+/* 1 where it holds and 0 elsewhere, in the operands' dtype; no gradient. */
+ct_tensor *ct_equal(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_not_equal(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_less(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_less_equal(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_greater(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_greater_equal(ct_tensor *a, ct_tensor *b);
+/* a where condition != 0, else b; all of one dtype. A branch that is not taken still computes: if
+ * its derivative can be infinite, feed it a harmless operand there, or 0 * inf makes NaN. */
+ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_scale(ct_tensor *x, double factor);   /* factor x, factor in x's dtype           */
+ct_tensor *ct_offset(ct_tensor *x, double term);    /* x + term, term in x's dtype             */
+
+/* --- Views: nothing is copied; any dtype ------------------------------------------------------ */
+/* One dimension may be -1: the rest of the elements. */
+ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape);
+/* y.dims[i] = x.dims[axes[i]]; axes names each axis once. */
+ct_tensor *ct_permute(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_transpose(ct_tensor *x);              /* swaps the last two axes                 */
+ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape);
+/* Elements start, start + step, ... below stop, along one axis. step >= 1; negative start and
+ * stop count from the end; CT_END is the end. */
+#define CT_END INT64_MAX
+ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t step);
+ct_tensor *ct_flip(ct_tensor *x, ct_axes axes);
+/* x with no gradient behind it; lazy (ct_detach evaluates). */
+ct_tensor *ct_stop_gradient(ct_tensor *x);
+
+/* --- Copies ----------------------------------------------------------------------------------- */
+/* Zeros around and, with interior > 0, between the elements of one axis. */
+ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior);
+/* Joins n >= 1 tensors along an axis. CT_CONCAT(axis, a, b, c) counts for you. */
+ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis);
+#define CT_CONCAT(axis, ...)                                            \
+    ct_concat((ct_tensor *[]){__VA_ARGS__},                             \
+              (int64_t)(sizeof((ct_tensor *[]){__VA_ARGS__}) / sizeof(ct_tensor *)), axis)
+/* Rows of x: y[i...] = x[indices[i...]] along axis 0. indices: i64, checked at once. */
+ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices);
+/* The transpose of ct_take: y[indices[i...]] += x[i...], y of `rows` rows, in ascending i. */
+ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows);
+
+/* --- Reductions ------------------------------------------------------------------------------- */
+ct_tensor *ct_sum(ct_tensor *x, ct_axes axes);       /* the sum of nothing is 0                  */
+ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes);  /* the axes stay, with size 1               */
+ct_tensor *ct_sum_all(ct_tensor *x);
+/* The transpose of broadcasting: sums x down to `shape`. */
+ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape);
+ct_tensor *ct_max(ct_tensor *x, ct_axes axes);       /* NaN wins; a tie's gradient: lowest index */
+ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_argmax(ct_tensor *x, int axis);        /* i64, the lowest index of the maximum     */
+
+/* --- Contractions ----------------------------------------------------------------------------- */
+/* a [...,m,k] b [...,k,n] -> [...,m,n]; leading axes broadcast; a vector is a row on the left and
+ * a column on the right. Transposed operands are ct_transpose views and cost no copy. */
+ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b);
+
+typedef struct {
+    int64_t stride[2];    /* height, width; 0 = 1                         */
+    int64_t pad[4];       /* zeros: top, bottom, left, right              */
+    int64_t dilation[2];  /* 0 = 1                                        */
+    int64_t groups;       /* 0 = 1                                        */
+} ct_conv2d_spec;
+/* x [N,H,W,C], w [kh,kw,C/groups,O] -> [N,OH,OW,O], OH = (H + top + bottom - dilation (kh-1) - 1) /
+ * stride + 1, rounded down: y[n,i,j,o] = sum over a,b,c of x[n, i s + a d - top, j s + b d - left,
+ * c] w[a,b,c,o]. The three faces of one trilinear form; each one's derivatives are the others. */
+ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec);
+/* The transpose in x: y [N,OH,OW,O], w -> [N,height,width,C]. */
+ct_tensor *ct_conv2d_input(ct_tensor *y, ct_tensor *w, int64_t height, int64_t width,
+                           ct_conv2d_spec spec);
+/* The transpose in w: x, y -> [kernel_height,kernel_width,C/groups,O]. */
+ct_tensor *ct_conv2d_kernel(ct_tensor *x, ct_tensor *y, int64_t kernel_height,
+                            int64_t kernel_width, ct_conv2d_spec spec);
+
+/* --- Pooling: x [N,H,W,C] --------------------------------------------------------------------- */
+typedef struct {
+    int64_t window[2];    /* height, width; 0 = 2                         */
+    int64_t stride[2];    /* 0 = the window                               */
+    int64_t pad[4];       /* top, bottom, left, right                     */
+    bool count_pad;       /* average: padding counts as zeros             */
+} ct_pool2d_spec;
+/* The largest of each window, [N,OH,OW,C]; padding never wins; NaN wins; ties: lowest index. */
+ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec);
+/* Adds y [N,OH,OW,C] into zeros [N,H,W,C] at the places that the maxima of x came from. */
+ct_tensor *ct_max_pool2d_scatter(ct_tensor *y, ct_tensor *x, ct_pool2d_spec spec);
+/* Reads h [N,H,W,C] at those places: [N,OH,OW,C]. */
+ct_tensor *ct_max_pool2d_gather(ct_tensor *h, ct_tensor *x, ct_pool2d_spec spec);
+/* The mean of each window, over the elements inside of x unless count_pad. */
+ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec);
+/* Its transpose: y [N,OH,OW,C] -> [N,height,width,C]. */
+ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_pool2d_spec spec);
+
+/* --- Random numbers: pure functions of (key, element index) ----------------------------------- */
+/* key: i64 [2] from ct_generator_draw. The same at every read, recomputation and thread count. */
+ct_tensor *ct_random_uniform(ct_tensor *key, ct_dtype dtype, ct_shape shape); /* in [0, 1) */
+ct_tensor *ct_random_normal(ct_tensor *key, ct_dtype dtype, ct_shape shape);  /* mean 0, std 1 */
+
+#endif

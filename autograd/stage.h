@@ -1,0 +1,27 @@
+/* Staged updates: how a forward pass says that a running statistic should move, without moving it.
+ *
+ * ct_stage(y, slot, decay, value) is y, and remembers that a commit should set
+ * slot := decay slot + value. A commit collects the stages reachable from its roots, each once, and
+ * applies them in the order in which they were built. A forward that is never committed changes
+ * nothing; two forwards in one commit compose. */
+#ifndef COTAN_STAGE_H
+#define COTAN_STAGE_H
+
+#include "tensor/slot.h"
+
+/* The identity on y. `value` has the slot's shape and dtype; no gradient flows to it. */
+ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value);
+
+/* A new value for a slot, computed by the caller. */
+typedef struct {
+    ct_slot *slot;
+    ct_tensor *value;
+} ct_update;
+
+/* Evaluates roots, updates and the stages reachable from roots in one plan, then changes all slots.
+ * The roots keep their values. On any error nothing has changed. A slot that is both updated and
+ * staged is an error. */
+ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                    int64_t n_updates);
+
+#endif

@@ -1,0 +1,38 @@
+/* Private: one axis of a window that slides over an image, for convolutions and pooling alike. */
+#ifndef COTAN_WINDOW_H
+#define COTAN_WINDOW_H
+
+#include "tensor/error.h"
+
+#include <stdint.h>
+
+/* Tap t of output i lies on input i * stride + t * dilation - before. */
+typedef struct {
+    int64_t size;             /* of the input            */
+    int64_t extent, dilation; /* taps and their distance */
+    int64_t stride;
+    int64_t before, after;    /* padding                 */
+    int64_t out;              /* of the output           */
+} cti_axis;
+
+typedef struct {
+    int64_t from, to; /* to is excluded */
+} cti_range;
+
+/* Checks the numbers and fills in `out`. `what` is the word for the window in messages, `dim` the
+ * number of the axis: 0 for height, 1 for width. */
+ct_status cti_axis_check(const char *function, const char *what, int dim, cti_axis *axis);
+
+/* The indices k in 0..count with 0 <= start + k * step < size, for step >= 1. */
+cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size);
+/* The taps of output i that lie inside of the input. */
+cti_range cti_axis_taps(const cti_axis *axis, int64_t i);
+/* The outputs that have tap t inside of the input. */
+cti_range cti_axis_outputs(const cti_axis *axis, int64_t t);
+/* The height of the bands when the input is cut into at most `wanted` of them, none of less than
+ * four windows; at least 1. */
+int64_t cti_axis_band(const cti_axis *axis, int64_t wanted);
+/* The outputs whose window may touch inputs [from, to). */
+cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs);
+
+#endif
