@@ -1,0 +1,67 @@
+/* Conv2D: a convolution with a kernel slot, and a bias.
+ * Its gradient is that of the ops; there is none here.
+ * Invariant: slot 0 is the kernel [kh,kw,inputs/groups,filters], slot 1 the bias. */
+#include "nn/layer.h"
+
+typedef struct {
+    ct_module base;
+    ct_conv2d_options options;
+} conv2d;
+
+static int64_t at_least_one(int64_t value) { return value ? value : 1; }
+
+/* The padding of "same" depends on the input, so it is found at each forward. */
+static ct_conv2d_spec spec_for(const conv2d *layer, ct_tensor *x) {
+    const ct_conv2d_options *o = &layer->options;
+    ct_conv2d_spec spec = {.groups = o->groups};
+    for (int d = 0; d < 2; d++) {
+        spec.stride[d] = at_least_one(o->stride[d]);
+        spec.dilation[d] = at_least_one(o->dilation[d]);
+        int64_t *pad = &spec.pad[2 * d];
+        pad[0] = o->pad[2 * d];
+        pad[1] = o->pad[2 * d + 1];
+        int64_t window = (o->kernel[d] - 1) * spec.dilation[d] + 1;
+        if (o->padding == CT_SAME && spec.stride[d] > 0) {
+            cti_same_padding(ct_dim(x, 1 + d), window, spec.stride[d], pad);
+        }
+    }
+    return spec;
+}
+
+static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    ct_tensor *y = ct_conv2d(x, ct_module_read(self, 0), spec_for((conv2d *)self, x));
+    return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
+}
+
+static const ct_module_class conv2d_class = {.name = "Conv2D", .forward = forward};
+
+ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options) {
+    int64_t groups = at_least_one(options.groups);
+    for (int d = 0; d < 2; d++) {
+        if (!options.kernel[d]) options.kernel[d] = 3;
+        if (cti_check_size("ct_conv2d_new", "kernel", options.kernel[d]) != CT_OK) return NULL;
+    }
+    if (cti_check_size("ct_conv2d_new", "inputs", inputs) != CT_OK ||
+        cti_check_size("ct_conv2d_new", "filters", filters) != CT_OK ||
+        cti_check_size("ct_conv2d_new", "groups", groups) != CT_OK) {
+        return NULL;
+    }
+    if (inputs % groups) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_conv2d_new: groups %lld must divide %lld inputs",
+                            (long long)groups, (long long)inputs);
+    }
+    conv2d *layer = (conv2d *)ct_module_new(sizeof *layer, &conv2d_class);
+    if (!layer) return NULL;
+    layer->options = options;
+    ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], inputs / groups, filters);
+    int64_t taps = options.kernel[0] * options.kernel[1];
+    ct_status status =
+        cti_add_weight(&layer->base, "kernel", options.kernel_init, &ct_glorot_uniform,
+                       options.dtype, kernel, taps * (inputs / groups), taps * filters);
+    if (status == CT_OK && !options.no_bias) {
+        status = cti_add_weight(&layer->base, "bias", options.bias_init, &ct_init_zeros,
+                                options.dtype, CT_SHAPE(filters), taps * inputs, filters);
+    }
+    return cti_module_or_free(&layer->base, status);
+}

@@ -1,0 +1,29 @@
+/* Dense: x kernel + bias.
+ * Its gradient is that of the ops; there is none here.
+ * Invariant: slot 0 is the kernel, slot 1 the bias if there is one. */
+#include "nn/layer.h"
+
+static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    ct_tensor *y = ct_matmul(x, ct_module_read(self, 0));
+    return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
+}
+
+static const ct_module_class dense_class = {.name = "Dense", .forward = forward};
+
+ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options) {
+    if (cti_check_size("ct_dense_new", "inputs", inputs) != CT_OK ||
+        cti_check_size("ct_dense_new", "units", units) != CT_OK) {
+        return NULL;
+    }
+    ct_module *module = ct_module_new(sizeof *module, &dense_class);
+    if (!module) return NULL;
+    ct_status status =
+        cti_add_weight(module, "kernel", options.kernel, &ct_glorot_uniform, options.dtype,
+                       CT_SHAPE(inputs, units), inputs, units);
+    if (status == CT_OK && !options.no_bias) {
+        status = cti_add_weight(module, "bias", options.bias, &ct_init_zeros, options.dtype,
+                                CT_SHAPE(units), inputs, units);
+    }
+    return cti_module_or_free(module, status);
+}

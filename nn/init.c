@@ -1,0 +1,79 @@
+/* Initializers: how a slot gets its first value, from this thread's stream of keys.
+ * Distributions are tensor algebra on the random ops.
+ * Invariant: the same seed and the same order of construction give the same weights. */
+#include "nn/nn.h"
+
+#include "tensor/random.h"
+
+static _Thread_local struct { uint64_t seed, stream; } source;
+
+void ct_seed_set(uint64_t seed) {
+    source.seed = seed;
+    source.stream = 0;
+}
+
+ct_tensor *ct_seed_draw(void) {
+    int64_t key[2] = {(int64_t)source.seed, (int64_t)source.stream};
+    ct_tensor *t = ct_from(CT_I64, CT_SHAPE(2), key);
+    if (t) source.stream++;
+    return t;
+}
+
+/* sqrt(value), without the C library's: nn computes with tensors. */
+static ct_tensor *root(ct_dtype dtype, double value) { return ct_sqrt(ct_scalar(dtype, value)); }
+
+/* Uniform in +-sqrt(square). */
+static ct_tensor *uniform(ct_dtype dtype, ct_shape shape, double square) {
+    ct_tensor *u = ct_random_uniform(ct_seed_draw(), dtype, shape);
+    return ct_mul(ct_offset(ct_scale(u, 2.0), -1.0), root(dtype, square));
+}
+
+static ct_tensor *normal(ct_dtype dtype, ct_shape shape, double variance) {
+    return ct_mul(ct_random_normal(ct_seed_draw(), dtype, shape), root(dtype, variance));
+}
+
+static double fan(int64_t n) { return n > 0 ? (double)n : 1.0; }
+
+#define INITIALIZER(symbol, expression)                                                     \
+    static ct_tensor *make_##symbol(const ct_initializer *self, ct_dtype dtype,             \
+                                    ct_shape shape, int64_t fan_in, int64_t fan_out) {      \
+        double in = fan(fan_in), both = fan(fan_in + fan_out);                              \
+        (void)self, (void)in, (void)both;                                                   \
+        return expression;                                                                  \
+    }                                                                                       \
+    const ct_initializer ct_##symbol = {make_##symbol, 0};
+
+INITIALIZER(glorot_uniform, uniform(dtype, shape, 6.0 / both))
+INITIALIZER(glorot_normal, normal(dtype, shape, 2.0 / both))
+INITIALIZER(he_uniform, uniform(dtype, shape, 6.0 / in))
+INITIALIZER(he_normal, normal(dtype, shape, 2.0 / in))
+INITIALIZER(lecun_uniform, uniform(dtype, shape, 3.0 / in))
+INITIALIZER(lecun_normal, normal(dtype, shape, 1.0 / in))
+INITIALIZER(init_zeros, ct_full(dtype, shape, 0.0))
+INITIALIZER(init_ones, ct_full(dtype, shape, 1.0))
+
+/* Draws beyond two standard deviations are replaced by a second draw, and what is left after
+ * sixteen rounds (one in 10^21) by 0. */
+static ct_tensor *make_truncated(const ct_initializer *self, ct_dtype dtype, ct_shape shape,
+                                 int64_t fan_in, int64_t fan_out) {
+    (void)fan_in, (void)fan_out;
+    ct_tensor *z = NULL;
+    for (int round = 0; round < 16; round++) {
+        ct_tensor *draw = ct_random_normal(ct_seed_draw(), dtype, shape);
+        ct_tensor *inside = ct_less_equal(ct_abs(draw), ct_scalar(dtype, 2.0));
+        ct_tensor *kept = ct_where(inside, draw, ct_scalar(dtype, 0.0));
+        z = z ? ct_where(ct_equal(z, ct_scalar(dtype, 0.0)), kept, z) : kept;
+    }
+    return ct_scale(z, self->value);
+}
+const ct_initializer ct_truncated_normal = {make_truncated, 0.05};
+
+static ct_tensor *make_constant(const ct_initializer *self, ct_dtype dtype, ct_shape shape,
+                                int64_t fan_in, int64_t fan_out) {
+    (void)fan_in, (void)fan_out;
+    return ct_full(dtype, shape, self->value);
+}
+
+ct_initializer ct_init_constant(double value) {
+    return (ct_initializer){make_constant, value};
+}

@@ -1,0 +1,34 @@
+/* What the layers share: weights with initializers, checks, padding arithmetic.
+ * It is no layer.
+ * Invariant: a constructor that fails leaves nothing behind. */
+#include "nn/layer.h"
+
+ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer chosen,
+                         const ct_initializer *usual, ct_dtype dtype, ct_shape shape,
+                         int64_t fan_in, int64_t fan_out) {
+    const ct_initializer *init = chosen.make ? &chosen : usual;
+    int64_t scope = ct_scope_open();
+    ct_tensor *value = init->make(init, dtype, shape, fan_in, fan_out);
+    ct_status status = ct_module_add_slot(module, name, value, true);
+    ct_scope_close(scope);
+    return status;
+}
+
+ct_module *cti_module_or_free(ct_module *module, ct_status status) {
+    if (status == CT_OK) return module;
+    ct_module_free(module);
+    return NULL;
+}
+
+ct_status cti_check_size(const char *function, const char *name, int64_t size) {
+    if (size >= 1) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: %s must be >= 1, got %lld", function, name, (long long)size);
+}
+
+void cti_same_padding(int64_t input, int64_t window, int64_t stride, int64_t pad[2]) {
+    int64_t outputs = (input + stride - 1) / stride;
+    int64_t total = outputs > 0 ? (outputs - 1) * stride + window - input : 0;
+    if (total < 0) total = 0;
+    pad[0] = total / 2;
+    pad[1] = total - pad[0];
+}

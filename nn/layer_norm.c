@@ -1,0 +1,32 @@
+/* LayerNorm: normalization over the last axis, the same in training and inference.
+ * There is no gradient here: ct_layer_norm is a few ops.
+ * Invariant: slot 0 is gamma, slot 1 is beta. */
+#include "nn/layer.h"
+
+typedef struct {
+    ct_module base;
+    double epsilon;
+} layer_norm;
+
+static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    return ct_layer_norm(x, ct_module_read(self, 0), ct_module_read(self, 1),
+                         ((layer_norm *)self)->epsilon);
+}
+
+static const ct_module_class layer_norm_class = {.name = "LayerNorm", .forward = forward};
+
+ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options) {
+    if (cti_check_size("ct_layer_norm_new", "size", size) != CT_OK) return NULL;
+    layer_norm *ln = (layer_norm *)ct_module_new(sizeof *ln, &layer_norm_class);
+    if (!ln) return NULL;
+    ln->epsilon = options.epsilon > 0 ? options.epsilon : 1e-3;
+    ct_initializer usual = {0};
+    ct_status status = cti_add_weight(&ln->base, "gamma", usual, &ct_init_ones, options.dtype,
+                                      CT_SHAPE(size), size, size);
+    if (status == CT_OK) {
+        status = cti_add_weight(&ln->base, "beta", usual, &ct_init_zeros, options.dtype,
+                                CT_SHAPE(size), size, size);
+    }
+    return cti_module_or_free(&ln->base, status);
+}

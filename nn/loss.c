@@ -1,0 +1,96 @@
+/* Losses and metrics: scalars, the mean over the batch, as compositions of ops.
+ * There is no derivative here.
+ * Invariant: losses of probabilities start from logits, where no logarithm sees a 0. */
+#include "nn/nn.h"
+
+/* Labels as a distribution [N,K] beside scores [N,K]. */
+static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {
+    if (!scores || !labels) {
+        if (ct_error() == CT_OK) {
+            ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, scores ? "labels" : "logits");
+        }
+        return NULL;
+    }
+    ct_shape shape = ct_shape_of(scores), given = ct_shape_of(labels);
+    if (ct_dtype_of(labels) == CT_I64 && shape.rank == 2 && given.rank == 1 &&
+        given.dims[0] == shape.dims[0]) {
+        return ct_one_hot(labels, shape.dims[1], ct_dtype_of(scores));
+    }
+    if (shape.rank == 2 && ct_shape_equal(shape, given) &&
+        ct_dtype_of(labels) == ct_dtype_of(scores)) {
+        return ct_scope_add(labels);
+    }
+    return ct_fail_null(CT_ERR_SHAPE, "%s: scores are %s %s, labels %s %s; expected i64 [N] or "
+                        "[N,K] of the scores' dtype", function, ct_dtype_name(ct_dtype_of(scores)),
+                        ct_shape_format(shape).text, ct_dtype_name(ct_dtype_of(labels)),
+                        ct_shape_format(given).text);
+}
+
+ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
+    ct_tensor *target = distribution("ct_cross_entropy", logits, labels);
+    if (!target) return NULL;
+    ct_tensor *picked = ct_sum(ct_mul(target, ct_log_softmax(logits, 1)), CT_AXES(1));
+    return ct_neg(ct_mean_all(picked));
+}
+
+static ct_status check_pair(const char *function, ct_tensor *prediction, ct_tensor *target) {
+    if (!prediction || !target) {
+        if (ct_error() != CT_OK) return ct_error();
+        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
+                       prediction ? "target" : "prediction");
+    }
+    if (ct_shape_equal(ct_shape_of(prediction), ct_shape_of(target))) return CT_OK;
+    /* No broadcasting here: [N,1] against [N] would silently average over N x N. */
+    return ct_fail(CT_ERR_SHAPE, "%s: prediction is %s, target %s", function,
+                   ct_shape_format(ct_shape_of(prediction)).text,
+                   ct_shape_format(ct_shape_of(target)).text);
+}
+
+ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
+    if (check_pair("ct_binary_cross_entropy", logits, targets) != CT_OK) return NULL;
+    return ct_mean_all(ct_sub(ct_softplus(logits), ct_mul(logits, targets)));
+}
+
+ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target) {
+    if (check_pair("ct_mse", prediction, target) != CT_OK) return NULL;
+    return ct_mean_all(ct_square(ct_sub(prediction, target)));
+}
+
+ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target) {
+    if (check_pair("ct_mae", prediction, target) != CT_OK) return NULL;
+    return ct_mean_all(ct_abs(ct_sub(prediction, target)));
+}
+
+ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta) {
+    if (check_pair("ct_huber", prediction, target) != CT_OK) return NULL;
+    if (!(delta > 0)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_huber: delta must be > 0, got %g", delta);
+    }
+    /* With c = |d| clipped to delta, both branches are c (|d| - c/2). */
+    ct_tensor *distance = ct_abs(ct_sub(prediction, target));
+    ct_tensor *clipped = ct_minimum(distance, ct_scalar(ct_dtype_of(prediction), delta));
+    return ct_mean_all(ct_mul(clipped, ct_sub(distance, ct_scale(clipped, 0.5))));
+}
+
+static ct_tensor *huber_1(ct_tensor *prediction, ct_tensor *target) {
+    return ct_huber(prediction, target, 1.0);
+}
+
+const ct_loss ct_loss_cross_entropy = {"cross_entropy", ct_cross_entropy, true};
+const ct_loss ct_loss_binary_cross_entropy = {"binary_cross_entropy", ct_binary_cross_entropy,
+                                              true};
+const ct_loss ct_loss_mse = {"mse", ct_mse, false};
+const ct_loss ct_loss_mae = {"mae", ct_mae, false};
+const ct_loss ct_loss_huber = {"huber", huber_1, false};
+
+ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
+    if (!scores || !labels) return ct_cross_entropy(scores, labels);
+    ct_tensor *label = ct_shape_of(labels).rank == 2 ? ct_argmax(labels, 1) : labels;
+    if (ct_dtype_of(label) != CT_I64 || ct_shape_of(scores).rank != 2 ||
+        !ct_shape_equal(ct_shape_of(label), CT_SHAPE(ct_dim(scores, 0)))) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_accuracy: scores are %s, labels %s",
+                            ct_shape_format(ct_shape_of(scores)).text,
+                            ct_shape_format(ct_shape_of(labels)).text);
+    }
+    return ct_mean_all(ct_cast(ct_equal(ct_argmax(scores, 1), label), CT_F32));
+}

@@ -1,0 +1,197 @@
+/* Modules: slots, children, names, and the forward that marks nodes with the module's path.
+ * What a module computes is its class's business.
+ * Invariant: a module owns its slots and children; siblings have different names. */
+#include "nn/nn.h"
+
+#include "tensor/mem.h"
+
+#include <ctype.h>
+#include <string.h>
+
+ct_module *ct_module_new(size_t size, const ct_module_class *class) {
+    ct_module *module = cti_alloc(1, size);
+    if (module) module->class = class;
+    return module;
+}
+
+void ct_module_free(ct_module *module) {
+    if (!module) return;
+    for (int64_t i = 0; i < module->n_children; i++) ct_module_free(module->children[i]);
+    for (int i = 0; i < module->n_slots; i++) ct_slot_drop(module->slots[i].slot);
+    cti_free(module->children);
+    cti_free(module->name);
+    cti_free(module);
+}
+
+ct_status ct_module_rename(ct_module *module, const char *name) {
+    if (!module || !name) return ct_fail(CT_ERR_NULL, "ct_module_rename: an argument is NULL");
+    if (!*name || strchr(name, '/')) {
+        return ct_fail(CT_ERR_RANGE, "ct_module_rename: a name has at least one character and no "
+                       "'/', got '%.64s'", name);
+    }
+    char *copy = cti_strdup(name);
+    if (!copy) return CT_ERR_MEMORY;
+    cti_free(module->name);
+    module->name = copy;
+    return CT_OK;
+}
+
+ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
+                             bool trainable) {
+    if (module->n_slots == CT_MODULE_SLOTS) {
+        return ct_fail(CT_ERR_RANGE, "ct_module_add_slot: a module has at most %d slots",
+                       CT_MODULE_SLOTS);
+    }
+    ct_slot *slot = ct_slot_new(name, initial);
+    if (!slot) return ct_error();
+    module->slots[module->n_slots++] = (ct_module_slot){ct_slot_name(slot), slot, trainable};
+    return CT_OK;
+}
+
+ct_tensor *ct_module_read(ct_module *module, int i) {
+    if (i < 0 || i >= module->n_slots) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_module_read: slot %d of %d", i, module->n_slots);
+    }
+    return ct_slot_read(module->slots[i].slot);
+}
+
+void ct_module_freeze(ct_module *module, bool frozen) {
+    if (!module) return;
+    module->frozen = frozen;
+    for (int64_t i = 0; i < module->n_children; i++) ct_module_freeze(module->children[i], frozen);
+}
+
+/* --- Names ------------------------------------------------------------------------------------ */
+
+/* "BatchNorm" as "batch_norm", "Conv2D" as "conv2d". */
+static void snake_case(const char *class, char *out, size_t size) {
+    size_t n = 0;
+    for (size_t i = 0; class[i] && n + 2 < size; i++) {
+        bool starts = isupper((unsigned char)class[i]) && i > 0 &&
+                      islower((unsigned char)class[i - 1]);
+        if (starts) out[n++] = '_';
+        out[n++] = (char)tolower((unsigned char)class[i]);
+    }
+    out[n] = '\0';
+}
+
+static bool taken(ct_module *parent, int64_t before, const char *name) {
+    for (int64_t i = 0; i < before; i++) {
+        if (strcmp(parent->children[i]->name, name) == 0) return true;
+    }
+    return false;
+}
+
+/* Names a child after its class, with a number from the second one on. */
+static ct_status name_child(ct_module *parent, int64_t k) {
+    ct_module *child = parent->children[k];
+    char base[128], name[160];
+    if (child->name) snprintf(base, sizeof base, "%s", child->name);
+    else snake_case(child->class->name, base, sizeof base);
+    snprintf(name, sizeof name, "%s", base);
+    for (int number = 1; taken(parent, k, name); number++) {
+        snprintf(name, sizeof name, "%s_%d", base, number);
+    }
+    return ct_module_rename(child, name);
+}
+
+static ct_status add_children(ct_module *module, ct_module *const children[], int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (children[i]) continue;
+        if (ct_error() != CT_OK) return ct_error();
+        return ct_fail(CT_ERR_NULL, "ct_module_add_children: child %lld is NULL", (long long)i);
+    }
+    size_t total = (size_t)(module->n_children + n);
+    ct_module **grown = cti_realloc(module->children, total, sizeof *grown);
+    if (!grown) return CT_ERR_MEMORY;
+    module->children = grown;
+    for (int64_t i = 0; i < n; i++) {
+        module->children[module->n_children] = children[i];
+        if (name_child(module, module->n_children) != CT_OK) return ct_error();
+        module->n_children++;
+    }
+    return CT_OK;
+}
+
+ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n) {
+    int64_t before = module ? module->n_children : 0;
+    ct_status status = module ? add_children(module, children, n)
+                              : ct_fail(CT_ERR_NULL, "ct_module_add_children: 'module' is NULL");
+    if (status == CT_OK) return CT_OK;
+    for (int64_t i = 0; i < n; i++) ct_module_free(children[i]);
+    if (module) module->n_children = before;
+    return status;
+}
+
+/* --- Forward ---------------------------------------------------------------------------------- */
+
+static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
+                        ct_tensor *(*function)(ct_module *, ct_tensor *, ct_mode)) {
+    if (module->name && ct_path_push(module->name) != CT_OK) return NULL;
+    ct_tensor *y = function(module, x, mode);
+    if (module->name) ct_path_pop();
+    return y;
+}
+
+ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode) {
+    if (!module || !x) {
+        if (ct_error() == CT_OK) {
+            ct_fail(CT_ERR_NULL, "ct_forward: '%s' is NULL", module ? "x" : "module");
+        }
+        return NULL;
+    }
+    return apply(module, x, mode, module->class->forward);
+}
+
+ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode) {
+    if (!module || !x || !module->class->logits) return ct_forward(module, x, mode);
+    return apply(module, x, mode, module->class->logits);
+}
+
+/* --- Listing ---------------------------------------------------------------------------------- */
+
+static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module *module,
+                           const ct_module_slot *slot) {
+    size_t size = strlen(prefix) + strlen(slot->name) + 2;
+    ct_named_slot *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
+    if (!grown) return CT_ERR_MEMORY;
+    list->items = grown;
+    char *path = cti_alloc(size, 1);
+    if (!path) return CT_ERR_MEMORY;
+    snprintf(path, size, "%s%s%s", prefix, *prefix ? "/" : "", slot->name);
+    list->items[list->count++] =
+        (ct_named_slot){path, slot->slot, slot->trainable && !module->frozen};
+    return CT_OK;
+}
+
+/* The depth is that of modules inside of modules, which paths limit to 512 bytes. */
+static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module) {
+    for (int i = 0; i < module->n_slots; i++) {
+        if (list_slot(list, prefix, module, &module->slots[i]) != CT_OK) return ct_error();
+    }
+    for (int64_t i = 0; i < module->n_children; i++) {
+        char path[512];
+        int length = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "/" : "",
+                              module->children[i]->name);
+        if (length >= (int)sizeof path) {
+            return ct_fail(CT_ERR_RANGE, "ct_module_list: a module path is longer than %zu bytes",
+                           sizeof path - 1);
+        }
+        if (list_module(list, path, module->children[i]) != CT_OK) return ct_error();
+    }
+    return CT_OK;
+}
+
+ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
+    *list = (ct_slot_list){0};
+    if (!module) return ct_fail(CT_ERR_NULL, "ct_module_list: 'module' is NULL");
+    ct_status status = list_module(list, "", module);
+    if (status != CT_OK) ct_slot_list_free(list);
+    return status;
+}
+
+void ct_slot_list_free(ct_slot_list *list) {
+    for (int64_t i = 0; i < list->count; i++) cti_free(list->items[i].path);
+    cti_free(list->items);
+    *list = (ct_slot_list){0};
+}

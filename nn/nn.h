@@ -1,0 +1,244 @@
+/* Modules: functions of tensors with named slots. A module holds no derivative and no loop over
+ * numbers; its forward is a few ops, and everything else follows from them.
+ *
+ *     ct_seed_set(1);
+ *     ct_module *model = CT_SEQUENTIAL("mlp",
+ *         ct_flatten_new(),
+ *         ct_dense_new(784, 64, (ct_dense_options){0}),
+ *         ct_batch_norm_new(64, (ct_batch_norm_options){0}),
+ *         ct_activation_new(&ct_activation_relu),
+ *         ct_dense_new(64, 10, (ct_dense_options){0}));
+ *     ct_tensor *logits = ct_forward(model, x, CT_TRAINING);
+ *
+ * A `_new` function returns a module that the caller owns, or NULL with the error recorded. A
+ * container owns its children, also when it fails: then it frees every child passed in. */
+#ifndef COTAN_NN_H
+#define COTAN_NN_H
+
+#include "autograd/compose.h"
+#include "tensor/slot.h"
+
+typedef enum { CT_INFERENCE, CT_TRAINING } ct_mode;
+
+typedef struct ct_module ct_module;
+
+/* What a kind of module is: the type of the user's own modules too. */
+typedef struct {
+    const char *name; /* "Conv2D": the class in pictures and summaries; the module's name is made
+                         from it unless one is given                                            */
+    ct_tensor *(*forward)(ct_module *self, ct_tensor *x, ct_mode mode);
+    /* The output before the last squashing activation, for losses from logits; NULL = forward. */
+    ct_tensor *(*logits)(ct_module *self, ct_tensor *x, ct_mode mode);
+    bool chain; /* its forward runs its children one after the other: pictures show them        */
+} ct_module_class;
+
+/* A slot of a module. */
+typedef struct {
+    const char *name;   /* "kernel" */
+    ct_slot *slot;      /* owned    */
+    bool trainable;     /* an optimizer changes it; otherwise only staged updates do */
+} ct_module_slot;
+
+#define CT_MODULE_SLOTS 8
+
+/* The head of every module; a module of your own is a struct that begins with it. */
+struct ct_module {
+    const ct_module_class *class;
+    char *name;         /* unique among its siblings */
+    bool frozen;        /* not trained; BatchNorm: inference mode, its statistics stay */
+    int n_slots;
+    ct_module_slot slots[CT_MODULE_SLOTS];
+    int64_t n_children;
+    ct_module **children; /* owned */
+};
+
+/* --- Using modules ---------------------------------------------------------------------------- */
+
+ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode);
+/* The same without a final softmax or sigmoid: what a loss from logits wants. */
+ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode);
+void ct_module_free(ct_module *module); /* takes NULL */
+/* Freezes or thaws a module and all below it. */
+void ct_module_freeze(ct_module *module, bool frozen);
+ct_status ct_module_rename(ct_module *module, const char *name);
+
+/* Every slot below a module, in order, with its path "conv2d_1/kernel". */
+typedef struct {
+    char *path;
+    ct_slot *slot;     /* borrowed */
+    bool trainable;    /* and not frozen */
+} ct_named_slot;
+typedef struct {
+    ct_named_slot *items;
+    int64_t count;
+} ct_slot_list;
+ct_status ct_module_list(ct_module *module, ct_slot_list *list);
+void ct_slot_list_free(ct_slot_list *list);
+
+/* --- Making modules --------------------------------------------------------------------------- */
+
+/* Zeroed memory for a struct that begins with ct_module. */
+ct_module *ct_module_new(size_t size, const ct_module_class *class);
+/* Adds a slot with an initial value; a NULL value is an error of its maker. */
+ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
+                             bool trainable);
+/* The value of slot number i now. */
+ct_tensor *ct_module_read(ct_module *module, int i);
+/* Takes over n children; names are made unique. On failure frees them all. */
+ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n);
+
+/* --- Initializers ----------------------------------------------------------------------------- */
+
+/* Seed of this thread's initializers and dropouts from here on. */
+void ct_seed_set(uint64_t seed);
+/* The next key of this thread's stream: i64 [2]. */
+ct_tensor *ct_seed_draw(void);
+
+typedef struct ct_initializer ct_initializer;
+struct ct_initializer {
+    ct_tensor *(*make)(const ct_initializer *self, ct_dtype dtype, ct_shape shape, int64_t fan_in,
+                       int64_t fan_out);
+    double value; /* the constant, or the standard deviation of plain distributions */
+};
+extern const ct_initializer ct_glorot_uniform; /* limit sqrt(6 / (fan_in + fan_out))  */
+extern const ct_initializer ct_glorot_normal;  /* std sqrt(2 / (fan_in + fan_out))    */
+extern const ct_initializer ct_he_uniform;     /* limit sqrt(6 / fan_in)              */
+extern const ct_initializer ct_he_normal;      /* std sqrt(2 / fan_in)                */
+extern const ct_initializer ct_lecun_uniform;  /* limit sqrt(3 / fan_in)              */
+extern const ct_initializer ct_lecun_normal;   /* std sqrt(1 / fan_in)                */
+extern const ct_initializer ct_truncated_normal; /* std 0.05, redrawn into 2 std      */
+extern const ct_initializer ct_init_zeros, ct_init_ones;
+/* Every element `value`. */
+ct_initializer ct_init_constant(double value);
+
+/* --- Layers; a zero option is the default ----------------------------------------------------- */
+
+typedef struct {
+    bool no_bias;
+    ct_initializer kernel;  /* default: Glorot uniform */
+    ct_initializer bias;    /* default: zeros          */
+    ct_dtype dtype;         /* default: f32            */
+} ct_dense_options;
+/* x [..., inputs] -> x kernel + bias [..., units]; slots kernel [inputs, units], bias [units]. */
+ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options);
+
+typedef enum { CT_VALID, CT_SAME } ct_padding;
+typedef struct {
+    int64_t kernel[2];      /* default: 3 x 3 */
+    int64_t stride[2];
+    ct_padding padding;     /* default: valid; CT_SAME: output = ceil(input / stride) */
+    int64_t pad[4];         /* explicit: top, bottom, left, right; added to valid     */
+    int64_t dilation[2];
+    int64_t groups;
+    bool no_bias;
+    ct_initializer kernel_init; /* default: Glorot uniform, fans kh kw cin and kh kw cout */
+    ct_initializer bias_init;   /* default: zeros */
+    ct_dtype dtype;
+} ct_conv2d_options;
+/* x [N,H,W,inputs] -> [N,OH,OW,filters]; slots kernel [kh,kw,inputs/groups,filters], bias. */
+ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options);
+
+typedef enum {
+    CT_VARIANCE_BIASED,         /* moving variance from 1/N: Keras                              */
+    CT_VARIANCE_UNBIASED,       /* from 1/(N-1): PyTorch                                        */
+    CT_VARIANCE_UNBIASED_CONV,  /* from 1/(N-1) for rank-4 inputs only: TensorFlow 1, fused     */
+} ct_moving_variance;
+typedef struct {
+    int axis;               /* the channel axis; default 0 means the last one */
+    double momentum;        /* weight of the old moving statistics; default 0.99 */
+    double epsilon;         /* default 1e-3 */
+    bool no_scale, no_center;
+    ct_moving_variance moving_variance;
+    ct_dtype dtype;
+} ct_batch_norm_options;
+/* Batch normalization; see ct_batch_norm. Training uses batch statistics and stages moving :=
+ * momentum moving + (1 - momentum) batch; inference, or a frozen module, uses the moving ones.
+ * Slots gamma (1), beta (0), moving_mean (0), moving_variance (1). */
+ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options);
+ct_batch_norm_options ct_batch_norm_keras(void);     /* 0.99, 1e-3, biased                      */
+ct_batch_norm_options ct_batch_norm_tf1_fused(void); /* 0.99, 1e-3, Bessel's for conv layers    */
+ct_batch_norm_options ct_batch_norm_pytorch(void);   /* 0.9, 1e-5, Bessel's; axis stays last    */
+
+typedef struct {
+    double epsilon;         /* default 1e-3 */
+    ct_dtype dtype;
+} ct_layer_norm_options;
+ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
+
+typedef struct {
+    int64_t window[2];      /* default: 2 x 2 */
+    int64_t stride[2];      /* default: the window */
+    ct_padding padding;
+} ct_pool2d_options;
+ct_module *ct_max_pool2d_new(ct_pool2d_options options);
+ct_module *ct_avg_pool2d_new(ct_pool2d_options options);
+ct_module *ct_global_avg_pool2d_new(void);  /* [N,H,W,C] -> [N,C]                             */
+ct_module *ct_flatten_new(void);            /* [N,...] -> [N,rest]: height, width, channel    */
+/* In training zeroes a share `rate` of the elements and scales the others by 1/(1-rate)
+ * (Srivastava et al., 2014). Slot stream: the i64 [2] key of the next mask. */
+ct_module *ct_dropout_new(double rate);
+
+/* An activation by name; a user's own is one such constant. */
+typedef struct {
+    const char *name;
+    ct_tensor *(*apply)(ct_tensor *x);
+    bool squashes;          /* softmax, sigmoid: left away for losses from logits */
+} ct_activation;
+extern const ct_activation ct_activation_relu, ct_activation_sigmoid, ct_activation_tanh,
+    ct_activation_softmax, ct_activation_gelu, ct_activation_elu, ct_activation_silu,
+    ct_activation_softplus, ct_activation_leaky_relu, ct_activation_linear;
+ct_module *ct_activation_new(const ct_activation *activation);
+
+/* --- Containers ------------------------------------------------------------------------------- */
+
+/* One after the other. CT_SEQUENTIAL("name", a, b, c) counts for you. */
+ct_module *ct_sequential_new(const char *name, ct_module *const children[], int64_t n);
+#define CT_SEQUENTIAL(name, ...)                                              \
+    ct_sequential_new(name, (ct_module *[]){__VA_ARGS__},                     \
+                      (int64_t)(sizeof((ct_module *[]){__VA_ARGS__}) / sizeof(ct_module *)))
+/* shortcut(x) + body(x); without a shortcut module, x + body(x). */
+ct_module *ct_residual_new(ct_module *body, ct_module *shortcut_or_null);
+
+/* --- Losses: scalars, the mean over the batch ------------------------------------------------- */
+
+/* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. */
+ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
+/* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t. */
+ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
+ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target);   /* mean (p - t)^2              */
+ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target);   /* mean |p - t|                */
+/* mean of d^2/2 for |d| <= delta, else delta (|d| - delta/2); Huber, 1964. */
+ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
+
+/* A loss or metric for ct_fit. */
+typedef struct {
+    const char *name;
+    ct_tensor *(*value)(ct_tensor *prediction, ct_tensor *target);
+    bool from_logits;       /* gets ct_logits instead of ct_forward */
+} ct_loss;
+extern const ct_loss ct_loss_cross_entropy, ct_loss_binary_cross_entropy, ct_loss_mse, ct_loss_mae,
+    ct_loss_huber;          /* delta 1 */
+
+/* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
+ * one-hot [N,K]. f32 scalar. */
+ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels);
+
+/* --- Looking ---------------------------------------------------------------------------------- */
+
+/* Layers, output shapes and parameter counts, as Keras prints them. `input` is the shape of one
+ * batch; its first dimension prints as None. Nothing is computed. */
+ct_status ct_summary(FILE *out, ct_module *model, ct_shape input);
+/* The layer picture: one box "name: Class" per layer from the input down, as DOT. */
+ct_status ct_model_plot(FILE *out, ct_module *model);
+/* The same into a file: .dot, or .svg .png .pdf through graphviz. */
+ct_status ct_model_plot_save(const char *path, ct_module *model);
+
+/* --- Weights ---------------------------------------------------------------------------------- */
+
+/* All slots by path in one .safetensors file, atomically. */
+ct_status ct_weights_save(ct_module *model, const char *path);
+/* Every slot must be there with its shape and dtype, and nothing else; otherwise nothing
+ * changes. */
+ct_status ct_weights_load(ct_module *model, const char *path);
+
+#endif

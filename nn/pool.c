@@ -1,0 +1,76 @@
+/* Pooling layers and Flatten: they have no slots.
+ * The windows are the ops' business, the padding of "same" is found here at each forward.
+ * Invariant: nothing is stored between forwards. */
+#include "nn/layer.h"
+
+typedef struct {
+    ct_module base;
+    ct_pool2d_options options;
+} pool2d;
+
+static ct_pool2d_spec spec_for(const pool2d *layer, ct_tensor *x) {
+    const ct_pool2d_options *o = &layer->options;
+    ct_pool2d_spec spec = {0};
+    for (int d = 0; d < 2; d++) {
+        spec.window[d] = o->window[d] ? o->window[d] : 2;
+        spec.stride[d] = o->stride[d] ? o->stride[d] : spec.window[d];
+        if (o->padding == CT_SAME && spec.stride[d] > 0) {
+            cti_same_padding(ct_dim(x, 1 + d), spec.window[d], spec.stride[d], &spec.pad[2 * d]);
+        }
+    }
+    return spec;
+}
+
+static ct_tensor *max_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    return ct_max_pool2d(x, spec_for((pool2d *)self, x));
+}
+
+static ct_tensor *avg_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    return ct_avg_pool2d(x, spec_for((pool2d *)self, x));
+}
+
+static const ct_module_class max_class = {.name = "MaxPool2D", .forward = max_forward};
+static const ct_module_class avg_class = {.name = "AvgPool2D", .forward = avg_forward};
+
+static ct_module *pool_new(const ct_module_class *class, ct_pool2d_options options) {
+    pool2d *layer = (pool2d *)ct_module_new(sizeof *layer, class);
+    if (layer) layer->options = options;
+    return layer ? &layer->base : NULL;
+}
+
+ct_module *ct_max_pool2d_new(ct_pool2d_options options) { return pool_new(&max_class, options); }
+
+ct_module *ct_avg_pool2d_new(ct_pool2d_options options) { return pool_new(&avg_class, options); }
+
+static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)self, (void)mode;
+    if (ct_shape_of(x).rank != 4) {
+        return ct_fail_null(CT_ERR_SHAPE, "GlobalAvgPool2D: needs [N,H,W,C], got %s",
+                            ct_shape_format(ct_shape_of(x)).text);
+    }
+    return ct_mean(x, CT_AXES(1, 2));
+}
+
+static const ct_module_class global_class = {.name = "GlobalAvgPool2D", .forward = global_forward};
+
+ct_module *ct_global_avg_pool2d_new(void) {
+    return ct_module_new(sizeof(ct_module), &global_class);
+}
+
+static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)self, (void)mode;
+    ct_shape shape = ct_shape_of(x);
+    if (shape.rank < 1) {
+        return ct_fail_null(CT_ERR_SHAPE, "Flatten: needs [N,...], got %s",
+                            ct_shape_format(shape).text);
+    }
+    int64_t batch = shape.dims[0];
+    shape.dims[0] = 1;
+    return ct_reshape(x, CT_SHAPE(batch, ct_shape_numel(shape)));
+}
+
+static const ct_module_class flatten_class = {.name = "Flatten", .forward = flatten_forward};
+
+ct_module *ct_flatten_new(void) { return ct_module_new(sizeof(ct_module), &flatten_class); }

@@ -1,0 +1,84 @@
+/* Training, evaluation and prediction over a source of batches.
+ *
+ *     ct_history history = {0};
+ *     ct_fit_options options = {.epochs = 3, .validation = test, .log = stdout};
+ *     ct_fit(model, adam, &ct_loss_cross_entropy, train, options, &history);
+ *     printf("%g\n", history.epochs[2].val_accuracy);
+ *     ct_history_free(&history);
+ */
+#ifndef COTAN_FIT_H
+#define COTAN_FIT_H
+
+#include "optim/optim.h"
+#include "tensor/source.h"
+
+/* Running means over the epoch's batches, weighted by their size, while the weights change (train),
+ * and means over all items with the weights at the end of the epoch (val). NaN = not measured. */
+typedef struct {
+    double loss, accuracy, val_loss, val_accuracy;
+    double seconds;          /* training alone, without validation */
+    int64_t steps, items;
+} ct_epoch;
+
+/* A point within an epoch, for curves over training steps. */
+typedef struct {
+    int64_t step;            /* from the start of training, counting from 1 */
+    double loss, accuracy;   /* of that batch */
+} ct_step_record;
+
+typedef struct {
+    ct_epoch *epochs;
+    int64_t n_epochs;
+    ct_step_record *steps;   /* every step, when options.record_steps */
+    int64_t n_steps;
+    bool interrupted;        /* ended by Ctrl-C, after a finished step                 */
+    bool stopped_early;      /* ended by early stopping or by a callback               */
+} ct_history;
+void ct_history_free(ct_history *history);
+
+/* How far training has come: the data position of the next batch. */
+typedef struct { int64_t epoch, batch; } ct_position;
+
+typedef struct ct_fit_options ct_fit_options;
+/* Called after every step and, with `epoch` not NULL, after every epoch. Returns false to stop. */
+typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
+                             const ct_epoch *epoch);
+struct ct_fit_options {
+    int64_t epochs;            /* default 1                                                    */
+    int64_t max_steps;         /* ends training after so many steps; 0 = no limit              */
+    ct_source *validation;     /* NULL: none                                                   */
+    ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default ct_accuracy for a loss
+                                  from logits, none for others                                 */
+    FILE *log;                 /* NULL: silent; a terminal gets a progress bar, others a line per
+                                  epoch                                                        */
+    int64_t patience;          /* early stopping: epochs without a better val_loss; 0 = off    */
+    ct_fit_callback *callback;
+    void *context;
+    bool record_steps;
+    bool no_signals;           /* leave SIGINT alone; otherwise the first Ctrl-C ends training
+                                  after the running step, the second acts as by default        */
+    ct_position start;         /* where to go on, from a checkpoint                            */
+};
+
+/* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)
+ * holds what was measured and is the caller's to free. */
+ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
+                 ct_fit_options options, ct_history *history);
+
+/* Loss and metric over one pass of the source in inference mode; every item counts once. */
+ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, double *mean_loss,
+                      double *accuracy);
+/* The model's output for all rows of x, `batch` rows at a time (0 = 256), as one tensor. */
+ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
+
+/* --- Checkpoints ------------------------------------------------------------------------------ */
+
+/* Model, optimizer and data position in one .safetensors file, atomically: training that goes on
+ * from it equals training that never stopped, bit for bit. */
+ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position position);
+/* All or nothing; see ct_weights_load. */
+ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position *position);
+
+#endif

@@ -1,0 +1,130 @@
+/* Optimizers: tensor algebra on parameters, gradients and moments. A step is one evaluation of
+ * loss, gradients, updates and staged statistics together, then a commit that cannot fail.
+ *
+ *     ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.001)});
+ *     int scope = ct_scope_open();
+ *     ct_tensor *loss = ct_cross_entropy(ct_logits(model, x, CT_TRAINING), labels);
+ *     if (ct_optimizer_step(adam, loss, NULL, 0) != CT_OK) puts(ct_error_message());
+ *     printf("%g\n", ct_item(loss));       // already computed by the step
+ *     ct_scope_close(scope);                                                              */
+#ifndef COTAN_OPTIM_H
+#define COTAN_OPTIM_H
+
+#include "nn/nn.h"
+
+/* --- Learning rates --------------------------------------------------------------------------- */
+
+/* A rate as a function of the number of finished steps (an f64 scalar tensor), so that it is part
+ * of the step's graph. A schedule of your own is a function and its numbers. */
+typedef struct ct_schedule ct_schedule;
+struct ct_schedule {
+    ct_tensor *(*rate)(const ct_schedule *self, ct_tensor *step); /* NULL: constant */
+    double initial;
+    double factor;     /* decay per period; cosine: the final share of the rate       */
+    int64_t period;    /* steps                                                       */
+    int64_t warmup;    /* steps over which the rate rises linearly from 0; 0 = none   */
+};
+ct_schedule ct_rate(double rate); /* constant */
+ct_schedule ct_rate_step(double rate, double factor, int64_t period); /* factor^floor(t/period) */
+ct_schedule ct_rate_exponential(double rate, double factor, int64_t period); /* factor^(t/period) */
+/* From rate to final_share rate along half a cosine over `period` steps, then constant
+ * (Loshchilov and Hutter, 2017, arXiv:1608.03983). */
+ct_schedule ct_rate_cosine(double rate, double final_share, int64_t period);
+ct_schedule ct_rate_warmup(ct_schedule schedule, int64_t steps);
+
+/* --- Optimizers ------------------------------------------------------------------------------- */
+
+typedef struct ct_optimizer ct_optimizer;
+
+/* What all of them share. */
+typedef struct {
+    double clip_value;   /* each gradient entry into +-clip_value; 0 = off                  */
+    double clip_norm;    /* all gradients together to this Euclidean norm at most; 0 = off  */
+    int64_t accumulate;  /* apply the mean gradient of so many steps at once; 0 = 1         */
+} ct_step_options;
+
+#define CT_OPTIMIZER_STATES 3
+#define CT_OPTIMIZER_SCALARS 8
+
+/* One step as an update rule sees it. Scalars have the parameter's dtype. */
+typedef struct {
+    ct_tensor *rate;                          /* the learning rate                        */
+    ct_tensor *scalars[CT_OPTIMIZER_SCALARS]; /* what the class's `prepare` computed      */
+} ct_step;
+
+/* A kind of optimizer: an update rule of your own is one such constant. */
+typedef struct {
+    const char *name;
+    int n_states;                                    /* slots per parameter, zeros at first */
+    const char *state_names[CT_OPTIMIZER_STATES];
+    /* Scalars that all parameters share; `step` counts from 1, f64. May be NULL. */
+    ct_status (*prepare)(const void *options, ct_tensor *step, ct_tensor *rate,
+                         ct_tensor *scalars[CT_OPTIMIZER_SCALARS]);
+    /* The new parameter; writes the new states to next[]. */
+    ct_tensor *(*update)(const void *options, const ct_step *step, ct_tensor *parameter,
+                         ct_tensor *gradient, ct_tensor *const state[], ct_tensor *next[]);
+} ct_optimizer_class;
+
+/* An optimizer for the trainable slots of a model; keeps the slots, not the model. `options` is
+ * copied (size bytes). */
+ct_optimizer *ct_optimizer_new(const ct_optimizer_class *class, ct_module *model,
+                               ct_schedule rate, ct_step_options step, const void *options,
+                               size_t size);
+void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */
+
+/* Evaluates the loss (one element), its gradients, the updates, the staged statistics behind loss
+ * and `also`, and `also` itself in one plan, then commits. Afterwards reading loss and `also` runs
+ * nothing. Errors: a parameter that the loss does not reach, or that was reassigned since the loss
+ * was built. On any error nothing has changed. */
+ct_status ct_optimizer_step(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
+                            int64_t n_also);
+/* Steps whose update has been applied. */
+int64_t ct_optimizer_steps(const ct_optimizer *optimizer);
+/* Every slot of the optimizer with its path "adam/dense/kernel/m": moments, accumulated gradients,
+ * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). */
+ct_status ct_optimizer_list(ct_optimizer *optimizer, ct_slot_list *list);
+
+typedef struct {
+    ct_schedule rate;        /* needed                                                    */
+    double momentum;         /* v := momentum v + g; theta -= rate v (PyTorch's form)     */
+    bool keras;              /* Keras's form: v := momentum v - rate g; theta += v        */
+    bool nesterov;           /* Nesterov, as Sutskever et al., 2013                       */
+    double weight_decay;     /* adds weight_decay theta to the gradient                   */
+    ct_step_options step;
+} ct_sgd_options;
+ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options);
+
+typedef struct {
+    ct_schedule rate;
+    double beta1, beta2;     /* defaults 0.9, 0.999                                       */
+    double epsilon;          /* default 1e-7; PyTorch's form: 1e-8                        */
+    bool pytorch;            /* sqrt(v / (1 - beta2^t)) + epsilon instead of Keras's form */
+    double weight_decay;     /* AdamW: theta -= rate weight_decay theta, decoupled        */
+    ct_step_options step;
+} ct_adam_options;
+/* Kingma and Ba, 2015, arXiv:1412.6980, in the form of its section 2's last paragraph, as Keras:
+ * theta -= rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon). */
+ct_optimizer *ct_adam_new(ct_module *model, ct_adam_options options);
+/* Loshchilov and Hutter, 2019, arXiv:1711.05101: ct_adam with weight_decay, default 0.004 as in
+ * Keras (0.01 in PyTorch's form). */
+ct_optimizer *ct_adamw_new(ct_module *model, ct_adam_options options);
+
+typedef struct {
+    ct_schedule rate;
+    double rho;              /* default 0.9 (PyTorch's form: 0.99)                        */
+    double momentum;
+    double epsilon;          /* default 1e-7, PyTorch's form: 1e-8                        */
+    bool pytorch;            /* g / (sqrt(v) + epsilon) instead of g / sqrt(v + epsilon)  */
+    ct_step_options step;
+} ct_rmsprop_options;
+ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options);
+
+typedef struct {
+    ct_schedule rate;
+    double epsilon;          /* default 1e-7, PyTorch's form: 1e-10                       */
+    bool pytorch;            /* s from 0, g / (sqrt(s) + eps); else s from 0.1, g / sqrt(s + eps) */
+    ct_step_options step;
+} ct_adagrad_options;
+ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options);
+
+#endif

@@ -1,0 +1,280 @@
+/* The optimizer: from a loss to one commit of parameters, moments and staged statistics.
+ * The update rules are in sgd.c, adam.c and so on; the derivatives come from ct_grad.
+ * Invariant: everything is evaluated before anything changes. */
+#include "optim/optim.h"
+
+#include "autograd/grad.h"
+#include "autograd/stage.h"
+#include "optim/step.h"
+#include "tensor/mem.h"
+#include "tensor/node.h"
+#include "tensor/slot_private.h"
+#include "tensor/walk.h"
+
+#include <string.h>
+
+struct ct_optimizer {
+    const ct_optimizer_class *class;
+    ct_schedule rate;
+    ct_step_options options;
+    void *rule;              /* the class's options                                    */
+    ct_slot_list parameters; /* trainable ones; the slots are kept                     */
+    int64_t per_parameter;   /* states, then the accumulated gradient if there is one  */
+    ct_slot **states;        /* [parameter][per_parameter]                             */
+    ct_slot *steps;          /* i64 [2]: applied, accumulated                          */
+};
+
+/* --- Making ----------------------------------------------------------------------------------- */
+
+ct_status cti_check_option(const char *function, const char *name, double value, double low,
+                           double high) {
+    if (value >= low && value < high) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: %s must be in [%g,%g), got %g", function, name, low, high,
+                   value);
+}
+
+static ct_status keep_trainable(ct_optimizer *o, ct_module *model) {
+    ct_slot_list all;
+    if (ct_module_list(model, &all) != CT_OK) return ct_error();
+    int64_t kept = 0;
+    for (int64_t i = 0; i < all.count; i++) {
+        if (all.items[i].trainable) {
+            ct_slot_keep(all.items[i].slot);
+            all.items[kept++] = all.items[i];
+        } else {
+            cti_free(all.items[i].path);
+        }
+    }
+    all.count = kept;
+    o->parameters = all;
+    if (kept == 0) return ct_fail(CT_ERR_STATE, "ct_optimizer_new: nothing is trainable");
+    return CT_OK;
+}
+
+static bool accumulates(const ct_optimizer *o) { return o->options.accumulate > 1; }
+
+static const char *state_name(const ct_optimizer *o, int64_t k) {
+    return k < o->class->n_states ? o->class->state_names[k] : "accumulated";
+}
+
+static ct_status make_states(ct_optimizer *o) {
+    o->per_parameter = o->class->n_states + accumulates(o);
+    o->states = cti_alloc((size_t)(o->parameters.count * o->per_parameter), sizeof *o->states);
+    if (!o->states) return CT_ERR_MEMORY;
+    for (int64_t i = 0; i < o->parameters.count; i++) {
+        for (int64_t k = 0; k < o->per_parameter; k++) {
+            ct_tensor *p = ct_slot_read(o->parameters.items[i].slot);
+            ct_tensor *zero = ct_full(ct_dtype_of(p), ct_shape_of(p), 0.0);
+            ct_slot *slot = ct_slot_new(state_name(o, k), zero);
+            if (!slot) return ct_error();
+            o->states[i * o->per_parameter + k] = slot;
+        }
+    }
+    o->steps = ct_slot_new("steps", ct_full(CT_I64, CT_SHAPE(2), 0));
+    return o->steps ? CT_OK : ct_error();
+}
+
+ct_optimizer *ct_optimizer_new(const ct_optimizer_class *class, ct_module *model,
+                               ct_schedule rate, ct_step_options step, const void *options,
+                               size_t size) {
+    if (!model) {
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_%s: 'model' is NULL", class->name);
+        return NULL;
+    }
+    if (!(rate.initial >= 0 && rate.initial < 1e300)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_%s: lr must be finite and >= 0, got %g", class->name,
+                            rate.initial);
+    }
+    ct_optimizer *o = cti_alloc(1, sizeof *o);
+    if (!o) return NULL;
+    o->class = class;
+    o->rate = rate;
+    o->options = step;
+    o->rule = cti_alloc(1, size);
+    int64_t scope = ct_scope_open();
+    ct_status status = o->rule ? keep_trainable(o, model) : CT_ERR_MEMORY;
+    if (status == CT_OK) status = make_states(o);
+    ct_scope_close(scope);
+    if (status != CT_OK) {
+        ct_optimizer_free(o);
+        return NULL;
+    }
+    memcpy(o->rule, options, size);
+    return o;
+}
+
+void ct_optimizer_free(ct_optimizer *o) {
+    if (!o) return;
+    for (int64_t k = 0; o->states && k < o->parameters.count * o->per_parameter; k++) {
+        ct_slot_drop(o->states[k]);
+    }
+    for (int64_t i = 0; i < o->parameters.count; i++) ct_slot_drop(o->parameters.items[i].slot);
+    ct_slot_list_free(&o->parameters);
+    ct_slot_drop(o->steps);
+    cti_free(o->states);
+    cti_free(o->rule);
+    cti_free(o);
+}
+
+/* --- A step ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    ct_tensor **parameters, **gradients;
+    ct_update *updates;
+    int64_t n_updates;
+} work;
+
+/* The loss must have been built from the values that the slots hold now. */
+static ct_status check_reach(const ct_optimizer *o, ct_tensor *loss) {
+    cti_walk walk;
+    if (cti_walk_new(&walk, &loss, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
+        const ct_named_slot *p = &o->parameters.items[i];
+        if (cti_walk_has(&walk, ct_slot_read(p->slot))) continue;
+        bool stale = false;
+        for (int64_t k = 0; k < walk.count; k++) {
+            stale |= walk.items[k]->slot == cti_slot_id(p->slot);
+        }
+        status = stale ? ct_fail(CT_ERR_STATE, "ct_optimizer_step: '%s' was changed after the "
+                                 "loss was built; build the loss again", p->path)
+                       : ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: '%s' has no gradient (not "
+                                 "reached from the loss)", p->path);
+    }
+    cti_walk_free(&walk);
+    return status;
+}
+
+static void add_update(work *w, ct_slot *slot, ct_tensor *value) {
+    w->updates[w->n_updates++] = (ct_update){slot, value};
+}
+
+/* Adds this step's gradients to the accumulated ones; true when it is time to apply them, and
+ * then the gradients are the means. */
+static bool accumulate(const ct_optimizer *o, work *w, int64_t done) {
+    if (!accumulates(o)) return true;
+    bool apply = done + 1 >= o->options.accumulate;
+    for (int64_t i = 0; i < o->parameters.count; i++) {
+        ct_slot *slot = o->states[i * o->per_parameter + o->class->n_states];
+        ct_tensor *sum = ct_add(ct_slot_read(slot), w->gradients[i]);
+        ct_tensor *zero = ct_full(ct_dtype_of(sum), ct_shape_of(sum), 0.0);
+        add_update(w, slot, apply ? zero : sum);
+        w->gradients[i] = ct_scale(sum, 1.0 / (double)o->options.accumulate);
+    }
+    return apply;
+}
+
+/* Scalars in the dtype of a parameter; made once per step and dtype. An absent one stays NULL. */
+static ct_status scalars_for(const ct_step *f64, ct_dtype dtype, ct_step *step) {
+    if (!(step->rate = ct_cast(f64->rate, dtype))) return ct_error();
+    for (int k = 0; k < CT_OPTIMIZER_SCALARS; k++) {
+        if (!f64->scalars[k]) continue;
+        if (!(step->scalars[k] = ct_cast(f64->scalars[k], dtype))) return ct_error();
+    }
+    return CT_OK;
+}
+
+static ct_status apply(const ct_optimizer *o, work *w, int64_t applied) {
+    ct_step f64 = {0}, by_dtype[CT_DTYPES] = {0};
+    f64.rate = cti_schedule_rate(&o->rate, ct_scalar(CT_F64, (double)applied));
+    ct_tensor *number = ct_scalar(CT_F64, (double)applied + 1);
+    if (!f64.rate || (o->class->prepare &&
+                      o->class->prepare(o->rule, number, f64.rate, f64.scalars) != CT_OK)) {
+        return ct_error();
+    }
+    for (int64_t i = 0; i < o->parameters.count; i++) {
+        ct_slot **slots = &o->states[i * o->per_parameter];
+        ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
+        for (int k = 0; k < o->class->n_states; k++) state[k] = ct_slot_read(slots[k]);
+        ct_step *step = &by_dtype[ct_dtype_of(w->parameters[i])];
+        if (!step->rate && scalars_for(&f64, ct_dtype_of(w->parameters[i]), step) != CT_OK) {
+            return ct_error();
+        }
+        ct_tensor *p = o->class->update(o->rule, step, w->parameters[i], w->gradients[i], state,
+                                        next);
+        if (!p) return ct_error();
+        add_update(w, o->parameters.items[i].slot, p);
+        for (int k = 0; k < o->class->n_states; k++) add_update(w, slots[k], next[k]);
+    }
+    return CT_OK;
+}
+
+static ct_status step(ct_optimizer *o, work *w, ct_tensor *loss, ct_tensor *const also[],
+                      int64_t n_also) {
+    int64_t n = o->parameters.count;
+    const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
+    if (!count) return ct_error();
+    for (int64_t i = 0; i < n; i++) w->parameters[i] = ct_slot_read(o->parameters.items[i].slot);
+    if (ct_grad(loss, w->parameters, n, w->gradients) != CT_OK) return ct_error();
+    bool now = accumulate(o, w, count[1]);
+    if (now && (cti_clip(w->gradients, n, &o->options) != CT_OK ||
+                apply(o, w, count[0]) != CT_OK)) {
+        return ct_error();
+    }
+    int64_t next[2] = {count[0] + now, now ? 0 : count[1] + 1};
+    add_update(w, o->steps, ct_from(CT_I64, CT_SHAPE(2), next));
+    ct_tensor **roots = cti_alloc((size_t)n_also + 1, sizeof *roots);
+    if (!roots) return CT_ERR_MEMORY;
+    roots[0] = loss;
+    for (int64_t k = 0; k < n_also; k++) roots[k + 1] = also[k];
+    ct_status status = ct_commit(roots, n_also + 1, w->updates, w->n_updates);
+    cti_free(roots);
+    return status;
+}
+
+ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
+                            int64_t n_also) {
+    if (!o || !loss) {
+        if (ct_error() != CT_OK) return ct_error();
+        return ct_fail(CT_ERR_NULL, "ct_optimizer_step: '%s' is NULL", o ? "loss" : "optimizer");
+    }
+    size_t n = (size_t)o->parameters.count;
+    int64_t scope = ct_scope_open();
+    work w = {.parameters = cti_alloc(n, sizeof(ct_tensor *)),
+              .gradients = cti_alloc(n, sizeof(ct_tensor *)),
+              .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update))};
+    ct_status status = w.parameters && w.gradients && w.updates ? check_reach(o, loss)
+                                                                : CT_ERR_MEMORY;
+    if (status == CT_OK) status = step(o, &w, loss, also, n_also);
+    cti_free(w.parameters);
+    cti_free(w.gradients);
+    cti_free(w.updates);
+    ct_scope_close(scope);
+    return status;
+}
+
+int64_t ct_optimizer_steps(const ct_optimizer *o) {
+    if (!o) return 0;
+    int64_t scope = ct_scope_open();
+    const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
+    int64_t steps = count ? count[0] : 0;
+    ct_scope_close(scope);
+    return steps;
+}
+
+/* --- Listing ---------------------------------------------------------------------------------- */
+
+static ct_status list_slot(ct_slot_list *list, const ct_optimizer *o, const char *middle,
+                           ct_slot *slot) {
+    size_t size = strlen(o->class->name) + strlen(middle) + strlen(ct_slot_name(slot)) + 3;
+    ct_named_slot *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
+    if (!grown) return CT_ERR_MEMORY;
+    list->items = grown;
+    char *path = cti_alloc(size, 1);
+    if (!path) return CT_ERR_MEMORY;
+    snprintf(path, size, "%s/%s%s%s", o->class->name, middle, *middle ? "/" : "",
+             ct_slot_name(slot));
+    list->items[list->count++] = (ct_named_slot){path, slot, false};
+    return CT_OK;
+}
+
+ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
+    *list = (ct_slot_list){0};
+    if (!o) return ct_fail(CT_ERR_NULL, "ct_optimizer_list: 'optimizer' is NULL");
+    ct_status status = list_slot(list, o, "", o->steps);
+    for (int64_t i = 0; i < o->parameters.count * o->per_parameter && status == CT_OK; i++) {
+        status = list_slot(list, o, o->parameters.items[i / o->per_parameter].path, o->states[i]);
+    }
+    if (status != CT_OK) ct_slot_list_free(list);
+    return status;
+}

@@ -1,0 +1,49 @@
+/* RMSprop (Hinton, lecture notes, 2012), in Keras's and PyTorch's forms.
+ * Tensor algebra only.
+ * Invariant: states are the mean square and, with momentum, the velocity. */
+#include "optim/step.h"
+
+static ct_tensor *direction(const ct_rmsprop_options *o, ct_tensor *g, ct_tensor *square) {
+    if (o->pytorch) return ct_div(g, ct_offset(ct_sqrt(square), o->epsilon));
+    return ct_mul(g, ct_rsqrt(ct_offset(square, o->epsilon)));
+}
+
+static ct_tensor *mean_square(const ct_rmsprop_options *o, ct_tensor *old, ct_tensor *g) {
+    return ct_add(ct_scale(old, o->rho), ct_scale(ct_square(g), 1.0 - o->rho));
+}
+
+static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
+                         ct_tensor *const state[], ct_tensor *next[]) {
+    next[0] = mean_square(options, state[0], g);
+    return ct_sub(p, ct_mul(direction(options, g, next[0]), step->rate));
+}
+
+/* Keras puts the rate into the velocity, PyTorch in front of it. */
+static ct_tensor *update_momentum(const void *options, const ct_step *step, ct_tensor *p,
+                                  ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
+    const ct_rmsprop_options *o = options;
+    next[0] = mean_square(o, state[0], g);
+    ct_tensor *move = direction(o, g, next[0]);
+    if (!o->pytorch) move = ct_mul(move, step->rate);
+    next[1] = ct_add(ct_scale(state[1], o->momentum), move);
+    return ct_sub(p, o->pytorch ? ct_mul(next[1], step->rate) : next[1]);
+}
+
+static const ct_optimizer_class plain_class = {
+    .name = "rmsprop", .n_states = 1, .state_names = {"square"}, .update = update};
+static const ct_optimizer_class momentum_class = {.name = "rmsprop",
+                                                  .n_states = 2,
+                                                  .state_names = {"square", "momentum"},
+                                                  .update = update_momentum};
+
+ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options) {
+    if (options.rho == 0) options.rho = options.pytorch ? 0.99 : 0.9;
+    if (options.epsilon == 0) options.epsilon = options.pytorch ? 1e-8 : 1e-7;
+    if (cti_check_option("ct_rmsprop", "rho", options.rho, 0, 1) != CT_OK ||
+        cti_check_option("ct_rmsprop", "momentum", options.momentum, 0, 1) != CT_OK ||
+        cti_check_option("ct_rmsprop", "epsilon", options.epsilon, 0, 1e300) != CT_OK) {
+        return NULL;
+    }
+    return ct_optimizer_new(options.momentum > 0 ? &momentum_class : &plain_class, model,
+                            options.rate, options.step, &options, sizeof options);
+}

@@ -1,0 +1,57 @@
+/* Learning-rate schedules: the rate as a small graph of the step number.
+ * They are tensor algebra, so a new rate is data and never a new plan.
+ * Invariant: a schedule is a plain value and owns nothing. */
+#include "optim/optim.h"
+
+#include "optim/step.h"
+
+static ct_tensor *number(double value) { return ct_scalar(CT_F64, value); }
+
+static ct_tensor *decayed(const ct_schedule *self, ct_tensor *exponent) {
+    return ct_scale(ct_pow(number(self->factor), exponent), self->initial);
+}
+
+static ct_tensor *periods(const ct_schedule *self, ct_tensor *step) {
+    return ct_div(step, number((double)(self->period > 0 ? self->period : 1)));
+}
+
+static ct_tensor *step_rate(const ct_schedule *self, ct_tensor *step) {
+    return decayed(self, ct_floor(periods(self, step)));
+}
+
+static ct_tensor *exponential_rate(const ct_schedule *self, ct_tensor *step) {
+    return decayed(self, periods(self, step));
+}
+
+static ct_tensor *cosine_rate(const ct_schedule *self, ct_tensor *step) {
+    ct_tensor *done = ct_minimum(periods(self, step), number(1.0));
+    ct_tensor *wave = ct_scale(ct_offset(ct_cos(ct_scale(done, 3.14159265358979323846)), 1.0), 0.5);
+    ct_tensor *share = ct_offset(ct_scale(wave, 1.0 - self->factor), self->factor);
+    return ct_scale(share, self->initial);
+}
+
+ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step) {
+    ct_tensor *rate = schedule->rate ? schedule->rate(schedule, step) : number(schedule->initial);
+    if (schedule->warmup <= 0) return rate;
+    ct_tensor *risen = ct_scale(ct_offset(step, 1.0), 1.0 / (double)schedule->warmup);
+    return ct_mul(rate, ct_minimum(risen, number(1.0)));
+}
+
+ct_schedule ct_rate(double rate) { return (ct_schedule){.initial = rate}; }
+
+ct_schedule ct_rate_step(double rate, double factor, int64_t period) {
+    return (ct_schedule){step_rate, rate, factor, period, 0};
+}
+
+ct_schedule ct_rate_exponential(double rate, double factor, int64_t period) {
+    return (ct_schedule){exponential_rate, rate, factor, period, 0};
+}
+
+ct_schedule ct_rate_cosine(double rate, double final_share, int64_t period) {
+    return (ct_schedule){cosine_rate, rate, final_share, period, 0};
+}
+
+ct_schedule ct_rate_warmup(ct_schedule schedule, int64_t steps) {
+    schedule.warmup = steps;
+    return schedule;
+}
