@@ -1,0 +1,188 @@
+/* Batches: rows of two tensors, in file order or in the order that belongs to the epoch.
+ * It does not train and does not know what x and y mean.
+ * Invariant: a batch is a function of (options, epoch, batch number); the position moves only when
+ * a whole batch was made. */
+#include "datasets/datasets.h"
+#include "tensor/mem.h"
+#include "tensor/node.h"
+#include "tensor/random.h"
+
+#include <float.h>
+#include <string.h>
+
+/* Apart from the streams that generators count up. */
+#define EPOCH_STREAMS (UINT64_C(1) << 63)
+
+typedef struct {
+    ct_tensor *tensor;
+    const void *data; /* its whole value, alive as long as the tensor is */
+    int64_t row;      /* elements in one item                            */
+    ct_dtype out;
+    double divide_by; /* 0: copy                                         */
+} column;
+
+typedef struct {
+    ct_source base;
+    column x, y;
+    ct_batches_options options; /* `limit` and `size` filled in                  */
+    int64_t count;              /* batches in an epoch                           */
+    int64_t epoch, batch;       /* of the batch that comes next                  */
+    int64_t *order;             /* this epoch's; NULL: that of the items in x    */
+} batches;
+
+static int64_t batches_count(const ct_source *source) { return ((const batches *)source)->count; }
+
+static void set_epoch(batches *b, int64_t epoch) {
+    b->epoch = epoch;
+    if (b->order) {
+        cti_permute(b->order, b->options.limit, b->options.seed, EPOCH_STREAMS | (uint64_t)epoch);
+    }
+}
+
+static ct_status batches_seek(ct_source *source, int64_t epoch, int64_t batch) {
+    batches *b = (batches *)source;
+    if (epoch < 0) {
+        return ct_fail(CT_ERR_RANGE, "ct_source_seek: epoch must be >= 0, got %lld",
+                       (long long)epoch);
+    }
+    if (batch < 0 || batch > b->count) {
+        return ct_fail(CT_ERR_RANGE, "ct_source_seek: batch must be 0..%lld, got %lld",
+                       (long long)b->count, (long long)batch);
+    }
+    if (epoch != b->epoch) set_epoch(b, epoch);
+    b->batch = batch;
+    return CT_OK;
+}
+
+static void copy_row(const column *c, int64_t item, void *out, int64_t place) {
+    int64_t n = c->row;
+    if (c->divide_by == 0) {
+        size_t bytes = (size_t)n * ct_dtype_size(c->out);
+        memcpy((char *)out + (size_t)place * bytes, (const char *)c->data + (size_t)item * bytes,
+               bytes);
+    } else if (c->out == CT_F64) {
+        const double *from = (const double *)c->data + item * n;
+        double *to = (double *)out + place * n;
+        for (int64_t i = 0; i < n; i++) to[i] = from[i] / c->divide_by;
+    } else if (ct_dtype_of(c->tensor) == CT_F32) {
+        const float *from = (const float *)c->data + item * n;
+        float *to = (float *)out + place * n, divisor = (float)c->divide_by;
+        for (int64_t i = 0; i < n; i++) to[i] = from[i] / divisor;
+    } else {
+        const uint8_t *from = (const uint8_t *)c->data + item * n;
+        float *to = (float *)out + place * n, divisor = (float)c->divide_by;
+        for (int64_t i = 0; i < n; i++) to[i] = (float)from[i] / divisor;
+    }
+}
+
+static ct_tensor *copy_rows(const column *c, const int64_t *order, int64_t first, int64_t n) {
+    ct_shape shape = ct_shape_of(c->tensor);
+    shape.dims[0] = n;
+    ct_tensor *t = cti_leaf_new("ct_source_next", c->out, shape);
+    if (!t || t->numel == 0) return t;
+    for (int64_t i = 0; i < n; i++) {
+        copy_row(c, order ? order[first + i] : first + i, t->buffer->data, i);
+    }
+    return t;
+}
+
+static ct_status batches_next(ct_source *source, ct_batch *out) {
+    if (!out) return ct_fail(CT_ERR_NULL, "ct_source_next: 'out' is NULL");
+    batches *b = (batches *)source;
+    *out = (ct_batch){NULL, NULL};
+    if (b->batch == b->count) return CT_OK;
+    int64_t first = b->batch * b->options.size, n = b->options.limit - first;
+    if (n > b->options.size) n = b->options.size;
+    ct_tensor *x = copy_rows(&b->x, b->order, first, n);
+    ct_tensor *y = x ? copy_rows(&b->y, b->order, first, n) : NULL;
+    if (!y) return CT_ERR_MEMORY;
+    *out = (ct_batch){x, y};
+    b->batch++;
+    return CT_OK;
+}
+
+static void batches_free(ct_source *source) {
+    batches *b = (batches *)source;
+    ct_drop(b->x.tensor);
+    ct_drop(b->y.tensor);
+    cti_free(b->order);
+    cti_free(b);
+}
+
+static const ct_source_class batches_class = {
+    "batches", batches_count, batches_seek, batches_next, batches_free,
+};
+
+static ct_status check_tensors(const ct_tensor *x, const ct_tensor *y) {
+    if (!x || !y) {
+        /* What failed to make it is the first error, and stays. */
+        if (ct_error() != CT_OK) return ct_error();
+        return ct_fail(CT_ERR_NULL, "ct_batches_new: argument '%s' is NULL", x ? "y" : "x");
+    }
+    if (ct_shape_of(x).rank == 0 || ct_shape_of(y).rank == 0) {
+        return ct_fail(CT_ERR_SHAPE, "ct_batches_new: %s needs rank >= 1, got a scalar",
+                       ct_shape_of(x).rank ? "y" : "x");
+    }
+    int64_t n = ct_dim(x, 0), labels = ct_dim(y, 0);
+    if (n != labels) {
+        return ct_fail(CT_ERR_SHAPE, "ct_batches_new: x has %lld items, y %lld", (long long)n,
+                       (long long)labels);
+    }
+    return n ? CT_OK : ct_fail(CT_ERR_SHAPE, "ct_batches_new: x has no items");
+}
+
+/* Fills in what follows from the number of items. */
+static ct_status check_options(ct_batches_options *options, ct_dtype dtype, int64_t items) {
+    if (options->limit < 0 || options->limit > items) {
+        return ct_fail(CT_ERR_RANGE, "ct_batches_new: limit must be 0 (all) or 1..%lld (items), "
+                       "got %lld", (long long)items, (long long)options->limit);
+    }
+    if (options->limit == 0) options->limit = items;
+    if (options->size < 0 || options->size > options->limit) {
+        return ct_fail(CT_ERR_RANGE, "ct_batches_new: size must be 1..%lld (items), got %lld",
+                       (long long)options->limit, (long long)options->size);
+    }
+    if (options->size == 0) options->size = options->limit < 32 ? options->limit : 32;
+    double divisor = options->divide_by;
+    if (divisor != 0 && !(divisor >= (double)FLT_MIN && divisor <= (double)FLT_MAX)) {
+        return ct_fail(CT_ERR_RANGE, "ct_batches_new: divide_by must be 0 (none) or %g..%g, got %g",
+                       (double)FLT_MIN, (double)FLT_MAX, divisor);
+    }
+    if (divisor != 0 && dtype == CT_I64) {
+        return ct_fail(CT_ERR_DTYPE, "ct_batches_new: divide_by needs x of u8, f32 or f64, got "
+                       "i64; use ct_cast");
+    }
+    return CT_OK;
+}
+
+static ct_status column_init(column *c, ct_tensor *t, double divide_by) {
+    ct_shape shape = ct_shape_of(t);
+    ct_dtype dtype = ct_dtype_of(t);
+    *c = (column){
+        .tensor = ct_keep(t),
+        .data = ct_data(t),
+        .row = cti_shape_span(shape, 1, shape.rank),
+        .out = divide_by != 0 && dtype == CT_U8 ? CT_F32 : dtype,
+        .divide_by = divide_by,
+    };
+    return c->data ? CT_OK : ct_error();
+}
+
+ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options) {
+    if (check_tensors(x, y) != CT_OK) return NULL;
+    if (check_options(&options, ct_dtype_of(x), ct_dim(x, 0)) != CT_OK) return NULL;
+    batches *b = cti_alloc(1, sizeof *b);
+    if (!b) return NULL;
+    b->base.class = &batches_class;
+    b->options = options;
+    b->count = options.limit / options.size;
+    if (!options.drop_last && options.limit % options.size) b->count++;
+    if (options.shuffle) b->order = cti_alloc((size_t)options.limit, sizeof *b->order);
+    if ((options.shuffle && !b->order) || column_init(&b->x, x, options.divide_by) != CT_OK ||
+        column_init(&b->y, y, 0) != CT_OK) {
+        batches_free(&b->base);
+        return NULL;
+    }
+    set_epoch(b, 0);
+    return &b->base;
+}

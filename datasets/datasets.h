@@ -1,0 +1,63 @@
+/* Data for training: MNIST and Fashion-MNIST from their files, the built-in digits, and batches
+ * of any two tensors as a source for ct_fit. */
+#ifndef COTAN_DATASETS_H
+#define COTAN_DATASETS_H
+
+#include "tensor/source.h"
+#include "tensor/tensor.h"
+
+/* --- Data sets ---------------------------------------------------------------------------- */
+
+/* Grey images of 28x28 (0 = background, 255 = ink), stored as bytes, and their classes. The
+ * struct owns the tensors; keep one to hold it longer. */
+typedef struct {
+    const char *name;        /* where the data came from: a directory, or "built-in digits" */
+    ct_tensor *train_images; /* u8 [N,28,28,1]                                              */
+    ct_tensor *train_labels; /* i64 [N], 0 to classes-1                                     */
+    ct_tensor *test_images;
+    ct_tensor *test_labels;
+    int64_t classes;
+} ct_dataset;
+
+/* Opens the first of these:
+ *  1. `directory`, unless it is NULL;
+ *  2. the directory named by the environment variable COTAN_DATA, unless it is empty;
+ *  3. $XDG_CACHE_HOME/cotan/mnist (~/.cache/cotan/mnist), if all four files are there;
+ *  4. the built-in digits, ct_dataset_digits(60000, 10000, 0).
+ * The files are those of MNIST and Fashion-MNIST, {train,t10k}-{images-idx3,labels-idx1}-ubyte,
+ * also spelled with a dot before "idx", each plain or with ".gz". A directory that was named and
+ * lacks one of them is an error, and so is a bad file in any: nothing is replaced silently.
+ * Errors, naming the file: CT_ERR_IO, CT_ERR_FORMAT, CT_ERR_MEMORY. */
+ct_dataset *ct_dataset_open(const char *directory);
+
+/* The built-in digits: a pure function of the arguments, for any number of threads. Training
+ * image i is the same whatever n_train is, and test images are never training images.
+ * Errors: CT_ERR_RANGE for counts outside 0..2^40, CT_ERR_MEMORY. */
+ct_dataset *ct_dataset_digits(int64_t n_train, int64_t n_test, uint64_t seed);
+
+void ct_dataset_free(ct_dataset *dataset); /* takes NULL */
+
+/* --- Batches ------------------------------------------------------------------------------ */
+
+/* Zero means the default. */
+typedef struct {
+    int64_t size;     /* items in a batch; 0: 32, or all items when there are fewer          */
+    bool shuffle;     /* a new order in each epoch, a function of seed and epoch number      */
+    uint64_t seed;
+    bool drop_last;   /* leave out the last batch when it is smaller than the others         */
+    int64_t limit;    /* use the first `limit` items only; 0: all                            */
+    double divide_by; /* gives x / divide_by: u8 becomes f32, f32 and f64 stay; 0: x as is   */
+} ct_batches_options;
+
+/* A source of batches: rows of x [N,...] and y [N,...] of any dtype, copied together. Without
+ * shuffle in the order of x. It evaluates x and y now and keeps them; ct_source_free lets go.
+ * The quotient is one division rounded to the type, (float)x / (float)divide_by for f32.
+ *
+ * ct_source_next gives x and y as temporaries of the open scope, both NULL at the end of the
+ * epoch and until the next seek; on an error it does not move. ct_source_seek takes an epoch from
+ * 0 on and a batch from 0 to the count (the end of the epoch). It starts at epoch 0, batch 0.
+ * Errors: CT_ERR_NULL, CT_ERR_SHAPE (scalars, counts that differ, no items), CT_ERR_RANGE
+ * (options), CT_ERR_DTYPE (divide_by for i64), CT_ERR_MEMORY. */
+ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options);
+
+#endif

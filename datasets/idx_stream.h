@@ -1,0 +1,31 @@
+/* Private: the bytes of an IDX file, read in order, unpacked when they are a gzip stream. */
+#ifndef COTAN_IDX_STREAM_H
+#define COTAN_IDX_STREAM_H
+
+#include "tensor/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ZLIB_CONST
+#include <zlib.h>
+
+typedef struct {
+    const char *name;      /* for messages                             */
+    const uint8_t *bytes;  /* the file                                 */
+    size_t length, taken;  /* its bytes, and how many were used so far */
+    bool packed, ended;    /* `ended`: of the gzip stream              */
+    z_stream inflater;
+} cti_idx_stream;
+
+/* Starts at the first byte. Close it, whatever happens later. */
+ct_status cti_idx_open(cti_idx_stream *stream, const char *name, const uint8_t *bytes,
+                       size_t length);
+/* Copies the next `wanted` bytes; *got is less only at the end. NULL for `out` skips them. */
+ct_status cti_idx_read(cti_idx_stream *stream, uint8_t *out, size_t wanted, size_t *got);
+/* Checks that nothing follows; `at` is the number of bytes read so far, for the message. */
+ct_status cti_idx_finish(cti_idx_stream *stream, size_t at);
+void cti_idx_close(cti_idx_stream *stream);
+
+#endif
