@@ -16,7 +16,8 @@ int64_t cti_conv_block(const cti_conv *g, int64_t pixels) {
 }
 
 size_t cti_conv_patch_bytes(const cti_conv *g, int64_t pixels) {
-    bool none = g->patch == 0 || g->outputs == 0 || cti_patches_are_pixels(g);
+    bool none = g->patch == 0 || g->outputs == 0 || cti_patches_are_pixels(g) ||
+                cti_conv_is_depthwise(g);
     return none ? 0 : (size_t)(pixels * g->patch) * g->element;
 }
 

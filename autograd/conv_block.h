@@ -3,6 +3,7 @@
 #ifndef COTAN_CONV_BLOCK_H
 #define COTAN_CONV_BLOCK_H
 
+#include "autograd/conv_depthwise.h"
 #include "autograd/conv_patches.h"
 
 /* A product of fewer rows is mostly overhead. */

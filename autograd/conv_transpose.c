@@ -58,6 +58,10 @@ int64_t cti_conv2d_input_parts(const ct_call *call) {
 
 static void add_block(const cti_conv *g, const ct_call *call, cti_range pixels, cti_range rows,
                       void *scratch) {
+    if (cti_conv_is_depthwise(g)) {
+        cti_depthwise_input(g, pixels, rows, call->out.data, call->in[1].data, call->in[0].data);
+        return;
+    }
     int64_t count = pixels.to - pixels.from;
     for (int64_t group = 0; group < g->groups; group++) {
         int64_t column = group * g->group_outputs;
@@ -101,20 +105,24 @@ static cti_conv kernel_geometry(const ct_call *call) {
 
 /* A part is a range of pixels for some columns of one group; stage 1 sums over the ranges. */
 typedef struct {
-    int64_t pixels, ranges;   /* of a range; of all pixels            */
-    int64_t columns, stripes; /* of a stripe; of the columns of a group */
+    int64_t pixels, ranges;   /* of one range; all of them              */
+    int64_t columns, stripes; /* of one stripe; those of one group      */
+    int64_t groups;           /* 1 when one part takes all              */
 } kernel_cut;
 
 static kernel_cut cut_kernel(const cti_conv *g) {
     int64_t bytes = g->taps * g->group_channels * g->outputs * (int64_t)g->element;
     int64_t ranges = cti_least(RANGES, PARTIAL_BYTES / cti_most(bytes, 1));
     ranges = cti_most(1, cti_least(ranges, g->pixels / CTI_BLOCK_PIXELS));
-    kernel_cut cut = {.pixels = cti_most(1, cti_divide_up(g->pixels, ranges))};
+    bool depthwise = cti_conv_is_depthwise(g);
+    kernel_cut cut = {.pixels = cti_most(1, cti_divide_up(g->pixels, ranges)),
+                      .groups = depthwise ? 1 : g->groups};
     cut.ranges = cti_most(1, cti_divide_up(g->pixels, cut.pixels));
-    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, cut.ranges * g->groups));
-    stripes = cti_most(1, cti_least(stripes, g->group_outputs / COLUMNS));
-    cut.columns = cti_most(1, cti_divide_up(g->group_outputs, stripes));
-    cut.stripes = cti_most(1, cti_divide_up(g->group_outputs, cut.columns));
+    int64_t columns = g->outputs / cut.groups;
+    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, cut.ranges * cut.groups));
+    stripes = depthwise ? 1 : cti_most(1, cti_least(stripes, columns / COLUMNS));
+    cut.columns = cti_most(1, cti_divide_up(columns, stripes));
+    cut.stripes = cti_most(1, cti_divide_up(columns, cut.columns));
     return cut;
 }
 
@@ -132,29 +140,42 @@ size_t cti_conv2d_kernel_workspace(const ct_call *call) {
 int64_t cti_conv2d_kernel_parts(const ct_call *call) {
     cti_conv g = kernel_geometry(call);
     kernel_cut cut = cut_kernel(&g);
-    return cut.ranges * g.groups * cut.stripes;
+    return cut.ranges * cut.groups * cut.stripes;
+}
+
+/* w += x^T y over pixels [from, to), or w = for the first block. */
+static void multiply_block(const cti_conv *g, const ct_call *call, int64_t group, int64_t column,
+                           int64_t columns, cti_range pixels, cti_matrix w, bool accumulate,
+                           void *scratch) {
+    cti_matrix x = cti_conv_patches(g, call->in[0].data, group, pixels, scratch);
+    cti_matrix y = cti_conv_outputs(g, call->in[1].data, pixels.from, column);
+    cti_conv_product(g, g->patch, columns, pixels.to - pixels.from, cti_conv_transposed(x), y, w,
+                     accumulate);
 }
 
 void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch) {
     cti_conv g = kernel_geometry(call);
     kernel_cut cut = cut_kernel(&g);
-    int64_t stripe = part % cut.stripes, group = part / cut.stripes % g.groups;
-    int64_t range = part / cut.stripes / g.groups;
+    bool depthwise = cti_conv_is_depthwise(&g);
+    int64_t stripe = part % cut.stripes, group = part / cut.stripes % cut.groups;
+    int64_t range = part / cut.stripes / cut.groups;
     int64_t column = group * g.group_outputs + stripe * cut.columns;
-    int64_t columns = cti_least(cut.columns, g.group_outputs - stripe * cut.columns);
+    int64_t columns = cti_least(cut.columns, g.outputs / cut.groups - stripe * cut.columns);
     void *to = cut.ranges > 1 ? call->workspace : call->out.data;
     cti_matrix w = cti_conv_outputs(&g, to, range * g.patch, column);
     int64_t first = range * cut.pixels, last = cti_least(first + cut.pixels, g.pixels);
-    for (int64_t k = 0; first == last && k < g.patch; k++) {
+    for (int64_t k = 0; (first == last || depthwise) && k < g.patch; k++) {
         memset(cti_element(&g, w.data, k * w.row), 0, (size_t)columns * g.element);
+    }
+    if (depthwise) {
+        cti_depthwise_kernel(&g, (cti_range){first, last}, call->in[0].data, w.data,
+                             call->in[1].data);
+        return;
     }
     int64_t block = cti_conv_block(&g, cut.pixels);
     for (int64_t p = first; p < last; p += block) {
         cti_range pixels = {p, cti_least(p + block, last)};
-        cti_matrix x = cti_conv_patches(&g, call->in[0].data, group, pixels, scratch);
-        cti_matrix y = cti_conv_outputs(&g, call->in[1].data, p, column);
-        cti_conv_product(&g, g.patch, columns, pixels.to - p, cti_conv_transposed(x), y, w,
-                         p > first);
+        multiply_block(&g, call, group, column, columns, pixels, w, p > first, scratch);
     }
 }
 

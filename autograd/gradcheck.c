@@ -81,16 +81,15 @@ static void compare(cti_check *c, ct_gradcheck_entry entry, double f) {
     ct_gradcheck_report *report = c->report;
     entry.order = c->order;
     entry.error = fabs(entry.analytic - entry.numeric);
-    if (isnan(entry.error)) entry.error = INFINITY;
-    double floor_of = c->absolute * fmax(1.0, f);
-    entry.allowed = c->relative * fabs(entry.analytic) + floor_of;
+    if (!isfinite(entry.error)) entry.error = INFINITY;
+    double nothing = c->absolute * fmax(1.0, f);
+    entry.allowed = c->relative * fabs(entry.analytic) + nothing;
+    bool within = isfinite(entry.error) && entry.error <= entry.allowed;
     report->compared++;
-    bool within = entry.error <= entry.allowed;
     report->missed += !within;
     report->passed &= within;
-    if (!(fabs(entry.analytic) <= floor_of && fabs(entry.numeric) <= floor_of)) c->dead = false;
-    double ratio = within ? entry.error / entry.allowed : fmax(entry.error / entry.allowed, 1.0);
-    if (isnan(ratio)) ratio = INFINITY;
+    if (!(fabs(entry.analytic) <= nothing && fabs(entry.numeric) <= nothing)) c->dead = false;
+    double ratio = isfinite(entry.error) ? entry.error / entry.allowed : INFINITY;
     if (ratio <= c->worst_ratio) return;
     c->worst_ratio = ratio;
     report->worst = entry;
@@ -99,7 +98,7 @@ static void compare(cti_check *c, ct_gradcheck_entry entry, double f) {
 /* An input whose every derivative is 0. At order 2 that is ordinary: linear functions. */
 static void note_dead(cti_check *c, int64_t k) {
     ct_gradcheck_report *report = c->report;
-    if (c->order > 1 || !c->dead || ct_numel(c->x[k]) == 0) return;
+    if (c->order > 1 || !c->dead || c->n_out == 0 || ct_numel(c->x[k]) == 0) return;
     if (!report->degenerate) report->degenerate_input = k;
     report->degenerate = true;
 }

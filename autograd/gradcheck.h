@@ -56,8 +56,8 @@ typedef struct {
  * more under a random dense cotangent. A larger one by 8 pairs of random cotangent u and direction
  * v for each input: <J^T u, v> against <u, (f(x + h v) - f(x - h v)) / 2h>. The second derivative
  * is that of (x, c) -> J(x)^T c for a random c, which is the graph that ct_vjp builds.
- * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options; CT_ERR_STATE
- * when f does not repeat itself; whatever f or its derivative recorded. */
+ * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
+ * CT_ERR_STATE when f does not repeat itself; whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,
                        ct_gradcheck_options options, ct_gradcheck_report *report);
 /* A few lines: the verdict, how much was compared, the worst entry. Errors: CT_ERR_IO. */

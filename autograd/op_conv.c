@@ -40,9 +40,13 @@ static void conv2d_run(const ct_call *call, int64_t part, void *scratch) {
     int64_t size = part_pixels(&g), first = part * size;
     cti_range pixels = {first, cti_least(first + size, g.pixels)};
     int64_t count = pixels.to - pixels.from;
-    if (g.patch == 0) {
+    bool depthwise = cti_conv_is_depthwise(&g);
+    if (g.patch == 0 || depthwise) {
         memset(cti_element(&g, call->out.data, first * g.outputs), 0,
                (size_t)(count * g.outputs) * g.element);
+        if (depthwise) {
+            cti_depthwise_outputs(&g, pixels, call->in[0].data, call->in[1].data, call->out.data);
+        }
         return;
     }
     for (int64_t group = 0; group < g.groups; group++) {

@@ -1,4 +1,4 @@
-/* Matrix products over equal batch axes. BLIS takes any strides, so a transposed operand is a
+/* Matrix products over equal batch axes. BLIS takes any strides >= 0, so a transposed operand is a
  * view and there are no transpose flags.
  * Vectors and broadcast batches are the constructor's business.
  * Invariant: a part is one block of one product; blocks are cut by shape alone. */

@@ -49,13 +49,14 @@ static bool view_reshape(const void *attr, ct_shape in, const ct_layout *x, ct_s
             if (have < want) have *= in.dims[i_end++];
             else want *= out.dims[o_end++];
         }
-        int64_t stride = 1, expected = -1;
+        int64_t stride = 1, expected = 0;
+        bool first = true;
         for (int d = i_end - 1; d >= i; d--) {
             if (in.dims[d] == 1) continue;
-            if (expected < 0) stride = x->strides[d];
+            if (first) stride = x->strides[d];
             else if (x->strides[d] != expected) return false;
             expected = x->strides[d] * in.dims[d];
-            if (x->strides[d] == 0) expected = 0;
+            first = false;
         }
         for (int d = o_end - 1; d >= o; d--) {
             y->strides[d] = stride;

@@ -53,14 +53,6 @@ cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t si
     return (cti_range){from, to > from ? to : from};
 }
 
-cti_range cti_axis_taps(const cti_axis *axis, int64_t i) {
-    int64_t start = i * axis->stride - axis->before;
-    /* Most windows are inside as a whole and need no division. */
-    int64_t last = start + (axis->extent - 1) * axis->dilation;
-    if (start >= 0 && last < axis->size) return (cti_range){0, axis->extent};
-    return cti_window_clip(start, axis->dilation, axis->extent, axis->size);
-}
-
 cti_range cti_axis_outputs(const cti_axis *axis, int64_t t) {
     return cti_window_clip(t * axis->dilation - axis->before, axis->stride, axis->out, axis->size);
 }

@@ -25,8 +25,14 @@ ct_status cti_axis_check(const char *function, const char *what, int dim, cti_ax
 
 /* The indices k in 0..count with 0 <= start + k * step < size, for step >= 1. */
 cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size);
-/* The taps of output i that lie inside of the input. */
-cti_range cti_axis_taps(const cti_axis *axis, int64_t i);
+/* The taps of output i that lie inside of the input; most windows do as a whole, and need no
+ * division. */
+static inline cti_range cti_axis_taps(const cti_axis *axis, int64_t i) {
+    int64_t start = i * axis->stride - axis->before;
+    int64_t last = start + (axis->extent - 1) * axis->dilation;
+    if (start >= 0 && last < axis->size) return (cti_range){0, axis->extent};
+    return cti_window_clip(start, axis->dilation, axis->extent, axis->size);
+}
 /* The outputs that have tap t inside of the input. */
 cti_range cti_axis_outputs(const cti_axis *axis, int64_t t);
 /* The height of the bands when the input is cut into at most `wanted` of them, none of less than

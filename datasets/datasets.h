@@ -32,7 +32,7 @@ ct_dataset *ct_dataset_open(const char *directory);
 
 /* The built-in digits: a pure function of the arguments, for any number of threads. Training
  * image i is the same whatever n_train is, and test images are never training images.
- * Errors: CT_ERR_RANGE for counts outside 0..2^40, CT_ERR_MEMORY. */
+ * Errors: CT_ERR_RANGE for counts outside 0..2^40 and a bad CT_NUM_THREADS, CT_ERR_MEMORY. */
 ct_dataset *ct_dataset_digits(int64_t n_train, int64_t n_test, uint64_t seed);
 
 void ct_dataset_free(ct_dataset *dataset); /* takes NULL */

@@ -99,7 +99,7 @@ target=$cache/cotan/mnist
 mkdir -p "$target" || exit 1
 # In the same folder, so that a rename puts a file in place in one step.
 work=$(mktemp -d "$target/.fetch.XXXXXX") || exit 1
-trap 'rm -rf "$work"; rmdir "$target" 2>/dev/null' EXIT
+trap 'rm -rf "$work"; rmdir "$target" "$cache/cotan" 2>/dev/null' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 

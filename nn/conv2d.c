@@ -15,13 +15,13 @@ static ct_conv2d_spec spec_for(const conv2d *layer, ct_tensor *x) {
     const ct_conv2d_options *o = &layer->options;
     ct_conv2d_spec spec = {.groups = o->groups};
     for (int d = 0; d < 2; d++) {
-        spec.stride[d] = at_least_one(o->stride[d]);
-        spec.dilation[d] = at_least_one(o->dilation[d]);
+        spec.stride[d] = o->stride[d];
+        spec.dilation[d] = o->dilation[d];
         int64_t *pad = &spec.pad[2 * d];
         pad[0] = o->pad[2 * d];
         pad[1] = o->pad[2 * d + 1];
         int64_t window = (o->kernel[d] - 1) * spec.dilation[d] + 1;
-        if (o->padding == CT_SAME && spec.stride[d] > 0) {
+        if (o->padding == CT_SAME) {
             cti_same_padding(ct_dim(x, 1 + d), window, spec.stride[d], pad);
         }
     }
@@ -36,21 +36,31 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 
 static const ct_module_class conv2d_class = {.name = "Conv2D", .forward = forward};
 
+static ct_status check(int64_t inputs, int64_t filters, const ct_conv2d_options *o) {
+    const struct { const char *name; int64_t size; } sizes[] = {
+        {"inputs", inputs},           {"filters", filters},         {"groups", o->groups},
+        {"kernel", o->kernel[0]},     {"kernel", o->kernel[1]},     {"stride", o->stride[0]},
+        {"stride", o->stride[1]},     {"dilation", o->dilation[0]}, {"dilation", o->dilation[1]},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (cti_check_size("ct_conv2d_new", sizes[i].name, sizes[i].size) != CT_OK) {
+            return ct_error();
+        }
+    }
+    if (inputs % o->groups == 0 && filters % o->groups == 0) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "ct_conv2d_new: groups %lld must divide %lld %s",
+                   (long long)o->groups, (long long)(inputs % o->groups ? inputs : filters),
+                   inputs % o->groups ? "inputs" : "filters");
+}
+
 ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options) {
-    int64_t groups = at_least_one(options.groups);
     for (int d = 0; d < 2; d++) {
         if (!options.kernel[d]) options.kernel[d] = 3;
-        if (cti_check_size("ct_conv2d_new", "kernel", options.kernel[d]) != CT_OK) return NULL;
+        options.stride[d] = at_least_one(options.stride[d]);
+        options.dilation[d] = at_least_one(options.dilation[d]);
     }
-    if (cti_check_size("ct_conv2d_new", "inputs", inputs) != CT_OK ||
-        cti_check_size("ct_conv2d_new", "filters", filters) != CT_OK ||
-        cti_check_size("ct_conv2d_new", "groups", groups) != CT_OK) {
-        return NULL;
-    }
-    if (inputs % groups) {
-        return ct_fail_null(CT_ERR_SHAPE, "ct_conv2d_new: groups %lld must divide %lld inputs",
-                            (long long)groups, (long long)inputs);
-    }
+    int64_t groups = options.groups = at_least_one(options.groups);
+    if (check(inputs, filters, &options) != CT_OK) return NULL;
     conv2d *layer = (conv2d *)ct_module_new(sizeof *layer, &conv2d_class);
     if (!layer) return NULL;
     layer->options = options;

@@ -12,9 +12,11 @@ typedef struct {
 /* The key now; the slot moves on to the next stream. */
 static ct_tensor *next_key(ct_module *self) {
     ct_tensor *key = ct_module_read(self, 0);
-    ct_tensor *step = ct_from(CT_I64, CT_SHAPE(2), (int64_t[]){0, 1});
-    if (ct_slot_write(self->slots[0].slot, ct_add(key, step)) != CT_OK) return NULL;
-    return key;
+    const int64_t *now = ct_data_i64(key);
+    if (!now) return NULL;
+    int64_t next[2] = {now[0], (int64_t)((uint64_t)now[1] + 1)};
+    ct_slot *slot = self->slots[0].slot;
+    return ct_slot_write(slot, ct_from(CT_I64, CT_SHAPE(2), next)) == CT_OK ? key : NULL;
 }
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {

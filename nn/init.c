@@ -1,9 +1,7 @@
 /* Initializers: how a slot gets its first value, from this thread's stream of keys.
  * Distributions are tensor algebra on the random ops.
  * Invariant: the same seed and the same order of construction give the same weights. */
-#include "nn/nn.h"
-
-#include "tensor/random.h"
+#include "nn/layer.h"
 
 static _Thread_local struct { uint64_t seed, stream; } source;
 
@@ -17,6 +15,16 @@ ct_tensor *ct_seed_draw(void) {
     ct_tensor *t = ct_from(CT_I64, CT_SHAPE(2), key);
     if (t) source.stream++;
     return t;
+}
+
+void cti_seed_state(int64_t state[2]) {
+    state[0] = (int64_t)source.seed;
+    state[1] = (int64_t)source.stream;
+}
+
+void cti_seed_restore(const int64_t state[2]) {
+    source.seed = (uint64_t)state[0];
+    source.stream = (uint64_t)state[1];
 }
 
 /* sqrt(value), without the C library's: nn computes with tensors. */

@@ -14,5 +14,8 @@ ct_module *cti_module_or_free(ct_module *module, ct_status status);
 ct_status cti_check_size(const char *function, const char *name, int64_t size);
 /* Zeros around an axis so that output = ceil(input / stride): the larger half comes after. */
 void cti_same_padding(int64_t input, int64_t window, int64_t stride, int64_t pad[2]);
+/* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */
+void cti_seed_state(int64_t state[2]);
+void cti_seed_restore(const int64_t state[2]);
 
 #endif

@@ -76,13 +76,6 @@ static ct_tensor *huber_1(ct_tensor *prediction, ct_tensor *target) {
     return ct_huber(prediction, target, 1.0);
 }
 
-const ct_loss ct_loss_cross_entropy = {"cross_entropy", ct_cross_entropy, true};
-const ct_loss ct_loss_binary_cross_entropy = {"binary_cross_entropy", ct_binary_cross_entropy,
-                                              true};
-const ct_loss ct_loss_mse = {"mse", ct_mse, false};
-const ct_loss ct_loss_mae = {"mae", ct_mae, false};
-const ct_loss ct_loss_huber = {"huber", huber_1, false};
-
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) return ct_cross_entropy(scores, labels);
     ct_tensor *label = ct_shape_of(labels).rank == 2 ? ct_argmax(labels, 1) : labels;
@@ -94,3 +87,18 @@ ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
     }
     return ct_mean_all(ct_cast(ct_equal(ct_argmax(scores, 1), label), CT_F32));
 }
+
+ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets) {
+    if (check_pair("ct_binary_accuracy", logits, targets) != CT_OK) return NULL;
+    ct_dtype dtype = ct_dtype_of(logits);
+    ct_tensor *said = ct_greater(logits, ct_scalar(dtype, 0.0));
+    ct_tensor *truth = ct_greater(targets, ct_scalar(dtype, 0.5));
+    return ct_mean_all(ct_cast(ct_equal(said, truth), CT_F32));
+}
+
+const ct_loss ct_loss_cross_entropy = {"cross_entropy", ct_cross_entropy, true, ct_accuracy};
+const ct_loss ct_loss_binary_cross_entropy = {"binary_cross_entropy", ct_binary_cross_entropy,
+                                              true, ct_binary_accuracy};
+const ct_loss ct_loss_mse = {"mse", ct_mse, false, NULL};
+const ct_loss ct_loss_mae = {"mae", ct_mae, false, NULL};
+const ct_loss ct_loss_huber = {"huber", huber_1, false, NULL};

@@ -215,6 +215,8 @@ typedef struct {
     const char *name;
     ct_tensor *(*value)(ct_tensor *prediction, ct_tensor *target);
     bool from_logits;       /* gets ct_logits instead of ct_forward */
+    /* What is reported as accuracy beside this loss, from the same prediction; NULL: nothing. */
+    ct_tensor *(*metric)(ct_tensor *prediction, ct_tensor *target);
 } ct_loss;
 extern const ct_loss ct_loss_cross_entropy, ct_loss_binary_cross_entropy, ct_loss_mse, ct_loss_mae,
     ct_loss_huber;          /* delta 1 */
@@ -222,6 +224,8 @@ extern const ct_loss ct_loss_cross_entropy, ct_loss_binary_cross_entropy, ct_los
 /* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
  * one-hot [N,K]. f32 scalar. */
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels);
+/* The share of elements where logit > 0 and target > 0.5 agree, same shape and dtype. f32 scalar. */
+ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets);
 
 /* --- Looking ---------------------------------------------------------------------------------- */
 

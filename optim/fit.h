@@ -26,6 +26,9 @@ typedef struct {
     double loss, accuracy;   /* of that batch */
 } ct_step_record;
 
+/* How far training has come: the data position of the next batch. */
+typedef struct { int64_t epoch, batch; } ct_position;
+
 typedef struct {
     ct_epoch *epochs;
     int64_t n_epochs;
@@ -33,22 +36,21 @@ typedef struct {
     int64_t n_steps;
     bool interrupted;        /* ended by Ctrl-C, after a finished step                 */
     bool stopped_early;      /* ended by early stopping or by a callback               */
+    ct_position position;    /* where to go on                                         */
 } ct_history;
-void ct_history_free(ct_history *history);
-
-/* How far training has come: the data position of the next batch. */
-typedef struct { int64_t epoch, batch; } ct_position;
+void ct_history_free(ct_history *history); /* takes NULL */
 
 typedef struct ct_fit_options ct_fit_options;
-/* Called after every step and, with `epoch` not NULL, after every epoch. Returns false to stop. */
+/* Called after every step and, with `epoch` not NULL, after every epoch; `position` is that of the
+ * next batch, which is what a checkpoint needs. Returns false to stop. */
 typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
                              const ct_epoch *epoch);
 struct ct_fit_options {
-    int64_t epochs;            /* default 1                                                    */
-    int64_t max_steps;         /* ends training after so many steps; 0 = no limit              */
+    int64_t epochs;            /* default 1; all of them, also those before `start`            */
+    int64_t max_steps;         /* ends training after so many steps of this call, with a
+                                  validation; 0 = no limit                                     */
     ct_source *validation;     /* NULL: none                                                   */
-    ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default ct_accuracy for a loss
-                                  from logits, none for others                                 */
+    ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own     */
     FILE *log;                 /* NULL: silent; a terminal gets a progress bar, others a line per
                                   epoch                                                        */
     int64_t patience;          /* early stopping: epochs without a better val_loss; 0 = off    */
@@ -61,11 +63,14 @@ struct ct_fit_options {
 };
 
 /* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)
- * holds what was measured and is the caller's to free. */
+ * is overwritten with what was measured, epochs that were broken off included, and is the caller's
+ * to free. An interruption and a stop are no errors. Ends without a validation when Ctrl-C or the
+ * callback stopped it. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 
-/* Loss and metric over one pass of the source in inference mode; every item counts once. */
+/* Loss and its metric over one pass of the source in inference mode; every item counts once. NaN
+ * for a loss without a metric, and on error. Either pointer may be NULL. */
 ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, double *mean_loss,
                       double *accuracy);
 /* The model's output for all rows of x, `batch` rows at a time (0 = 256), as one tensor. */

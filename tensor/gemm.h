@@ -11,7 +11,7 @@ typedef struct {
     int64_t row, column;
 } cti_matrix;
 
-/* c = a b, or c += a b, with a [m,k], b [k,n], c [m,n]; strides may be anything for a and b. */
+/* c = a b, or c += a b, with a [m,k], b [k,n], c [m,n]; strides of a and b may be anything >= 0. */
 void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
                   bool accumulate);
 void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,

@@ -50,7 +50,6 @@ ct_status cti_json_expect(cti_json *json, char wanted) {
 
 size_t cti_utf8_length(const char *text, size_t left) {
     const unsigned char *byte = (const unsigned char *)text;
-    if (left == 0) return 0;
     if (byte[0] < 0x80) return 1;
     size_t length = byte[0] >= 0xf0 ? 4 : byte[0] >= 0xe0 ? 3 : 2;
     if (byte[0] < 0xc2 || byte[0] > 0xf4 || left < length) return 0;

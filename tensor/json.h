@@ -33,8 +33,8 @@ ct_status cti_json_string(cti_json *json, char **out, size_t *length);
 ct_status cti_json_numbers(cti_json *json, const char *what, int64_t *out, int64_t capacity,
                            int64_t *n);
 
-/* The length in bytes of the UTF-8 sequence at text[0..left), 0 when it is not valid: overlong,
- * a surrogate, above U+10FFFF or cut short. */
+/* The length in bytes of the UTF-8 sequence at text[0..left), left > 0; 0 when it is not
+ * valid: overlong, a surrogate, above U+10FFFF or cut short. */
 size_t cti_utf8_length(const char *text, size_t left);
 
 /* Text that grows. After a failure `status` says so and appending does nothing. */

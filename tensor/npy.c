@@ -122,9 +122,9 @@ ct_status ct_npy_save(const char *path, ct_tensor *t) {
     const void *data = ct_data(t);
     if (!data) return ct_error();
     uint8_t header[CTI_NPY_HEADER_SIZE];
-    ct_shape shape = ct_shape_of(t);
+    cti_npy_header_write(header, ct_dtype_of(t), ct_shape_of(t));
     cti_chunk chunks[] = {
-        {header, cti_npy_header_write(header, ct_dtype_of(t), shape)},
+        {header, sizeof header},
         {data, (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t))},
     };
     return cti_file_write("ct_npy_save", path, chunks, 2);

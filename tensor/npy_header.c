@@ -191,32 +191,26 @@ ct_status cti_npy_header_parse(const char *name, const char *text, size_t length
 
 /* --- Writing ------------------------------------------------------------------------------ */
 
-size_t cti_npy_header_write(uint8_t out[CTI_NPY_HEADER_SIZE], ct_dtype dtype, ct_shape shape) {
+/* numpy pads the header with spaces, 21 characters kept for the first dimension, so that the data
+ * begins at a multiple of 64. A checked shape has at most 25 digits in its other dimensions: then
+ * that is always byte 128. */
+void cti_npy_header_write(uint8_t out[CTI_NPY_HEADER_SIZE], ct_dtype dtype, ct_shape shape) {
     static const char *const descr[CT_DTYPES] = {
         [CT_F32] = "<f4", [CT_F64] = "<f8", [CT_I64] = "<i8", [CT_U8] = "|u1"};
-    enum { PREFIX = 10, ALIGNMENT = 64, GROWTH = 21 };
-    char text[CTI_NPY_HEADER_SIZE - PREFIX - ALIGNMENT];
+    enum { PREFIX = 10 };
+    char text[CTI_NPY_HEADER_SIZE - PREFIX];
     size_t used = (size_t)snprintf(text, sizeof text,
                                    "{'descr': '%s', 'fortran_order': False, 'shape': (",
                                    descr[dtype]);
-    int digits = 0;
     for (int i = 0; i < shape.rank; i++) {
-        if (i) used += (size_t)snprintf(text + used, sizeof text - used, ", ");
-        int width = snprintf(text + used, sizeof text - used, "%lld", (long long)shape.dims[i]);
-        if (i == 0) digits = width;
-        used += (size_t)width;
+        used += (size_t)snprintf(text + used, sizeof text - used, i ? ", %lld" : "%lld",
+                                 (long long)shape.dims[i]);
     }
-    /* numpy leaves room for the first dimension to grow to 21 digits. */
-    int room = shape.rank ? GROWTH - digits : 0;
-    used += (size_t)snprintf(text + used, sizeof text - used, "%s), }%*s",
-                             shape.rank == 1 ? "," : "", room, "");
-    /* The data begins at a multiple of 64; like numpy, at least one space comes before it. */
-    size_t whole = (PREFIX + used + 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
+    used += (size_t)snprintf(text + used, sizeof text - used, "%s), }", shape.rank == 1 ? "," : "");
+    memset(text + used, ' ', sizeof text - used);
+    text[sizeof text - 1] = '\n';
     memcpy(out, "\x93NUMPY\x01\x00", 8);
-    out[8] = (uint8_t)(whole - PREFIX);
-    out[9] = (uint8_t)((whole - PREFIX) >> 8);
-    memcpy(out + PREFIX, text, used);
-    memset(out + PREFIX + used, ' ', whole - PREFIX - used);
-    out[whole - 1] = '\n';
-    return whole;
+    out[8] = sizeof text;
+    out[9] = 0;
+    memcpy(out + PREFIX, text, sizeof text);
 }

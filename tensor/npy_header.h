@@ -16,8 +16,8 @@ typedef struct {
 ct_status cti_npy_header_parse(const char *name, const char *text, size_t length, size_t start,
                                cti_npy_header *out);
 
-enum { CTI_NPY_HEADER_SIZE = 384 };
-/* All bytes before the data, version 1.0; returns their number. */
-size_t cti_npy_header_write(uint8_t out[CTI_NPY_HEADER_SIZE], ct_dtype dtype, ct_shape shape);
+enum { CTI_NPY_HEADER_SIZE = 128 };
+/* All bytes before the data, version 1.0. The shape has been checked. */
+void cti_npy_header_write(uint8_t out[CTI_NPY_HEADER_SIZE], ct_dtype dtype, ct_shape shape);
 
 #endif

@@ -58,7 +58,7 @@ typedef struct {
 } ct_layout;
 
 /* What a running kernel sees of an operand. `layout` is row-major unless the op sets
- * `strided_inputs`. */
+ * `strided_inputs`; strides are never negative. */
 typedef struct {
     ct_dtype dtype;
     ct_shape shape;
@@ -96,7 +96,7 @@ typedef struct ct_op {
     ct_kind kind;
     int n_inputs;         /* -1: any number from 1 on                                          */
     bool costly;          /* MAP: store rather than recompute (exp, log, random, ...)          */
-    bool strided_inputs;  /* KERNEL: takes inputs of any layout                                */
+    bool strided_inputs;  /* KERNEL: takes inputs of any layout, strides >= 0                  */
     bool attr_is_runtime; /* the attribute is no part of the plan's signature                  */
     ct_status (*infer)(const ct_infer *call, ct_type *out);
     /* MAP: by the dtype of input 0, or of the output when there is no input. */

@@ -89,6 +89,20 @@ static int64_t lower_view(lowering *low, const cti_graph_node *node) {
     return add_item(low, view);
 }
 
+/* A kernel reads elements that lie row-major at the base's beginning; one with strided inputs
+ * reads any that run forwards, because BLIS takes a stride of -1 for one of 1. */
+static bool kernel_takes(const ct_op *op, const cti_item *in) {
+    if (!op->strided_inputs) return in->layout.offset == 0 && row_major(in->shape, &in->layout);
+    for (int d = 0; d < in->shape.rank; d++) {
+        if (in->shape.dims[d] > 1 && in->layout.strides[d] < 0) return false;
+    }
+    return true;
+}
+
+static int64_t kernel_input(lowering *low, const ct_op *op, int64_t source) {
+    return kernel_takes(op, &low->plan->items[source]) ? source : copy_item(low, source);
+}
+
 static int64_t lower_node(lowering *low, int64_t i) {
     cti_plan *plan = low->plan;
     const cti_graph_node *node = &plan->graph.nodes[i];
@@ -100,18 +114,16 @@ static int64_t lower_node(lowering *low, int64_t i) {
                      .numel = node->numel,
                      .n_inputs = node->n_inputs,
                      .base = -1};
-    int64_t inputs_at = node->edges;
-    bool wants_row_major = node->op && node->op->kind == CT_KERNEL && !node->op->strided_inputs;
-    for (int k = 0; k < node->n_inputs && wants_row_major; k++) {
-        int64_t source = low->item_of[plan->graph.edges[inputs_at + k]];
-        const cti_item *in = &plan->items[source];
-        if (in->layout.offset != 0 || !row_major(in->shape, &in->layout)) copy_item(low, source);
+    const int64_t *inputs = &plan->graph.edges[node->edges];
+    bool kernel = node->op && node->op->kind == CT_KERNEL;
+    /* The copies' edges come first: those of an item lie together. */
+    for (int k = 0; k < node->n_inputs && kernel; k++) {
+        kernel_input(low, node->op, low->item_of[inputs[k]]);
     }
     item.edges = plan->n_edges;
     for (int k = 0; k < node->n_inputs; k++) {
-        int64_t source = low->item_of[plan->graph.edges[inputs_at + k]];
-        if (wants_row_major && low->copy_of[source] >= 0) source = low->copy_of[source];
-        plan->edges[plan->n_edges++] = source;
+        int64_t source = low->item_of[inputs[k]];
+        plan->edges[plan->n_edges++] = kernel ? kernel_input(low, node->op, source) : source;
     }
     if (!node->op) {
         item.place = CTI_LEAF;

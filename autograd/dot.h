@@ -1,0 +1,44 @@
+/* Pictures of graphs: any graph, forward or derived, as DOT, the language of Graphviz.
+ *
+ *     ct_tensor *roots[] = {loss, gradient};
+ *     ct_dot_save("graph.svg", roots, 2, (ct_dot_options){.title = "loss and its gradient"});
+ *
+ * Arrows point from operands to results. Boxes are ops: name, shape, type; ellipses are leaves;
+ * golden ones are held by slots (parameters, running statistics). The fill tells what the user
+ * built from first, second and higher derivatives; a legend says so. Grey arrows carry a value
+ * into the derivative of something else, dashed ones lead to staged updates, and a double frame
+ * marks a root. Nothing is evaluated. */
+#ifndef COTAN_DOT_H
+#define COTAN_DOT_H
+
+#include "tensor/tensor.h"
+
+/* Zero is the default everywhere. */
+typedef struct {
+    const char *title;    /* above the picture; any text                                      */
+    bool left_to_right;   /* otherwise from top to bottom                                     */
+    bool show_constants;  /* draw unnamed numbers; otherwise they stand in their op's label   */
+    bool collapse_views;  /* leave out reshape, broadcast and the like; otherwise drawn small */
+    bool clusters;        /* a frame around each module, another around its derivative; the   */
+                          /*   derivative stands beside the forward pass, not below           */
+    bool no_legend;
+    int64_t max_nodes;    /* more is an error, as nobody could read it; 0: 5000               */
+} ct_dot_options;
+
+/* Writes everything that n >= 1 roots depend on. Nodes are called n0, n1, ... in post-order from
+ * the first root on; the text depends on the graph alone, so the same graph gives the same bytes.
+ * Names are shown escaped and cut to 120 characters. Errors: CT_ERR_NULL, CT_ERR_RANGE (too many
+ * nodes), CT_ERR_IO, CT_ERR_MEMORY; then nothing is written, short of CT_ERR_IO. */
+ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options);
+/* The same into a file: .dot as text, .svg .png .pdf as a picture through the program `dot`. A
+ * present file is replaced when the new one is complete. When `dot` is not installed, the text is
+ * written beside the wanted picture, with the ending .dot, and the error says so. */
+ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
+                      ct_dot_options options);
+/* Makes a picture, .svg .png or .pdf by its ending, of a file in DOT. No shell is involved and no
+ * name reaches the command line. Errors: CT_ERR_RANGE for another ending; CT_ERR_IO when a file
+ * cannot be read or written, or `dot` is missing, fails or takes more than 30 seconds: then
+ * picture_path is what it was. */
+ct_status ct_dot_render(const char *dot_path, const char *picture_path);
+
+#endif

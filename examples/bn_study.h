@@ -1,0 +1,126 @@
+/* The BatchNorm study: what its parts share. One small network is trained with and without
+ * BatchNorm; a setting is an activation and a learning rate, and has one run of each. */
+#ifndef EXAMPLES_BN_STUDY_H
+#define EXAMPLES_BN_STUDY_H
+
+#include "options.h"
+
+#include <cotan/cotan.h>
+
+typedef struct {
+    const char *data;        /* NULL: COTAN_DATA, the cache, or the built-in digits */
+    const char *activation;  /* NULL: both                                          */
+    double rate;             /* 0: those of the original                            */
+    const char *batch_norm;  /* "on", "off", "both"                                 */
+    int64_t epochs, steps;   /* steps 0: no limit                                   */
+    int64_t batch, seed, threads; /* threads 0: as many as there are                */
+    const char *out;
+    bool quiet;
+} study_options;
+
+/* Validation at one moment of a run. */
+typedef struct {
+    int64_t step;            /* 0: before training                                  */
+    double loss, accuracy;
+    bool all_images;         /* at the end of an epoch; otherwise the first of them */
+} study_point;
+
+/* How the trained network treats one image in the company of two different batches. */
+typedef struct {
+    double training, inference; /* the largest difference of a probability          */
+    bool moved;              /* evaluation changed a parameter or a statistic       */
+} study_modes;
+
+typedef struct {
+    bool ran;
+    ct_history history;
+    double *seconds;         /* of each epoch, training alone                       */
+    study_point *points;
+    int64_t n_points;
+    double ms_per_step;      /* NaN when too few steps were made                    */
+    study_modes modes;       /* NaN where nothing was measured                      */
+} study_run;
+
+enum { WITHOUT, WITH };
+typedef struct {
+    const ct_activation *activation;
+    double rate;
+    study_run run[2];        /* without and with BatchNorm */
+} study_setting;
+
+#define STUDY_SETTINGS 4
+#define STUDY_STEPS_LEFT_OUT 10 /* of the time per step: they fill caches and plans */
+#define STUDY_VALIDATION_PART 1000
+
+typedef struct {
+    study_options options;
+    ct_dataset *data;
+    ct_source *train, *test, *part; /* part: the first STUDY_VALIDATION_PART test images */
+    int64_t steps_per_epoch;
+    study_setting settings[STUDY_SETTINGS];
+    int n_settings;
+} study;
+
+/* bn_study.c: true once Ctrl-C was pressed or an end was asked for. */
+bool study_interrupted(void);
+/* Prints the library's error and returns the exit status that belongs to it. */
+int study_failed(void);
+
+/* bn_study_model.c: the network of the study, ending in softmax. NULL on error. */
+ct_module *study_model(const ct_activation *activation, bool batch_norm);
+/* The numbers that training changes, and those that it only follows. */
+ct_status study_count(ct_module *model, int64_t *trained, int64_t *followed);
+ct_status study_modes_measure(const study *s, ct_module *model, study_modes *modes);
+
+/* bn_study_train.c: trains one network; what was measured stays, also after an error. */
+ct_status study_train(const study *s, const study_setting *setting, bool batch_norm,
+                      study_run *run);
+/* The last epoch that was trained to its end, or NULL. */
+const ct_epoch *study_last_epoch(const study *s, const study_run *run);
+
+/* bn_study_verdicts.c: the original's conclusions, held against this study's numbers. */
+typedef struct {
+    const char *claim;
+    const char *answer;      /* "yes", "partly", "no", "not shown by these runs" */
+    char figures[1024];
+} study_verdict;
+#define STUDY_VERDICTS 5
+void study_judge(const study *s, study_verdict out[STUDY_VERDICTS]);
+
+/* The rest returns 0 or the exit status, after a message. */
+
+/* bn_study_results.c: the table for people, results.json and history.csv for programs. */
+void study_print(const study *s, const study_verdict verdicts[STUDY_VERDICTS]);
+int study_results_save(const study *s);
+/* The epochs that fit in a table: from *first on. Returns how many. */
+int64_t study_shown_epochs(const study *s, int64_t *first);
+
+/* bn_study_curves.c and bn_study_pictures.c: files that others draw. */
+int study_curves_save(const study *s);
+int study_pictures_save(const study *s);
+/* "accuracy_relu_0.001": the files' name without an ending. */
+typedef struct { char text[64]; } study_name;
+study_name study_curve_name(const study_setting *setting);
+
+/* bn_study_report.c: everything on one page. */
+int study_report_save(const study *s, const study_verdict verdicts[STUDY_VERDICTS]);
+
+/* bn_study_files.c: the output folder, files in it, and other programs. */
+int study_folder_make(const char *folder);
+/* Writes a whole file or, after an error, leaves none. */
+int study_file_save(const study *s, const char *name, const char *text, size_t length);
+/* Text that is made with fprintf: open, write to `out`, save. It stays where it was opened. */
+typedef struct {
+    FILE *out;
+    char *text;
+    size_t length;
+} study_text;
+bool study_text_open(study_text *text);
+int study_text_save(const study *s, study_text *text, const char *name);
+/* A whole file that ends in `tail`, else NULL. The caller frees it. */
+char *study_file_read(const study *s, const char *name, const char *tail, size_t *length);
+typedef enum { TOOL_DONE, TOOL_MISSING, TOOL_BROKEN } tool_result;
+/* Runs a program in the output folder, without a shell, for at most a minute. */
+tool_result study_tool_run(const study *s, char *const arguments[]);
+
+#endif

@@ -1,0 +1,122 @@
+/* One run: trains a network and measures accuracy and time on the way.
+ * What a step is, is ct_fit's business; files and pictures are made elsewhere.
+ * Invariant: time is training alone: from the end of one callback to the next step's, so that
+ * fetching a batch counts and no validation does. */
+#include "bn_study.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define VALIDATE_EVERY 250 /* steps */
+
+typedef struct {
+    const study *study;
+    study_run *run;
+    ct_module *model;
+    double resumed;        /* when training last went on */
+    double timed;          /* seconds of the steps that count for the time per step */
+    int64_t steps, epoch;
+    int64_t capacity;      /* of run->points */
+    ct_status status;
+} watch;
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static ct_status add_point(watch *w, study_point point) {
+    study_run *run = w->run;
+    if (run->n_points == w->capacity) {
+        int64_t capacity = w->capacity ? 2 * w->capacity : 16;
+        study_point *grown = realloc(run->points, (size_t)capacity * sizeof *grown);
+        if (!grown) return ct_fail(CT_ERR_MEMORY, "bn_study: out of memory");
+        run->points = grown;
+        w->capacity = capacity;
+    }
+    run->points[run->n_points++] = point;
+    return CT_OK;
+}
+
+static ct_status validate_part(watch *w) {
+    study_point point = {.step = w->steps};
+    ct_status status = ct_evaluate(w->model, &ct_loss_cross_entropy, w->study->part, &point.loss,
+                                   &point.accuracy);
+    return status == CT_OK ? add_point(w, point) : status;
+}
+
+static void after_step(watch *w, ct_position next, double elapsed) {
+    w->steps++;
+    w->run->seconds[w->epoch] += elapsed;
+    if (w->steps > STUDY_STEPS_LEFT_OUT) w->timed += elapsed;
+    /* The end of an epoch is measured on all images right after this. */
+    bool ends = next.batch == 0 || w->steps == w->study->options.steps;
+    if (w->steps % VALIDATE_EVERY == 0 && !ends) w->status = validate_part(w);
+}
+
+static bool on_step(void *context, ct_position next, const ct_step_record *step,
+                    const ct_epoch *epoch) {
+    watch *w = context;
+    (void)step;
+    if (epoch) {
+        w->epoch++;
+        if (epoch->val_accuracy == epoch->val_accuracy) { /* NaN: not measured */
+            w->status = add_point(w, (study_point){w->steps, epoch->val_loss,
+                                                   epoch->val_accuracy, true});
+        }
+    } else {
+        after_step(w, next, seconds() - w->resumed);
+    }
+    w->resumed = seconds();
+    return w->status == CT_OK && !study_interrupted();
+}
+
+static ct_status fit(watch *w, ct_optimizer *adam) {
+    const study_options *options = &w->study->options;
+    ct_fit_options fit_options = {
+        .epochs = options->epochs,
+        .max_steps = options->steps,
+        .validation = w->study->test,
+        .log = options->quiet ? NULL : stdout,
+        .callback = on_step,
+        .context = w,
+        .record_steps = true,
+        .no_signals = true, /* the study catches them, between runs too */
+    };
+    w->status = validate_part(w);
+    if (w->status != CT_OK) return w->status;
+    w->resumed = seconds();
+    ct_status status = ct_fit(w->model, adam, &ct_loss_cross_entropy, w->study->train,
+                              fit_options, &w->run->history);
+    int64_t timed_steps = w->steps - STUDY_STEPS_LEFT_OUT;
+    if (timed_steps > 0) w->run->ms_per_step = 1e3 * w->timed / (double)timed_steps;
+    return status != CT_OK ? status : w->status;
+}
+
+ct_status study_train(const study *s, const study_setting *setting, bool batch_norm,
+                      study_run *run) {
+    double nan = (double)NAN;
+    *run = (study_run){.ran = true, .ms_per_step = nan, .modes = {nan, nan, false}};
+    run->seconds = calloc((size_t)s->options.epochs, sizeof *run->seconds);
+    if (!run->seconds) return ct_fail(CT_ERR_MEMORY, "bn_study: out of memory");
+    /* Both networks of a setting begin at the same place of the same stream. */
+    ct_seed_set((uint64_t)s->options.seed);
+    watch w = {.study = s, .run = run, .model = study_model(setting->activation, batch_norm)};
+    ct_optimizer *adam =
+        ct_adam_new(w.model, (ct_adam_options){.rate = ct_rate(setting->rate)});
+    ct_status status = adam ? fit(&w, adam) : ct_error();
+    if (status == CT_OK && batch_norm) status = study_modes_measure(s, w.model, &run->modes);
+    ct_optimizer_free(adam);
+    ct_module_free(w.model);
+    return status;
+}
+
+const ct_epoch *study_last_epoch(const study *s, const study_run *run) {
+    if (!run->ran) return NULL;
+    for (int64_t i = run->history.n_epochs - 1; i >= 0; i--) {
+        if (run->history.epochs[i].steps == s->steps_per_epoch) return &run->history.epochs[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,201 @@
+/* The conclusions of the original study, held against the numbers of this one.
+ * Nothing is known in advance: a claim that the runs cannot decide is "not shown".
+ * Invariant: an answer follows from the figures in the same sentence. */
+#include "bn_study.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REACHED 0.95       /* training accuracy, mean of the last WINDOW steps              */
+#define WINDOW 100
+#define DEAD_BELOW 0.2     /* training accuracy of an epoch: ten classes give 0.1 by chance */
+#define LOSS_TOLERATED 0.01 /* of training accuracy, at ten times the rate                  */
+
+static const char not_shown[] = "not shown by these runs";
+
+static void add(study_verdict *v, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add(study_verdict *v, const char *format, ...) {
+    size_t used = strlen(v->figures);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(v->figures + used, sizeof v->figures - used, format, arguments);
+    va_end(arguments);
+}
+
+static const char *answer(int held, int of) {
+    return of == 0 ? not_shown : held == of ? "yes" : held == 0 ? "no" : "partly";
+}
+
+/* Of the last whole epoch; NaN when there is none. */
+static double accuracy(const study *s, const study_run *run) {
+    const ct_epoch *epoch = study_last_epoch(s, run);
+    return epoch ? epoch->accuracy : (double)NAN;
+}
+
+/* --- Fewer steps ------------------------------------------------------------------------------ */
+
+/* The first step at which the mean of the last WINDOW steps reaches REACHED; 0 = never. */
+static int64_t steps_needed(const ct_history *history) {
+    double sum = 0;
+    for (int64_t i = 0; i < history->n_steps; i++) {
+        sum += history->steps[i].accuracy;
+        if (i >= WINDOW) sum -= history->steps[i - WINDOW].accuracy;
+        if (i >= WINDOW - 1 && sum >= REACHED * WINDOW) return history->steps[i].step;
+    }
+    return 0;
+}
+
+static void add_steps(study_verdict *v, int64_t steps, const char *how) {
+    if (steps) add(v, "%lld %s", (long long)steps, how);
+    else add(v, "never %s", how);
+}
+
+static void judge_steps(const study *s, study_verdict *v) {
+    v->claim = "BatchNorm reaches a given accuracy in fewer steps";
+    add(v, "steps until the training accuracy, as the mean of %d steps, reached %.2f", WINDOW,
+        REACHED);
+    int held = 0, of = 0;
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_setting *c = &s->settings[i];
+        if (!c->run[WITHOUT].ran || !c->run[WITH].ran) continue;
+        int64_t without = steps_needed(&c->run[WITHOUT].history);
+        int64_t with = steps_needed(&c->run[WITH].history);
+        add(v, "%s %s %g: ", of ? ";" : ":", c->activation->name, c->rate);
+        add_steps(v, with, "with, ");
+        add_steps(v, without, "without");
+        of++;
+        held += with && (!without || with < without);
+    }
+    v->answer = answer(held, of);
+    bool none = true;
+    for (int i = 0; i < s->n_settings; i++) {
+        for (int k = 0; k < 2; k++) none = none && !steps_needed(&s->settings[i].run[k].history);
+    }
+    if (none || of == 0) v->answer = not_shown;
+    if (of == 0) add(v, ": needs runs with and without it");
+}
+
+/* --- Ten times the rate ----------------------------------------------------------------------- */
+
+static const study_setting *at_ten_times(const study *s, const study_setting *low) {
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_setting *high = &s->settings[i];
+        if (high->activation == low->activation && fabs(high->rate / low->rate - 10) < 1e-6) {
+            return high;
+        }
+    }
+    return NULL;
+}
+
+static void judge_rate(const study *s, study_verdict *v) {
+    v->claim = "BatchNorm tolerates ten times the learning rate";
+    add(v, "training accuracy of the last epoch; tolerated: at most %.2f lost", LOSS_TOLERATED);
+    int held = 0, of = 0;
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_setting *low = &s->settings[i], *high = at_ten_times(s, low);
+        if (!high) continue;
+        double from[2], to[2];
+        for (int k = 0; k < 2; k++) {
+            from[k] = accuracy(s, &low->run[k]);
+            to[k] = accuracy(s, &high->run[k]);
+        }
+        if (isnan(from[WITH]) || isnan(to[WITH])) continue;
+        add(v, "%s %s from %g to %g: %.4f to %.4f with", of ? ";" : ":", low->activation->name,
+            low->rate, high->rate, from[WITH], to[WITH]);
+        if (!isnan(from[WITHOUT]) && !isnan(to[WITHOUT])) {
+            add(v, ", %.4f to %.4f without", from[WITHOUT], to[WITHOUT]);
+        }
+        of++;
+        held += to[WITH] >= from[WITH] - LOSS_TOLERATED;
+    }
+    v->answer = answer(held, of);
+    if (of == 0) add(v, ": needs two rates, one ten times the other, for at least one epoch");
+}
+
+/* --- Trains where the plain network is dead --------------------------------------------------- */
+
+static void judge_dead(const study *s, study_verdict *v) {
+    v->claim = "BatchNorm trains where the plain network is dead";
+    add(v, "dead: a training accuracy below %.1f in the last epoch", DEAD_BELOW);
+    int held = 0, of = 0;
+    bool whole = false;
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_setting *c = &s->settings[i];
+        double without = accuracy(s, &c->run[WITHOUT]), with = accuracy(s, &c->run[WITH]);
+        if (isnan(without) || isnan(with)) continue;
+        whole = true;
+        if (without >= DEAD_BELOW) continue;
+        add(v, "%s %s %g: %.4f with, %.4f without", of ? ";" : ":", c->activation->name, c->rate,
+            with, without);
+        of++;
+        held += with >= REACHED;
+    }
+    v->answer = answer(held, of);
+    if (of == 0 && whole) add(v, ": no plain network was");
+    if (of == 0 && !whole) add(v, ": needs whole epochs with and without it");
+}
+
+/* --- Two modes -------------------------------------------------------------------------------- */
+
+static void judge_modes(const study *s, study_verdict *v) {
+    v->claim = "Training and inference differ, and are handled automatically";
+    double least = (double)INFINITY, most = 0;
+    int n = 0;
+    bool moved = false;
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_run *run = &s->settings[i].run[WITH];
+        if (!run->ran || isnan(run->modes.training)) continue;
+        n++;
+        least = fmin(least, run->modes.training);
+        most = fmax(most, run->modes.inference);
+        moved = moved || run->modes.moved;
+    }
+    if (n == 0) {
+        v->answer = not_shown;
+        add(v, "needs a finished run with BatchNorm and 64 test images");
+        return;
+    }
+    bool holds = least > 0 && most <= 1e-6 && !moved;
+    v->answer = holds ? "yes" : "no";
+    add(v, "in another batch an image's probabilities move by %.2g%s with the statistics of the "
+        "batch (training) and by %.2g with the moving ones (inference), same weights; evaluating "
+        "changed %s", least, n > 1 ? " or more" : "", most, moved ? "some of them" : "none");
+}
+
+/* --- Cost ------------------------------------------------------------------------------------- */
+
+static void judge_cost(const study *s, study_verdict *v) {
+    v->claim = "BatchNorm costs time per step";
+    double logs = 0;
+    int n = 0;
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_setting *c = &s->settings[i];
+        double without = c->run[WITHOUT].ms_per_step, with = c->run[WITH].ms_per_step;
+        if (!c->run[WITHOUT].ran || !c->run[WITH].ran || isnan(without) || isnan(with)) continue;
+        add(v, "%s%s %g: %.2f ms with, %.2f without", n ? "; " : "", c->activation->name, c->rate,
+            with, without);
+        logs += log(with / without);
+        n++;
+    }
+    if (n == 0) {
+        v->answer = not_shown;
+        add(v, "needs more than %d steps with and without it", STUDY_STEPS_LEFT_OUT);
+        return;
+    }
+    double ratio = exp(logs / n);
+    v->answer = ratio > 1 ? "yes" : "no";
+    add(v, "; %.2f times%s", ratio, n > 1 ? ", in the geometric mean" : "");
+}
+
+void study_judge(const study *s, study_verdict out[STUDY_VERDICTS]) {
+    void (*const judges[STUDY_VERDICTS])(const study *, study_verdict *) = {
+        judge_steps, judge_rate, judge_dead, judge_modes, judge_cost};
+    for (int i = 0; i < STUDY_VERDICTS; i++) {
+        out[i] = (study_verdict){.answer = not_shown};
+        judges[i](s, &out[i]);
+    }
+}

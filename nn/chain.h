@@ -1,0 +1,25 @@
+/* Private: a model as the chain of layers that pictures and summaries show. */
+#ifndef COTAN_CHAIN_H
+#define COTAN_CHAIN_H
+
+#include "nn/nn.h"
+
+typedef struct {
+    char *path;          /* from the model down, "block/conv2d"; the module's own name if that is
+                            the model                                                           */
+    ct_module *module;   /* borrowed */
+    int64_t parent_length; /* of the path before the module's own name, without the slash */
+} cti_layer;
+
+typedef struct {
+    cti_layer *items;
+    int64_t count;
+} cti_layer_list;
+
+/* Chains inside of chains are laid out flat; any other module is one layer with all below it. */
+ct_status cti_layer_list_make(ct_module *model, cti_layer_list *list);
+void cti_layer_list_free(cti_layer_list *list);
+/* The module's name, or its class's while it has none. */
+const char *cti_module_title(const ct_module *module);
+
+#endif

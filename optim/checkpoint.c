@@ -1,0 +1,136 @@
+/* Checkpoints: everything that the next steps depend on, in one safetensors file.
+ * Slots are in it by path, "model/..." and "optimizer/..."; the thread's stream of seeds is
+ * "seed/stream"; the data position and the version are in the metadata.
+ * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
+#include "nn/layer.h"
+#include "nn/slot_file.h"
+#include "optim/fit.h"
+#include "tensor/mem.h"
+#include "tensor/text.h"
+
+#include <string.h>
+
+static const char format_name[] = "cotan checkpoint";
+static const char format_version[] = "1";
+
+enum { MODEL, OPTIMIZER, SEED, GROUPS };
+
+typedef struct {
+    cti_slot_group groups[GROUPS];
+    ct_slot *stream;          /* this thread's seeds, for as long as it takes */
+    ct_named_slot seed_item;
+} contents;
+
+static void close_contents(contents *c) {
+    ct_slot_list_free(&c->groups[MODEL].slots);
+    ct_slot_list_free(&c->groups[OPTIMIZER].slots);
+    ct_slot_drop(c->stream);
+}
+
+/* Called inside of an open scope. */
+static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *optimizer) {
+    *c = (contents){.groups = {{.prefix = "model/"}, {.prefix = "optimizer/"},
+                               {.prefix = "seed/"}}};
+    ct_status status = ct_module_list(model, &c->groups[MODEL].slots);
+    if (status == CT_OK) status = ct_optimizer_list(optimizer, &c->groups[OPTIMIZER].slots);
+    if (status != CT_OK) return status;
+    int64_t state[2];
+    cti_seed_state(state);
+    c->stream = ct_slot_new("stream", ct_from(CT_I64, CT_SHAPE(2), state));
+    if (!c->stream) return ct_error();
+    static char path[] = "stream";
+    c->seed_item = (ct_named_slot){path, c->stream, false};
+    c->groups[SEED].slots = (ct_slot_list){&c->seed_item, 1};
+    return CT_OK;
+}
+
+static ct_status check_arguments(const char *function, const char *path, const ct_module *model,
+                                 const ct_optimizer *optimizer) {
+    if (path && model && optimizer) return CT_OK;
+    if (ct_error() != CT_OK) return ct_error();
+    return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
+                   !path ? "path" : !model ? "model" : "optimizer");
+}
+
+ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position position) {
+    static const char function[] = "ct_checkpoint_save";
+    if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
+    if (position.epoch < 0 || position.batch < 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: the position must be >= 0, got %lld, %lld", function,
+                       (long long)position.epoch, (long long)position.batch);
+    }
+    char epoch[24], batch[24];
+    snprintf(epoch, sizeof epoch, "%lld", (long long)position.epoch);
+    snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
+    const ct_pair metadata[] = {{"format", format_name}, {"version", format_version},
+                                {"epoch", epoch}, {"batch", batch}};
+    contents c;
+    int64_t scope = ct_scope_open();
+    ct_status status = open_contents(&c, model, optimizer);
+    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, 4);
+    close_contents(&c);
+    ct_scope_close(scope);
+    return status;
+}
+
+/* --- Loading ---------------------------------------------------------------------------------- */
+
+static const char function_load[] = "ct_checkpoint_load";
+
+static ct_status read_count(const char *path, const ct_safetensors *file, const char *key,
+                            int64_t *count) {
+    const char *text = ct_safetensors_metadata(file, key);
+    if (text && cti_whole_number(text, strlen(text), count)) return CT_OK;
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be a whole number, got '%s'", function_load,
+                   cti_show_path(path).text, key, text ? cti_show(text, strlen(text)).text : "");
+}
+
+static ct_status read_metadata(const char *path, const ct_safetensors *file,
+                               ct_position *position) {
+    const char *format = ct_safetensors_metadata(file, "format");
+    const char *version = ct_safetensors_metadata(file, "version");
+    if (!format || strcmp(format, format_name) != 0) {
+        return ct_fail(CT_ERR_FORMAT, "%s: %s: format must be '%s', got '%s'", function_load,
+                       cti_show_path(path).text, format_name,
+                       format ? cti_show(format, strlen(format)).text : "");
+    }
+    if (!version || strcmp(version, format_version) != 0) {
+        return ct_fail(CT_ERR_FORMAT, "%s: %s: version must be %s, got '%s'", function_load,
+                       cti_show_path(path).text, format_version,
+                       version ? cti_show(version, strlen(version)).text : "");
+    }
+    if (read_count(path, file, "epoch", &position->epoch) != CT_OK) return ct_error();
+    return read_count(path, file, "batch", &position->batch);
+}
+
+static ct_status load(const char *path, const ct_safetensors *file, const contents *c,
+                      ct_position *position) {
+    ct_position found;
+    if (read_metadata(path, file, &found) != CT_OK) return ct_error();
+    ct_tensor **prepared = cti_slots_prepare(function_load, path, file, c->groups, GROUPS);
+    if (!prepared) return ct_error();
+    int64_t last = c->groups[MODEL].slots.count + c->groups[OPTIMIZER].slots.count;
+    const int64_t *state = ct_data_i64(prepared[last]);
+    if (state) {
+        cti_seed_restore(state);
+        cti_slots_swap(c->groups, GROUPS, prepared);
+        if (position) *position = found;
+    }
+    cti_free(prepared);
+    return state ? CT_OK : ct_error();
+}
+
+ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position *position) {
+    if (check_arguments(function_load, path, model, optimizer) != CT_OK) return ct_error();
+    contents c;
+    int64_t scope = ct_scope_open();
+    ct_status status = open_contents(&c, model, optimizer);
+    ct_safetensors *file = status == CT_OK ? ct_safetensors_load(path) : NULL;
+    if (status == CT_OK) status = file ? load(path, file, &c, position) : ct_error();
+    ct_safetensors_free(file);
+    close_contents(&c);
+    ct_scope_close(scope);
+    return status;
+}
