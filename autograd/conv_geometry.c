@@ -149,7 +149,7 @@ ct_status cti_conv2d_input_infer(const ct_infer *call, ct_type *out) {
     }
     int64_t channels;
     if (__builtin_mul_overflow(w.dims[2], attr->spec.groups, &channels)) {
-        return ct_fail(CT_ERR_SHAPE, "%s: %lld channels in each of %lld groups are more than 2^63-1",
+        return ct_fail(CT_ERR_SHAPE, "%s: %lld channels in each of %lld groups are too many",
                        call->name, (long long)w.dims[2], (long long)attr->spec.groups);
     }
     status = check_axes(call->name, &attr->spec, attr->size, w.dims, axis);

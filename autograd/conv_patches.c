@@ -158,7 +158,7 @@ void cti_patches_copy(const cti_conv *g, const void *x, int64_t group, cti_range
         bool joined = step == tap;                                                            \
         for (int64_t k = 0; k < r.count; k++) {                                               \
             const type *patch = (const type *)patches + k * g->patch;                         \
-            cti_range columns = cti_axis_taps(h, r.j + k);                                          \
+            cti_range columns = cti_axis_taps(h, r.j + k);                                    \
             int64_t taps = columns.to - columns.from;                                         \
             for (int64_t a = rows.from; a < rows.to && taps > 0; a++) {                       \
                 const type *restrict from = patch + (a * h->extent + columns.from) * tap;     \

@@ -1,7 +1,7 @@
 /* Convolution and its two transposes: descriptors, derivatives, and the forward kernel, which is a
  * matrix product of patches with the kernel.
  * The kernels of the transposes are in conv_transpose.c, the shape rules in conv_geometry.c.
- * Invariant: the three are faces of one trilinear form, so each one's derivatives are the others. */
+ * Invariant: the three are faces of one trilinear form: each one's derivatives are the others. */
 #include "autograd/conv_block.h"
 #include "autograd/conv_transpose.h"
 

@@ -51,7 +51,8 @@ static void gather_run(const ct_call *call, int64_t part, void *scratch) {
         const char *h = element(&call->in[0], r / height * image);
         const char *x = element(&call->in[1], r / height * image);
         char *y = output(call, r * g.axis[1].out * g.channels);
-        (call->out.dtype == CT_F32 ? cti_max_gather_row_f32 : cti_max_gather_row_f64)(&g, r % height, h, x, y);
+        (call->out.dtype == CT_F32 ? cti_max_gather_row_f32 : cti_max_gather_row_f64)(
+            &g, r % height, h, x, y);
     }
 }
 

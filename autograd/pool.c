@@ -2,8 +2,8 @@
  * Invariant: padding is smaller than the window, so every window has an element inside of x. */
 #include "autograd/pool.h"
 
-/* Elements worth a part of their own, and enough parts for a small machine. */
-#define PART_ELEMENTS 16384
+/* Elements under windows that are worth a part, and enough parts for a small machine. */
+#define PART_ELEMENTS 32768
 #define PARTS 16
 
 cti_pool_attr cti_pool_attr_of(ct_pool2d_spec spec, int64_t height, int64_t width) {
@@ -151,8 +151,9 @@ cti_pool cti_pool_of(const cti_pool_attr *attr, ct_shape large, ct_shape small) 
 static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 static int64_t part_rows(const cti_pool *g) {
-    int64_t row = g->axis[1].out * g->channels;
-    return row > 0 && row < PART_ELEMENTS ? PART_ELEMENTS / row : 1;
+    int64_t row = g->axis[1].out * g->channels, window = g->axis[0].extent * g->axis[1].extent;
+    if (row == 0 || row >= PART_ELEMENTS || window >= PART_ELEMENTS / row) return 1;
+    return PART_ELEMENTS / (row * window);
 }
 
 int64_t cti_pool_row_parts(const cti_pool *g) {

@@ -43,8 +43,7 @@ static const char about[] =
 static int read_options(study_options *o, int argc, char *argv[]) {
     *o = (study_options){.batch_norm = "both", .epochs = 3, .batch = 32, .seed = 1, .out = "out"};
     const option list[] = {
-        {"--data", "DIR", "folder with the four MNIST files; default: COTAN_DATA, the cache, "
-         "built-in digits", OPTION_TEXT, &o->data, 0, 0},
+        {"--data", "DIR", "folder with MNIST; else COTAN_DATA, the cache, built-in digits", OPTION_TEXT, &o->data, 0, 0},
         {"--activation", "relu|sigmoid", "one activation instead of both", OPTION_CHOICE,
          &o->activation, 0, 0},
         {"--lr", "X", "one learning rate", OPTION_NUMBER, &o->rate, 0, 1000},

@@ -117,7 +117,7 @@ typedef struct {
 } study_text;
 bool study_text_open(study_text *text);
 int study_text_save(const study *s, study_text *text, const char *name);
-/* A whole file that ends in `tail`, else NULL. The caller frees it. */
+/* A whole file that ends in `tail` and newlines, else NULL. The caller frees it. */
 char *study_file_read(const study *s, const char *name, const char *tail, size_t *length);
 typedef enum { TOOL_DONE, TOOL_MISSING, TOOL_BROKEN } tool_result;
 /* Runs a program in the output folder, without a shell, for at most a minute. */

@@ -90,11 +90,11 @@ static void write_plot(FILE *out, const study_setting *c, const char *data) {
                 separator, data, 3 * k, colours[k], labels[k]);
         separator = ", \\\n    ";
         if (run->n_points == 0) continue;
-        fprintf(out, ", \\\n     '%s' index %d using 1:2 with lines lw 2 dt (6,4) lc rgb '%s' "
+        fprintf(out, ", \\\n     '%s' index %d using 1:2 with lines lw 2 dt (12,6) lc rgb '%s' "
                      "notitle", data, 3 * k + 1, colours[k]);
         fprintf(out, ", \\\n     '%s' index %d using 1:2 with points pt 7 ps 0.9 lc rgb '%s' "
                      "notitle", data, 3 * k + 2, colours[k]);
-        fprintf(out, ", \\\n     NaN with linespoints lw 2 dt (6,4) pt 7 ps 0.9 lc rgb '%s' "
+        fprintf(out, ", \\\n     NaN with linespoints lw 2 dt (12,6) pt 7 ps 0.9 lc rgb '%s' "
                      "title 'validation, %s'", colours[k], labels[k]);
     }
     fputc('\n', out);
@@ -109,12 +109,14 @@ static int save_script(const study *s, const study_setting *c, const char *base,
     FILE *out = text.out;
     fprintf(out, "# gnuplot %s.gp, in this folder, makes %s.svg and %s.png\n", base, base, base);
     fprintf(out, "set encoding utf8\n"
-                 "set title 'Accuracy During Training: %s, learning rate %g' font ',18'\n"
+                 "set label 1 'Accuracy During Training: %s, learning rate %g' "
+                 "at screen 0.5,0.955 center font ',18'\n"
+                 "set tmargin at screen 0.8\n"
                  "set xlabel 'training steps'\nset ylabel 'accuracy'\n"
                  "set grid lc rgb '#d0d0d0' lt 1 lw 1\nset border 3 lc rgb '#404040'\n"
                  "set tics nomirror\nset format y '%%.2f'\n"
-                 "set xrange [0:*]\nset yrange [%g:1]\nset offsets 0, 0, 0, 0\n"
-                 "set key outside bottom center horizontal maxcols 2 samplen 3 width 2\n",
+                 "set xrange [0:*]\nset yrange [%g:1]\n"
+                 "set key at screen 0.5,0.92 center top horizontal maxcols 2 samplen 3 width 2\n",
             c->activation->name, c->rate, lowest_shown(c));
     fprintf(out, "set terminal svg size 900,560 dynamic font 'sans-serif,15' "
                  "background '#ffffff'\nset output '%s.svg'\n", base);
@@ -126,15 +128,27 @@ static int save_script(const study *s, const study_setting *c, const char *base,
 
 /* --- Pictures --------------------------------------------------------------------------------- */
 
-static int draw(const study *s, char *script) {
+/* gnuplot does not say when its picture found no room. */
+static bool is_whole(const study *s, const char *base, const char *ending, const char *tail) {
+    char name[96];
+    size_t length;
+    snprintf(name, sizeof name, "%s.%s", base, ending);
+    char *picture = study_file_read(s, name, tail, &length);
+    free(picture);
+    return picture != NULL;
+}
+
+static int draw(const study *s, const char *base, char *script) {
     char *arguments[] = {(char[]){"gnuplot"}, script, NULL};
-    switch (study_tool_run(s, arguments)) {
-    case TOOL_DONE: return 0;
-    case TOOL_MISSING:
+    tool_result result = study_tool_run(s, arguments);
+    if (result == TOOL_MISSING) {
         fprintf(stderr, "bn_study: 'gnuplot' not found in PATH; wrote %s/%s and its data (install "
                         "gnuplot-nox)\n", s->options.out, script);
         return 0;
-    case TOOL_BROKEN: break;
+    }
+    if (result == TOOL_DONE && is_whole(s, base, "svg", "</svg>") &&
+        is_whole(s, base, "png", "IEND\xae\x42\x60\x82")) {
+        return 0;
     }
     fprintf(stderr, "bn_study: gnuplot could not draw %s/%s\n", s->options.out, script);
     return EXIT_IO;
@@ -151,7 +165,7 @@ int study_curves_save(const study *s) {
         snprintf(script, sizeof script, "%s.gp", base.text);
         status = save_points(s, c, data);
         if (status == 0) status = save_script(s, c, base.text, script);
-        if (status == 0) status = draw(s, script);
+        if (status == 0) status = draw(s, base.text, script);
     }
     return status;
 }

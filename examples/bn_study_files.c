@@ -95,25 +95,30 @@ int study_text_save(const study *s, study_text *text, const char *name) {
     return status;
 }
 
+/* Newlines after it do not matter. */
+static bool ends_in(const char *text, size_t size, const char *tail) {
+    size_t n = strlen(tail);
+    while (size > 0 && text[size - 1] == '\n') size--;
+    return size >= n && memcmp(text + size - n, tail, n) == 0;
+}
+
 char *study_file_read(const study *s, const char *name, const char *tail, size_t *length) {
     char *path = in_folder(s, name), *text = NULL;
     FILE *file = path ? fopen(path, "rb") : NULL;
     free(path);
     if (!file) return NULL;
     struct stat found;
-    size_t end = strlen(tail), size = 0;
+    size_t size = 0;
     if (fstat(fileno(file), &found) == 0 && S_ISREG(found.st_mode)) size = (size_t)found.st_size;
-    if (size >= end) text = malloc(size + 1);
-    bool whole = text && fread(text, 1, size, file) == size &&
-                 memcmp(text + size - end, tail, end) == 0;
+    if (size > 0) text = malloc(size);
+    bool whole = text && fread(text, 1, size, file) == size;
     fclose(file);
-    if (!whole) {
-        free(text);
-        return NULL;
+    if (whole && ends_in(text, size, tail)) {
+        *length = size;
+        return text;
     }
-    text[size] = '\0';
-    *length = size;
-    return text;
+    free(text);
+    return NULL;
 }
 
 /* --- Programs --------------------------------------------------------------------------------- */

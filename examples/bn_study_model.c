@@ -57,7 +57,8 @@ ct_status study_count(ct_module *model, int64_t *trained, int64_t *followed) {
     if (ct_module_list(model, &list) != CT_OK) return ct_error();
     *trained = *followed = 0;
     for (int64_t i = 0; i < list.count; i++) {
-        *(list.items[i].trainable ? trained : followed) += ct_numel(ct_slot_read(list.items[i].slot));
+        const ct_named_slot *item = &list.items[i];
+        *(item->trainable ? trained : followed) += ct_numel(ct_slot_read(item->slot));
     }
     ct_slot_list_free(&list);
     return CT_OK;

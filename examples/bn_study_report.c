@@ -20,11 +20,10 @@ static const char style[] =
     "th{font-weight:600;border-bottom:2px solid #606770}"
     "tr.first td{border-top:1px solid #ccd0d5}td.n,th.n{text-align:right}\n"
     ".wide{overflow-x:auto}figure{margin:1rem 0}img{max-width:100%;height:auto}"
-    ".scroll{overflow:auto;max-height:44rem;border:1px solid #ccd0d5}"
-    ".scroll img{max-width:none}\n"
     ".answer{white-space:nowrap;font-weight:600}pre{overflow-x:auto;font-size:.85rem;"
     "line-height:1.35;background:#f5f6f7;padding:.8rem}\n"
-    "img.model{max-height:none;width:20rem}\n";
+    ".columns{display:flex;flex-wrap:wrap;gap:2rem}img.model{width:14rem}\n"
+    "img.step{border:1px solid #ccd0d5}\n";
 
 static void escape(FILE *out, const char *text) {
     for (; *text; text++) {
@@ -54,19 +53,19 @@ static void base64(FILE *out, const char *bytes, size_t n) {
     }
 }
 
-static void write_picture(FILE *out, const study *s, const char *base, const char *class,
-                          const char *caption) {
+static void write_picture(FILE *out, const study *s, const char *base,
+                          const char *class, const char *caption) {
     char name[96];
     size_t length;
     snprintf(name, sizeof name, "%s.svg", base);
-    char *svg = study_file_read(s, name, "</svg>\n", &length);
+    char *svg = study_file_read(s, name, "</svg>", &length);
     fprintf(out, "<figure>");
     if (svg) {
-        fprintf(out, "<div class=\"%s\"><img class=\"%s\" alt=\"", class, base);
+        fprintf(out, "<img class=\"%s\" alt=\"", class);
         escape(out, caption);
         fprintf(out, "\" src=\"data:image/svg+xml;base64,");
         base64(out, svg, length);
-        fprintf(out, "\"></div>");
+        fprintf(out, "\">");
     }
     fprintf(out, "<figcaption>");
     escape(out, caption);
@@ -189,13 +188,16 @@ static int write_page(FILE *out, const study *s, const study_verdict verdicts[ST
         snprintf(caption, sizeof caption, "%s, learning rate %g", c->activation->name, c->rate);
         write_picture(out, s, study_curve_name(c).text, "curve", caption);
     }
-    fprintf(out, "<h2>The network</h2>\n");
+    fprintf(out, "<h2>The network</h2>\n<div class=\"columns\">");
     write_picture(out, s, "model", "model", "The network with BatchNorm, layer by layer");
+    fprintf(out, "<div>");
     int status = 0;
     for (int k = 0; k < 2 && status == 0; k++) status = write_summary(out, s, k == WITH);
+    fprintf(out, "</div></div>\n");
     fprintf(out, "<h2>One training step</h2>\n");
-    write_picture(out, s, "step", "scroll", "Every primitive op of a step with BatchNorm: the "
-                  "loss, and the gradients that are derived from it");
+    write_picture(out, s, "step", "step", "Every primitive op of a step with BatchNorm: the loss "
+                  "(blue) and the gradients that were derived from it (orange), a frame for each "
+                  "layer. step.svg, beside this page, is the same picture to look into.");
     fprintf(out, "</body>\n</html>\n");
     return status;
 }

@@ -60,20 +60,15 @@ static void print_header(int64_t first, int64_t n) {
     printf("%11s\n", "per step");
 }
 
-/* Breaks lines before column 96; later lines are indented. */
+/* Indented, in lines of at most 96 columns. */
 static void print_wrapped(const char *text) {
-    int column = 4;
-    printf("    ");
+    int column = 3;
+    printf("   ");
     while (*text) {
         int length = (int)strcspn(text, " ");
-        if (column + length > 95) column = printf("\n    ") - 1;
-        column += printf("%.*s", length, text);
-        text += length;
-        if (*text) {
-            putchar(' ');
-            column++;
-            text++;
-        }
+        if (column + 1 + length > 96) column = printf("\n   ") - 1;
+        column += printf(" %.*s", length, text);
+        text += length + (text[length] == ' ');
     }
     putchar('\n');
 }

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define VALIDATE_EVERY 250 /* steps */
+/* In steps: a learning curve is steep at first. */
+#define VALIDATE_EVERY 250
+#define VALIDATE_EVERY_AT_FIRST 50
 
 typedef struct {
     const study *study;
@@ -53,7 +55,8 @@ static void after_step(watch *w, ct_position next, double elapsed) {
     if (w->steps > STUDY_STEPS_LEFT_OUT) w->timed += elapsed;
     /* The end of an epoch is measured on all images right after this. */
     bool ends = next.batch == 0 || w->steps == w->study->options.steps;
-    if (w->steps % VALIDATE_EVERY == 0 && !ends) w->status = validate_part(w);
+    int64_t every = w->steps < VALIDATE_EVERY ? VALIDATE_EVERY_AT_FIRST : VALIDATE_EVERY;
+    if (w->steps % every == 0 && !ends) w->status = validate_part(w);
 }
 
 static bool on_step(void *context, ct_position next, const ct_step_record *step,

@@ -142,7 +142,7 @@ static int refuse(const char *program, const option *o, const char *text) {
     case OPTION_TEXT: fprintf(stderr, "a value"); break;
     }
     if (text) fprintf(stderr, ", got %s\n", show(text).text);
-    else fprintf(stderr, " after it, got nothing\n");
+    else fprintf(stderr, ", got nothing\n");
     return EXIT_USAGE;
 }
 
@@ -194,7 +194,8 @@ int options_parse(const char *program, const char *about, const option list[], i
             *(bool *)o->value = true;
             continue;
         }
-        if (!text && i + 1 < argc) text = argv[++i];
+        /* "--out --quiet" is a forgotten value; "--out=--quiet" is meant. */
+        if (!text && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) text = argv[++i];
         if (!text || !read_value(o, text)) return refuse(program, o, text);
     }
     return -1;

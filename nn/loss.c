@@ -77,7 +77,10 @@ static ct_tensor *huber_1(ct_tensor *prediction, ct_tensor *target) {
 }
 
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
-    if (!scores || !labels) return ct_cross_entropy(scores, labels);
+    if (!scores || !labels) {
+        if (ct_error() != CT_OK) return NULL;
+        return ct_fail_null(CT_ERR_NULL, "ct_accuracy: '%s' is NULL", scores ? "labels" : "scores");
+    }
     ct_tensor *label = ct_shape_of(labels).rank == 2 ? ct_argmax(labels, 1) : labels;
     if (ct_dtype_of(label) != CT_I64 || ct_shape_of(scores).rank != 2 ||
         !ct_shape_equal(ct_shape_of(label), CT_SHAPE(ct_dim(scores, 0)))) {

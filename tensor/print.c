@@ -8,6 +8,7 @@
 
 #define SUMMARY_ABOVE 1000 /* elements */
 #define EDGE 3             /* items shown at either end of a summarized axis */
+#define LINE 75            /* columns before a row goes on in the next line */
 
 typedef struct {
     FILE *out;
@@ -39,20 +40,21 @@ static int format_value(const printer *p, int64_t i, char *text, size_t size) {
     if (!isfinite(value)) {
         return snprintf(text, size, "%s", isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
     }
-    if (p->exponent) return snprintf(text, size, "%.*e", p->precision, value);
+    if (p->exponent) return snprintf(text, size, "%#.*e", p->precision, value);
     if (p->precision == 0) return snprintf(text, size, "%.0f.", value);
     return snprintf(text, size, "%.*f", p->precision, value);
 }
 
-/* The digits after the point that the values need, at most 8 (f32: as many as it has). */
-static int digits_of(double value, ct_dtype dtype) {
+/* The digits after the point that a value needs, at most 8 (f32: as many as it has). */
+static int digits_of(double value, ct_dtype dtype, bool exponent) {
     int most = dtype == CT_F32 ? 7 : 8;
+    double close = exponent ? fabs(value) * 5e-9 : 5e-9;
     for (int digits = 0; digits < most; digits++) {
-        char text[64];
-        snprintf(text, sizeof text, "%.*f", digits, value);
+        char text[512];
+        snprintf(text, sizeof text, exponent ? "%.*e" : "%.*f", digits, value);
         double shown = 0;
         if (sscanf(text, "%lf", &shown) != 1) return most;
-        if (dtype == CT_F32 ? (float)shown == (float)value : fabs(shown - value) < 5e-9) {
+        if (dtype == CT_F32 ? (float)shown == (float)value : fabs(shown - value) <= close) {
             return digits;
         }
     }
@@ -67,15 +69,12 @@ static void choose_format(printer *p) {
         if (value > largest) largest = value;
         if (value < smallest) smallest = value;
     }
-    p->exponent = ct_dtype_is_float(p->t->dtype) && largest > 0 &&
-                  (largest >= 1e8 || smallest < 1e-4 || largest / smallest > 1e3) &&
-                  (largest >= 1e8 || smallest < 1e-4);
-    p->precision = p->exponent ? (p->t->dtype == CT_F32 ? 7 : 8) : 0;
+    p->exponent = ct_dtype_is_float(p->t->dtype) && (largest >= 1e8 || smallest < 1e-4);
     int64_t step = p->t->numel > SUMMARY_ABOVE ? p->t->numel / SUMMARY_ABOVE : 1;
-    for (int64_t i = 0; i < p->t->numel && !p->exponent; i += step) {
+    for (int64_t i = 0; i < p->t->numel; i += step) {
         double value = value_at(p->t, i);
         if (!isfinite(value) || !ct_dtype_is_float(p->t->dtype)) continue;
-        int digits = digits_of(value, p->t->dtype);
+        int digits = digits_of(value, p->t->dtype, p->exponent);
         if (digits > p->precision) p->precision = digits;
     }
     for (int64_t i = 0; i < p->t->numel; i += step) {
@@ -94,9 +93,16 @@ static void print_axis(const printer *p, int axis, int64_t at) {
     }
     int64_t n = p->t->shape.dims[axis];
     bool last = axis == p->t->shape.rank - 1;
+    int column = axis + 1;
     fputc('[', p->out);
     for (int64_t i = 0; i < n; i++) {
-        if (i > 0 && last) fputc(' ', p->out);
+        column += p->width + 1;
+        if (i > 0 && last && column > LINE) {
+            fprintf(p->out, "\n%*s", axis + 1, "");
+            column = axis + 2 + p->width;
+        } else if (i > 0 && last) {
+            fputc(' ', p->out);
+        }
         for (int k = 0; i > 0 && !last && k < p->t->shape.rank - 1 - axis; k++) fputc('\n', p->out);
         if (i > 0 && !last) fprintf(p->out, "%*s", axis + 1, "");
         if (p->summarize && n > 2 * EDGE && i == EDGE) {
@@ -110,7 +116,8 @@ static void print_axis(const printer *p, int axis, int64_t at) {
 }
 
 ct_status ct_print(FILE *out, ct_tensor *t) {
-    if (!ct_data(t)) return ct_error() != CT_OK ? ct_error() : ct_fail(CT_ERR_NULL, "ct_print: 't' is NULL");
+    if (!t && ct_error() == CT_OK) return ct_fail(CT_ERR_NULL, "ct_print: 't' is NULL");
+    if (!ct_data(t)) return ct_error();
     printer p = {.out = out, .t = t, .summarize = t->numel > SUMMARY_ABOVE};
     cti_shape_strides(t->shape, p.strides);
     choose_format(&p);

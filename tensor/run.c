@@ -5,16 +5,48 @@
 #include "tensor/plan.h"
 
 #include <omp.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 /* Below this many elements waking a second thread costs more than it saves. */
 #define WORK_FOR_THREADS 16384
+/* Looks at the barrier before a waiting thread lets others run: some 20 microseconds. On a busy
+ * machine the thread that is waited for may need this very processor. */
+#define SPINS 1024
 
 typedef struct {
     cti_plan *plan;
     void *arena;
     atomic_int_least64_t next[2]; /* parts taken; the stages alternate between the two */
+    atomic_int arrived;           /* at the barrier */
+    atomic_int barriers;          /* passed so far  */
 } running;
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Waits until all threads have come. The last one gives the next stage but one its parts: nobody
+ * takes from that counter before the next barrier. */
+static void meet(running *run, int threads, int finished) {
+    if (threads == 1) {
+        run->next[finished] = 0;
+        return;
+    }
+    int before = run->barriers;
+    if (atomic_fetch_add(&run->arrived, 1) + 1 == threads) {
+        run->arrived = 0;
+        run->next[finished] = 0;
+        run->barriers = before + 1;
+        return;
+    }
+    for (int spins = 0; run->barriers == before; spins++) {
+        if (spins < SPINS) relax();
+        else sched_yield();
+    }
+}
 
 static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
     if (pass->kernel >= 0) {
@@ -33,8 +65,7 @@ static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t
     run_part(w, pass, stage, part);
 }
 
-/* The counter of the next stage is reset between two barriers, when nobody uses it. */
-static void run_thread(running *run, void *scratch) {
+static void run_thread(running *run, int threads, void *scratch) {
     cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
     int turn = 0;
     for (int64_t s = 0; s < run->plan->n_steps; s++) {
@@ -45,9 +76,7 @@ static void run_thread(running *run, void *scratch) {
             while ((part = atomic_fetch_add(&run->next[turn], 1)) < step->parts[stage]) {
                 run_numbered(&w, step, stage, part);
             }
-#pragma omp barrier
-#pragma omp master
-            run->next[turn] = 0;
+            meet(run, threads, turn);
             turn = !turn;
         }
     }
@@ -79,6 +108,7 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads) {
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         size_t thread = (size_t)omp_get_thread_num();
-        run_thread(&run, (char *)scratch + thread * plan->scratch_bytes);
+        /* OpenMP may give fewer threads than were asked for. */
+        run_thread(&run, omp_get_num_threads(), (char *)scratch + thread * plan->scratch_bytes);
     }
 }

@@ -14,7 +14,7 @@
  *     ct_tensor *y = ct_sum_all(ct_mul(x, x));
  *     ct_tensor *dx;
  *     if (ct_grad(y, &x, 1, &dx) != CT_OK) puts(ct_error_message());
- *     ct_print(stdout, dx);                        // [[2. 4.] [6. 8.]]
+ *     ct_print(stdout, dx);                        // [[2. 4.]\n [6. 8.]]
  *     ct_scope_close(scope);                       // x, y, dx and all between are gone
  *
  * A tensor and everything it reaches belong to one thread. */

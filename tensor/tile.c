@@ -44,6 +44,7 @@ GATHER(gather_4, uint32_t)
 GATHER(gather_1, uint8_t)
 
 static void gather(const cti_load *load, const void *base, int64_t first, int64_t n, void *out) {
+    if (n == 0) return; /* then a dimension may be 0, and nothing divides by it */
     if (load->size == 8) gather_8(load, base, first, n, out);
     else if (load->size == 4) gather_4(load, base, first, n, out);
     else gather_1(load, base, first, n, out);

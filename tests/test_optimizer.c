@@ -1,0 +1,204 @@
+/* The optimizer's step: one plan, nothing to compute afterwards, gradient accumulation, lists,
+ * refusals. What a failing allocation leaves behind is in test_training_memory.c. */
+#include "nn_support.h"
+
+static ct_tensor *images(int64_t n, uint32_t salt) {
+    return centred(CT_F32, CT_SHAPE(n, 6, 6, 2), salt, 1, 0);
+}
+
+/* --- One evaluation --------------------------------------------------------------------------- */
+
+NN_TEST(optimizer, reading_after_a_step_runs_nothing) {
+    ct_module *model = small_cnn(0.5);
+    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    ct_tensor *x = images(8, 1), *labels = some_labels(8, 3, 2);
+    MADE(ct_data(x));
+    for (int step = 0; step < 3; step++) {
+        ct_tensor *logits = ct_logits(model, x, CT_TRAINING);
+        ct_tensor *loss = ct_cross_entropy(logits, labels), *accuracy = ct_accuracy(logits, labels);
+        int64_t before = ct_stats_read().evaluations;
+        OK(ct_optimizer_step(adam, loss, &accuracy, 1));
+        cr_expect_eq(ct_stats_read().evaluations, before + 1);
+        cr_expect(isfinite(ct_item(loss)) && ct_item(accuracy) <= 1);
+        cr_expect_eq(ct_stats_read().evaluations, before + 1);
+    }
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, a_thousand_steps_under_a_schedule_are_one_plan) {
+    ct_module *model = small_mlp();
+    ct_schedule rate = ct_rate_warmup(ct_rate_cosine(0.01, 0.1, 900), 50);
+    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = rate});
+    ct_tensor *x = centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0), *labels = some_labels(5, 3, 2);
+    MADE(ct_data(x));
+    ct_stats_reset();
+    for (int step = 0; step < 1000; step++) {
+        int64_t scope = ct_scope_open();
+        ct_tensor *loss = ct_cross_entropy(ct_logits(model, x, CT_TRAINING), labels);
+        OK(ct_optimizer_step(adam, loss, NULL, 0));
+        ct_scope_close(scope);
+    }
+    cr_expect_eq(ct_stats_read().plan_misses, 1);
+    cr_expect_eq(ct_stats_read().evaluations, 1000);
+    cr_expect_eq(ct_optimizer_steps(adam), 1000);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+/* --- Accumulation ----------------------------------------------------------------------------- */
+
+static ct_module *linear(void) {
+    ct_seed_set(3);
+    ct_module *model = ct_dense_new(4, 2, (ct_dense_options){.dtype = CT_F64});
+    cr_assert_not_null(model, "%s", ct_error_message());
+    return model;
+}
+
+static void step_on(ct_module *model, ct_optimizer *optimizer, ct_tensor *x, ct_tensor *y) {
+    OK(ct_optimizer_step(optimizer, ct_mse(ct_forward(model, x, CT_TRAINING), y), NULL, 0));
+}
+
+NN_TEST(optimizer, accumulated_batches_equal_one_big_batch) {
+    enum { PARTS = 4, ROWS = 3 };
+    ct_module *whole = linear(), *parts = linear();
+    ct_adam_options options = {.rate = ct_rate(0.05)};
+    ct_optimizer *one = ct_adam_new(whole, options);
+    options.step.accumulate = PARTS;
+    ct_optimizer *many = ct_adam_new(parts, options);
+    for (uint32_t round = 0; round < 5; round++) {
+        ct_tensor *x = centred(CT_F64, CT_SHAPE(PARTS * ROWS, 4), round, 1, 0);
+        ct_tensor *y = centred(CT_F64, CT_SHAPE(PARTS * ROWS, 2), 50 + round, 1, 0);
+        step_on(whole, one, x, y);
+        uint64_t before = state_hash(parts, NULL);
+        for (int64_t k = 0; k < PARTS; k++) {
+            cr_expect_eq(state_hash(parts, NULL), before, "changed after %lld parts",
+                         (long long)k);
+            step_on(parts, many, ct_slice(x, 0, k * ROWS, (k + 1) * ROWS, 1),
+                    ct_slice(y, 0, k * ROWS, (k + 1) * ROWS, 1));
+            cr_expect_eq(ct_optimizer_steps(many), round + (k + 1 == PARTS));
+        }
+        ct_tensor *gap = ct_sub(read_slot(whole, "kernel"), read_slot(parts, "kernel"));
+        cr_expect_lt(ct_item(ct_max(ct_abs(gap), CT_ALL)), 1e-14);
+    }
+    ct_optimizer_free(one);
+    ct_optimizer_free(many);
+    ct_module_free(whole);
+    ct_module_free(parts);
+}
+
+/* Moving statistics move with every batch, also while gradients only accumulate. */
+NN_TEST(optimizer, accumulation_commits_staged_statistics) {
+    ct_module *model = small_cnn(0);
+    ct_optimizer *sgd = ct_sgd_new(
+        model, (ct_sgd_options){.rate = ct_rate(0.1), .step = {.accumulate = 3}});
+    ct_tensor *kernel = read_slot(model, "dense/kernel");
+    ct_tensor *mean = read_slot(model, "batch_norm/moving_mean");
+    ct_tensor *logits = ct_logits(model, images(4, 1), CT_TRAINING);
+    OK(ct_optimizer_step(sgd, ct_cross_entropy(logits, some_labels(4, 3, 2)), NULL, 0));
+    cr_expect(ct_slot_holds(slot_at(model, "dense/kernel"), kernel));
+    cr_expect_not(ct_slot_holds(slot_at(model, "batch_norm/moving_mean"), mean));
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+}
+
+/* --- Lists and ownership ---------------------------------------------------------------------- */
+
+NN_TEST(optimizer, lists_its_slots_by_path) {
+    static const char *const wanted[] = {
+        "adam/steps",         "adam/net/kernel/m",         "adam/net/kernel/v",
+        "adam/net/kernel/accumulated", "adam/net/bias/m", "adam/net/bias/v",
+        "adam/net/bias/accumulated",
+    };
+    ct_module *dense = ct_dense_new(4, 2, (ct_dense_options){0});
+    OK(ct_module_rename(dense, "net"));
+    ct_module *model = CT_SEQUENTIAL("outer", dense);
+    ct_optimizer *adam = ct_adam_new(
+        model, (ct_adam_options){.rate = ct_rate(0.1), .step = {.accumulate = 2}});
+    ct_slot_list list;
+    OK(ct_optimizer_list(adam, &list));
+    cr_assert_eq(list.count, 7);
+    for (int i = 0; i < 7; i++) cr_expect_str_eq(list.items[i].path, wanted[i]);
+    ct_slot_list_free(&list);
+    /* It keeps the slots, not the model. */
+    ct_module_free(model);
+    OK(ct_optimizer_list(adam, &list));
+    ct_slot_list_free(&list);
+    ct_optimizer_free(adam);
+    ct_optimizer_free(NULL);
+}
+
+/* --- Refusals --------------------------------------------------------------------------------- */
+
+static ct_tensor *loss_of(ct_module *model) {
+    ct_tensor *logits = ct_logits(model, centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0), CT_TRAINING);
+    return ct_cross_entropy(logits, some_labels(5, 3, 2));
+}
+
+NN_TEST(optimizer, refuses_a_stale_loss) {
+    ct_module *model = small_mlp();
+    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    ct_tensor *first = loss_of(model), *second = loss_of(model);
+    OK(ct_optimizer_step(adam, first, NULL, 0));
+    uint64_t before = state_hash(model, adam);
+    cr_expect_eq(ct_optimizer_step(adam, second, NULL, 0), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_optimizer_step: 'dense/kernel' was changed after the loss was "
+                               "built; build the loss again");
+    cr_expect_eq(state_hash(model, adam), before);
+    OK(ct_optimizer_step(adam, loss_of(model), NULL, 0));
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, refuses_a_parameter_that_the_loss_does_not_reach) {
+    ct_module *model = small_mlp(), *other = small_mlp();
+    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    uint64_t before = state_hash(model, adam);
+    cr_expect_eq(ct_optimizer_step(adam, loss_of(other), NULL, 0), CT_ERR_GRADIENT);
+    expect_error(CT_ERR_GRADIENT, "ct_optimizer_step: 'dense/kernel' has no gradient (not reached "
+                                  "from the loss)");
+    cr_expect_eq(state_hash(model, adam), before);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+    ct_module_free(other);
+}
+
+NN_TEST(optimizer, says_what_does_not_fit) {
+    ct_module *model = small_mlp();
+    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    cr_expect_eq(ct_optimizer_step(adam, NULL, NULL, 0), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_optimizer_step: 'loss' is NULL");
+    cr_expect_eq(ct_optimizer_step(NULL, loss_of(model), NULL, 0), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_optimizer_step: 'optimizer' is NULL");
+    uint64_t before = state_hash(model, adam);
+    ct_tensor *logits = ct_logits(model, centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0), CT_TRAINING);
+    cr_expect_neq(ct_optimizer_step(adam, logits, NULL, 0), CT_OK); /* not one element */
+    ct_error_clear();
+    ct_tensor *nothing = NULL;
+    cr_expect_eq(ct_optimizer_step(adam, loss_of(model), &nothing, 1), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_commit: root 1 is NULL");
+    cr_expect_eq(state_hash(model, adam), before);
+    cr_expect_null(ct_adam_new(NULL, (ct_adam_options){.rate = ct_rate(0.01)}));
+    expect_error(CT_ERR_NULL, "ct_adam: 'model' is NULL");
+    cr_expect_null(ct_adam_new(model, (ct_adam_options){.rate = ct_rate((double)NAN)}));
+    expect_error(CT_ERR_RANGE, "ct_adam: lr must be finite and >= 0, got nan");
+    cr_expect_null(ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.1), .beta1 = 1}));
+    expect_error(CT_ERR_RANGE, "ct_adam: beta1 must be in [0,1), got 1");
+    cr_expect_null(ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1), .momentum = -1}));
+    expect_error(CT_ERR_RANGE, "ct_sgd: momentum must be in [0,1), got -1");
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, frozen_parameters_are_not_touched) {
+    ct_module *model = small_mlp();
+    ct_module_freeze(model->children[0], true);
+    ct_optimizer *sgd = ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)});
+    ct_tensor *frozen = read_slot(model, "dense/kernel");
+    ct_tensor *free_one = read_slot(model, "dense_1/kernel");
+    OK(ct_optimizer_step(sgd, loss_of(model), NULL, 0));
+    cr_expect(ct_slot_holds(slot_at(model, "dense/kernel"), frozen));
+    cr_expect_not(ct_slot_holds(slot_at(model, "dense_1/kernel"), free_one));
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+}

@@ -1,0 +1,254 @@
+/* Every update rule in both of its forms against a plain loop in f64 over 20 steps; schedules,
+ * clipping and a rule of one's own. */
+#include "nn_support.h"
+
+enum { N = 7, STEPS = 20 };
+
+static ct_tensor *product(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    return ct_mul(x, ct_module_read(self, 0));
+}
+
+static const ct_module_class vector_class = {.name = "Vector", .forward = product};
+
+/* theta [7]; the gradient of sum(g theta) is g. */
+static ct_module *vector_new(void) {
+    ct_module *module = ct_module_new(sizeof *module, &vector_class);
+    MADE(module);
+    OK(ct_module_add_slot(module, "theta", centred(CT_F64, CT_SHAPE(N), 1, 1, 0), true));
+    return module;
+}
+
+static double gradient(int step, int i) { return 2 * number(i, 100 + (uint32_t)step) - 1; }
+
+static void take_step(ct_module *module, ct_optimizer *optimizer, int step) {
+    double g[N];
+    for (int i = 0; i < N; i++) g[i] = gradient(step, i);
+    ct_tensor *given = ct_from(CT_F64, CT_SHAPE(N), g);
+    OK(ct_optimizer_step(optimizer, ct_sum_all(ct_forward(module, given, CT_TRAINING)), NULL, 0));
+}
+
+/* theta, gradient, two states, step from 1. */
+typedef void rule(double *p, double g, double *a, double *b, int t);
+
+static void expect_rule(rule *plain, ct_module *module, ct_optimizer *optimizer) {
+    MADE(optimizer);
+    double p[N], a[N] = {0}, b[N] = {0};
+    for (int i = 0; i < N; i++) p[i] = element(read_slot(module, "theta"), i);
+    for (int step = 0; step < STEPS; step++) {
+        take_step(module, optimizer, step);
+        for (int i = 0; i < N; i++) plain(&p[i], gradient(step, i), &a[i], &b[i], step + 1);
+        cr_expect_lt(distance(read_slot(module, "theta"), p), 1e-13, "step %d", step);
+    }
+    cr_expect_eq(ct_optimizer_steps(optimizer), STEPS);
+    ct_optimizer_free(optimizer);
+    ct_module_free(module);
+}
+
+#define EXPECT_RULE(plain, make, ...)              \
+    do {                                           \
+        ct_module *m = vector_new();               \
+        expect_rule(plain, m, make(m, __VA_ARGS__)); \
+    } while (0)
+
+#define RATE 0.05
+#define MU 0.9
+#define DECAY 0.02
+
+/* --- SGD -------------------------------------------------------------------------------------- */
+
+#define RULE(name) static void name(double *p, double g, double *a, double *b, int t)
+#define IGNORE (void)a, (void)b, (void)t
+
+RULE(sgd) { IGNORE; *p -= RATE * g; }
+RULE(sgd_decay) { IGNORE; *p -= RATE * (g + DECAY * *p); }
+RULE(momentum) { IGNORE; *a = MU * *a + g; *p -= RATE * *a; }
+RULE(nesterov) { IGNORE; *a = MU * *a + g; *p -= RATE * (g + MU * *a); }
+RULE(keras_momentum) { IGNORE; *a = MU * *a - RATE * g; *p += *a; }
+RULE(keras_nesterov) { IGNORE; *a = MU * *a - RATE * g; *p += MU * *a - RATE * g; }
+
+NN_TEST(update_rules, sgd) {
+    ct_schedule rate = ct_rate(RATE);
+    EXPECT_RULE(sgd, ct_sgd_new, (ct_sgd_options){.rate = rate});
+    EXPECT_RULE(sgd_decay, ct_sgd_new, (ct_sgd_options){.rate = rate, .weight_decay = DECAY});
+    EXPECT_RULE(momentum, ct_sgd_new, (ct_sgd_options){.rate = rate, .momentum = MU});
+    EXPECT_RULE(nesterov, ct_sgd_new,
+                (ct_sgd_options){.rate = rate, .momentum = MU, .nesterov = true});
+    EXPECT_RULE(keras_momentum, ct_sgd_new,
+                (ct_sgd_options){.rate = rate, .momentum = MU, .keras = true});
+    EXPECT_RULE(keras_nesterov, ct_sgd_new,
+                (ct_sgd_options){.rate = rate, .momentum = MU, .keras = true, .nesterov = true});
+}
+
+/* --- Adam ------------------------------------------------------------------------------------- */
+
+static double c1(int t) { return 1 - pow(0.9, t); }
+static double c2(int t) { return 1 - pow(0.999, t); }
+
+static void moments(double g, double *m, double *v) {
+    *m = 0.9 * *m + 0.1 * g;
+    *v = 0.999 * *v + 0.001 * g * g;
+}
+
+RULE(adam) {
+    moments(g, a, b);
+    *p -= RATE * sqrt(c2(t)) / c1(t) * *a / (sqrt(*b) + 1e-7);
+}
+RULE(adam_pytorch) {
+    moments(g, a, b);
+    *p -= RATE / c1(t) * *a / (sqrt(*b / c2(t)) + 1e-8);
+}
+RULE(adamw) {
+    double decay = RATE * 0.004 * *p;
+    adam(p, g, a, b, t);
+    *p -= decay;
+}
+RULE(adamw_pytorch) {
+    double decay = RATE * 0.01 * *p;
+    adam_pytorch(p, g, a, b, t);
+    *p -= decay;
+}
+
+NN_TEST(update_rules, adam) {
+    ct_schedule rate = ct_rate(RATE);
+    EXPECT_RULE(adam, ct_adam_new, (ct_adam_options){.rate = rate});
+    EXPECT_RULE(adam_pytorch, ct_adam_new, (ct_adam_options){.rate = rate, .pytorch = true});
+    EXPECT_RULE(adamw, ct_adamw_new, (ct_adam_options){.rate = rate});
+    EXPECT_RULE(adamw_pytorch, ct_adamw_new, (ct_adam_options){.rate = rate, .pytorch = true});
+}
+
+/* --- RMSprop and Adagrad ---------------------------------------------------------------------- */
+
+RULE(rmsprop) {
+    IGNORE;
+    *a = 0.9 * *a + 0.1 * g * g;
+    *p -= RATE * g / sqrt(*a + 1e-7);
+}
+RULE(rmsprop_momentum) {
+    (void)t;
+    *a = 0.9 * *a + 0.1 * g * g;
+    *b = MU * *b + RATE * g / sqrt(*a + 1e-7);
+    *p -= *b;
+}
+RULE(rmsprop_pytorch) {
+    IGNORE;
+    *a = 0.99 * *a + 0.01 * g * g;
+    *p -= RATE * g / (sqrt(*a) + 1e-8);
+}
+RULE(rmsprop_pytorch_momentum) {
+    (void)t;
+    *a = 0.99 * *a + 0.01 * g * g;
+    *b = MU * *b + g / (sqrt(*a) + 1e-8);
+    *p -= RATE * *b;
+}
+RULE(adagrad) {
+    (void)b;
+    if (t == 1) *a = 0.1;
+    *a += g * g;
+    *p -= RATE * g / sqrt(*a + 1e-7);
+}
+RULE(adagrad_pytorch) {
+    IGNORE;
+    *a += g * g;
+    *p -= RATE * g / (sqrt(*a) + 1e-10);
+}
+
+NN_TEST(update_rules, rmsprop_and_adagrad) {
+    ct_schedule rate = ct_rate(RATE);
+    EXPECT_RULE(rmsprop, ct_rmsprop_new, (ct_rmsprop_options){.rate = rate});
+    EXPECT_RULE(rmsprop_momentum, ct_rmsprop_new,
+                (ct_rmsprop_options){.rate = rate, .momentum = MU});
+    EXPECT_RULE(rmsprop_pytorch, ct_rmsprop_new,
+                (ct_rmsprop_options){.rate = rate, .pytorch = true});
+    EXPECT_RULE(rmsprop_pytorch_momentum, ct_rmsprop_new,
+                (ct_rmsprop_options){.rate = rate, .pytorch = true, .momentum = MU});
+    EXPECT_RULE(adagrad, ct_adagrad_new, (ct_adagrad_options){.rate = rate});
+    EXPECT_RULE(adagrad_pytorch, ct_adagrad_new,
+                (ct_adagrad_options){.rate = rate, .pytorch = true});
+}
+
+/* --- Schedules -------------------------------------------------------------------------------- */
+
+/* The rate of a step is the move of SGD over the gradient. */
+static void expect_schedule(ct_schedule schedule, double (*plain)(int done)) {
+    ct_module *module = vector_new();
+    ct_optimizer *optimizer = ct_sgd_new(module, (ct_sgd_options){.rate = schedule});
+    MADE(optimizer);
+    for (int step = 0; step < STEPS; step++) {
+        double before = element(read_slot(module, "theta"), 0);
+        take_step(module, optimizer, step);
+        double moved = before - element(read_slot(module, "theta"), 0);
+        EXPECT_NEAR(moved / gradient(step, 0), plain(step), 1e-12);
+    }
+    ct_optimizer_free(optimizer);
+    ct_module_free(module);
+}
+
+static double constant(int t) { return t < 0 ? 0 : 0.1; }
+static double stairs(int t) { return 0.1 * pow(0.5, floor(t / 6.0)); }
+static double exponential(int t) { return 0.1 * pow(0.5, t / 6.0); }
+static double cosine(int t) {
+    double done = fmin(t / 12.0, 1.0);
+    return 0.1 * (0.2 + 0.8 * (1 + cos(acos(-1.0) * done)) / 2);
+}
+static double warmed_up(int t) { return cosine(t) * fmin((t + 1) / 5.0, 1.0); }
+
+NN_TEST(update_rules, schedules) {
+    expect_schedule(ct_rate(0.1), constant);
+    expect_schedule(ct_rate_step(0.1, 0.5, 6), stairs);
+    expect_schedule(ct_rate_exponential(0.1, 0.5, 6), exponential);
+    expect_schedule(ct_rate_cosine(0.1, 0.2, 12), cosine);
+    expect_schedule(ct_rate_warmup(ct_rate_cosine(0.1, 0.2, 12), 5), warmed_up);
+}
+
+/* --- Clipping --------------------------------------------------------------------------------- */
+
+static ct_tensor *moved(ct_step_options options, int step) {
+    ct_module *module = vector_new();
+    ct_tensor *before = ct_detach(read_slot(module, "theta"));
+    ct_optimizer *sgd = ct_sgd_new(module, (ct_sgd_options){.rate = ct_rate(1), .step = options});
+    MADE(sgd);
+    take_step(module, sgd, step);
+    ct_tensor *after = ct_detach(read_slot(module, "theta"));
+    ct_optimizer_free(sgd);
+    ct_module_free(module);
+    return ct_sub(before, after);
+}
+
+NN_TEST(update_rules, clipping) {
+    double norm = 0, by_value[N], by_norm[N], both[N], squares = 0;
+    for (int i = 0; i < N; i++) norm += pow(gradient(3, i), 2);
+    norm = sqrt(norm);
+    for (int i = 0; i < N; i++) {
+        by_value[i] = fmax(-0.3, fmin(0.3, gradient(3, i)));
+        by_norm[i] = gradient(3, i) * 0.5 / norm;
+        squares += by_value[i] * by_value[i];
+    }
+    for (int i = 0; i < N; i++) both[i] = by_value[i] * 0.5 / sqrt(squares);
+    cr_assert(norm > 0.5 && sqrt(squares) > 0.5);
+    cr_expect_lt(distance(moved((ct_step_options){.clip_value = 0.3}, 3), by_value), 1e-14);
+    cr_expect_lt(distance(moved((ct_step_options){.clip_norm = 0.5}, 3), by_norm), 1e-14);
+    cr_expect_lt(distance(moved((ct_step_options){.clip_value = 0.3, .clip_norm = 0.5}, 3), both),
+                 1e-14);
+    /* A gradient inside of the norm stays. */
+    ct_tensor *free_move = moved((ct_step_options){0}, 3);
+    ct_tensor *inside = moved((ct_step_options){.clip_norm = 100}, 3);
+    cr_expect_eq(ct_item(ct_sum_all(ct_abs(ct_sub(free_move, inside)))), 0);
+}
+
+/* --- A rule of one's own ---------------------------------------------------------------------- */
+
+static ct_tensor *sign_update(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
+                              ct_tensor *const state[], ct_tensor *next[]) {
+    (void)options, (void)state, (void)next;
+    return ct_sub(p, ct_mul(ct_sign(g), step->rate));
+}
+
+RULE(sign_rule) { IGNORE; *p -= RATE * (g > 0 ? 1 : -1); }
+
+NN_TEST(update_rules, of_ones_own) {
+    static const ct_optimizer_class sign_class = {.name = "sign", .update = sign_update};
+    ct_module *module = vector_new();
+    expect_rule(sign_rule, module,
+                ct_optimizer_new(&sign_class, module, ct_rate(RATE), (ct_step_options){0}, "", 1));
+}
