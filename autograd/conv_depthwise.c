@@ -33,30 +33,30 @@ bool cti_conv_is_depthwise(const cti_conv *g) {
             }                                                                                 \
         }                                                                                     \
     }
-DEPTHWISE(outputs_f32, float, y[c] += x[c] * w[c])
-DEPTHWISE(outputs_f64, double, y[c] += x[c] * w[c])
-DEPTHWISE(input_f32, float, x[c] += y[c] * w[c])
-DEPTHWISE(input_f64, double, x[c] += y[c] * w[c])
-DEPTHWISE(kernel_f32, float, w[c] += x[c] * y[c])
-DEPTHWISE(kernel_f64, double, w[c] += x[c] * y[c])
+DEPTHWISE(depthwise_outputs_f32, float, y[c] += x[c] * w[c])
+DEPTHWISE(depthwise_outputs_f64, double, y[c] += x[c] * w[c])
+DEPTHWISE(depthwise_input_f32, float, x[c] += y[c] * w[c])
+DEPTHWISE(depthwise_input_f64, double, x[c] += y[c] * w[c])
+DEPTHWISE(depthwise_kernel_f32, float, w[c] += x[c] * y[c])
+DEPTHWISE(depthwise_kernel_f64, double, w[c] += x[c] * y[c])
 
 static cti_range all_rows(const cti_conv *g) { return (cti_range){0, g->axis[0].size}; }
 
 /* The walk takes writable pointers, whichever of the three it writes to. */
 void cti_depthwise_outputs(const cti_conv *g, cti_range pixels, const void *x, const void *w,
                            void *y) {
-    if (g->dtype == CT_F32) outputs_f32(g, pixels, all_rows(g), (void *)x, (void *)w, y);
-    else outputs_f64(g, pixels, all_rows(g), (void *)x, (void *)w, y);
+    if (g->dtype == CT_F32) depthwise_outputs_f32(g, pixels, all_rows(g), (void *)x, (void *)w, y);
+    else depthwise_outputs_f64(g, pixels, all_rows(g), (void *)x, (void *)w, y);
 }
 
 void cti_depthwise_input(const cti_conv *g, cti_range pixels, cti_range rows, void *x,
                          const void *w, const void *y) {
-    if (g->dtype == CT_F32) input_f32(g, pixels, rows, x, (void *)w, (void *)y);
-    else input_f64(g, pixels, rows, x, (void *)w, (void *)y);
+    if (g->dtype == CT_F32) depthwise_input_f32(g, pixels, rows, x, (void *)w, (void *)y);
+    else depthwise_input_f64(g, pixels, rows, x, (void *)w, (void *)y);
 }
 
 void cti_depthwise_kernel(const cti_conv *g, cti_range pixels, const void *x, void *w,
                           const void *y) {
-    if (g->dtype == CT_F32) kernel_f32(g, pixels, all_rows(g), (void *)x, w, (void *)y);
-    else kernel_f64(g, pixels, all_rows(g), (void *)x, w, (void *)y);
+    if (g->dtype == CT_F32) depthwise_kernel_f32(g, pixels, all_rows(g), (void *)x, w, (void *)y);
+    else depthwise_kernel_f64(g, pixels, all_rows(g), (void *)x, w, (void *)y);
 }

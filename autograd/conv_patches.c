@@ -171,8 +171,8 @@ void cti_patches_copy(const cti_conv *g, const void *x, int64_t group, cti_range
             }                                                                                 \
         }                                                                                     \
     }
-ADD_RUN(add_run_f32, float)
-ADD_RUN(add_run_f64, double)
+ADD_RUN(patches_add_run_f32, float)
+ADD_RUN(patches_add_run_f64, double)
 
 /* The transpose of copy_plane. */
 #define ADD_PLANE(name, type)                                                                 \
@@ -193,8 +193,8 @@ ADD_RUN(add_run_f64, double)
             left -= r.count;                                                                  \
         }                                                                                     \
     }
-ADD_PLANE(add_plane_f32, float)
-ADD_PLANE(add_plane_f64, double)
+ADD_PLANE(patches_add_plane_f32, float)
+ADD_PLANE(patches_add_plane_f64, double)
 
 void cti_patches_add(const cti_conv *g, const void *patches, int64_t group, cti_range pixels,
                      cti_range rows, void *x) {
@@ -203,7 +203,8 @@ void cti_patches_add(const cti_conv *g, const void *patches, int64_t group, cti_
     bool single = g->dtype == CT_F32;
     for (int64_t t = 0; planar(g) && t < g->taps; t++) {
         const char *plane = (const char *)patches + bytes(g, t * count);
-        (single ? add_plane_f32 : add_plane_f64)(g, plane, t / width, t % width, pixels, rows, x);
+        (single ? patches_add_plane_f32 : patches_add_plane_f64)(g, plane, t / width, t % width,
+                                                                 pixels, rows, x);
     }
     if (planar(g)) return;
     const char *from = patches;
@@ -211,7 +212,7 @@ void cti_patches_add(const cti_conv *g, const void *patches, int64_t group, cti_
     for (int64_t left = count; left > 0; r = run_after(g, r, left)) {
         cti_range taps = cti_window_clip(r.i * v->stride - v->before - rows.from, v->dilation,
                                          v->extent, rows.to - rows.from);
-        (single ? add_run_f32 : add_run_f64)(g, from, group, r, taps, x);
+        (single ? patches_add_run_f32 : patches_add_run_f64)(g, from, group, r, taps, x);
         from += bytes(g, r.count * g->patch);
         left -= r.count;
     }

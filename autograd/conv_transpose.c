@@ -195,15 +195,16 @@ int64_t cti_conv2d_kernel_sum_parts(const ct_call *call) {
             for (int64_t i = 0; i < n; i++) y[i] += x[i];                                     \
         }                                                                                     \
     }
-SUM(sum_f32, float)
-SUM(sum_f64, double)
+SUM(sum_partials_f32, float)
+SUM(sum_partials_f64, double)
 
 void cti_conv2d_kernel_sum_run(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
     cti_conv g = kernel_geometry(call);
     int64_t numel = ct_shape_numel(call->out.shape), first = part * SUM_ELEMENTS;
-    (g.dtype == CT_F32 ? sum_f32 : sum_f64)(cti_least(SUM_ELEMENTS, numel - first),
-                                            cut_kernel(&g).ranges, numel,
-                                            cti_element(&g, call->workspace, first),
-                                            cti_element(&g, call->out.data, first));
+    int64_t count = cti_least(SUM_ELEMENTS, numel - first), ranges = cut_kernel(&g).ranges;
+    const void *partials = cti_element(&g, call->workspace, first);
+    void *w = cti_element(&g, call->out.data, first);
+    if (g.dtype == CT_F32) sum_partials_f32(count, ranges, numel, partials, w);
+    else sum_partials_f64(count, ranges, numel, partials, w);
 }

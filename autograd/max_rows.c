@@ -125,7 +125,7 @@ SCATTER(scatter_f64, double, int64_t, search_f64)
 /* --- One row of outputs ----------------------------------------------------------------------- */
 
 #define MAX_ROW(name, type, maximum)                                                          \
-    CT_CLONES void name(const cti_pool *g, int64_t i, const void *image, void *row) {         \
+    static CT_CLONES void name(const cti_pool *g, int64_t i, const void *image, void *row) {  \
         steps s = steps_of(g);                                                                \
         type *y = row;                                                                        \
         for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {                          \
@@ -136,11 +136,11 @@ SCATTER(scatter_f64, double, int64_t, search_f64)
             if (c < s.pixel) maximum(w, s.pixel - c, s, x + c, y + c);                        \
         }                                                                                     \
     }
-MAX_ROW(cti_max_row_f32, float, maximum_f32)
-MAX_ROW(cti_max_row_f64, double, maximum_f64)
+MAX_ROW(max_row_f32, float, maximum_f32)
+MAX_ROW(max_row_f64, double, maximum_f64)
 
 #define GATHER_ROW(name, type, gather)                                                        \
-    CT_CLONES void name(const cti_pool *g, int64_t i, const void *values, const void *image,  \
+    static CT_CLONES void name(const cti_pool *g, int64_t i, const void *values, const void *image,\
                         void *row) {                                                          \
         steps s = steps_of(g);                                                                \
         type *y = row;                                                                        \
@@ -153,11 +153,11 @@ MAX_ROW(cti_max_row_f64, double, maximum_f64)
             if (c < s.pixel) gather(w, s.pixel - c, s, x + c, h + c, y + c);                  \
         }                                                                                     \
     }
-GATHER_ROW(cti_max_gather_row_f32, float, gather_f32)
-GATHER_ROW(cti_max_gather_row_f64, double, gather_f64)
+GATHER_ROW(max_gather_row_f32, float, gather_f32)
+GATHER_ROW(max_gather_row_f64, double, gather_f64)
 
 #define SCATTER_ROW(name, type, scatter)                                                      \
-    CT_CLONES void name(const cti_pool *g, int64_t i, cti_range band, const void *row,        \
+    static CT_CLONES void name(const cti_pool *g, int64_t i, cti_range band, const void *row, \
                         const void *image, void *sums) {                                      \
         steps s = steps_of(g);                                                                \
         const type *y = row;                                                                  \
@@ -174,5 +174,21 @@ GATHER_ROW(cti_max_gather_row_f64, double, gather_f64)
             if (c < s.pixel) scatter(w, s.pixel - c, s, x + c, in, y + c, sum + c);           \
         }                                                                                     \
     }
-SCATTER_ROW(cti_max_scatter_row_f32, float, scatter_f32)
-SCATTER_ROW(cti_max_scatter_row_f64, double, scatter_f64)
+SCATTER_ROW(max_scatter_row_f32, float, scatter_f32)
+SCATTER_ROW(max_scatter_row_f64, double, scatter_f64)
+
+/* --- By dtype --------------------------------------------------------------------------------- */
+
+void cti_max_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *image, void *row) {
+    (dtype == CT_F32 ? max_row_f32 : max_row_f64)(g, i, image, row);
+}
+
+void cti_max_gather_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *values,
+                        const void *image, void *row) {
+    (dtype == CT_F32 ? max_gather_row_f32 : max_gather_row_f64)(g, i, values, image, row);
+}
+
+void cti_max_scatter_row(const cti_pool *g, ct_dtype dtype, int64_t i, cti_range band,
+                         const void *row, const void *image, void *sums) {
+    (dtype == CT_F32 ? max_scatter_row_f32 : max_scatter_row_f64)(g, i, band, row, image, sums);
+}

@@ -5,17 +5,12 @@
 #include "autograd/pool.h"
 
 /* row [OW,C] = the maxima of image [H,W,C]. */
-void cti_max_row_f32(const cti_pool *g, int64_t i, const void *image, void *row);
-void cti_max_row_f64(const cti_pool *g, int64_t i, const void *image, void *row);
+void cti_max_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *image, void *row);
 /* row [OW,C] = values [H,W,C] at the places of the maxima of image. */
-void cti_max_gather_row_f32(const cti_pool *g, int64_t i, const void *values, const void *image,
-                            void *row);
-void cti_max_gather_row_f64(const cti_pool *g, int64_t i, const void *values, const void *image,
-                            void *row);
+void cti_max_gather_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *values,
+                        const void *image, void *row);
 /* Adds row [OW,C] into sums [H,W,C] at those places, only into the image rows of `band`. */
-void cti_max_scatter_row_f32(const cti_pool *g, int64_t i, cti_range band, const void *row,
-                             const void *image, void *sums);
-void cti_max_scatter_row_f64(const cti_pool *g, int64_t i, cti_range band, const void *row,
-                             const void *image, void *sums);
+void cti_max_scatter_row(const cti_pool *g, ct_dtype dtype, int64_t i, cti_range band,
+                         const void *row, const void *image, void *sums);
 
 #endif

@@ -38,7 +38,7 @@ static void max_run(const ct_call *call, int64_t part, void *scratch) {
     for (int64_t r = rows.from; r < rows.to; r++) {
         const char *x = element(&call->in[0], r / height * image);
         char *y = output(call, r * g.axis[1].out * g.channels);
-        (call->out.dtype == CT_F32 ? cti_max_row_f32 : cti_max_row_f64)(&g, r % height, x, y);
+        cti_max_row(&g, call->out.dtype, r % height, x, y);
     }
 }
 
@@ -51,8 +51,7 @@ static void gather_run(const ct_call *call, int64_t part, void *scratch) {
         const char *h = element(&call->in[0], r / height * image);
         const char *x = element(&call->in[1], r / height * image);
         char *y = output(call, r * g.axis[1].out * g.channels);
-        (call->out.dtype == CT_F32 ? cti_max_gather_row_f32 : cti_max_gather_row_f64)(
-            &g, r % height, h, x, y);
+        cti_max_gather_row(&g, call->out.dtype, r % height, h, x, y);
     }
 }
 
@@ -72,9 +71,8 @@ static void scatter_run(const ct_call *call, int64_t part, void *scratch) {
            (size_t)((band.to - band.from) * line) * ct_dtype_size(call->out.dtype));
     for (int64_t i = outputs.from; i < outputs.to; i++) {
         int64_t row = (image * g.axis[0].out + i) * g.axis[1].out * g.channels;
-        (call->out.dtype == CT_F32 ? cti_max_scatter_row_f32 : cti_max_scatter_row_f64)(
-            &g, i, band, element(&call->in[0], row), element(&call->in[1], first),
-            output(call, first));
+        cti_max_scatter_row(&g, call->out.dtype, i, band, element(&call->in[0], row),
+                            element(&call->in[1], first), output(call, first));
     }
 }
 

@@ -6,20 +6,29 @@
 
 #include <math.h>
 
-#define UNARY(verb, is_costly, f32, f64, derivative)                                        \
-    CTI_TILE_1(verb##_f32, float, f32)                                                      \
-    CTI_TILE_1(verb##_f64, double, f64)                                                     \
-    CTI_VJP_1(verb, derivative)                                                             \
+#define DEFINE_UNARY(verb, is_costly, infer_rule, tiles, derivative)                        \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_MAP,                                                                     \
         .n_inputs = 1,                                                                      \
         .costly = is_costly,                                                                \
-        .infer = ct_infer_float,                                                            \
-        .tile = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64},                             \
-        .vjp = {vjp_##verb},                                                                \
+        .infer = infer_rule,                                                                \
+        .tile = tiles,                                                                      \
+        .vjp = {derivative},                                                                \
     };                                                                                      \
     ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
+
+#define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
+#define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
+
+#define TILES_FLOAT(verb, f32, f64)                                                         \
+    CTI_TILE_1(verb##_f32, float, f32)                                                      \
+    CTI_TILE_1(verb##_f64, double, f64)
+
+#define UNARY(verb, is_costly, f32, f64, derivative)                                        \
+    TILES_FLOAT(verb, f32, f64)                                                             \
+    CTI_VJP_1(verb, derivative)                                                             \
+    DEFINE_UNARY(verb, is_costly, ct_infer_float, FLOATS(verb), vjp_##verb)
 
 UNARY(exp, true, cti_expf(a), exp(a), ct_mul(g, y))
 UNARY(log, true, cti_logf(a), log(a), ct_div(g, x))
@@ -34,11 +43,12 @@ UNARY(erf, true, cti_erff(a), erf(a),
       ct_mul(g, ct_scale(ct_exp(ct_neg(ct_mul(x, x))), 1.1283791670955126)))
 
 /* Rounds towards zero, then down by one if that went up. From 2^23 (2^52) on all are whole. */
-UNARY(floor, false,
-      a != a || fabsf(a) >= 0x1p23f
-          ? a
-          : copysignf((float)(int32_t)a - ((float)(int32_t)a > a ? 1.0f : 0.0f), a),
-      floor(a), ct_no_gradient(g, y, i))
+TILES_FLOAT(floor,
+            a != a || fabsf(a) >= 0x1p23f
+                ? a
+                : copysignf((float)(int32_t)a - ((float)(int32_t)a > a ? 1.0f : 0.0f), a),
+            floor(a))
+DEFINE_UNARY(floor, false, ct_infer_float, FLOATS(floor), ct_no_gradient)
 
 /* --- Those that take i64 too ------------------------------------------------------------------ */
 
@@ -50,24 +60,19 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     return ct_infer_same(call, out);
 }
 
+#define TILES_NUMBER(verb, f32, f64, i64)                                                   \
+    TILES_FLOAT(verb, f32, f64)                                                             \
+    CTI_TILE_1(verb##_i64, int64_t, i64)
+
 #define UNARY_NUMBER(verb, f32, f64, i64, derivative)                                       \
-    CTI_TILE_1(verb##_f32, float, f32)                                                      \
-    CTI_TILE_1(verb##_f64, double, f64)                                                     \
-    CTI_TILE_1(verb##_i64, int64_t, i64)                                                    \
+    TILES_NUMBER(verb, f32, f64, i64)                                                       \
     CTI_VJP_1(verb, derivative)                                                             \
-    CT_OP(op_##verb) = {                                                                    \
-        .name = #verb,                                                                      \
-        .kind = CT_MAP,                                                                     \
-        .n_inputs = 1,                                                                      \
-        .infer = infer_number,                                                              \
-        .tile = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64},      \
-        .vjp = {vjp_##verb},                                                                \
-    };                                                                                      \
-    ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
+    DEFINE_UNARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb)
 
 /* Through unsigned: the negative of the smallest i64 wraps instead of being undefined. */
 UNARY_NUMBER(neg, -a, -a, (int64_t)(0 - (uint64_t)a), ct_neg(g))
 UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a,
              ct_mul(g, ct_sign(x)))
-UNARY_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)), a != a ? a : (double)((a > 0) - (a < 0)),
-             (a > 0) - (a < 0), ct_no_gradient(g, y, i))
+TILES_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)),
+             a != a ? a : (double)((a > 0) - (a < 0)), (a > 0) - (a < 0))
+DEFINE_UNARY(sign, false, infer_number, NUMBERS(sign), ct_no_gradient)

@@ -43,7 +43,8 @@ static const char about[] =
 static int read_options(study_options *o, int argc, char *argv[]) {
     *o = (study_options){.batch_norm = "both", .epochs = 3, .batch = 32, .seed = 1, .out = "out"};
     const option list[] = {
-        {"--data", "DIR", "folder with MNIST; else COTAN_DATA, the cache, built-in digits", OPTION_TEXT, &o->data, 0, 0},
+        {"--data", "DIR", "folder with MNIST; else COTAN_DATA, the cache, built-in digits",
+         OPTION_TEXT, &o->data, 0, 0},
         {"--activation", "relu|sigmoid", "one activation instead of both", OPTION_CHOICE,
          &o->activation, 0, 0},
         {"--lr", "X", "one learning rate", OPTION_NUMBER, &o->rate, 0, 1000},
@@ -164,11 +165,10 @@ static int finish(const study *s) {
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(s, verdicts);
     study_print(s, verdicts);
-    int status = study_curves_save(s);
-    if (status == 0) status = study_pictures_save(s);
-    if (status == 0) status = study_report_save(s, verdicts);
-    if (status == 0) say(s, "wrote %s/report.html\n", s->options.out);
-    return status;
+    int curves = study_curves_save(s), pictures = study_pictures_save(s);
+    int report = study_report_save(s, verdicts);
+    if (report == 0) say(s, "wrote %s/report.html\n", s->options.out);
+    return curves ? curves : pictures ? pictures : report;
 }
 
 static void clear(study *s) {

@@ -109,6 +109,8 @@ int study_report_save(const study *s, const study_verdict verdicts[STUDY_VERDICT
 int study_folder_make(const char *folder);
 /* Writes a whole file or, after an error, leaves none. */
 int study_file_save(const study *s, const char *name, const char *text, size_t length);
+/* Removes a file that an earlier study may have left. */
+void study_file_remove(const study *s, const char *base, const char *ending);
 /* Text that is made with fprintf: open, write to `out`, save. It stays where it was opened. */
 typedef struct {
     FILE *out;

@@ -140,6 +140,8 @@ static bool is_whole(const study *s, const char *base, const char *ending, const
 
 static int draw(const study *s, const char *base, char *script) {
     char *arguments[] = {(char[]){"gnuplot"}, script, NULL};
+    study_file_remove(s, base, "svg");
+    study_file_remove(s, base, "png");
     tool_result result = study_tool_run(s, arguments);
     if (result == TOOL_MISSING) {
         fprintf(stderr, "bn_study: 'gnuplot' not found in PATH; wrote %s/%s and its data (install "

@@ -80,6 +80,13 @@ int study_file_save(const study *s, const char *name, const char *text, size_t l
     return status;
 }
 
+void study_file_remove(const study *s, const char *base, const char *ending) {
+    char *path;
+    if (asprintf(&path, "%s/%s.%s", s->options.out, base, ending) < 0) return;
+    unlink(path);
+    free(path);
+}
+
 bool study_text_open(study_text *text) {
     text->out = open_memstream(&text->text, &text->length);
     if (!text->out) fprintf(stderr, "bn_study: %s\n", strerror(errno));

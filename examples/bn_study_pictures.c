@@ -76,6 +76,7 @@ static ct_status save_step(const study *s) {
 int study_pictures_save(const study *s) {
     static const char *const bases[] = {"model", "step"}, *const endings[] = {"svg", "png"};
     if (save_model(s) != CT_OK || save_step(s) != CT_OK) return study_failed();
+    for (int i = 0; i < 4; i++) study_file_remove(s, bases[i / 2], endings[i % 2]);
     char *version[] = {(char[]){"dot"}, (char[]){"-V"}, NULL};
     if (study_tool_run(s, version) == TOOL_MISSING) {
         fprintf(stderr, "bn_study: 'dot' not found in PATH; wrote model.dot and step.dot in %s "

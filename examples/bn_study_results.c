@@ -126,9 +126,11 @@ static int save_json(const study *s) {
         fprintf(stderr, "bn_study: results.json: out of memory\n");
         return EXIT_FAILURE;
     }
-    int status = study_file_save(s, "results.json", text, strlen(text));
+    study_text file;
+    int status = study_text_open(&file) ? 0 : EXIT_FAILURE;
+    if (status == 0) fprintf(file.out, "%s\n", text);
     free(text);
-    return status;
+    return status ? status : study_text_save(s, &file, "results.json");
 }
 
 /* --- history.csv ------------------------------------------------------------------------------ */

@@ -64,7 +64,7 @@ static ct_status find_header(const char *name, const uint8_t *bytes, size_t leng
 /* Copies elements whose first dimension varies fastest into row-major order. */
 static void copy_transposed(uint8_t *to, const uint8_t *from, ct_shape shape, int64_t numel,
                             size_t size) {
-    int64_t stride[CT_MAX_RANK], index[CT_MAX_RANK] = {0}, at = 0;
+    int64_t stride[CT_MAX_RANK] = {0}, index[CT_MAX_RANK] = {0}, at = 0;
     for (int i = 0; i < shape.rank; i++) stride[i] = cti_shape_span(shape, 0, i);
     for (int64_t n = 0; n < numel; n++) {
         memcpy(to, from + (size_t)at * size, size);

@@ -104,7 +104,7 @@ static ct_status parse_dtype(cursor *c, ct_dtype *out) {
         return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' is structured; refused", c->name,
                        cti_show(c->text + c->at, c->length - c->at).text);
     }
-    slice descr;
+    slice descr = {0};
     ct_status status = parse_string(c, "a dtype string", &descr);
     if (status != CT_OK) return status;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -154,7 +154,7 @@ static const char *const keys[] = {"descr", "fortran_order", "shape"};
 enum { KEYS = 3 };
 
 static ct_status parse_member(cursor *c, bool seen[KEYS], cti_npy_header *out) {
-    slice key;
+    slice key = {0};
     ct_status status = parse_string(c, "a key", &key);
     if (status != CT_OK) return status;
     int i = 0;

@@ -104,7 +104,7 @@ typedef struct {
     const int64_t *members;
     int64_t n_members;
     int64_t *slot_of;    /* position in members -> slot                */
-    int64_t *last_use;   /* slot -> last instruction that reads it     */
+    int64_t *last_use;   /* slot -> last instruction that reads it; INT64_MAX: a reduction */
     int64_t *free_registers, n_free;
 } programming;
 
@@ -166,7 +166,7 @@ static void add_instruction(programming *p, int64_t m) {
     for (int k = 0; k < item->n_inputs; k++) {
         int64_t slot = input_slot(p, p->plan->edges[item->edges + k]);
         pass->inputs[pass->n_inputs++] = slot;
-        p->last_use[slot] = pass->n_instructions - 1;
+        p->last_use[slot] = at_least(p->last_use[slot], pass->n_instructions - 1);
     }
     pass->slots[pass->n_slots] = (cti_slot){
         item->stored ? p->members[m] : -1, -1, -1, ct_dtype_size(item->dtype)};

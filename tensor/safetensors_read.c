@@ -91,7 +91,7 @@ static ct_status find_header(const char *name, uint8_t *bytes, size_t length, ct
 }
 
 static ct_status parse(ct_safetensors *file, const char *name, size_t length) {
-    cti_json header;
+    cti_json header = {0};
     ct_status status = find_header(name, file->bytes, length, &header);
     if (status != CT_OK) return status;
     file->data = file->bytes + header.start + header.length;

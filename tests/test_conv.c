@@ -2,7 +2,7 @@
  * adjoint identities, views, threads.
  * Derivatives against finite differences are in test_primitives.c, refusals in
  * test_window_refusals.c.
- * Invariant: the reference is one loop for all three faces, in double, and each value is held to the
+ * Invariant: the reference is one loop for all three faces, in double; each value is held to the
  * error bound of its own sum. */
 #define COTAN_SUITE
 #include "autograd/grad.h"
