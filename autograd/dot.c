@@ -6,7 +6,10 @@
 
 #include "autograd/dot_label.h"
 #include "autograd/dot_private.h"
+#include "tensor/file.h"
 #include "tensor/mem.h"
+
+#include <errno.h>
 
 /* --- What is drawn ------------------------------------------------------------------------ */
 
@@ -173,9 +176,12 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
     }
     cti_writer text = {0};
     ct_status status = text_of(&text, "ct_dot_write", roots, n, options);
-    if (status == CT_OK) fwrite(text.text, 1, text.used, out);
+    bool written = status == CT_OK && fwrite(text.text, 1, text.used, out) == text.used &&
+                   fflush(out) == 0;
+    if (status == CT_OK && !written) {
+        status = ct_fail(CT_ERR_IO, "ct_dot_write: %s", cti_system_error(errno));
+    }
     cti_free(text.text);
-    if (status == CT_OK && ferror(out)) status = ct_fail(CT_ERR_IO, "ct_dot_write: writing failed");
     return status;
 }
 

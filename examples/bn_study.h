@@ -25,7 +25,7 @@ typedef struct {
     bool all_images;         /* at the end of an epoch; otherwise the first of them */
 } study_point;
 
-/* How the trained network treats one image in the company of two different batches. */
+/* How the trained network treats the same images in the company of others. */
 typedef struct {
     double training, inference; /* the largest difference of a probability          */
     bool moved;              /* evaluation changed a parameter or a statistic       */

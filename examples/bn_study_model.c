@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MODE_BATCH 32
+/* Images of a batch that say what the modes are: the same ones, and then others. */
+enum { SAME = 16, OTHERS = 16 };
 
 typedef struct {
     ct_module *items[24];
@@ -66,24 +67,24 @@ ct_status study_count(ct_module *model, int64_t *trained, int64_t *followed) {
 
 /* --- Training and inference ------------------------------------------------------------------- */
 
-/* Test image 0 and then images first, first + 1, ...: MODE_BATCH of them. */
+/* The first test images in company of others, from number `first` on. */
 static ct_tensor *company(const study *s, int64_t first) {
     ct_tensor *images = s->data->test_images;
-    ct_tensor *bytes = CT_CONCAT(0, ct_slice(images, 0, 0, 1, 1),
-                                 ct_slice(images, 0, first, first + MODE_BATCH - 1, 1));
+    ct_tensor *bytes = CT_CONCAT(0, ct_slice(images, 0, 0, SAME, 1),
+                                 ct_slice(images, 0, first, first + OTHERS, 1));
     return ct_scale(ct_cast(bytes, CT_F32), 1.0 / 255);
 }
 
-/* The largest difference of image 0's probabilities in two batches. */
+/* The largest difference of a probability of the same images in two batches. */
 static double difference(const study *s, ct_module *model, ct_mode mode) {
-    ct_tensor *a = ct_forward(model, company(s, 1), mode);
-    ct_tensor *b = ct_forward(model, company(s, MODE_BATCH), mode);
-    ct_tensor *moved = ct_slice(ct_abs(ct_sub(a, b)), 0, 0, 1, 1);
+    ct_tensor *a = ct_forward(model, company(s, SAME), mode);
+    ct_tensor *b = ct_forward(model, company(s, SAME + OTHERS), mode);
+    ct_tensor *moved = ct_slice(ct_abs(ct_sub(a, b)), 0, 0, SAME, 1);
     return ct_item(ct_max(moved, CT_ALL));
 }
 
 ct_status study_modes_measure(const study *s, ct_module *model, study_modes *modes) {
-    if (ct_dim(s->data->test_images, 0) < 2 * MODE_BATCH) return CT_OK;
+    if (ct_dim(s->data->test_images, 0) < SAME + 2 * OTHERS) return CT_OK;
     ct_slot_list list;
     if (ct_module_list(model, &list) != CT_OK) return ct_error();
     int64_t scope = ct_scope_open();

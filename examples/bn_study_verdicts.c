@@ -156,14 +156,15 @@ static void judge_modes(const study *s, study_verdict *v) {
     }
     if (n == 0) {
         v->answer = not_shown;
-        add(v, "needs a finished run with BatchNorm and 64 test images");
+        add(v, "needs a finished run with BatchNorm and enough test images");
         return;
     }
     bool holds = least > 0 && most <= 1e-6 && !moved;
     v->answer = holds ? "yes" : "no";
-    add(v, "in another batch an image's probabilities move by %.2g%s with the statistics of the "
-        "batch (training) and by %.2g with the moving ones (inference), same weights; evaluating "
-        "changed %s", least, n > 1 ? " or more" : "", most, moved ? "some of them" : "none");
+    add(v, "the same weights, the same images in another batch: probabilities move by up to %.2g%s "
+        "with the statistics of the batch (training), by up to %.2g with the moving ones "
+        "(inference); evaluating changed %s of them", least,
+        n > 1 ? " in the run where they move least" : "", most, moved ? "some" : "none");
 }
 
 /* --- Cost ------------------------------------------------------------------------------------- */
