@@ -1,8 +1,6 @@
 /* Settings of the engine that come from the environment, and a line that says what it runs on.
  * It starts no threads; the runner does.
  * Invariant: the environment is read once, and a bad value is an error, never a default. */
-#define COTAN_VERSION "0.1.0"
-
 #include "tensor/runtime.h"
 
 #include "tensor/gemm.h"

@@ -61,7 +61,7 @@ NN_TEST(batch_norm, inference_uses_moving_statistics) {
 /* The closed recursion: moving = momentum moving + (1 - momentum) batch, n times. */
 static void expect_recursion(ct_batch_norm_options options, double correction) {
     ct_module *bn = batch_norm(2, options);
-    double momentum = options.momentum ? options.momentum : 0.99;
+    double momentum = options.momentum > 0 ? options.momentum : 0.99;
     double means[2] = {0, 0}, variances[2] = {1, 1};
     for (uint32_t step = 0; step < 7; step++) {
         ct_tensor *x = data(10 + step);
