@@ -57,6 +57,7 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
                            t->op->name, k);
         }
         ct_tensor *part = vjp(g, t, k);
+        cti_walk_resume(&b->walk); /* a user's VJP may have evaluated or derived something */
         if (part && !ct_shape_equal(part->shape, in->shape)) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d has "
                            "shape %s, the input %s", t->op->name, k,

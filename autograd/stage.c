@@ -101,7 +101,7 @@ static ct_status compose(commit *c, const ct_tensor *stage) {
 
 /* The stages behind the roots, oldest first, folded into one update per slot. */
 static ct_status collect_stages(commit *c, ct_tensor **stages, int64_t n_stages) {
-    qsort(stages, (size_t)n_stages, sizeof *stages, by_id);
+    if (n_stages > 1) qsort(stages, (size_t)n_stages, sizeof *stages, by_id);
     for (int64_t k = 0; k < n_stages; k++) {
         if (compose(c, stages[k]) != CT_OK) return ct_error();
     }

@@ -65,9 +65,10 @@ static ct_status visit(cti_walk *walk, frame_stack *stack, ct_tensor *root,
     return status;
 }
 
+static _Thread_local uint64_t tickets;
+
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs) {
-    static _Thread_local uint64_t tickets;
     *walk = (cti_walk){.ticket = ++tickets};
     frame_stack stack = {0};
     ct_status status = CT_OK;
@@ -77,6 +78,15 @@ ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
     cti_free(stack.frames);
     if (status != CT_OK) cti_walk_free(walk);
     return status;
+}
+
+void cti_walk_resume(cti_walk *walk) {
+    if (walk->ticket == tickets) return;
+    walk->ticket = ++tickets;
+    for (int64_t i = 0; i < walk->count; i++) {
+        walk->items[i]->ticket = walk->ticket;
+        walk->items[i]->index = i;
+    }
 }
 
 void cti_walk_free(cti_walk *walk) {

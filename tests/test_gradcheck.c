@@ -1,0 +1,218 @@
+/* The gradient checker: it passes what is right and catches what is wrong. The wrong derivatives
+ * are planted by an op of this file's own, whose value is y = f(a) and whose VJP is the row's. */
+#define COTAN_SUITE
+#include "tests/support.h"
+
+#include "autograd/compose.h"
+#include "autograd/gradcheck.h"
+#include "tensor/op.h"
+#include "tests/planted_vjps.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VEC CT_SHAPE(6)
+#define ROW CT_SHAPE(3)
+#define MAT CT_SHAPE(3, 3)
+#define CUBE CT_SHAPE(3, 3, 3)
+#define IMAGE CT_SHAPE(1, 4, 4, 1)
+#define KERNEL CT_SHAPE(3, 3, 1, 1)
+
+/* --- What the rows are made of ------------------------------------------------------------ */
+
+static ct_tensor *like(uint64_t i, ct_shape shape) {
+    test_random r = {i};
+    double values[64];
+    for (int64_t k = 0; k < ct_shape_numel(shape); k++) {
+        values[k] = random_real(&r, 0.5, 1.5) * (random_chance(&r, 50) ? 1 : -1);
+    }
+    return ct_from(CT_F64, shape, values);
+}
+
+/* 1 in the last element, 0 elsewhere. */
+static ct_tensor *last(ct_shape shape) {
+    double values[64] = {0};
+    values[ct_shape_numel(shape) - 1] = 1;
+    return ct_from(CT_F64, shape, values);
+}
+
+static ct_tensor *indices(int64_t i, int64_t j, int64_t k) {
+    return ct_from(CT_I64, CT_SHAPE(3), (int64_t[]){i, j, k});
+}
+
+static ct_tensor *negative(ct_tensor *a) { return ct_less(a, ct_scalar(CT_F64, 0)); }
+/* Positive whatever a is, and the derivative of that. */
+static ct_tensor *pos(ct_tensor *a) { return ct_abs(a); }
+static ct_tensor *flow(ct_tensor *a) { return ct_sign(a); }
+
+static ct_tensor *scale_of(ct_tensor *a) {
+    return ct_rsqrt(ct_offset(ct_var_keep(a, CT_AXES(0)), 1e-12));
+}
+static ct_tensor *norm(ct_tensor *a) {
+    return ct_mul(ct_sub(a, ct_mean_keep(a, CT_AXES(0))), scale_of(a));
+}
+static ct_tensor *convolve(ct_tensor *a, ct_tensor *w, int64_t pad) {
+    return ct_conv2d(a, w, (ct_conv2d_spec){.pad = {pad, pad, pad, pad}});
+}
+
+typedef struct {
+    const char *name, *wrong;
+    ct_shape shape;
+    ct_tensor *(*value)(ct_tensor *a);
+    ct_tensor *(*vjp)(ct_tensor *g, ct_tensor *a, ct_tensor *y);
+} planted_row;
+
+#define FUNCTIONS(name, text, shape, y_of_a, vjp_of_a)                                            \
+    static ct_tensor *name##_value(ct_tensor *a) { return y_of_a; }                               \
+    static ct_tensor *name##_vjp(ct_tensor *g, ct_tensor *a, ct_tensor *y) {                      \
+        (void)g, (void)a, (void)y;                                                                \
+        return vjp_of_a;                                                                          \
+    }
+PLANTED_ELEMENTWISE(FUNCTIONS)
+PLANTED_SHAPES(FUNCTIONS)
+PLANTED_SECOND(FUNCTIONS)
+
+#define LIST(name, text, shape, y_of_a, vjp_of_a) {#name, text, shape, name##_value, name##_vjp},
+
+/* --- The op that tells lies --------------------------------------------------------------- */
+
+/* Inputs: y, and a. Its value is y's; nothing flows to y, so all that flows to a is planted. */
+static ct_status infer_planted(const ct_infer *call, ct_type *out) {
+    *out = call->in[0];
+    return CT_OK;
+}
+
+static bool view_planted(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                         ct_layout *y) {
+    (void)attr, (void)in, (void)out;
+    *y = *x;
+    return true;
+}
+
+static ct_tensor *vjp_planted(ct_tensor *g, ct_tensor *y, int i) {
+    planted_row row;
+    memcpy(&row, ct_attr(y), sizeof row);
+    return row.vjp(g, ct_input(y, i), ct_input(y, 0));
+}
+
+static const ct_op op_planted = {
+    .name = "planted",
+    .kind = CT_VIEW,
+    .n_inputs = 2,
+    .attr_is_runtime = true,
+    .infer = infer_planted,
+    .view = view_planted,
+    .vjp = {ct_no_gradient, vjp_planted},
+};
+
+static ct_tensor *planted(void *context, ct_tensor *const x[], int64_t n) {
+    (void)n;
+    const planted_row *row = context;
+    return ct_node(&op_planted, (ct_tensor *[]){row->value(x[0]), x[0]}, 2, row, sizeof *row);
+}
+
+static ct_tensor *honest(void *context, ct_tensor *const x[], int64_t n) {
+    (void)n;
+    return ((const planted_row *)context)->value(x[0]);
+}
+
+static bool passes(ct_function f, planted_row *row, ct_gradcheck_options options) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *a = like(7, row->shape);
+    ct_gradcheck_report report = {.passed = false};
+    ct_status status = ct_gradcheck(f, row, &a, 1, options, &report);
+    EXPECT(status == CT_OK, "%s: %s", row->name, ct_error_message());
+    EXPECT(report.compared > 0 && report.passed == (report.missed == 0));
+    ct_scope_close(scope);
+    return status == CT_OK && report.passed;
+}
+
+/* Every lie of order `order` is found, entry by entry and in projections; the truth passes. */
+static void expect_caught(planted_row rows[], int n, int order) {
+    ct_gradcheck_options full = {.order = order}, projected = {.order = order, .full_limit = 1};
+    for (int i = 0; i < n; i++) {
+        planted_row *row = &rows[i];
+        EXPECT(passes(honest, row, full), "%s is right", row->name);
+        EXPECT(passes(honest, row, projected), "%s is right, projected", row->name);
+        EXPECT(!passes(planted, row, full), "%s: %s", row->name, row->wrong);
+        EXPECT(!passes(planted, row, projected), "%s: %s, projected", row->name, row->wrong);
+        if (order == 2) EXPECT(passes(planted, row, (ct_gradcheck_options){0}), "%s", row->name);
+    }
+}
+
+CORE_TEST(gradcheck, catches_wrong_derivatives) {
+    planted_row elementwise[] = {PLANTED_ELEMENTWISE(LIST)}, shapes[] = {PLANTED_SHAPES(LIST)};
+    int n = sizeof elementwise / sizeof *elementwise, m = sizeof shapes / sizeof *shapes;
+    EXPECT(n + m >= 40, "only %d", n + m);
+    expect_caught(elementwise, n, 1);
+    expect_caught(shapes, m, 1);
+}
+
+CORE_TEST(gradcheck, catches_wrong_second_derivatives) {
+    planted_row rows[] = {PLANTED_SECOND(LIST)};
+    expect_caught(rows, sizeof rows / sizeof *rows, 2);
+}
+
+CORE_TEST(gradcheck, passes_what_is_right_at_order_2) {
+    planted_row rows[] = {PLANTED_ELEMENTWISE(LIST) PLANTED_SHAPES(LIST)};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strcmp(rows[i].name, "large") == 0) continue; /* differences of 1e6 are too rough */
+        EXPECT(passes(honest, &rows[i], (ct_gradcheck_options){.order = 2}), "%s", rows[i].name);
+    }
+}
+
+/* --- The report --------------------------------------------------------------------------- */
+
+static ct_tensor *two_inputs(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    planted_row row = {.vjp = half_vjp};
+    ct_tensor *lie = ct_node(&op_planted, (ct_tensor *[]){ct_mul(x[1], x[1]), x[1]}, 2, &row,
+                             sizeof row);
+    return ct_add(ct_sin(x[0]), lie);
+}
+
+CORE_TEST(gradcheck, reports_the_worst_entry) {
+    ct_tensor *x[] = {like(1, VEC), ct_from(CT_F64, VEC, (double[]){1, 2, -3, 1, 2, 1})};
+    ct_gradcheck_report report;
+    EXPECT(ct_gradcheck(two_inputs, NULL, x, 2, (ct_gradcheck_options){0}, &report) == CT_OK);
+    const ct_gradcheck_entry *worst = &report.worst;
+    EXPECT(!report.passed && report.full && !report.degenerate && report.degenerate_input == -1);
+    /* 2 inputs of 6 elements, each against 6 outputs and one cotangent; 12 involve the lie. */
+    EXPECT(report.compared == 84 && report.missed == 12);
+    EXPECT(worst->order == 1 && worst->input == 1);
+    EXPECT(worst->error > worst->allowed && near(worst->numeric, 2 * worst->analytic, 0, 1e-8));
+
+    char text[1000] = "";
+    FILE *out = fmemopen(text, sizeof text, "w");
+    EXPECT(ct_gradcheck_print(out, &(ct_gradcheck_report){
+        .full = true, .degenerate = true, .compared = 84, .missed = 12,
+        .worst = {1, 1, 2, 2, -3, -6, 3, 6e-9}}) == CT_OK);
+    fclose(out);
+    EXPECT(strcmp(text,
+        "gradient check FAILED: 72 of 84 comparisons within tolerance (every entry of the "
+        "Jacobian)\n"
+        "  worst: order 1, input 1, element 2, output 2\n"
+        "    analytic                       -3\n"
+        "    numeric                        -6\n"
+        "    error                           3\n"
+        "    allowed                     6e-09\n"
+        "  note: the gradient of input 0 is 0 everywhere, so little was shown there: does f depend "
+        "on it?\n") == 0, "%s", text);
+}
+
+static ct_tensor *sum_of_norm(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_sum_all(ct_mul(norm(x[0]), x[1]));
+}
+
+/* The sum of a normalized tensor is constant: the classical check that checks nothing. */
+CORE_TEST(gradcheck, names_the_degenerate_case) {
+    ct_tensor *x[] = {like(1, CT_SHAPE(5, 3)), ct_full(CT_F64, ROW, 1)};
+    ct_gradcheck_report report;
+    for (int limit = 0; limit < 2; limit++) {
+        ct_gradcheck_options options = {.order = 2, .full_limit = limit};
+        EXPECT(ct_gradcheck(sum_of_norm, NULL, x, 2, options, &report) == CT_OK);
+        EXPECT(report.passed && report.degenerate && report.degenerate_input == 0);
+    }
+}
