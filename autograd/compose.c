@@ -35,7 +35,8 @@ static double averaged(ct_tensor *x, ct_tensor *sum) {
 
 static ct_tensor *divide_count(ct_tensor *x, ct_tensor *sum) {
     double count = averaged(x, sum);
-    return count > 0 ? ct_scale(sum, 1.0 / count) : NULL;
+    /* A division: 1 / count would be rounded once more. */
+    return count > 0 ? ct_div(sum, ct_scalar(ct_dtype_of(sum), count)) : NULL;
 }
 
 ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum(x, axes)); }

@@ -1,7 +1,8 @@
 /* Matrix products over equal batch axes. BLIS takes any strides >= 0, so a transposed operand is a
  * view and there are no transpose flags.
  * Vectors and broadcast batches are the constructor's business.
- * Invariant: a part is one block of one product; blocks are cut by shape alone. */
+ * Invariant: a part is one block of one product; blocks are cut by shape alone, and the bits do
+ * not depend on the operands' layouts. */
 #include "autograd/stanza.h"
 #include "tensor/gemm.h"
 
@@ -56,11 +57,9 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     m = least(BLOCK, m - i);
     n = least(BLOCK, n - j);
     cti_matrix to = matrix_at(y, batch, i, j);
-    if (y->dtype == CT_F32) {
-        cti_gemm_f32(m, n, k, matrix_at(a, batch, i, 0), matrix_at(b, batch, 0, j), to, false);
-    } else {
-        cti_gemm_f64(m, n, k, matrix_at(a, batch, i, 0), matrix_at(b, batch, 0, j), to, false);
-    }
+    cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
+    if (y->dtype == CT_F32) cti_gemm_packed_f32(m, n, k, from_a, from_b, to);
+    else cti_gemm_packed_f64(m, n, k, from_a, from_b, to);
 }
 
 static ct_tensor *vjp_matmul_a(ct_tensor *g, ct_tensor *y, int i) {

@@ -75,8 +75,8 @@ ct_status study_modes_measure(const study *s, ct_module *model, study_modes *mod
 /* bn_study_train.c: trains one network; what was measured stays, also after an error. */
 ct_status study_train(const study *s, const study_setting *setting, bool batch_norm,
                       study_run *run);
-/* The last epoch that was trained to its end, or NULL. */
-const ct_epoch *study_last_epoch(const study *s, const study_run *run);
+/* How many epochs were trained to their end. */
+int64_t study_whole_epochs(const study *s, const study_run *run);
 
 /* bn_study_verdicts.c: the original's conclusions, held against this study's numbers. */
 typedef struct {

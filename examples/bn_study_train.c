@@ -116,10 +116,7 @@ ct_status study_train(const study *s, const study_setting *setting, bool batch_n
     return status;
 }
 
-const ct_epoch *study_last_epoch(const study *s, const study_run *run) {
-    if (!run->ran) return NULL;
-    for (int64_t i = run->history.n_epochs - 1; i >= 0; i--) {
-        if (run->history.epochs[i].steps == s->steps_per_epoch) return &run->history.epochs[i];
-    }
-    return NULL;
+int64_t study_whole_epochs(const study *s, const study_run *run) {
+    int64_t n = run->history.n_epochs;
+    return n > 0 && run->history.epochs[n - 1].steps < s->steps_per_epoch ? n - 1 : n;
 }

@@ -30,10 +30,28 @@ static const char *answer(int held, int of) {
     return of == 0 ? not_shown : held == of ? "yes" : held == 0 ? "no" : "partly";
 }
 
-/* Of the last whole epoch; NaN when there is none. */
+/* The last epoch that every run finished, of those that finished one; 0 = none. A run that was
+ * broken off is compared with the others where they were then. */
+static int64_t common_epoch(const study *s) {
+    int64_t least = 0;
+    for (int i = 0; i < 2 * s->n_settings; i++) {
+        int64_t n = study_whole_epochs(s, &s->settings[i / 2].run[i % 2]);
+        if (n > 0 && (least == 0 || n < least)) least = n;
+    }
+    return least;
+}
+
+/* Training accuracy in the common epoch; NaN when the run did not come so far. */
 static double accuracy(const study *s, const study_run *run) {
-    const ct_epoch *epoch = study_last_epoch(s, run);
-    return epoch ? epoch->accuracy : (double)NAN;
+    int64_t epoch = common_epoch(s);
+    bool there = epoch > 0 && study_whole_epochs(s, run) >= epoch;
+    return there ? run->history.epochs[epoch - 1].accuracy : (double)NAN;
+}
+
+static void add_epoch(study_verdict *v, const study *s) {
+    int64_t epoch = common_epoch(s);
+    add(v, "training accuracy");
+    if (epoch > 0) add(v, " in epoch %lld", (long long)epoch);
 }
 
 /* --- Fewer steps ------------------------------------------------------------------------------ */
@@ -53,10 +71,12 @@ static int64_t steps_needed(const ct_history *history, double goal) {
 }
 
 static void add_steps(study_verdict *v, const int64_t steps[GOALS], const char *how) {
-    for (int i = 0; i < GOALS; i++) {
-        add(v, "%s", i ? " and " : "");
-        if (steps[i]) add(v, "%lld", (long long)steps[i]);
-        else add(v, "never");
+    /* After a goal that was never reached, a higher one goes without saying. */
+    bool reached = true;
+    for (int i = 0; i < GOALS && reached; i++) {
+        reached = steps[i] > 0;
+        if (reached) add(v, "%s%lld", i ? " and " : "", (long long)steps[i]);
+        else add(v, "%snever", i ? " and " : "");
     }
     add(v, " %s", how);
 }
@@ -100,7 +120,8 @@ static const study_setting *at_ten_times(const study *s, const study_setting *lo
 
 static void judge_rate(const study *s, study_verdict *v) {
     v->claim = "BatchNorm tolerates ten times the learning rate";
-    add(v, "training accuracy of the last epoch; tolerated: at most %.2f lost", LOSS_TOLERATED);
+    add_epoch(v, s);
+    add(v, "; tolerated: at most %.2f lost", LOSS_TOLERATED);
     int held = 0, of = 0;
     for (int i = 0; i < s->n_settings; i++) {
         const study_setting *low = &s->settings[i], *high = at_ten_times(s, low);
@@ -127,8 +148,8 @@ static void judge_rate(const study *s, study_verdict *v) {
 
 static void judge_dead(const study *s, study_verdict *v) {
     v->claim = "BatchNorm trains where the plain network is dead";
-    add(v, "training accuracy of the last epoch; dead: below %.1f, trained: from %.2f", DEAD_BELOW,
-        TRAINED_FROM);
+    add_epoch(v, s);
+    add(v, "; dead: below %.1f, trained: from %.2f", DEAD_BELOW, TRAINED_FROM);
     int held = 0, of = 0;
     bool whole = false;
     for (int i = 0; i < s->n_settings; i++) {

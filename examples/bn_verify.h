@@ -42,7 +42,7 @@ typedef struct {
     bool pass;
 } findings;
 
-/* The operands of a case: x, gamma, beta, and a cotangent of y. Temporaries; NULL after an error. */
+/* The operands of a case: x, gamma, beta, and a cotangent of y. Temporaries. */
 enum { X, GAMMA, BETA, COTANGENT, OPERANDS };
 ct_status make_operands(test_case of, ct_generator *generator, ct_tensor *operands[OPERANDS]);
 

@@ -4,6 +4,7 @@
 #include "nn/layer.h"
 
 static ct_tensor *sequential_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    if (self->n_children == 0) return ct_scope_add(x);
     for (int64_t i = 0; i < self->n_children; i++) x = ct_forward(self->children[i], x, mode);
     return x;
 }
@@ -11,7 +12,7 @@ static ct_tensor *sequential_forward(ct_module *self, ct_tensor *x, ct_mode mode
 static ct_tensor *sequential_logits(ct_module *self, ct_tensor *x, ct_mode mode) {
     int64_t last = self->n_children - 1;
     for (int64_t i = 0; i < last; i++) x = ct_forward(self->children[i], x, mode);
-    return last >= 0 ? ct_logits(self->children[last], x, mode) : x;
+    return last >= 0 ? ct_logits(self->children[last], x, mode) : ct_scope_add(x);
 }
 
 static const ct_module_class sequential_class = {

@@ -38,6 +38,10 @@ ct_status ct_module_rename(ct_module *module, const char *name) {
 
 ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
                              bool trainable) {
+    if (!module || !name) {
+        if (ct_error() != CT_OK) return ct_error();
+        return ct_fail(CT_ERR_NULL, "ct_module_add_slot: '%s' is NULL", module ? "name" : "module");
+    }
     if (module->n_slots == CT_MODULE_SLOTS) {
         return ct_fail(CT_ERR_RANGE, "ct_module_add_slot: a module has at most %d slots",
                        CT_MODULE_SLOTS);
@@ -49,6 +53,10 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
 }
 
 ct_tensor *ct_module_read(ct_module *module, int i) {
+    if (!module) {
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_module_read: 'module' is NULL");
+        return NULL;
+    }
     if (i < 0 || i >= module->n_slots) {
         return ct_fail_null(CT_ERR_RANGE, "ct_module_read: slot %d of %d", i, module->n_slots);
     }
@@ -191,6 +199,7 @@ ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
 }
 
 void ct_slot_list_free(ct_slot_list *list) {
+    if (!list) return;
     for (int64_t i = 0; i < list->count; i++) cti_free(list->items[i].path);
     cti_free(list->items);
     *list = (ct_slot_list){0};

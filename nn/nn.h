@@ -73,7 +73,7 @@ typedef struct {
     int64_t count;
 } ct_slot_list;
 ct_status ct_module_list(ct_module *module, ct_slot_list *list);
-void ct_slot_list_free(ct_slot_list *list);
+void ct_slot_list_free(ct_slot_list *list); /* takes NULL */
 
 /* --- Making modules --------------------------------------------------------------------------- */
 
@@ -224,7 +224,7 @@ extern const ct_loss ct_loss_cross_entropy, ct_loss_binary_cross_entropy, ct_los
 /* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
  * one-hot [N,K]. f32 scalar. */
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels);
-/* The share of elements where logit > 0 and target > 0.5 agree, same shape and dtype. f32 scalar. */
+/* The share of elements where logit > 0 and target > 0.5 agree; same shape and dtype. f32. */
 ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets);
 
 /* --- Looking ---------------------------------------------------------------------------------- */

@@ -1,10 +1,11 @@
 /* Checkpoints: everything that the next steps depend on, in one safetensors file.
  * Slots are in it by path, "model/..." and "optimizer/..."; the thread's stream of seeds is
- * "seed/stream"; the data position and the version are in the metadata.
+ * "seed/stream"; data position, version and a checksum of all are in the metadata.
  * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
 #include "nn/layer.h"
 #include "nn/slot_file.h"
 #include "optim/fit.h"
+#include "tensor/checksum.h"
 #include "tensor/mem.h"
 #include "tensor/text.h"
 
@@ -44,6 +45,26 @@ static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *opti
     return CT_OK;
 }
 
+typedef struct { char text[17]; } checksum_text;
+
+/* Over the values of all slots in the order of the groups, and the position. NULL values are read
+ * from the slots. */
+static ct_status checksum(const contents *c, ct_tensor *const values[], ct_position position,
+                          checksum_text *out) {
+    uint64_t sum = cti_checksum(0, (int64_t[]){position.epoch, position.batch}, 16);
+    for (int g = 0, k = 0; g < GROUPS; g++) {
+        for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
+            ct_tensor *t = values ? values[k] : ct_slot_read(c->groups[g].slots.items[i].slot);
+            const void *data = ct_data(t);
+            if (!data) return ct_error();
+            size_t bytes = (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t));
+            sum = cti_checksum(sum, data, bytes);
+        }
+    }
+    snprintf(out->text, sizeof out->text, "%016llx", (unsigned long long)sum);
+    return CT_OK;
+}
+
 static ct_status check_arguments(const char *function, const char *path, const ct_module *model,
                                  const ct_optimizer *optimizer) {
     if (path && model && optimizer) return CT_OK;
@@ -63,12 +84,14 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
     char epoch[24], batch[24];
     snprintf(epoch, sizeof epoch, "%lld", (long long)position.epoch);
     snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
+    checksum_text sum;
     const ct_pair metadata[] = {{"format", format_name}, {"version", format_version},
-                                {"epoch", epoch}, {"batch", batch}};
+                                {"epoch", epoch}, {"batch", batch}, {"checksum", sum.text}};
     contents c;
     int64_t scope = ct_scope_open();
     ct_status status = open_contents(&c, model, optimizer);
-    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, 4);
+    if (status == CT_OK) status = checksum(&c, NULL, position, &sum);
+    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, 5);
     close_contents(&c);
     ct_scope_close(scope);
     return status;
@@ -104,14 +127,26 @@ static ct_status read_metadata(const char *path, const ct_safetensors *file,
     return read_count(path, file, "batch", &position->batch);
 }
 
+static ct_status check_sum(const char *path, const ct_safetensors *file, const contents *c,
+                           ct_tensor *const values[], ct_position position) {
+    const char *said = ct_safetensors_metadata(file, "checksum");
+    checksum_text sum;
+    if (checksum(c, values, position, &sum) != CT_OK) return ct_error();
+    if (said && strcmp(said, sum.text) == 0) return CT_OK;
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: damaged: the checksum is %s, the file says '%s'",
+                   function_load, cti_show_path(path).text, sum.text,
+                   said ? cti_show(said, strlen(said)).text : "");
+}
+
 static ct_status load(const char *path, const ct_safetensors *file, const contents *c,
                       ct_position *position) {
     ct_position found;
     if (read_metadata(path, file, &found) != CT_OK) return ct_error();
     ct_tensor **prepared = cti_slots_prepare(function_load, path, file, c->groups, GROUPS);
     if (!prepared) return ct_error();
+    ct_status status = check_sum(path, file, c, prepared, found);
     int64_t last = c->groups[MODEL].slots.count + c->groups[OPTIMIZER].slots.count;
-    const int64_t *state = ct_data_i64(prepared[last]);
+    const int64_t *state = status == CT_OK ? ct_data_i64(prepared[last]) : NULL;
     if (state) {
         cti_seed_restore(state);
         cti_slots_swap(c->groups, GROUPS, prepared);

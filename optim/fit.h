@@ -82,7 +82,7 @@ ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
  * from it equals training that never stopped, bit for bit. */
 ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position position);
-/* All or nothing; see ct_weights_load. */
+/* All or nothing; see ct_weights_load. A checksum tells damaged files. */
 ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position *position);
 

@@ -74,6 +74,17 @@ static ct_status make_states(ct_optimizer *o) {
     return o->steps ? CT_OK : ct_error();
 }
 
+static ct_status check_step_options(const ct_step_options *step) {
+    static const char function[] = "ct_optimizer_new";
+    ct_status status = cti_check_option(function, "clip_value", step->clip_value, 0, 1e300);
+    if (status == CT_OK) {
+        status = cti_check_option(function, "clip_norm", step->clip_norm, 0, 1e300);
+    }
+    if (status != CT_OK || step->accumulate >= 0) return status;
+    return ct_fail(CT_ERR_RANGE, "%s: accumulate must be >= 0, got %lld", function,
+                   (long long)step->accumulate);
+}
+
 ct_optimizer *ct_optimizer_new(const ct_optimizer_class *class, ct_module *model,
                                ct_schedule rate, ct_step_options step, const void *options,
                                size_t size) {
@@ -85,6 +96,7 @@ ct_optimizer *ct_optimizer_new(const ct_optimizer_class *class, ct_module *model
         return ct_fail_null(CT_ERR_RANGE, "ct_%s: lr must be finite and >= 0, got %g", class->name,
                             rate.initial);
     }
+    if (check_step_options(&step) != CT_OK) return NULL;
     ct_optimizer *o = cti_alloc(1, sizeof *o);
     if (!o) return NULL;
     o->class = class;

@@ -1,4 +1,5 @@
-/* For the suites of training: a small task that a small model learns, and sources that misbehave. */
+/* For the suites of training: a small task that a small model learns, and a source that
+ * misbehaves. */
 #ifndef COTAN_TESTS_FIT_SUPPORT_H
 #define COTAN_TESTS_FIT_SUPPORT_H
 

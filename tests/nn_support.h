@@ -154,7 +154,7 @@ UNUSED static uint64_t state_hash(ct_module *model, ct_optimizer *optimizer) {
 
 /* --- Models ----------------------------------------------------------------------------------- */
 
-/* The model of the study; see SEED in the README. */
+/* The model of the BatchNorm study. */
 UNUSED static ct_module *seed_model(bool batch_norm, ct_dtype dtype) {
     static const int64_t inputs[] = {1, 32, 64, 576, 64}, outputs[] = {32, 64, 64, 64, 10};
     ct_module *layers[24];

@@ -72,7 +72,7 @@ static bool add_derivatives(random_graph *g, ct_tensor *loss, int order) {
 bool random_graph_build(random_graph *g, uint64_t seed, ct_dtype dtype) {
     *g = (random_graph){.r = {seed * UINT64_C(2654435761)}, .dtype = dtype};
     g->smooth = random_chance(&g->r, 50);
-    g->most = random_chance(&g->r, 50) ? 100 : random_chance(&g->r, 60) ? 3000 : 30000;
+    g->most = random_chance(&g->r, 40) ? 100 : random_chance(&g->r, 60) ? 3000 : 30000;
     int leaves = (int)random_between(&g->r, 1, 4), ops = (int)random_between(&g->r, 2, 60);
     for (int k = 0; k < leaves; k++) add(g, random_graph_leaf(g, leaf_shape(g)));
     for (int k = 0; k < ops; k++) add(g, random_graph_grow(g));

@@ -190,10 +190,10 @@ static ct_tensor *noise(random_graph *g, ct_tensor *x) {
     values.v[0] = (double)random_below(&g->r, 1 << 30);
     ct_tensor *key = leaf_from(CT_I64, values.shape, values.v);
     array_free(&values);
-    /* In f32 for both: the streams of the types differ. */
-    ct_tensor *u = random_chance(&g->r, 50) ? ct_random_uniform(key, CT_F32, ct_shape_of(x))
-                                            : ct_random_normal(key, CT_F32, ct_shape_of(x));
-    return ct_tanh(ct_mul(x, ct_cast(u, g->dtype)));
+    ct_shape shape = ct_shape_of(x);
+    ct_tensor *u = random_chance(&g->r, 50) ? ct_random_uniform(key, g->dtype, shape)
+                                            : ct_random_normal(key, g->dtype, shape);
+    return ct_tanh(ct_mul(x, u));
 }
 
 ct_tensor *random_graph_grow(random_graph *g) {

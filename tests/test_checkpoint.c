@@ -204,17 +204,15 @@ CHECKPOINT_TEST(damaged_files_change_nothing) {
     damaged[length] = 0;
     write_file(damaged, length + 1);
     cr_expect(refused(&r, before), "one byte more");
-    /* The header's bytes: what still loads changed a space or a digit of the position. */
-    size_t header = 8 + bytes[0] + 256u * bytes[1], loaded = 0;
-    for (size_t at = 0; at < header; at++) {
+    for (size_t at = 0; at < length; at++) {
         memcpy(damaged, bytes, length);
-        damaged[at] ^= 1;
+        damaged[at] ^= (uint8_t)(1 << at % 8);
         write_file(damaged, length);
-        if (refused(&r, before)) continue;
-        loaded++;
-        before = hash_of(&r);
+        cr_expect(refused(&r, before), "byte %zu", at);
     }
-    cr_expect_leq(loaded, 10, "%zu", loaded);
+    write_file(bytes, length);
+    cr_expect_not(refused(&r, before));
+    cr_expect_eq(hash_of(&r), hash_of(&saved));
     close_run(&saved);
     close_run(&r);
 }

@@ -197,7 +197,7 @@ NN_TEST(fit_stop, an_ignored_interrupt_stays_ignored) {
     close_bench(&b);
 }
 
-/* The interrupt comes while the validation runs: its means would be of a part, so there are none. */
+/* While the validation runs its means would be of a part of the items, so there are none. */
 static ct_tensor *interrupting_metric(ct_tensor *scores, ct_tensor *labels) {
     static int calls;
     if (++calls == BATCHES + 2) raise(SIGINT);

@@ -18,7 +18,9 @@ NN_TEST(dense, is_x_kernel_plus_bias) {
     for (int row = 0; row < 10; row++) {
         for (int unit = 0; unit < 3; unit++) {
             double sum = 0.25;
-            for (int k = 0; k < 4; k++) sum += element(x, row * 4 + k) * element(kernel, k * 3 + unit);
+            for (int k = 0; k < 4; k++) {
+                sum += element(x, row * 4 + k) * element(kernel, k * 3 + unit);
+            }
             wanted[row * 3 + unit] = sum;
         }
     }

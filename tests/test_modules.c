@@ -151,6 +151,11 @@ NN_TEST(modules, null_flows) {
     expect_error(CT_ERR_NULL, "ct_forward: 'x' is NULL");
     ct_module_free(module);
     ct_module_free(NULL);
+    ct_slot_list_free(NULL);
+    cr_expect_null(ct_module_read(NULL, 0));
+    expect_error(CT_ERR_NULL, "ct_module_read: 'module' is NULL");
+    cr_expect_eq(ct_module_add_slot(NULL, "s", x, true), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_module_add_slot: 'module' is NULL");
     ct_module_freeze(NULL, true);
     ct_slot_list list;
     cr_expect_eq(ct_module_list(NULL, &list), CT_ERR_NULL);

@@ -184,6 +184,12 @@ NN_TEST(optimizer, says_what_does_not_fit) {
     expect_error(CT_ERR_RANGE, "ct_adam: lr must be finite and >= 0, got nan");
     cr_expect_null(ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.1), .beta1 = 1}));
     expect_error(CT_ERR_RANGE, "ct_adam: beta1 must be in [0,1), got 1");
+    ct_sgd_options options = {.rate = ct_rate(0.1), .step = {.clip_norm = -1}};
+    cr_expect_null(ct_sgd_new(model, options));
+    expect_error(CT_ERR_RANGE, "ct_optimizer_new: clip_norm must be in [0,1e+300), got -1");
+    options.step = (ct_step_options){.accumulate = -2};
+    cr_expect_null(ct_sgd_new(model, options));
+    expect_error(CT_ERR_RANGE, "ct_optimizer_new: accumulate must be >= 0, got -2");
     cr_expect_null(ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1), .momentum = -1}));
     expect_error(CT_ERR_RANGE, "ct_sgd: momentum must be in [0,1), got -1");
     ct_optimizer_free(adam);
