@@ -10,7 +10,7 @@
 
 #define WINDOW 100          /* steps whose mean is the training accuracy of a moment         */
 #define DEAD_BELOW 0.2      /* training accuracy of an epoch; ten classes give 0.1 by chance */
-#define TRAINED_FROM 0.95   /* the same */
+#define TRAINED_FROM 0.9    /* the same */
 #define LOSS_TOLERATED 0.01 /* of training accuracy, at ten times the rate                   */
 
 static const char not_shown[] = "not shown by these runs";

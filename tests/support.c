@@ -34,21 +34,28 @@ bool support_expect(bool holds, const char *file, int line, const char *text, co
     return false;
 }
 
+/* What is left when all that a thread keeps by itself has gone. */
 static int64_t live_now(void) {
     ct_scope_close(0);
     ct_cache_clear();
-    cti_intern_clear();
     return ct_mem_read().live_bytes;
 }
 
+/* Names as well: nothing may be alive that has one. */
+static int64_t live_without_names(void) {
+    ct_scope_close(0);
+    cti_intern_clear();
+    return live_now();
+}
+
 bool support_run(void (*test)(void)) {
-    int64_t live = live_now();
+    int64_t live = live_without_names();
     failures = 0;
     ct_error_clear();
     test();
     EXPECT(ct_error() == CT_OK, "an error was left behind: %s", ct_error_message());
     ct_error_clear();
-    int64_t left = live_now() - live;
+    int64_t left = live_without_names() - live;
     EXPECT(left == 0, "%lld bytes were not given back", (long long)left);
     if (failures > SHOWN) fprintf(stderr, "%lld failures in all\n", (long long)failures);
     return failures == 0;

@@ -83,8 +83,8 @@ typedef ct_status scenario_fn(void *state);
 typedef void scenario_check_fn(void *state, bool failed);
 
 /* Fails each allocation of the scenario in turn, alone and together with all later ones. Every
- * run must end with CT_ERR_MEMORY and the live bytes of its beginning, or with success. Prints
- * and returns the number of allocations of an undisturbed run. */
+ * run must end with CT_ERR_MEMORY and the live bytes of its beginning, or with success. Closes all
+ * scopes between runs. Prints and returns the number of allocations of an undisturbed run. */
 int64_t oom_sweep(const char *name, scenario_fn *scenario, scenario_check_fn *check, void *state);
 
 #endif
