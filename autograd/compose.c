@@ -41,7 +41,9 @@ static ct_tensor *divide_count(ct_tensor *x, ct_tensor *sum) {
 
 ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum(x, axes)); }
 
-ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum_keep(x, axes)); }
+ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes) {
+    return divide_count(x, ct_sum_keep(x, axes));
+}
 
 ct_tensor *ct_mean_all(ct_tensor *x) { return ct_mean(x, CT_ALL); }
 

@@ -168,8 +168,8 @@ static ct_tensor *inner_product(ct_tensor *const a[], ct_tensor *const v[], int6
     ct_tensor *sum = NULL;
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *term = ct_sum_all(ct_mul(a[k], v[k]));
-        if (!term) return NULL;
-        sum = sum ? ct_add(sum, term) : term;
+        sum = k > 0 ? ct_add(sum, term) : term;
+        if (!sum) return NULL; /* else the next term would begin a new sum */
     }
     return sum;
 }

@@ -31,7 +31,7 @@ ct_tensor *ct_floor(ct_tensor *x);    /* no gradient                            
 /* Converts; to integers by truncation, saturating, NaN to 0. Gradients pass between floats. */
 ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype);
 
-/* --- Elementwise, two operands: f32, f64 and i64 (div and pow: floats) ------------------------- */
+/* --- Elementwise, two operands: f32, f64 and i64 (div and pow: floats) ------------------------ */
 ct_tensor *ct_add(ct_tensor *a, ct_tensor *b);      /* a + b                                   */
 ct_tensor *ct_sub(ct_tensor *a, ct_tensor *b);      /* a - b                                   */
 ct_tensor *ct_mul(ct_tensor *a, ct_tensor *b);      /* a b                                     */

@@ -70,7 +70,9 @@ static ct_status step(training *t, bool *more) {
 static void call_back(training *t, const ct_epoch *epoch) {
     if (!t->options->callback) return;
     int64_t scope = ct_scope_open();
+    double start = cti_seconds();
     bool go_on = t->options->callback(t->options->context, t->history->position, &t->last, epoch);
+    t->progress.started += cti_seconds() - start; /* its time is not training's */
     ct_scope_close(scope);
     if (!go_on) t->stop = t->history->stopped_early = true;
 }

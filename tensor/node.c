@@ -101,7 +101,9 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
                    size_t attr_size) {
     for (int i = 0; i < n; i++) {
         if (inputs[i]) continue;
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_%s: argument %d is NULL", op->name, i + 1);
+        if (ct_error() == CT_OK) {
+            ct_fail(CT_ERR_NULL, "ct_%s: argument %d is NULL", op->name, i + 1);
+        }
         return NULL;
     }
     if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {

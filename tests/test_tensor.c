@@ -140,7 +140,8 @@ CORE_TEST(tensor, prints_like_numpy) {
     expect_printed(ct_from(CT_F32, CT_SHAPE(2, 2), (float[]){1, 2, 3, 4}), "[[1. 2.]\n [3. 4.]]\n");
     expect_printed(ct_from(CT_F64, CT_SHAPE(3), (double[]){1e-10, 1, 3}),
                    "[1.e-10 1.e+00 3.e+00]\n");
-    expect_printed(ct_from(CT_F64, CT_SHAPE(3), (double[]){INFINITY, -0.0, NAN}), "[inf -0. nan]\n");
+    expect_printed(ct_from(CT_F64, CT_SHAPE(3), (double[]){INFINITY, -0.0, NAN}),
+                   "[inf -0. nan]\n");
     expect_printed(ct_reshape(ct_arange(CT_I64, 0, 8, 1), CT_SHAPE(2, 2, 2)),
                    "[[[0 1]\n  [2 3]]\n\n [[4 5]\n  [6 7]]]\n");
     expect_printed(ct_arange(CT_F64, 0, 5000, 1),
