@@ -100,6 +100,7 @@ typedef struct {
     /* Both: */
     size_t scratch_bytes;  /* per thread                                                       */
     int64_t parts[CT_KERNEL_STAGES];
+    int64_t first_part[CT_KERNEL_STAGES]; /* its first one among those of the step             */
 } cti_pass;
 
 typedef struct {

@@ -18,7 +18,8 @@ typedef struct group {
     ct_shape space;
     bool reduces;            /* it has a reduction, of this geometry */
     ct_reduction geometry;
-    int64_t n_members;
+    int64_t level, n_members;
+    int64_t open;            /* full: no level below has room for this space */
     int64_t first, last;     /* members, linked through next_member */
     int64_t next;            /* next group of this level, or -1     */
 } group;
@@ -31,6 +32,8 @@ typedef struct {
     int64_t *operand;        /* item -> its one large stored operand: -1 none, -2 several */
     group *groups;
     int64_t n_groups;
+    int64_t *table;          /* open hash of (space, level) -> group, or -1 */
+    uint64_t table_mask;
     int64_t *level_head;     /* level -> first group                     */
     int64_t *level_kernels;  /* level -> last kernel, linked through next_member */
     int64_t n_kernels, levels;
@@ -71,9 +74,26 @@ static int64_t lowest_level(const cti_plan *plan, const cti_item *item) {
     return level;
 }
 
+static bool full(const group *g) { return g->n_members >= GROUP_MEMBERS; }
+
 static bool joins(const group *g, const ct_reduction *geometry) {
-    if (g->n_members >= GROUP_MEMBERS) return false;
+    if (full(g)) return false;
     return !geometry || !g->reduces || memcmp(&g->geometry, geometry, sizeof *geometry) == 0;
+}
+
+/* The place in the table of the group of a space and level, or of where it would be. */
+static int64_t *find_group(fusion *f, ct_shape space, int64_t level) {
+    uint64_t hash = (uint64_t)level;
+    for (int i = 0; i < space.rank; i++) {
+        hash = (hash ^ (uint64_t)space.dims[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    for (;; hash++) {
+        int64_t *at = &f->table[hash & f->table_mask];
+        if (*at < 0) return at;
+        const group *g = &f->groups[*at];
+        if (g->level == level && ct_shape_equal(g->space, space)) return at;
+    }
 }
 
 /* The group that takes the item at its level; a full group, or one whose reduction is cut
@@ -83,18 +103,21 @@ static void place_item(fusion *f, int64_t i) {
     cti_item *item = &f->plan->items[i];
     ct_shape space = space_of(f->plan, item);
     const ct_reduction *geometry = geometry_of(item);
-    int64_t level = lowest_level(f->plan, item);
-    int64_t g;
-    for (;; level++) {
-        g = f->level_head[level];
-        while (g >= 0 && !ct_shape_equal(f->groups[g].space, space)) g = f->groups[g].next;
-        if (g < 0 || joins(&f->groups[g], geometry)) break;
+    int64_t lowest = lowest_level(f->plan, item), level = lowest;
+    int64_t *at = find_group(f, space, level);
+    while (*at >= 0 && !joins(&f->groups[*at], geometry)) {
+        level = full(&f->groups[*at]) ? f->groups[*at].open : level + 1;
+        at = find_group(f, space, level);
     }
+    /* Without a geometry all groups in between were full: the next item need not look again. */
+    if (!geometry && level > lowest) f->groups[*find_group(f, space, lowest)].open = level;
+    int64_t g = *at;
     item->level = level;
     if (g < 0) {
-        g = f->n_groups++;
+        g = *at = f->n_groups++;
         f->groups[g] = (group){
-            .space = space, .first = i, .next = f->level_head[level]};
+            .space = space, .level = level, .open = level + 1, .first = i,
+            .next = f->level_head[level]};
         f->level_head[level] = g;
     } else {
         f->next_member[f->groups[g].last] = i;
@@ -118,6 +141,7 @@ static void place_kernel(fusion *f, int64_t i) {
 static void assign_levels(fusion *f) {
     cti_plan *plan = f->plan;
     for (int64_t l = 0; l < plan->n_items + 2; l++) f->level_head[l] = f->level_kernels[l] = -1;
+    for (uint64_t k = 0; k <= f->table_mask; k++) f->table[k] = -1;
     for (int64_t i = 0; i < plan->n_items; i++) {
         const cti_item *item = &plan->items[i];
         f->group_of[i] = f->next_member[i] = -1;
@@ -263,7 +287,11 @@ static ct_status emit_level(fusion *f, int64_t level) {
     }
     step->count = plan->n_passes - step->first;
     for (int64_t p = step->first; p < plan->n_passes; p++) {
-        for (int s = 0; s < CT_KERNEL_STAGES; s++) step->parts[s] += plan->passes[p].parts[s];
+        cti_pass *pass = &plan->passes[p];
+        for (int s = 0; s < CT_KERNEL_STAGES; s++) {
+            pass->first_part[s] = step->parts[s];
+            step->parts[s] += pass->parts[s];
+        }
     }
     return status;
 }
@@ -282,9 +310,12 @@ static ct_status fuse_all(fusion *f) {
 }
 
 ct_status cti_plan_fuse(cti_plan *plan) {
-    size_t n = (size_t)plan->n_items;
+    size_t n = (size_t)plan->n_items, slots = 16;
+    while (slots < 2 * n) slots *= 2;
     fusion f = {
         .plan = plan,
+        .table = cti_alloc(slots, sizeof(int64_t)),
+        .table_mask = slots - 1,
         .group_of = cti_alloc(n, sizeof(int64_t)),
         .next_member = cti_alloc(n, sizeof(int64_t)),
         .operations = cti_alloc(n, sizeof(int64_t)),
@@ -295,9 +326,10 @@ ct_status cti_plan_fuse(cti_plan *plan) {
         .scratch = cti_alloc(n, sizeof(int64_t)),
         .marked = cti_alloc(n, sizeof(bool)),
     };
-    bool ready = f.group_of && f.next_member && f.operations && f.operand && f.groups &&
+    bool ready = f.table && f.group_of && f.next_member && f.operations && f.operand && f.groups &&
                  f.level_head && f.level_kernels && f.scratch && f.marked;
     ct_status status = ready ? fuse_all(&f) : CT_ERR_MEMORY;
+    cti_free(f.table);
     cti_free(f.group_of);
     cti_free(f.next_member);
     cti_free(f.operations);

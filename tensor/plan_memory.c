@@ -7,51 +7,74 @@
 
 #include <string.h>
 
-/* A stretch of the arena in use, in the list ordered by offset. */
+/* A stretch of the arena: in use until a level has ended, or a gap. */
 typedef struct block {
-    int64_t begin, end, last_level;
-    struct block *next;
+    int64_t begin, end;
+    struct block *next; /* in the list of its level, or the next gap */
 } block;
 
 typedef struct {
-    block *blocks;  /* ordered by offset            */
-    block *spare;   /* unused list nodes            */
-    int64_t top;    /* the most bytes ever needed   */
+    block *gaps;    /* by offset; no two touch, and none reaches the top */
+    block **ending; /* level -> blocks that are free when it has ended   */
+    block *spare;   /* list nodes not used yet                           */
+    int64_t top;    /* bytes in use from 0, gaps included                */
+    int64_t most;   /* the most bytes ever needed                        */
 } arena;
 
-static void expire(arena *a, int64_t level) {
-    for (block **at = &a->blocks; *at;) {
-        block *b = *at;
-        if (b->last_level >= level) {
-            at = &b->next;
-            continue;
-        }
-        *at = b->next;
-        b->next = a->spare;
-        a->spare = b;
+/* Gives a block back: it joins the gaps at either side, and the top falls if it was there. */
+static void release(arena *a, block *b) {
+    block **at = &a->gaps, *before = NULL;
+    for (; *at && (*at)->begin < b->begin; at = &(*at)->next) before = *at;
+    b->next = *at;
+    if (b->next && b->next->begin == b->end) {
+        b->end = b->next->end;
+        b->next = b->next->next;
+    }
+    if (before && before->end == b->begin) {
+        before->end = b->end;
+        before->next = b->next;
+        b = before;
+    } else {
+        *at = b;
+    }
+    if (b->end < a->top) return;
+    a->top = b->begin;
+    for (at = &a->gaps; *at != b; at = &(*at)->next) {
+    }
+    *at = NULL;
+}
+
+static void end_level(arena *a, int64_t level) {
+    for (block *b = a->ending[level], *next; b; b = next) {
+        next = b->next;
+        release(a, b);
     }
 }
 
-/* The smallest gap that fits, so that large gaps stay whole. */
-static int64_t place(arena *a, int64_t bytes, int64_t last_level) {
+/* The smallest gap that fits, so that large gaps stay whole; else the top. */
+static int64_t take(arena *a, int64_t bytes) {
     block **best = NULL;
-    int64_t best_gap = INT64_MAX, end = 0;
-    block **at = &a->blocks;
-    for (; *at; at = &(*at)->next) {
-        int64_t gap = (*at)->begin - end;
-        if (gap >= bytes && gap < best_gap) {
-            best = at;
-            best_gap = gap;
-        }
-        end = (*at)->end;
+    for (block **at = &a->gaps; *at; at = &(*at)->next) {
+        int64_t size = (*at)->end - (*at)->begin;
+        if (size >= bytes && (!best || size < (*best)->end - (*best)->begin)) best = at;
     }
-    if (!best) best = at;
-    int64_t begin = best == at ? end : (*best)->begin - best_gap;
-    block *b = a->spare;
-    a->spare = b->next;
-    *b = (block){begin, begin + bytes, last_level, *best};
-    *best = b;
-    if (b->end > a->top) a->top = b->end;
+    if (!best) {
+        a->top += bytes;
+        if (a->top > a->most) a->most = a->top;
+        return a->top - bytes;
+    }
+    int64_t begin = (*best)->begin;
+    (*best)->begin += bytes;
+    if ((*best)->begin == (*best)->end) *best = (*best)->next;
+    return begin;
+}
+
+static int64_t place(arena *a, int64_t bytes, int64_t last_level) {
+    if (bytes == 0) return 0;
+    int64_t begin = take(a, bytes);
+    block *b = a->spare++;
+    *b = (block){begin, begin + bytes, a->ending[last_level]};
+    a->ending[last_level] = b;
     return begin;
 }
 
@@ -113,36 +136,46 @@ static void place_pass(cti_plan *plan, arena *a, cti_pass *pass, int64_t level) 
     }
 }
 
-ct_status cti_plan_memory(cti_plan *plan) {
-    int64_t n_blocks = plan->n_items + 1;
+/* What the plan needs per thread, how much it has to do, and how many blocks it may place. */
+static int64_t sum_up(cti_plan *plan) {
+    int64_t blocks = plan->n_items + 1;
     for (int64_t p = 0; p < plan->n_passes; p++) {
-        n_blocks += 1 + plan->passes[p].n_reductions;
-        if (plan->passes[p].scratch_bytes > plan->scratch_bytes) {
-            plan->scratch_bytes = plan->passes[p].scratch_bytes;
-        }
-        plan->work += plan->passes[p].kernel >= 0
-                          ? plan->items[plan->passes[p].kernel].numel
-                          : plan->passes[p].numel * (1 + plan->passes[p].n_instructions);
+        const cti_pass *pass = &plan->passes[p];
+        blocks += 1 + pass->n_reductions;
+        if (pass->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = pass->scratch_bytes;
+        plan->work += pass->kernel >= 0 ? plan->items[pass->kernel].numel
+                                        : pass->numel * (1 + pass->n_instructions);
     }
     plan->scratch_bytes = (plan->scratch_bytes + 63) / 64 * 64;
-    block *blocks = cti_alloc((size_t)n_blocks, sizeof *blocks);
-    if (!blocks) return CT_ERR_MEMORY;
-    for (int64_t k = 0; k + 1 < n_blocks; k++) blocks[k].next = &blocks[k + 1];
-    arena a = {.spare = blocks};
+    return blocks;
+}
+
+static void find_roots(cti_plan *plan) {
     for (int64_t r = plan->graph.n_roots - 1; r >= 0; r--) {
         cti_item *base = &plan->items[plan->items[plan->roots[r]].base];
         if (base->place == CTI_LEAF) continue;
         base->place = CTI_ROOT;
         base->where = r;
     }
-    find_lives(plan);
-    for (int64_t s = 0; s < plan->n_steps; s++) {
-        expire(&a, s + 1);
-        for (int64_t p = 0; p < plan->steps[s].count; p++) {
-            place_pass(plan, &a, &plan->passes[plan->steps[s].first + p], s + 1);
+}
+
+ct_status cti_plan_memory(cti_plan *plan) {
+    block *blocks = cti_alloc((size_t)sum_up(plan), sizeof *blocks);
+    block **ending = cti_alloc((size_t)plan->n_steps + 2, sizeof *ending);
+    ct_status status = blocks && ending ? CT_OK : CT_ERR_MEMORY;
+    if (status == CT_OK) {
+        arena a = {.spare = blocks, .ending = ending};
+        find_roots(plan);
+        find_lives(plan);
+        for (int64_t s = 0; s < plan->n_steps; s++) {
+            for (int64_t p = 0; p < plan->steps[s].count; p++) {
+                place_pass(plan, &a, &plan->passes[plan->steps[s].first + p], s + 1);
+            }
+            end_level(&a, s + 1);
         }
+        plan->arena_bytes = (size_t)a.most;
     }
-    plan->arena_bytes = (size_t)a.top;
     cti_free(blocks);
-    return CT_OK;
+    cti_free(ending);
+    return status;
 }

@@ -60,9 +60,15 @@ static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
 }
 
 static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t part) {
-    cti_pass *pass = &w->plan->passes[step->first];
-    while (part >= pass->parts[stage]) part -= pass++->parts[stage];
-    run_part(w, pass, stage, part);
+    /* The last pass that begins at or before the part; those without parts begin with the next. */
+    cti_pass *passes = &w->plan->passes[step->first];
+    int64_t low = 0, high = step->count;
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (passes[middle].first_part[stage] <= part) low = middle;
+        else high = middle;
+    }
+    run_part(w, &passes[low], stage, part - passes[low].first_part[stage]);
 }
 
 static void run_thread(running *run, int threads, void *scratch) {

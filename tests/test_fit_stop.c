@@ -170,6 +170,7 @@ NN_TEST(fit_stop, the_first_interrupt_ends_after_the_running_step) {
 }
 
 Test(fit_stop, the_second_interrupt_acts_as_by_default, .signal = SIGINT) {
+    install(SIG_DFL); /* programs in the background may inherit that it is ignored */
     bench b = open_bench(0.05);
     watcher w = {.raise_at = 3, .raises = 2};
     ct_history history = run(&b, &w, (ct_fit_options){.epochs = 5});
@@ -205,6 +206,7 @@ static ct_tensor *interrupting_metric(ct_tensor *scores, ct_tensor *labels) {
 }
 
 NN_TEST(fit_stop, an_interrupt_breaks_off_a_validation) {
+    install(SIG_DFL);
     bench b = open_bench(0.05);
     ct_history history;
     OK(fit(&b, (ct_fit_options){.epochs = 3, .validation = b.test, .metric = interrupting_metric},
