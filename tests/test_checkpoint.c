@@ -22,7 +22,7 @@ static void close_path(void) {
     close_test();
 }
 
-#define CHECKPOINT_TEST(name) Test(checkpoint, name, .init = open_path, .fini = close_path)
+#define CHECKPOINT_TEST(name) NN_TEST_WITH(checkpoint, name, open_path, close_path)
 
 enum { ITEMS = 22, SIZE = 4, BATCHES = 6, EPOCHS = 2, STEPS = BATCHES * EPOCHS };
 

@@ -22,7 +22,7 @@ static void close_folder(void) {
     close_test();
 }
 
-#define WEIGHTS_TEST(name) Test(weights, name, .init = open_folder, .fini = close_folder)
+#define WEIGHTS_TEST(name) NN_TEST_WITH(weights, name, open_folder, close_folder)
 
 static const char file_name[] = "w.safetensors";
 
