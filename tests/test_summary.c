@@ -106,6 +106,14 @@ NN_TEST(summary, of_nested_chains) {
     cr_expect_not_null(strstr(text, "Total params: 78\nTrainable params: 36\n"
                                     "Non-trainable params: 42\n"));
     free(text);
+    /* Nothing of the path stays, and messages have all of it. */
+    cr_expect_str_eq(ct_path_of(ct_scalar(CT_F32, 1)), "");
+    cr_expect_eq(ct_summary(stdout, model, CT_SHAPE(2, 3, 3, 5)), CT_ERR_SHAPE);
+    cr_expect_not_null(strstr(ct_error_message(),
+                              "(in a_name_that_is_longer_than_the_column/block/dense)"),
+                       "%s", ct_error_message());
+    ct_error_clear();
+    cr_expect_str_eq(ct_path_of(ct_scalar(CT_F32, 1)), "");
     ct_module_free(model);
 }
 
