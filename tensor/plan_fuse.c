@@ -2,7 +2,7 @@
  * It looks at kinds and shapes only, never at what an op computes.
  * Invariant: an item's level is above the level of whatever it must wait for; items of one group
  * have one space and one level, so the passes of a level are independent of each other. */
-#include "tensor/plan.h"
+#include "tensor/plan_fuse.h"
 
 #include "tensor/mem.h"
 
@@ -13,33 +13,6 @@
 #define RECOMPUTE_OPERATIONS 4
 /* A pass of more operations would work on more tiles than L1 holds. */
 #define GROUP_MEMBERS 64
-
-typedef struct group {
-    ct_shape space;
-    bool reduces;            /* it has a reduction, of this geometry */
-    ct_reduction geometry;
-    int64_t level, n_members;
-    int64_t open;            /* full: no level below has room for this space */
-    int64_t first, last;     /* members, linked through next_member */
-    int64_t next;            /* next group of this level, or -1     */
-} group;
-
-typedef struct {
-    cti_plan *plan;
-    int64_t *group_of;       /* item -> group, or -1                     */
-    int64_t *next_member;    /* item -> next member of its group, or -1  */
-    int64_t *operations;     /* item -> cost of recomputing it           */
-    int64_t *operand;        /* item -> its one large stored operand: -1 none, -2 several */
-    group *groups;
-    int64_t n_groups;
-    int64_t *table;          /* open hash of (space, level) -> group, or -1 */
-    uint64_t table_mask;
-    int64_t *level_head;     /* level -> first group                     */
-    int64_t *level_kernels;  /* level -> last kernel, linked through next_member */
-    int64_t n_kernels, levels;
-    int64_t *scratch;        /* a list of items                          */
-    bool *marked;            /* item is in that list                     */
-} fusion;
 
 static bool streams(const cti_item *item) {
     return item->op && (item->op->kind == CT_MAP || item->op->kind == CT_REDUCE);
@@ -54,8 +27,7 @@ static const ct_reduction *geometry_of(const cti_item *item) {
     return item->op->kind == CT_REDUCE ? item->attr : NULL;
 }
 
-/* The item that edge k of `item` can be streamed from within a pass, or -1. */
-static int64_t streamed_input(const cti_plan *plan, const cti_item *item, int k) {
+int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k) {
     const cti_item *in = &plan->items[plan->edges[item->edges + k]];
     const cti_item *base = &plan->items[in->base];
     if (!streams(item) || !base->op || base->op->kind != CT_MAP || !in->whole) return -1;
@@ -68,21 +40,21 @@ static int64_t lowest_level(const cti_plan *plan, const cti_item *item) {
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *in = &plan->items[plan->edges[item->edges + k]];
         int64_t after = plan->items[in->base].level;
-        if (after > 0 && streamed_input(plan, item, k) < 0) after++;
+        if (after > 0 && cti_streamed_input(plan, item, k) < 0) after++;
         if (after > level) level = after;
     }
     return level;
 }
 
-static bool full(const group *g) { return g->n_members >= GROUP_MEMBERS; }
+static bool full(const cti_group *g) { return g->n_members >= GROUP_MEMBERS; }
 
-static bool joins(const group *g, const ct_reduction *geometry) {
+static bool joins(const cti_group *g, const ct_reduction *geometry) {
     if (full(g)) return false;
     return !geometry || !g->reduces || memcmp(&g->geometry, geometry, sizeof *geometry) == 0;
 }
 
 /* The place in the table of the group of a space and level, or of where it would be. */
-static int64_t *find_group(fusion *f, ct_shape space, int64_t level) {
+static int64_t *find_group(cti_fusion *f, ct_shape space, int64_t level) {
     uint64_t hash = (uint64_t)level;
     for (int i = 0; i < space.rank; i++) {
         hash = (hash ^ (uint64_t)space.dims[i]) * UINT64_C(0x9e3779b97f4a7c15);
@@ -91,7 +63,7 @@ static int64_t *find_group(fusion *f, ct_shape space, int64_t level) {
     for (;; hash++) {
         int64_t *at = &f->table[hash & f->table_mask];
         if (*at < 0) return at;
-        const group *g = &f->groups[*at];
+        const cti_group *g = &f->groups[*at];
         if (g->level == level && ct_shape_equal(g->space, space)) return at;
     }
 }
@@ -99,7 +71,7 @@ static int64_t *find_group(fusion *f, ct_shape space, int64_t level) {
 /* The group that takes the item at its level; a full group, or one whose reduction is cut
  * differently, makes the item wait for the next level. Groups of one space and level are never
  * two. */
-static void place_item(fusion *f, int64_t i) {
+static void place_item(cti_fusion *f, int64_t i) {
     cti_item *item = &f->plan->items[i];
     ct_shape space = space_of(f->plan, item);
     const ct_reduction *geometry = geometry_of(item);
@@ -115,7 +87,7 @@ static void place_item(fusion *f, int64_t i) {
     item->level = level;
     if (g < 0) {
         g = *at = f->n_groups++;
-        f->groups[g] = (group){
+        f->groups[g] = (cti_group){
             .space = space, .level = level, .open = level + 1, .first = i,
             .next = f->level_head[level]};
         f->level_head[level] = g;
@@ -131,14 +103,14 @@ static void place_item(fusion *f, int64_t i) {
     f->group_of[i] = g;
 }
 
-static void place_kernel(fusion *f, int64_t i) {
+static void place_kernel(cti_fusion *f, int64_t i) {
     int64_t level = f->plan->items[i].level = lowest_level(f->plan, &f->plan->items[i]);
     f->next_member[i] = f->level_kernels[level];
     f->level_kernels[level] = i;
     f->n_kernels++;
 }
 
-static void assign_levels(fusion *f) {
+static void assign_levels(cti_fusion *f) {
     cti_plan *plan = f->plan;
     for (int64_t l = 0; l < plan->n_items + 2; l++) f->level_head[l] = f->level_kernels[l] = -1;
     for (uint64_t k = 0; k <= f->table_mask; k++) f->table[k] = -1;
@@ -156,14 +128,14 @@ static void assign_levels(fusion *f) {
 
 /* Marks what somebody outside of its own group reads: `marked` if only passes over the same space
  * do, so that it may be recomputed there; `stored` if it must have memory. */
-static void find_readers(fusion *f) {
+static void find_readers(cti_fusion *f) {
     cti_plan *plan = f->plan;
     for (int64_t i = 0; i < plan->n_items; i++) {
         cti_item *item = &plan->items[i];
         if (item->op && item->op->kind != CT_MAP) item->stored = true;
         for (int k = 0; k < item->n_inputs; k++) {
             int64_t base = plan->items[plan->edges[item->edges + k]].base;
-            if (streamed_input(plan, item, k) < 0) plan->items[base].stored = true;
+            if (cti_streamed_input(plan, item, k) < 0) plan->items[base].stored = true;
             else if (f->group_of[base] != f->group_of[i]) f->marked[base] = true;
         }
     }
@@ -178,7 +150,7 @@ static int64_t merge_operand(int64_t a, int64_t b) {
 }
 
 /* What computing a MAP item anew would cost: operations and large operands. */
-static void recompute_cost(fusion *f, int64_t i) {
+static void recompute_cost(cti_fusion *f, int64_t i) {
     cti_plan *plan = f->plan;
     const cti_item *item = &plan->items[i];
     f->operations[i] = item->op->costly ? 2 * RECOMPUTE_OPERATIONS : 1;
@@ -194,7 +166,7 @@ static void recompute_cost(fusion *f, int64_t i) {
     }
 }
 
-static void decide_stored(fusion *f) {
+static void decide_stored(cti_fusion *f) {
     cti_plan *plan = f->plan;
     find_readers(f);
     for (int64_t i = 0; i < plan->n_items; i++) {
@@ -207,96 +179,7 @@ static void decide_stored(fusion *f) {
     for (int64_t i = 0; i < plan->n_items; i++) f->marked[i] = false;
 }
 
-/* --- Passes ----------------------------------------------------------------------------------- */
-
-static void pull(fusion *f, int64_t i, int64_t *count) {
-    if (f->marked[i]) return;
-    f->marked[i] = true;
-    f->scratch[(*count)++] = i;
-}
-
-static void sort_items(int64_t items[], int64_t n) {
-    /* Shell sort: the list is nearly sorted, and nothing is allocated. */
-    for (int64_t gap = n / 2; gap > 0; gap /= 2) {
-        for (int64_t i = gap; i < n; i++) {
-            int64_t value = items[i], k = i;
-            for (; k >= gap && items[k - gap] > value; k -= gap) items[k] = items[k - gap];
-            items[k] = value;
-        }
-    }
-}
-
-/* The items that a group's pass computes: its reductions and stored members, and behind them
- * whatever is not stored, also from other groups: that is the recomputation. */
-static ct_status emit_group(fusion *f, const group *g) {
-    cti_plan *plan = f->plan;
-    int64_t count = 0;
-    for (int64_t i = g->first; i >= 0; i = f->next_member[i]) {
-        if (plan->items[i].stored) pull(f, i, &count);
-    }
-    for (int64_t done = 0; done < count; done++) {
-        const cti_item *item = &plan->items[f->scratch[done]];
-        for (int k = 0; k < item->n_inputs; k++) {
-            int64_t input = streamed_input(plan, item, k);
-            if (input >= 0 && !plan->items[input].stored) pull(f, input, &count);
-        }
-    }
-    for (int64_t k = 0; k < count; k++) f->marked[f->scratch[k]] = false;
-    if (count == 0) return CT_OK;
-    sort_items(f->scratch, count);
-    cti_pass *pass = &plan->passes[plan->n_passes];
-    pass->kernel = -1;
-    pass->numel = ct_shape_numel(g->space);
-    pass->geometry = g->geometry;
-    ct_status status = cti_plan_program(plan, pass, f->scratch, count);
-    plan->n_passes++;
-    return status;
-}
-
-static ct_status emit_kernel(cti_plan *plan, int64_t i) {
-    const cti_item *item = &plan->items[i];
-    cti_pass *pass = &plan->passes[plan->n_passes++];
-    pass->kernel = i;
-    ct_operand *in = cti_alloc((size_t)item->n_inputs + 1, sizeof *in);
-    if (!in) return CT_ERR_MEMORY;
-    for (int k = 0; k < item->n_inputs; k++) {
-        const cti_item *source = &plan->items[plan->edges[item->edges + k]];
-        in[k] = (ct_operand){source->dtype, source->shape, source->layout, NULL};
-    }
-    pass->call = (ct_call){.attr = item->attr,
-                           .n_inputs = item->n_inputs,
-                           .in = in,
-                           .out = {item->dtype, item->shape, item->layout, NULL}};
-    if (item->op->scratch) pass->scratch_bytes = item->op->scratch(&pass->call);
-    for (int s = 0; s < CT_KERNEL_STAGES && item->op->stages[s].run; s++) {
-        pass->parts[s] = item->numel ? item->op->stages[s].parts(&pass->call) : 0;
-    }
-    return CT_OK;
-}
-
-static ct_status emit_level(fusion *f, int64_t level) {
-    cti_plan *plan = f->plan;
-    cti_step *step = &plan->steps[plan->n_steps++];
-    step->first = plan->n_passes;
-    ct_status status = CT_OK;
-    for (int64_t k = f->level_kernels[level]; k >= 0 && status == CT_OK; k = f->next_member[k]) {
-        status = emit_kernel(plan, k);
-    }
-    for (int64_t g = f->level_head[level]; g >= 0 && status == CT_OK; g = f->groups[g].next) {
-        status = emit_group(f, &f->groups[g]);
-    }
-    step->count = plan->n_passes - step->first;
-    for (int64_t p = step->first; p < plan->n_passes; p++) {
-        cti_pass *pass = &plan->passes[p];
-        for (int s = 0; s < CT_KERNEL_STAGES; s++) {
-            pass->first_part[s] = step->parts[s];
-            step->parts[s] += pass->parts[s];
-        }
-    }
-    return status;
-}
-
-static ct_status fuse_all(fusion *f) {
+static ct_status fuse_all(cti_fusion *f) {
     cti_plan *plan = f->plan;
     assign_levels(f);
     decide_stored(f);
@@ -304,7 +187,7 @@ static ct_status fuse_all(fusion *f) {
     plan->steps = cti_alloc((size_t)f->levels, sizeof *plan->steps);
     if (!plan->passes || !plan->steps) return CT_ERR_MEMORY;
     for (int64_t l = 1; l <= f->levels; l++) {
-        if (emit_level(f, l) != CT_OK) return CT_ERR_MEMORY;
+        if (cti_emit_level(f, l) != CT_OK) return CT_ERR_MEMORY;
     }
     return CT_OK;
 }
@@ -312,7 +195,7 @@ static ct_status fuse_all(fusion *f) {
 ct_status cti_plan_fuse(cti_plan *plan) {
     size_t n = (size_t)plan->n_items, slots = 16;
     while (slots < 2 * n) slots *= 2;
-    fusion f = {
+    cti_fusion f = {
         .plan = plan,
         .table = cti_alloc(slots, sizeof(int64_t)),
         .table_mask = slots - 1,
@@ -320,7 +203,7 @@ ct_status cti_plan_fuse(cti_plan *plan) {
         .next_member = cti_alloc(n, sizeof(int64_t)),
         .operations = cti_alloc(n, sizeof(int64_t)),
         .operand = cti_alloc(n, sizeof(int64_t)),
-        .groups = cti_alloc(n, sizeof(group)),
+        .groups = cti_alloc(n, sizeof(cti_group)),
         .level_head = cti_alloc(n + 2, sizeof(int64_t)),
         .level_kernels = cti_alloc(n + 2, sizeof(int64_t)),
         .scratch = cti_alloc(n, sizeof(int64_t)),

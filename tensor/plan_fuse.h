@@ -1,0 +1,39 @@
+/* Private to the making of passes: the state that plan_fuse.c decides in and plan_emit.c reads. */
+#ifndef COTAN_PLAN_FUSE_H
+#define COTAN_PLAN_FUSE_H
+
+#include "tensor/plan.h"
+
+typedef struct {
+    ct_shape space;
+    bool reduces;            /* it has a reduction, of this geometry */
+    ct_reduction geometry;
+    int64_t level, n_members;
+    int64_t open;            /* full: no level below has room for this space */
+    int64_t first, last;     /* members, linked through next_member */
+    int64_t next;            /* next group of this level, or -1     */
+} cti_group;
+
+typedef struct {
+    cti_plan *plan;
+    int64_t *group_of;       /* item -> group, or -1                     */
+    int64_t *next_member;    /* item -> next member of its group, or -1  */
+    int64_t *operations;     /* item -> cost of recomputing it           */
+    int64_t *operand;        /* item -> its one large stored operand: -1 none, -2 several */
+    cti_group *groups;
+    int64_t n_groups;
+    int64_t *table;          /* open hash of (space, level) -> group, or -1 */
+    uint64_t table_mask;
+    int64_t *level_head;     /* level -> first group                     */
+    int64_t *level_kernels;  /* level -> last kernel, linked through next_member */
+    int64_t n_kernels, levels;
+    int64_t *scratch;        /* a list of items                          */
+    bool *marked;            /* item is in that list                     */
+} cti_fusion;
+
+/* The item that edge k of `item` can be streamed from within a pass, or -1. */
+int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k);
+/* Appends the step of a level, with its passes, to the plan. */
+ct_status cti_emit_level(cti_fusion *f, int64_t level);
+
+#endif
