@@ -37,8 +37,6 @@ cti_matrix cti_conv_outputs(const cti_conv *g, void *data, int64_t row, int64_t 
     return (cti_matrix){cti_element(g, data, row * g->outputs + column), g->outputs, 1};
 }
 
-cti_matrix cti_conv_transposed(cti_matrix a) { return (cti_matrix){a.data, a.column, a.row}; }
-
 void cti_conv_product(const cti_conv *g, int64_t m, int64_t n, int64_t k, cti_matrix a,
                       cti_matrix b, cti_matrix c, bool accumulate) {
     if (g->dtype == CT_F32) cti_gemm_f32(m, n, k, a, b, c, accumulate);

@@ -29,7 +29,6 @@ cti_matrix cti_conv_patches(const cti_conv *g, void *x, int64_t group, cti_range
 cti_matrix cti_conv_pixels(const cti_conv *g, void *x, int64_t group, int64_t first);
 /* Output pixels, or rows of a kernel, from (row, column) on: rows are `outputs` long. */
 cti_matrix cti_conv_outputs(const cti_conv *g, void *data, int64_t row, int64_t column);
-cti_matrix cti_conv_transposed(cti_matrix a);
 /* c = a b or c += a b in the dtype of g; a [m,k], b [k,n]. */
 void cti_conv_product(const cti_conv *g, int64_t m, int64_t n, int64_t k, cti_matrix a,
                       cti_matrix b, cti_matrix c, bool accumulate);

@@ -1,8 +1,8 @@
 /* Patches of images for convolution by matrix product: the copy and its transpose.
  * It moves and adds elements and multiplies none.
  * Invariant: patch elements are in the order of the kernel's rows (tap row, tap column, channel),
- * pixel by pixel; with one channel tap by tap instead, because then runs of pixels are what is
- * contiguous on both sides. */
+ * pixel by pixel; copies of one channel lie tap by tap instead, because then runs of pixels are
+ * what is contiguous on both sides. */
 #include "autograd/conv_patches.h"
 
 #include <string.h>
@@ -96,9 +96,9 @@ static void copy_strided(const cti_conv *g, const char *from, int64_t step, int6
     }
 }
 
-static bool row_inside(const cti_axis *v, int64_t i, int64_t tap, cti_range rows) {
+static bool row_inside(const cti_axis *v, int64_t i, int64_t tap) {
     int64_t row = i * v->stride - v->before + tap * v->dilation;
-    return row >= rows.from && row < rows.to;
+    return row >= 0 && row < v->size;
 }
 
 static cti_range overlap(cti_range outputs, run r) {
@@ -110,11 +110,11 @@ static cti_range overlap(cti_range outputs, run r) {
 /* One channel: what lies under one tap, for all pixels. */
 static void copy_plane(const cti_conv *g, const char *x, int64_t a, int64_t b, cti_range pixels,
                        char *to) {
-    cti_range inside = cti_axis_outputs(&g->axis[1], b), height = {0, g->axis[0].size};
+    cti_range inside = cti_axis_outputs(&g->axis[1], b);
     run r = run_at(g, pixels.from, pixels.to);
     for (int64_t left = pixels.to - pixels.from; left > 0;) {
         cti_range j = {r.j, r.j};
-        if (row_inside(&g->axis[0], r.i, a, height)) j = overlap(inside, r);
+        if (row_inside(&g->axis[0], r.i, a)) j = overlap(inside, r);
         if (j.from > r.j) memset(to, 0, bytes(g, j.from - r.j));
         if (j.from < j.to) {
             copy_strided(g, x + bytes(g, source(g, r, a, j.from, b, 0)), g->axis[1].stride,
@@ -174,45 +174,16 @@ void cti_patches_copy(const cti_conv *g, const void *x, int64_t group, cti_range
 ADD_RUN(patches_add_run_f32, float)
 ADD_RUN(patches_add_run_f64, double)
 
-/* The transpose of copy_plane. */
-#define ADD_PLANE(name, type)                                                                 \
-    static CT_CLONES void name(const cti_conv *g, const void *plane, int64_t a, int64_t b,    \
-                               cti_range pixels, cti_range rows, void *x) {                   \
-        cti_range inside = cti_axis_outputs(&g->axis[1], b);                                  \
-        int64_t step = g->axis[1].stride;                                                     \
-        const type *from = plane;                                                             \
-        run r = run_at(g, pixels.from, pixels.to);                                            \
-        for (int64_t left = pixels.to - pixels.from; left > 0; r = run_after(g, r, left)) {   \
-            cti_range j = overlap(inside, r);                                                 \
-            if (j.from < j.to && row_inside(&g->axis[0], r.i, a, rows)) {                     \
-                const type *restrict in = from + (j.from - r.j);                              \
-                type *restrict to = (type *)x + source(g, r, a, j.from, b, 0);                \
-                for (int64_t k = 0; k < j.to - j.from; k++) to[k * step] += in[k];            \
-            }                                                                                 \
-            from += r.count;                                                                  \
-            left -= r.count;                                                                  \
-        }                                                                                     \
-    }
-ADD_PLANE(patches_add_plane_f32, float)
-ADD_PLANE(patches_add_plane_f64, double)
-
 void cti_patches_add(const cti_conv *g, const void *patches, int64_t group, cti_range pixels,
                      cti_range rows, void *x) {
     const cti_axis *v = &g->axis[0];
-    int64_t count = pixels.to - pixels.from, width = g->axis[1].extent;
-    bool single = g->dtype == CT_F32;
-    for (int64_t t = 0; planar(g) && t < g->taps; t++) {
-        const char *plane = (const char *)patches + bytes(g, t * count);
-        (single ? patches_add_plane_f32 : patches_add_plane_f64)(g, plane, t / width, t % width,
-                                                                 pixels, rows, x);
-    }
-    if (planar(g)) return;
     const char *from = patches;
     run r = run_at(g, pixels.from, pixels.to);
-    for (int64_t left = count; left > 0; r = run_after(g, r, left)) {
+    for (int64_t left = pixels.to - pixels.from; left > 0; r = run_after(g, r, left)) {
         cti_range taps = cti_window_clip(r.i * v->stride - v->before - rows.from, v->dilation,
                                          v->extent, rows.to - rows.from);
-        (single ? patches_add_run_f32 : patches_add_run_f64)(g, from, group, r, taps, x);
+        if (g->dtype == CT_F32) patches_add_run_f32(g, from, group, r, taps, x);
+        else patches_add_run_f64(g, from, group, r, taps, x);
         from += bytes(g, r.count * g->patch);
         left -= r.count;
     }

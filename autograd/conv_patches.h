@@ -15,7 +15,8 @@ cti_matrix cti_patches_matrix(const cti_conv *g, int64_t count, void *memory);
  * channels of x [N,H,W,C]; zeros where a patch hangs over the edge. */
 void cti_patches_copy(const cti_conv *g, const void *x, int64_t group, cti_range pixels,
                       void *patches);
-/* Adds patches into x, touching only the image rows [from, to) of `rows`. */
+/* Adds patches, the rows of a matrix [pixels, g->patch], into x, touching only the image rows
+ * [from, to) of `rows`. */
 void cti_patches_add(const cti_conv *g, const void *patches, int64_t group, cti_range pixels,
                      cti_range rows, void *x);
 

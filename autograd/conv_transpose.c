@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+/* Rows of a kernel that are transposed together: their columns stay in the first-level cache. */
+#define TILE 64
 /* Enough parts for the threads of a small machine, not more than the work is worth. */
 #define PARTS 16
 /* Pixel ranges of a kernel's gradient are summed apart, while their partial sums are small. */
@@ -16,6 +18,9 @@
 /* Columns of a kernel's gradient worth copying the patches once more for. */
 #define COLUMNS 64
 #define SUM_ELEMENTS 8192
+/* BLIS 0.9.0 reads up to 8 bytes behind a product that it adds to, when the columns are no multiple
+ * of 4 (flame/blis issue 635). Such a sum is kept in the workspace, which has room for that. */
+#define ROOM 64
 
 /* --- In x: y w^T, added back ------------------------------------------------------------------ */
 
@@ -50,6 +55,36 @@ size_t cti_conv2d_input_scratch(const ct_call *call) {
     return cti_conv_patch_bytes(&g, input_block(&g, cut_input(&g)));
 }
 
+/* The kernel with rows and columns exchanged, [outputs, patch]. BLIS multiplies by a transposed
+ * view at half the speed, and reads behind the other operand (flame/blis issue 821). */
+size_t cti_conv2d_input_workspace(const ct_call *call) {
+    cti_conv g = input_geometry(call);
+    return cti_conv_is_depthwise(&g) ? 0 : (size_t)(g.outputs * g.patch) * g.element;
+}
+
+int64_t cti_conv2d_input_turn_parts(const ct_call *call) {
+    cti_conv g = input_geometry(call);
+    return cti_conv_is_depthwise(&g) ? 0 : cti_divide_up(g.patch, TILE);
+}
+
+#define TURN(name, type)                                                                      \
+    static void name(const cti_conv *g, cti_range rows, const void *kernel, void *turned) {   \
+        for (int64_t o = 0; o < g->outputs; o++) {                                            \
+            const type *from = (const type *)kernel + o;                                      \
+            type *to = (type *)turned + o * g->patch;                                         \
+            for (int64_t k = rows.from; k < rows.to; k++) to[k] = from[k * g->outputs];       \
+        }                                                                                     \
+    }
+TURN(turn_f32, float)
+TURN(turn_f64, double)
+
+void cti_conv2d_input_turn_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    cti_conv g = input_geometry(call);
+    cti_range rows = {part * TILE, cti_least((part + 1) * TILE, g.patch)};
+    (g.dtype == CT_F32 ? turn_f32 : turn_f64)(&g, rows, call->in[1].data, call->workspace);
+}
+
 int64_t cti_conv2d_input_parts(const ct_call *call) {
     cti_conv g = input_geometry(call);
     input_cut cut = cut_input(&g);
@@ -66,10 +101,10 @@ static void add_block(const cti_conv *g, const ct_call *call, cti_range pixels, 
     for (int64_t group = 0; group < g->groups; group++) {
         int64_t column = group * g->group_outputs;
         cti_matrix y = cti_conv_outputs(g, call->in[0].data, pixels.from, column);
-        cti_matrix w = cti_conv_transposed(cti_conv_outputs(g, call->in[1].data, 0, column));
+        cti_matrix w = {cti_element(g, call->workspace, column * g->patch), g->patch, 1};
         bool whole = cti_patches_are_pixels(g);
         cti_matrix x = whole ? cti_conv_pixels(g, call->out.data, group, pixels.from)
-                             : cti_patches_matrix(g, count, scratch);
+                             : (cti_matrix){scratch, g->patch, 1};
         cti_conv_product(g, count, g->patch, g->group_outputs, y, w, x, false);
         if (!whole) cti_patches_add(g, scratch, group, pixels, rows, call->out.data);
     }
@@ -108,6 +143,7 @@ typedef struct {
     int64_t pixels, ranges;   /* of one range; all of them              */
     int64_t columns, stripes; /* of one stripe; those of one group      */
     int64_t groups;           /* 1 when one part takes all              */
+    bool apart;               /* summed in the workspace, for stage 1   */
 } kernel_cut;
 
 static kernel_cut cut_kernel(const cti_conv *g) {
@@ -123,6 +159,8 @@ static kernel_cut cut_kernel(const cti_conv *g) {
     stripes = depthwise ? 1 : cti_most(1, cti_least(stripes, columns / COLUMNS));
     cut.columns = cti_most(1, cti_divide_up(columns, stripes));
     cut.stripes = cti_most(1, cti_divide_up(columns, cut.columns));
+    bool adds = cti_conv_block(g, cut.pixels) < cut.pixels && !depthwise;
+    cut.apart = cut.ranges > 1 || (adds && (columns % 4 != 0 || cut.columns % 4 != 0));
     return cut;
 }
 
@@ -133,8 +171,9 @@ size_t cti_conv2d_kernel_scratch(const ct_call *call) {
 
 size_t cti_conv2d_kernel_workspace(const ct_call *call) {
     cti_conv g = kernel_geometry(call);
-    int64_t ranges = cut_kernel(&g).ranges;
-    return ranges > 1 ? (size_t)(ranges * ct_shape_numel(call->out.shape)) * g.element : 0;
+    kernel_cut cut = cut_kernel(&g);
+    if (!cut.apart) return 0;
+    return (size_t)(cut.ranges * ct_shape_numel(call->out.shape)) * g.element + ROOM;
 }
 
 int64_t cti_conv2d_kernel_parts(const ct_call *call) {
@@ -149,8 +188,8 @@ static void multiply_block(const cti_conv *g, const ct_call *call, int64_t group
                            void *scratch) {
     cti_matrix x = cti_conv_patches(g, call->in[0].data, group, pixels, scratch);
     cti_matrix y = cti_conv_outputs(g, call->in[1].data, pixels.from, column);
-    cti_conv_product(g, g->patch, columns, pixels.to - pixels.from, cti_conv_transposed(x), y, w,
-                     accumulate);
+    cti_matrix transposed = {x.data, x.column, x.row};
+    cti_conv_product(g, g->patch, columns, pixels.to - pixels.from, transposed, y, w, accumulate);
 }
 
 void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch) {
@@ -161,7 +200,7 @@ void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch) {
     int64_t range = part / cut.stripes / cut.groups;
     int64_t column = group * g.group_outputs + stripe * cut.columns;
     int64_t columns = cti_least(cut.columns, g.outputs / cut.groups - stripe * cut.columns);
-    void *to = cut.ranges > 1 ? call->workspace : call->out.data;
+    void *to = cut.apart ? call->workspace : call->out.data;
     cti_matrix w = cti_conv_outputs(&g, to, range * g.patch, column);
     int64_t first = range * cut.pixels, last = cti_least(first + cut.pixels, g.pixels);
     for (int64_t k = 0; (first == last || depthwise) && k < g.patch; k++) {
@@ -181,7 +220,7 @@ void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch) {
 
 int64_t cti_conv2d_kernel_sum_parts(const ct_call *call) {
     cti_conv g = kernel_geometry(call);
-    if (cut_kernel(&g).ranges == 1) return 0;
+    if (!cut_kernel(&g).apart) return 0;
     return cti_divide_up(ct_shape_numel(call->out.shape), SUM_ELEMENTS);
 }
 

@@ -5,6 +5,9 @@
 #include "tensor/op.h"
 
 size_t cti_conv2d_input_scratch(const ct_call *call);
+size_t cti_conv2d_input_workspace(const ct_call *call);
+int64_t cti_conv2d_input_turn_parts(const ct_call *call);
+void cti_conv2d_input_turn_run(const ct_call *call, int64_t part, void *scratch);
 int64_t cti_conv2d_input_parts(const ct_call *call);
 void cti_conv2d_input_run(const ct_call *call, int64_t part, void *scratch);
 

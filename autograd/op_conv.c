@@ -120,7 +120,9 @@ CT_OP(op_conv2d_input) = {
     .n_inputs = 2,
     .infer = cti_conv2d_input_infer,
     .scratch = cti_conv2d_input_scratch,
-    .stages = {{cti_conv2d_input_parts, cti_conv2d_input_run}},
+    .workspace = cti_conv2d_input_workspace,
+    .stages = {{cti_conv2d_input_turn_parts, cti_conv2d_input_turn_run},
+               {cti_conv2d_input_parts, cti_conv2d_input_run}},
     .vjp = {vjp_input_y, vjp_input_w},
 };
 

@@ -122,7 +122,8 @@ typedef struct ct_op {
         &symbol;                                                                           \
     static const ct_op symbol
 
-/* A tile or reduce function, compiled for several instruction sets and chosen at load time. */
+/* A tile or reduce function, compiled for several instruction sets and chosen at load time. Give
+ * it a name of its own, also when it is static: clang's resolvers are visible to the linker. */
 #if defined(__x86_64__) && defined(__linux__) && !defined(CT_NO_CLONES)
 #define CT_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #else

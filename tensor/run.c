@@ -98,7 +98,7 @@ static void bind_kernels(cti_plan *plan, void *arena) {
             in[k].data = plan->data[plan->items[plan->edges[item->edges + k]].base];
         }
         pass->call.out.data = plan->data[pass->kernel];
-        pass->call.workspace = (char *)arena + pass->workspace;
+        if (arena) pass->call.workspace = (char *)arena + pass->workspace;
     }
 }
 
