@@ -89,9 +89,9 @@ static ct_status walk_back(backward *b) {
 static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor *found[]) {
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *g = cti_walk_has(&b->walk, x[k]) ? b->sum[x[k]->index] : NULL;
-        if (!g) g = ct_full(x[k]->dtype, x[k]->shape, 0.0);
-        if (!g) return ct_error();
-        found[k] = g;
+        /* The cotangent itself may come out here, and it is not ours. */
+        found[k] = g ? ct_scope_add(g) : ct_full(x[k]->dtype, x[k]->shape, 0.0);
+        if (!found[k]) return ct_error();
     }
     return CT_OK;
 }
@@ -100,6 +100,10 @@ static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[],
     if (!y || !cotangent) {
         if (ct_error() != CT_OK) return ct_error();
         return ct_fail(CT_ERR_NULL, "ct_vjp: '%s' is NULL", y ? "cotangent" : "y");
+    }
+    if (!ct_dtype_is_float(y->dtype)) {
+        return ct_fail(CT_ERR_DTYPE, "ct_vjp: y is %s; only f32 and f64 have derivatives",
+                       ct_dtype_name(y->dtype));
     }
     if (!ct_shape_equal(y->shape, cotangent->shape) || y->dtype != cotangent->dtype) {
         return ct_fail(CT_ERR_SHAPE, "ct_vjp: y is %s %s, the cotangent %s %s",

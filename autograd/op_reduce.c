@@ -7,6 +7,10 @@
 
 ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out) {
     bool chosen[CT_MAX_RANK] = {0};
+    if (axes.count > CT_MAX_RANK) {
+        return ct_fail(CT_ERR_SHAPE, "%s: at most %d axes can be given, got %d", function,
+                       CT_MAX_RANK, axes.count);
+    }
     for (int i = 0; i < shape.rank && axes.count < 0; i++) chosen[i] = true;
     for (int i = 0; i < axes.count; i++) {
         int axis;
@@ -196,6 +200,7 @@ static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
     snprintf(name, sizeof name, "ct_%s", op->name);
     ct_axes sorted;
     if (cti_axes(name, ct_shape_of(x), axes, &sorted) != CT_OK) return NULL;
+    if (sorted.count == 0) return ct_scope_add(x);
     for (int end = sorted.count, begin; end > 0 && x; end = begin) {
         begin = end - 1;
         while (begin > 0 && sorted.axis[begin - 1] == sorted.axis[begin] - 1) begin--;

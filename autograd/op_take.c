@@ -15,6 +15,10 @@ static ct_status check_indices(const char *function, ct_tensor *indices, int64_t
     if (!index) return ct_error();
     for (int64_t i = 0; i < ct_numel(indices); i++) {
         if (index[i] >= 0 && index[i] < rows) continue;
+        if (rows == 0) {
+            return ct_fail(CT_ERR_RANGE, "%s: there are no rows, got index %lld at [%lld]",
+                           function, (long long)index[i], (long long)i);
+        }
         return ct_fail(CT_ERR_RANGE, "%s: index must be in 0..%lld, got %lld at [%lld]", function,
                        (long long)rows - 1, (long long)index[i], (long long)i);
     }

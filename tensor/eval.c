@@ -105,7 +105,7 @@ static ct_status make_buffers(const cti_plan *plan, const cti_walk *walk, cti_bu
         } else if (base->where != r) {
             buffers[r] = cti_buffer_keep(buffers[base->where]);
         } else {
-            buffers[r] = cti_buffer_new((size_t)base->numel * ct_dtype_size(base->dtype));
+            buffers[r] = cti_buffer_new("ct_eval", base->shape, base->dtype);
         }
         if (!buffers[r]) return CT_ERR_MEMORY;
     }

@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 /* The system's header, whose warnings are not ours. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -18,9 +20,21 @@
 static cntx_t *context;
 static const char *kernels = "generic";
 
+/* BLIS aborts when BLIS_ARCH_TYPE names kernels that it was built without. cotan chooses by
+ * itself, so BLIS is not shown the variable. */
+static void init_blis(void) {
+    static const char name[] = "BLIS_ARCH_TYPE";
+    char saved[64] = "";
+    const char *value = getenv(name);
+    if (value) snprintf(saved, sizeof saved, "%s", value);
+    if (value) unsetenv(name);
+    bli_init();
+    if (value) setenv(name, saved, 1);
+}
+
 /* By what the processor can do rather than by its name. The order is that of measured speed. */
 static void choose(void) {
-    bli_init();
+    init_blis();
     __builtin_cpu_init();
     arch_t arch = BLIS_ARCH_GENERIC;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

@@ -68,17 +68,34 @@ static bool block_size(size_t number, size_t size, size_t *bytes, size_t *whole)
            *whole <= (size_t)INT64_MAX;
 }
 
-void *cti_alloc_raw(size_t number, size_t size) {
+/* NULL when it cannot be had; nothing is recorded. */
+static void *allocate(size_t number, size_t size) {
     size_t bytes = 0, whole = 0;
     allocations++;
-    if (!block_size(number, size, &bytes, &whole)) {
-        return ct_fail_null(CT_ERR_MEMORY, "out of memory: %zu x %zu bytes", number, size);
-    }
-    header *head = injected_failure() ? NULL : hook.alloc(whole / 64 * 64, hook.user);
-    if (!head) return ct_fail_null(CT_ERR_MEMORY, "out of memory: need %zu bytes", bytes);
+    if (injected_failure() || !block_size(number, size, &bytes, &whole)) return NULL;
+    header *head = hook.alloc(whole / 64 * 64, hook.user);
+    if (!head) return NULL;
     head->size = bytes;
     count((int64_t)bytes, 1);
     return head + 1;
+}
+
+void *cti_alloc_raw(size_t number, size_t size) {
+    void *block = allocate(number, size);
+    size_t bytes;
+    if (block) return block;
+    if (__builtin_mul_overflow(number, size, &bytes)) {
+        return ct_fail_null(CT_ERR_MEMORY, "out of memory: need %zu x %zu bytes", number, size);
+    }
+    return ct_fail_null(CT_ERR_MEMORY, "out of memory: need %zu bytes", bytes);
+}
+
+void *cti_alloc_elements(const char *function, ct_shape shape, ct_dtype dtype) {
+    size_t bytes = (size_t)ct_shape_numel(shape) * ct_dtype_size(dtype);
+    void *block = allocate(bytes, 1);
+    if (block) return block;
+    return ct_fail_null(CT_ERR_MEMORY, "%s: out of memory: need %zu bytes for %s %s", function,
+                        bytes, ct_dtype_name(dtype), ct_shape_format(shape).text);
 }
 
 void *cti_alloc(size_t number, size_t size) {

@@ -3,9 +3,7 @@
 #ifndef COTAN_MEM_H
 #define COTAN_MEM_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tensor/shape.h"
 
 /* The system's side of the hook: like malloc and free. `alloc` returns 64-byte aligned memory or
  * NULL. Install before the first tensor is made. */
@@ -32,6 +30,8 @@ void ct_mem_fail_at(int64_t nth, bool persistent);
 void *cti_alloc(size_t count, size_t size);
 /* The same without zeroing: for memory that is written whole before it is read. */
 void *cti_alloc_raw(size_t count, size_t size);
+/* Elements of a shape that has passed cti_shape_check, not zeroed; the message says what for. */
+void *cti_alloc_elements(const char *function, ct_shape shape, ct_dtype dtype);
 /* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);

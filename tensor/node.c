@@ -10,11 +10,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-cti_buffer *cti_buffer_new(size_t bytes) {
+cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype) {
     cti_buffer *buffer = cti_alloc(1, sizeof *buffer);
     if (!buffer) return NULL;
     buffer->refs = 1;
-    buffer->data = cti_alloc_raw(bytes, 1);
+    buffer->data = cti_alloc_elements(function, shape, dtype);
     if (!buffer->data) {
         cti_free(buffer);
         return NULL;
@@ -75,9 +75,8 @@ ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
 }
 
 ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape) {
-    int64_t numel;
-    if (cti_shape_check(function, shape, dtype, &numel) != CT_OK) return NULL;
-    cti_buffer *buffer = cti_buffer_new((size_t)numel * ct_dtype_size(dtype));
+    if (cti_shape_check(function, shape, dtype, NULL) != CT_OK) return NULL;
+    cti_buffer *buffer = cti_buffer_new(function, shape, dtype);
     ct_tensor *t = cti_leaf_over(buffer, dtype, shape);
     cti_buffer_drop(buffer);
     return t;
@@ -97,6 +96,23 @@ static ct_status infer(const ct_op *op, ct_tensor *const inputs[], int n, const 
     return status;
 }
 
+/* What a tile or reduce function relies on, whoever wrote the shape rule. */
+static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int n,
+                                 const ct_type *out) {
+    if (op->kind != CT_MAP && op->kind != CT_REDUCE) return CT_OK;
+    ct_dtype by = n > 0 ? inputs[0]->dtype : out->dtype;
+    if (op->kind == CT_MAP ? !op->tile[by] : !op->reduce[by] || !op->start[by]) {
+        return ct_fail(CT_ERR_DTYPE, "ct_%s: not defined for %s; use ct_cast", op->name,
+                       ct_dtype_name(by));
+    }
+    for (int i = 0; i < n && op->kind == CT_MAP; i++) {
+        if (ct_shape_equal(inputs[i]->shape, out->shape)) continue;
+        return ct_fail(CT_ERR_SHAPE, "ct_%s: operand %d is %s, the result %s", op->name, i + 1,
+                       ct_shape_format(inputs[i]->shape).text, ct_shape_format(out->shape).text);
+    }
+    return CT_OK;
+}
+
 ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                    size_t attr_size) {
     for (int i = 0; i < n; i++) {
@@ -112,6 +128,7 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     }
     ct_type out = {0};
     if (infer(op, inputs, n, attr, &out) != CT_OK) return NULL;
+    if (check_streaming(op, inputs, n, &out) != CT_OK) return NULL;
     ct_tensor *t = node_alloc(n, attr_size);
     if (!t) return NULL;
     t->dtype = out.dtype;

@@ -10,7 +10,8 @@ typedef struct {
     void *data;
 } cti_buffer;
 
-cti_buffer *cti_buffer_new(size_t bytes); /* not zeroed */
+/* Not zeroed; the shape has been checked. `function` names the caller when memory runs out. */
+cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype);
 cti_buffer *cti_buffer_keep(cti_buffer *buffer);
 void cti_buffer_drop(cti_buffer *buffer);
 

@@ -96,6 +96,7 @@ typedef struct {
     int64_t *inputs;
     cti_slot *slots;
     cti_reduction *reductions;
+    size_t pointer_bytes;  /* of the pointers to slots and to an instruction's operands        */
     size_t register_bytes; /* of one register                                                  */
     /* Both: */
     size_t scratch_bytes;  /* per thread                                                       */

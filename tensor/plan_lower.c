@@ -143,9 +143,20 @@ static ct_status lower_all(lowering *low) {
     return CT_OK;
 }
 
+/* At worst every view, every operand of a kernel and every root needs a copy. */
+static int64_t most_copies(const cti_graph *graph) {
+    int64_t copies = graph->n_roots;
+    for (int64_t i = 0; i < graph->n_nodes; i++) {
+        const cti_graph_node *node = &graph->nodes[i];
+        if (!node->op) continue;
+        if (node->op->kind == CT_VIEW) copies++;
+        if (node->op->kind == CT_KERNEL) copies += node->n_inputs;
+    }
+    return copies;
+}
+
 ct_status cti_plan_lower(cti_plan *plan) {
-    /* At worst every edge and every root needs a copy, and a copy has one edge. */
-    int64_t copies = plan->graph.n_edges + plan->graph.n_roots;
+    int64_t copies = most_copies(&plan->graph); /* a copy has one edge */
     lowering low = {.plan = plan,
                     .items_max = plan->graph.n_nodes + copies,
                     .edges_max = plan->graph.n_edges + copies};

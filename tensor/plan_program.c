@@ -205,15 +205,20 @@ static void assign_registers(programming *p) {
     }
 }
 
-/* Scratch of a thread: registers, one tile per expanded or gathered load, accumulators. */
+/* Scratch of a thread: pointers, registers, a tile per expanded or gathered load, accumulators. */
 static void lay_out_scratch(cti_pass *pass) {
     size_t widest = 1;
+    int64_t operands = 0;
     for (int64_t s = 0; s < pass->n_slots; s++) {
         if (pass->slots[s].size > widest) widest = pass->slots[s].size;
     }
+    for (int64_t i = 0; i < pass->n_instructions; i++) {
+        operands = at_least(operands, pass->instructions[i].n_inputs);
+    }
+    pass->pointer_bytes = ((size_t)(pass->n_slots + operands) * sizeof(void *) + 63) / 64 * 64;
     pass->register_bytes = ((size_t)pass->tile * widest + 63) / 64 * 64;
-    size_t at = (size_t)(pass->n_registers + pass->n_loads) * pass->register_bytes;
-    at += ((size_t)pass->n_slots * sizeof(void *) + 63) / 64 * 64;
+    size_t at = pass->pointer_bytes;
+    at += (size_t)(pass->n_registers + pass->n_loads) * pass->register_bytes;
     for (int64_t r = 0; r < pass->n_reductions; r++) {
         pass->reductions[r].scratch = (int64_t)at;
         at += ((size_t)pass->accumulator * pass->reductions[r].size + 63) / 64 * 64;

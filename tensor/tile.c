@@ -50,12 +50,12 @@ static void gather(const cti_load *load, const void *base, int64_t first, int64_
     else gather_1(load, base, first, n, out);
 }
 
-/* Scratch: pointers of the slots, registers, tiles of the loads, accumulators. */
+/* Scratch: pointers of the slots and of one instruction's operands, registers, tiles of the loads,
+ * accumulators. */
 static void **slot_pointers(const cti_worker *w) { return w->scratch; }
 
 static char *register_at(const cti_worker *w, const cti_pass *pass, int64_t reg) {
-    size_t pointers = ((size_t)pass->n_slots * sizeof(void *) + 63) / 64 * 64;
-    return (char *)w->scratch + pointers + (size_t)reg * pass->register_bytes;
+    return (char *)w->scratch + pass->pointer_bytes + (size_t)reg * pass->register_bytes;
 }
 
 static char *load_tile(const cti_worker *w, const cti_pass *pass, int64_t k) {
@@ -96,7 +96,7 @@ static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t
         if (out->item >= 0) {
             at[code->out] = (char *)w->plan->data[out->item] + first * (int64_t)out->size;
         }
-        const void *x[CT_OP_INPUTS];
+        const void **x = (const void **)at + pass->n_slots;
         for (int k = 0; k < code->n_inputs; k++) x[k] = at[pass->inputs[code->inputs + k]];
         code->tile(n, at[code->out], x, &(ct_tile){code->attr, first});
     }
