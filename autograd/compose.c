@@ -5,13 +5,11 @@
 
 ct_tensor *ct_square(ct_tensor *x) { return ct_mul(x, x); }
 
-ct_tensor *ct_reciprocal(ct_tensor *x) {
-    return x ? ct_div(ct_scalar(ct_dtype_of(x), 1.0), x) : ct_neg(x);
-}
-
 static ct_tensor *constant(ct_tensor *x, double value) {
     return x ? ct_scalar(ct_dtype_of(x), value) : NULL;
 }
+
+ct_tensor *ct_reciprocal(ct_tensor *x) { return ct_div(constant(x, 1.0), x); }
 
 ct_tensor *ct_clip(ct_tensor *x, double low, double high) {
     if (!(low <= high)) {

@@ -158,10 +158,17 @@ ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
     return ct_node(&op_where, inputs, 3, NULL, 0);
 }
 
+/* A number in x's dtype; for a missing x the error of the function that the user called. */
+static ct_tensor *number_like(const char *function, ct_tensor *x, double value) {
+    if (x) return ct_scalar(ct_dtype_of(x), value);
+    if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'x' is NULL", function);
+    return NULL;
+}
+
 ct_tensor *ct_scale(ct_tensor *x, double factor) {
-    return x ? ct_mul(x, ct_scalar(ct_dtype_of(x), factor)) : ct_neg(x);
+    return ct_mul(x, number_like("ct_scale", x, factor));
 }
 
 ct_tensor *ct_offset(ct_tensor *x, double term) {
-    return x ? ct_add(x, ct_scalar(ct_dtype_of(x), term)) : ct_neg(x);
+    return ct_add(x, number_like("ct_offset", x, term));
 }

@@ -163,7 +163,7 @@ void operand_read(const operand *o, array *out) {
 
 static int64_t sample_dim(test_random *r, bool large) {
     static const int64_t small[] = {1, 1, 2, 2, 3, 3, 5, 7};
-    static const int64_t tiles[] = {1, 2, 3, 17, 130, 1023, 1024, 1025, 2500};
+    static const int64_t tiles[] = {1, 2, 3, 17, 130, 1023, 1024, 1025, 2500, 20000};
     if (large) return tiles[random_below(r, sizeof tiles / sizeof *tiles)];
     return small[random_below(r, sizeof small / sizeof *small)];
 }

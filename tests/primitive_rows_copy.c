@@ -65,7 +65,7 @@ static void reference_concat(const op_case *c, const array x[], array *y) {
     }
 }
 
-/* --- take and scatter_add: operand 1 holds rows; p = rows of the tensor they point into -------- */
+/* --- take, scatter_add: operand 1 holds rows; p = rows of the tensor they point into ---------- */
 
 static ct_shape joined(ct_shape a, ct_shape b, int skip) {
     for (int d = skip; d < b.rank; d++) a.dims[a.rank++] = b.dims[d];

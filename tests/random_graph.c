@@ -74,6 +74,11 @@ bool random_graph_build(random_graph *g, uint64_t seed, ct_dtype dtype) {
     g->smooth = random_chance(&g->r, 50);
     g->most = random_chance(&g->r, 40) ? 100 : random_chance(&g->r, 60) ? 3000 : 30000;
     int leaves = (int)random_between(&g->r, 1, 4), ops = (int)random_between(&g->r, 2, 60);
+    if (random_chance(&g->r, 8)) {
+        /* Reductions that are cut into several parts, each with a partial result. */
+        g->most = 200000;
+        ops = (int)random_between(&g->r, 2, 15);
+    }
     for (int k = 0; k < leaves; k++) add(g, random_graph_leaf(g, leaf_shape(g)));
     for (int k = 0; k < ops; k++) add(g, random_graph_grow(g));
     int roots = (int)random_between(&g->r, 1, 6);

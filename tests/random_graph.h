@@ -24,7 +24,7 @@ typedef struct {
  * rounding. False, with the failure reported, when an op refuses. */
 bool random_graph_build(random_graph *g, uint64_t seed, ct_dtype dtype);
 
-/* --- For the steps that grow it (random_graph_ops.c) ------------------------------------------- */
+/* --- For the steps that grow it (random_graph_ops.c) ------------------------------------------ */
 
 /* One more op, or a few, on what is there. NULL when the choice does not fit: then nothing is
  * added. */

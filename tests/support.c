@@ -1,6 +1,6 @@
 /* The common ground of the core suites: expectations, seeded numbers, the sweep over allocations.
  * It knows no op.
- * Invariant: a failure is printed where it happens and counted, so a run cannot pass by accident. */
+ * Invariant: a failure is printed where it happens and counted; no run passes by accident. */
 #include "tests/support.h"
 
 #include "tensor/context.h"

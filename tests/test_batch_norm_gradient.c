@@ -89,6 +89,8 @@ static double error_of(ct_tensor *a, const double *b) {
 
 static void expect_near(ct_shape shape, ct_dtype dtype, double mean, double bound) {
     int64_t scope = ct_scope_open();
+    volatile long double one = 1;
+    if (one + 0x1p-60L == one) bound *= 10; /* valgrind computes the closed form in f64 too */
     numbers s = numbers_new(shape, mean);
     double *expected[GRADIENTS] = {malloc((size_t)(s.rows * s.channels) * sizeof(double)),
                                    malloc((size_t)s.channels * sizeof(double)),

@@ -38,7 +38,8 @@ static ct_tensor *forward(training *t, ct_tensor *x) {
     if (y) y = ct_stage(y, t->slots[4], 0.9, ct_scale(variance, 0.1));
     y = ct_name(y, "features");
     ct_tensor *noise = ct_random_uniform(ct_generator_draw(t->generator), CT_F32, ct_shape_of(y));
-    y = ct_mul(y, ct_where(ct_greater(noise, ct_scalar(CT_F32, 0.2)), ct_offset(noise, 1.0), noise));
+    ct_tensor *large = ct_greater(noise, ct_scalar(CT_F32, 0.2));
+    y = ct_mul(y, ct_where(large, ct_offset(noise, 1.0), noise));
     y = y ? ct_matmul(ct_reshape(y, CT_SHAPE(ct_dim(y, 0), -1)), w[1]) : NULL;
     ct_path_pop();
     return y;

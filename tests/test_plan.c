@@ -14,8 +14,8 @@
 #include <stdio.h>
 
 static ct_tensor *ramp(ct_shape shape) {
-    int64_t n = ct_shape_numel(shape);
-    return ct_reshape(ct_scale(ct_arange(CT_F32, 0, (double)n, 1), 1.0 / (double)(n ? n : 1)), shape);
+    double n = (double)ct_shape_numel(shape);
+    return ct_reshape(ct_scale(ct_arange(CT_F32, 0, n, 1), 1.0 / n), shape);
 }
 
 /* An evaluated leaf. */
@@ -190,8 +190,8 @@ CORE_TEST(plan, statistics_add_up) {
 }
 
 CORE_TEST(plan, a_chain_of_elementwise_ops_is_one_pass) {
-    ct_tensor *x = leaf(CT_SHAPE(30, 50)), *row = leaf(CT_SHAPE(50)), *column = leaf(CT_SHAPE(30, 1));
-    ct_tensor *y = x;
+    ct_tensor *x = leaf(CT_SHAPE(30, 50)), *row = leaf(CT_SHAPE(50)), *y = x;
+    ct_tensor *column = leaf(CT_SHAPE(30, 1));
     for (int k = 0; k < 7; k++) y = ct_tanh(ct_scale(ct_mul(ct_add(y, row), column), 0.5));
     EXPECT(passes(y) == 1);
     EXPECT(ct_plan_last().arena_bytes == 0);

@@ -23,7 +23,9 @@ static bool chosen(const primitive_row *row) {
 
 static uint64_t seed_of(const primitive_row *row, int64_t k) {
     uint64_t hash = support_seed(SEED);
-    for (const char *at = row->op; *at; at++) hash = (hash ^ (uint64_t)*at) * UINT64_C(1099511628211);
+    for (const char *at = row->op; *at; at++) {
+        hash = (hash ^ (uint64_t)*at) * UINT64_C(1099511628211);
+    }
     return hash + (uint64_t)k * 3;
 }
 
