@@ -158,10 +158,15 @@ static double time_of(ct_tensor *(*build)(int64_t n), int64_t n) {
     return end - begin;
 }
 
+/* Another process on the machine only ever adds time, so the least of a few tries counts. */
 static void expect_linear(const char *name, ct_tensor *(*build)(int64_t n)) {
     int64_t n = size_of(UNFUSABLE);
     time_of(build, n / 10);
     double half = time_of(build, n / 2), whole = time_of(build, n);
+    for (int k = 0; k < 3 && whole >= 2.8 * half; k++) {
+        half = fmin(half, time_of(build, n / 2));
+        whole = fmin(whole, time_of(build, n));
+    }
     printf("%s: %.0f ns per op for %lld ops, %.0f ns for %lld\n", name, half / (double)n * 2e9,
            (long long)n / 2, whole / (double)n * 1e9, (long long)n);
     EXPECT(n < 50000 || whole < 3.2 * half, "%s: %g s, half the graph %g s", name, whole, half);
