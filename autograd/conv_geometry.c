@@ -44,6 +44,10 @@ cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_s
     return g;
 }
 
+double cti_conv_operations(const cti_conv *g) {
+    return 2.0 * (double)g->pixels * (double)g->outputs * (double)g->patch;
+}
+
 /* --- Checks that the faces share -------------------------------------------------------------- */
 
 static ct_status check_operands(const ct_infer *call, const char *const names[2],

@@ -30,6 +30,9 @@ cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t widt
 cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w,
                      ct_shape y);
 
+/* Multiplications and additions: the same for all three faces. */
+double cti_conv_operations(const cti_conv *g);
+
 ct_status cti_conv2d_infer(const ct_infer *call, ct_type *out);
 ct_status cti_conv2d_input_infer(const ct_infer *call, ct_type *out);
 ct_status cti_conv2d_kernel_infer(const ct_infer *call, ct_type *out);

@@ -29,6 +29,11 @@ static cti_conv input_geometry(const ct_call *call) {
                        call->in[0].shape);
 }
 
+double cti_conv2d_input_operations(const ct_call *call) {
+    cti_conv g = input_geometry(call);
+    return cti_conv_operations(&g);
+}
+
 /* A part is some whole images, or a band of rows of one image; a band also reads the outputs that
  * hang over its edges, so it must be high. */
 typedef struct {
@@ -136,6 +141,11 @@ void cti_conv2d_input_run(const ct_call *call, int64_t part, void *scratch) {
 static cti_conv kernel_geometry(const ct_call *call) {
     return cti_conv_of(call->attr, call->out.dtype, call->in[0].shape, call->out.shape,
                        call->in[1].shape);
+}
+
+double cti_conv2d_kernel_operations(const ct_call *call) {
+    cti_conv g = kernel_geometry(call);
+    return cti_conv_operations(&g);
 }
 
 /* A part is a range of pixels for some columns of one group; stage 1 sums over the ranges. */

@@ -162,7 +162,7 @@ ct_status ct_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[
     }
     cti_node_context saved = *cti_context();
     if (y) *cti_context() = (cti_node_context){y->path, y->order + 1, y->id};
-    ct_tensor *one = y ? ct_full(y->dtype, y->shape, 1.0) : NULL;
+    ct_tensor *one = y ? ct_reshape(cti_literal(y->dtype, 1.0), y->shape) : NULL;
     *cti_context() = saved;
     return ct_vjp(y, one, x, n, out);
 }

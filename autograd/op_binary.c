@@ -3,6 +3,7 @@
  * operands of a node have one shape and no derivative ever sums over a broadcast.
  * Invariant: conventions at ties and kinks are those of ops.h. */
 #include "autograd/math32.h"
+#include "autograd/rewrite.h"
 #include "autograd/stanza.h"
 
 #include <math.h>
@@ -25,10 +26,10 @@ ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
 
 ct_tensor *cti_full_like(ct_tensor *x, double value) {
     if (!x) return NULL;
-    return broadcast_to(ct_scalar(ct_dtype_of(x), value), ct_shape_of(x));
+    return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
 }
 
-#define DEFINE_BINARY(verb, is_costly, infer_rule, tiles, vjp0, vjp1)                       \
+#define DEFINE_BINARY(verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite)              \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_MAP,                                                                     \
@@ -37,6 +38,7 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
         .infer = infer_rule,                                                                \
         .tile = tiles,                                                                      \
         .vjp = {vjp0, vjp1},                                                                \
+        .simplify = rewrite,                                                                \
     };                                                                                      \
     ct_tensor *ct_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
 
@@ -53,40 +55,74 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 }
 
 /* Floating point only. */
-#define BINARY_FLOAT(verb, costly, f32, f64, derivative0, derivative1)                      \
+#define BINARY_FLOAT(verb, costly, f32, f64, derivative0, derivative1, rewrite)             \
     CTI_TILE_2(verb##_f32, float, f32)                                                      \
     CTI_TILE_2(verb##_f64, double, f64)                                                     \
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
-    DEFINE_BINARY(verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0, vjp_##verb##_1)
+    DEFINE_BINARY(verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,               \
+                  vjp_##verb##_1, rewrite)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1)                               \
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite)                      \
     CTI_TILE_2(verb##_f32, float, real)                                                     \
     CTI_TILE_2(verb##_f64, double, real)                                                    \
     CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
-    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1)
+    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1, \
+                  rewrite)
 
 /* 0 or 1; nothing flows back. */
 #define COMPARISON(verb, relation)                                                          \
     CTI_TILE_2(verb##_f32, float, a relation b)                                             \
     CTI_TILE_2(verb##_f64, double, a relation b)                                            \
     CTI_TILE_2(verb##_i64, int64_t, a relation b)                                           \
-    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient)
+    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient,      \
+                  NULL)
 
-BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g)
-BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g))
-BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a))
-BINARY_FLOAT(div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)))
+/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
+static ct_tensor *simplify_add(ct_tensor *y) {
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    if (ct_is_number(b, 0)) return a;
+    if (ct_is_number(a, 0)) return b;
+    if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
+    return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
+}
+BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add)
+bool cti_is_add(const ct_tensor *t) { return cti_applies(t, &op_add); }
+
+/* x - 0 = x, a - (-b) = a + b */
+static ct_tensor *simplify_sub(ct_tensor *y) {
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    if (ct_is_number(b, 0)) return a;
+    return cti_is_neg(b) ? ct_add(a, ct_input(b, 0)) : NULL;
+}
+BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub)
+bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
+
+/* x * 1 = x */
+static ct_tensor *simplify_mul(ct_tensor *y) {
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    if (ct_is_number(b, 1)) return a;
+    return ct_is_number(a, 1) ? b : NULL;
+}
+BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a), simplify_mul)
+bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
+
+/* x / 1 = x */
+static ct_tensor *simplify_div(ct_tensor *y) {
+    return ct_is_number(ct_input(y, 1), 1) ? ct_input(y, 0) : NULL;
+}
+BINARY_FLOAT(div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
+             simplify_div)
 
 BINARY(maximum, a >= b || a != a ? a : b, a >= b ? a : b,
        ct_where(ct_greater_equal(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(ct_greater_equal(a, b), cti_full_like(g, 0.0), g))
+       ct_where(ct_greater_equal(a, b), cti_full_like(g, 0.0), g), NULL)
 BINARY(minimum, a <= b || a != a ? a : b, a <= b ? a : b,
        ct_where(ct_less_equal(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(ct_less_equal(a, b), cti_full_like(g, 0.0), g))
+       ct_where(ct_less_equal(a, b), cti_full_like(g, 0.0), g), NULL)
 
 COMPARISON(equal, ==)
 COMPARISON(not_equal, !=)
@@ -109,7 +145,7 @@ static ct_tensor *pow_exponent(ct_tensor *g, ct_tensor *y, ct_tensor *a) {
     return ct_mul(g, ct_mul(y, logarithm));
 }
 
-BINARY_FLOAT(pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_exponent(g, y, a))
+BINARY_FLOAT(pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_exponent(g, y, a), NULL)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
@@ -160,7 +196,7 @@ ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
 
 /* A number in x's dtype; for a missing x the error of the function that the user called. */
 static ct_tensor *number_like(const char *function, ct_tensor *x, double value) {
-    if (x) return ct_scalar(ct_dtype_of(x), value);
+    if (x) return cti_literal(ct_dtype_of(x), value);
     if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'x' is NULL", function);
     return NULL;
 }

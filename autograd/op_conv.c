@@ -35,6 +35,11 @@ static int64_t conv2d_parts(const ct_call *call) {
     return cti_divide_up(g.pixels, part_pixels(&g));
 }
 
+static double conv2d_operations(const ct_call *call) {
+    cti_conv g = geometry(call);
+    return cti_conv_operations(&g);
+}
+
 static void conv2d_run(const ct_call *call, int64_t part, void *scratch) {
     cti_conv g = geometry(call);
     int64_t size = part_pixels(&g), first = part * size;
@@ -111,6 +116,7 @@ CT_OP(op_conv2d) = {
     .infer = cti_conv2d_infer,
     .scratch = conv2d_scratch,
     .stages = {{conv2d_parts, conv2d_run}},
+    .operations = conv2d_operations,
     .vjp = {vjp_conv2d_x, vjp_conv2d_w},
 };
 
@@ -123,6 +129,7 @@ CT_OP(op_conv2d_input) = {
     .workspace = cti_conv2d_input_workspace,
     .stages = {{cti_conv2d_input_turn_parts, cti_conv2d_input_turn_run},
                {cti_conv2d_input_parts, cti_conv2d_input_run}},
+    .operations = cti_conv2d_input_operations,
     .vjp = {vjp_input_y, vjp_input_w},
 };
 
@@ -135,6 +142,7 @@ CT_OP(op_conv2d_kernel) = {
     .workspace = cti_conv2d_kernel_workspace,
     .stages = {{cti_conv2d_kernel_parts, cti_conv2d_kernel_run},
                {cti_conv2d_kernel_sum_parts, cti_conv2d_kernel_sum_run}},
+    .operations = cti_conv2d_kernel_operations,
     .vjp = {vjp_kernel_x, vjp_kernel_y},
 };
 

@@ -46,6 +46,11 @@ static cti_matrix matrix_at(const ct_operand *x, int64_t batch, int64_t i, int64
     return (cti_matrix){(char *)x->data + at * (int64_t)ct_dtype_size(x->dtype), row, column};
 }
 
+static double matmul_operations(const ct_call *call) {
+    ct_shape a = call->in[0].shape;
+    return 2.0 * (double)ct_shape_numel(call->out.shape) * (double)a.dims[a.rank - 1];
+}
+
 static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
     const ct_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out;
@@ -79,6 +84,7 @@ CT_OP(op_matmul) = {
     .strided_inputs = true,
     .infer = infer_matmul,
     .stages = {{matmul_parts, matmul_run}},
+    .operations = matmul_operations,
     .vjp = {vjp_matmul_a, vjp_matmul_b},
 };
 

@@ -1,6 +1,7 @@
 /* Reductions: sum and max over one run of neighbouring axes; argmax.
  * Other sets of axes are cut into runs by the constructors, the last run first.
  * Invariant: the order of combination follows from the geometry [outer, count, inner] alone. */
+#include "autograd/rewrite.h"
 #include "autograd/stanza.h"
 
 #include <math.h>
@@ -86,7 +87,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral);                             \
     }
 
-#define DEFINE_REDUCE(verb)                                                                 \
+#define DEFINE_REDUCE(verb, rewrite)                                                        \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_REDUCE,                                                                  \
@@ -96,6 +97,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .start = {[CT_F32] = verb##_f32_start, [CT_F64] = verb##_f64_start,                 \
                   [CT_I64] = verb##_i64_start},                                             \
         .vjp = {vjp_##verb},                                                                \
+        .simplify = rewrite,                                                                \
     };
 
 /* g with the axes that the reduction y took away, as size 1, then stretched over x. */
@@ -112,10 +114,25 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     return spread(g, y);
 }
 
+/* sum(-x) = -sum(x); the sum of what is stretched along the axes is a product; and the sum rule. */
+static ct_tensor *simplify_sum(ct_tensor *y) {
+    const reduce_attr *attr = ct_attr(y);
+    ct_tensor *x = ct_input(y, 0);
+    if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
+    if (cti_is_neg(x)) {
+        x = ct_input(x, 0);
+        return ct_neg(ct_node(ct_op_of(y), &x, 1, attr, sizeof *attr));
+    }
+    int first = (int)attr->first, last = (int)attr->last;
+    ct_tensor *same = ct_numel(x) > 0 ? cti_unstretched(x, first, last) : NULL;
+    if (same) return ct_scale(same, (double)attr->geometry.count);
+    return cti_sum_of_terms(x, first, last);
+}
+
 REDUCE(sum, f32, float, 0, a + b)
 REDUCE(sum, f64, double, 0, a + b)
 REDUCE(sum, i64, int64_t, 0, (uint64_t)a + (uint64_t)b)
-DEFINE_REDUCE(sum)
+DEFINE_REDUCE(sum, simplify_sum)
 
 static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr);
 
@@ -135,7 +152,7 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
 REDUCE(max, f32, float, -INFINITY, a >= b || a != a ? a : b)
 REDUCE(max, f64, double, -INFINITY, a >= b || a != a ? a : b)
 REDUCE(max, i64, int64_t, INT64_MIN, a >= b ? a : b)
-DEFINE_REDUCE(max)
+DEFINE_REDUCE(max, NULL)
 
 /* --- argmax ----------------------------------------------------------------------------------- */
 

@@ -2,11 +2,12 @@
  * Compositions (sigmoid, gelu, ...) are not here: they need no derivative of their own.
  * Invariant: f32 arithmetic calls no libm, so its bits do not depend on the machine. */
 #include "autograd/math32.h"
+#include "autograd/rewrite.h"
 #include "autograd/stanza.h"
 
 #include <math.h>
 
-#define DEFINE_UNARY(verb, is_costly, infer_rule, tiles, derivative)                        \
+#define DEFINE_UNARY(verb, is_costly, infer_rule, tiles, derivative, rewrite)               \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_MAP,                                                                     \
@@ -15,6 +16,7 @@
         .infer = infer_rule,                                                                \
         .tile = tiles,                                                                      \
         .vjp = {derivative},                                                                \
+        .simplify = rewrite,                                                                \
     };                                                                                      \
     ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
 
@@ -28,7 +30,7 @@
 #define UNARY(verb, is_costly, f32, f64, derivative)                                        \
     TILES_FLOAT(verb, f32, f64)                                                             \
     CTI_VJP_1(verb, derivative)                                                             \
-    DEFINE_UNARY(verb, is_costly, ct_infer_float, FLOATS(verb), vjp_##verb)
+    DEFINE_UNARY(verb, is_costly, ct_infer_float, FLOATS(verb), vjp_##verb, NULL)
 
 UNARY(exp, true, cti_expf(a), exp(a), ct_mul(g, y))
 UNARY(log, true, cti_logf(a), log(a), ct_div(g, x))
@@ -48,7 +50,7 @@ TILES_FLOAT(floor,
                 ? a
                 : copysignf((float)(int32_t)a - ((float)(int32_t)a > a ? 1.0f : 0.0f), a),
             floor(a))
-DEFINE_UNARY(floor, false, ct_infer_float, FLOATS(floor), ct_no_gradient)
+DEFINE_UNARY(floor, false, ct_infer_float, FLOATS(floor), ct_no_gradient, NULL)
 
 /* --- Those that take i64 too ------------------------------------------------------------------ */
 
@@ -64,15 +66,23 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     TILES_FLOAT(verb, f32, f64)                                                             \
     CTI_TILE_1(verb##_i64, int64_t, i64)
 
-#define UNARY_NUMBER(verb, f32, f64, i64, derivative)                                       \
+#define UNARY_NUMBER(verb, f32, f64, i64, derivative, rewrite)                              \
     TILES_NUMBER(verb, f32, f64, i64)                                                       \
     CTI_VJP_1(verb, derivative)                                                             \
-    DEFINE_UNARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb)
+    DEFINE_UNARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb, rewrite)
 
+/* -(-x) = x, -(a - b) = b - a */
+static ct_tensor *simplify_neg(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (cti_is_neg(x)) return ct_input(x, 0);
+    return cti_is_sub(x) ? ct_sub(ct_input(x, 1), ct_input(x, 0)) : NULL;
+}
 /* Through unsigned: the negative of the smallest i64 wraps instead of being undefined. */
-UNARY_NUMBER(neg, -a, -a, (int64_t)(0 - (uint64_t)a), ct_neg(g))
+UNARY_NUMBER(neg, -a, -a, (int64_t)(0 - (uint64_t)a), ct_neg(g), simplify_neg)
+bool cti_is_neg(const ct_tensor *t) { return cti_applies(t, &op_neg); }
+
 UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a,
-             ct_mul(g, ct_sign(x)))
+             ct_mul(g, ct_sign(x)), NULL)
 TILES_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)),
              a != a ? a : (double)((a > 0) - (a < 0)), (a > 0) - (a < 0))
-DEFINE_UNARY(sign, false, infer_number, NUMBERS(sign), ct_no_gradient)
+DEFINE_UNARY(sign, false, infer_number, NUMBERS(sign), ct_no_gradient, NULL)

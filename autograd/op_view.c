@@ -2,6 +2,7 @@
  * Padding and concatenation are not views; see op_copy.c.
  * Invariant: a view's layout is a function of its input's layout and of its attribute, so that
  * chains of views fold into one layout when a plan is made. */
+#include "autograd/rewrite.h"
 #include "autograd/stanza.h"
 
 #include <string.h>
@@ -72,6 +73,8 @@ static ct_tensor *vjp_reshape(ct_tensor *g, ct_tensor *y, int i) {
     return ct_reshape(g, ct_shape_of(ct_input(y, i)));
 }
 
+static ct_tensor *simplify_reshape(ct_tensor *y);
+
 CT_OP(op_reshape) = {
     .name = "reshape",
     .kind = CT_VIEW,
@@ -79,7 +82,15 @@ CT_OP(op_reshape) = {
     .infer = infer_reshape,
     .view = view_reshape,
     .vjp = {vjp_reshape},
+    .simplify = simplify_reshape,
 };
+
+/* A reshape of a reshape is one; so is one that changes nothing. */
+static ct_tensor *simplify_reshape(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
+    return cti_applies(x, &op_reshape) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
+}
 
 /* Replaces a -1 by what is left. */
 static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
@@ -150,6 +161,8 @@ static ct_tensor *vjp_permute(ct_tensor *g, ct_tensor *y, int i) {
     return ct_permute(g, inverse);
 }
 
+static ct_tensor *simplify_permute(ct_tensor *y);
+
 CT_OP(op_permute) = {
     .name = "permute",
     .kind = CT_VIEW,
@@ -157,7 +170,22 @@ CT_OP(op_permute) = {
     .infer = infer_permute,
     .view = view_permute,
     .vjp = {vjp_permute},
+    .simplify = simplify_permute,
 };
+
+/* Two permutations are one; one that moves nothing is none. */
+static ct_tensor *simplify_permute(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    const permute_attr *outer = ct_attr(y), *inner = ct_attr(x);
+    ct_axes axes = {.count = ct_shape_of(y).rank};
+    bool moves = false, twice = cti_applies(x, &op_permute);
+    for (int i = 0; i < axes.count; i++) {
+        axes.axis[i] = (int)(twice ? inner->axes[outer->axes[i]] : outer->axes[i]);
+        moves |= axes.axis[i] != i;
+    }
+    if (!moves) return twice ? ct_input(x, 0) : x;
+    return twice ? ct_permute(ct_input(x, 0), axes) : NULL;
+}
 
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&op_permute, &x, 1, NULL, 0);
@@ -219,6 +247,13 @@ static ct_tensor *vjp_broadcast(ct_tensor *g, ct_tensor *y, int i) {
     return ct_sum_to(g, ct_shape_of(ct_input(y, i)));
 }
 
+/* A broadcast of a broadcast is one; so is one that stretches nothing. */
+static ct_tensor *simplify_broadcast(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
+    return cti_is_broadcast(x) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
+}
+
 CT_OP(op_broadcast) = {
     .name = "broadcast",
     .kind = CT_VIEW,
@@ -226,7 +261,9 @@ CT_OP(op_broadcast) = {
     .infer = infer_broadcast,
     .view = view_broadcast,
     .vjp = {vjp_broadcast},
+    .simplify = simplify_broadcast,
 };
+bool cti_is_broadcast(const ct_tensor *t) { return cti_applies(t, &op_broadcast); }
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
     if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x), NULL) != CT_OK) return NULL;
@@ -243,6 +280,8 @@ static bool view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_
     return true;
 }
 
+static ct_tensor *simplify_identity(ct_tensor *y) { return ct_input(y, 0); }
+
 CT_OP(op_stop_gradient) = {
     .name = "stop_gradient",
     .kind = CT_VIEW,
@@ -250,6 +289,7 @@ CT_OP(op_stop_gradient) = {
     .infer = infer_identity,
     .view = view_identity,
     .vjp = {ct_no_gradient},
+    .simplify = simplify_identity,
 };
 
 ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&op_stop_gradient, &x, 1, NULL, 0); }

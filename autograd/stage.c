@@ -36,6 +36,8 @@ static ct_tensor *vjp_stage(ct_tensor *g, ct_tensor *y, int i) {
     return g;
 }
 
+static ct_tensor *simplify_stage(ct_tensor *y) { return ct_input(y, 0); }
+
 static void release_stage(void *attr) { ct_slot_drop(((stage_attr *)attr)->slot); }
 
 CT_OP(op_stage) = {
@@ -46,6 +48,7 @@ CT_OP(op_stage) = {
     .infer = infer_stage,
     .view = view_stage,
     .vjp = {vjp_stage, ct_no_gradient},
+    .simplify = simplify_stage,
     .release = release_stage,
 };
 

@@ -3,19 +3,15 @@
  * Invariant: the roots get their values all together after the run, so an error leaves every
  * tensor as it was. */
 #include "tensor/mem.h"
-#include "tensor/plan.h"
+#include "tensor/profile_private.h"
 #include "tensor/runtime.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
-#define CACHED_PLANS 64
-
 /* What a thread keeps between evaluations. */
 typedef struct {
-    cti_plan *plans[CACHED_PLANS]; /* most recently used first */
-    int n_plans;
     void *arena, *scratch;
     size_t arena_bytes, scratch_bytes;
 } engine_state;
@@ -31,7 +27,7 @@ void ct_stats_reset(void) { stats = (ct_stats){0}; }
 ct_plan_stats ct_plan_last(void) { return last_plan; }
 
 void ct_cache_clear(void) {
-    for (int i = 0; i < state.n_plans; i++) cti_plan_free(state.plans[i]);
+    cti_plan_cache_clear();
     cti_free(state.arena);
     cti_free(state.scratch);
     state = (engine_state){0};
@@ -54,35 +50,7 @@ static void clear_at_thread_exit(void) {
     pthread_setspecific(exit_key, &state);
 }
 
-/* --- Plans ------------------------------------------------------------------------------------ */
-
-static cti_plan *cached_plan(const cti_graph *graph) {
-    for (int i = 0; i < state.n_plans; i++) {
-        cti_plan *plan = state.plans[i];
-        if (!cti_graph_equal(&plan->graph, graph)) continue;
-        memmove(&state.plans[1], &state.plans[0], sizeof *state.plans * (size_t)i);
-        state.plans[0] = plan;
-        return plan;
-    }
-    return NULL;
-}
-
-static cti_plan *plan_for(const cti_graph *graph) {
-    cti_plan *plan = cached_plan(graph);
-    if (plan) {
-        stats.plan_hits++;
-        return plan;
-    }
-    stats.plan_misses++;
-    plan = cti_plan_new(graph);
-    if (!plan) return NULL;
-    clear_at_thread_exit();
-    if (state.n_plans == CACHED_PLANS) cti_plan_free(state.plans[--state.n_plans]);
-    memmove(&state.plans[1], &state.plans[0], sizeof *state.plans * (size_t)state.n_plans);
-    state.plans[0] = plan;
-    state.n_plans++;
-    return plan;
-}
+/* --- Memory --------------------------------------------------------------------------------- */
 
 static ct_status reserve(void **block, size_t *size, size_t bytes) {
     if (*size >= bytes) return CT_OK;
@@ -97,11 +65,12 @@ static ct_status reserve(void **block, size_t *size, size_t bytes) {
 /* --- Roots ------------------------------------------------------------------------------------ */
 
 /* New buffers for the roots that are computed; the others share one. */
-static ct_status make_buffers(const cti_plan *plan, const cti_walk *walk, cti_buffer **buffers) {
+static ct_status make_buffers(const cti_planned *p, const cti_walk *walk, cti_buffer **buffers) {
+    const cti_plan *plan = p->plan;
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {
         const cti_item *base = &plan->items[plan->items[plan->roots[r]].base];
         if (base->place == CTI_LEAF) {
-            buffers[r] = cti_buffer_keep(walk->items[base->where]->buffer);
+            buffers[r] = cti_buffer_keep(cti_planned_leaf(p, walk, base->where));
         } else if (base->where != r) {
             buffers[r] = cti_buffer_keep(buffers[base->where]);
         } else {
@@ -112,36 +81,43 @@ static ct_status make_buffers(const cti_plan *plan, const cti_walk *walk, cti_bu
     return CT_OK;
 }
 
-static void bind(cti_plan *plan, const cti_walk *walk, cti_buffer *const *buffers) {
+static void bind(const cti_planned *p, const cti_walk *walk, cti_buffer *const *buffers) {
+    cti_plan *plan = p->plan;
     for (int64_t i = 0; i < plan->n_items; i++) {
         const cti_item *item = &plan->items[i];
         if (item->base != i) continue;
-        if (item->place == CTI_LEAF) plan->data[i] = walk->items[item->where]->buffer->data;
+        if (item->place == CTI_LEAF) {
+            plan->data[i] = cti_planned_leaf(p, walk, item->where)->data;
+        }
         if (item->place == CTI_ROOT) plan->data[i] = buffers[item->where]->data;
     }
 }
 
-static ct_status run(cti_plan *plan, const cti_walk *walk, ct_tensor *const roots[],
+static ct_status run(const cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
                      cti_buffer **buffers) {
+    cti_plan *plan = p->plan;
     int threads = ct_threads();
     if (threads == 0) return CT_ERR_RANGE;
-    if (make_buffers(plan, walk, buffers) != CT_OK ||
+    if (make_buffers(p, walk, buffers) != CT_OK ||
         reserve(&state.arena, &state.arena_bytes, plan->arena_bytes) != CT_OK ||
         reserve(&state.scratch, &state.scratch_bytes, plan->scratch_bytes * (size_t)threads) !=
             CT_OK) {
         return CT_ERR_MEMORY;
     }
-    bind(plan, walk, buffers);
-    cti_plan_run(plan, state.arena, state.scratch, threads);
+    double *seconds;
+    if (cti_profile_begin(p, threads, &seconds) != CT_OK) return CT_ERR_MEMORY;
+    bind(p, walk, buffers);
+    cti_plan_run(plan, state.arena, state.scratch, threads, seconds);
+    cti_profile_end(p, walk, threads);
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {
         if (!roots[r]->buffer) roots[r]->buffer = cti_buffer_keep(buffers[r]);
     }
     return CT_OK;
 }
 
-static void count(const cti_plan *plan) {
+static void count(const cti_plan *plan, int64_t nodes) {
     stats.evaluations++;
-    stats.nodes += plan->graph.n_nodes;
+    stats.nodes += nodes;
     stats.passes += plan->n_passes;
     if ((int64_t)plan->arena_bytes > stats.arena_bytes) {
         stats.arena_bytes = (int64_t)plan->arena_bytes;
@@ -159,9 +135,13 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     cti_buffer **buffers = cti_alloc((size_t)n, sizeof *buffers);
     ct_status status = CT_ERR_MEMORY;
     if (buffers && cti_graph_from(&graph, &walk, roots, n) == CT_OK) {
-        cti_plan *plan = plan_for(&graph);
-        if (plan) status = run(plan, &walk, roots, buffers);
-        if (status == CT_OK) count(plan);
+        bool hit;
+        const cti_planned *planned = cti_plan_for(&walk, &graph, &hit);
+        if (hit) stats.plan_hits++;
+        else stats.plan_misses++;
+        clear_at_thread_exit();
+        status = planned ? run(planned, &walk, roots, buffers) : ct_error();
+        if (status == CT_OK) count(planned->plan, graph.n_nodes);
     }
     for (int64_t r = 0; buffers && r < n; r++) cti_buffer_drop(buffers[r]);
     cti_free(buffers);

@@ -28,7 +28,8 @@ static uint64_t hash_of(const cti_graph *graph) {
     for (int64_t i = 0; i < graph->n_nodes; i++) {
         const cti_graph_node *node = &graph->nodes[i];
         hash = mix(hash, (uint64_t)(uintptr_t)node->op);
-        hash = mix(hash, (uint64_t)node->dtype << 8 | (uint64_t)node->shape.rank);
+        hash = mix(hash, (uint64_t)node->number << 16 | (uint64_t)node->dtype << 8 |
+                             (uint64_t)node->shape.rank);
         hash = mix_bytes(hash, node->shape.dims, sizeof(int64_t) * (size_t)node->shape.rank);
         hash = mix_bytes(hash, node->attr, node->attr_size);
     }
@@ -59,9 +60,12 @@ ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *cons
             .op = leaf ? NULL : t->op,
             .attr = structural ? t->attr : NULL,
             .attr_size = structural ? t->attr_size : 0,
+            .path = t->path,
+            .order = t->order,
             .dtype = t->dtype,
             .shape = t->shape,
             .numel = t->numel,
+            .number = leaf ? cti_number_of(t) : CTI_ANY_NUMBER,
             .n_inputs = cti_walk_needed(t),
             .edges = edge,
         };
@@ -104,7 +108,7 @@ ct_status cti_graph_copy(cti_graph *copy, const cti_graph *graph) {
 }
 
 static bool node_equal(const cti_graph_node *a, const cti_graph_node *b) {
-    return a->op == b->op && a->dtype == b->dtype && a->n_inputs == b->n_inputs &&
+    return a->op == b->op && a->dtype == b->dtype && a->number == b->number && a->n_inputs == b->n_inputs &&
            ct_shape_equal(a->shape, b->shape) && a->attr_size == b->attr_size &&
            (!a->attr_size || memcmp(a->attr, b->attr, a->attr_size) == 0);
 }

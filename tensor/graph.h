@@ -11,6 +11,9 @@ typedef struct {
     ct_dtype dtype;
     ct_shape shape;
     int64_t numel;
+    cti_number number;   /* of a leaf                                                     */
+    const char *path;    /* of the module, and the derivative order: no part of equality  */
+    int order;
     int n_inputs;
     int64_t edges;       /* inputs are graph->edges[edges .. edges + n_inputs)            */
 } cti_graph_node;

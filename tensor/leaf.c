@@ -52,6 +52,12 @@ ct_tensor *ct_scalar(ct_dtype dtype, double value) {
     return t;
 }
 
+ct_tensor *cti_literal(ct_dtype dtype, double value) {
+    ct_tensor *t = ct_scalar(dtype, value);
+    if (t) t->literal = true;
+    return t;
+}
+
 ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {
     double count = ceil((stop - start) / step);
     if (!(step != 0) || !isfinite(count)) {

@@ -137,13 +137,46 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     for (int i = 0; i < n; i++) {
         t->inputs[i] = ct_keep(inputs[i]);
         if (inputs[i]->order > t->order) t->order = inputs[i]->order;
+        if (inputs[i]->level > t->level) t->level = inputs[i]->level;
     }
+    t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
     if (attr_size) memcpy(t->attr, attr, attr_size);
     ct_tensor *added = ct_scope_add(t);
     /* The op comes last: until the node has succeeded, what the attribute owns is the caller's. */
     if (added) t->op = op;
     ct_drop(t);
     return added;
+}
+
+ct_tensor *cti_node_like(const ct_tensor *t) {
+    ct_tensor *copy = node_alloc(t->n_inputs, t->attr_size);
+    if (!copy) return NULL;
+    copy->op = t->op;
+    copy->dtype = t->dtype;
+    copy->shape = t->shape;
+    copy->numel = t->numel;
+    copy->order = t->order;
+    copy->name = t->name;
+    copy->path = t->path;
+    copy->origin = t->origin;
+    for (int i = 0; i < t->n_inputs; i++) copy->inputs[i] = ct_keep(t->inputs[i]);
+    if (t->attr_size) memcpy(copy->attr, t->attr, t->attr_size);
+    return registered(copy);
+}
+
+cti_number cti_number_of(const ct_tensor *t) {
+    if (!t->literal || !ct_dtype_is_float(t->dtype)) return CTI_ANY_NUMBER;
+    const void *data = t->buffer->data;
+    double value = t->dtype == CT_F32 ? (double)*(const float *)data : *(const double *)data;
+    if (value == 1.0) return CTI_ONE;
+    return value == 0.0 ? CTI_ZERO : CTI_ANY_NUMBER;
+}
+
+bool ct_is_number(const ct_tensor *t, double value) {
+    while (t && !cti_has_value(t) && t->op->kind == CT_VIEW) t = t->inputs[0];
+    if (!t || !cti_has_value(t)) return false;
+    cti_number number = cti_number_of(t);
+    return number != CTI_ANY_NUMBER && value == (number == CTI_ONE ? 1.0 : 0.0);
 }
 
 ct_tensor *ct_keep(ct_tensor *t) {

@@ -21,6 +21,7 @@ struct ct_tensor {
     cti_buffer *buffer;   /* the whole value, row-major; NULL until evaluated                */
     ct_dtype dtype;
     int order;            /* derivative order                                                */
+    int level;            /* reductions and kernels on the longest way to it from a value    */
     ct_shape shape;
     int64_t numel;
     const char *name;     /* interned                                                        */
@@ -28,6 +29,7 @@ struct ct_tensor {
     uint64_t id;          /* counts up in the order of construction                          */
     uint64_t origin;      /* id of the node this one was derived from, or 0                  */
     uint64_t slot;        /* id of the slot that committed this leaf, or 0                   */
+    bool literal;         /* a leaf that is a number of the formula and not data             */
     uint64_t ticket;      /* visited by walk number `ticket` ...                             */
     int64_t index;        /* ... as node number `index` of that walk                         */
     ct_tensor *dead;      /* next in the release list                                        */
@@ -41,6 +43,16 @@ struct ct_tensor {
 ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape);
 /* A leaf over an existing buffer (kept). */
 ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape);
+
+/* An unevaluated copy of a node, with the same inputs and marks. Its op owns no attribute. */
+ct_tensor *cti_node_like(const ct_tensor *t);
+
+/* A scalar that belongs to a formula, such as the 1 in 1 + x: plans may know it. */
+ct_tensor *cti_literal(ct_dtype dtype, double value);
+
+/* What a plan may know of a value: whether it is a literal 0 or 1. */
+typedef enum { CTI_ANY_NUMBER, CTI_ZERO, CTI_ONE } cti_number;
+cti_number cti_number_of(const ct_tensor *t);
 
 /* True for a leaf or an evaluated node: nothing behind it is needed. */
 static inline bool cti_has_value(const ct_tensor *t) { return t->buffer != NULL; }

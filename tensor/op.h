@@ -110,8 +110,14 @@ typedef struct ct_op {
     size_t (*scratch)(const ct_call *call);
     size_t (*workspace)(const ct_call *call);
     ct_stage_fns stages[CT_KERNEL_STAGES];
+    /* KERNEL: arithmetic operations of a call, for profiles and for the choice between one thread
+     * and several (NULL: one per element of the output). */
+    double (*operations)(const ct_call *call);
     ct_vjp_fn *vjp[CT_OP_INPUTS];
     ct_vjp_fn *vjp_any;   /* for ops of any number of inputs                                   */
+    /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs
+     * or theirs; NULL: nothing better is known. Looks at structure and ct_is_number alone. */
+    ct_tensor *(*simplify)(ct_tensor *y);
     void (*release)(void *attr); /* frees what the attribute owns, when the node goes          */
 } ct_op;
 
@@ -138,6 +144,10 @@ const ct_op *ct_op_of(const ct_tensor *t);        /* NULL for a leaf */
 int ct_input_count(const ct_tensor *t);
 ct_tensor *ct_input(const ct_tensor *t, int i);   /* borrowed        */
 const void *ct_attr(const ct_tensor *t);
+/* For `simplify`: whether all elements of t are this number, which must be 0 or 1. Plans are made
+ * for graphs without values, but these two are part of a plan where they stand in a formula: in
+ * ct_scale(x, 1), in a derivative. A ct_scalar is data. */
+bool ct_is_number(const ct_tensor *t, double value);
 
 /* Shape rules that many ops share: inputs of one shape and dtype give the same; the second one
  * takes floating point only. */

@@ -18,6 +18,7 @@
 typedef enum { CTI_NOWHERE, CTI_LEAF, CTI_ARENA, CTI_ROOT } cti_place;
 
 typedef struct {
+    int64_t node;          /* of the graph, or -1: a copy                                      */
     const ct_op *op;       /* NULL: a leaf or a view                                           */
     const void *attr;
     ct_dtype dtype;
@@ -54,6 +55,7 @@ typedef struct {
 } cti_load;
 
 typedef struct {
+    int64_t item;          /* what it computes                                                 */
     ct_tile_fn *tile;
     const void *attr;
     int n_inputs;
@@ -118,9 +120,12 @@ typedef struct cti_plan {
     cti_pass *passes;      /* ordered by step                                                  */
     cti_step *steps;
     size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
-    int64_t work;          /* elements touched: tells whether threads are worth waking         */
+    double work;           /* operations: tells whether threads are worth waking               */
     void **data;           /* run time: item -> memory                                         */
 } cti_plan;
+
+/* Arithmetic of one call of a kernel. */
+double cti_kernel_operations(const ct_op *op, const ct_call *call);
 
 /* The plan of a graph (copied), or NULL. */
 cti_plan *cti_plan_new(const cti_graph *graph);
@@ -135,8 +140,9 @@ ct_status cti_plan_memory(cti_plan *plan);
 
 /* Runs the plan: leaves[i] is the memory of graph leaf node i, roots[i] of root i (entries of
  * roots that are leaves or share memory are not looked at). `arena` and `scratch` (one block for
- * `threads` threads) are the caller's. Cannot fail. */
-void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads);
+ * `threads` threads) are the caller's. `seconds` is NULL or [threads, passes], to which the time
+ * spent in each pass is added. Cannot fail. */
+void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, double *seconds);
 
 /* Tile passes; see tile.c. */
 typedef struct {

@@ -42,7 +42,7 @@ static ct_status emit_group(cti_fusion *f, const cti_group *g) {
     sort_items(f->scratch, count);
     cti_pass *pass = &plan->passes[plan->n_passes];
     pass->kernel = -1;
-    pass->numel = ct_shape_numel(g->space);
+    pass->numel = g->space;
     pass->geometry = g->geometry;
     ct_status status = cti_plan_program(plan, pass, f->scratch, count);
     plan->n_passes++;

@@ -18,9 +18,11 @@ static bool streams(const cti_item *item) {
     return item->op && (item->op->kind == CT_MAP || item->op->kind == CT_REDUCE);
 }
 
-static ct_shape space_of(const cti_plan *plan, const cti_item *item) {
-    if (item->op->kind == CT_MAP) return item->shape;
-    return plan->items[plan->edges[item->edges]].shape;
+/* The elements that a pass goes through. Their shape plays no part: what is row-major and whole is
+ * the same stream in any shape. */
+static int64_t space_of(const cti_plan *plan, const cti_item *item) {
+    if (item->op->kind == CT_MAP) return item->numel;
+    return plan->items[plan->edges[item->edges]].numel;
 }
 
 static const ct_reduction *geometry_of(const cti_item *item) {
@@ -31,8 +33,7 @@ int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k) {
     const cti_item *in = &plan->items[plan->edges[item->edges + k]];
     const cti_item *base = &plan->items[in->base];
     if (!streams(item) || !base->op || base->op->kind != CT_MAP || !in->whole) return -1;
-    if (!ct_shape_equal(in->shape, base->shape)) return -1;
-    return ct_shape_equal(base->shape, space_of(plan, item)) ? in->base : -1;
+    return base->numel == space_of(plan, item) ? in->base : -1;
 }
 
 static int64_t lowest_level(const cti_plan *plan, const cti_item *item) {
@@ -54,17 +55,14 @@ static bool joins(const cti_group *g, const ct_reduction *geometry) {
 }
 
 /* The place in the table of the group of a space and level, or of where it would be. */
-static int64_t *find_group(cti_fusion *f, ct_shape space, int64_t level) {
-    uint64_t hash = (uint64_t)level;
-    for (int i = 0; i < space.rank; i++) {
-        hash = (hash ^ (uint64_t)space.dims[i]) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
+static int64_t *find_group(cti_fusion *f, int64_t space, int64_t level) {
+    uint64_t hash = ((uint64_t)level ^ (uint64_t)space << 20) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= hash >> 32;
     for (;; hash++) {
         int64_t *at = &f->table[hash & f->table_mask];
         if (*at < 0) return at;
         const cti_group *g = &f->groups[*at];
-        if (g->level == level && ct_shape_equal(g->space, space)) return at;
+        if (g->level == level && g->space == space) return at;
     }
 }
 
@@ -73,7 +71,7 @@ static int64_t *find_group(cti_fusion *f, ct_shape space, int64_t level) {
  * two. */
 static void place_item(cti_fusion *f, int64_t i) {
     cti_item *item = &f->plan->items[i];
-    ct_shape space = space_of(f->plan, item);
+    int64_t space = space_of(f->plan, item);
     const ct_reduction *geometry = geometry_of(item);
     int64_t lowest = lowest_level(f->plan, item), level = lowest;
     int64_t *at = find_group(f, space, level);

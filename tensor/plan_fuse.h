@@ -5,7 +5,7 @@
 #include "tensor/plan.h"
 
 typedef struct {
-    ct_shape space;
+    int64_t space;
     bool reduces;            /* it has a reduction, of this geometry */
     ct_reduction geometry;
     int64_t level, n_members;

@@ -61,7 +61,8 @@ static int64_t copy_item(lowering *low, int64_t source) {
     if (low->copy_of[source] >= 0) return low->copy_of[source];
     const cti_item *from = &plan->items[source];
     plan->edges[plan->n_edges] = source;
-    int64_t copy = add_item(low, (cti_item){.op = &op_copy,
+    int64_t copy = add_item(low, (cti_item){.node = -1,
+                                            .op = &op_copy,
                                             .dtype = from->dtype,
                                             .shape = from->shape,
                                             .numel = from->numel,
@@ -135,7 +136,10 @@ static int64_t lower_node(lowering *low, int64_t i) {
 
 static ct_status lower_all(lowering *low) {
     cti_plan *plan = low->plan;
-    for (int64_t i = 0; i < plan->graph.n_nodes; i++) low->item_of[i] = lower_node(low, i);
+    for (int64_t i = 0; i < plan->graph.n_nodes; i++) {
+        low->item_of[i] = lower_node(low, i);
+        plan->items[low->item_of[i]].node = i;
+    }
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {
         int64_t item = low->item_of[plan->graph.roots[r]];
         plan->roots[r] = plan->items[item].whole ? item : copy_item(low, item);

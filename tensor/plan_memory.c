@@ -68,8 +68,9 @@ static int64_t sum_up(cti_plan *plan) {
         const cti_pass *pass = &plan->passes[p];
         places += 1 + pass->n_reductions;
         if (pass->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = pass->scratch_bytes;
-        plan->work += pass->kernel >= 0 ? plan->items[pass->kernel].numel
-                                        : pass->numel * (1 + pass->n_instructions);
+        plan->work += pass->kernel >= 0
+                          ? cti_kernel_operations(plan->items[pass->kernel].op, &pass->call)
+                          : (double)pass->numel * (double)(1 + pass->n_instructions);
     }
     plan->scratch_bytes = (plan->scratch_bytes + 63) / 64 * 64;
     return places;

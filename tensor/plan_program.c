@@ -158,7 +158,8 @@ static void add_instruction(programming *p, int64_t m) {
     const cti_item *item = &p->plan->items[p->members[m]];
     ct_dtype by = item->n_inputs ? p->plan->items[p->plan->edges[item->edges]].dtype : item->dtype;
     cti_instruction *code = &pass->instructions[pass->n_instructions++];
-    *code = (cti_instruction){.tile = item->op->tile[by],
+    *code = (cti_instruction){.item = p->members[m],
+                              .tile = item->op->tile[by],
                               .attr = item->attr,
                               .n_inputs = item->n_inputs,
                               .inputs = pass->n_inputs,

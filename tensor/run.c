@@ -7,8 +7,9 @@
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 
-/* Below this many elements waking a second thread costs more than it saves. */
+/* Below this many operations waking a second thread costs more than it saves. */
 #define WORK_FOR_THREADS 16384
 /* Looks at the barrier before a waiting thread lets others run: some 20 microseconds. On a busy
  * machine the thread that is waited for may need this very processor. */
@@ -16,7 +17,8 @@
 
 typedef struct {
     cti_plan *plan;
-    void *arena;
+    void *arena, *scratch;
+    double *seconds; /* [threads, passes] or NULL */
     atomic_int_least64_t next[2]; /* parts taken; the stages alternate between the two */
     atomic_int arrived;           /* at the barrier */
     atomic_int barriers;          /* passed so far  */
@@ -59,7 +61,14 @@ static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
     }
 }
 
-static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t part) {
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t part,
+                         double *seconds) {
     /* The last pass that begins at or before the part; those without parts begin with the next. */
     cti_pass *passes = &w->plan->passes[step->first];
     int64_t low = 0, high = step->count;
@@ -68,19 +77,24 @@ static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t
         if (passes[middle].first_part[stage] <= part) low = middle;
         else high = middle;
     }
+    double begin = seconds ? now() : 0;
     run_part(w, &passes[low], stage, part - passes[low].first_part[stage]);
+    if (seconds) seconds[step->first + low] += now() - begin;
 }
 
-static void run_thread(running *run, int threads, void *scratch) {
+static void run_thread(running *run, int thread, int threads) {
+    const cti_plan *plan = run->plan;
+    void *scratch = (char *)run->scratch + (size_t)thread * plan->scratch_bytes;
+    double *seconds = run->seconds ? run->seconds + thread * plan->n_passes : NULL;
     cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
     int turn = 0;
-    for (int64_t s = 0; s < run->plan->n_steps; s++) {
-        const cti_step *step = &run->plan->steps[s];
+    for (int64_t s = 0; s < plan->n_steps; s++) {
+        const cti_step *step = &plan->steps[s];
         for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
             if (step->parts[stage] == 0) continue;
             int64_t part;
             while ((part = atomic_fetch_add(&run->next[turn], 1)) < step->parts[stage]) {
-                run_numbered(&w, step, stage, part);
+                run_numbered(&w, step, stage, part, seconds);
             }
             meet(run, threads, turn);
             turn = !turn;
@@ -102,8 +116,8 @@ static void bind_kernels(cti_plan *plan, void *arena) {
     }
 }
 
-void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads) {
-    running run = {.plan = plan, .arena = arena};
+void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, double *seconds) {
+    running run = {.plan = plan, .arena = arena, .scratch = scratch, .seconds = seconds};
     for (int64_t i = 0; i < plan->n_items; i++) {
         if (plan->items[i].place == CTI_ARENA) {
             plan->data[i] = (char *)arena + plan->items[i].where;
@@ -112,9 +126,6 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads) {
     bind_kernels(plan, arena);
     if (plan->work < WORK_FOR_THREADS) threads = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        size_t thread = (size_t)omp_get_thread_num();
-        /* OpenMP may give fewer threads than were asked for. */
-        run_thread(&run, omp_get_num_threads(), (char *)scratch + thread * plan->scratch_bytes);
-    }
+    /* OpenMP may give fewer threads than were asked for. */
+    run_thread(&run, omp_get_thread_num(), omp_get_num_threads());
 }

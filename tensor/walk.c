@@ -67,9 +67,11 @@ static ct_status visit(cti_walk *walk, frame_stack *stack, ct_tensor *root,
 
 static _Thread_local uint64_t tickets;
 
+uint64_t cti_walk_ticket(void) { return ++tickets; }
+
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs) {
-    *walk = (cti_walk){.ticket = ++tickets};
+    *walk = (cti_walk){.ticket = cti_walk_ticket()};
     frame_stack stack = {0};
     ct_status status = CT_OK;
     for (int64_t i = 0; i < n && status == CT_OK; i++) {
@@ -82,7 +84,7 @@ ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
 
 void cti_walk_resume(cti_walk *walk) {
     if (walk->ticket == tickets) return;
-    walk->ticket = ++tickets;
+    walk->ticket = cti_walk_ticket();
     for (int64_t i = 0; i < walk->count; i++) {
         walk->items[i]->ticket = walk->ticket;
         walk->items[i]->index = i;

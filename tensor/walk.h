@@ -19,6 +19,8 @@ int cti_walk_needed(const ct_tensor *t);      /* what the node's value needs: ev
 
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs);
+/* A new ticket, for a traversal of another kind: it becomes the current one. */
+uint64_t cti_walk_ticket(void);
 /* Makes this walk the current one again, if others have begun and ended since. */
 void cti_walk_resume(cti_walk *walk);
 void cti_walk_free(cti_walk *walk);

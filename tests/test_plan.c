@@ -66,7 +66,11 @@ CORE_TEST(plan, numbers_are_data) {
         ct_tensor *y = ct_sum_all(ct_offset(ct_scale(x, k), -0.5 * k));
         EXPECT(near(ct_item(y), k * (2.0 - 2.5), 1e-4, 0));
     }
-    EXPECT(misses() == before + 1, "%lld plans", (long long)(misses() - before));
+    /* A literal 0 and a literal 1 have plans of their own, because those do less. */
+    EXPECT(misses() == before + 3, "%lld plans", (long long)(misses() - before));
+    before = misses();
+    for (int k = 0; k < 100; k++) ct_data(ct_mul(x, ct_scalar(CT_F32, k)));
+    EXPECT(misses() <= before + 1, "%lld plans", (long long)(misses() - before));
 }
 
 CORE_TEST(plan, a_derivative_under_a_schedule_is_planned_once) {
@@ -245,7 +249,7 @@ CORE_TEST(plan, passes_of_batch_norm) {
     int64_t both = passes_of(roots, 4);
     printf("batch norm: %lld passes forward, %lld forward and backward\n", (long long)forward,
            (long long)both);
-    EXPECT(forward <= 5 && both <= 7 && ct_plan_last().kernels == 0);
+    EXPECT(forward <= 5 && both <= 5 && ct_plan_last().kernels == 0);
 }
 
 /* --- Memory ----------------------------------------------------------------------------------- */

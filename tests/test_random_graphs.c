@@ -1,5 +1,5 @@
 /* Random graphs: however a graph is cut into evaluations and whatever the number of threads, the
- * bits are the same; and f32 agrees with f64.
+ * bits are the same; f32 agrees with f64; and what ct_simplify returns is what an evaluation runs.
  * COTAN_GRAPHS sets how many; COTAN_SEED the first seed, which a failure prints.
  * Invariant: the reference is every node evaluated on its own, which fuses nothing. */
 #define COTAN_SUITE
@@ -8,6 +8,7 @@
 #include "autograd/ops.h"
 #include "tensor/op.h"
 #include "tensor/runtime.h"
+#include "tensor/simplify_private.h"
 #include "tensor/walk.h"
 
 #include <math.h>
@@ -129,6 +130,35 @@ static void check_accuracy(uint64_t seed) {
     }
 }
 
+/* The simplified graph, node by node as it stands, against an evaluation of the graph itself; and
+ * simplifying twice changes nothing more. */
+static void check_simplified(uint64_t seed, ct_dtype dtype) {
+    int64_t scope = ct_scope_open();
+    random_graph g, plain;
+    ct_tensor *twice[GRAPH_ROOTS];
+    random_graph_build(&g, seed, dtype);
+    random_graph_build(&plain, seed, dtype);
+    EXPECT(ct_simplify(g.roots, g.n_roots, g.roots) == CT_OK, "%s", ct_error_message());
+    EXPECT(ct_simplify(g.roots, g.n_roots, twice) == CT_OK, "%s", ct_error_message());
+    EXPECT(memcmp(twice, g.roots, sizeof *twice * (size_t)g.n_roots) == 0, "seed %llu: not settled",
+           (unsigned long long)seed);
+    int64_t n = nodes_of(&g, items);
+    for (int64_t i = 0; i < n; i++) EXPECT(ct_eval(&items[i], 1) == CT_OK);
+    for (int threads = 1; threads <= 2; threads++) {
+        ct_threads_set(threads);
+        if (threads == 2) random_graph_build(&plain, seed, dtype);
+        cti_simplifies = true;
+        EXPECT(ct_eval(plain.roots, plain.n_roots) == CT_OK, "%s", ct_error_message());
+        cti_simplifies = false;
+        for (int r = 0; r < g.n_roots; r++) {
+            EXPECT(same_bits(plain.roots[r], g.roots[r]), "seed %llu, simplified: root %d '%s'",
+                   (unsigned long long)seed, r, ct_op_of(g.roots[r]) ? "" : "leaf");
+        }
+    }
+    ct_threads_set(1);
+    ct_scope_close(scope);
+}
+
 static void check_graph(uint64_t seed) {
     random_graph g;
     int64_t scope = ct_scope_open();
@@ -136,6 +166,7 @@ static void check_graph(uint64_t seed) {
         evaluate_eagerly(&g, &eager);
         check_threads(seed, CT_F32);
         check_cuts(seed, CT_F32);
+        check_simplified(seed, CT_F32);
         if (g.smooth && random_graph_build(&g, seed, CT_F64)) {
             evaluate_eagerly(&g, &wide);
             check_accuracy(seed);
@@ -155,6 +186,8 @@ CORE_TEST(random_graphs, same_bits_however_they_are_evaluated) {
     const char *text = getenv("COTAN_GRAPHS");
     int64_t n = text ? strtoll(text, NULL, 10) : support_scaled(GRAPHS);
     uint64_t first = support_seed(1);
+    cti_simplifies = false;
     for (int64_t k = 0; k < n; k++) check_graph(first + (uint64_t)k);
+    cti_simplifies = true;
     printf("%lld random graphs from seed %llu\n", (long long)n, (unsigned long long)first);
 }

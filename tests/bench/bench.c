@@ -1,7 +1,7 @@
 /* Benchmarks: the seed model's training step with and without BatchNorm, and BatchNorm's derived
  * gradient against the closed form by hand. Ratios are of medians of interleaved runs.
  * It is no test: it has no bound and cannot fail.
- * usage: bench [--json FILE] [--threads N] */
+ * usage: bench [--json FILE] [--threads N] [--profile] */
 #include "tests/bench/closed_form.h"
 
 #include <cotan/cotan.h>
@@ -161,6 +161,23 @@ static double seconds_of_steps(training t, ct_source *source, int steps) {
     return (now() - start) / steps;
 }
 
+static void profile_seed(const ct_dataset *data, bool bn) {
+    training t = training_new(bn);
+    ct_source *source = ct_batches_new(data->train_images, data->train_labels,
+                                       (ct_batches_options){.size = 32, .divide_by = 255});
+    seconds_of_steps(t, source, 10);
+    ct_profile_start();
+    double step = seconds_of_steps(t, source, 200);
+    ct_profile_stop();
+    printf("\nSeed model %s BatchNorm, %.2f ms per step, %.2f ms of it in evaluations\n",
+           bn ? "with" : "without", step * 1e3, ct_profile_seconds() * 1e3 / 200);
+    require(ct_profile_write(stdout) == CT_OK);
+    ct_profile_clear();
+    ct_source_free(source);
+    ct_optimizer_free(t.adam);
+    ct_module_free(t.model);
+}
+
 static void bench_seed(json_t *results, const ct_dataset *data, int64_t batch) {
     training bn = training_new(true), plain = training_new(false);
     ct_source *source = ct_batches_new(data->train_images, data->train_labels,
@@ -188,12 +205,14 @@ static void bench_seed(json_t *results, const ct_dataset *data, int64_t batch) {
 
 int main(int argc, char **argv) {
     const char *json = NULL;
+    bool profile = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) json = argv[++i];
+        else if (strcmp(argv[i], "--profile") == 0) profile = true;
         else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
             require(ct_threads_set(atoi(argv[++i])) == CT_OK);
         } else {
-            fprintf(stderr, "usage: bench [--json FILE] [--threads N]\n");
+            fprintf(stderr, "usage: bench [--json FILE] [--threads N] [--profile]\n");
             return 2;
         }
     }
@@ -201,6 +220,11 @@ int main(int argc, char **argv) {
     printf("%s\n\nSeed model, one training step (batches fetched, Adam)\n", ct_info());
     ct_dataset *data = ct_dataset_digits(12800, 0, 0);
     require(data != NULL);
+    if (profile) {
+        profile_seed(data, true);
+        profile_seed(data, false);
+        return 0;
+    }
     bench_seed(results, data, 32);
     bench_seed(results, data, 128);
     ct_dataset_free(data);

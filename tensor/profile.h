@@ -1,0 +1,43 @@
+/* Profiles: where the time of evaluations goes, pass by pass.
+ *
+ *     ct_profile_start();
+ *     for (int k = 0; k < 100; k++) step();
+ *     ct_profile_stop();
+ *     ct_profile_write(stdout);
+ *     ct_profile_clear();
+ *
+ * A pass is what the planner made of some ops: one stream over tiles, or one kernel. Profiles
+ * belong to a thread and see the evaluations that it starts, on however many threads these run. */
+#ifndef COTAN_PROFILE_H
+#define COTAN_PROFILE_H
+
+#include "tensor/error.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct {
+    const char *module;  /* path of the last op in it, "" outside of all modules                */
+    const char *ops;     /* their names, in the order in which they run; long lists end in ".." */
+    int order;           /* derivative order of the last op                                     */
+    int64_t calls;       /* evaluations that ran it                                             */
+    double seconds;      /* summed over calls and threads                                       */
+    double bytes;        /* read and written by one call, as far as it leaves the tiles         */
+    double operations;   /* of arithmetic in one call                                           */
+} ct_profile_pass;
+
+/* Measures all evaluations from now on, in addition to what was measured before. It costs some 50
+ * ns for each part of a pass. */
+void ct_profile_start(void);
+void ct_profile_stop(void);
+/* Forgets what was measured, and frees it. */
+void ct_profile_clear(void);
+
+/* What was measured, the most costly pass first. Valid until the next evaluation. */
+const ct_profile_pass *ct_profile_passes(int64_t *n);
+/* Wall time of the evaluations that were measured: all but the building of graphs. */
+double ct_profile_seconds(void);
+/* A table by pass and one by module, in microseconds per evaluation. Error: CT_ERR_IO. */
+ct_status ct_profile_write(FILE *out);
+
+#endif
