@@ -3,6 +3,7 @@
  * Invariant: the roots get their values all together after the run, so an error leaves every
  * tensor as it was. */
 #include "tensor/mem.h"
+#include "tensor/pool.h"
 #include "tensor/profile_private.h"
 #include "tensor/runtime.h"
 
@@ -31,6 +32,7 @@ void ct_cache_clear(void) {
     cti_free(state.arena);
     cti_free(state.scratch);
     state = (engine_state){0};
+    cti_pool_clear();
 }
 
 /* --- Clean-up when a thread ends ------------------------------------------------------------ */

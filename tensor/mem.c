@@ -1,9 +1,11 @@
-/* The one allocator: counting, fault injection and the user's hook.
- * It is not a pool; the planner reuses buffers by itself.
- * Invariant: live_bytes is the sum of the sizes asked for in blocks not yet freed. */
+/* The one allocator: counting, fault injection, the user's hook, and when to keep a freed block.
+ * Where kept blocks wait is pool.c's business.
+ * Invariant: live_bytes is the sum of the sizes asked for in blocks not yet freed; what waits in
+ * pools is not live, and together they stay near the most that was ever live. */
 #include "tensor/mem.h"
 
 #include "tensor/error.h"
+#include "tensor/pool.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,12 +26,24 @@ static void system_free(void *block, void *user) {
     free(block);
 }
 
+/* Blocks wait in pools as long as they and what is live are no more than the highest peak, a
+ * quarter of it, and this. */
+#define SPARE (16 << 20)
+
 static ct_allocator hook = {system_alloc, system_free, NULL};
 static atomic_int_least64_t live_bytes, live_blocks, peak_bytes, allocations;
 static atomic_int_least64_t fail_countdown;
 static atomic_bool fail_persistent;
+static atomic_int_least64_t highest;
+#ifdef CT_NO_POOL
+static bool pooling = false;
+#else
+static bool pooling = true;
+#endif
 
 void ct_allocator_set(ct_allocator allocator) { hook = allocator; }
+
+void cti_pooling_set(bool on) { pooling = on; }
 
 ct_mem_stats ct_mem_read(void) {
     return (ct_mem_stats){.live_bytes = live_bytes,
@@ -59,21 +73,30 @@ static void count(int64_t bytes, int64_t blocks) {
     int_least64_t peak = peak_bytes;
     while (live > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, live)) {
     }
+    if (live > highest) highest = live; /* a lost race only makes the pools smaller */
 }
 
-static bool block_size(size_t number, size_t size, size_t *bytes, size_t *whole) {
-    /* Rounded up to 64: aligned_alloc asks for a multiple of the alignment. */
-    return !__builtin_mul_overflow(number, size, bytes) &&
-           !__builtin_add_overflow(*bytes, sizeof(header) + 63, whole) &&
-           *whole <= (size_t)INT64_MAX;
+static size_t whole_size(size_t bytes) { return cti_pool_size(bytes + sizeof(header)); }
+
+static void release(void *block) { hook.free(block, hook.user); }
+
+/* Memory of the system; when it has none, what waits in this thread's pool is given back first. */
+static void *system_block(size_t whole) {
+    void *block = hook.alloc(whole, hook.user);
+    if (block || cti_pool_bytes() == 0) return block;
+    cti_pool_clear();
+    return hook.alloc(whole, hook.user);
 }
 
 /* NULL when it cannot be had; nothing is recorded. */
 static void *allocate(size_t number, size_t size) {
-    size_t bytes = 0, whole = 0;
+    size_t bytes;
     allocations++;
-    if (injected_failure() || !block_size(number, size, &bytes, &whole)) return NULL;
-    header *head = hook.alloc(whole / 64 * 64, hook.user);
+    if (injected_failure() || __builtin_mul_overflow(number, size, &bytes)) return NULL;
+    if (bytes > PTRDIFF_MAX / 2) return NULL;
+    size_t whole = whole_size(bytes);
+    header *head = pooling ? cti_pool_take(whole) : NULL;
+    if (!head) head = system_block(whole);
     if (!head) return NULL;
     head->size = bytes;
     count((int64_t)bytes, 1);
@@ -118,8 +141,14 @@ void *cti_realloc(void *block, size_t number, size_t size) {
 void cti_free(void *block) {
     if (!block) return;
     header *head = (header *)block - 1;
+    size_t whole = whole_size(head->size);
     count(-(int64_t)head->size, -1);
-    hook.free(head, hook.user);
+    cti_pool_on_release(release);
+    int64_t most = highest + highest / 4 + SPARE - live_bytes - (int64_t)whole;
+    /* What waits is of sizes that are no longer asked for: a new working set begins. */
+    if ((int64_t)cti_pool_bytes() > most) cti_pool_clear();
+    if (pooling && (int64_t)cti_pool_bytes() <= most) cti_pool_give(head, whole);
+    else release(head);
 }
 
 char *cti_strdup(const char *text) {

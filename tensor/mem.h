@@ -5,6 +5,8 @@
 
 #include "tensor/shape.h"
 
+#include <stdbool.h>
+
 /* The system's side of the hook: like malloc and free. `alloc` returns 64-byte aligned memory or
  * NULL. Install before the first tensor is made. */
 typedef struct {
@@ -35,6 +37,9 @@ void *cti_alloc_elements(const char *function, ct_shape shape, ct_dtype dtype);
 /* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);
+/* Whether freed blocks wait for their next use. Off, a memory checker sees every use of a block
+ * after its end. */
+void cti_pooling_set(bool on);
 char *cti_strdup(const char *text);
 
 #endif

@@ -1,0 +1,86 @@
+/* The pool: free lists by size, so that a training step after the first asks the system for nothing.
+ * It does not decide how much is worth keeping; mem.c does.
+ * Invariant: a list holds blocks of one rounded size; the link is the block's first word. */
+#include "tensor/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define UNIT 64
+/* One list per unit up to this many, then eight per doubling. */
+#define SMALL 16
+#define LISTS (SMALL + 1 + 8 * 48)
+
+typedef struct block {
+    struct block *next;
+    size_t size;
+} block;
+
+static _Thread_local block *lists[LISTS];
+static atomic_size_t waiting;
+static void (*release_block)(void *block);
+
+static int log2_of(size_t n) { return 63 - __builtin_clzll(n); }
+
+size_t cti_pool_size(size_t bytes) {
+    size_t units = (bytes + UNIT - 1) / UNIT;
+    if (units <= SMALL) return units * UNIT;
+    size_t step = (size_t)1 << (log2_of(units - 1) - 3);
+    return (units + step - 1) / step * step * UNIT;
+}
+
+static block **list_of(size_t size) {
+    size_t units = size / UNIT;
+    if (units <= SMALL) return &lists[units];
+    int power = log2_of(units - 1);
+    size_t step = (size_t)1 << (power - 3);
+    return &lists[SMALL + 8 * (power - 4) + (int)(units / step) - 8];
+}
+
+/* --- A thread's end ------------------------------------------------------------------------- */
+
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+
+static void thread_exit(void *unused) {
+    (void)unused;
+    cti_pool_clear();
+}
+
+static void make_exit_key(void) { pthread_key_create(&exit_key, thread_exit); }
+
+/* --------------------------------------------------------------------------------------------- */
+
+void *cti_pool_take(size_t size) {
+    block **list = list_of(size), *taken = *list;
+    if (!taken) return NULL;
+    *list = taken->next;
+    atomic_fetch_sub_explicit(&waiting, size, memory_order_relaxed);
+    return taken;
+}
+
+void cti_pool_give(void *memory, size_t size) {
+    pthread_once(&exit_once, make_exit_key);
+    pthread_setspecific(exit_key, lists);
+    block **list = list_of(size), *given = memory;
+    given->next = *list;
+    given->size = size;
+    *list = given;
+    atomic_fetch_add_explicit(&waiting, size, memory_order_relaxed);
+}
+
+size_t cti_pool_bytes(void) { return atomic_load_explicit(&waiting, memory_order_relaxed); }
+
+void cti_pool_on_release(void (*release)(void *block)) { release_block = release; }
+
+void cti_pool_clear(void) {
+    for (int k = 0; k < LISTS; k++) {
+        while (lists[k]) {
+            block *first = lists[k];
+            lists[k] = first->next;
+            atomic_fetch_sub_explicit(&waiting, first->size, memory_order_relaxed);
+            release_block(first);
+        }
+    }
+}

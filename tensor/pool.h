@@ -1,0 +1,20 @@
+/* Private: blocks that were freed, kept for the next request of their size. One pool per thread. */
+#ifndef COTAN_POOL_H
+#define COTAN_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The size that a request is rounded up to, at most an eighth more: blocks of one size are
+ * interchangeable. Needs bytes <= PTRDIFF_MAX / 2. */
+size_t cti_pool_size(size_t bytes);
+/* A block of such a size, or NULL: then it has to come from the system. */
+void *cti_pool_take(size_t size);
+void cti_pool_give(void *block, size_t size);
+/* Bytes that wait in the pools of all threads. */
+size_t cti_pool_bytes(void);
+/* Gives the blocks of this thread back to the system, by the function that is set. */
+void cti_pool_clear(void);
+void cti_pool_on_release(void (*release)(void *block));
+
+#endif
