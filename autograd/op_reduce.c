@@ -55,32 +55,41 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-/* inner == 1 runs on eight chains, so that additions need not wait for each other. */
+/* inner == 1 runs on eight chains, so that additions need not wait for each other. Otherwise the
+ * rows are combined in registers, COLUMNS at a time, and the result with y. */
 #define LANES 8
+#define COLUMNS 64
 #define REDUCE(verb, suffix, type, neutral, expression)                                     \
     static inline type verb##_##suffix##_of(type a, type b) { return (type)(expression); }  \
+    static inline __attribute__((always_inline)) void verb##_##suffix##_columns(            \
+        int64_t n, int64_t count, int64_t inner, type *restrict y, const type *restrict x) {\
+        type total[COLUMNS];                                                                \
+        for (int64_t i = 0; i < n; i++) total[i] = (type)(neutral);                         \
+        for (int64_t c = 0; c < count; c++, x += inner)                                     \
+            for (int64_t i = 0; i < n; i++) total[i] = verb##_##suffix##_of(total[i], x[i]);\
+        for (int64_t i = 0; i < n; i++) y[i] = verb##_##suffix##_of(y[i], total[i]);        \
+    }                                                                                       \
     static CT_CLONES void verb##_##suffix(int64_t outer, int64_t count, int64_t inner,      \
                                           void *out, const void *in) {                      \
         type *restrict y = out;                                                             \
         const type *restrict x = in;                                                        \
-        if (inner == 1) {                                                                   \
-            for (int64_t o = 0; o < outer; o++, x += count) {                               \
-                type lane[LANES];                                                           \
-                for (int l = 0; l < LANES; l++) lane[l] = (type)(neutral);                  \
-                int64_t i = 0;                                                              \
-                for (; i + LANES <= count; i += LANES)                                      \
-                    for (int l = 0; l < LANES; l++)                                         \
-                        lane[l] = verb##_##suffix##_of(lane[l], x[i + l]);                  \
-                for (; i < count; i++)                                                      \
-                    lane[i % LANES] = verb##_##suffix##_of(lane[i % LANES], x[i]);          \
+        for (int64_t o = 0; o < outer && inner == 1; o++, x += count) {                     \
+            type lane[LANES];                                                               \
+            for (int l = 0; l < LANES; l++) lane[l] = (type)(neutral);                      \
+            int64_t i = 0;                                                                  \
+            for (; i + LANES <= count; i += LANES)                                          \
                 for (int l = 0; l < LANES; l++)                                             \
-                    y[o] = verb##_##suffix##_of(y[o], lane[l]);                             \
-            }                                                                               \
-            return;                                                                         \
+                    lane[l] = verb##_##suffix##_of(lane[l], x[i + l]);                      \
+            for (; i < count; i++)                                                          \
+                lane[i % LANES] = verb##_##suffix##_of(lane[i % LANES], x[i]);              \
+            for (int l = 0; l < LANES; l++) y[o] = verb##_##suffix##_of(y[o], lane[l]);     \
         }                                                                                   \
-        for (int64_t o = 0; o < outer; o++, y += inner)                                     \
-            for (int64_t c = 0; c < count; c++, x += inner)                                 \
-                for (int64_t i = 0; i < inner; i++) y[i] = verb##_##suffix##_of(y[i], x[i]);\
+        for (int64_t o = 0; o < outer && inner > 1; o++, y += inner, x += count * inner) {  \
+            int64_t i = 0;                                                                  \
+            for (; i + COLUMNS <= inner; i += COLUMNS)                                      \
+                verb##_##suffix##_columns(COLUMNS, count, inner, y + i, x + i);             \
+            verb##_##suffix##_columns(inner - i, count, inner, y + i, x + i);               \
+        }                                                                                   \
     }                                                                                       \
     static void verb##_##suffix##_start(int64_t n, void *out) {                             \
         type *y = out;                                                                      \

@@ -8,12 +8,18 @@
 
 #include <string.h>
 
-#define CHUNK (16 * CTI_TILE) /* elements of a part without a reduction */
+#define CHUNK (32 * CTI_TILE) /* elements of a part without a reduction */
 #define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction   */
+#define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
+/* Tiles do not begin at the same place of a page: a processor that compares the low bits of
+ * addresses would hold a load back for the store to another tile. */
+#define STAGGER 320
 
 /* --- Partition -------------------------------------------------------------------------------- */
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 
@@ -33,7 +39,10 @@ static void partition_reduction(cti_pass *pass) {
         return;
     }
     pass->accumulator = g.inner;
-    if (g.inner <= CTI_TILE) pass->tile = pass->accumulator = CTI_TILE / g.inner * g.inner;
+    if (g.inner <= CTI_TILE) {
+        pass->accumulator = least(CTI_TILE / g.inner, ceil_div(ACCUMULATOR, g.inner)) * g.inner;
+        pass->tile = CTI_TILE / pass->accumulator * pass->accumulator;
+    }
     int64_t rows_per_tile = at_least(1, pass->tile / g.inner);
     int64_t chunks = at_least(1, block / CHUNK);
     int64_t most = at_least(1, BLOCKS_OF_ROWS / at_least(1, g.outer));
@@ -171,6 +180,7 @@ static void add_instruction(programming *p, int64_t m) {
     }
     pass->slots[pass->n_slots] = (cti_slot){
         item->stored ? p->members[m] : -1, -1, -1, ct_dtype_size(item->dtype)};
+    if (item->stored) pass->stores[pass->n_stores++] = pass->n_slots;
     p->slot_of[m] = pass->n_slots++;
 }
 
@@ -217,7 +227,7 @@ static void lay_out_scratch(cti_pass *pass) {
         operands = at_least(operands, pass->instructions[i].n_inputs);
     }
     pass->pointer_bytes = ((size_t)(pass->n_slots + operands) * sizeof(void *) + 63) / 64 * 64;
-    pass->register_bytes = ((size_t)pass->tile * widest + 63) / 64 * 64;
+    pass->register_bytes = ((size_t)pass->tile * widest + 63) / 64 * 64 + STAGGER;
     size_t at = pass->pointer_bytes;
     at += (size_t)(pass->n_registers + pass->n_loads) * pass->register_bytes;
     for (int64_t r = 0; r < pass->n_reductions; r++) {
@@ -243,12 +253,13 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     pass->instructions = cti_alloc(n, sizeof *pass->instructions);
     pass->inputs = cti_alloc(e, sizeof *pass->inputs);
     pass->slots = cti_alloc(n + e, sizeof *pass->slots);
+    pass->stores = cti_alloc(n, sizeof *pass->stores);
     pass->reductions = cti_alloc(n, sizeof *pass->reductions);
     p->slot_of = cti_alloc(n, sizeof *p->slot_of);
     p->last_use = cti_alloc(n + e, sizeof *p->last_use);
     p->free_registers = cti_alloc(n, sizeof *p->free_registers);
     bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
-                 pass->reductions && p->slot_of && p->last_use && p->free_registers;
+                 pass->stores && pass->reductions && p->slot_of && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }
 

@@ -90,15 +90,18 @@ static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t
         if (load->kind == CTI_LINEAR) at[k] = base + (load->offset + first) * (int64_t)load->size;
         else if (load->kind == CTI_GATHERED) gather(load, base, first, n, at[k]);
     }
+    for (int64_t k = 0; k < pass->n_stores; k++) {
+        const cti_slot *out = &pass->slots[pass->stores[k]];
+        at[pass->stores[k]] = (char *)w->plan->data[out->item] + first * (int64_t)out->size;
+    }
+    const void **x = (const void **)at + pass->n_slots;
+    ct_tile tile = {.first = first};
     for (int64_t i = 0; i < pass->n_instructions; i++) {
         const cti_instruction *code = &pass->instructions[i];
-        const cti_slot *out = &pass->slots[code->out];
-        if (out->item >= 0) {
-            at[code->out] = (char *)w->plan->data[out->item] + first * (int64_t)out->size;
-        }
-        const void **x = (const void **)at + pass->n_slots;
-        for (int k = 0; k < code->n_inputs; k++) x[k] = at[pass->inputs[code->inputs + k]];
-        code->tile(n, at[code->out], x, &(ct_tile){code->attr, first});
+        const int64_t *inputs = &pass->inputs[code->inputs];
+        for (int k = 0; k < code->n_inputs; k++) x[k] = at[inputs[k]];
+        tile.attr = code->attr;
+        code->tile(n, at[code->out], x, &tile);
     }
 }
 
@@ -133,15 +136,18 @@ static char *accumulator(const cti_worker *w, const cti_reduction *r) {
 }
 
 static void accumulate(cti_worker *w, const cti_pass *pass, int64_t column, int64_t n) {
+    int64_t width = pass->geometry.inner > CTI_TILE ? n : pass->accumulator, rest = n % width;
     for (int64_t k = 0; k < pass->n_reductions; k++) {
         const cti_reduction *r = &pass->reductions[k];
-        r->reduce(1, 1, n, accumulator(w, r) + column * (int64_t)r->size,
-                  slot_pointers(w)[r->slot]);
+        const char *x = slot_pointers(w)[r->slot];
+        char *to = accumulator(w, r) + column * (int64_t)r->size;
+        r->reduce(1, n / width, width, to, x);
+        if (rest) r->reduce(1, 1, rest, to, x + (n - rest) * (int64_t)r->size);
     }
 }
 
-/* One chunk of a wide block. The accumulator is as wide as a tile, so that neighbouring rows do
- * not wait for each other; it is folded to one row at the end. */
+/* One chunk of a wide block. The accumulator holds several rows when they are short, so that
+ * neighbouring ones do not wait for each other; it is folded to one row at the end. */
 static void run_wide(cti_worker *w, const cti_pass *pass, int64_t part) {
     ct_reduction g = pass->geometry;
     int64_t outer = part / pass->chunks, chunk = part % pass->chunks;
