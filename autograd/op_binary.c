@@ -81,9 +81,22 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient,      \
                   NULL)
 
-/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
+/* x*u + x*u = x*(u + u) for a u that is stretched: the derivative of a square doubles the few
+ * elements of u instead of the many of x. Bit for bit the same, unless it overflows. */
+static ct_tensor *doubled(ct_tensor *product) {
+    for (int k = 0; k < 2; k++) {
+        ct_tensor *u = ct_input(product, k);
+        if (!cti_is_broadcast(u)) continue;
+        ct_tensor *few = ct_input(u, 0);
+        return ct_mul(ct_input(product, 1 - k), ct_broadcast(ct_add(few, few), ct_shape_of(u)));
+    }
+    return NULL;
+}
+
+/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and the above */
 static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    if (a == b && cti_is_mul(a)) return doubled(a);
     if (ct_is_number(b, 0)) return a;
     if (ct_is_number(a, 0)) return b;
     if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));

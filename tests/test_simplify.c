@@ -93,6 +93,15 @@ CORE_TEST(simplify, double_negation_goes) {
     EXPECT(ct_op_of(simplified(ct_sum_all(ct_neg(a))))->kind == CT_MAP);
 }
 
+CORE_TEST(simplify, doubling_moves_to_the_smaller_factor) {
+    ct_tensor *x = ct_exp(x_of(CT_SHAPE(3, 4))), *u = ct_sin(x_of(CT_SHAPE(4)));
+    ct_tensor *product = ct_mul(x, u), *s = simplified(ct_add(product, product));
+    EXPECT(ct_op_of(s) == ct_op_of(product));
+    HAS_OPS(ct_add(product, product), 5);
+    ct_tensor *square = ct_mul(x, x);
+    EXPECT(count(simplified(ct_add(square, square)), "add") == 1);
+}
+
 CORE_TEST(simplify, views_of_views_are_one) {
     ct_tensor *x = x_of(CT_SHAPE(3, 4)), *e = ct_exp(x), *row = ct_sin(x_of(CT_SHAPE(4)));
     BECOMES(ct_transpose(ct_transpose(e)), e);
