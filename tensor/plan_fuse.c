@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-/* Recomputing a value in a later pass is worth it while it costs a few operations on at most one
- * large operand, which that pass would otherwise read the stored value instead of. */
-#define RECOMPUTE_OPERATIONS 4
+/* Recomputing a value in a later pass is worth it while it costs a few operations, and that pass
+ * reads at most one more large operand for it, in place of the value itself. */
+#define RECOMPUTE_OPERATIONS 6
 /* A pass of more operations would work on more tiles than L1 holds. */
 #define GROUP_MEMBERS 64
 
@@ -124,17 +124,23 @@ static void assign_levels(cti_fusion *f) {
 
 /* --- What is stored --------------------------------------------------------------------------- */
 
-/* Marks what somebody outside of its own group reads: `marked` if only passes over the same space
- * do, so that it may be recomputed there; `stored` if it must have memory. */
+static void add_reader(cti_fusion *f, int64_t base, int64_t reader) {
+    f->readers[f->n_readers] = (cti_reader){f->group_of[reader], f->first_reader[base]};
+    f->first_reader[base] = f->n_readers++;
+}
+
+/* What must have memory, and who reads an item from another group over the same space: there it may
+ * be recomputed. */
 static void find_readers(cti_fusion *f) {
     cti_plan *plan = f->plan;
+    for (int64_t i = 0; i < plan->n_items; i++) f->first_reader[i] = -1;
     for (int64_t i = 0; i < plan->n_items; i++) {
         cti_item *item = &plan->items[i];
         if (item->op && item->op->kind != CT_MAP) item->stored = true;
         for (int k = 0; k < item->n_inputs; k++) {
             int64_t base = plan->items[plan->edges[item->edges + k]].base;
             if (cti_streamed_input(plan, item, k) < 0) plan->items[base].stored = true;
-            else if (f->group_of[base] != f->group_of[i]) f->marked[base] = true;
+            else if (f->group_of[base] != f->group_of[i]) add_reader(f, base, i);
         }
     }
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {
@@ -142,9 +148,15 @@ static void find_readers(cti_fusion *f) {
     }
 }
 
-static int64_t merge_operand(int64_t a, int64_t b) {
-    if (a == -1 || a == b) return b;
-    return b == -1 ? a : -2;
+static bool has_operand(const cti_operands *set, int64_t item) {
+    for (int64_t k = 0; k < set->n; k++) {
+        if (set->item[k] == item) return true;
+    }
+    return false;
+}
+
+static void add_operand(cti_operands *set, int64_t item) {
+    if (set->n <= CTI_OPERANDS && !has_operand(set, item)) set->item[set->n++] = item;
 }
 
 /* What computing a MAP item anew would cost: operations and large operands. */
@@ -152,16 +164,47 @@ static void recompute_cost(cti_fusion *f, int64_t i) {
     cti_plan *plan = f->plan;
     const cti_item *item = &plan->items[i];
     f->operations[i] = item->op->costly ? 2 * RECOMPUTE_OPERATIONS : 1;
-    f->operand[i] = -1;
+    f->operands[i].n = 0;
     for (int k = 0; k < item->n_inputs; k++) {
         int64_t base = plan->items[plan->edges[item->edges + k]].base;
         if (!plan->items[base].stored) {
             f->operations[i] += f->operations[base];
-            f->operand[i] = merge_operand(f->operand[i], f->operand[base]);
+            for (int64_t j = 0; j < f->operands[base].n; j++) {
+                add_operand(&f->operands[i], f->operands[base].item[j]);
+            }
         } else if (plan->items[base].numel > item->numel / 8) {
-            f->operand[i] = merge_operand(f->operand[i], base);
+            add_operand(&f->operands[i], base);
         }
     }
+}
+
+/* How many of i's operands no member of the group reads, be it for something that is computed
+ * anew there. Later items are not decided on yet, and do not count. */
+static int64_t not_read_by(const cti_fusion *f, int64_t group, int64_t i) {
+    const cti_plan *plan = f->plan;
+    const cti_operands *operands = &f->operands[i];
+    cti_operands read = {0};
+    for (int64_t m = f->groups[group].first; m >= 0; m = f->next_member[m]) {
+        const cti_item *item = &plan->items[m];
+        for (int k = 0; k < item->n_inputs; k++) {
+            int64_t base = plan->items[plan->edges[item->edges + k]].base;
+            if (has_operand(operands, base)) add_operand(&read, base);
+            if (base >= i || plan->items[base].stored) continue;
+            for (int64_t j = 0; j < f->operands[base].n; j++) {
+                int64_t item_read = f->operands[base].item[j];
+                if (has_operand(operands, item_read)) add_operand(&read, item_read);
+            }
+        }
+    }
+    return operands->n - read.n;
+}
+
+static bool worth_recomputing(const cti_fusion *f, int64_t i) {
+    if (f->operations[i] > RECOMPUTE_OPERATIONS || f->operands[i].n > CTI_OPERANDS) return false;
+    for (int64_t r = f->first_reader[i]; r >= 0; r = f->readers[r].next) {
+        if (not_read_by(f, f->readers[r].group, i) > 1) return false;
+    }
+    return true;
 }
 
 static void decide_stored(cti_fusion *f) {
@@ -171,10 +214,8 @@ static void decide_stored(cti_fusion *f) {
         cti_item *item = &plan->items[i];
         if (!item->op || item->op->kind != CT_MAP) continue;
         recompute_cost(f, i);
-        bool cheap = f->operations[i] <= RECOMPUTE_OPERATIONS && f->operand[i] != -2;
-        if (f->marked[i] && !cheap) item->stored = true;
+        if (f->first_reader[i] >= 0 && !worth_recomputing(f, i)) item->stored = true;
     }
-    for (int64_t i = 0; i < plan->n_items; i++) f->marked[i] = false;
 }
 
 static ct_status fuse_all(cti_fusion *f) {
@@ -200,21 +241,25 @@ ct_status cti_plan_fuse(cti_plan *plan) {
         .group_of = cti_alloc(n, sizeof(int64_t)),
         .next_member = cti_alloc(n, sizeof(int64_t)),
         .operations = cti_alloc(n, sizeof(int64_t)),
-        .operand = cti_alloc(n, sizeof(int64_t)),
+        .operands = cti_alloc(n, sizeof(cti_operands)),
+        .first_reader = cti_alloc(n, sizeof(int64_t)),
+        .readers = cti_alloc((size_t)plan->n_edges, sizeof(cti_reader)),
         .groups = cti_alloc(n, sizeof(cti_group)),
         .level_head = cti_alloc(n + 2, sizeof(int64_t)),
         .level_kernels = cti_alloc(n + 2, sizeof(int64_t)),
         .scratch = cti_alloc(n, sizeof(int64_t)),
         .marked = cti_alloc(n, sizeof(bool)),
     };
-    bool ready = f.table && f.group_of && f.next_member && f.operations && f.operand && f.groups &&
-                 f.level_head && f.level_kernels && f.scratch && f.marked;
+    bool ready = f.table && f.group_of && f.next_member && f.operations && f.operands && f.groups &&
+                 f.first_reader && f.readers && f.level_head && f.level_kernels && f.scratch && f.marked;
     ct_status status = ready ? fuse_all(&f) : CT_ERR_MEMORY;
     cti_free(f.table);
     cti_free(f.group_of);
     cti_free(f.next_member);
     cti_free(f.operations);
-    cti_free(f.operand);
+    cti_free(f.operands);
+    cti_free(f.first_reader);
+    cti_free(f.readers);
     cti_free(f.groups);
     cti_free(f.level_head);
     cti_free(f.level_kernels);

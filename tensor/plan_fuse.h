@@ -14,12 +14,25 @@ typedef struct {
     int64_t next;            /* next group of this level, or -1     */
 } cti_group;
 
+/* Large stored values; more than these many are none that anybody wants to read again. */
+#define CTI_OPERANDS 3
+typedef struct {
+    int64_t n, item[CTI_OPERANDS + 1];
+} cti_operands;
+
+typedef struct {
+    int64_t group, next;     /* next: another reader of the same item, or -1 */
+} cti_reader;
+
 typedef struct {
     cti_plan *plan;
     int64_t *group_of;       /* item -> group, or -1                     */
     int64_t *next_member;    /* item -> next member of its group, or -1  */
     int64_t *operations;     /* item -> cost of recomputing it           */
-    int64_t *operand;        /* item -> its one large stored operand: -1 none, -2 several */
+    cti_operands *operands;  /* item -> what recomputing it reads        */
+    int64_t *first_reader;   /* item -> reader from another group, or -1 */
+    cti_reader *readers;
+    int64_t n_readers;
     cti_group *groups;
     int64_t n_groups;
     int64_t *table;          /* open hash of (space, level) -> group, or -1 */
