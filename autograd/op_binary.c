@@ -29,7 +29,7 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
     return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
 }
 
-#define DEFINE_BINARY(verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite)              \
+#define DEFINE_BINARY(verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite, pair_list)   \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_MAP,                                                                     \
@@ -39,6 +39,7 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
         .tile = tiles,                                                                      \
         .vjp = {vjp0, vjp1},                                                                \
         .simplify = rewrite,                                                                \
+        .pairs = pair_list,                                                                 \
     };                                                                                      \
     ct_tensor *ct_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
 
@@ -61,17 +62,17 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
     DEFINE_BINARY(verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,               \
-                  vjp_##verb##_1, rewrite)
+                  vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1, rewrite)                      \
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, pair_list)           \
     CTI_TILE_2(verb##_f32, float, real)                                                     \
     CTI_TILE_2(verb##_f64, double, real)                                                    \
     CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
     DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1, \
-                  rewrite)
+                  rewrite, pair_list)
 
 /* 0 or 1; nothing flows back. */
 #define COMPARISON(verb, relation)                                                          \
@@ -79,7 +80,9 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     CTI_TILE_2(verb##_f64, double, a relation b)                                            \
     CTI_TILE_2(verb##_i64, int64_t, a relation b)                                           \
     DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient,      \
-                  NULL)
+                  NULL, NULL)
+
+static const ct_tile_pair pairs_add[], pairs_sub[], pairs_mul[], pairs_maximum[], pairs_where[];
 
 /* x*u + x*u = x*(u + u) for a u that is stretched: the derivative of a square doubles the few
  * elements of u instead of the many of x. Bit for bit the same, unless it overflows. */
@@ -102,7 +105,8 @@ static ct_tensor *simplify_add(ct_tensor *y) {
     if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
     return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
 }
-BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add)
+BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
+       pairs_add)
 bool cti_is_add(const ct_tensor *t) { return cti_applies(t, &op_add); }
 
 /* x - 0 = x, a - (-b) = a + b */
@@ -111,7 +115,8 @@ static ct_tensor *simplify_sub(ct_tensor *y) {
     if (ct_is_number(b, 0)) return a;
     return cti_is_neg(b) ? ct_add(a, ct_input(b, 0)) : NULL;
 }
-BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub)
+BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub,
+       pairs_sub)
 bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
 
 /* x * 1 = x */
@@ -120,7 +125,8 @@ static ct_tensor *simplify_mul(ct_tensor *y) {
     if (ct_is_number(b, 1)) return a;
     return ct_is_number(a, 1) ? b : NULL;
 }
-BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a), simplify_mul)
+BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a), simplify_mul,
+       pairs_mul)
 bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
 
 /* x / 1 = x */
@@ -132,10 +138,10 @@ BINARY_FLOAT(div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y),
 
 BINARY(maximum, a >= b || a != a ? a : b, a >= b ? a : b,
        ct_where(ct_greater_equal(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(ct_greater_equal(a, b), cti_full_like(g, 0.0), g), NULL)
+       ct_where(ct_greater_equal(a, b), cti_full_like(g, 0.0), g), NULL, pairs_maximum)
 BINARY(minimum, a <= b || a != a ? a : b, a <= b ? a : b,
        ct_where(ct_less_equal(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(ct_less_equal(a, b), cti_full_like(g, 0.0), g), NULL)
+       ct_where(ct_less_equal(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
 
 COMPARISON(equal, ==)
 COMPARISON(not_equal, !=)
@@ -190,6 +196,7 @@ CT_OP(op_where) = {
     .n_inputs = 3,
     .infer = infer_number,
     .tile = NUMBERS(where),
+    .pairs = pairs_where,
     .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},
 };
 
@@ -221,3 +228,53 @@ ct_tensor *ct_scale(ct_tensor *x, double factor) {
 ct_tensor *ct_offset(ct_tensor *x, double term) {
     return ct_add(x, number_like("ct_offset", x, term));
 }
+
+/* --- Pairs ------------------------------------------------------------------------------------ */
+
+/* Arithmetic behind arithmetic: y = outer(inner(a, b), c), with a rounding in between. */
+#define PAIR_TILE(function, type, inner, outer)                                             \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
+                                   const ct_tile *tile) {                                   \
+        (void)tile;                                                                         \
+        const type *pa = in[0], *pb = in[1], *pc = in[2];                                   \
+        type *restrict py = out;                                                            \
+        for (int64_t i = 0; i < n; i++) {                                                   \
+            type a = pa[i], b = pb[i], c = pc[i], t = inner;                                \
+            py[i] = outer;                                                                  \
+        }                                                                                   \
+    }
+
+#define PAIR(name, inner, outer)                                                            \
+    PAIR_TILE(name##_f32, float, inner, outer)                                              \
+    PAIR_TILE(name##_f64, double, inner, outer)
+#define PAIRS(name, outer)                                                                  \
+    PAIR(add_##name, a + b, outer)                                                          \
+    PAIR(sub_##name, a - b, outer)                                                          \
+    PAIR(mul_##name, a * b, outer)
+#define LIST(name, at)                                                                      \
+    {&op_add, at, FLOATS(add_##name)}, {&op_sub, at, FLOATS(sub_##name)},                   \
+    {&op_mul, at, FLOATS(mul_##name)}
+
+PAIRS(then_add, t + c)
+PAIRS(then_sub, t - c)
+PAIRS(from, c - t)
+PAIRS(then_mul, t * c)
+PAIRS(then_maximum, t >= c || t != t ? t : c)
+/* The order of the operands of a sum or product plays no part but for which NaN comes out. */
+static const ct_tile_pair pairs_add[] = {LIST(then_add, 0), LIST(then_add, 1), {0}};
+static const ct_tile_pair pairs_sub[] = {LIST(then_sub, 0), LIST(from, 1), {0}};
+static const ct_tile_pair pairs_mul[] = {LIST(then_mul, 0), LIST(then_mul, 1), {0}};
+static const ct_tile_pair pairs_maximum[] = {LIST(then_maximum, 0), {0}};
+
+/* y = where(a relation b, c, d) */
+#define WHERE_PAIR(name, type, relation)                                                    \
+    static CT_CLONES void name(int64_t n, void *out, const void *const in[],                \
+                               const ct_tile *tile) {                                       \
+        (void)tile;                                                                         \
+        const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];                          \
+        type *restrict y = out;                                                             \
+        for (int64_t i = 0; i < n; i++) y[i] = a[i] relation b[i] ? c[i] : d[i];            \
+    }
+WHERE_PAIR(greater_equal_where_f32, float, >=)
+WHERE_PAIR(greater_equal_where_f64, double, >=)
+static const ct_tile_pair pairs_where[] = {{&op_greater_equal, 0, FLOATS(greater_equal_where)}, {0}};

@@ -91,6 +91,15 @@ typedef ct_tensor *ct_vjp_fn(ct_tensor *g, ct_tensor *y, int i);
  * without that derivative: asking for it is an error, never silently zero. */
 ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i);
 
+/* Two MAP ops in one loop: this op where its input `at` comes from `inner` and goes nowhere else.
+ * The tile function sees the inputs of `inner`, then the other inputs of this op, and the attribute
+ * of this op. It must give the bits that the two give one after the other. */
+typedef struct {
+    const struct ct_op *inner; /* NULL ends a list */
+    int at;
+    ct_tile_fn *tile[CT_DTYPES];
+} ct_tile_pair;
+
 typedef struct ct_op {
     const char *name;
     ct_kind kind;
@@ -101,6 +110,7 @@ typedef struct ct_op {
     ct_status (*infer)(const ct_infer *call, ct_type *out);
     /* MAP: by the dtype of input 0, or of the output when there is no input. */
     ct_tile_fn *tile[CT_DTYPES];
+    const ct_tile_pair *pairs; /* MAP: faster ways to run this op behind another; NULL: none        */
     /* REDUCE: by dtype; the output has the input's dtype. */
     ct_reduce_fn *reduce[CT_DTYPES];
     ct_start_fn *start[CT_DTYPES];

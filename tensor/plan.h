@@ -58,6 +58,7 @@ typedef struct {
 
 typedef struct {
     int64_t item;          /* what it computes                                                 */
+    int64_t before;        /* what it computes first, in the same loop; -1: nothing            */
     ct_tile_fn *tile;
     const void *attr;
     int n_inputs;

@@ -113,6 +113,9 @@ typedef struct {
     const int64_t *members;
     int64_t n_members;
     int64_t *slot_of;    /* position in members -> slot                */
+    int64_t *readers;    /* position -> how often members read it      */
+    int64_t *inner;      /* position -> the member that runs in the same loop before it, or -1 */
+    int64_t *outer;      /* position -> the member whose loop it runs in, or -1 */
     int64_t *last_use;   /* slot -> last instruction that reads it; INT64_MAX: a reduction */
     int64_t *free_registers, n_free;
 } programming;
@@ -162,21 +165,88 @@ static int64_t input_slot(programming *p, int64_t edge) {
     return member >= 0 ? p->slot_of[member] : load_slot(p, edge);
 }
 
+/* --- Pairs ------------------------------------------------------------------------------------ */
+
+static const cti_item *member(const programming *p, int64_t m) {
+    return &p->plan->items[p->members[m]];
+}
+
+/* The member that input k of a member reads, or -1. */
+static int64_t member_read(const programming *p, const cti_item *item, int k) {
+    const cti_item *in = &p->plan->items[p->plan->edges[item->edges + k]];
+    return in->whole ? member_of(p, in->base) : -1;
+}
+
+static ct_dtype tile_dtype(const programming *p, const cti_item *item) {
+    return item->n_inputs ? p->plan->items[p->plan->edges[item->edges]].dtype : item->dtype;
+}
+
+static const ct_tile_pair *find_pair(const programming *p, const cti_item *item, int k,
+                                const cti_item *inner) {
+    for (const ct_tile_pair *pair = item->op->pairs; pair && pair->inner; pair++) {
+        if (pair->inner == inner->op && pair->at == k && pair->tile[tile_dtype(p, item)] &&
+            tile_dtype(p, inner) == tile_dtype(p, item)) {
+            return pair;
+        }
+    }
+    return NULL;
+}
+
+/* Which members run in one loop with a later one: those that nobody else reads. A loop takes two,
+ * the later ones first. */
+static void find_pairs(programming *p) {
+    for (int64_t m = 0; m < p->n_members; m++) p->inner[m] = p->outer[m] = -1;
+    for (int64_t m = 0; m < p->n_members; m++) {
+        const cti_item *item = member(p, m);
+        for (int k = 0; k < item->n_inputs; k++) {
+            int64_t read = member_read(p, item, k);
+            if (read >= 0) p->readers[read]++;
+        }
+    }
+    for (int64_t m = p->n_members - 1; m >= 0; m--) {
+        const cti_item *item = member(p, m);
+        if (p->outer[m] >= 0) continue;
+        for (int k = 0; k < item->n_inputs && p->inner[m] < 0; k++) {
+            int64_t read = member_read(p, item, k);
+            if (read < 0 || p->readers[read] > 1 || member(p, read)->stored) continue;
+            if (!find_pair(p, item, k, member(p, read))) continue;
+            p->inner[m] = read;
+            p->outer[read] = m;
+        }
+    }
+}
+
+/* --- Instructions ----------------------------------------------------------------------------- */
+
+static void add_input(programming *p, cti_instruction *code, int64_t edge) {
+    int64_t slot = input_slot(p, edge);
+    p->pass->inputs[p->pass->n_inputs++] = slot;
+    code->n_inputs++;
+    p->last_use[slot] = at_least(p->last_use[slot], p->pass->n_instructions - 1);
+}
+
 static void add_instruction(programming *p, int64_t m) {
     cti_pass *pass = p->pass;
-    const cti_item *item = &p->plan->items[p->members[m]];
-    ct_dtype by = item->n_inputs ? p->plan->items[p->plan->edges[item->edges]].dtype : item->dtype;
+    const cti_item *item = member(p, m), *inner = NULL;
+    ct_tile_fn *tile = item->op->tile[tile_dtype(p, item)];
+    int joined = -1;
+    if (p->inner[m] >= 0) {
+        inner = member(p, p->inner[m]);
+        for (joined = 0; member_read(p, item, joined) != p->inner[m];) joined++;
+        tile = find_pair(p, item, joined, inner)->tile[tile_dtype(p, item)];
+    }
     cti_instruction *code = &pass->instructions[pass->n_instructions++];
     *code = (cti_instruction){.item = p->members[m],
-                              .tile = item->op->tile[by],
+                              .before = inner ? p->members[p->inner[m]] : -1,
+                              .tile = tile,
                               .attr = item->attr,
-                              .n_inputs = item->n_inputs,
                               .inputs = pass->n_inputs,
                               .out = pass->n_slots};
+    for (int k = 0; inner && k < inner->n_inputs; k++) {
+        add_input(p, code, p->plan->edges[inner->edges + k]);
+    }
     for (int k = 0; k < item->n_inputs; k++) {
-        int64_t slot = input_slot(p, p->plan->edges[item->edges + k]);
-        pass->inputs[pass->n_inputs++] = slot;
-        p->last_use[slot] = at_least(p->last_use[slot], pass->n_instructions - 1);
+        if (k != joined) add_input(p, code, p->plan->edges[item->edges + k]);
     }
     pass->slots[pass->n_slots] = (cti_slot){
         item->stored ? p->members[m] : -1, -1, -1, ct_dtype_size(item->dtype)};
@@ -256,10 +326,14 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     pass->stores = cti_alloc(n, sizeof *pass->stores);
     pass->reductions = cti_alloc(n, sizeof *pass->reductions);
     p->slot_of = cti_alloc(n, sizeof *p->slot_of);
+    p->readers = cti_alloc(n, sizeof *p->readers);
+    p->inner = cti_alloc(n, sizeof *p->inner);
+    p->outer = cti_alloc(n, sizeof *p->outer);
     p->last_use = cti_alloc(n + e, sizeof *p->last_use);
     p->free_registers = cti_alloc(n, sizeof *p->free_registers);
     bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
-                 pass->stores && pass->reductions && p->slot_of && p->last_use && p->free_registers;
+                 pass->stores && pass->reductions && p->slot_of && p->readers && p->inner &&
+                 p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }
 
@@ -270,7 +344,9 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
     ct_status status = program_alloc(&p, edges);
     if (status == CT_OK) {
         collect_loads(&p);
+        find_pairs(&p);
         for (int64_t m = 0; m < n; m++) {
+            if (p.outer[m] >= 0) continue;
             if (plan->items[members[m]].op->kind == CT_MAP) add_instruction(&p, m);
             else add_reduction(&p, m);
         }
@@ -282,6 +358,9 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
         if (pass->numel == 0 && !pass->n_reductions) pass->parts[0] = 0;
     }
     cti_free(p.slot_of);
+    cti_free(p.readers);
+    cti_free(p.inner);
+    cti_free(p.outer);
     cti_free(p.last_use);
     cti_free(p.free_registers);
     return status;

@@ -69,7 +69,11 @@ static double load_bytes(const cti_load *load, int64_t numel) {
 }
 
 static void count_tiles(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *p) {
-    p->operations = (double)pass->numel * (double)(pass->n_instructions + pass->n_reductions);
+    int64_t operations = pass->n_instructions + pass->n_reductions;
+    for (int64_t k = 0; k < pass->n_instructions; k++) {
+        operations += pass->instructions[k].before >= 0;
+    }
+    p->operations = (double)pass->numel * (double)operations;
     for (int64_t k = 0; k < pass->n_loads; k++) p->bytes += load_bytes(&pass->loads[k], pass->numel);
     for (int64_t k = 0; k < pass->n_slots; k++) {
         if (pass->slots[k].item < 0) continue;
@@ -94,7 +98,11 @@ static void count_kernel(const cti_plan *plan, const cti_pass *pass, ct_profile_
 /* Calls fn for each item that a pass computes. */
 static void each_item(const cti_pass *pass, void (*fn)(void *user, int64_t item), void *user) {
     if (pass->kernel >= 0) fn(user, pass->kernel);
-    for (int64_t k = 0; k < pass->n_instructions; k++) fn(user, pass->instructions[k].item);
+    for (int64_t k = 0; k < pass->n_instructions; k++) {
+        const cti_instruction *code = &pass->instructions[k];
+        if (code->before >= 0) fn(user, code->before);
+        fn(user, code->item);
+    }
     for (int64_t k = 0; k < pass->n_reductions; k++) fn(user, pass->reductions[k].item);
 }
 
