@@ -15,6 +15,13 @@ int64_t cti_conv_block(const cti_conv *g, int64_t pixels) {
     return cti_most(1, cti_divide_up(pixels, cti_most(1, cti_divide_up(pixels, block))));
 }
 
+ct_span cti_conv_images(const cti_conv *g, cti_range pixels) {
+    if (pixels.from >= pixels.to) return (ct_span){0, 0};
+    int64_t image = g->axis[0].size * g->axis[1].size * g->channels;
+    return (ct_span){pixels.from / g->image_pixels * image,
+                     ((pixels.to - 1) / g->image_pixels + 1) * image};
+}
+
 size_t cti_conv_patch_bytes(const cti_conv *g, int64_t pixels) {
     bool none = g->patch == 0 || g->outputs == 0 || cti_patches_are_pixels(g) ||
                 cti_conv_is_depthwise(g);

@@ -18,6 +18,8 @@ static inline void *cti_element(const cti_conv *g, void *data, int64_t element) 
     return (char *)data + (size_t)element * g->element;
 }
 
+/* The elements of x [N,H,W,C] in the images of output pixels [from, to). */
+ct_span cti_conv_images(const cti_conv *g, cti_range pixels);
 /* Pixels of one block, when `pixels` are to be cut into blocks: at least 1. */
 int64_t cti_conv_block(const cti_conv *g, int64_t pixels);
 /* Bytes that the copied patches of so many pixels need: 0 when nothing is copied. */

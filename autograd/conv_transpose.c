@@ -115,24 +115,57 @@ static void add_block(const cti_conv *g, const ct_call *call, cti_range pixels, 
     }
 }
 
+/* What a part computes, and from what. */
+typedef struct {
+    int64_t first;            /* image                                            */
+    cti_range rows;           /* of it                                            */
+    int64_t height;           /* rows, of all images                              */
+    cti_range pixels;         /* outputs, numbered through all images             */
+} input_part;
+
+static input_part part_of(const cti_conv *g, input_cut cut, int64_t part) {
+    const cti_axis *v = &g->axis[0];
+    int64_t first = part / cut.bands * cut.images, row = part % cut.bands * cut.rows;
+    int64_t images = cti_least(cut.images, g->images - first);
+    cti_range rows = {row, cti_least(row + cut.rows, v->size)};
+    /* Several images are one stretch of rows, and so are their outputs. */
+    bool whole = cut.bands == 1;
+    cti_range lines = whole ? (cti_range){0, images * v->out} : cti_axis_touching(v, rows);
+    int64_t start = first * g->image_pixels, width = g->axis[1].out;
+    return (input_part){first, rows, whole ? images * v->size : rows.to - rows.from,
+                        {start + lines.from * width, start + lines.to * width}};
+}
+
+static ct_span input_rows(const cti_conv *g, input_part p) {
+    int64_t line = g->axis[1].size * g->channels;
+    int64_t from = (p.first * g->axis[0].size + p.rows.from) * line;
+    return (ct_span){from, from + p.height * line};
+}
+
+ct_span cti_conv2d_input_writes(const ct_call *call, int64_t part) {
+    cti_conv g = input_geometry(call);
+    return input_rows(&g, part_of(&g, cut_input(&g), part));
+}
+
+ct_span cti_conv2d_input_reads(const ct_call *call, int stage, int i, int64_t part) {
+    cti_conv g = input_geometry(call);
+    if (i == 1) return (ct_span){0, ct_shape_numel(call->in[1].shape)};
+    if (stage == 0) return (ct_span){0, 0};
+    cti_range pixels = part_of(&g, cut_input(&g), part).pixels;
+    return (ct_span){pixels.from * g.outputs, pixels.to * g.outputs};
+}
+
 void cti_conv2d_input_run(const ct_call *call, int64_t part, void *scratch) {
     cti_conv g = input_geometry(call);
     input_cut cut = cut_input(&g);
-    const cti_axis *v = &g.axis[0];
-    int64_t first = part / cut.bands * cut.images, row = part % cut.bands * cut.rows;
-    int64_t images = cti_least(cut.images, g.images - first);
-    cti_range rows = {row, cti_least(row + cut.rows, v->size)};
-    /* Several images are one stretch of rows, and so are their outputs. */
-    int64_t height = cut.bands == 1 ? images * v->size : rows.to - rows.from;
-    cti_range lines = cut.bands == 1 ? (cti_range){0, images * v->out} : cti_axis_touching(v, rows);
-    int64_t line = g.axis[1].size * g.channels;
-    memset(cti_element(&g, call->out.data, (first * v->size + row) * line), 0,
-           (size_t)(height * line) * g.element);
-    if (g.outputs == 0) return;
-    int64_t start = first * g.image_pixels, width = g.axis[1].out, block = input_block(&g, cut);
-    int64_t last = start + lines.to * width;
-    for (int64_t p = start + lines.from * width; p < last; p += block) {
-        add_block(&g, call, (cti_range){p, cti_least(p + block, last)}, rows, scratch);
+    input_part p = part_of(&g, cut, part);
+    ct_span out = input_rows(&g, p);
+    memset(cti_element(&g, call->out.data, out.first), 0,
+           (size_t)(out.last - out.first) * g.element);
+    int64_t block = input_block(&g, cut), from = p.pixels.from;
+    for (; from < p.pixels.to && g.outputs > 0; from += block) {
+        cti_range pixels = {from, cti_least(from + block, p.pixels.to)};
+        add_block(&g, call, pixels, p.rows, scratch);
     }
 }
 
@@ -192,6 +225,24 @@ int64_t cti_conv2d_kernel_parts(const ct_call *call) {
     return cut.ranges * cut.groups * cut.stripes;
 }
 
+static cti_range kernel_pixels(const cti_conv *g, kernel_cut cut, int64_t part) {
+    int64_t first = part / cut.stripes / cut.groups * cut.pixels;
+    return (cti_range){first, cti_least(first + cut.pixels, g->pixels)};
+}
+
+ct_span cti_conv2d_kernel_writes(const ct_call *call, int64_t part) {
+    (void)part;
+    return (ct_span){0, ct_shape_numel(call->out.shape)};
+}
+
+ct_span cti_conv2d_kernel_reads(const ct_call *call, int stage, int i, int64_t part) {
+    cti_conv g = kernel_geometry(call);
+    if (stage == 1) return (ct_span){0, 0};
+    cti_range pixels = kernel_pixels(&g, cut_kernel(&g), part);
+    if (i == 0) return cti_conv_images(&g, pixels);
+    return (ct_span){pixels.from * g.outputs, pixels.to * g.outputs};
+}
+
 /* w += x^T y over pixels [from, to), or w = for the first block. */
 static void multiply_block(const cti_conv *g, const ct_call *call, int64_t group, int64_t column,
                            int64_t columns, cti_range pixels, cti_matrix w, bool accumulate,
@@ -212,7 +263,7 @@ void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch) {
     int64_t columns = cti_least(cut.columns, g.outputs / cut.groups - stripe * cut.columns);
     void *to = cut.apart ? call->workspace : call->out.data;
     cti_matrix w = cti_conv_outputs(&g, to, range * g.patch, column);
-    int64_t first = range * cut.pixels, last = cti_least(first + cut.pixels, g.pixels);
+    int64_t first = kernel_pixels(&g, cut, part).from, last = kernel_pixels(&g, cut, part).to;
     for (int64_t k = 0; (first == last || depthwise) && k < g.patch; k++) {
         memset(cti_element(&g, w.data, k * w.row), 0, (size_t)columns * g.element);
     }

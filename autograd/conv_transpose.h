@@ -10,6 +10,8 @@ int64_t cti_conv2d_input_turn_parts(const ct_call *call);
 void cti_conv2d_input_turn_run(const ct_call *call, int64_t part, void *scratch);
 int64_t cti_conv2d_input_parts(const ct_call *call);
 void cti_conv2d_input_run(const ct_call *call, int64_t part, void *scratch);
+ct_span cti_conv2d_input_writes(const ct_call *call, int64_t part);
+ct_span cti_conv2d_input_reads(const ct_call *call, int stage, int i, int64_t part);
 double cti_conv2d_input_operations(const ct_call *call);
 
 size_t cti_conv2d_kernel_scratch(const ct_call *call);
@@ -18,6 +20,8 @@ int64_t cti_conv2d_kernel_parts(const ct_call *call);
 void cti_conv2d_kernel_run(const ct_call *call, int64_t part, void *scratch);
 int64_t cti_conv2d_kernel_sum_parts(const ct_call *call);
 void cti_conv2d_kernel_sum_run(const ct_call *call, int64_t part, void *scratch);
+ct_span cti_conv2d_kernel_writes(const ct_call *call, int64_t part);
+ct_span cti_conv2d_kernel_reads(const ct_call *call, int stage, int i, int64_t part);
 double cti_conv2d_kernel_operations(const ct_call *call);
 
 #endif

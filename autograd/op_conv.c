@@ -35,6 +35,20 @@ static int64_t conv2d_parts(const ct_call *call) {
     return cti_divide_up(g.pixels, part_pixels(&g));
 }
 
+static ct_span conv2d_writes(const ct_call *call, int64_t part) {
+    cti_conv g = geometry(call);
+    int64_t first = part * part_pixels(&g), last = cti_least(first + part_pixels(&g), g.pixels);
+    return (ct_span){first * g.outputs, last * g.outputs};
+}
+
+static ct_span conv2d_reads(const ct_call *call, int stage, int i, int64_t part) {
+    (void)stage;
+    cti_conv g = geometry(call);
+    int64_t first = part * part_pixels(&g), last = cti_least(first + part_pixels(&g), g.pixels);
+    if (i == 1) return (ct_span){0, ct_shape_numel(call->in[1].shape)};
+    return cti_conv_images(&g, (cti_range){first, last});
+}
+
 static double conv2d_operations(const ct_call *call) {
     cti_conv g = geometry(call);
     return cti_conv_operations(&g);
@@ -116,6 +130,8 @@ CT_OP(op_conv2d) = {
     .infer = cti_conv2d_infer,
     .scratch = conv2d_scratch,
     .stages = {{conv2d_parts, conv2d_run}},
+    .writes = conv2d_writes,
+    .reads = conv2d_reads,
     .operations = conv2d_operations,
     .vjp = {vjp_conv2d_x, vjp_conv2d_w},
 };
@@ -129,6 +145,8 @@ CT_OP(op_conv2d_input) = {
     .workspace = cti_conv2d_input_workspace,
     .stages = {{cti_conv2d_input_turn_parts, cti_conv2d_input_turn_run},
                {cti_conv2d_input_parts, cti_conv2d_input_run}},
+    .writes = cti_conv2d_input_writes,
+    .reads = cti_conv2d_input_reads,
     .operations = cti_conv2d_input_operations,
     .vjp = {vjp_input_y, vjp_input_w},
 };
@@ -142,6 +160,8 @@ CT_OP(op_conv2d_kernel) = {
     .workspace = cti_conv2d_kernel_workspace,
     .stages = {{cti_conv2d_kernel_parts, cti_conv2d_kernel_run},
                {cti_conv2d_kernel_sum_parts, cti_conv2d_kernel_sum_run}},
+    .writes = cti_conv2d_kernel_writes,
+    .reads = cti_conv2d_kernel_reads,
     .operations = cti_conv2d_kernel_operations,
     .vjp = {vjp_kernel_x, vjp_kernel_y},
 };

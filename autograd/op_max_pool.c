@@ -76,6 +76,35 @@ static void scatter_run(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
+/* --- What parts write and read ---------------------------------------------------------------- */
+
+static ct_span row_writes(const ct_call *call, int64_t part) {
+    cti_pool g = pooling(call);
+    return cti_pool_small_span(&g, cti_pool_rows(&g, part));
+}
+
+static ct_span row_reads(const ct_call *call, int stage, int i, int64_t part) {
+    (void)stage, (void)i;
+    cti_pool g = pooling(call);
+    return cti_pool_large_span(&g, cti_pool_rows(&g, part));
+}
+
+static ct_span band_writes(const ct_call *call, int64_t part) {
+    cti_pool g = scattering(call);
+    return cti_pool_band_span(&g, part);
+}
+
+/* Of x all that lies under the windows that touch the band. */
+static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
+    (void)stage;
+    cti_pool g = scattering(call);
+    ct_span small = cti_pool_touching_span(&g, part);
+    if (i == 0) return small;
+    int64_t line = g.axis[1].out * g.channels;
+    if (line == 0) return (ct_span){0, 0};
+    return cti_pool_large_span(&g, (cti_range){small.first / line, small.last / line});
+}
+
 /* --- Descriptors ------------------------------------------------------------------------------ */
 
 static ct_pool2d_spec spec_of(const ct_tensor *t) { return cti_pool_spec_of(ct_attr(t)); }
@@ -100,6 +129,8 @@ CT_OP(op_max_pool2d) = {
     .n_inputs = 1,
     .infer = cti_pool_infer,
     .stages = {{row_parts, max_run}},
+    .writes = row_writes,
+    .reads = row_reads,
     .vjp = {vjp_max},
 };
 
@@ -109,6 +140,8 @@ CT_OP(op_max_pool2d_scatter) = {
     .n_inputs = 2,
     .infer = cti_pool_scatter_infer,
     .stages = {{band_parts, scatter_run}},
+    .writes = band_writes,
+    .reads = band_reads,
     .vjp = {vjp_scatter, ct_no_gradient},
 };
 
@@ -118,6 +151,8 @@ CT_OP(op_max_pool2d_gather) = {
     .n_inputs = 2,
     .infer = cti_pool_gather_infer,
     .stages = {{row_parts, gather_run}},
+    .writes = row_writes,
+    .reads = row_reads,
     .vjp = {vjp_gather, ct_no_gradient},
 };
 

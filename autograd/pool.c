@@ -179,3 +179,37 @@ cti_range cti_pool_band(const cti_pool *g, int64_t part, int64_t *image) {
     *image = part / bands;
     return (cti_range){from, from + rows < height ? from + rows : height};
 }
+
+ct_span cti_pool_small_span(const cti_pool *g, cti_range rows) {
+    int64_t line = g->axis[1].out * g->channels;
+    return (ct_span){rows.from * line, rows.to * line};
+}
+
+/* The first large row under small row r, or the one behind the last. */
+static int64_t large_row(const cti_pool *g, int64_t r, bool behind) {
+    const cti_axis *v = &g->axis[0];
+    int64_t image = r / v->out, row = r % v->out * v->stride - v->before + (behind ? v->extent : 0);
+    if (row < 0) row = 0;
+    if (row > v->size) row = v->size;
+    return image * v->size + row;
+}
+
+ct_span cti_pool_large_span(const cti_pool *g, cti_range rows) {
+    if (rows.from >= rows.to) return (ct_span){0, 0};
+    int64_t line = g->axis[1].size * g->channels;
+    return (ct_span){large_row(g, rows.from, false) * line, large_row(g, rows.to - 1, true) * line};
+}
+
+ct_span cti_pool_band_span(const cti_pool *g, int64_t part) {
+    int64_t image, line = g->axis[1].size * g->channels;
+    cti_range band = cti_pool_band(g, part, &image);
+    int64_t top = image * g->axis[0].size;
+    return (ct_span){(top + band.from) * line, (top + band.to) * line};
+}
+
+ct_span cti_pool_touching_span(const cti_pool *g, int64_t part) {
+    int64_t image;
+    cti_range rows = cti_axis_touching(&g->axis[0], cti_pool_band(g, part, &image));
+    int64_t top = image * g->axis[0].out;
+    return cti_pool_small_span(g, (cti_range){top + rows.from, top + rows.to});
+}

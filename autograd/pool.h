@@ -44,6 +44,13 @@ static inline cti_window cti_pool_window(const cti_pool *g, int64_t i, int64_t j
                         a.to - a.from, b.to - b.from};
 }
 
+/* What such parts write and read, in elements: rows of the small images, the rows of the large ones
+ * that lie under their windows, a band, and the small rows whose windows touch it. */
+ct_span cti_pool_small_span(const cti_pool *g, cti_range rows);
+ct_span cti_pool_large_span(const cti_pool *g, cti_range rows);
+ct_span cti_pool_band_span(const cti_pool *g, int64_t part);
+ct_span cti_pool_touching_span(const cti_pool *g, int64_t part);
+
 /* Parts of a kernel that writes small images: some rows, numbered through all images. */
 int64_t cti_pool_row_parts(const cti_pool *g);
 cti_range cti_pool_rows(const cti_pool *g, int64_t part);

@@ -125,7 +125,7 @@ static void count(const cti_plan *plan, int64_t nodes) {
         stats.arena_bytes = (int64_t)plan->arena_bytes;
     }
     last_plan = (ct_plan_stats){.passes = plan->n_passes,
-                                .steps = plan->n_steps,
+                                .phases = plan->n_phases,
                                 .arena_bytes = (int64_t)plan->arena_bytes};
     for (int64_t p = 0; p < plan->n_passes; p++) last_plan.kernels += plan->passes[p].kernel >= 0;
 }

@@ -82,6 +82,9 @@ typedef struct {
     void (*run)(const ct_call *call, int64_t part, void *scratch);
 } ct_stage_fns;
 
+/* Elements first .. last - 1 of an operand, counted row-major. */
+typedef struct { int64_t first, last; } ct_span;
+
 #define CT_KERNEL_STAGES 2
 #define CT_OP_INPUTS 4
 
@@ -120,6 +123,11 @@ typedef struct ct_op {
     size_t (*scratch)(const ct_call *call);
     size_t (*workspace)(const ct_call *call);
     ct_stage_fns stages[CT_KERNEL_STAGES];
+    /* KERNEL, both or none: what a part of the last stage writes, in ascending order of the parts,
+     * and what a part of a stage reads of input i; more is allowed, less is not. Passes that follow
+     * each other span by span run while the values are in the cache. */
+    ct_span (*writes)(const ct_call *call, int64_t part);
+    ct_span (*reads)(const ct_call *call, int stage, int i, int64_t part);
     /* KERNEL: arithmetic operations of a call, for profiles and for the choice between one thread
      * and several (NULL: one per element of the output). */
     double (*operations)(const ct_call *call);

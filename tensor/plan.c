@@ -1,5 +1,6 @@
-/* A plan from beginning to end: lower, fuse, place in memory; and its release.
- * The work is in plan_lower.c, plan_fuse.c, plan_program.c and plan_memory.c.
+/* A plan from beginning to end: lower, fuse, schedule, place in memory; and its release.
+ * The work is in plan_lower.c, plan_fuse.c, plan_program.c, plan_schedule.c and
+ * plan_memory.c.
  * Invariant: a plan owns all it points to and holds no tensor. */
 #include "tensor/plan.h"
 
@@ -9,7 +10,8 @@ cti_plan *cti_plan_new(const cti_graph *graph) {
     cti_plan *plan = cti_alloc(1, sizeof *plan);
     if (!plan) return NULL;
     if (cti_graph_copy(&plan->graph, graph) == CT_OK && cti_plan_lower(plan) == CT_OK &&
-        cti_plan_fuse(plan) == CT_OK && cti_plan_memory(plan) == CT_OK) {
+        cti_plan_fuse(plan) == CT_OK && cti_plan_schedule(plan) == CT_OK &&
+        cti_plan_memory(plan) == CT_OK) {
         plan->data = cti_alloc((size_t)plan->n_items, sizeof *plan->data);
         if (plan->data) return plan;
     }
@@ -34,7 +36,14 @@ void cti_plan_free(cti_plan *plan) {
         cti_free(pass->reductions);
     }
     cti_free(plan->passes);
-    cti_free(plan->steps);
+    cti_free(plan->tasks);
+    cti_free(plan->phases);
+    cti_free(plan->task_of_part);
+    cti_free(plan->successor_end);
+    cti_free(plan->successors);
+    cti_free(plan->waits);
+    cti_free(plan->left);
+    cti_free(plan->ready);
     cti_free(plan->items);
     cti_free(plan->edges);
     cti_free(plan->roots);

@@ -3,17 +3,19 @@
  *   graph ─ lower ─► items: views folded into layouts, copies made explicit
  *         ─ fuse ──► levels and groups: which MAP and REDUCE items share one pass
  *         ─ program ► passes: loads, instructions, stores over tiles that stay in L1
- *         ─ memory ► arena offsets by liveness
- *
- * A step is the set of passes of one level: they are independent and run side by side. */
+ *         ─ schedule ► phases, and which parts follow each other within one
+ *         ─ memory ► arena offsets by liveness */
 #ifndef COTAN_PLAN_H
 #define COTAN_PLAN_H
 
 #include "tensor/graph.h"
 
+#include <stdatomic.h>
+
 /* Elements: a dozen tiles of f32 stay in a first-level cache of 32 KiB. Twice as many are slower
  * because they leave it, half as many because calls begin to show. */
 #define CTI_TILE 512
+#define CTI_NARROW_TILES 16 /* of a part whose blocks share tiles */
 
 /* --- Items: what lowering makes of the graph ------------------------------------------------ */
 
@@ -31,11 +33,11 @@ typedef struct {
     int64_t base;          /* the item whose memory this is; itself unless a view              */
     ct_layout layout;      /* where its elements lie in the base                               */
     bool whole;            /* the layout is the base's own, all of it                          */
-    int64_t level;         /* 0 for leaves; the step in which it is computed                   */
+    int64_t level;         /* 0 for leaves; above the levels of what it must wait for          */
     bool stored;           /* has memory; otherwise lives in tiles only                        */
     cti_place place;
     int64_t where;         /* leaf: graph node; arena: byte offset; root: root number          */
-    int64_t last_level;    /* the last step that reads it                                      */
+    int64_t last_phase;    /* the last one that reads it                                       */
 } cti_item;
 
 /* --- Passes --------------------------------------------------------------------------------- */
@@ -107,22 +109,41 @@ typedef struct {
     /* Both: */
     size_t scratch_bytes;  /* per thread                                                       */
     int64_t parts[CT_KERNEL_STAGES];
-    int64_t first_part[CT_KERNEL_STAGES]; /* its first one among those of the step             */
 } cti_pass;
 
+/* --- Schedule ------------------------------------------------------------------------------- */
+
+/* One stage of a pass. Its parts are numbers first .. first + parts - 1 of the plan. */
 typedef struct {
-    int64_t first, count;  /* passes */
-    int64_t parts[CT_KERNEL_STAGES];
-} cti_step;
+    int64_t pass;
+    int stage;
+    int64_t parts, first, phase;
+    int64_t row;           /* how many it stands behind in its phase                           */
+    bool chained;          /* its parts begin as soon as what they read is there               */
+} cti_task;
+
+/* What runs between two barriers: parts first .. first + roots - 1 at once, the others of the phase
+ * behind those that they wait for. */
+typedef struct {
+    int64_t first, roots;
+} cti_phase;
 
 typedef struct cti_plan {
     cti_graph graph;
-    int64_t n_items, n_edges, n_passes, n_steps;
+    int64_t n_items, n_edges, n_passes, n_tasks, n_phases, n_parts;
     cti_item *items;
     int64_t *edges;
     int64_t *roots;        /* root number -> item                                              */
-    cti_pass *passes;      /* ordered by step                                                  */
-    cti_step *steps;
+    cti_pass *passes;      /* inputs come first                                                */
+    cti_task *tasks;       /* in the order of the passes                                       */
+    cti_phase *phases;
+    /* By part: */
+    int64_t *task_of_part;
+    int64_t *successor_end; /* its successors end there, and begin where the part before ends  */
+    int64_t *successors;
+    int *waits;            /* for how many parts of its phase                                  */
+    atomic_int *left;      /* run time: how many of them are not done                          */
+    int64_t *ready;        /* run time: the next one in the list of a thread                   */
     size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
     double work;           /* operations: tells whether threads are worth waking               */
     void **data;           /* run time: item -> memory                                         */
@@ -140,6 +161,7 @@ ct_status cti_plan_fuse(cti_plan *plan);
 /* Fills one tile pass for the group of items[0..n), ascending. */
 ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n);
 void cti_pass_partition(cti_pass *pass);
+ct_status cti_plan_schedule(cti_plan *plan);
 ct_status cti_plan_memory(cti_plan *plan);
 
 /* Runs the plan: leaves[i] is the memory of graph leaf node i, roots[i] of root i (entries of

@@ -72,22 +72,12 @@ static ct_status emit_kernel(cti_plan *plan, int64_t i) {
 
 ct_status cti_emit_level(cti_fusion *f, int64_t level) {
     cti_plan *plan = f->plan;
-    cti_step *step = &plan->steps[plan->n_steps++];
-    step->first = plan->n_passes;
     ct_status status = CT_OK;
     for (int64_t k = f->level_kernels[level]; k >= 0 && status == CT_OK; k = f->next_member[k]) {
         status = emit_kernel(plan, k);
     }
     for (int64_t g = f->level_head[level]; g >= 0 && status == CT_OK; g = f->groups[g].next) {
         status = emit_group(f, &f->groups[g]);
-    }
-    step->count = plan->n_passes - step->first;
-    for (int64_t p = step->first; p < plan->n_passes; p++) {
-        cti_pass *pass = &plan->passes[p];
-        for (int s = 0; s < CT_KERNEL_STAGES; s++) {
-            pass->first_part[s] = step->parts[s];
-            step->parts[s] += pass->parts[s];
-        }
     }
     return status;
 }

@@ -223,8 +223,7 @@ static ct_status fuse_all(cti_fusion *f) {
     assign_levels(f);
     decide_stored(f);
     plan->passes = cti_alloc((size_t)(f->n_groups + f->n_kernels), sizeof *plan->passes);
-    plan->steps = cti_alloc((size_t)f->levels, sizeof *plan->steps);
-    if (!plan->passes || !plan->steps) return CT_ERR_MEMORY;
+    if (!plan->passes) return CT_ERR_MEMORY;
     for (int64_t l = 1; l <= f->levels; l++) {
         if (cti_emit_level(f, l) != CT_OK) return CT_ERR_MEMORY;
     }

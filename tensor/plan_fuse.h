@@ -46,7 +46,7 @@ typedef struct {
 
 /* The item that edge k of `item` can be streamed from within a pass, or -1. */
 int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k);
-/* Appends the step of a level, with its passes, to the plan. */
+/* Appends the passes of a level to the plan. */
 ct_status cti_emit_level(cti_fusion *f, int64_t level);
 
 #endif

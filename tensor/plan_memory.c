@@ -1,31 +1,35 @@
 /* The memory plan: which bytes of one arena each stored value lives in, by liveness.
  * Roots and leaves are not in the arena: they outlive the run.
- * Invariant: two values whose lives touch the same step never overlap. */
+ * Invariant: two values whose lives touch the same phase never overlap. */
 #include "tensor/plan.h"
 
 #include "tensor/arena.h"
+#include "tensor/mem.h"
 
-static void read_at(cti_plan *plan, int64_t item, int64_t level) {
+static void read_at(cti_plan *plan, int64_t item, int64_t phase) {
     cti_item *base = &plan->items[plan->items[item].base];
-    if (level > base->last_level) base->last_level = level;
+    if (phase > base->last_phase) base->last_phase = phase;
 }
 
-/* The passes are the readers, not the edges: a recomputed value reads its inputs again later. */
+/* The passes are the readers, not the edges: a recomputed value reads its inputs again later. The
+ * stages of a pass may be in different phases; its output lives through all of them. */
 static void find_lives(cti_plan *plan) {
-    for (int64_t i = 0; i < plan->n_items; i++) plan->items[i].last_level = plan->items[i].level;
-    for (int64_t s = 0; s < plan->n_steps; s++) {
-        const cti_step *step = &plan->steps[s];
-        for (int64_t p = step->first; p < step->first + step->count; p++) {
-            const cti_pass *pass = &plan->passes[p];
-            if (pass->kernel >= 0) {
-                const cti_item *item = &plan->items[pass->kernel];
-                for (int k = 0; k < item->n_inputs; k++) {
-                    read_at(plan, plan->edges[item->edges + k], s + 1);
-                }
+    for (int64_t k = 0; k < plan->n_tasks; k++) {
+        const cti_task *t = &plan->tasks[k];
+        const cti_pass *pass = &plan->passes[t->pass];
+        if (pass->kernel >= 0) {
+            const cti_item *item = &plan->items[pass->kernel];
+            read_at(plan, pass->kernel, t->phase);
+            for (int i = 0; i < item->n_inputs; i++) {
+                read_at(plan, plan->edges[item->edges + i], t->phase);
             }
-            for (int64_t k = 0; k < pass->n_loads; k++) {
-                read_at(plan, pass->loads[k].item, s + 1);
-            }
+        }
+        for (int64_t i = 0; i < pass->n_loads; i++) read_at(plan, pass->loads[i].item, t->phase);
+        for (int64_t i = 0; i < pass->n_stores; i++) {
+            read_at(plan, pass->slots[pass->stores[i]].item, t->phase);
+        }
+        for (int64_t i = 0; i < pass->n_reductions; i++) {
+            read_at(plan, pass->reductions[i].item, t->phase);
         }
     }
 }
@@ -36,28 +40,28 @@ static void place_item(cti_plan *plan, cti_arena *arena, int64_t i) {
     if (!item->stored) return;
     item->place = CTI_ARENA;
     item->where = cti_arena_place(arena, item->numel * (int64_t)ct_dtype_size(item->dtype),
-                                  item->last_level);
+                                  item->last_phase);
 }
 
-static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t level) {
+static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t last_phase) {
     if (pass->kernel >= 0) {
         const ct_op *op = plan->items[pass->kernel].op;
         place_item(plan, arena, pass->kernel);
         if (op->workspace) {
             int64_t bytes = (int64_t)op->workspace(&pass->call);
-            pass->workspace = cti_arena_place(arena, bytes, level);
+            pass->workspace = cti_arena_place(arena, bytes, last_phase);
         }
         return;
     }
-    for (int64_t k = 0; k < pass->n_slots; k++) {
-        if (pass->slots[k].item >= 0) place_item(plan, arena, pass->slots[k].item);
+    for (int64_t k = 0; k < pass->n_stores; k++) {
+        place_item(plan, arena, pass->slots[pass->stores[k]].item);
     }
     for (int64_t k = 0; k < pass->n_reductions; k++) {
         cti_reduction *r = &pass->reductions[k];
         place_item(plan, arena, r->item);
         if (pass->parts[1] == 0) continue;
         int64_t partials = pass->geometry.outer * pass->chunks * pass->geometry.inner;
-        r->partials = cti_arena_place(arena, partials * (int64_t)r->size, level);
+        r->partials = cti_arena_place(arena, partials * (int64_t)r->size, last_phase);
     }
 }
 
@@ -85,19 +89,44 @@ static void find_roots(cti_plan *plan) {
     }
 }
 
+static int64_t last_task(const cti_plan *plan, int64_t k) {
+    while (k + 1 < plan->n_tasks && plan->tasks[k + 1].pass == plan->tasks[k].pass) k++;
+    return k;
+}
+
+/* The first tasks of the passes by the phase in which they begin: lists, linked by pass. */
+static void find_begins(const cti_plan *plan, int64_t *begins, int64_t *next) {
+    for (int64_t phase = 0; phase < plan->n_phases; phase++) begins[phase] = -1;
+    for (int64_t k = plan->n_tasks - 1; k >= 0; k--) {
+        const cti_task *t = &plan->tasks[k];
+        if (k > 0 && plan->tasks[k - 1].pass == t->pass) continue;
+        next[t->pass] = begins[t->phase];
+        begins[t->phase] = k;
+    }
+}
+
 ct_status cti_plan_memory(cti_plan *plan) {
     cti_arena arena;
-    int64_t places = sum_up(plan);
-    if (cti_arena_new(&arena, places, plan->n_steps) != CT_OK) return CT_ERR_MEMORY;
+    int64_t places = sum_up(plan), *next = cti_alloc((size_t)plan->n_passes, sizeof *next);
+    int64_t *begins = cti_alloc((size_t)plan->n_phases, sizeof *begins);
+    if (!next || !begins || cti_arena_new(&arena, places, plan->n_phases) != CT_OK) {
+        cti_free(next);
+        cti_free(begins);
+        return CT_ERR_MEMORY;
+    }
     find_roots(plan);
     find_lives(plan);
-    for (int64_t s = 0; s < plan->n_steps; s++) {
-        for (int64_t p = 0; p < plan->steps[s].count; p++) {
-            place_pass(plan, &arena, &plan->passes[plan->steps[s].first + p], s + 1);
+    find_begins(plan, begins, next);
+    for (int64_t phase = 0; phase < plan->n_phases; phase++) {
+        for (int64_t k = begins[phase]; k >= 0; k = next[plan->tasks[k].pass]) {
+            int64_t pass = plan->tasks[k].pass, last = plan->tasks[last_task(plan, k)].phase;
+            place_pass(plan, &arena, &plan->passes[pass], last);
         }
-        cti_arena_end_level(&arena, s + 1);
+        cti_arena_end_level(&arena, phase);
     }
     plan->arena_bytes = (size_t)arena.most;
     cti_arena_free(&arena);
+    cti_free(next);
+    cti_free(begins);
     return CT_OK;
 }

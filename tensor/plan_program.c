@@ -35,7 +35,7 @@ static void partition_reduction(cti_pass *pass) {
         int64_t blocks_per_tile = at_least(1, CTI_TILE / at_least(1, block));
         pass->tile = blocks_per_tile * block;
         pass->chunks = 0; /* narrow */
-        pass->parts[0] = ceil_div(g.outer, 16 * blocks_per_tile);
+        pass->parts[0] = ceil_div(g.outer, CTI_NARROW_TILES * blocks_per_tile);
         return;
     }
     pass->accumulator = g.inner;

@@ -1,4 +1,4 @@
-/* The runner: one parallel region per evaluation, barriers between the stages of the steps.
+/* The runner: one parallel region per evaluation, barriers between the phases.
  * It alone owns threads and scratch; it allocates nothing and cannot fail.
  * Invariant: which thread takes which part does not matter, because parts write disjoint memory
  * and were cut without looking at the number of threads. */
@@ -19,7 +19,7 @@ typedef struct {
     cti_plan *plan;
     void *arena, *scratch;
     double *seconds; /* [threads, passes] or NULL */
-    atomic_int_least64_t next[2]; /* parts taken; the stages alternate between the two */
+    atomic_int_least64_t next[2]; /* parts taken; the phases alternate between the two */
     atomic_int arrived;           /* at the barrier */
     atomic_int barriers;          /* passed so far  */
 } running;
@@ -30,7 +30,7 @@ static inline void relax(void) {
 #endif
 }
 
-/* Waits until all threads have come. The last one gives the next stage but one its parts: nobody
+/* Waits until all threads have come. The last one gives the next phase but one its parts: nobody
  * takes from that counter before the next barrier. */
 static void meet(running *run, int threads, int finished) {
     if (threads == 1) {
@@ -67,19 +67,31 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run_numbered(cti_worker *w, const cti_step *step, int stage, int64_t part,
-                         double *seconds) {
-    /* The last pass that begins at or before the part; those without parts begin with the next. */
-    cti_pass *passes = &w->plan->passes[step->first];
-    int64_t low = 0, high = step->count;
-    while (high - low > 1) {
-        int64_t middle = (low + high) / 2;
-        if (passes[middle].first_part[stage] <= part) low = middle;
-        else high = middle;
-    }
+static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
+    const cti_task *t = &w->plan->tasks[w->plan->task_of_part[number]];
     double begin = seconds ? now() : 0;
-    run_part(w, &passes[low], stage, part - passes[low].first_part[stage]);
-    if (seconds) seconds[step->first + low] += now() - begin;
+    run_part(w, &w->plan->passes[t->pass], t->stage, number - t->first);
+    if (seconds) seconds[t->pass] += now() - begin;
+}
+
+/* A part, and what becomes ready by it: the last one that a part waited for takes it along, while
+ * what it wrote is in this thread's cache. */
+static void run_chain(cti_worker *w, int64_t number, double *seconds) {
+    cti_plan *plan = (cti_plan *)w->plan;
+    int64_t ready = number; /* a list through plan->ready, latest first */
+    plan->ready[number] = -1;
+    while (ready >= 0) {
+        int64_t part = ready;
+        ready = plan->ready[part];
+        run_numbered(w, part, seconds);
+        for (int64_t k = part ? plan->successor_end[part - 1] : 0; k < plan->successor_end[part];
+             k++) {
+            int64_t next = plan->successors[k];
+            if (atomic_fetch_sub(&plan->left[next], 1) > 1) continue;
+            plan->ready[next] = ready;
+            ready = next;
+        }
+    }
 }
 
 static void run_thread(running *run, int thread, int threads) {
@@ -88,17 +100,14 @@ static void run_thread(running *run, int thread, int threads) {
     double *seconds = run->seconds ? run->seconds + thread * plan->n_passes : NULL;
     cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
     int turn = 0;
-    for (int64_t s = 0; s < plan->n_steps; s++) {
-        const cti_step *step = &plan->steps[s];
-        for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
-            if (step->parts[stage] == 0) continue;
-            int64_t part;
-            while ((part = atomic_fetch_add(&run->next[turn], 1)) < step->parts[stage]) {
-                run_numbered(&w, step, stage, part, seconds);
-            }
-            meet(run, threads, turn);
-            turn = !turn;
+    for (int64_t p = 0; p < plan->n_phases; p++) {
+        const cti_phase *phase = &plan->phases[p];
+        int64_t part;
+        while ((part = atomic_fetch_add(&run->next[turn], 1)) < phase->roots) {
+            run_chain(&w, phase->first + part, seconds);
         }
+        meet(run, threads, turn);
+        turn = !turn;
     }
 }
 
@@ -124,6 +133,9 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, doubl
         }
     }
     bind_kernels(plan, arena);
+    for (int64_t p = 0; p < plan->n_parts; p++) {
+        atomic_store_explicit(&plan->left[p], plan->waits[p], memory_order_relaxed);
+    }
     if (plan->work < WORK_FOR_THREADS) threads = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     /* OpenMP may give fewer threads than were asked for. */

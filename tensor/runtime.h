@@ -24,9 +24,9 @@ typedef struct {
 ct_stats ct_stats_read(void);
 void ct_stats_reset(void);
 
-/* Passes, steps and arena of the plan that this thread ran last. */
+/* Passes, phases (barriers) and arena of the plan that this thread ran last. */
 typedef struct {
-    int64_t passes, steps, kernels, arena_bytes;
+    int64_t passes, phases, kernels, arena_bytes;
 } ct_plan_stats;
 ct_plan_stats ct_plan_last(void);
 

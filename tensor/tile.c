@@ -118,8 +118,8 @@ static void run_map(cti_worker *w, const cti_pass *pass, int64_t part) {
 static void run_narrow(cti_worker *w, const cti_pass *pass, int64_t part) {
     ct_reduction g = pass->geometry;
     int64_t block = g.count * g.inner, per_tile = block ? pass->tile / block : CTI_TILE;
-    int64_t end = least(g.outer, (part + 1) * 16 * per_tile);
-    for (int64_t b = part * 16 * per_tile; b < end; b += per_tile) {
+    int64_t end = least(g.outer, (part + 1) * CTI_NARROW_TILES * per_tile);
+    for (int64_t b = part * CTI_NARROW_TILES * per_tile; b < end; b += per_tile) {
         int64_t blocks = least(per_tile, end - b);
         if (block) run_tile(w, pass, b * block, blocks * block);
         for (int64_t k = 0; k < pass->n_reductions; k++) {

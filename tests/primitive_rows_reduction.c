@@ -47,10 +47,18 @@ static ct_tensor *build_sum(ct_tensor *const x[], const op_case *c) {
     return ct_sum(x[0], axes_of(c));
 }
 
+/* With the rounding of every addition kept aside (Neumaier 1974): a plain sum of that many equal
+ * numbers would be less accurate than what it checks. */
 static void reference_sum(const op_case *c, const array x[], array *y) {
+    array lost = array_new(y->shape);
     for (int64_t i = 0; i < x[0].numel; i++) {
-        y->v[reduced(c, x[0].shape, y->shape, i)] += x[0].v[i];
+        int64_t to = reduced(c, x[0].shape, y->shape, i);
+        double a = y->v[to], b = x[0].v[i], sum = a + b;
+        lost.v[to] += fabs(a) >= fabs(b) ? (a - sum) + b : (b - sum) + a;
+        y->v[to] = sum;
     }
+    for (int64_t i = 0; i < y->numel; i++) y->v[i] += lost.v[i];
+    array_free(&lost);
 }
 
 /* --- max, argmax ------------------------------------------------------------------------------ */
