@@ -113,10 +113,12 @@ typedef struct {
 
 /* --- Schedule ------------------------------------------------------------------------------- */
 
-/* One stage of a pass. Its parts are numbers first .. first + parts - 1 of the plan. */
+/* One stage of a pass. Its parts, or bundles of so many, are numbers first .. first + parts - 1 of
+ * the plan. */
 typedef struct {
     int64_t pass;
     int stage;
+    int64_t bundle;
     int64_t parts, first, phase;
     int64_t row;           /* how many it stands behind in its phase                           */
     bool chained;          /* its parts begin as soon as what they read is there               */

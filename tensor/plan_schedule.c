@@ -13,6 +13,8 @@
  * leave less of it to use again. A value that a single part waits for as a whole must be small. */
 #define MOST_IN_A_ROW 6
 #define SMALL 2048
+/* A stage of more parts is scheduled in bundles of them, and as a whole. */
+#define MOST_PARTS 65536
 
 /* Parts [from, to) of a task that some part needs. */
 typedef struct {
@@ -56,6 +58,7 @@ static ct_span tile_span(const cti_pass *pass, int64_t part) {
 /* What part `part` of the task writes of an item that it is the writer of. */
 static ct_span written(const scheduling *s, const cti_task *t, int64_t part, const cti_item *item) {
     const cti_pass *pass = pass_of(s, t);
+    if (t->bundle > 1) return all_of(item);
     if (is_kernel(pass)) {
         return item->op->writes ? item->op->writes(&pass->call, part) : all_of(item);
     }
@@ -102,7 +105,7 @@ static void needs_of_kernel(scheduling *s, const cti_task *t, int64_t part) {
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *in = &plan->items[plan->edges[item->edges + k]];
         ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
-        if (in->whole && item->op->reads) span = item->op->reads(&pass->call, t->stage, k, part);
+        if (in->whole && item->op->reads && t->bundle == 1) span = item->op->reads(&pass->call, t->stage, k, part);
         need_item(s, in->base, span);
     }
 }
@@ -112,7 +115,7 @@ static void needs_of_tiles(scheduling *s, const cti_task *t, int64_t part) {
     for (int64_t k = 0; k < pass->n_loads && is_first(s, t); k++) {
         const cti_load *load = &pass->loads[k];
         ct_span span = all_of(&s->plan->items[load->item]);
-        if (load->kind == CTI_LINEAR) {
+        if (load->kind == CTI_LINEAR && t->bundle == 1) {
             span = tile_span(pass, part);
             span.first += load->offset;
             span.last += load->offset;
@@ -127,10 +130,11 @@ static void find_needs(scheduling *s, int64_t task, int64_t part) {
     const cti_pass *pass = pass_of(s, t);
     s->n_needs = 0;
     if (!is_first(s, t)) {
-        int64_t before = s->tasks[task - 1].parts;
-        need n = {task - 1, 0, before};
-        if (!is_kernel(pass)) n = (need){task - 1, part * pass->chunks, (part + 1) * pass->chunks};
-        add_need(s, n);
+        const cti_task *before = &s->tasks[task - 1];
+        bool whole = is_kernel(pass) || t->bundle > 1 || before->bundle > 1;
+        int64_t chunks = pass->chunks;
+        add_need(s, whole ? (need){task - 1, 0, before->parts}
+                          : (need){task - 1, part * chunks, (part + 1) * chunks});
     }
     if (is_kernel(pass)) needs_of_kernel(s, t, part);
     else needs_of_tiles(s, t, part);
@@ -267,8 +271,12 @@ static void add_tasks(scheduling *s, int64_t p) {
     int64_t last = -1;
     for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
         if (pass->parts[stage] == 0) continue;
+        int64_t bundle = (pass->parts[stage] - 1) / MOST_PARTS + 1;
         last = s->plan->n_tasks++;
-        s->tasks[last] = (cti_task){.pass = p, .stage = stage, .parts = pass->parts[stage]};
+        s->tasks[last] = (cti_task){.pass = p,
+                                    .stage = stage,
+                                    .bundle = bundle,
+                                    .parts = (pass->parts[stage] - 1) / bundle + 1};
     }
     if (last < 0) return;
     if (is_kernel(pass)) s->task_of[pass->kernel] = last;

@@ -69,8 +69,11 @@ static double now(void) {
 
 static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
     const cti_task *t = &w->plan->tasks[w->plan->task_of_part[number]];
+    cti_pass *pass = &w->plan->passes[t->pass];
+    int64_t part = (number - t->first) * t->bundle, end = part + t->bundle;
+    if (end > pass->parts[t->stage]) end = pass->parts[t->stage];
     double begin = seconds ? now() : 0;
-    run_part(w, &w->plan->passes[t->pass], t->stage, number - t->first);
+    for (; part < end; part++) run_part(w, pass, t->stage, part);
     if (seconds) seconds[t->pass] += now() - begin;
 }
 
