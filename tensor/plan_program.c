@@ -11,6 +11,8 @@
 #define CHUNK (32 * CTI_TILE) /* elements of a part without a reduction */
 #define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction   */
 #define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
+/* With more tiles than that, smaller ones; but reductions add up tile by tile, and keep theirs. */
+#define CROWDED 10
 /* Tiles do not begin at the same place of a page: a processor that compares the low bits of
  * addresses would hold a load back for the store to another tile. */
 #define STAGGER 320
@@ -64,8 +66,10 @@ void cti_pass_partition(cti_pass *pass) {
         int64_t p = pass->loads[k].period;
         if (p <= CTI_TILE && p > period && p % period == 0) period = p;
     }
-    pass->tile = CTI_TILE / period * period;
-    pass->chunk_rows = CHUNK / CTI_TILE * pass->tile;
+    int64_t most = CTI_TILE;
+    if (pass->n_loads + pass->n_registers > CROWDED && period <= CTI_TILE / 2) most /= 2;
+    pass->tile = most / period * period;
+    pass->chunk_rows = CHUNK / most * pass->tile;
     pass->parts[0] = ceil_div(pass->numel, pass->chunk_rows);
 }
 

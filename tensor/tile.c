@@ -82,6 +82,11 @@ static void enter_pass(cti_worker *w, const cti_pass *pass) {
 
 /* --- One tile --------------------------------------------------------------------------------- */
 
+/* Asks for the lines that will be written, while the operands are still being read. */
+static void claim(const char *to, int64_t bytes) {
+    for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(to + k, 1, 3);
+}
+
 static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
     void **at = slot_pointers(w);
     for (int64_t k = 0; k < pass->n_loads; k++) {
@@ -92,7 +97,9 @@ static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t
     }
     for (int64_t k = 0; k < pass->n_stores; k++) {
         const cti_slot *out = &pass->slots[pass->stores[k]];
-        at[pass->stores[k]] = (char *)w->plan->data[out->item] + first * (int64_t)out->size;
+        char *to = (char *)w->plan->data[out->item] + first * (int64_t)out->size;
+        at[pass->stores[k]] = to;
+        claim(to, n * (int64_t)out->size);
     }
     const void **x = (const void **)at + pass->n_slots;
     ct_tile tile = {.first = first};
