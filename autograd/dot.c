@@ -8,6 +8,7 @@
 #include "autograd/dot_private.h"
 #include "tensor/file.h"
 #include "tensor/mem.h"
+#include "tensor/profile_private.h"
 
 #include <errno.h>
 
@@ -45,6 +46,13 @@ static void choose_modules(cti_picture *p) {
     }
 }
 
+static void find_passes(cti_picture *p) {
+    for (int64_t i = 0; i < p->walk.count; i++) {
+        p->pass[i] = -1;
+        if (p->options.profile) p->pass[i] = cti_profile_pass_of(p->walk.items[i], &p->share[i]);
+    }
+}
+
 static ct_status prepare(cti_picture *p, const char *function, ct_tensor *const roots[],
                          int64_t n) {
     if (cti_walk_new(&p->walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
@@ -54,9 +62,15 @@ static ct_status prepare(cti_picture *p, const char *function, ct_tensor *const 
     p->constant = cti_alloc(count, sizeof *p->constant);
     p->number = cti_alloc(count, sizeof *p->number);
     p->module = cti_alloc(count, sizeof *p->module);
-    if (!p->root || !p->target || !p->constant || !p->number || !p->module) return CT_ERR_MEMORY;
+    p->pass = cti_alloc(count, sizeof *p->pass);
+    p->share = cti_alloc(count, sizeof *p->share);
+    if (!p->root || !p->target || !p->constant || !p->number || !p->module || !p->pass ||
+        !p->share) {
+        return CT_ERR_MEMORY;
+    }
     choose(p, roots, n);
     choose_modules(p);
+    find_passes(p);
     int64_t most = p->options.max_nodes ? p->options.max_nodes : 5000;
     if (p->n_drawn <= most) return CT_OK;
     return ct_fail(CT_ERR_RANGE, "%s: the picture would have %lld nodes, more than %lld; collapse "
@@ -66,7 +80,12 @@ static ct_status prepare(cti_picture *p, const char *function, ct_tensor *const 
 
 /* --- Frames ------------------------------------------------------------------------------- */
 
+static bool framed(const cti_picture *p, int64_t i) {
+    return p->options.profile ? p->pass[i] >= 0 : *p->module[i] != '\0';
+}
+
 static bool same_frame(const cti_picture *p, int64_t i, int64_t k) {
+    if (p->options.profile) return p->pass[i] == p->pass[k];
     bool derived = p->walk.items[i]->order > 0;
     return p->module[i] == p->module[k] && derived == (p->walk.items[k]->order > 0);
 }
@@ -74,8 +93,13 @@ static bool same_frame(const cti_picture *p, int64_t i, int64_t k) {
 /* All nodes of node `first`'s frame, which begins with it. */
 static void put_frame(cti_picture *p, int64_t first, int64_t number) {
     cti_dot_format(p, "  subgraph cluster_%lld {\n    label=\"", (long long)number);
-    cti_dot_put_escaped(p, p->module[first]);
-    cti_dot_put(p, p->walk.items[first]->order > 0 ? ", derivative\";\n" : "\";\n");
+    if (p->options.profile) {
+        cti_dot_format(p, "pass %lld: %d %% of the time\";\n", (long long)p->pass[first],
+                       (int)(100 * p->share[first] + 0.5));
+    } else {
+        cti_dot_put_escaped(p, p->module[first]);
+        cti_dot_put(p, p->walk.items[first]->order > 0 ? ", derivative\";\n" : "\";\n");
+    }
     for (int64_t i = first; i < p->walk.count; i++) {
         if (p->number[i] >= 0 && same_frame(p, first, i)) cti_dot_put_node(p, i, "    ");
     }
@@ -88,7 +112,7 @@ static ct_status put_frames(cti_picture *p) {
     if (!begins) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < p->walk.count; i++) {
         if (p->number[i] < 0) continue;
-        if (!*p->module[i]) {
+        if (!framed(p, i)) {
             cti_dot_put_node(p, i, "  ");
             continue;
         }
@@ -109,8 +133,12 @@ static void put_legend(cti_picture *p) {
                                          "higher derivatives"};
     cti_dot_put(p, "  legend [shape=none, style=\"\", margin=0, label=<<table border=\"0\" "
                    "cellspacing=\"3\" cellpadding=\"4\"><tr>");
+    if (p->options.profile) {
+        cti_dot_put(p, "<td bgcolor=\"0.0 0.9 1.0\">the redder, the larger the share of the "
+                       "time</td>");
+    }
     for (int i = 0; i < 4; i++) {
-        if (!p->shades[i]) continue;
+        if (!p->shades[i] || p->options.profile) continue;
         cti_dot_format(p, "<td bgcolor=\"%s\">%s</td>", cti_dot_fills[i], orders[i]);
     }
     if (p->slots) {
@@ -142,8 +170,9 @@ static void put_head(cti_picture *p) {
 
 static ct_status draw(cti_picture *p) {
     put_head(p);
-    if (p->options.clusters && put_frames(p) != CT_OK) return CT_ERR_MEMORY;
-    for (int64_t i = 0; i < p->walk.count && !p->options.clusters; i++) {
+    bool frames = p->options.clusters || p->options.profile;
+    if (frames && put_frames(p) != CT_OK) return CT_ERR_MEMORY;
+    for (int64_t i = 0; i < p->walk.count && !frames; i++) {
         if (p->number[i] >= 0) cti_dot_put_node(p, i, "  ");
     }
     cti_dot_put_arrows(p);
@@ -163,7 +192,7 @@ static ct_status text_of(cti_writer *text, const char *function, ct_tensor *cons
     cti_picture p = {.options = options};
     ct_status status = prepare(&p, function, roots, n);
     if (status == CT_OK) status = draw(&p);
-    void *blocks[] = {p.root, p.target, p.constant, p.number, p.module};
+    void *blocks[] = {p.root, p.target, p.constant, p.number, p.module, p.pass, p.share};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) cti_free(blocks[i]);
     cti_walk_free(&p.walk);
     *text = p.out;

@@ -86,7 +86,16 @@ void cti_dot_put_node(cti_picture *p, int64_t i, const char *indent) {
     else p->shades[shade(t)] = true;
     cti_dot_format(p, "%sn%lld [", indent, (long long)p->number[i]);
     put_label(p, t);
-    cti_dot_format(p, ", fillcolor=\"%s\"", t->slot ? cti_dot_slot_fill : cti_dot_fills[shade(t)]);
+    if (p->options.profile && !t->slot) {
+        /* Hue, saturation, value; a share of a fifth of the time is as red as it gets. Whole
+         * thousandths, because a locale may write a comma. */
+        double share = p->pass[i] < 0 ? 0 : p->share[i] * 5;
+        int red = (int)(900 * (share < 1 ? share : 1));
+        cti_dot_format(p, ", fillcolor=\"0.000 0.%03d 1.000\"", red);
+    } else {
+        cti_dot_format(p, ", fillcolor=\"%s\"",
+                       t->slot ? cti_dot_slot_fill : cti_dot_fills[shade(t)]);
+    }
     if (!t->op) cti_dot_put(p, ", shape=ellipse");
     if (cti_dot_is_view(t)) {
         cti_dot_put(p, ", fontsize=8, height=0.2, margin=\"0.06,0.02\", color=\"#bbbbbb\"");

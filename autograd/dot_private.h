@@ -15,6 +15,8 @@ typedef struct {
     int64_t *constant;    /* the unnamed number that it is a view of, or -1                      */
     int64_t *number;      /* n0, n1, ...; -1 when it is not drawn                                */
     const char **module;  /* the path of its frame; "" outside of all                            */
+    int64_t *pass;        /* the pass that computed it, or -1; with options.profile              */
+    double *share;        /* of that pass                                                        */
     int64_t n_drawn;
     /* What occurs, for the legend: */
     bool shades[4], slots, carried, staged;

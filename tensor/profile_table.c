@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_LINES 40 /* of passes; the others are summed up */
+
 typedef struct {
     const char *name;
     int64_t passes;
@@ -30,11 +32,17 @@ static void put_line(FILE *out, double seconds, double whole, double calls, doub
 static void put_passes(FILE *out, const ct_profile_pass *passes, int64_t n, double whole) {
     fprintf(out, "%10s %7s %9s %9s %7s %7s  %s\n", "us/call", "time", "MB", "MFLOP", "GB/s",
             "GFLOP/s", "pass");
-    for (int64_t i = 0; i < n; i++) {
+    double rest = 0;
+    for (int64_t i = MOST_LINES; i < n; i++) rest += passes[i].seconds;
+    for (int64_t i = 0; i < n && i < MOST_LINES; i++) {
         const ct_profile_pass *p = &passes[i];
         put_line(out, p->seconds, whole, (double)p->calls, p->bytes, p->operations);
         fprintf(out, "  %s%s%s%s\n", p->module, *p->module ? ": " : "", p->ops,
                 p->order > 0 ? " (derivative)" : "");
+    }
+    if (n > MOST_LINES) {
+        fprintf(out, "%10s %5.1f %% %37s %lld smaller ones\n", "", whole > 0 ? 100 * rest / whole : 0,
+                "", (long long)(n - MOST_LINES));
     }
 }
 

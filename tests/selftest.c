@@ -1,6 +1,7 @@
 /* The core suites as a plain program, for tools that cannot follow Criterion's processes.
- * Usage: selftest [--scale PERCENT] [--list] [suite or suite/test ...]
+ * Usage: selftest [--scale PERCENT] [--no-pool] [--list] [suite or suite/test ...]
  * Invariant: the exit status is 0 only if every test that was asked for ran and passed. */
+#include "tensor/mem.h"
 #include "tests/support.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ int main(int argc, char *argv[]) {
     support_scale_set(4);
     for (; first < argc && argv[first][0] == '-'; first++) {
         if (strcmp(argv[first], "--list") == 0) list = true;
+        else if (strcmp(argv[first], "--no-pool") == 0) cti_pooling_set(false);
         else if (strcmp(argv[first], "--scale") == 0 && first + 1 < argc) {
             support_scale_set(strtoll(argv[++first], NULL, 10));
         } else {
