@@ -1,20 +1,15 @@
-/* Benchmarks: the seed model's training step with and without BatchNorm, and BatchNorm's derived
- * gradient against the closed form by hand. Ratios are of medians of interleaved runs.
- * It is no test: it has no bound and cannot fail.
- * usage: bench [--json FILE] [--threads N] [--profile] */
-#include "tests/bench/closed_form.h"
+/* Benchmarks: what is measured is in a file per section; this is the program around them.
+ * It is no test: it has no bound and cannot fail. Ratios are of medians of interleaved runs.
+ * usage: bench [--json FILE] [--threads N] [--only SECTION] [--profile] */
+#include "tests/bench/bench.h"
 
-#include <cotan/cotan.h>
+#include "tensor/gemm.h"
 
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define ROUNDS 15
-
-static double now(void) {
+double bench_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -25,211 +20,82 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *values, int n) {
+double bench_median(double *values, int n) {
     qsort(values, (size_t)n, sizeof *values, by_value);
     return values[n / 2];
 }
 
-static void require(bool condition) {
+void bench_require(bool condition) {
     if (condition) return;
     fprintf(stderr, "bench: %s\n", ct_error() ? ct_error_message() : "out of memory");
     exit(1);
 }
 
-/* --- BatchNorm -------------------------------------------------------------------------------- */
-
-static float *random_floats(int64_t n) {
+float *bench_floats(int64_t n) {
     float *data = malloc(sizeof(float) * (size_t)n);
-    require(data != NULL);
+    bench_require(data != NULL);
     for (int64_t i = 0; i < n; i++) data[i] = (float)drand48();
     return data;
 }
 
-/* Builds the graph, derives it and evaluates everything: what a user pays. */
-static double derived_seconds(ct_tensor *x, ct_tensor *dy, ct_tensor *gamma, ct_tensor *beta) {
-    int64_t scope = ct_scope_open();
-    double start = now();
-    ct_tensor *out[4];
-    out[3] = ct_batch_norm(x, gamma, beta, -1, 1e-3, NULL, NULL);
-    require(ct_vjp(out[3], dy, (ct_tensor *[]){x, gamma, beta}, 3, out) == CT_OK);
-    require(ct_eval(out, 4) == CT_OK);
-    double seconds = now() - start;
-    ct_scope_close(scope);
-    return seconds;
+void bench_put(json_t *results, const char *key, double value) {
+    json_object_set_new(results, key, json_real(value));
 }
 
-static double bench_shape(int64_t rows, int64_t channels, int threads) {
-    int64_t n = rows * channels, scope = ct_scope_open();
-    closed_form f = {.rows = rows, .channels = channels, .x = random_floats(n),
-                     .dy = random_floats(n), .gamma = random_floats(channels),
-                     .beta = random_floats(channels), .y = random_floats(n),
-                     .dx = random_floats(n), .dgamma = random_floats(channels),
-                     .dbeta = random_floats(channels), .epsilon = 1e-3f};
-    ct_shape shape = CT_SHAPE(rows, channels), row = CT_SHAPE(channels);
-    ct_tensor *x = ct_from(CT_F32, shape, f.x), *dy = ct_from(CT_F32, shape, f.dy);
-    ct_tensor *gamma = ct_from(CT_F32, row, f.gamma), *beta = ct_from(CT_F32, row, f.beta);
-    int repeats = (int)(2e7 / (double)n) + 1;
-    double derived[ROUNDS], closed[ROUNDS];
-    for (int r = 0; r < ROUNDS; r++) {
-        double start = now();
-        for (int k = 0; k < repeats; k++) closed_form_run(&f, threads);
-        closed[r] = (now() - start) / repeats;
-        derived[r] = 0;
-        for (int k = 0; k < repeats; k++) derived[r] += derived_seconds(x, dy, gamma, beta);
-        derived[r] /= repeats;
+double bench_peak(void) {
+    enum { SIZE = 768 };
+    float *a = bench_floats(SIZE * SIZE), *b = bench_floats(SIZE * SIZE);
+    float *c = bench_floats(SIZE * SIZE);
+    double best = 0;
+    for (int k = 0; k < 10; k++) {
+        double start = bench_now();
+        cti_gemm_f32(SIZE, SIZE, SIZE, (cti_matrix){a, SIZE, 1}, (cti_matrix){b, SIZE, 1},
+                     (cti_matrix){c, SIZE, 1}, false);
+        double speed = 2e-9 * SIZE * SIZE * SIZE / (bench_now() - start);
+        if (speed > best) best = speed;
     }
-    double a = median(derived, ROUNDS), b = median(closed, ROUNDS);
-    printf("%8lld x %-4lld derived %9.0f us   closed form %9.0f us   ratio %.2f   passes %lld\n",
-           (long long)rows, (long long)channels, a * 1e6, b * 1e6, a / b,
-           (long long)ct_plan_last().passes);
-    free((void *)f.x), free((void *)f.dy), free((void *)f.gamma), free((void *)f.beta);
-    free(f.y), free(f.dx), free(f.dgamma), free(f.dbeta);
-    ct_scope_close(scope);
-    return a / b;
+    free(a), free(b), free(c);
+    return best;
 }
 
-static void bench_batch_norm(json_t *results, int threads) {
-    static const int64_t shapes[][2] = {
-        {32 * 676, 32}, {32 * 121, 64}, {64 * 56 * 56, 64}, {32 * 784, 256}, {8192, 64}};
-    int n = (int)(sizeof shapes / sizeof *shapes);
-    double product = 1, worst = 0;
-    printf("\nBatchNorm forward + backward (rows x channels, graph building included)\n");
-    for (int i = 0; i < n; i++) {
-        double ratio = bench_shape(shapes[i][0], shapes[i][1], threads);
-        product *= ratio;
-        if (ratio > worst) worst = ratio;
-    }
-    double mean = pow(product, 1.0 / n);
-    printf("derived / closed form: geometric mean %.2f, worst %.2f\n", mean, worst);
-    json_object_set_new(results, "bn.derived_over_closed_form.geomean", json_real(mean));
-    json_object_set_new(results, "bn.derived_over_closed_form.max", json_real(worst));
-}
+static const struct {
+    const char *name;
+    void (*run)(json_t *results);
+} sections[] = {{"seed", bench_seed},
+                {"batch_norm", bench_batch_norm},
+                {"kernels", bench_kernels},
+                {"overhead", bench_overhead}};
+#define SECTIONS (sizeof sections / sizeof *sections)
 
-/* --- The seed model --------------------------------------------------------------------------- */
-
-static ct_module *block(ct_module *layer, int64_t channels, bool batch_norm, bool pool) {
-    ct_module *parts[4];
-    int n = 0;
-    parts[n++] = layer;
-    if (batch_norm) parts[n++] = ct_batch_norm_new(channels, (ct_batch_norm_options){0});
-    parts[n++] = ct_activation_new(&ct_activation_relu);
-    if (pool) parts[n++] = ct_max_pool2d_new((ct_pool2d_options){0});
-    return ct_sequential_new(NULL, parts, n);
-}
-
-static ct_module *seed_model(bool bn) {
-    ct_conv2d_options conv = {.no_bias = bn};
-    ct_dense_options dense = {.no_bias = bn};
-    ct_module *head = bn ? CT_SEQUENTIAL(NULL, ct_dense_new(64, 10, dense),
-                                         ct_batch_norm_new(10, (ct_batch_norm_options){0}))
-                         : ct_dense_new(64, 10, dense);
-    return CT_SEQUENTIAL("seed", block(ct_conv2d_new(1, 32, conv), 32, bn, true),
-                         block(ct_conv2d_new(32, 64, conv), 64, bn, true),
-                         block(ct_conv2d_new(64, 64, conv), 64, bn, false), ct_flatten_new(),
-                         block(ct_dense_new(576, 64, dense), 64, bn, false), head);
-}
-
-typedef struct {
-    ct_module *model;
-    ct_optimizer *adam;
-} training;
-
-static training training_new(bool bn) {
-    ct_seed_set(1);
-    training t = {.model = seed_model(bn)};
-    t.adam = ct_adam_new(t.model, (ct_adam_options){.rate = ct_rate(1e-3)});
-    require(t.adam != NULL);
-    return t;
-}
-
-static double seconds_of_steps(training t, ct_source *source, int steps) {
-    double start = now();
-    for (int k = 0; k < steps; k++) {
-        int64_t scope = ct_scope_open();
-        ct_batch batch;
-        require(ct_source_next(source, &batch) == CT_OK);
-        if (!batch.x) {
-            require(ct_source_seek(source, 0, 0) == CT_OK);
-            require(ct_source_next(source, &batch) == CT_OK);
-        }
-        ct_tensor *logits = ct_logits(t.model, batch.x, CT_TRAINING);
-        ct_tensor *loss = ct_cross_entropy(logits, batch.y);
-        ct_tensor *accuracy = ct_accuracy(logits, batch.y);
-        require(ct_optimizer_step(t.adam, loss, &accuracy, 1) == CT_OK);
-        ct_scope_close(scope);
-    }
-    return (now() - start) / steps;
-}
-
-static void profile_seed(const ct_dataset *data, bool bn) {
-    training t = training_new(bn);
-    ct_source *source = ct_batches_new(data->train_images, data->train_labels,
-                                       (ct_batches_options){.size = 32, .divide_by = 255});
-    seconds_of_steps(t, source, 10);
-    ct_profile_start();
-    double step = seconds_of_steps(t, source, 200);
-    ct_profile_stop();
-    printf("\nSeed model %s BatchNorm, %.2f ms per step, %.2f ms of it in evaluations\n",
-           bn ? "with" : "without", step * 1e3, ct_profile_seconds() * 1e3 / 200);
-    require(ct_profile_write(stdout) == CT_OK);
-    ct_profile_clear();
-    ct_source_free(source);
-    ct_optimizer_free(t.adam);
-    ct_module_free(t.model);
-}
-
-static void bench_seed(json_t *results, const ct_dataset *data, int64_t batch) {
-    training bn = training_new(true), plain = training_new(false);
-    ct_source *source = ct_batches_new(data->train_images, data->train_labels,
-                                       (ct_batches_options){.size = batch, .divide_by = 255});
-    int steps = (int)(1280 / batch);
-    double with[ROUNDS], without[ROUNDS];
-    seconds_of_steps(bn, source, 10);
-    seconds_of_steps(plain, source, 10);
-    for (int r = 0; r < ROUNDS; r++) {
-        with[r] = seconds_of_steps(bn, source, steps);
-        without[r] = seconds_of_steps(plain, source, steps);
-    }
-    double a = median(with, ROUNDS) * 1e3, b = median(without, ROUNDS) * 1e3;
-    printf("batch %3lld: with BatchNorm %.2f ms/step (%.0f images/s), without %.2f ms/step, "
-           "ratio %.2f\n", (long long)batch, a, (double)batch * 1e3 / a, b, a / b);
-    if (batch == 32) {
-        json_object_set_new(results, "seed.bn.ms_per_step", json_real(a));
-        json_object_set_new(results, "seed.plain.ms_per_step", json_real(b));
-        json_object_set_new(results, "seed.bn_over_plain", json_real(a / b));
-    }
-    ct_source_free(source);
-    ct_optimizer_free(bn.adam), ct_optimizer_free(plain.adam);
-    ct_module_free(bn.model), ct_module_free(plain.model);
+static int usage(void) {
+    fprintf(stderr, "usage: bench [--json FILE] [--threads N] [--profile] [--only ");
+    for (size_t k = 0; k < SECTIONS; k++) fprintf(stderr, "%s%s", k ? "|" : "", sections[k].name);
+    fprintf(stderr, "]\n");
+    return 2;
 }
 
 int main(int argc, char **argv) {
-    const char *json = NULL;
-    bool profile = false;
+    const char *json = NULL, *only = NULL;
+    bool profile = false, known = false;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) json = argv[++i];
-        else if (strcmp(argv[i], "--profile") == 0) profile = true;
-        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
-            require(ct_threads_set(atoi(argv[++i])) == CT_OK);
-        } else {
-            fprintf(stderr, "usage: bench [--json FILE] [--threads N] [--profile]\n");
-            return 2;
-        }
+        bool value = i + 1 < argc;
+        if (strcmp(argv[i], "--profile") == 0) profile = true;
+        else if (value && strcmp(argv[i], "--json") == 0) json = argv[++i];
+        else if (value && strcmp(argv[i], "--only") == 0) only = argv[++i];
+        else if (value && strcmp(argv[i], "--threads") == 0) {
+            bench_require(ct_threads_set(atoi(argv[++i])) == CT_OK);
+        } else return usage();
     }
+    for (size_t k = 0; k < SECTIONS && only; k++) known |= strcmp(only, sections[k].name) == 0;
+    if (only && !known) return usage();
+    printf("%s\n", ct_info());
+    if (profile) bench_seed_profile();
     json_t *results = json_object();
-    printf("%s\n\nSeed model, one training step (batches fetched, Adam)\n", ct_info());
-    ct_dataset *data = ct_dataset_digits(12800, 0, 0);
-    require(data != NULL);
-    if (profile) {
-        profile_seed(data, true);
-        profile_seed(data, false);
-        return 0;
+    json_object_set_new(results, "info", json_string(ct_info()));
+    for (size_t k = 0; k < SECTIONS && !profile; k++) {
+        if (!only || strcmp(only, sections[k].name) == 0) sections[k].run(results);
     }
-    bench_seed(results, data, 32);
-    bench_seed(results, data, 128);
-    ct_dataset_free(data);
-    bench_batch_norm(results, ct_threads());
-    bool written = !json || json_dump_file(results, json, JSON_INDENT(2)) == 0;
+    bool written = !json || json_dump_file(results, json, JSON_INDENT(2) | JSON_SORT_KEYS) == 0;
     json_decref(results);
     if (!written) fprintf(stderr, "bench: cannot write %s\n", json);
     return written ? 0 : 4;

@@ -1,0 +1,26 @@
+/* What the benchmarks share. Each section prints a table and adds flat entries to `results`. */
+#ifndef COTAN_BENCH_H
+#define COTAN_BENCH_H
+
+#include <cotan/cotan.h>
+
+#include <jansson.h>
+
+#define ROUNDS 15 /* of interleaved measurements, of which the median counts */
+
+double bench_now(void); /* seconds */
+double bench_median(double *values, int n);
+/* Ends the program with cotan's message unless the condition holds. */
+void bench_require(bool condition);
+float *bench_floats(int64_t n); /* uniform in 0..1; the caller frees them */
+void bench_put(json_t *results, const char *key, double value);
+/* The best GFLOP/s of a product on one thread: what the arithmetic floor is counted in. */
+double bench_peak(void);
+
+void bench_seed(json_t *results);
+void bench_seed_profile(void);
+void bench_batch_norm(json_t *results);
+void bench_kernels(json_t *results);
+void bench_overhead(json_t *results);
+
+#endif

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""The benchmarks beside PyTorch: the same work, measured in turn with cotan's.
+
+usage: pytorch.py BENCH [arguments of bench]
+
+Runs BENCH as it is, then, section by section and round by round, PyTorch (layouts, 1 and 2 threads,
+eager and compiled) and BENCH again. Prints ratios of medians; with --json FILE they are added to
+what BENCH wrote there. PyTorch is a yardstick here and nothing that cotan needs.
+"""
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+os.environ.setdefault("TORCH_LOGS", "-all")
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+ROUNDS = 3
+SHAPES = [(21632, 32), (3872, 64), (200704, 64), (25088, 256), (8192, 64)]
+
+
+def seed_model(batch_norm):
+    options = {"eps": 1e-3, "momentum": 0.01}
+
+    def block(layer, norm):
+        return [layer, norm, nn.ReLU()] if batch_norm else [layer, nn.ReLU()]
+
+    bias = not batch_norm
+    layers = block(nn.Conv2d(1, 32, 3, bias=bias), nn.BatchNorm2d(32, **options)) + [nn.MaxPool2d(2)]
+    layers += block(nn.Conv2d(32, 64, 3, bias=bias), nn.BatchNorm2d(64, **options))
+    layers += [nn.MaxPool2d(2)]
+    layers += block(nn.Conv2d(64, 64, 3, bias=bias), nn.BatchNorm2d(64, **options)) + [nn.Flatten()]
+    layers += block(nn.Linear(576, 64, bias=bias), nn.BatchNorm1d(64, **options))
+    layers += [nn.Linear(64, 10, bias=bias)]
+    if batch_norm:
+        layers.append(nn.BatchNorm1d(10, **options))
+    return nn.Sequential(*layers)
+
+
+def trainer(batch_norm, last, compiled):
+    """A function that takes one step; the images are in memory already."""
+    layout = torch.channels_last if last else torch.contiguous_format
+    model = seed_model(batch_norm).to(memory_format=layout)
+    x = torch.rand(32, 1, 28, 28).to(memory_format=layout)
+    y = torch.randint(0, 10, (32,))
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
+    run = torch.compile(model) if compiled else model
+
+    def step():
+        adam.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(run(x), y).backward()
+        adam.step()
+
+    return step
+
+
+def milliseconds(step, steps):
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+def native_batch_norm(rows, channels, last):
+    """Forward and backward of PyTorch's own kernel over [rows, channels]."""
+    if last:
+        x = torch.rand(rows // 16, channels, 4, 4).to(memory_format=torch.channels_last)
+    else:
+        x = torch.rand(rows, channels)
+    x.requires_grad_(True)
+    norm = (nn.BatchNorm2d if last else nn.BatchNorm1d)(channels, eps=1e-3)
+    cotangent = torch.rand_like(x)
+
+    def step():
+        x.grad = None
+        norm.zero_grad(set_to_none=True)
+        norm(x).backward(cotangent)
+
+    return step
+
+
+def cotan(bench, section):
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        command = [bench, "--only", section, "--json", out.name]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return json.load(out)
+
+
+def compare_seed(bench, results):
+    configurations = {}
+    for last, compiled, threads in itertools.product((False, True), (False, True), (1, 2)):
+        name = f"{'channels-last' if last else 'NCHW'}, {'compiled' if compiled else 'eager'}, " \
+               f"{threads} thread{'s' if threads > 1 else ''}"
+        torch.set_num_threads(threads)
+        try:
+            steps = [trainer(batch_norm, last, compiled) for batch_norm in (True, False)]
+            for step in steps:
+                milliseconds(step, 10)
+        except Exception as error:  # a compiler may be missing: then that one cannot be the best
+            print(f"  {name}: {type(error).__name__}")
+            continue
+        configurations[name] = (threads, steps, ([], []))
+    ours = ([], [])
+    for _ in range(ROUNDS):
+        for threads, steps, times in configurations.values():
+            torch.set_num_threads(threads)
+            for k in range(2):
+                times[k].append(milliseconds(steps[k], 40))
+        measured = cotan(bench, "seed")
+        ours[0].append(measured["seed.bn.ms_per_step"])
+        ours[1].append(measured["seed.plain.ms_per_step"])
+    print(f"\nSeed model, batch 32, PyTorch {torch.__version__}: ms per step with and without BatchNorm")
+    for name, (_, _, times) in configurations.items():
+        print(f"{statistics.median(times[0]):8.2f} {statistics.median(times[1]):8.2f}  {name}")
+    for k, kind in enumerate(("bn", "plain")):
+        best = min(statistics.median(times[k]) for _, _, times in configurations.values())
+        mine = statistics.median(ours[k])
+        print(f"{kind:>8}: PyTorch's best {best:.2f}, cotan {mine:.2f}, {best / mine:.2f} times faster")
+        results[f"seed.{kind}.pytorch_ms_per_step"] = best
+        results[f"seed.{kind}.speedup_over_pytorch"] = best / mine
+
+
+def compare_batch_norm(bench, results):
+    rounds = [cotan(bench, "batch_norm")]
+    best = {}
+    for _ in range(ROUNDS):
+        for (rows, channels), last, threads in itertools.product(SHAPES, (False, True), (1, 2)):
+            torch.set_num_threads(threads)
+            step = native_batch_norm(rows, channels, last)
+            milliseconds(step, 2)
+            steps = max(3, int(4e6 / (rows * channels)))
+            key = (rows, channels, last, threads)
+            best.setdefault(key, []).append(milliseconds(step, steps) * 1e3)
+        rounds.append(cotan(bench, "batch_norm"))
+    print("\nBatchNorm forward + backward in us: PyTorch's own kernel (best layout and threads), cotan")
+    for rows, channels in SHAPES:
+        name = f"bn.{rows}x{channels}"
+        native = min(statistics.median(times) for key, times in best.items()
+                     if key[:2] == (rows, channels))
+        mine = statistics.median(measured[f"{name}.derived_us"] for measured in rounds)
+        print(f"{rows:8} x {channels:<4} {native:9.0f} {mine:9.0f}   {native / mine:.2f} times faster")
+        results[f"{name}.speedup_over_pytorch"] = native / mine
+
+
+def main():
+    bench, arguments = sys.argv[1], sys.argv[2:]
+    status = subprocess.run([bench] + arguments).returncode
+    if status or "--profile" in arguments or "--only" in arguments:
+        sys.exit(status)
+    if "--threads" in arguments:
+        os.environ["CT_NUM_THREADS"] = arguments[arguments.index("--threads") + 1]
+    results = {}
+    compare_seed(bench, results)
+    compare_batch_norm(bench, results)
+    if "--json" in arguments:
+        path = arguments[arguments.index("--json") + 1]
+        with open(path, encoding="utf-8") as file:
+            results = {**json.load(file), **results}
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=2, sort_keys=True)
+
+
+main()
