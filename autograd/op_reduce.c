@@ -64,9 +64,12 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     static inline __attribute__((always_inline)) void verb##_##suffix##_columns(            \
         int64_t n, int64_t count, int64_t inner, type *restrict y, const type *restrict x) {\
         type total[COLUMNS];                                                                \
-        for (int64_t i = 0; i < n; i++) total[i] = (type)(neutral);                         \
-        for (int64_t c = 0; c < count; c++, x += inner)                                     \
+        if (count == 0) return;                                                             \
+        for (int64_t i = 0; i < n; i++) total[i] = x[i];                                    \
+        for (int64_t c = 1; c < count; c++) {                                               \
+            x += inner;                                                                     \
             for (int64_t i = 0; i < n; i++) total[i] = verb##_##suffix##_of(total[i], x[i]);\
+        }                                                                                   \
         for (int64_t i = 0; i < n; i++) y[i] = verb##_##suffix##_of(y[i], total[i]);        \
     }                                                                                       \
     static CT_CLONES void verb##_##suffix(int64_t outer, int64_t count, int64_t inner,      \

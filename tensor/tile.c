@@ -82,6 +82,12 @@ static void enter_pass(cti_worker *w, const cti_pass *pass) {
 
 /* --- One tile --------------------------------------------------------------------------------- */
 
+/* Asks for what the next tile reads, while this one is worked on. What lies behind the end of an
+ * operand is fetched in vain, and not touched. */
+static void fetch(const char *from, int64_t bytes) {
+    for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(from + k, 0, 2);
+}
+
 /* Asks for the lines that will be written, while the operands are still being read. */
 static void claim(const char *to, int64_t bytes) {
     for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(to + k, 1, 3);
@@ -92,8 +98,12 @@ static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t
     for (int64_t k = 0; k < pass->n_loads; k++) {
         const cti_load *load = &pass->loads[k];
         char *base = w->plan->data[load->item];
-        if (load->kind == CTI_LINEAR) at[k] = base + (load->offset + first) * (int64_t)load->size;
-        else if (load->kind == CTI_GATHERED) gather(load, base, first, n, at[k]);
+        if (load->kind == CTI_LINEAR) {
+            char *from = base + (load->offset + first) * (int64_t)load->size;
+            int64_t next = pass->tile * (int64_t)load->size;
+            at[k] = from;
+            fetch(from + next, next);
+        } else if (load->kind == CTI_GATHERED) gather(load, base, first, n, at[k]);
     }
     for (int64_t k = 0; k < pass->n_stores; k++) {
         const cti_slot *out = &pass->slots[pass->stores[k]];
