@@ -162,6 +162,9 @@ ct_status cti_plan_lower(cti_plan *plan);
 ct_status cti_plan_fuse(cti_plan *plan);
 /* Fills one tile pass for the group of items[0..n), ascending. */
 ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n);
+/* How an operand lies in memory, seen from a pass over its shape. */
+cti_load cti_load_of(const cti_item *in);
+/* Cuts a tile pass whose loads and reductions are known. */
 void cti_pass_partition(cti_pass *pass);
 ct_status cti_plan_schedule(cti_plan *plan);
 ct_status cti_plan_memory(cti_plan *plan);

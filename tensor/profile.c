@@ -3,11 +3,11 @@
  * Invariant: memory is taken before a run, so that a run which ends is always counted. */
 #include "tensor/profile_private.h"
 
+#include "tensor/clock.h"
 #include "tensor/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define OPS_LENGTH 160
 
@@ -35,12 +35,6 @@ static _Thread_local struct {
     double began, seconds;
     ct_profile_pass *sorted;
 } profile;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void ct_profile_start(void) { profile.on = true; }
 void ct_profile_stop(void) { profile.on = false; }
@@ -174,7 +168,7 @@ ct_status cti_profile_begin(const cti_planned *planned, int threads, double **se
     profile.pass_of = cti_alloc((size_t)plan->graph.n_nodes, sizeof *profile.pass_of);
     if (!profile.run || !profile.nodes || !profile.pass_of) return CT_ERR_MEMORY;
     *seconds = profile.run;
-    profile.began = now();
+    profile.began = cti_now();
     return CT_OK;
 }
 
@@ -215,7 +209,7 @@ static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
 void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threads) {
     if (!profile.on) return;
     const cti_plan *plan = planned->plan;
-    profile.seconds += now() - profile.began;
+    profile.seconds += cti_now() - profile.began;
     profiled_plan *known = &profile.plans[profile.last];
     known->calls++;
     for (int64_t p = 0; p < plan->n_passes; p++) {

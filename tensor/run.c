@@ -2,12 +2,12 @@
  * It alone owns threads and scratch; it allocates nothing and cannot fail.
  * Invariant: which thread takes which part does not matter, because parts write disjoint memory
  * and were cut without looking at the number of threads. */
+#include "tensor/clock.h"
 #include "tensor/plan.h"
 
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <time.h>
 
 /* Below this many operations waking a second thread costs more than it saves. */
 #define WORK_FOR_THREADS 16384
@@ -61,20 +61,14 @@ static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
     }
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
     const cti_task *t = &w->plan->tasks[w->plan->task_of_part[number]];
     cti_pass *pass = &w->plan->passes[t->pass];
     int64_t part = (number - t->first) * t->bundle, end = part + t->bundle;
     if (end > pass->parts[t->stage]) end = pass->parts[t->stage];
-    double begin = seconds ? now() : 0;
+    double begin = seconds ? cti_now() : 0;
     for (; part < end; part++) run_part(w, pass, t->stage, part);
-    if (seconds) seconds[t->pass] += now() - begin;
+    if (seconds) seconds[t->pass] += cti_now() - begin;
 }
 
 /* A part, and what becomes ready by it: the last one that a part waited for takes it along, while

@@ -1,0 +1,14 @@
+/* Private: the time that profiles are kept in. */
+#ifndef COTAN_CLOCK_H
+#define COTAN_CLOCK_H
+
+#include <time.h>
+
+/* Seconds since some moment before the process began. */
+static inline double cti_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#endif
