@@ -16,8 +16,8 @@ ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
     if (!a || !b || ct_shape_equal(ct_shape_of(a), ct_shape_of(b))) {
         return ct_node(op, (ct_tensor *[]){a, b}, 2, NULL, 0);
     }
-    char name[64];
-    snprintf(name, sizeof name, "ct_%s", op->name);
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
     ct_shape shape;
     if (cti_shape_broadcast(name, ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK) return NULL;
     ct_tensor *inputs[] = {broadcast_to(a, shape), broadcast_to(b, shape)};

@@ -225,8 +225,8 @@ static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int first, int last)
 
 static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(op, &x, 1, NULL, 0);
-    char name[64];
-    snprintf(name, sizeof name, "ct_%s", op->name);
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
     ct_axes sorted;
     if (cti_axes(name, ct_shape_of(x), axes, &sorted) != CT_OK) return NULL;
     if (sorted.count == 0) return ct_scope_add(x);

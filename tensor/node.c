@@ -82,13 +82,20 @@ ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape) {
     return t;
 }
 
+void cti_op_title(const ct_op *op, char title[CTI_TITLE]) {
+    size_t length = strnlen(op->name, CTI_TITLE - 4);
+    memcpy(title, "ct_", 3);
+    memcpy(title + 3, op->name, length);
+    title[3 + length] = '\0';
+}
+
 static ct_status infer(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                        ct_type *out) {
     ct_type few[CT_OP_INPUTS], *types = few;
     if (n > CT_OP_INPUTS && !(types = cti_alloc((size_t)n, sizeof *types))) return CT_ERR_MEMORY;
     for (int i = 0; i < n; i++) types[i] = (ct_type){inputs[i]->dtype, inputs[i]->shape};
-    char name[64] = "ct_";
-    strncat(name, op->name, sizeof name - 4);
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
     ct_status status = op->infer(
         &(ct_infer){.name = name, .attr = attr, .n_inputs = n, .in = types}, out);
     if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype, NULL);

@@ -44,6 +44,9 @@ ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape);
 /* A leaf over an existing buffer (kept). */
 ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape);
 
+/* The name of an op's public function, for messages. */
+#define CTI_TITLE 64
+void cti_op_title(const ct_op *op, char title[CTI_TITLE]);
 /* An unevaluated copy of a node, with the same inputs and marks. Its op owns no attribute. */
 ct_tensor *cti_node_like(const ct_tensor *t);
 
