@@ -6,7 +6,7 @@
 
 /* Channels of one walk over a window. A constant number makes loops without remainders; it is more
  * than a compiler would unroll into single statements. */
-#define LANES 64
+#define LANES 32
 /* Windows of more elements are followed channel by channel: comparing every element would cost
  * more than the vector saves. */
 #define COMPARED 16
@@ -122,6 +122,10 @@ GATHER(gather_f64, double)
 SCATTER(scatter_f32, float, int32_t, search_f32)
 SCATTER(scatter_f64, double, int64_t, search_f64)
 
+/* The common window, with its size known to the compiler. */
+#define IS_2X2(w) ((w).rows == 2 && (w).columns == 2)
+#define AS_2X2(w) ((cti_window){(w).top, (w).left, 2, 2})
+
 /* --- One row of outputs ----------------------------------------------------------------------- */
 
 #define MAX_ROW(name, type, maximum)                                                          \
@@ -132,6 +136,8 @@ SCATTER(scatter_f64, double, int64_t, search_f64)
             cti_window w = cti_pool_window(g, i, j);                                          \
             const type *x = (const type *)image + corner_of(w, s);                            \
             int64_t c = 0;                                                                    \
+            for (; c + LANES <= s.pixel && IS_2X2(w); c += LANES)                             \
+                maximum(AS_2X2(w), LANES, s, x + c, y + c);                                   \
             for (; c + LANES <= s.pixel; c += LANES) maximum(w, LANES, s, x + c, y + c);      \
             if (c < s.pixel) maximum(w, s.pixel - c, s, x + c, y + c);                        \
         }                                                                                     \
@@ -168,6 +174,10 @@ GATHER_ROW(max_gather_row_f64, double, gather_f64)
             const type *x = (const type *)image + corner_of(w, s);                            \
             type *sum = (type *)sums + corner_of(w, s);                                       \
             int64_t c = 0;                                                                    \
+            bool whole = IS_2X2(w) && in.from == 0 && in.to == 2;                             \
+            for (; c + LANES <= s.pixel && whole; c += LANES) {                               \
+                scatter(AS_2X2(w), LANES, s, x + c, (cti_range){0, 2}, y + c, sum + c);       \
+            }                                                                                 \
             for (; c + LANES <= s.pixel; c += LANES) {                                        \
                 scatter(w, LANES, s, x + c, in, y + c, sum + c);                              \
             }                                                                                 \

@@ -8,8 +8,11 @@
 
 #include <string.h>
 
-/* Rows and columns of a block: large enough for BLIS to reach its speed. */
+/* Rows and columns of a block: large enough for BLIS to reach its speed, unless that leaves
+ * threads without any. */
 #define BLOCK 256
+#define SMALLEST 32
+#define PARTS 4
 
 static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     ct_shape a = call->in[0].shape, b = call->in[1].shape;
@@ -23,14 +26,32 @@ static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-static int64_t blocks_of(int64_t size) { return (size + BLOCK - 1) / BLOCK; }
+static int64_t blocks_of(int64_t size, int64_t block) { return (size + block - 1) / block; }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t matmul_parts(const ct_call *call) {
+typedef struct {
+    int64_t batch;         /* products                     */
+    int64_t rows, columns; /* of a block                   */
+    int64_t down, across;  /* blocks of one product        */
+} cut;
+
+static cut cut_of(const ct_call *call) {
     ct_shape y = call->out.shape;
-    return cti_shape_span(y, 0, y.rank - 2) * blocks_of(y.dims[y.rank - 2]) *
-           blocks_of(y.dims[y.rank - 1]);
+    int64_t m = y.dims[y.rank - 2], n = y.dims[y.rank - 1];
+    cut c = {.batch = cti_shape_span(y, 0, y.rank - 2), .rows = BLOCK, .columns = BLOCK};
+    for (;;) {
+        c.down = blocks_of(m, c.rows);
+        c.across = blocks_of(n, c.columns);
+        int64_t *longer = least(m, c.rows) >= least(n, c.columns) ? &c.rows : &c.columns;
+        if (c.batch * c.down * c.across >= PARTS || *longer / 2 < SMALLEST) return c;
+        *longer /= 2;
+    }
+}
+
+static int64_t matmul_parts(const ct_call *call) {
+    cut c = cut_of(call);
+    return c.batch * c.down * c.across;
 }
 
 /* The element at row i, column j of product `batch` of an operand. */
@@ -56,11 +77,11 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     const ct_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out;
     int64_t m = y->shape.dims[y->shape.rank - 2], n = y->shape.dims[y->shape.rank - 1];
     int64_t k = a->shape.dims[a->shape.rank - 1];
-    int64_t rows = blocks_of(m), columns = blocks_of(n);
-    int64_t batch = part / (rows * columns), block = part % (rows * columns);
-    int64_t i = block / columns * BLOCK, j = block % columns * BLOCK;
-    m = least(BLOCK, m - i);
-    n = least(BLOCK, n - j);
+    cut c = cut_of(call);
+    int64_t batch = part / (c.down * c.across), block = part % (c.down * c.across);
+    int64_t i = block / c.across * c.rows, j = block % c.across * c.columns;
+    m = least(c.rows, m - i);
+    n = least(c.columns, n - j);
     cti_matrix to = matrix_at(y, batch, i, j);
     cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
     if (y->dtype == CT_F32) cti_gemm_packed_f32(m, n, k, from_a, from_b, to);

@@ -106,6 +106,7 @@ void bench_overhead(json_t *results) {
     for (int64_t n = 6250; n <= 100000; n *= 2) {
         printf("%8lld %8.0f\n", (long long)n, best_of(run_chain, n) / (double)n * 1e9);
     }
+    ct_cache_clear();
     printf("\n%8s  MLP step: us per row, live KiB\n", "rows");
     for (int64_t rows = 64; rows <= 1024; rows *= 2) {
         double seconds = train(50, rows, &live);
