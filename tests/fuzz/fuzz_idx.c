@@ -5,8 +5,9 @@
  * IDX; memory stays under 4 times the unpacked bytes plus 1 MiB; what is accepted comes back bit
  * for bit after it is written as IDX again.
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined,integer -fno-sanitize-recover=all ...
- *     fuzz_idx -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=128 corpus/ */
+ *     CC=clang cmake -G Ninja -B build-fuzz -DCOTAN_FUZZ=ON -DCOTAN_TESTS=OFF
+ *     cmake --build build-fuzz && cd build-fuzz/fuzz
+ *     ./fuzz_idx -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=128 corpus/ */
 #include "datasets/idx.h"
 #include "tensor/context.h"
 #include "tensor/mem.h"

@@ -5,8 +5,9 @@
  * names, shapes, offsets and texts in it; what is accepted comes back bit for bit after it is
  * saved.
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined,integer -fno-sanitize-recover=all ...
- *     fuzz_safetensors -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=64 */
+ *     CC=clang cmake -G Ninja -B build-fuzz -DCOTAN_FUZZ=ON -DCOTAN_TESTS=OFF
+ *     cmake --build build-fuzz && cd build-fuzz/fuzz
+ *     ./fuzz_safetensors -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=64 */
 #include "memory_file.h"
 
 #include "tensor/mem.h"
