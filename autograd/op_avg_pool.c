@@ -104,22 +104,6 @@ static void spread_run(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
-static ct_span average_writes(const ct_call *call, int64_t part) {
-    cti_pool g = pooling(call);
-    return cti_pool_small_span(&g, cti_pool_rows(&g, part));
-}
-
-static ct_span average_reads(const ct_call *call, int stage, int i, int64_t part) {
-    (void)stage, (void)i;
-    cti_pool g = pooling(call);
-    return cti_pool_large_span(&g, cti_pool_rows(&g, part));
-}
-
-static ct_span spread_writes(const ct_call *call, int64_t part) {
-    cti_pool g = spreading(call);
-    return cti_pool_band_span(&g, part);
-}
-
 static ct_span spread_reads(const ct_call *call, int stage, int i, int64_t part) {
     (void)stage, (void)i;
     cti_pool g = spreading(call);
@@ -144,8 +128,8 @@ CT_OP(op_avg_pool2d) = {
     .n_inputs = 1,
     .infer = cti_pool_infer,
     .stages = {{average_parts, average_run}},
-    .writes = average_writes,
-    .reads = average_reads,
+    .writes = cti_pool_row_writes,
+    .reads = cti_pool_row_reads,
     .vjp = {vjp_average},
 };
 
@@ -155,7 +139,7 @@ CT_OP(op_avg_pool2d_spread) = {
     .n_inputs = 1,
     .infer = cti_pool_spread_infer,
     .stages = {{spread_parts, spread_run}},
-    .writes = spread_writes,
+    .writes = cti_pool_band_writes,
     .reads = spread_reads,
     .vjp = {vjp_spread},
 };

@@ -78,22 +78,6 @@ static void scatter_run(const ct_call *call, int64_t part, void *scratch) {
 
 /* --- What parts write and read ---------------------------------------------------------------- */
 
-static ct_span row_writes(const ct_call *call, int64_t part) {
-    cti_pool g = pooling(call);
-    return cti_pool_small_span(&g, cti_pool_rows(&g, part));
-}
-
-static ct_span row_reads(const ct_call *call, int stage, int i, int64_t part) {
-    (void)stage, (void)i;
-    cti_pool g = pooling(call);
-    return cti_pool_large_span(&g, cti_pool_rows(&g, part));
-}
-
-static ct_span band_writes(const ct_call *call, int64_t part) {
-    cti_pool g = scattering(call);
-    return cti_pool_band_span(&g, part);
-}
-
 /* Of x all that lies under the windows that touch the band. */
 static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
     (void)stage;
@@ -129,8 +113,8 @@ CT_OP(op_max_pool2d) = {
     .n_inputs = 1,
     .infer = cti_pool_infer,
     .stages = {{row_parts, max_run}},
-    .writes = row_writes,
-    .reads = row_reads,
+    .writes = cti_pool_row_writes,
+    .reads = cti_pool_row_reads,
     .vjp = {vjp_max},
 };
 
@@ -140,7 +124,7 @@ CT_OP(op_max_pool2d_scatter) = {
     .n_inputs = 2,
     .infer = cti_pool_scatter_infer,
     .stages = {{band_parts, scatter_run}},
-    .writes = band_writes,
+    .writes = cti_pool_band_writes,
     .reads = band_reads,
     .vjp = {vjp_scatter, ct_no_gradient},
 };
@@ -151,8 +135,8 @@ CT_OP(op_max_pool2d_gather) = {
     .n_inputs = 2,
     .infer = cti_pool_gather_infer,
     .stages = {{row_parts, gather_run}},
-    .writes = row_writes,
-    .reads = row_reads,
+    .writes = cti_pool_row_writes,
+    .reads = cti_pool_row_reads,
     .vjp = {vjp_gather, ct_no_gradient},
 };
 

@@ -200,10 +200,22 @@ ct_span cti_pool_large_span(const cti_pool *g, cti_range rows) {
     return (ct_span){large_row(g, rows.from, false) * line, large_row(g, rows.to - 1, true) * line};
 }
 
-ct_span cti_pool_band_span(const cti_pool *g, int64_t part) {
-    int64_t image, line = g->axis[1].size * g->channels;
-    cti_range band = cti_pool_band(g, part, &image);
-    int64_t top = image * g->axis[0].size;
+ct_span cti_pool_row_writes(const ct_call *call, int64_t part) {
+    cti_pool g = cti_pool_of(call->attr, call->in[0].shape, call->out.shape);
+    return cti_pool_small_span(&g, cti_pool_rows(&g, part));
+}
+
+ct_span cti_pool_row_reads(const ct_call *call, int stage, int i, int64_t part) {
+    (void)stage, (void)i;
+    cti_pool g = cti_pool_of(call->attr, call->in[0].shape, call->out.shape);
+    return cti_pool_large_span(&g, cti_pool_rows(&g, part));
+}
+
+ct_span cti_pool_band_writes(const ct_call *call, int64_t part) {
+    cti_pool g = cti_pool_of(call->attr, call->out.shape, call->in[0].shape);
+    int64_t image, line = g.axis[1].size * g.channels;
+    cti_range band = cti_pool_band(&g, part, &image);
+    int64_t top = image * g.axis[0].size;
     return (ct_span){(top + band.from) * line, (top + band.to) * line};
 }
 

@@ -45,10 +45,14 @@ static inline cti_window cti_pool_window(const cti_pool *g, int64_t i, int64_t j
 }
 
 /* What such parts write and read, in elements: rows of the small images, the rows of the large ones
- * that lie under their windows, a band, and the small rows whose windows touch it. */
+ * that lie under their windows, and the small rows whose windows touch a band. */
 ct_span cti_pool_small_span(const cti_pool *g, cti_range rows);
 ct_span cti_pool_large_span(const cti_pool *g, cti_range rows);
-ct_span cti_pool_band_span(const cti_pool *g, int64_t part);
+/* The same as a descriptor takes them: of kernels that write small images from large ones, and
+ * what those write that add into large ones. */
+ct_span cti_pool_row_writes(const ct_call *call, int64_t part);
+ct_span cti_pool_row_reads(const ct_call *call, int stage, int i, int64_t part);
+ct_span cti_pool_band_writes(const ct_call *call, int64_t part);
 ct_span cti_pool_touching_span(const cti_pool *g, int64_t part);
 
 /* Parts of a kernel that writes small images: some rows, numbered through all images. */

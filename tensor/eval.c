@@ -141,7 +141,7 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
         const cti_planned *planned = cti_plan_for(&walk, &graph, &hit);
         if (hit) stats.plan_hits++;
         else stats.plan_misses++;
-        clear_at_thread_exit();
+        if (!hit) clear_at_thread_exit();
         status = planned ? run(planned, &walk, roots, buffers) : ct_error();
         if (status == CT_OK) count(planned->plan, graph.n_nodes);
     }

@@ -3,32 +3,28 @@
  * Invariant: a hash only selects; equality is decided by comparing everything. */
 #include "tensor/graph.h"
 
+#include "tensor/hash.h"
 #include "tensor/mem.h"
 
 #include <string.h>
-
-static uint64_t mix(uint64_t hash, uint64_t word) {
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ (hash >> 29);
-}
 
 static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
     for (; size >= 8; size -= 8, at += 8) {
         uint64_t word;
         memcpy(&word, at, 8);
-        hash = mix(hash, word);
+        hash = cti_mix(hash, word);
     }
-    for (; size > 0; size--, at++) hash = mix(hash, *at);
+    for (; size > 0; size--, at++) hash = cti_mix(hash, *at);
     return hash;
 }
 
 static uint64_t hash_of(const cti_graph *graph) {
-    uint64_t hash = mix(mix(0, (uint64_t)graph->n_nodes), (uint64_t)graph->n_roots);
+    uint64_t hash = cti_mix(cti_mix(0, (uint64_t)graph->n_nodes), (uint64_t)graph->n_roots);
     for (int64_t i = 0; i < graph->n_nodes; i++) {
         const cti_graph_node *node = &graph->nodes[i];
-        hash = mix(hash, (uint64_t)(uintptr_t)node->op);
-        hash = mix(hash, (uint64_t)node->number << 16 | (uint64_t)node->dtype << 8 |
+        hash = cti_mix(hash, (uint64_t)(uintptr_t)node->op);
+        hash = cti_mix(hash, (uint64_t)node->number << 16 | (uint64_t)node->dtype << 8 |
                              (uint64_t)node->shape.rank);
         hash = mix_bytes(hash, node->shape.dims, sizeof(int64_t) * (size_t)node->shape.rank);
         hash = mix_bytes(hash, node->attr, node->attr_size);

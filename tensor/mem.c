@@ -78,7 +78,7 @@ static void count(int64_t bytes, int64_t blocks) {
 
 static size_t whole_size(size_t bytes) { return cti_pool_size(bytes + sizeof(header)); }
 
-static void release(void *block) { hook.free(block, hook.user); }
+void cti_system_free(void *block) { hook.free(block, hook.user); }
 
 /* Memory of the system; when it has none, what waits in this thread's pool is given back first. */
 static void *system_block(size_t whole) {
@@ -143,12 +143,11 @@ void cti_free(void *block) {
     header *head = (header *)block - 1;
     size_t whole = whole_size(head->size);
     count(-(int64_t)head->size, -1);
-    cti_pool_on_release(release);
     int64_t most = highest + highest / 4 + SPARE - live_bytes - (int64_t)whole;
     /* What waits is of sizes that are no longer asked for: a new working set begins. */
     if ((int64_t)cti_pool_bytes() > most) cti_pool_clear();
     if (pooling && (int64_t)cti_pool_bytes() <= most) cti_pool_give(head, whole);
-    else release(head);
+    else cti_system_free(head);
 }
 
 char *cti_strdup(const char *text) {

@@ -37,6 +37,8 @@ void *cti_alloc_elements(const char *function, ct_shape shape, ct_dtype dtype);
 /* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);
+/* Gives a block that waited in a pool back to the system: pool.c's only. */
+void cti_system_free(void *block);
 /* Whether freed blocks wait for their next use. Off, a memory checker sees every use of a block
  * after its end. */
 void cti_pooling_set(bool on);

@@ -175,14 +175,13 @@ static void choose_phase(scheduling *s, int64_t task) {
 /* Counts, and on the second call stores, who waits for whom within a phase. */
 static void link_parts(scheduling *s, int64_t task, bool store) {
     cti_plan *plan = s->plan;
-    cti_task *t = &s->tasks[task];
+    const cti_task *t = &s->tasks[task];
     for (int64_t part = 0; part < t->parts; part++) {
         find_needs(s, task, part);
         for (int64_t k = 0; k < s->n_needs; k++) {
             need n = s->needs[k];
             const cti_task *before = &s->tasks[n.task];
             if (before->phase != t->phase) continue;
-            t->chained = true;
             for (int64_t p = n.from; p < n.to && store; p++) {
                 int64_t *end = &plan->successor_end[before->first + p];
                 plan->successors[(*end)++] = t->first + part;

@@ -3,6 +3,8 @@
  * Invariant: a list holds blocks of one rounded size; the link is the block's first word. */
 #include "tensor/pool.h"
 
+#include "tensor/mem.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -19,7 +21,7 @@ typedef struct block {
 
 static _Thread_local block *lists[LISTS];
 static atomic_size_t waiting;
-static void (*release_block)(void *block);
+static _Thread_local bool registered; /* this thread's end clears its pool */
 
 static int log2_of(size_t n) { return 63 - __builtin_clzll(n); }
 
@@ -45,6 +47,7 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
 static void thread_exit(void *unused) {
     (void)unused;
+    registered = false; /* a later destructor may free more, and has it cleared again */
     cti_pool_clear();
 }
 
@@ -61,8 +64,10 @@ void *cti_pool_take(size_t size) {
 }
 
 void cti_pool_give(void *memory, size_t size) {
-    pthread_once(&exit_once, make_exit_key);
-    pthread_setspecific(exit_key, lists);
+    if (!registered) {
+        pthread_once(&exit_once, make_exit_key);
+        registered = pthread_setspecific(exit_key, lists) == 0;
+    }
     block **list = list_of(size), *given = memory;
     given->next = *list;
     given->size = size;
@@ -72,15 +77,13 @@ void cti_pool_give(void *memory, size_t size) {
 
 size_t cti_pool_bytes(void) { return atomic_load_explicit(&waiting, memory_order_relaxed); }
 
-void cti_pool_on_release(void (*release)(void *block)) { release_block = release; }
-
 void cti_pool_clear(void) {
     for (int k = 0; k < LISTS; k++) {
         while (lists[k]) {
             block *first = lists[k];
             lists[k] = first->next;
             atomic_fetch_sub_explicit(&waiting, first->size, memory_order_relaxed);
-            release_block(first);
+            cti_system_free(first);
         }
     }
 }

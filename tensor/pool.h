@@ -13,8 +13,7 @@ void *cti_pool_take(size_t size);
 void cti_pool_give(void *block, size_t size);
 /* Bytes that wait in the pools of all threads. */
 size_t cti_pool_bytes(void);
-/* Gives the blocks of this thread back to the system, by the function that is set. */
+/* Gives the blocks of this thread back to the system. A thread's end does so too. */
 void cti_pool_clear(void);
-void cti_pool_on_release(void (*release)(void *block));
 
 #endif

@@ -5,6 +5,7 @@
 #include "tensor/simplify_private.h"
 
 #include "tensor/context.h"
+#include "tensor/hash.h"
 #include "tensor/mem.h"
 
 #include <string.h>
@@ -60,17 +61,12 @@ static ct_status push(simplification *s, ct_tensor *t) {
 
 /* --- Common subexpressions ---------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t hash, uint64_t word) {
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ (hash >> 29);
-}
-
 static uint64_t hash_of(const ct_tensor *t) {
-    uint64_t hash = mix((uint64_t)(uintptr_t)t->op, (uint64_t)t->dtype);
-    for (int k = 0; k < t->n_inputs; k++) hash = mix(hash, (uint64_t)(uintptr_t)t->inputs[k]);
-    for (int d = 0; d < t->shape.rank; d++) hash = mix(hash, (uint64_t)t->shape.dims[d]);
+    uint64_t hash = cti_mix((uint64_t)(uintptr_t)t->op, (uint64_t)t->dtype);
+    for (int k = 0; k < t->n_inputs; k++) hash = cti_mix(hash, (uint64_t)(uintptr_t)t->inputs[k]);
+    for (int d = 0; d < t->shape.rank; d++) hash = cti_mix(hash, (uint64_t)t->shape.dims[d]);
     const unsigned char *attr = t->attr;
-    for (size_t k = 0; k < t->attr_size; k++) hash = mix(hash, attr[k]);
+    for (size_t k = 0; k < t->attr_size; k++) hash = cti_mix(hash, attr[k]);
     return hash;
 }
 
