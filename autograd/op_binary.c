@@ -3,6 +3,7 @@
  * operands of a node have one shape and no derivative ever sums over a broadcast.
  * Invariant: conventions at ties and kinks are those of ops.h. */
 #include "autograd/math32.h"
+#include "autograd/reduce_tile.h"
 #include "autograd/rewrite.h"
 #include "autograd/stanza.h"
 
@@ -96,10 +97,22 @@ static ct_tensor *doubled(ct_tensor *product) {
     return NULL;
 }
 
+/* (a + m) + m = a + (m + m) for a product m as above: cotangents add up one after the other. */
+static ct_tensor *doubled_behind(ct_tensor *sum, ct_tensor *product) {
+    for (int k = 0; k < 2; k++) {
+        if (ct_input(sum, k) != product) continue;
+        ct_tensor *twice = doubled(product);
+        return twice ? ct_add(ct_input(sum, 1 - k), twice) : NULL;
+    }
+    return NULL;
+}
+
 /* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and the above */
 static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
     if (a == b && cti_is_mul(a)) return doubled(a);
+    if (cti_is_add(a) && cti_is_mul(b)) return doubled_behind(a, b);
+    if (cti_is_add(b) && cti_is_mul(a)) return doubled_behind(b, a);
     if (ct_is_number(b, 0)) return a;
     if (ct_is_number(a, 0)) return b;
     if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
@@ -252,8 +265,9 @@ ct_tensor *ct_offset(ct_tensor *x, double term) {
     PAIR(sub_##name, a - b, outer)                                                          \
     PAIR(mul_##name, a * b, outer)
 #define LIST(name, at)                                                                      \
-    {&op_add, at, FLOATS(add_##name)}, {&op_sub, at, FLOATS(sub_##name)},                   \
-    {&op_mul, at, FLOATS(mul_##name)}
+    {&op_add, at, .tile = FLOATS(add_##name)},                                              \
+    {&op_sub, at, .tile = FLOATS(sub_##name)},                                              \
+    {&op_mul, at, .tile = FLOATS(mul_##name)}
 
 PAIRS(then_add, t + c)
 PAIRS(then_sub, t - c)
@@ -277,4 +291,10 @@ static const ct_tile_pair pairs_maximum[] = {LIST(then_maximum, 0), {0}};
     }
 WHERE_PAIR(greater_equal_where_f32, float, >=)
 WHERE_PAIR(greater_equal_where_f64, double, >=)
-static const ct_tile_pair pairs_where[] = {{&op_greater_equal, 0, FLOATS(greater_equal_where)}, {0}};
+static const ct_tile_pair pairs_where[] = {
+    {&op_greater_equal, 0, .tile = FLOATS(greater_equal_where)}, {0}};
+
+/* y = sum(a * b) */
+CTI_REDUCE(mul_sum_f32, float, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+CTI_REDUCE(mul_sum_f64, double, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+const ct_tile_pair cti_pairs_sum[] = {{&op_mul, 0, .reduce = FLOATS(mul_sum)}, {0}};

@@ -1,6 +1,7 @@
 /* Reductions: sum and max over one run of neighbouring axes; argmax.
  * Other sets of axes are cut into runs by the constructors, the last run first.
  * Invariant: the order of combination follows from the geometry [outer, count, inner] alone. */
+#include "autograd/reduce_tile.h"
 #include "autograd/rewrite.h"
 #include "autograd/stanza.h"
 
@@ -55,51 +56,13 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-/* inner == 1 runs on eight chains, so that additions need not wait for each other. Otherwise the
- * rows are combined in registers, COLUMNS at a time, and the result with y. */
-#define LANES 8
-#define COLUMNS 64
-#define REDUCE(verb, suffix, type, neutral, expression)                                     \
-    static inline type verb##_##suffix##_of(type a, type b) { return (type)(expression); }  \
-    static inline __attribute__((always_inline)) void verb##_##suffix##_columns(            \
-        int64_t n, int64_t count, int64_t inner, type *restrict y, const type *restrict x) {\
-        type total[COLUMNS];                                                                \
-        if (count == 0) return;                                                             \
-        for (int64_t i = 0; i < n; i++) total[i] = x[i];                                    \
-        for (int64_t c = 1; c < count; c++) {                                               \
-            x += inner;                                                                     \
-            for (int64_t i = 0; i < n; i++) total[i] = verb##_##suffix##_of(total[i], x[i]);\
-        }                                                                                   \
-        for (int64_t i = 0; i < n; i++) y[i] = verb##_##suffix##_of(y[i], total[i]);        \
-    }                                                                                       \
-    static CT_CLONES void verb##_##suffix(int64_t outer, int64_t count, int64_t inner,      \
-                                          void *out, const void *in) {                      \
-        type *restrict y = out;                                                             \
-        const type *restrict x = in;                                                        \
-        for (int64_t o = 0; o < outer && inner == 1; o++, x += count) {                     \
-            type lane[LANES];                                                               \
-            for (int l = 0; l < LANES; l++) lane[l] = (type)(neutral);                      \
-            int64_t i = 0;                                                                  \
-            for (; i + LANES <= count; i += LANES)                                          \
-                for (int l = 0; l < LANES; l++)                                             \
-                    lane[l] = verb##_##suffix##_of(lane[l], x[i + l]);                      \
-            for (; i < count; i++)                                                          \
-                lane[i % LANES] = verb##_##suffix##_of(lane[i % LANES], x[i]);              \
-            for (int l = 0; l < LANES; l++) y[o] = verb##_##suffix##_of(y[o], lane[l]);     \
-        }                                                                                   \
-        for (int64_t o = 0; o < outer && inner > 1; o++, y += inner, x += count * inner) {  \
-            int64_t i = 0;                                                                  \
-            for (; i + COLUMNS <= inner; i += COLUMNS)                                      \
-                verb##_##suffix##_columns(COLUMNS, count, inner, y + i, x + i);             \
-            verb##_##suffix##_columns(inner - i, count, inner, y + i, x + i);               \
-        }                                                                                   \
-    }                                                                                       \
+#define START(verb, suffix, type, neutral)                                                  \
     static void verb##_##suffix##_start(int64_t n, void *out) {                             \
         type *y = out;                                                                      \
         for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral);                             \
     }
 
-#define DEFINE_REDUCE(verb, rewrite)                                                        \
+#define DEFINE_REDUCE(verb, rewrite, pair_list)                                             \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_REDUCE,                                                                  \
@@ -108,6 +71,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .reduce = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64},    \
         .start = {[CT_F32] = verb##_f32_start, [CT_F64] = verb##_f64_start,                 \
                   [CT_I64] = verb##_i64_start},                                             \
+        .pairs = pair_list,                                                                 \
         .vjp = {vjp_##verb},                                                                \
         .simplify = rewrite,                                                                \
     };
@@ -141,10 +105,14 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
     return cti_sum_of_terms(x, first, last);
 }
 
-REDUCE(sum, f32, float, 0, a + b)
-REDUCE(sum, f64, double, 0, a + b)
-REDUCE(sum, i64, int64_t, 0, (uint64_t)a + (uint64_t)b)
-DEFINE_REDUCE(sum, simplify_sum)
+/* i64 goes through unsigned, so that it wraps. */
+#define SUM(suffix, type)                                                                   \
+    CTI_REDUCE(sum_##suffix, type, 0, CTI_ELEMENT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)         \
+    START(sum, suffix, type, 0)
+SUM(f32, float)
+SUM(f64, double)
+SUM(i64, uint64_t)
+DEFINE_REDUCE(sum, simplify_sum, cti_pairs_sum)
 
 static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr);
 
@@ -161,10 +129,15 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     return ct_where(won, spread(g, y), cti_full_like(x, 0.0));
 }
 
-REDUCE(max, f32, float, -INFINITY, a >= b || a != a ? a : b)
-REDUCE(max, f64, double, -INFINITY, a >= b || a != a ? a : b)
-REDUCE(max, i64, int64_t, INT64_MIN, a >= b ? a : b)
-DEFINE_REDUCE(max, NULL)
+#define MAX(suffix, type, neutral, greater)                                                 \
+    static inline type max_##suffix##_of(type a, type b) { return greater ? a : b; }        \
+    CTI_REDUCE(max_##suffix, type, neutral, CTI_ELEMENT, max_##suffix##_of,                 \
+               CTI_BLOCKS_OF_ARRAYS)                                                        \
+    START(max, suffix, type, neutral)
+MAX(f32, float, -INFINITY, a >= b || a != a)
+MAX(f64, double, -INFINITY, a >= b || a != a)
+MAX(i64, int64_t, INT64_MIN, a >= b)
+DEFINE_REDUCE(max, NULL, NULL)
 
 /* --- argmax ----------------------------------------------------------------------------------- */
 

@@ -43,8 +43,10 @@ typedef struct {
 
 /* y[0..n) from x[i][0..n), contiguous. Runs on several threads at once. */
 typedef void ct_tile_fn(int64_t n, void *y, const void *const x[], const ct_tile *tile);
-/* y[o,i] = y[o,i] combined with x[o,0..count),i] for every o < outer, i < inner, in that order. */
-typedef void ct_reduce_fn(int64_t outer, int64_t count, int64_t inner, void *y, const void *x);
+/* y[o,i] = y[o,i] combined with x[0][o,c,i] for c < count in that order, for every o < outer and
+ * i < inner. */
+typedef void ct_reduce_fn(int64_t outer, int64_t count, int64_t inner, void *y,
+                          const void *const x[]);
 /* Fills y[0..n) with the neutral element. */
 typedef void ct_start_fn(int64_t n, void *y);
 
@@ -94,13 +96,14 @@ typedef ct_tensor *ct_vjp_fn(ct_tensor *g, ct_tensor *y, int i);
  * without that derivative: asking for it is an error, never silently zero. */
 ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i);
 
-/* Two MAP ops in one loop: this op where its input `at` comes from `inner` and goes nowhere else.
- * The tile function sees the inputs of `inner`, then the other inputs of this op, and the attribute
- * of this op. It must give the bits that the two give one after the other. */
+/* Two ops in one loop: this op, MAP or REDUCE, where its input `at` comes from the MAP op `inner`
+ * and goes nowhere else. The function sees the inputs of `inner`, then the other inputs of this op,
+ * and the attribute of this op. It must give the bits that the two give one after the other. */
 typedef struct {
     const struct ct_op *inner; /* NULL ends a list */
     int at;
-    ct_tile_fn *tile[CT_DTYPES];
+    ct_tile_fn *tile[CT_DTYPES];     /* for MAP    */
+    ct_reduce_fn *reduce[CT_DTYPES]; /* for REDUCE */
 } ct_tile_pair;
 
 typedef struct ct_op {
@@ -113,10 +116,10 @@ typedef struct ct_op {
     ct_status (*infer)(const ct_infer *call, ct_type *out);
     /* MAP: by the dtype of input 0, or of the output when there is no input. */
     ct_tile_fn *tile[CT_DTYPES];
-    const ct_tile_pair *pairs; /* MAP: faster ways to run this op behind another; NULL: none        */
     /* REDUCE: by dtype; the output has the input's dtype. */
     ct_reduce_fn *reduce[CT_DTYPES];
     ct_start_fn *start[CT_DTYPES];
+    const ct_tile_pair *pairs; /* faster ways to run a MAP or REDUCE behind a MAP; NULL: none  */
     /* VIEW: the output's layout from the input's; false when a copy is needed first. */
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
     /* KERNEL: bytes of memory per thread and per call (NULL: none), then the stages in order. */

@@ -76,11 +76,21 @@ typedef struct {
     size_t size;           /* bytes per element                                                */
 } cti_slot;
 
+/* Where an operand's tile begins: bytes behind the memory of an item or behind the scratch. */
 typedef struct {
-    int64_t slot;          /* what is combined                                                 */
-    int64_t item;          /* where to                                                         */
-    ct_reduce_fn *reduce;
+    int64_t item;          /* -1: the scratch                                                  */
+    int64_t offset;
+    size_t size;           /* bytes from one element to the next tile's; 0 for the same place  */
+} cti_pointer;
+
+typedef struct {
+    int64_t item;          /* what it computes                                                 */
+    int64_t before;        /* what it computes first, in the same loop; -1: nothing            */
+    ct_reduce_fn *reduce;  /* tiles into an accumulator                                        */
+    ct_reduce_fn *fold;    /* accumulators and partial results into one                        */
     ct_start_fn *start;
+    int n_inputs;
+    int64_t inputs;        /* into pass->inputs: slots                                         */
     size_t size;           /* bytes per element                                                */
     int64_t partials;      /* arena offset of [outer, chunks, inner]; unused for one chunk     */
     int64_t scratch;       /* byte offset of the thread's accumulator                          */
@@ -97,14 +107,18 @@ typedef struct {
     int64_t chunks;        /* parts that one [count, inner] block is cut into                  */
     int64_t chunk_rows;    /* rows of each; without a reduction: elements of a part            */
     int64_t accumulator;   /* elements of an accumulator: whole rows up to a tile              */
+    int64_t n_members;     /* ops that run for each element                                    */
     int64_t n_loads, n_instructions, n_inputs, n_slots, n_stores, n_reductions, n_registers;
     cti_load *loads;
     cti_instruction *instructions;
-    int64_t *inputs;
+    int64_t *inputs;       /* the slots that instructions and reductions read, one by one      */
     cti_slot *slots;
     int64_t *stores;       /* the slots that are stored outputs                                */
     cti_reduction *reductions;
-    size_t pointer_bytes;  /* of the pointers to slots and to an instruction's operands        */
+    cti_pointer *pointers; /* of the slots, then of the inputs                                 */
+    bool gathers;          /* it has gathered loads                                            */
+    bool far;              /* it streams more than caches hold                                 */
+    int64_t registers;     /* where they begin in the scratch                                  */
     size_t register_bytes; /* of one register                                                  */
     /* Both: */
     size_t scratch_bytes;  /* per thread                                                       */
@@ -162,6 +176,8 @@ ct_status cti_plan_lower(cti_plan *plan);
 ct_status cti_plan_fuse(cti_plan *plan);
 /* Fills one tile pass for the group of items[0..n), ascending. */
 ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n);
+/* Where in the scratch a load that is not read in place is put together, in bytes. */
+int64_t cti_load_tile(const cti_pass *pass, int64_t load);
 /* How an operand lies in memory, seen from a pass over its shape. */
 cti_load cti_load_of(const cti_item *in);
 /* Cuts a tile pass whose loads and reductions are known. */

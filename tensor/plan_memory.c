@@ -74,7 +74,7 @@ static int64_t sum_up(cti_plan *plan) {
         if (pass->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = pass->scratch_bytes;
         plan->work += pass->kernel >= 0
                           ? cti_kernel_operations(plan->items[pass->kernel].op, &pass->call)
-                          : (double)pass->numel * (double)(1 + pass->n_instructions);
+                          : (double)pass->numel * (double)pass->n_members;
     }
     plan->scratch_bytes = (plan->scratch_bytes + 63) / 64 * 64;
     return places;

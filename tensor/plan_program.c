@@ -11,6 +11,8 @@
 /* Tiles do not begin at the same place of a page: a processor that compares the low bits of
  * addresses would hold a load back for the store to another tile. */
 #define STAGGER 320
+/* Bytes; what is smaller is likely to be in a cache already, and asking for it early is wasted. */
+#define FAR 8e6
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 
@@ -88,12 +90,12 @@ static ct_dtype tile_dtype(const programming *p, const cti_item *item) {
 }
 
 static const ct_tile_pair *find_pair(const programming *p, const cti_item *item, int k,
-                                const cti_item *inner) {
+                                     const cti_item *inner) {
+    ct_dtype dtype = tile_dtype(p, item);
+    if (tile_dtype(p, inner) != dtype) return NULL;
     for (const ct_tile_pair *pair = item->op->pairs; pair && pair->inner; pair++) {
-        if (pair->inner == inner->op && pair->at == k && pair->tile[tile_dtype(p, item)] &&
-            tile_dtype(p, inner) == tile_dtype(p, item)) {
-            return pair;
-        }
+        bool defined = pair->tile[dtype] || pair->reduce[dtype];
+        if (pair->inner == inner->op && pair->at == k && defined) return pair;
     }
     return NULL;
 }
@@ -122,54 +124,76 @@ static void find_pairs(programming *p) {
     }
 }
 
+/* The input of a member that its loop computes by itself, or -1. */
+static int joined_input(const programming *p, int64_t m) {
+    if (p->inner[m] < 0) return -1;
+    int k = 0;
+    while (member_read(p, member(p, m), k) != p->inner[m]) k++;
+    return k;
+}
+
 /* --- Instructions ----------------------------------------------------------------------------- */
 
-static void add_input(programming *p, cti_instruction *code, int64_t edge) {
+static int add_input(programming *p, int64_t edge, int64_t reader) {
     int64_t slot = input_slot(p, edge);
     p->pass->inputs[p->pass->n_inputs++] = slot;
-    code->n_inputs++;
-    p->last_use[slot] = at_least(p->last_use[slot], p->pass->n_instructions - 1);
+    p->last_use[slot] = at_least(p->last_use[slot], reader);
+    return 1;
+}
+
+/* The inputs of the op that runs first in the loop, then the others of the member; returns how
+ * many. `reader` is the instruction that reads them. */
+static int add_inputs(programming *p, int64_t m, int64_t reader) {
+    const cti_item *item = member(p, m);
+    int joined = joined_input(p, m), n = 0;
+    if (joined >= 0) {
+        const cti_item *inner = member(p, p->inner[m]);
+        for (int k = 0; k < inner->n_inputs; k++) {
+            n += add_input(p, p->plan->edges[inner->edges + k], reader);
+        }
+    }
+    for (int k = 0; k < item->n_inputs; k++) {
+        if (k != joined) n += add_input(p, p->plan->edges[item->edges + k], reader);
+    }
+    return n;
+}
+
+static const ct_tile_pair *pair_of(const programming *p, int64_t m) {
+    if (p->inner[m] < 0) return NULL;
+    return find_pair(p, member(p, m), joined_input(p, m), member(p, p->inner[m]));
 }
 
 static void add_instruction(programming *p, int64_t m) {
     cti_pass *pass = p->pass;
-    const cti_item *item = member(p, m), *inner = NULL;
-    ct_tile_fn *tile = item->op->tile[tile_dtype(p, item)];
-    int joined = -1;
-    if (p->inner[m] >= 0) {
-        inner = member(p, p->inner[m]);
-        for (joined = 0; member_read(p, item, joined) != p->inner[m];) joined++;
-        tile = find_pair(p, item, joined, inner)->tile[tile_dtype(p, item)];
-    }
-    cti_instruction *code = &pass->instructions[pass->n_instructions++];
+    const cti_item *item = member(p, m);
+    const ct_tile_pair *pair = pair_of(p, m);
+    cti_instruction *code = &pass->instructions[pass->n_instructions];
     *code = (cti_instruction){.item = p->members[m],
-                              .before = inner ? p->members[p->inner[m]] : -1,
-                              .tile = tile,
+                              .before = pair ? p->members[p->inner[m]] : -1,
+                              .tile = (pair ? pair->tile : item->op->tile)[tile_dtype(p, item)],
                               .attr = item->attr,
-                              .inputs = pass->n_inputs,
-                              .out = pass->n_slots};
-    for (int k = 0; inner && k < inner->n_inputs; k++) {
-        add_input(p, code, p->plan->edges[inner->edges + k]);
-    }
-    for (int k = 0; k < item->n_inputs; k++) {
-        if (k != joined) add_input(p, code, p->plan->edges[item->edges + k]);
-    }
+                              .inputs = pass->n_inputs};
+    code->n_inputs = add_inputs(p, m, pass->n_instructions++);
+    code->out = pass->n_slots;
     pass->slots[pass->n_slots] = (cti_slot){
         item->stored ? p->members[m] : -1, -1, -1, ct_dtype_size(item->dtype)};
     if (item->stored) pass->stores[pass->n_stores++] = pass->n_slots;
     p->slot_of[m] = pass->n_slots++;
 }
 
+/* Reductions read at the end of a tile, after all instructions. */
 static void add_reduction(programming *p, int64_t m) {
-    const cti_item *item = &p->plan->items[p->members[m]];
-    int64_t slot = input_slot(p, p->plan->edges[item->edges]);
-    p->pass->reductions[p->pass->n_reductions++] =
-        (cti_reduction){.slot = slot,
-                        .item = p->members[m],
-                        .reduce = item->op->reduce[item->dtype],
-                        .start = item->op->start[item->dtype],
-                        .size = ct_dtype_size(item->dtype)};
-    p->last_use[slot] = INT64_MAX;
+    const cti_item *item = member(p, m);
+    const ct_tile_pair *pair = pair_of(p, m);
+    cti_reduction *r = &p->pass->reductions[p->pass->n_reductions++];
+    *r = (cti_reduction){.item = p->members[m],
+                         .before = pair ? p->members[p->inner[m]] : -1,
+                         .reduce = (pair ? pair->reduce : item->op->reduce)[item->dtype],
+                         .fold = item->op->reduce[item->dtype],
+                         .start = item->op->start[item->dtype],
+                         .inputs = p->pass->n_inputs,
+                         .size = ct_dtype_size(item->dtype)};
+    r->n_inputs = add_inputs(p, m, INT64_MAX);
 }
 
 /* Registers are taken when a slot is written and given back after its last reader. */
@@ -192,25 +216,64 @@ static void assign_registers(programming *p) {
     }
 }
 
-/* Scratch of a thread: pointers, registers, a tile per expanded or gathered load, accumulators. */
+static int64_t n_pointers(const cti_pass *pass) { return pass->n_slots + pass->n_inputs; }
+
+/* Scratch of a thread: where pointers begin and where they are, registers, a tile per expanded or
+ * gathered load, accumulators. */
 static void lay_out_scratch(cti_pass *pass) {
     size_t widest = 1;
-    int64_t operands = 0;
     for (int64_t s = 0; s < pass->n_slots; s++) {
         if (pass->slots[s].size > widest) widest = pass->slots[s].size;
     }
-    for (int64_t i = 0; i < pass->n_instructions; i++) {
-        operands = at_least(operands, pass->instructions[i].n_inputs);
-    }
-    pass->pointer_bytes = ((size_t)(pass->n_slots + operands) * sizeof(void *) + 63) / 64 * 64;
+    size_t at = (2 * (size_t)n_pointers(pass) * sizeof(void *) + 63) / 64 * 64;
+    pass->registers = (int64_t)at;
     pass->register_bytes = ((size_t)pass->tile * widest + 63) / 64 * 64 + STAGGER;
-    size_t at = pass->pointer_bytes;
     at += (size_t)(pass->n_registers + pass->n_loads) * pass->register_bytes;
     for (int64_t r = 0; r < pass->n_reductions; r++) {
         pass->reductions[r].scratch = (int64_t)at;
         at += ((size_t)pass->accumulator * pass->reductions[r].size + 63) / 64 * 64;
     }
     pass->scratch_bytes = at;
+}
+
+static int64_t register_offset(const cti_pass *pass, int64_t reg) {
+    return pass->registers + reg * (int64_t)pass->register_bytes;
+}
+
+int64_t cti_load_tile(const cti_pass *pass, int64_t k) {
+    return register_offset(pass, pass->n_registers + k);
+}
+
+static cti_pointer slot_pointer(const cti_pass *pass, const cti_slot *slot) {
+    if (slot->item >= 0) return (cti_pointer){slot->item, 0, slot->size};
+    if (slot->load < 0) return (cti_pointer){-1, register_offset(pass, slot->reg), 0};
+    const cti_load *load = &pass->loads[slot->load];
+    if (load->kind == CTI_LINEAR) {
+        return (cti_pointer){load->item, load->offset * (int64_t)load->size, load->size};
+    }
+    return (cti_pointer){-1, cti_load_tile(pass, slot->load), 0};
+}
+
+static void set_pointers(cti_pass *pass) {
+    for (int64_t s = 0; s < pass->n_slots; s++) {
+        pass->pointers[s] = slot_pointer(pass, &pass->slots[s]);
+    }
+    for (int64_t k = 0; k < pass->n_inputs; k++) {
+        pass->pointers[pass->n_slots + k] = pass->pointers[pass->inputs[k]];
+    }
+}
+
+/* What the pass streams from and to memory. */
+static void measure_traffic(cti_pass *pass) {
+    double bytes = 0;
+    for (int64_t k = 0; k < pass->n_loads; k++) {
+        pass->gathers |= pass->loads[k].kind == CTI_GATHERED;
+        if (pass->loads[k].kind != CTI_PERIODIC) bytes += (double)pass->loads[k].size;
+    }
+    for (int64_t k = 0; k < pass->n_stores; k++) {
+        bytes += (double)pass->slots[pass->stores[k]].size;
+    }
+    pass->far = bytes * (double)pass->numel > FAR;
 }
 
 static ct_status program_alloc(programming *p, int64_t edges) {
@@ -222,6 +285,7 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     pass->slots = cti_alloc(n + e, sizeof *pass->slots);
     pass->stores = cti_alloc(n, sizeof *pass->stores);
     pass->reductions = cti_alloc(n, sizeof *pass->reductions);
+    pass->pointers = cti_alloc(n + 2 * e, sizeof *pass->pointers);
     p->slot_of = cti_alloc(n, sizeof *p->slot_of);
     p->readers = cti_alloc(n, sizeof *p->readers);
     p->inner = cti_alloc(n, sizeof *p->inner);
@@ -229,13 +293,14 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     p->last_use = cti_alloc(n + e, sizeof *p->last_use);
     p->free_registers = cti_alloc(n, sizeof *p->free_registers);
     bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
-                 pass->stores && pass->reductions && p->slot_of && p->readers && p->inner &&
-                 p->outer && p->last_use && p->free_registers;
+                 pass->stores && pass->reductions && pass->pointers && p->slot_of &&
+                 p->readers && p->inner && p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }
 
 ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n) {
     programming p = {.plan = plan, .pass = pass, .members = members, .n_members = n};
+    pass->n_members = n;
     int64_t edges = 0;
     for (int64_t m = 0; m < n; m++) edges += plan->items[members[m]].n_inputs;
     ct_status status = program_alloc(&p, edges);
@@ -250,6 +315,8 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
         assign_registers(&p);
         cti_pass_partition(pass);
         lay_out_scratch(pass);
+        set_pointers(pass);
+        measure_traffic(pass);
     }
     cti_free(p.slot_of);
     cti_free(p.readers);

@@ -63,11 +63,7 @@ static double load_bytes(const cti_load *load, int64_t numel) {
 }
 
 static void count_tiles(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *p) {
-    int64_t operations = pass->n_instructions + pass->n_reductions;
-    for (int64_t k = 0; k < pass->n_instructions; k++) {
-        operations += pass->instructions[k].before >= 0;
-    }
-    p->operations = (double)pass->numel * (double)operations;
+    p->operations = (double)pass->numel * (double)pass->n_members;
     for (int64_t k = 0; k < pass->n_loads; k++) p->bytes += load_bytes(&pass->loads[k], pass->numel);
     for (int64_t k = 0; k < pass->n_slots; k++) {
         if (pass->slots[k].item < 0) continue;
@@ -97,7 +93,11 @@ static void each_item(const cti_pass *pass, void (*fn)(void *user, int64_t item)
         if (code->before >= 0) fn(user, code->before);
         fn(user, code->item);
     }
-    for (int64_t k = 0; k < pass->n_reductions; k++) fn(user, pass->reductions[k].item);
+    for (int64_t k = 0; k < pass->n_reductions; k++) {
+        const cti_reduction *r = &pass->reductions[k];
+        if (r->before >= 0) fn(user, r->before);
+        fn(user, r->item);
+    }
 }
 
 typedef struct {

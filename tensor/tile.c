@@ -50,75 +50,82 @@ static void gather(const cti_load *load, const void *base, int64_t first, int64_
     else gather_1(load, base, first, n, out);
 }
 
-/* Scratch: pointers of the slots and of one instruction's operands, registers, tiles of the loads,
- * accumulators. */
-static void **slot_pointers(const cti_worker *w) { return w->scratch; }
-
-static char *register_at(const cti_worker *w, const cti_pass *pass, int64_t reg) {
-    return (char *)w->scratch + pass->pointer_bytes + (size_t)reg * pass->register_bytes;
-}
-
-static char *load_tile(const cti_worker *w, const cti_pass *pass, int64_t k) {
-    return register_at(w, pass, pass->n_registers + k);
-}
-
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* What stays the same for all tiles of a pass: registers and expanded loads. */
+/* --- Pointers --------------------------------------------------------------------------------- */
+
+/* The scratch begins with two lists: where each pointer of the pass is for element 0, and where it
+ * is for the current tile. */
+static char **pointers(const cti_worker *w, const cti_pass *pass) {
+    return (char **)w->scratch + pass->n_slots + pass->n_inputs;
+}
+
+static const void *const *inputs_at(const cti_worker *w, const cti_pass *pass, int64_t first) {
+    return (const void *const *)(pointers(w, pass) + pass->n_slots + first);
+}
+
+/* What stays the same for all tiles of a pass: where pointers begin, and expanded loads. */
 static void enter_pass(cti_worker *w, const cti_pass *pass) {
     if (w->current == pass) return;
     w->current = pass;
-    void **at = slot_pointers(w);
-    for (int64_t s = 0; s < pass->n_slots; s++) {
-        if (pass->slots[s].reg >= 0) at[s] = register_at(w, pass, pass->slots[s].reg);
+    char **origin = w->scratch;
+    for (int64_t k = 0; k < pass->n_slots + pass->n_inputs; k++) {
+        const cti_pointer *p = &pass->pointers[k];
+        origin[k] = (char *)(p->item < 0 ? w->scratch : w->plan->data[p->item]) + p->offset;
     }
     for (int64_t k = 0; k < pass->n_loads; k++) {
         const cti_load *load = &pass->loads[k];
-        at[k] = load_tile(w, pass, k);
         if (load->kind != CTI_PERIODIC) continue;
-        gather(load, w->plan->data[load->item], 0, least(pass->tile, pass->numel), at[k]);
+        gather(load, w->plan->data[load->item], 0, least(pass->tile, pass->numel),
+               (char *)w->scratch + cti_load_tile(pass, k));
+    }
+}
+
+static void move_pointers(cti_worker *w, const cti_pass *pass, int64_t first) {
+    char **origin = w->scratch, **at = pointers(w, pass);
+    for (int64_t k = 0; k < pass->n_slots + pass->n_inputs; k++) {
+        at[k] = origin[k] + first * (int64_t)pass->pointers[k].size;
     }
 }
 
 /* --- One tile --------------------------------------------------------------------------------- */
 
-/* Asks for what the next tile reads, while this one is worked on. What lies behind the end of an
- * operand is fetched in vain, and not touched. */
-static void fetch(const char *from, int64_t bytes) {
-    for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(from + k, 0, 2);
-}
-
-/* Asks for the lines that will be written, while the operands are still being read. */
-static void claim(const char *to, int64_t bytes) {
-    for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(to + k, 1, 3);
-}
-
-static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
-    void **at = slot_pointers(w);
+static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
     for (int64_t k = 0; k < pass->n_loads; k++) {
         const cti_load *load = &pass->loads[k];
-        char *base = w->plan->data[load->item];
-        if (load->kind == CTI_LINEAR) {
-            char *from = base + (load->offset + first) * (int64_t)load->size;
-            int64_t next = pass->tile * (int64_t)load->size;
-            at[k] = from;
-            fetch(from + next, next);
-        } else if (load->kind == CTI_GATHERED) gather(load, base, first, n, at[k]);
+        if (load->kind != CTI_GATHERED) continue;
+        gather(load, w->plan->data[load->item], first, n, pointers(w, pass)[k]);
+    }
+}
+
+/* Asks for what the next tile reads, while this one is worked on, and for the lines that this one
+ * will write. What lies behind the end of an operand is fetched in vain, and not touched.
+ * Always inline: gcc takes a function that only prefetches for one without effect. */
+static inline __attribute__((always_inline)) void fetch(cti_worker *w, const cti_pass *pass) {
+    char **at = pointers(w, pass);
+    for (int64_t k = 0; k < pass->n_loads; k++) {
+        if (pass->loads[k].kind != CTI_LINEAR) continue;
+        int64_t bytes = pass->tile * (int64_t)pass->loads[k].size;
+        for (int64_t b = bytes; b < 2 * bytes; b += 64) __builtin_prefetch(at[k] + b, 0, 2);
     }
     for (int64_t k = 0; k < pass->n_stores; k++) {
         const cti_slot *out = &pass->slots[pass->stores[k]];
-        char *to = (char *)w->plan->data[out->item] + first * (int64_t)out->size;
-        at[pass->stores[k]] = to;
-        claim(to, n * (int64_t)out->size);
+        int64_t bytes = pass->tile * (int64_t)out->size;
+        for (int64_t b = 0; b < bytes; b += 64) {
+            __builtin_prefetch(at[pass->stores[k]] + b, 1, 3);
+        }
     }
-    const void **x = (const void **)at + pass->n_slots;
+}
+
+static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
+    move_pointers(w, pass, first);
+    if (pass->gathers) gather_loads(w, pass, first, n);
+    if (pass->far) fetch(w, pass);
     ct_tile tile = {.first = first};
     for (int64_t i = 0; i < pass->n_instructions; i++) {
         const cti_instruction *code = &pass->instructions[i];
-        const int64_t *inputs = &pass->inputs[code->inputs];
-        for (int k = 0; k < code->n_inputs; k++) x[k] = at[inputs[k]];
         tile.attr = code->attr;
-        code->tile(n, at[code->out], x, &tile);
+        code->tile(n, pointers(w, pass)[code->out], inputs_at(w, pass, code->inputs), &tile);
     }
 }
 
@@ -143,7 +150,7 @@ static void run_narrow(cti_worker *w, const cti_pass *pass, int64_t part) {
             const cti_reduction *r = &pass->reductions[k];
             char *out = (char *)w->plan->data[r->item] + b * g.inner * (int64_t)r->size;
             r->start(blocks * g.inner, out);
-            if (block) r->reduce(blocks, g.count, g.inner, out, slot_pointers(w)[r->slot]);
+            if (block) r->reduce(blocks, g.count, g.inner, out, inputs_at(w, pass, r->inputs));
         }
     }
 }
@@ -153,14 +160,25 @@ static char *accumulator(const cti_worker *w, const cti_reduction *r) {
 }
 
 static void accumulate(cti_worker *w, const cti_pass *pass, int64_t column, int64_t n) {
-    int64_t width = pass->geometry.inner > CTI_TILE ? n : pass->accumulator, rest = n % width;
+    int64_t width = pass->geometry.inner > CTI_TILE ? n : pass->accumulator;
+    int64_t rows = n / width, done = rows * width;
     for (int64_t k = 0; k < pass->n_reductions; k++) {
         const cti_reduction *r = &pass->reductions[k];
-        const char *x = slot_pointers(w)[r->slot];
+        const void *const *x = inputs_at(w, pass, r->inputs);
         char *to = accumulator(w, r) + column * (int64_t)r->size;
-        r->reduce(1, n / width, width, to, x);
-        if (rest) r->reduce(1, 1, rest, to, x + (n - rest) * (int64_t)r->size);
+        r->reduce(1, rows, width, to, x);
+        if (done == n) continue;
+        const void *rest[CT_OP_INPUTS];
+        for (int i = 0; i < r->n_inputs; i++) {
+            rest[i] = (const char *)x[i] + done * (int64_t)r->size;
+        }
+        r->reduce(1, 1, n - done, to, rest);
     }
+}
+
+static void fold(const cti_reduction *r, int64_t rows, int64_t inner, void *to, const void *from) {
+    r->start(inner, to);
+    r->fold(1, rows, inner, to, &from);
 }
 
 /* One chunk of a wide block. The accumulator holds several rows when they are short, so that
@@ -185,8 +203,7 @@ static void run_wide(cti_worker *w, const cti_pass *pass, int64_t part) {
         char *to = pass->chunks > 1 ? (char *)w->arena + r->partials
                                     : (char *)w->plan->data[r->item];
         to += (outer * pass->chunks + chunk) * g.inner * (int64_t)r->size;
-        r->start(g.inner, to);
-        r->reduce(1, pass->accumulator / g.inner, g.inner, to, accumulator(w, r));
+        fold(r, pass->accumulator / g.inner, g.inner, to, accumulator(w, r));
     }
 }
 
@@ -203,8 +220,7 @@ void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part) {
         const cti_reduction *r = &pass->reductions[k];
         char *to = (char *)worker->plan->data[r->item] + part * g.inner * (int64_t)r->size;
         const char *partials = (char *)worker->arena + r->partials;
-        r->start(g.inner, to);
-        r->reduce(1, pass->chunks, g.inner, to,
-                  partials + part * pass->chunks * g.inner * (int64_t)r->size);
+        fold(r, pass->chunks, g.inner, to,
+             partials + part * pass->chunks * g.inner * (int64_t)r->size);
     }
 }

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static ct_tensor *ramp(ct_shape shape) {
     double n = (double)ct_shape_numel(shape);
@@ -207,6 +208,23 @@ CORE_TEST(plan, sibling_reductions_share_a_pass) {
     ct_tensor *roots[] = {ct_sum(x, CT_AXES(0)), ct_sum(ct_square(x), CT_AXES(0)),
                           ct_max(ct_sin(x), CT_AXES(0))};
     EXPECT(passes_of(roots, 3) == 1);
+}
+
+/* The product is not stored when its sum alone is asked for, and it is when it is a root. */
+CORE_TEST(plan, a_sum_of_products_has_the_bits_of_one_op_after_the_other) {
+    const ct_shape shapes[] = {CT_SHAPE(700, 64), CT_SHAPE(91, 71), CT_SHAPE(33, 3),
+                               CT_SHAPE(3000, 1), CT_SHAPE(5, 700), CT_SHAPE(0, 4)};
+    const ct_dtype dtypes[] = {CT_F32, CT_F64};
+    for (size_t k = 0; k < 2 * sizeof shapes / sizeof *shapes; k++) {
+        ct_tensor *x = ct_detach(ct_cast(ct_sin(ct_scale(ramp(shapes[k / 2]), 1e3)),
+                                         dtypes[k % 2]));
+        ct_tensor *y = ct_detach(ct_cos(x)), *product = ct_mul(x, y);
+        ct_tensor *fused = ct_sum(ct_mul(x, y), CT_AXES(0)), *sum = ct_sum(product, CT_AXES(0));
+        EXPECT(ct_eval(&fused, 1) == CT_OK && ct_eval(&product, 1) == CT_OK);
+        EXPECT(ct_eval(&sum, 1) == CT_OK);
+        size_t bytes = (size_t)ct_numel(sum) * ct_dtype_size(dtypes[k % 2]);
+        EXPECT(memcmp(ct_data(fused), ct_data(sum), bytes) == 0, "shape %zu", k / 2);
+    }
 }
 
 CORE_TEST(plan, views_cost_no_pass) {

@@ -98,6 +98,11 @@ CORE_TEST(simplify, doubling_moves_to_the_smaller_factor) {
     ct_tensor *product = ct_mul(x, u), *s = simplified(ct_add(product, product));
     EXPECT(ct_op_of(s) == ct_op_of(product));
     HAS_OPS(ct_add(product, product), 5);
+    ct_tensor *y = ct_cos(x), *behind = ct_add(ct_add(y, product), product);
+    EXPECT(count(simplified(behind), "add") == 2);
+    EXPECT(count(simplified(ct_add(product, ct_add(product, y))), "add") == 2);
+    HAS_OPS(behind, 7);
+    HAS_OPS(ct_add(product, ct_add(y, product)), 7);
     ct_tensor *square = ct_mul(x, x);
     EXPECT(count(simplified(ct_add(square, square)), "add") == 1);
 }
