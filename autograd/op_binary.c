@@ -107,6 +107,13 @@ static ct_tensor *doubled_behind(ct_tensor *sum, ct_tensor *product) {
     return NULL;
 }
 
+/* (p + q) + c = p + (q + c) for products p, q and another c: either product then runs in one loop
+ * with the addition behind it. */
+static ct_tensor *products_apart(ct_tensor *sum, ct_tensor *c) {
+    ct_tensor *p = ct_input(sum, 0), *q = ct_input(sum, 1);
+    return cti_is_mul(p) && cti_is_mul(q) ? ct_add(p, ct_add(q, c)) : NULL;
+}
+
 /* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and the above */
 static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
@@ -116,7 +123,8 @@ static ct_tensor *simplify_add(ct_tensor *y) {
     if (ct_is_number(b, 0)) return a;
     if (ct_is_number(a, 0)) return b;
     if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
-    return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
+    if (cti_is_neg(a)) return ct_sub(b, ct_input(a, 0));
+    return cti_is_add(a) ? products_apart(a, b) : NULL;
 }
 BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
        pairs_add)

@@ -104,8 +104,9 @@ ct_status cti_graph_copy(cti_graph *copy, const cti_graph *graph) {
 }
 
 static bool node_equal(const cti_graph_node *a, const cti_graph_node *b) {
-    return a->op == b->op && a->dtype == b->dtype && a->number == b->number && a->n_inputs == b->n_inputs &&
-           ct_shape_equal(a->shape, b->shape) && a->attr_size == b->attr_size &&
+    return a->op == b->op && a->dtype == b->dtype && a->number == b->number &&
+           a->n_inputs == b->n_inputs && a->attr_size == b->attr_size &&
+           ct_shape_equal(a->shape, b->shape) &&
            (!a->attr_size || memcmp(a->attr, b->attr, a->attr_size) == 0);
 }
 

@@ -25,10 +25,6 @@ size_t ct_dtype_size(ct_dtype dtype) { return dtypes[dtype].size; }
 
 bool ct_dtype_is_float(ct_dtype dtype) { return dtype == CT_F32 || dtype == CT_F64; }
 
-bool ct_shape_equal(ct_shape a, ct_shape b) {
-    return a.rank == b.rank && memcmp(a.dims, b.dims, sizeof(int64_t) * (size_t)a.rank) == 0;
-}
-
 ct_shape_text ct_shape_format(ct_shape shape) {
     ct_shape_text out = {"["};
     size_t used = 1;

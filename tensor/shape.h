@@ -26,7 +26,12 @@ typedef struct {
 const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8" */
 size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element         */
 bool ct_dtype_is_float(ct_dtype dtype);
-bool ct_shape_equal(ct_shape a, ct_shape b);
+/* Inline because every node asks several times. */
+static inline bool ct_shape_equal(ct_shape a, ct_shape b) {
+    bool equal = a.rank == b.rank;
+    for (int i = 0; i < a.rank && equal; i++) equal = a.dims[i] == b.dims[i];
+    return equal;
+}
 
 /* A shape as text, "[32,10]", by value so that one message can hold several. */
 typedef struct { char text[CT_MAX_RANK * 21 + 3]; } ct_shape_text;
