@@ -12,7 +12,7 @@
  * addresses would hold a load back for the store to another tile. */
 #define STAGGER 320
 /* Bytes; what is smaller is likely to be in a cache already, and asking for it early is wasted. */
-#define FAR 8e6
+#define FAR 4e6
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 
