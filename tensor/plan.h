@@ -80,7 +80,7 @@ typedef struct {
 typedef struct {
     int64_t item;          /* -1: the scratch                                                  */
     int64_t offset;
-    size_t size;           /* bytes from one element to the next tile's; 0 for the same place  */
+    size_t size;           /* bytes that it moves by for each element; 0: it stays             */
 } cti_pointer;
 
 typedef struct {

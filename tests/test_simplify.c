@@ -107,6 +107,14 @@ CORE_TEST(simplify, doubling_moves_to_the_smaller_factor) {
     EXPECT(count(simplified(ct_add(square, square)), "add") == 1);
 }
 
+CORE_TEST(simplify, a_third_term_goes_to_one_of_two_products) {
+    ct_tensor *x = ct_exp(x_of(CT_SHAPE(3, 4))), *y = ct_cos(x), *c = ct_sin(x);
+    ct_tensor *p = ct_mul(x, y), *q = ct_mul(y, c), *sum = ct_add(ct_add(p, q), c);
+    ct_tensor *s = simplified(sum);
+    EXPECT(ct_op_of(ct_input(s, 0)) == ct_op_of(p) && ct_op_of(ct_input(s, 1)) == ct_op_of(sum));
+    HAS_OPS(sum, 7);
+}
+
 CORE_TEST(simplify, views_of_views_are_one) {
     ct_tensor *x = x_of(CT_SHAPE(3, 4)), *e = ct_exp(x), *row = ct_sin(x_of(CT_SHAPE(4)));
     BECOMES(ct_transpose(ct_transpose(e)), e);
