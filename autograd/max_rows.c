@@ -4,6 +4,8 @@
  * largest, row by row. */
 #include "autograd/max_rows.h"
 
+#include <string.h>
+
 /* Channels of one walk over a window. A constant number makes loops without remainders; it is more
  * than a compiler would unroll into single statements. */
 #define LANES 32
@@ -99,10 +101,11 @@ SEARCH(search_f64, double, int64_t)
 GATHER(gather_f32, float)
 GATHER(gather_f64, double)
 
-/* Adds only into the window's rows [inside.from, inside.to). */
+/* Adds only into the window's rows [inside.from, inside.to); to 0 when the window has its elements
+ * for itself, whatever was there. */
 #define SCATTER(name, type, index, search)                                                    \
     INLINE void name(cti_window w, int64_t n, steps s, const type *corner, cti_range inside,  \
-                     const type *restrict y, type *restrict sums) {                           \
+                     bool alone, const type *restrict y, type *restrict sums) {               \
         index at[LANES];                                                                      \
         search(w, n, s, corner, at);                                                          \
         for (int64_t c = 0; c < n && w.rows * w.columns > COMPARED; c++) {                    \
@@ -115,7 +118,10 @@ GATHER(gather_f64, double)
             index t = (index)(a * w.columns);                                                 \
             for (int64_t b = 0; b < w.columns; b++, t++) {                                    \
                 type *to = sums + a * s.line + b * s.pixel;                                   \
-                for (int64_t c = 0; c < n; c++) to[c] += at[c] == t ? y[c] : (type)0;         \
+                for (int64_t c = 0; c < n; c++) {                                             \
+                    type before = alone ? (type)0 : to[c];                                    \
+                    to[c] = before + (at[c] == t ? y[c] : (type)0);                           \
+                }                                                                             \
             }                                                                                 \
         }                                                                                     \
     }
@@ -125,6 +131,13 @@ SCATTER(scatter_f64, double, int64_t, search_f64)
 /* The common window, with its size known to the compiler. */
 #define IS_2X2(w) ((w).rows == 2 && (w).columns == 2)
 #define AS_2X2(w) ((cti_window){(w).top, (w).left, 2, 2})
+
+/* Whether windows lie side by side, so that no element is under two, and write all they cover. */
+static bool windows_alone(const cti_pool *g) {
+    const cti_axis *v = &g->axis[0], *h = &g->axis[1];
+    return v->stride == v->extent && h->stride == h->extent && v->before == 0 && h->before == 0 &&
+           v->after == 0 && h->after == 0 && v->extent * h->extent <= COMPARED;
+}
 
 /* --- One row of outputs ----------------------------------------------------------------------- */
 
@@ -166,6 +179,7 @@ GATHER_ROW(max_gather_row_f64, double, gather_f64)
     static CT_CLONES void name(const cti_pool *g, int64_t i, cti_range band, const void *row, \
                         const void *image, void *sums) {                                      \
         steps s = steps_of(g);                                                                \
+        bool alone = windows_alone(g);                                                        \
         const type *y = row;                                                                  \
         for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {                          \
             cti_window w = cti_pool_window(g, i, j);                                          \
@@ -174,14 +188,14 @@ GATHER_ROW(max_gather_row_f64, double, gather_f64)
             const type *x = (const type *)image + corner_of(w, s);                            \
             type *sum = (type *)sums + corner_of(w, s);                                       \
             int64_t c = 0;                                                                    \
-            bool whole = IS_2X2(w) && in.from == 0 && in.to == 2;                             \
-            for (; c + LANES <= s.pixel && whole; c += LANES) {                               \
-                scatter(AS_2X2(w), LANES, s, x + c, (cti_range){0, 2}, y + c, sum + c);       \
+            bool common = alone && IS_2X2(w) && in.from == 0 && in.to == 2;                   \
+            for (; c + LANES <= s.pixel && common; c += LANES) {                              \
+                scatter(AS_2X2(w), LANES, s, x + c, (cti_range){0, 2}, true, y + c, sum + c); \
             }                                                                                 \
             for (; c + LANES <= s.pixel; c += LANES) {                                        \
-                scatter(w, LANES, s, x + c, in, y + c, sum + c);                              \
+                scatter(w, LANES, s, x + c, in, alone, y + c, sum + c);                       \
             }                                                                                 \
-            if (c < s.pixel) scatter(w, s.pixel - c, s, x + c, in, y + c, sum + c);           \
+            if (c < s.pixel) scatter(w, s.pixel - c, s, x + c, in, alone, y + c, sum + c);    \
         }                                                                                     \
     }
 SCATTER_ROW(max_scatter_row_f32, float, scatter_f32)
@@ -196,6 +210,20 @@ void cti_max_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *image
 void cti_max_gather_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *values,
                         const void *image, void *row) {
     (dtype == CT_F32 ? max_gather_row_f32 : max_gather_row_f64)(g, i, values, image, row);
+}
+
+void cti_max_scatter_clear(const cti_pool *g, ct_dtype dtype, cti_range band, void *sums) {
+    size_t line = (size_t)(g->axis[1].size * g->channels) * ct_dtype_size(dtype);
+    int64_t covered_rows = 0;
+    size_t covered = 0;
+    if (windows_alone(g)) {
+        covered_rows = g->axis[0].out * g->axis[0].extent;
+        covered = line / (size_t)g->axis[1].size * (size_t)(g->axis[1].out * g->axis[1].extent);
+    }
+    for (int64_t r = band.from; r < band.to; r++) {
+        size_t kept = r < covered_rows ? covered : 0;
+        memset((char *)sums + (size_t)r * line + kept, 0, line - kept);
+    }
 }
 
 void cti_max_scatter_row(const cti_pool *g, ct_dtype dtype, int64_t i, cti_range band,

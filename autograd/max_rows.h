@@ -9,7 +9,9 @@ void cti_max_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *image
 /* row [OW,C] = values [H,W,C] at the places of the maxima of image. */
 void cti_max_gather_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void *values,
                         const void *image, void *row);
-/* Adds row [OW,C] into sums [H,W,C] at those places, only into the image rows of `band`. */
+/* Adds row [OW,C] into sums [H,W,C] at those places, only into the image rows of `band`. Before its
+ * first row a band is cleared, as far as no window writes it. */
+void cti_max_scatter_clear(const cti_pool *g, ct_dtype dtype, cti_range band, void *sums);
 void cti_max_scatter_row(const cti_pool *g, ct_dtype dtype, int64_t i, cti_range band,
                          const void *row, const void *image, void *sums);
 

@@ -5,8 +5,6 @@
  * differentiation. */
 #include "autograd/max_rows.h"
 
-#include <string.h>
-
 /* --- Kernels ---------------------------------------------------------------------------------- */
 
 static const char *element(const ct_operand *t, int64_t index) {
@@ -67,8 +65,7 @@ static void scatter_run(const ct_call *call, int64_t part, void *scratch) {
     cti_range band = cti_pool_band(&g, part, &image);
     cti_range outputs = cti_axis_touching(&g.axis[0], band);
     int64_t line = g.axis[1].size * g.channels, first = image * g.axis[0].size * line;
-    memset(output(call, first + band.from * line), 0,
-           (size_t)((band.to - band.from) * line) * ct_dtype_size(call->out.dtype));
+    cti_max_scatter_clear(&g, call->out.dtype, band, output(call, first));
     for (int64_t i = outputs.from; i < outputs.to; i++) {
         int64_t row = (image * g.axis[0].out + i) * g.axis[1].out * g.channels;
         cti_max_scatter_row(&g, call->out.dtype, i, band, element(&call->in[0], row),
