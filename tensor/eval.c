@@ -133,21 +133,19 @@ static void count(const cti_plan *plan, int64_t nodes) {
 static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
-    cti_graph graph = {0};
     cti_buffer **buffers = cti_alloc((size_t)n, sizeof *buffers);
     ct_status status = CT_ERR_MEMORY;
-    if (buffers && cti_graph_from(&graph, &walk, roots, n) == CT_OK) {
+    if (buffers) {
         bool hit;
-        const cti_planned *planned = cti_plan_for(&walk, &graph, &hit);
+        const cti_planned *planned = cti_plan_for(&walk, roots, n, &hit);
         if (hit) stats.plan_hits++;
         else stats.plan_misses++;
         if (!hit) clear_at_thread_exit();
         status = planned ? run(planned, &walk, roots, buffers) : ct_error();
-        if (status == CT_OK) count(planned->plan, graph.n_nodes);
+        if (status == CT_OK) count(planned->plan, walk.count);
     }
     for (int64_t r = 0; buffers && r < n; r++) cti_buffer_drop(buffers[r]);
     cti_free(buffers);
-    cti_graph_free(&graph);
     cti_walk_free(&walk);
     return status;
 }

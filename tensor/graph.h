@@ -26,12 +26,13 @@ typedef struct {
     uint64_t hash;         /* over all of the above          */
 } cti_graph;
 
-/* The graph of a walk along needed inputs. It borrows the attributes of the tensors. */
+/* The graph of a walk along needed inputs, the current one. It outlives the tensors. */
 ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
                          int64_t n_roots);
-/* A copy that owns its attributes and outlives the tensors. */
-ct_status cti_graph_copy(cti_graph *copy, const cti_graph *graph);
-bool cti_graph_equal(const cti_graph *a, const cti_graph *b);
+/* Whether it is the graph of such a walk, whose hash this is; without making that graph. */
+uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
+bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
+                  ct_tensor *const roots[], int64_t n_roots);
 void cti_graph_free(cti_graph *graph);
 
 #endif

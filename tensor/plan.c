@@ -6,12 +6,12 @@
 
 #include "tensor/mem.h"
 
-cti_plan *cti_plan_new(const cti_graph *graph) {
+cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
     cti_plan *plan = cti_alloc(1, sizeof *plan);
     if (!plan) return NULL;
-    if (cti_graph_copy(&plan->graph, graph) == CT_OK && cti_plan_lower(plan) == CT_OK &&
-        cti_plan_fuse(plan) == CT_OK && cti_plan_schedule(plan) == CT_OK &&
-        cti_plan_memory(plan) == CT_OK) {
+    if (cti_graph_from(&plan->graph, walk, roots, n_roots) == CT_OK &&
+        cti_plan_lower(plan) == CT_OK && cti_plan_fuse(plan) == CT_OK &&
+        cti_plan_schedule(plan) == CT_OK && cti_plan_memory(plan) == CT_OK) {
         plan->data = cti_alloc((size_t)plan->n_items, sizeof *plan->data);
         if (plan->data) return plan;
     }

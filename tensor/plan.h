@@ -168,8 +168,8 @@ typedef struct cti_plan {
 /* Arithmetic of one call of a kernel. */
 double cti_kernel_operations(const ct_op *op, const ct_call *call);
 
-/* The plan of a graph (copied), or NULL. */
-cti_plan *cti_plan_new(const cti_graph *graph);
+/* The plan for the current walk along needed inputs, or NULL with the error recorded. */
+cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
 void cti_plan_free(cti_plan *plan);
 
 ct_status cti_plan_lower(cti_plan *plan);

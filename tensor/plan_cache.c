@@ -65,34 +65,30 @@ static ct_status make_plan(cti_planned *p, cti_walk *walk, ct_tensor *const imag
                            ct_tensor *const roots[], int64_t n) {
     cti_walk simplified;
     if (cti_walk_new(&simplified, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
-    cti_graph graph;
-    ct_status status = cti_graph_from(&graph, &simplified, roots, n);
-    if (status == CT_OK) {
-        p->plan = cti_plan_new(&graph);
-        cti_graph_free(&graph);
-        status = p->plan ? relate(p, walk, &simplified, images) : CT_ERR_MEMORY;
-    }
+    p->plan = cti_plan_new(&simplified, roots, n);
+    ct_status status = p->plan ? relate(p, walk, &simplified, images) : CT_ERR_MEMORY;
     cti_walk_free(&simplified);
     return status;
 }
 
-static ct_status fill(cti_planned *p, cti_walk *walk, const cti_graph *graph) {
-    int64_t n = graph->n_roots, scope = ct_scope_open();
+static ct_status fill(cti_planned *p, cti_walk *walk, ct_tensor *const roots[], int64_t n) {
+    int64_t scope = ct_scope_open();
     ct_tensor **images = cti_alloc((size_t)walk->count, sizeof *images);
-    ct_tensor **roots = cti_alloc((size_t)n, sizeof *roots);
-    ct_status status = images && roots ? cti_graph_copy(&p->key, graph) : CT_ERR_MEMORY;
+    ct_tensor **simplified = cti_alloc((size_t)n, sizeof *simplified);
+    ct_status status = CT_ERR_MEMORY;
+    if (images && simplified) status = cti_graph_from(&p->key, walk, roots, n);
     p->simplified = cti_simplifies;
     if (status == CT_OK && cti_simplifies) status = cti_simplify(walk, images);
     for (int64_t i = 0; i < walk->count && images && !cti_simplifies; i++) {
         images[i] = walk->items[i];
     }
     if (status == CT_OK) {
-        for (int64_t r = 0; r < n; r++) roots[r] = images[graph->roots[r]];
-        status = make_plan(p, walk, images, roots, n);
+        for (int64_t r = 0; r < n; r++) simplified[r] = images[p->key.roots[r]];
+        status = make_plan(p, walk, images, simplified, n);
     }
     ct_scope_close(scope);
     cti_free(images);
-    cti_free(roots);
+    cti_free(simplified);
     cti_walk_resume(walk);
     return status;
 }
@@ -104,18 +100,20 @@ static void put_first(cti_planned *p, int from) {
     cache.entries[0] = p;
 }
 
-cti_planned *cti_plan_for(cti_walk *walk, const cti_graph *graph, bool *hit) {
+cti_planned *cti_plan_for(cti_walk *walk, ct_tensor *const roots[], int64_t n_roots, bool *hit) {
+    uint64_t hash = cti_graph_hash(walk, roots, n_roots);
     *hit = true;
     for (int i = 0; i < cache.n; i++) {
         cti_planned *p = cache.entries[i];
-        if (p->simplified != cti_simplifies || !cti_graph_equal(&p->key, graph)) continue;
+        if (p->simplified != cti_simplifies) continue;
+        if (!cti_graph_is(&p->key, hash, walk, roots, n_roots)) continue;
         put_first(p, i);
         return p;
     }
     *hit = false;
     cti_planned *p = cti_alloc(1, sizeof *p);
     if (!p) return NULL;
-    if (fill(p, walk, graph) != CT_OK) {
+    if (fill(p, walk, roots, n_roots) != CT_OK) {
         planned_free(p);
         return NULL;
     }
