@@ -35,20 +35,22 @@ static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size) {
     return hash;
 }
 
-uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
-    uint64_t hash = cti_mix(cti_mix(0, (uint64_t)walk->count), (uint64_t)n_roots);
-    for (int64_t i = 0; i < walk->count; i++) {
-        const ct_tensor *t = walk->items[i];
-        identity id = identity_of(t);
-        hash = cti_mix(hash, (uint64_t)(uintptr_t)id.op);
-        hash = cti_mix(hash, (uint64_t)id.number << 16 | (uint64_t)t->dtype << 8 |
-                             (uint64_t)t->shape.rank);
-        hash = mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
-        hash = mix_bytes(hash, id.attr, id.attr_size);
-        for (int k = 0; k < cti_walk_needed(t); k++) {
-            hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
-        }
+static uint64_t node_hash(const ct_tensor *t) {
+    identity id = identity_of(t);
+    uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number << 16 |
+                            (uint64_t)t->dtype << 8 | (uint64_t)t->shape.rank);
+    hash = mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
+    hash = mix_bytes(hash, id.attr, id.attr_size);
+    for (int k = 0; k < cti_walk_needed(t); k++) {
+        hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
     }
+    return hash;
+}
+
+/* Each node begins anew, so that the processor can work on several at once. */
+uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
+    uint64_t hash = cti_mix((uint64_t)walk->count, (uint64_t)n_roots);
+    for (int64_t i = 0; i < walk->count; i++) hash = cti_mix(hash, node_hash(walk->items[i]));
     for (int64_t r = 0; r < n_roots; r++) hash = cti_mix(hash, (uint64_t)roots[r]->index);
     return hash;
 }
