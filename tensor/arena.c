@@ -125,6 +125,8 @@ static void absorb(cti_arena *arena, cti_stretch *s, cti_stretch *neighbour) {
 int64_t cti_arena_place(cti_arena *arena, int64_t bytes, int64_t last_level) {
     if (bytes == 0) return 0;
     cti_stretch *s = take(arena, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    arena->in_use += size_of(s);
+    if (arena->in_use > arena->most_in_use) arena->most_in_use = arena->in_use;
     s->next = arena->ending[last_level];
     arena->ending[last_level] = s;
     if (s->end > arena->most) arena->most = s->end;
@@ -134,6 +136,7 @@ int64_t cti_arena_place(cti_arena *arena, int64_t bytes, int64_t last_level) {
 void cti_arena_end_level(cti_arena *arena, int64_t level) {
     for (cti_stretch *s = arena->ending[level], *next; s; s = next) {
         next = s->next;
+        arena->in_use -= size_of(s);
         absorb(arena, s, s->before);
         absorb(arena, s, s->after);
         if (s->after) file_gap(arena, s);

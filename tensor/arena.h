@@ -19,6 +19,7 @@ typedef struct {
     cti_stretch *bins[CTI_ARENA_BINS];
     cti_stretch **ending;    /* level -> stretches that it is the last of */
     int64_t most;            /* bytes ever in use, gaps included       */
+    int64_t in_use, most_in_use; /* gaps left out: no arrangement needs less */
 } cti_arena;
 
 /* For at most `places` calls of cti_arena_place and levels 0..levels. */

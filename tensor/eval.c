@@ -121,12 +121,14 @@ static void count(const cti_plan *plan, int64_t nodes) {
     stats.evaluations++;
     stats.nodes += nodes;
     stats.passes += plan->n_passes;
+    stats.bytes += plan->cost.bytes;
     if ((int64_t)plan->arena_bytes > stats.arena_bytes) {
         stats.arena_bytes = (int64_t)plan->arena_bytes;
     }
     last_plan = (ct_plan_stats){.passes = plan->n_passes,
                                 .phases = plan->n_phases,
-                                .arena_bytes = (int64_t)plan->arena_bytes};
+                                .arena_bytes = (int64_t)plan->arena_bytes,
+                                .needed_bytes = (int64_t)plan->needed_bytes};
     for (int64_t p = 0; p < plan->n_passes; p++) last_plan.kernels += plan->passes[p].kernel >= 0;
 }
 

@@ -19,10 +19,6 @@ cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n
     return NULL;
 }
 
-double cti_kernel_operations(const ct_op *op, const ct_call *call) {
-    return op->operations ? op->operations(call) : (double)ct_shape_numel(call->out.shape);
-}
-
 void cti_plan_free(cti_plan *plan) {
     if (!plan) return;
     for (int64_t p = 0; p < plan->n_passes; p++) {

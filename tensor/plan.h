@@ -125,6 +125,11 @@ typedef struct {
     int64_t parts[CT_KERNEL_STAGES];
 } cti_pass;
 
+/* What one run of a pass moves between memory and the tiles or kernels, and computes. */
+typedef struct {
+    double bytes, operations;
+} cti_cost;
+
 /* --- Schedule ------------------------------------------------------------------------------- */
 
 /* One stage of a pass. Its parts, or bundles of so many, are numbers first .. first + parts - 1 of
@@ -161,12 +166,12 @@ typedef struct cti_plan {
     atomic_int *left;      /* run time: how many of them are not done                          */
     int64_t *ready;        /* run time: the next one in the list of a thread                   */
     size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
-    double work;           /* operations: tells whether threads are worth waking               */
+    size_t needed_bytes;   /* the most of the arena that is in use at one time                 */
+    cti_cost cost;         /* of all passes                                                    */
     void **data;           /* run time: item -> memory                                         */
 } cti_plan;
 
-/* Arithmetic of one call of a kernel. */
-double cti_kernel_operations(const ct_op *op, const ct_call *call);
+cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass);
 
 /* The plan for the current walk along needed inputs, or NULL with the error recorded. */
 cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);

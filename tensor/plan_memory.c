@@ -72,9 +72,9 @@ static int64_t sum_up(cti_plan *plan) {
         const cti_pass *pass = &plan->passes[p];
         places += 1 + pass->n_reductions;
         if (pass->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = pass->scratch_bytes;
-        plan->work += pass->kernel >= 0
-                          ? cti_kernel_operations(plan->items[pass->kernel].op, &pass->call)
-                          : (double)pass->numel * (double)pass->n_members;
+        cti_cost cost = cti_pass_cost(plan, pass);
+        plan->cost.bytes += cost.bytes;
+        plan->cost.operations += cost.operations;
     }
     plan->scratch_bytes = (plan->scratch_bytes + 63) / 64 * 64;
     return places;
@@ -125,6 +125,7 @@ ct_status cti_plan_memory(cti_plan *plan) {
         cti_arena_end_level(&arena, phase);
     }
     plan->arena_bytes = (size_t)arena.most;
+    plan->needed_bytes = (size_t)arena.most_in_use;
     cti_arena_free(&arena);
     cti_free(next);
     cti_free(begins);

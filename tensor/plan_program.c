@@ -263,19 +263,6 @@ static void set_pointers(cti_pass *pass) {
     }
 }
 
-/* What the pass streams from and to memory. */
-static void measure_traffic(cti_pass *pass) {
-    double bytes = 0;
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        pass->gathers |= pass->loads[k].kind == CTI_GATHERED;
-        if (pass->loads[k].kind != CTI_PERIODIC) bytes += (double)pass->loads[k].size;
-    }
-    for (int64_t k = 0; k < pass->n_stores; k++) {
-        bytes += (double)pass->slots[pass->stores[k]].size;
-    }
-    pass->far = bytes * (double)pass->numel > FAR;
-}
-
 static ct_status program_alloc(programming *p, int64_t edges) {
     cti_pass *pass = p->pass;
     size_t n = (size_t)p->n_members, e = (size_t)edges;
@@ -316,7 +303,10 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
         cti_pass_partition(pass);
         lay_out_scratch(pass);
         set_pointers(pass);
-        measure_traffic(pass);
+        for (int64_t k = 0; k < pass->n_loads; k++) {
+            pass->gathers |= pass->loads[k].kind == CTI_GATHERED;
+        }
+        pass->far = cti_pass_cost(plan, pass).bytes > FAR;
     }
     cti_free(p.slot_of);
     cti_free(p.readers);

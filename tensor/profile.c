@@ -57,34 +57,6 @@ void ct_profile_clear(void) {
 
 /* --- One pass --------------------------------------------------------------------------------- */
 
-static double load_bytes(const cti_load *load, int64_t numel) {
-    bool repeats = load->period <= CTI_TILE;
-    return (double)load->size * (double)(repeats ? load->period : numel);
-}
-
-static void count_tiles(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *p) {
-    p->operations = (double)pass->numel * (double)pass->n_members;
-    for (int64_t k = 0; k < pass->n_loads; k++) p->bytes += load_bytes(&pass->loads[k], pass->numel);
-    for (int64_t k = 0; k < pass->n_slots; k++) {
-        if (pass->slots[k].item < 0) continue;
-        p->bytes += (double)pass->slots[k].size * (double)pass->numel;
-    }
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        const cti_reduction *r = &pass->reductions[k];
-        p->bytes += (double)r->size * (double)plan->items[r->item].numel;
-    }
-}
-
-static void count_kernel(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *p) {
-    const cti_item *item = &plan->items[pass->kernel];
-    p->operations = cti_kernel_operations(item->op, &pass->call);
-    p->bytes = (double)item->numel * (double)ct_dtype_size(item->dtype);
-    for (int k = 0; k < item->n_inputs; k++) {
-        const cti_item *in = &plan->items[plan->edges[item->edges + k]];
-        p->bytes += (double)in->numel * (double)ct_dtype_size(in->dtype);
-    }
-}
-
 /* Calls fn for each item that a pass computes. */
 static void each_item(const cti_pass *pass, void (*fn)(void *user, int64_t item), void *user) {
     if (pass->kernel >= 0) fn(user, pass->kernel);
@@ -220,8 +192,9 @@ void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threa
         to->module = "";
         to->ops = known->ops[p];
         each_item(pass, label_item, &(labelling){plan, to, known->ops[p]});
-        if (pass->kernel >= 0) count_kernel(plan, pass, to);
-        else count_tiles(plan, pass, to);
+        cti_cost cost = cti_pass_cost(plan, pass);
+        to->bytes = cost.bytes;
+        to->operations = cost.operations;
     }
     note_nodes(planned, walk);
 }

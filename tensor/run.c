@@ -133,7 +133,7 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, doubl
     for (int64_t p = 0; p < plan->n_parts; p++) {
         atomic_store_explicit(&plan->left[p], plan->waits[p], memory_order_relaxed);
     }
-    if (plan->work < WORK_FOR_THREADS) threads = 1;
+    if (plan->cost.operations < WORK_FOR_THREADS) threads = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     /* OpenMP may give fewer threads than were asked for. */
     run_thread(&run, omp_get_thread_num(), omp_get_num_threads());

@@ -19,14 +19,19 @@ typedef struct {
     int64_t plan_misses;  /* evaluations that had to plan                         */
     int64_t nodes;        /* nodes looked at                                      */
     int64_t passes;       /* passes run                                           */
+    double bytes;         /* moved by them to and from memory                     */
     int64_t arena_bytes;  /* the largest arena of a plan                          */
 } ct_stats;
 ct_stats ct_stats_read(void);
 void ct_stats_reset(void);
 
-/* Passes, phases (barriers) and arena of the plan that this thread ran last. */
+/* The plan that this thread ran last. The arena holds what passes hand to each other; roots have
+ * buffers of their own. */
 typedef struct {
-    int64_t passes, phases, kernels, arena_bytes;
+    int64_t passes, kernels;
+    int64_t phases;       /* with a barrier behind each                           */
+    int64_t arena_bytes;
+    int64_t needed_bytes; /* the most of it in use at one time: a lower bound     */
 } ct_plan_stats;
 ct_plan_stats ct_plan_last(void);
 

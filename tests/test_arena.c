@@ -22,10 +22,18 @@ static void expect_alone(int64_t n, int64_t level) {
     }
 }
 
+static int64_t bytes_in_use(int64_t n, int64_t level) {
+    int64_t sum = 0;
+    for (int64_t k = 0; k < n; k++) {
+        if (used[k].last_level >= level) sum += (used[k].end - used[k].begin + 63) / 64 * 64;
+    }
+    return sum;
+}
+
 static void place_at_random(uint64_t seed) {
     test_random r = {seed};
     cti_arena arena;
-    int64_t n = 0, sum = 0;
+    int64_t n = 0, sum = 0, most = 0;
     if (!EXPECT(cti_arena_new(&arena, PLACES, LEVELS) == CT_OK)) return;
     for (int64_t level = 1; level <= LEVELS; level++) {
         for (int64_t k = random_below(&r, PLACES / LEVELS); k > 0; k--) {
@@ -40,9 +48,12 @@ static void place_at_random(uint64_t seed) {
             sum += bytes;
             if (bytes) expect_alone(n, level);
         }
+        int64_t in_use = bytes_in_use(n, level);
+        if (in_use > most) most = in_use;
         cti_arena_end_level(&arena, level);
     }
     EXPECT(arena.most < sum / 2);
+    EXPECT(arena.most_in_use == most && arena.in_use == 0 && most <= arena.most);
     EXPECT(cti_arena_place(&arena, 1, LEVELS) == 0);
     cti_arena_free(&arena);
 }

@@ -192,6 +192,7 @@ CORE_TEST(plan, statistics_add_up) {
     ct_stats stats = ct_stats_read();
     EXPECT(stats.evaluations == 2 && stats.plan_misses == 2 && stats.plan_hits == 0);
     EXPECT(stats.nodes == 3 + 2 && stats.passes == 2);
+    EXPECT(stats.bytes == 2 * 40 * 40 * 4 + 3 * 40 * 40 * 4);
 }
 
 CORE_TEST(plan, a_chain_of_elementwise_ops_is_one_pass) {

@@ -90,8 +90,10 @@ static void bench_size(json_t *results, const ct_dataset *data, int64_t batch, d
     double with[ROUNDS], without[ROUNDS];
     seconds_of_steps(bn, source, 10);
     seconds_of_steps(plain, source, 10);
+    ct_plan_stats memory = {0};
     for (int r = 0; r < ROUNDS; r++) {
         with[r] = seconds_of_steps(bn, source, steps);
+        memory = ct_plan_last();
         without[r] = seconds_of_steps(plain, source, steps);
     }
     double a = bench_median(with, ROUNDS) * 1e3, b = bench_median(without, ROUNDS) * 1e3;
@@ -100,7 +102,12 @@ static void bench_size(json_t *results, const ct_dataset *data, int64_t batch, d
     double floor_ms = step_operations((double)batch) * 1e-6 / (peak * ct_threads());
     printf("           arithmetic floor %.2f ms (%.0f GFLOP/s on each of %d threads): %.2f times that, "
            "without %.2f\n", floor_ms, peak, ct_threads(), a / floor_ms, b / floor_ms);
+    double arena = (double)memory.arena_bytes * 1e-6, needed = (double)memory.needed_bytes * 1e-6;
+    printf("           memory of a step between its passes %.1f MB, %.1f MB of it in use at one time\n",
+           arena, needed);
     if (batch == 32) {
+        bench_put(results, "seed.arena_mb", arena);
+        bench_put(results, "seed.arena_over_lower_bound", arena / needed);
         bench_put(results, "seed.floor_ms", floor_ms);
         bench_put(results, "seed.bn.ms_per_step", a);
         bench_put(results, "seed.plain.ms_per_step", b);
