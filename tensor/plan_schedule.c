@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tasks that follow each other within a phase: their values are all in memory at once, so more would
- * leave less of it to use again. A value that a single part waits for as a whole must be small. */
+/* Tasks that follow each other within a phase: their values are all in memory at once, so more
+ * would leave less of it to use again. A value that a single part waits for as a whole must be
+ * small. */
 #define MOST_IN_A_ROW 6
 #define SMALL 2048
 /* A stage of more parts is scheduled in bundles of them, and as a whole. */
@@ -34,7 +35,9 @@ static ct_span all_of(const cti_item *item) { return (ct_span){0, item->numel}; 
 
 static bool is_kernel(const cti_pass *pass) { return pass->kernel >= 0; }
 
-static cti_pass *pass_of(const scheduling *s, const cti_task *t) { return &s->plan->passes[t->pass]; }
+static cti_pass *pass_of(const scheduling *s, const cti_task *t) {
+    return &s->plan->passes[t->pass];
+}
 
 /* --- What parts write and read -------------------------------------------------------------- */
 
@@ -105,7 +108,9 @@ static void needs_of_kernel(scheduling *s, const cti_task *t, int64_t part) {
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *in = &plan->items[plan->edges[item->edges + k]];
         ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
-        if (in->whole && item->op->reads && t->bundle == 1) span = item->op->reads(&pass->call, t->stage, k, part);
+        if (in->whole && item->op->reads && t->bundle == 1) {
+            span = item->op->reads(&pass->call, t->stage, k, part);
+        }
         need_item(s, in->base, span);
     }
 }
@@ -164,12 +169,34 @@ static void choose_phase(scheduling *s, int64_t task) {
             const cti_task *before = &s->tasks[s->needs[k].task];
             int64_t phase = before->phase;
             if (!follows(s, t, before, s->needs[k].to - s->needs[k].from)) phase++;
-            if (phase > t->phase) t->phase = phase, t->row = 0;
+            if (phase > t->phase) {
+                t->phase = phase;
+                t->row = 0;
+            }
             if (phase == before->phase && phase == t->phase && t->row <= before->row) {
                 t->row = before->row + 1;
             }
         }
     }
+}
+
+/* In its phase a task is chained, each part to one that is done there; a task of which only some
+ * parts wait for another begins with the next phase, where none does. */
+static void choose_chain(scheduling *s, int64_t task) {
+    cti_task *t = &s->tasks[task];
+    int64_t waiting = 0;
+    for (int64_t part = 0; part < t->parts; part++) {
+        bool waits = false;
+        find_needs(s, task, part);
+        for (int64_t k = 0; k < s->n_needs; k++) {
+            waits |= s->tasks[s->needs[k].task].phase == t->phase;
+        }
+        waiting += waits;
+    }
+    t->chained = waiting == t->parts;
+    if (waiting == 0 || t->chained) return;
+    t->phase++;
+    t->row = 0;
 }
 
 /* Counts, and on the second call stores, who waits for whom within a phase. */
@@ -299,16 +326,9 @@ static ct_status schedule(scheduling *s) {
     cti_plan *plan = s->plan;
     for (int64_t i = 0; i < plan->n_items; i++) s->task_of[i] = -1;
     for (int64_t p = 0; p < plan->n_passes; p++) add_tasks(s, p);
-    for (int64_t k = 0; k < plan->n_tasks; k++) choose_phase(s, k);
-    /* Only now is it known who is in whose phase. */
     for (int64_t k = 0; k < plan->n_tasks; k++) {
-        cti_task *t = &s->tasks[k];
-        for (int64_t part = 0; part < t->parts && !t->chained; part++) {
-            find_needs(s, k, part);
-            for (int64_t j = 0; j < s->n_needs; j++) {
-                t->chained |= s->tasks[s->needs[j].task].phase == t->phase;
-            }
-        }
+        choose_phase(s, k);
+        choose_chain(s, k);
     }
     if (number_parts(s) != CT_OK) return CT_ERR_MEMORY;
     return link_all(s);
