@@ -86,12 +86,14 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 static const ct_tile_pair pairs_add[], pairs_sub[], pairs_mul[], pairs_maximum[], pairs_where[];
 
 /* x*u + x*u = x*(u + u) for a u that is stretched: the derivative of a square doubles the few
- * elements of u instead of the many of x. Bit for bit the same, unless it overflows. */
+ * elements of u instead of the many of x. Bit for bit the same, unless u is so large or u x so small
+ * that one doubling leaves the range; what was doubled is not doubled again. */
 static ct_tensor *doubled(ct_tensor *product) {
     for (int k = 0; k < 2; k++) {
         ct_tensor *u = ct_input(product, k);
         if (!cti_is_broadcast(u)) continue;
         ct_tensor *few = ct_input(u, 0);
+        if (cti_is_add(few) && ct_input(few, 0) == ct_input(few, 1)) continue;
         return ct_mul(ct_input(product, 1 - k), ct_broadcast(ct_add(few, few), ct_shape_of(u)));
     }
     return NULL;

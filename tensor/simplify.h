@@ -16,7 +16,8 @@
  *     ct_dot_save("loss.svg", &loss, 1, (ct_dot_options){0});
  *
  * Values are the same up to rounding: sums may be formed in another order, and zeros may change
- * their sign. Errors: CT_ERR_NULL, CT_ERR_MEMORY; then out is not touched. */
+ * their sign. x*u + x*u with a stretched u doubles u, which may overflow above half of the largest
+ * number. Errors: CT_ERR_NULL, CT_ERR_MEMORY; then out is not touched. */
 ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]);
 
 #endif

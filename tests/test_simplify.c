@@ -107,6 +107,15 @@ CORE_TEST(simplify, doubling_moves_to_the_smaller_factor) {
     EXPECT(count(simplified(ct_add(square, square)), "add") == 1);
 }
 
+CORE_TEST(simplify, what_was_doubled_is_not_doubled_again) {
+    ct_tensor *x = ct_from(CT_F32, CT_SHAPE(2), (float[]){0, 1e-38f});
+    ct_tensor *m = ct_mul(x, ct_broadcast(ct_scalar(CT_F32, 1e36), CT_SHAPE(2)));
+    ct_tensor *sum = ct_full(CT_F32, CT_SHAPE(2), 1);
+    for (int k = 0; k < 1024; k++) sum = ct_add(sum, m); /* 1024e36 would be infinite */
+    const float *values = ct_data_f32(sum);
+    EXPECT(values && values[0] == 1 && fabsf(values[1] - 11.24f) < 1e-4f);
+}
+
 CORE_TEST(simplify, a_third_term_goes_to_one_of_two_products) {
     ct_tensor *x = ct_exp(x_of(CT_SHAPE(3, 4))), *y = ct_cos(x), *c = ct_sin(x);
     ct_tensor *p = ct_mul(x, y), *q = ct_mul(y, c), *sum = ct_add(ct_add(p, q), c);
