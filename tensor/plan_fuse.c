@@ -49,13 +49,12 @@ static int64_t lowest_level(const cti_plan *plan, const cti_item *item) {
 
 static bool full(const cti_group *g) { return g->n_members >= GROUP_MEMBERS; }
 
-static bool joins(const cti_group *g, const ct_reduction *geometry) {
+bool cti_group_takes(const cti_group *g, const ct_reduction *geometry) {
     if (full(g)) return false;
     return !geometry || !g->reduces || memcmp(&g->geometry, geometry, sizeof *geometry) == 0;
 }
 
-/* The place in the table of the group of a space and level, or of where it would be. */
-static int64_t *find_group(cti_fusion *f, int64_t space, int64_t level) {
+int64_t *cti_find_group(cti_fusion *f, int64_t space, int64_t level) {
     uint64_t hash = ((uint64_t)level ^ (uint64_t)space << 20) * UINT64_C(0x9e3779b97f4a7c15);
     hash ^= hash >> 32;
     for (;; hash++) {
@@ -74,13 +73,13 @@ static void place_item(cti_fusion *f, int64_t i) {
     int64_t space = space_of(f->plan, item);
     const ct_reduction *geometry = geometry_of(item);
     int64_t lowest = lowest_level(f->plan, item), level = lowest;
-    int64_t *at = find_group(f, space, level);
-    while (*at >= 0 && !joins(&f->groups[*at], geometry)) {
+    int64_t *at = cti_find_group(f, space, level);
+    while (*at >= 0 && !cti_group_takes(&f->groups[*at], geometry)) {
         level = full(&f->groups[*at]) ? f->groups[*at].open : level + 1;
-        at = find_group(f, space, level);
+        at = cti_find_group(f, space, level);
     }
     /* Without a geometry all groups in between were full: the next item need not look again. */
-    if (!geometry && level > lowest) f->groups[*find_group(f, space, lowest)].open = level;
+    if (!geometry && level > lowest) f->groups[*cti_find_group(f, space, lowest)].open = level;
     int64_t g = *at;
     item->level = level;
     if (g < 0) {
@@ -221,6 +220,7 @@ static void decide_stored(cti_fusion *f) {
 static ct_status fuse_all(cti_fusion *f) {
     cti_plan *plan = f->plan;
     assign_levels(f);
+    if (cti_delay_reductions(f) != CT_OK) return CT_ERR_MEMORY;
     decide_stored(f);
     plan->passes = cti_alloc((size_t)(f->n_groups + f->n_kernels), sizeof *plan->passes);
     if (!plan->passes) return CT_ERR_MEMORY;

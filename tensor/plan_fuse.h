@@ -44,6 +44,12 @@ typedef struct {
     bool *marked;            /* item is in that list                     */
 } cti_fusion;
 
+/* The place in the table of the group of a space and level, or of where it would be. */
+int64_t *cti_find_group(cti_fusion *f, int64_t space, int64_t level);
+/* Whether there is room for another member, that reduces (or NULL) so. */
+bool cti_group_takes(const cti_group *g, const ct_reduction *geometry);
+/* Between levels and what is stored: moves reductions to later groups; see plan_delay.c. */
+ct_status cti_delay_reductions(cti_fusion *f);
 /* The item that edge k of `item` can be streamed from within a pass, or -1. */
 int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k);
 /* Appends the passes of a level to the plan. */

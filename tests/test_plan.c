@@ -211,6 +211,17 @@ CORE_TEST(plan, sibling_reductions_share_a_pass) {
     EXPECT(passes_of(roots, 3) == 1);
 }
 
+/* The mean has to be there first; the sum of y is formed where y is multiplied, and read once. */
+CORE_TEST(plan, a_sum_waits_for_the_pass_that_reads_its_operand_anyway) {
+    ct_tensor *x = leaf(CT_SHAPE(300, 50)), *y = ct_detach(ct_cos(x));
+    ct_tensor *centred = ct_sub(x, ct_broadcast(ct_mean(x, CT_AXES(0)), CT_SHAPE(300, 50)));
+    ct_tensor *roots[] = {ct_sum(y, CT_AXES(0)), ct_sum(ct_mul(y, centred), CT_AXES(0))};
+    ct_stats_reset();
+    EXPECT(ct_eval(roots, 2) == CT_OK);
+    EXPECT(ct_stats_read().bytes < 3.2 * 300 * 50 * 4, "%g bytes", ct_stats_read().bytes);
+    EXPECT(same_bits(roots[0], ct_sum(y, CT_AXES(0))));
+}
+
 /* The product is not stored when its sum alone is asked for, and it is when it is a root. */
 CORE_TEST(plan, a_sum_of_products_has_the_bits_of_one_op_after_the_other) {
     const ct_shape shapes[] = {CT_SHAPE(700, 64), CT_SHAPE(91, 71), CT_SHAPE(33, 3),
