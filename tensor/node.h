@@ -15,10 +15,16 @@ cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype)
 cti_buffer *cti_buffer_keep(cti_buffer *buffer);
 void cti_buffer_drop(cti_buffer *buffer);
 
+/* What every walk and the release look at comes first, in one line of the cache: after a training
+ * step the nodes of its graph lie in none. */
 struct ct_tensor {
     int64_t refs;
     const ct_op *op;      /* NULL: a leaf                                                    */
     cti_buffer *buffer;   /* the whole value, row-major; NULL until evaluated                */
+    ct_tensor *dead;      /* next in the release list                                        */
+    uint64_t ticket;      /* visited by walk number `ticket` ...                             */
+    int64_t index;        /* ... as node number `index` of that walk                         */
+    int n_inputs;
     ct_dtype dtype;
     int order;            /* derivative order                                                */
     int level;            /* reductions and kernels on the longest way to it from a value    */
@@ -30,12 +36,8 @@ struct ct_tensor {
     uint64_t origin;      /* id of the node this one was derived from, or 0                  */
     uint64_t slot;        /* id of the slot that committed this leaf, or 0                   */
     bool literal;         /* a leaf that is a number of the formula and not data             */
-    uint64_t ticket;      /* visited by walk number `ticket` ...                             */
-    int64_t index;        /* ... as node number `index` of that walk                         */
-    ct_tensor *dead;      /* next in the release list                                        */
     void *attr;
     size_t attr_size;
-    int n_inputs;
     ct_tensor *inputs[];  /* owned; the attribute's bytes follow                             */
 };
 

@@ -4,6 +4,10 @@
 #include "tensor/mem.h"
 #include "tensor/node.h"
 
+/* The nodes of a training step have left the caches when its scope is closed: so many are asked for
+ * before their turn. */
+#define AHEAD 8
+
 static _Thread_local struct {
     ct_tensor **items;
     int64_t count, capacity;
@@ -26,7 +30,14 @@ ct_tensor *ct_scope_add(ct_tensor *t) {
 
 void ct_scope_close(int64_t scope) {
     if (scope < 0) scope = 0;
-    while (stack.count > scope) ct_drop(stack.items[--stack.count]);
+    while (stack.count > scope) {
+        if (stack.count > scope + AHEAD) {
+            const ct_tensor *soon = stack.items[stack.count - AHEAD - 1];
+            __builtin_prefetch(soon);
+            __builtin_prefetch(&soon->inputs);
+        }
+        ct_drop(stack.items[--stack.count]);
+    }
     if (stack.count == 0) {
         cti_free(stack.items);
         stack.items = NULL;
