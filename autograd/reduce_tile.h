@@ -86,7 +86,7 @@ extern const ct_tile_pair cti_pairs_sum[];
     static CT_CLONES void name(int64_t outer, int64_t count, int64_t inner, void *out,      \
                                const void *const x[]) {                                     \
         type *restrict y = out;                                                             \
-        const type *first = x[0], *second = x[element##_LAST];                         \
+        const type *first = x[0], *second = x[element##_LAST];                             \
         if (count == 0) return;                                                             \
         for (int64_t o = 0; o < outer && inner == 1; o++) {                                 \
             type lane[CTI_LANES];                                                           \

@@ -23,13 +23,13 @@ typedef struct {
     cti_graph_node *nodes; /* topological: inputs come first */
     int64_t *edges;
     int64_t *roots;
-    uint64_t hash;         /* over all of the above          */
+    uint64_t hash;         /* over what equality compares    */
 } cti_graph;
 
 /* The graph of a walk along needed inputs, the current one. It outlives the tensors. */
 ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
                          int64_t n_roots);
-/* Whether it is the graph of such a walk, whose hash this is; without making that graph. */
+/* The hash that the graph of such a walk would have, and whether a graph is that one. */
 uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
 bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
                   ct_tensor *const roots[], int64_t n_roots);

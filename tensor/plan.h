@@ -198,7 +198,7 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, doubl
 
 /* Tile passes; see tile.c. */
 typedef struct {
-    const cti_plan *plan;
+    cti_plan *plan;
     void *arena, *scratch;   /* scratch: this thread's own */
     const cti_pass *current; /* whose periodic loads are expanded in the scratch */
 } cti_worker;

@@ -42,12 +42,18 @@ static int64_t member_of(const programming *p, int64_t item) {
     return low < p->n_members && p->members[low] == item ? low : -1;
 }
 
+static bool same_load(const cti_load *a, const cti_load *b) {
+    size_t n = sizeof(int64_t) * (size_t)a->rank;
+    return a->item == b->item && a->offset == b->offset && a->rank == b->rank &&
+           memcmp(a->dims, b->dims, n) == 0 && memcmp(a->strides, b->strides, n) == 0;
+}
+
 static int64_t load_slot(programming *p, int64_t edge) {
     const cti_item *in = &p->plan->items[edge];
     cti_pass *pass = p->pass;
     cti_load load = cti_load_of(in);
     for (int64_t k = 0; k < pass->n_loads; k++) {
-        if (memcmp(&pass->loads[k], &load, sizeof load) == 0) return k;
+        if (same_load(&pass->loads[k], &load)) return k;
     }
     int64_t k = pass->n_loads++;
     pass->loads[k] = load;

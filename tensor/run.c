@@ -74,7 +74,7 @@ static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
 /* A part, and what becomes ready by it: the last one that a part waited for takes it along, while
  * what it wrote is in this thread's cache. */
 static void run_chain(cti_worker *w, int64_t number, double *seconds) {
-    cti_plan *plan = (cti_plan *)w->plan;
+    cti_plan *plan = w->plan;
     int64_t ready = number; /* a list through plan->ready, latest first */
     plan->ready[number] = -1;
     while (ready >= 0) {

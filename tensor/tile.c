@@ -29,7 +29,7 @@
                 for (int64_t i = 0; i < run; i++) y[i] = from[i * step];                    \
             y += run;                                                                       \
             n -= run;                                                                       \
-            at += (run - inner) * step + (inner - run - index[last]) * step;                \
+            at -= index[last] * step;                                                       \
             index[last] = 0;                                                                \
             for (int d = last - 1; d >= 0; d--) {                                           \
                 at += load->strides[d];                                                     \
