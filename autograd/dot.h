@@ -21,9 +21,9 @@ typedef struct {
     bool collapse_views;  /* leave out reshape, broadcast and the like; otherwise drawn small */
     bool clusters;        /* a frame around each module, another around its derivative; the   */
                           /*   derivative stands beside the forward pass, not below           */
-    bool profile;         /* colour ops by their pass's share of the time that was measured in the */
-                          /*   last evaluation of these nodes, a frame around each pass; see       */
-                          /*   profile.h. Nodes that it did not compute stay white                 */
+    bool profile;         /* colour ops by their pass's share of the time that was measured   */
+                          /*   in the last evaluation of these nodes, a frame around each     */
+                          /*   pass; see profile.h. Nodes that it did not compute stay white  */
     bool no_legend;
     int64_t max_nodes;    /* more is an error, as nobody could read it; 0: 5000               */
 } ct_dot_options;

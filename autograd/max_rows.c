@@ -213,16 +213,13 @@ void cti_max_gather_row(const cti_pool *g, ct_dtype dtype, int64_t i, const void
 }
 
 void cti_max_scatter_clear(const cti_pool *g, ct_dtype dtype, cti_range band, void *sums) {
-    size_t line = (size_t)(g->axis[1].size * g->channels) * ct_dtype_size(dtype);
-    int64_t covered_rows = 0;
-    size_t covered = 0;
-    if (windows_alone(g)) {
-        covered_rows = g->axis[0].out * g->axis[0].extent;
-        covered = line / (size_t)g->axis[1].size * (size_t)(g->axis[1].out * g->axis[1].extent);
-    }
+    const cti_axis *v = &g->axis[0], *h = &g->axis[1];
+    size_t pixel = (size_t)g->channels * ct_dtype_size(dtype), line = (size_t)h->size * pixel;
+    bool alone = windows_alone(g);
+    int64_t rows = alone ? v->out * v->extent : 0, columns = alone ? h->out * h->extent : 0;
     for (int64_t r = band.from; r < band.to; r++) {
-        size_t kept = r < covered_rows ? covered : 0;
-        memset((char *)sums + (size_t)r * line + kept, 0, line - kept);
+        size_t written = r < rows ? (size_t)columns * pixel : 0;
+        memset((char *)sums + (size_t)r * line + written, 0, line - written);
     }
 }
 

@@ -86,8 +86,8 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 static const ct_tile_pair pairs_add[], pairs_sub[], pairs_mul[], pairs_maximum[], pairs_where[];
 
 /* x*u + x*u = x*(u + u) for a u that is stretched: the derivative of a square doubles the few
- * elements of u instead of the many of x. Bit for bit the same, unless u is so large or u x so small
- * that one doubling leaves the range; what was doubled is not doubled again. */
+ * elements of u instead of the many of x. Bit for bit the same, unless u is so large or u x so
+ * small that one doubling leaves the range; what was doubled is not doubled again. */
 static ct_tensor *doubled(ct_tensor *product) {
     for (int k = 0; k < 2; k++) {
         ct_tensor *u = ct_input(product, k);

@@ -250,7 +250,8 @@ ct_status cti_plan_fuse(cti_plan *plan) {
         .marked = cti_alloc(n, sizeof(bool)),
     };
     bool ready = f.table && f.group_of && f.next_member && f.operations && f.operands && f.groups &&
-                 f.first_reader && f.readers && f.level_head && f.level_kernels && f.scratch && f.marked;
+                 f.first_reader && f.readers && f.level_head && f.level_kernels && f.scratch &&
+                 f.marked;
     ct_status status = ready ? fuse_all(&f) : CT_ERR_MEMORY;
     cti_free(f.table);
     cti_free(f.group_of);

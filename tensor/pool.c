@@ -1,4 +1,5 @@
-/* The pool: free lists by size, so that a training step after the first asks the system for nothing.
+/* The pool: free lists by size, so that a training step after the first asks the system for
+ * nothing.
  * It does not decide how much is worth keeping; mem.c does.
  * Invariant: a list holds blocks of one rounded size; the link is the block's first word. */
 #include "tensor/pool.h"

@@ -41,8 +41,8 @@ static void put_passes(FILE *out, const ct_profile_pass *passes, int64_t n, doub
                 p->order > 0 ? " (derivative)" : "");
     }
     if (n > MOST_LINES) {
-        fprintf(out, "%10s %5.1f %% %37s %lld smaller ones\n", "", whole > 0 ? 100 * rest / whole : 0,
-                "", (long long)(n - MOST_LINES));
+        fprintf(out, "%10s %5.1f %% %37s %lld smaller ones\n", "",
+                whole > 0 ? 100 * rest / whole : 0, "", (long long)(n - MOST_LINES));
     }
 }
 
@@ -86,6 +86,8 @@ ct_status ct_profile_write(FILE *out) {
     put_passes(out, passes, n, whole);
     put_modules(out, passes, n, modules, whole);
     cti_free(modules);
-    if (fflush(out) != 0 || ferror(out)) return ct_fail(CT_ERR_IO, "ct_profile_write: cannot write");
+    if (fflush(out) != 0 || ferror(out)) {
+        return ct_fail(CT_ERR_IO, "ct_profile_write: cannot write");
+    }
     return CT_OK;
 }
