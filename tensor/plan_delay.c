@@ -1,6 +1,5 @@
 /* Delays: a reduction moves from the first pass that could do it to a later one that reads its
- * operands anyway, so that they are streamed once less. In BatchNorm's gradient the sum of the
- * cotangent waits for the pass that multiplies it.
+ * operands anyway, so that they are streamed once less.
  * It moves reductions of leaves and of kernels' outputs alone: those are in memory either way.
  * Invariant: what reads a reduction stays on a higher level than it. */
 #include "tensor/plan_fuse.h"
