@@ -11,7 +11,7 @@ cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t widt
         spec.dilation[d] = at_least_default(spec.dilation[d]);
     }
     spec.groups = at_least_default(spec.groups);
-    return (cti_conv_attr){spec, {height, width}};
+    return (cti_conv_attr){.spec = spec, .size = {height, width}};
 }
 
 static cti_axis axis_of(const ct_conv2d_spec *spec, int d, int64_t size, int64_t extent) {

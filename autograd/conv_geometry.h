@@ -10,6 +10,7 @@
 typedef struct {
     ct_conv2d_spec spec; /* with the defaults filled in                           */
     int64_t size[2];     /* what a transpose cannot see: of x, or of the kernel   */
+    int64_t transposed;  /* 1: the transpose in x                                 */
 } cti_conv_attr;
 
 typedef struct {
@@ -29,6 +30,10 @@ cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t widt
 /* From shapes that have passed a shape rule: x [N,H,W,C], w [kh,kw,C/groups,O], y [N,OH,OW,O]. */
 cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w,
                      ct_shape y);
+
+static inline void *cti_element(const cti_conv *g, void *data, int64_t element) {
+    return (char *)data + (size_t)element * g->element;
+}
 
 /* Multiplications and additions: the same for all three faces. */
 double cti_conv_operations(const cti_conv *g);

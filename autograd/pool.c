@@ -148,8 +148,6 @@ cti_pool cti_pool_of(const cti_pool_attr *attr, ct_shape large, ct_shape small) 
     return g;
 }
 
-static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
 static int64_t part_rows(const cti_pool *g) {
     int64_t row = g->axis[1].out * g->channels, window = g->axis[0].extent * g->axis[1].extent;
     if (row == 0 || row >= PART_ELEMENTS || window >= PART_ELEMENTS / row) return 1;
@@ -157,7 +155,7 @@ static int64_t part_rows(const cti_pool *g) {
 }
 
 int64_t cti_pool_row_parts(const cti_pool *g) {
-    return divide_up(g->images * g->axis[0].out, part_rows(g));
+    return cti_divide_up(g->images * g->axis[0].out, part_rows(g));
 }
 
 cti_range cti_pool_rows(const cti_pool *g, int64_t part) {
@@ -166,15 +164,15 @@ cti_range cti_pool_rows(const cti_pool *g, int64_t part) {
 }
 
 static int64_t band_rows(const cti_pool *g) {
-    return cti_axis_band(&g->axis[0], g->images > 0 ? divide_up(PARTS, g->images) : 1);
+    return cti_axis_band(&g->axis[0], g->images > 0 ? cti_divide_up(PARTS, g->images) : 1);
 }
 
 int64_t cti_pool_band_parts(const cti_pool *g) {
-    return g->images * divide_up(g->axis[0].size, band_rows(g));
+    return g->images * cti_divide_up(g->axis[0].size, band_rows(g));
 }
 
 cti_range cti_pool_band(const cti_pool *g, int64_t part, int64_t *image) {
-    int64_t rows = band_rows(g), height = g->axis[0].size, bands = divide_up(height, rows);
+    int64_t rows = band_rows(g), height = g->axis[0].size, bands = cti_divide_up(height, rows);
     int64_t from = part % bands * rows;
     *image = part / bands;
     return (cti_range){from, from + rows < height ? from + rows : height};

@@ -7,10 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
 /* The longest dimension that a shape of the smallest floating type can have. */
 #define LONGEST (INT64_MAX / 4)
 
@@ -48,8 +44,8 @@ ct_status cti_axis_check(const char *function, const char *what, int dim, cti_ax
 
 cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size) {
     if (start >= size) return (cti_range){0, 0};
-    int64_t from = start < 0 ? least(divide_up(-start, step), count) : 0;
-    int64_t to = least(divide_up(size - start, step), count);
+    int64_t from = start < 0 ? cti_least(cti_divide_up(-start, step), count) : 0;
+    int64_t to = cti_least(cti_divide_up(size - start, step), count);
     return (cti_range){from, to > from ? to : from};
 }
 
@@ -60,7 +56,7 @@ cti_range cti_axis_outputs(const cti_axis *axis, int64_t t) {
 int64_t cti_axis_band(const cti_axis *axis, int64_t wanted) {
     int64_t dilated = (axis->extent - 1) * axis->dilation + 1, bands = axis->size / dilated / 4;
     if (bands > wanted) bands = wanted;
-    return axis->size > 0 ? divide_up(axis->size, bands > 1 ? bands : 1) : 1;
+    return axis->size > 0 ? cti_divide_up(axis->size, bands > 1 ? bands : 1) : 1;
 }
 
 cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs) {
@@ -68,7 +64,7 @@ cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs) {
     int64_t dilated = (axis->extent - 1) * axis->dilation + 1;
     int64_t first = inputs.from + axis->before - dilated + 1;
     int64_t last = inputs.to - 1 + axis->before;
-    int64_t from = first > 0 ? divide_up(first, axis->stride) : 0;
-    int64_t to = least(last / axis->stride + 1, axis->out);
+    int64_t from = first > 0 ? cti_divide_up(first, axis->stride) : 0;
+    int64_t to = cti_least(last / axis->stride + 1, axis->out);
     return (cti_range){from, to > from ? to : from};
 }

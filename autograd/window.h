@@ -19,6 +19,11 @@ typedef struct {
     int64_t from, to; /* to is excluded */
 } cti_range;
 
+static inline int64_t cti_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t cti_most(int64_t a, int64_t b) { return a > b ? a : b; }
+/* a / b rounded up, for a >= 0 and b >= 1. */
+static inline int64_t cti_divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
 /* Checks the numbers and fills in `out`. `what` is the word for the window in messages, `dim` the
  * number of the axis: 0 for height, 1 for width. */
 ct_status cti_axis_check(const char *function, const char *what, int dim, cti_axis *axis);

@@ -1,0 +1,212 @@
+/* The innermost loop of convolutions, for each instruction set; packing of its second operand.
+ * It knows neither images nor kernels.
+ * Invariant: every sum is one chain of additions in the order of its runs, fused with the products
+ * on processors that can; the size of a tile does not change it. */
+#include "autograd/conv_tile.h"
+
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* Two registers of lanes, and as many streams as fit beside them; each is a pointer, of which a
+ * processor has 16. Four are the fewest that keep two multipliers busy. */
+#define STREAMS_4(each, fma) each(0, fma) each(1, fma) each(2, fma) each(3, fma)
+#define STREAMS_6(each, fma) STREAMS_4(each, fma) each(4, fma) each(5, fma)
+#define STREAMS_8(each, fma) STREAMS_6(each, fma) each(6, fma) each(7, fma)
+#define FEW 4
+#define MOST_STREAMS 8
+#define MOST_LANES 32
+
+#define BEGIN(s, fma)                                         \
+    const element *x##s = streams + from[s];                  \
+    vector a##s = {0}, b##s = {0};                            \
+    if (tile->accumulate) {                                   \
+        a##s = *(const unaligned *)(out + to[s]);             \
+        b##s = *(const unaligned *)(out + to[s] + half);      \
+    }
+#define STEP(s, fma)                                          \
+    {                                                         \
+        vector x = x##s[k->stream] - (vector){0};             \
+        a##s = fma(x, v, a##s);                               \
+        b##s = fma(x, w, b##s);                               \
+    }
+#define END(s, fma)                                           \
+    *(unaligned *)(out + to[s]) = a##s;                       \
+    *(unaligned *)(out + to[s] + half) = b##s;
+
+#define TILE(name, target, type, bytes, n, fma)                                               \
+    target static void name(const cti_tile *tile, int64_t tiles, const int64_t from[],        \
+                            const int64_t to[]) {                                             \
+        typedef type element;                                                                 \
+        typedef type vector __attribute__((vector_size(bytes)));                              \
+        typedef type unaligned                                                                \
+            __attribute__((vector_size(bytes), aligned(sizeof(type)), may_alias));            \
+        const int64_t half = bytes / sizeof(type);                                            \
+        const element *streams = tile->streams, *lanes = tile->lanes;                         \
+        element *out = tile->out;                                                             \
+        const cti_step *end = tile->steps + tile->n_steps;                                    \
+        for (; tiles > 0; tiles--, from += n, to += n) {                                      \
+            STREAMS_##n(BEGIN, fma)                                                           \
+            for (const cti_step *k = tile->steps; k < end; k++) {                             \
+                const element *row = lanes + k->row * 2 * half;                               \
+                vector v = *(const unaligned *)row, w = *(const unaligned *)(row + half);     \
+                STREAMS_##n(STEP, fma)                                                        \
+            }                                                                                 \
+            STREAMS_##n(END, fma)                                                             \
+        }                                                                                     \
+    }
+
+#define MULTIPLY_ADD(x, v, a) ((x) * (v) + (a))
+TILE(conv_tile_f32, , float, 16, 4, MULTIPLY_ADD)
+TILE(conv_tile_f64, , double, 16, 4, MULTIPLY_ADD)
+#if defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2,fma")))
+TILE(conv_tile_f32_avx2, AVX2, float, 32, 6, _mm256_fmadd_ps)
+TILE(conv_tile_f64_avx2, AVX2, double, 32, 6, _mm256_fmadd_pd)
+TILE(conv_tile_f32_avx2_few, AVX2, float, 32, 4, _mm256_fmadd_ps)
+TILE(conv_tile_f64_avx2_few, AVX2, double, 32, 4, _mm256_fmadd_pd)
+#define AVX512 __attribute__((target("avx512f")))
+TILE(conv_tile_f32_avx512, AVX512, float, 64, 8, _mm512_fmadd_ps)
+TILE(conv_tile_f64_avx512, AVX512, double, 64, 8, _mm512_fmadd_pd)
+TILE(conv_tile_f32_avx512_few, AVX512, float, 64, 4, _mm512_fmadd_ps)
+TILE(conv_tile_f64_avx512_few, AVX512, double, 64, 4, _mm512_fmadd_pd)
+#endif
+
+typedef void tile_fn(const cti_tile *tile, int64_t tiles, const int64_t from[], const int64_t to[]);
+
+typedef struct {
+    int64_t many, bytes; /* streams at a time; of the lanes */
+    tile_fn *run_many[CT_DTYPES], *run_few[CT_DTYPES];
+} instruction_set;
+
+static const instruction_set *instructions(void) {
+    static const instruction_set plain = {4, 32,
+                                          {[CT_F32] = conv_tile_f32, [CT_F64] = conv_tile_f64},
+                                          {[CT_F32] = conv_tile_f32, [CT_F64] = conv_tile_f64}};
+#if defined(__x86_64__)
+    static const instruction_set avx2 = {
+        6, 64,
+        {[CT_F32] = conv_tile_f32_avx2, [CT_F64] = conv_tile_f64_avx2},
+        {[CT_F32] = conv_tile_f32_avx2_few, [CT_F64] = conv_tile_f64_avx2_few}};
+    static const instruction_set avx512 = {
+        8, 128,
+        {[CT_F32] = conv_tile_f32_avx512, [CT_F64] = conv_tile_f64_avx512},
+        {[CT_F32] = conv_tile_f32_avx512_few, [CT_F64] = conv_tile_f64_avx512_few}};
+    if (__builtin_cpu_supports("avx512f")) return &avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2;
+#endif
+    return &plain;
+}
+
+int64_t cti_tile_lanes(ct_dtype dtype) {
+    return instructions()->bytes / (int64_t)ct_dtype_size(dtype);
+}
+
+int64_t cti_tile_offsets(int64_t n) {
+    int64_t many = instructions()->many;
+    return (n + many - 1) / many * many;
+}
+
+/* Lanes that are not wanted have no place in out: whole rows, of one tile at a time. */
+static void run_narrow(const cti_tile *tile, tile_fn *run, int64_t streams, const int64_t from[],
+                       const int64_t to[]) {
+    double rows[MOST_STREAMS * MOST_LANES] = {0};
+    size_t element = ct_dtype_size(tile->dtype), bytes = element * (size_t)tile->width;
+    int64_t to_rows[MOST_STREAMS];
+    cti_tile narrow = *tile;
+    narrow.out = rows;
+    for (int64_t s = 0; s < streams; s++) {
+        to_rows[s] = s * cti_tile_lanes(tile->dtype);
+        if (!tile->accumulate) continue;
+        memcpy((char *)rows + (size_t)to_rows[s] * element,
+               (const char *)tile->out + (size_t)to[s] * element, bytes);
+    }
+    run(&narrow, 1, from, to_rows);
+    for (int64_t s = 0; s < streams; s++) {
+        memcpy((char *)tile->out + (size_t)to[s] * element,
+               (const char *)rows + (size_t)to_rows[s] * element, bytes);
+    }
+}
+
+static void run_tiles(const cti_tile *tile, tile_fn *run, int64_t streams, int64_t tiles,
+                      const int64_t from[], const int64_t to[]) {
+    if (tile->width == cti_tile_lanes(tile->dtype)) {
+        run(tile, tiles, from, to);
+        return;
+    }
+    for (int64_t t = 0; t < tiles; t++) {
+        run_narrow(tile, run, streams, from + t * streams, to + t * streams);
+    }
+}
+
+/* Tiles of few streams at the end, so that as little as possible is computed twice: 8 are 4 + 4
+ * rather than 6 + 6. */
+static int64_t tiles_of_few(int64_t n, int64_t many) {
+    int64_t best = 0, least = INT64_MAX;
+    for (int64_t few = 0; few < 3; few++) {
+        int64_t rest = n - few * FEW, streams = few * FEW;
+        if (rest > 0) streams += (rest + many - 1) / many * many;
+        if (streams >= least) continue;
+        least = streams;
+        best = few;
+    }
+    return best;
+}
+
+void cti_tile_run(const cti_tile *tile, int64_t n, int64_t from[], int64_t to[]) {
+    const instruction_set *set = instructions();
+    int64_t few = tiles_of_few(n, set->many), rest = n - few * FEW;
+    int64_t many = rest > 0 ? (rest + set->many - 1) / set->many : 0, split = many * set->many;
+    for (int64_t s = n; s < split + few * FEW; s++) {
+        from[s] = from[n - 1];
+        to[s] = to[n - 1];
+    }
+    run_tiles(tile, set->run_many[tile->dtype], set->many, many, from, to);
+    run_tiles(tile, set->run_few[tile->dtype], FEW, few, from + split, to + split);
+}
+
+/* --- Panels ----------------------------------------------------------------------------------- */
+
+int64_t cti_panels(ct_dtype dtype, int64_t columns) {
+    int64_t lanes = cti_tile_lanes(dtype);
+    return columns / lanes + (columns % lanes != 0);
+}
+
+#define PACK(name, type)                                                                      \
+    static void name(int64_t rows, int64_t columns, int64_t lanes, const void *matrix,        \
+                     int64_t row_stride, int64_t column_stride, void *panel) {                \
+        const type *from = matrix;                                                            \
+        type *to = panel;                                                                     \
+        for (int64_t r = 0; r < rows; r++, from += row_stride, to += lanes) {                 \
+            for (int64_t c = 0; c < columns; c++) to[c] = from[c * column_stride];            \
+            for (int64_t c = columns; c < lanes; c++) to[c] = 0;                              \
+        }                                                                                     \
+    }
+PACK(conv_pack_f32, float)
+PACK(conv_pack_f64, double)
+
+/* Full rows of a row-major matrix, in pieces of a size that the compiler sees. */
+#define PIECE 32
+static void copy_rows(int64_t rows, size_t row_bytes, const char *from, size_t distance, char *to) {
+    for (int64_t r = 0; r < rows; r++, from += distance, to += row_bytes) {
+        for (size_t at = 0; at < row_bytes; at += PIECE) memcpy(to + at, from + at, PIECE);
+    }
+}
+
+void cti_panels_pack(ct_dtype dtype, int64_t rows, int64_t columns, const void *matrix,
+                     int64_t row_stride, int64_t column_stride, int64_t distance, void *panels) {
+    int64_t lanes = cti_tile_lanes(dtype);
+    size_t element = ct_dtype_size(dtype);
+    for (int64_t column = 0; column < columns; column += lanes) {
+        int64_t wanted = columns - column < lanes ? columns - column : lanes;
+        const char *from = (const char *)matrix + (size_t)(column * column_stride) * element;
+        char *to = (char *)panels + (size_t)(column * distance) * element;
+        if (wanted == lanes && column_stride == 1) {
+            copy_rows(rows, element * (size_t)lanes, from, element * (size_t)row_stride, to);
+        } else {
+            (dtype == CT_F32 ? conv_pack_f32 : conv_pack_f64)(rows, wanted, lanes, from,
+                                                              row_stride, column_stride, to);
+        }
+    }
+}
