@@ -57,7 +57,7 @@ cti_classes cti_classes_of(const cti_axis *axis, bool transposed, cti_range posi
     return (cti_classes){axis, transposed, positions.from, positions.to, 0, positions.from};
 }
 
-/* One in the middle, for each residue; and one for each position whose window hangs over an edge. */
+/* One in the middle for each residue, and one for each position whose window hangs over an edge. */
 int64_t cti_classes_count(const cti_axis *axis, bool transposed) {
     if (!transposed) {
         int64_t edges = cti_divide_up(axis->before, axis->stride) +

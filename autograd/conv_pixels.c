@@ -157,7 +157,8 @@ ct_span cti_conv_pixels_reads(const ct_call *call, int stage, int i, int64_t par
     if (stage == 0) return (ct_span){0, 0};
     region r = region_of(&f, part);
     const cti_axis *axis = &f.g.axis[0];
-    return span_of(&f.from, r, f.transposed ? cti_axis_touching(axis, r.rows) : under(axis, r.rows));
+    cti_range rows = f.transposed ? cti_axis_touching(axis, r.rows) : under(axis, r.rows);
+    return span_of(&f.from, r, rows);
 }
 
 /* --- A part ----------------------------------------------------------------------------------- */
@@ -256,7 +257,8 @@ static void run_depthwise(const face *f, const ct_call *call, int64_t part) {
     }
     cti_range rows = cti_axis_touching(&g->axis[0], r.rows);
     ct_span in = span_of(&f->from, r, rows);
-    cti_depthwise_input(g, (cti_range){in.first / g->outputs, in.last / g->outputs}, r.rows, y, w, x);
+    cti_range pixels = {in.first / g->outputs, in.last / g->outputs};
+    cti_depthwise_input(g, pixels, r.rows, y, w, x);
 }
 
 void cti_conv_pixels_run(const ct_call *call, int64_t part, void *scratch) {

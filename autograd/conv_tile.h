@@ -1,5 +1,5 @@
-/* Private: the innermost loop of all convolutions. It multiplies elements of several streams, one by
- * one, with rows of lanes and sums the products in registers:
+/* Private: the innermost loop of all convolutions. It multiplies elements of several streams, one
+ * by one, with rows of lanes and sums the products in registers:
  *
  *   out[to[s] + l] = sum over steps k: streams[from[s] + k.stream] * lanes[k.row * width + l]
  *

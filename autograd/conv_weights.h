@@ -1,5 +1,5 @@
-/* Private: the transpose of a convolution in w, as a descriptor takes it: each element of the kernel
- * is a sum over pixels. */
+/* Private: the transpose of a convolution in w, as a descriptor takes it: each element of the
+ * kernel is a sum over pixels. */
 #ifndef COTAN_CONV_WEIGHTS_H
 #define COTAN_CONV_WEIGHTS_H
 
