@@ -156,6 +156,8 @@ static int64_t tiles_of_few(int64_t n, int64_t many) {
 
 void cti_tile_run(const cti_tile *tile, int64_t n, int64_t from[], int64_t to[]) {
     const instruction_set *set = instructions();
+    /* A stream of which nothing is read may lie outside of an image, which may be empty. */
+    if (tile->n_steps == 0) memset(from, 0, (size_t)n * sizeof *from);
     int64_t few = tiles_of_few(n, set->many), rest = n - few * FEW;
     int64_t many = rest > 0 ? (rest + set->many - 1) / set->many : 0, split = many * set->many;
     for (int64_t s = n; s < split + few * FEW; s++) {
