@@ -98,33 +98,44 @@ static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int
     }
 }
 
-/* Asks for what the next tile reads, while this one is worked on, and for the lines that this one
- * will write. What lies behind the end of an operand is fetched in vain, and not touched.
- * Always inline: gcc takes a function that only prefetches for one without effect. */
-static inline __attribute__((always_inline)) void fetch(cti_worker *w, const cti_pass *pass) {
+/* Always inline: gcc takes a function that only prefetches for one without effect. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define LINE 64 /* bytes */
+
+static ALWAYS_INLINE void fetch_share(const char *from, int64_t bytes, int64_t step, int64_t steps,
+                                      bool to_write) {
+    int64_t lines = bytes / LINE;
+    for (int64_t k = lines * step / steps; k < lines * (step + 1) / steps; k++) {
+        if (to_write) __builtin_prefetch(from + k * LINE, 1, 2);
+        else __builtin_prefetch(from + k * LINE, 0, 2);
+    }
+}
+
+/* Before each step of a tile, asks for a share of what the next tile reads and writes: all at once
+ * would fill the queue that this tile's own loads go through. What lies behind the end of an
+ * operand is fetched in vain, and not touched. */
+static ALWAYS_INLINE void fetch(cti_worker *w, const cti_pass *pass, int64_t step) {
     char **at = pointers(w, pass);
+    int64_t steps = pass->n_instructions + pass->n_reductions;
     for (int64_t k = 0; k < pass->n_loads; k++) {
         if (pass->loads[k].kind != CTI_LINEAR) continue;
         int64_t bytes = pass->tile * (int64_t)pass->loads[k].size;
-        for (int64_t b = bytes; b < 2 * bytes; b += 64) __builtin_prefetch(at[k] + b, 0, 2);
+        fetch_share(at[k] + bytes, bytes, step, steps, false);
     }
     for (int64_t k = 0; k < pass->n_stores; k++) {
-        const cti_slot *out = &pass->slots[pass->stores[k]];
-        int64_t bytes = pass->tile * (int64_t)out->size;
-        for (int64_t b = 0; b < bytes; b += 64) {
-            __builtin_prefetch(at[pass->stores[k]] + b, 1, 3);
-        }
+        int64_t bytes = pass->tile * (int64_t)pass->slots[pass->stores[k]].size;
+        fetch_share(at[pass->stores[k]] + bytes, bytes, step, steps, true);
     }
 }
 
 static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
     move_pointers(w, pass, first);
     if (pass->gathers) gather_loads(w, pass, first, n);
-    if (pass->far) fetch(w, pass);
     ct_tile tile = {.first = first};
     for (int64_t i = 0; i < pass->n_instructions; i++) {
         const cti_instruction *code = &pass->instructions[i];
         tile.attr = code->attr;
+        if (pass->far) fetch(w, pass, i);
         code->tile(n, pointers(w, pass)[code->out], inputs_at(w, pass, code->inputs), &tile);
     }
 }
@@ -166,6 +177,7 @@ static void accumulate(cti_worker *w, const cti_pass *pass, int64_t column, int6
         const cti_reduction *r = &pass->reductions[k];
         const void *const *x = inputs_at(w, pass, r->inputs);
         char *to = accumulator(w, r) + column * (int64_t)r->size;
+        if (pass->far) fetch(w, pass, pass->n_instructions + k);
         r->reduce(1, rows, width, to, x);
         if (done == n) continue;
         const void *rest[CT_OP_INPUTS];
