@@ -178,7 +178,7 @@ Test(safetensors_damage, out_of_memory_is_an_error) {
     int64_t saves = memory_sweep(save_again), loads = memory_sweep(load_again);
     cr_log_info("%lld and %lld runs", (long long)saves, (long long)loads);
     cr_expect_gt(saves, 40);
-    cr_expect_gt(loads, 40);
+    cr_expect_gt(loads, 30);
     cr_expect_gt(memory_sweep(parse_again), 10);
 }
 
