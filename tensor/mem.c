@@ -8,17 +8,22 @@
 #include "tensor/pool.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Keeps the user's part on a 64-byte boundary, and remembers its size. */
+/* Directly before the user's part. A small block begins behind it, so that a node and its size
+ * share a line of the cache; a large one at the next boundary. */
 typedef struct {
-    _Alignas(64) size_t size;
+    _Alignas(16) size_t size;
 } header;
+#define SMALL 4096
+
+static size_t front(size_t bytes) { return bytes < SMALL ? sizeof(header) : CTI_ALIGNMENT; }
 
 static void *system_alloc(size_t size, void *user) {
     (void)user;
-    return aligned_alloc(64, size);
+    return aligned_alloc(CTI_ALIGNMENT, size);
 }
 
 static void system_free(void *block, void *user) {
@@ -76,7 +81,9 @@ static void count(int64_t bytes, int64_t blocks) {
     if (live > highest) highest = live; /* a lost race only makes the pools smaller */
 }
 
-static size_t whole_size(size_t bytes) { return cti_pool_size(bytes + sizeof(header)); }
+static size_t whole_size(size_t bytes) { return cti_pool_size(bytes + front(bytes)); }
+
+static header *header_of(void *block) { return (header *)block - 1; }
 
 void cti_system_free(void *block) { hook.free(block, hook.user); }
 
@@ -95,12 +102,13 @@ static void *allocate(size_t number, size_t size) {
     if (injected_failure() || __builtin_mul_overflow(number, size, &bytes)) return NULL;
     if (bytes > PTRDIFF_MAX / 2) return NULL;
     size_t whole = whole_size(bytes);
-    header *head = pooling ? cti_pool_take(whole) : NULL;
-    if (!head) head = system_block(whole);
-    if (!head) return NULL;
-    head->size = bytes;
+    char *begin = pooling ? cti_pool_take(whole) : NULL;
+    if (!begin) begin = system_block(whole);
+    if (!begin) return NULL;
+    void *block = begin + front(bytes);
+    header_of(block)->size = bytes;
     count((int64_t)bytes, 1);
-    return head + 1;
+    return block;
 }
 
 void *cti_alloc_raw(size_t number, size_t size) {
@@ -113,9 +121,11 @@ void *cti_alloc_raw(size_t number, size_t size) {
     return ct_fail_null(CT_ERR_MEMORY, "out of memory: need %zu bytes", bytes);
 }
 
-void *cti_alloc_elements(const char *function, ct_shape shape, ct_dtype dtype) {
+void *cti_alloc_elements(const char *function, size_t before, ct_shape shape, ct_dtype dtype,
+                         void **elements) {
     size_t bytes = (size_t)ct_shape_numel(shape) * ct_dtype_size(dtype);
-    void *block = allocate(bytes, 1);
+    char *block = allocate(before + CTI_ALIGNMENT + bytes, 1);
+    if (block) *elements = block + before + (size_t)(-(uintptr_t)(block + before) % CTI_ALIGNMENT);
     if (block) return block;
     return ct_fail_null(CT_ERR_MEMORY, "%s: out of memory: need %zu bytes for %s %s", function,
                         bytes, ct_dtype_name(dtype), ct_shape_format(shape).text);
@@ -130,7 +140,7 @@ void *cti_alloc(size_t number, size_t size) {
 void *cti_realloc(void *block, size_t number, size_t size) {
     void *grown = cti_alloc_raw(number, size);
     if (!grown) return NULL;
-    size_t bytes = number * size, old = block ? ((header *)block - 1)->size : 0;
+    size_t bytes = number * size, old = block ? header_of(block)->size : 0;
     size_t kept = old < bytes ? old : bytes;
     if (kept) memcpy(grown, block, kept);
     memset((char *)grown + kept, 0, bytes - kept);
@@ -140,14 +150,14 @@ void *cti_realloc(void *block, size_t number, size_t size) {
 
 void cti_free(void *block) {
     if (!block) return;
-    header *head = (header *)block - 1;
-    size_t whole = whole_size(head->size);
-    count(-(int64_t)head->size, -1);
+    size_t bytes = header_of(block)->size, whole = whole_size(bytes);
+    char *begin = (char *)block - front(bytes);
+    count(-(int64_t)bytes, -1);
     int64_t most = highest + highest / 4 + SPARE - live_bytes - (int64_t)whole;
     /* What waits is of sizes that are no longer asked for: a new working set begins. */
     if ((int64_t)cti_pool_bytes() > most) cti_pool_clear();
-    if (pooling && (int64_t)cti_pool_bytes() <= most) cti_pool_give(head, whole);
-    else cti_system_free(head);
+    if (pooling && (int64_t)cti_pool_bytes() <= most) cti_pool_give(begin, whole);
+    else cti_system_free(begin);
 }
 
 char *cti_strdup(const char *text) {

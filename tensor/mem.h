@@ -1,11 +1,13 @@
 /* Memory: every byte of cotan passes through here, so that it can be counted, limited and made to
- * fail. The blocks are aligned to 64 bytes and zeroed. */
+ * fail. Blocks are aligned for every type, large ones and elements of tensors to CTI_ALIGNMENT. */
 #ifndef COTAN_MEM_H
 #define COTAN_MEM_H
 
 #include "tensor/shape.h"
 
 #include <stdbool.h>
+
+#define CTI_ALIGNMENT 64
 
 /* The system's side of the hook: like malloc and free. `alloc` returns 64-byte aligned memory or
  * NULL. Install before the first tensor is made. */
@@ -32,8 +34,10 @@ void ct_mem_fail_at(int64_t nth, bool persistent);
 void *cti_alloc(size_t count, size_t size);
 /* The same without zeroing: for memory that is written whole before it is read. */
 void *cti_alloc_raw(size_t count, size_t size);
-/* Elements of a shape that has passed cti_shape_check, not zeroed; the message says what for. */
-void *cti_alloc_elements(const char *function, ct_shape shape, ct_dtype dtype);
+/* `before` bytes, and behind them the elements of a shape that has passed cti_shape_check; not
+ * zeroed. The message says what for. */
+void *cti_alloc_elements(const char *function, size_t before, ct_shape shape, ct_dtype dtype,
+                         void **elements);
 /* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);

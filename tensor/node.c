@@ -11,14 +11,10 @@
 #include <string.h>
 
 cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype) {
-    cti_buffer *buffer = cti_alloc(1, sizeof *buffer);
-    if (!buffer) return NULL;
-    buffer->refs = 1;
-    buffer->data = cti_alloc_elements(function, shape, dtype);
-    if (!buffer->data) {
-        cti_free(buffer);
-        return NULL;
-    }
+    void *elements;
+    cti_buffer *buffer =
+        cti_alloc_elements(function, sizeof(cti_buffer), shape, dtype, &elements);
+    if (buffer) *buffer = (cti_buffer){1, elements};
     return buffer;
 }
 
@@ -28,9 +24,7 @@ cti_buffer *cti_buffer_keep(cti_buffer *buffer) {
 }
 
 void cti_buffer_drop(cti_buffer *buffer) {
-    if (!buffer || --buffer->refs > 0) return;
-    cti_free(buffer->data);
-    cti_free(buffer);
+    if (buffer && --buffer->refs == 0) cti_free(buffer);
 }
 
 static uint64_t next_id(void) {
