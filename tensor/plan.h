@@ -117,7 +117,7 @@ typedef struct {
     cti_reduction *reductions;
     cti_pointer *pointers; /* of the slots, then of the inputs                                 */
     bool gathers;          /* it has gathered loads                                            */
-    bool far;              /* it streams more than caches hold                                 */
+    int64_t fetched;       /* elements of the next tile that each step of one asks for, or 0   */
     int64_t registers;     /* where they begin in the scratch                                  */
     size_t register_bytes; /* of one register                                                  */
     /* Both: */

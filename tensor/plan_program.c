@@ -14,6 +14,7 @@
 /* Bytes; the last-level cache holds what is smaller, and a processor fetches from there by itself:
  * asking early only costs. */
 #define FAR 16e6
+#define LINE 16 /* elements of a line of the cache, of the smallest float */
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 
@@ -313,7 +314,10 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
         for (int64_t k = 0; k < pass->n_loads; k++) {
             pass->gathers |= pass->loads[k].kind == CTI_GATHERED;
         }
-        pass->far = cti_pass_cost(plan, pass).bytes > FAR;
+        if (cti_pass_cost(plan, pass).bytes > FAR) {
+            int64_t steps = pass->n_instructions + pass->n_reductions;
+            pass->fetched = (pass->tile / steps / LINE + 1) * LINE;
+        }
     }
     cti_free(p.slot_of);
     cti_free(p.readers);

@@ -25,6 +25,8 @@
             int64_t run = inner - index[last] < n ? inner - index[last] : n;                \
             const type *from = x + at;                                                      \
             if (step == 1) memcpy(y, from, sizeof(type) * (size_t)run);                     \
+            else if (step == 0)                                                             \
+                for (int64_t i = 0; i < run; i++) y[i] = *from;                             \
             else                                                                            \
                 for (int64_t i = 0; i < run; i++) y[i] = from[i * step];                    \
             y += run;                                                                       \
@@ -102,12 +104,10 @@ static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define LINE 64 /* bytes */
 
-static ALWAYS_INLINE void fetch_share(const char *from, int64_t bytes, int64_t step, int64_t steps,
-                                      bool to_write) {
-    int64_t lines = bytes / LINE;
-    for (int64_t k = lines * step / steps; k < lines * (step + 1) / steps; k++) {
-        if (to_write) __builtin_prefetch(from + k * LINE, 1, 2);
-        else __builtin_prefetch(from + k * LINE, 0, 2);
+static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to_write) {
+    for (; from < end; from += LINE) {
+        if (to_write) __builtin_prefetch(from, 1, 2);
+        else __builtin_prefetch(from, 0, 2);
     }
 }
 
@@ -116,15 +116,16 @@ static ALWAYS_INLINE void fetch_share(const char *from, int64_t bytes, int64_t s
  * operand is fetched in vain, and not touched. */
 static ALWAYS_INLINE void fetch(cti_worker *w, const cti_pass *pass, int64_t step) {
     char **at = pointers(w, pass);
-    int64_t steps = pass->n_instructions + pass->n_reductions;
+    int64_t first = pass->tile + least(step * pass->fetched, pass->tile);
+    int64_t last = pass->tile + least((step + 1) * pass->fetched, pass->tile);
     for (int64_t k = 0; k < pass->n_loads; k++) {
         if (pass->loads[k].kind != CTI_LINEAR) continue;
-        int64_t bytes = pass->tile * (int64_t)pass->loads[k].size;
-        fetch_share(at[k] + bytes, bytes, step, steps, false);
+        int64_t size = (int64_t)pass->loads[k].size;
+        fetch_lines(at[k] + first * size, at[k] + last * size, false);
     }
     for (int64_t k = 0; k < pass->n_stores; k++) {
-        int64_t bytes = pass->tile * (int64_t)pass->slots[pass->stores[k]].size;
-        fetch_share(at[pass->stores[k]] + bytes, bytes, step, steps, true);
+        int64_t slot = pass->stores[k], size = (int64_t)pass->slots[slot].size;
+        fetch_lines(at[slot] + first * size, at[slot] + last * size, true);
     }
 }
 
@@ -135,7 +136,7 @@ static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t
     for (int64_t i = 0; i < pass->n_instructions; i++) {
         const cti_instruction *code = &pass->instructions[i];
         tile.attr = code->attr;
-        if (pass->far) fetch(w, pass, i);
+        if (pass->fetched) fetch(w, pass, i);
         code->tile(n, pointers(w, pass)[code->out], inputs_at(w, pass, code->inputs), &tile);
     }
 }
@@ -177,7 +178,7 @@ static void accumulate(cti_worker *w, const cti_pass *pass, int64_t column, int6
         const cti_reduction *r = &pass->reductions[k];
         const void *const *x = inputs_at(w, pass, r->inputs);
         char *to = accumulator(w, r) + column * (int64_t)r->size;
-        if (pass->far) fetch(w, pass, pass->n_instructions + k);
+        if (pass->fetched) fetch(w, pass, pass->n_instructions + k);
         r->reduce(1, rows, width, to, x);
         if (done == n) continue;
         const void *rest[CT_OP_INPUTS];
