@@ -84,8 +84,8 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     n = least(c.columns, n - j);
     cti_matrix to = matrix_at(y, batch, i, j);
     cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
-    if (y->dtype == CT_F32) cti_gemm_packed_f32(m, n, k, from_a, from_b, to);
-    else cti_gemm_packed_f64(m, n, k, from_a, from_b, to);
+    if (y->dtype == CT_F32) cti_gemm_f32(m, n, k, from_a, from_b, to);
+    else cti_gemm_f64(m, n, k, from_a, from_b, to);
 }
 
 static ct_tensor *vjp_matmul_a(ct_tensor *g, ct_tensor *y, int i) {

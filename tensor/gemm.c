@@ -55,50 +55,25 @@ static cntx_t *chosen_context(void) {
     return context;
 }
 
+/* Without the kernels for small products, which read their operands in place and add in an order
+ * that follows the strides: what is packed first has the same bits from any layout. */
 static rntm_t one_thread(void) {
     rntm_t runtime = BLIS_RNTM_INITIALIZER;
     bli_rntm_set_num_threads(1, &runtime);
-    return runtime;
-}
-
-/* Without the kernels for small products, which read their operands in place and add in an order
- * that follows the strides: what is packed first has the same bits from any layout. */
-static rntm_t one_thread_packing(void) {
-    rntm_t runtime = one_thread();
     bli_rntm_disable_l3_sup(&runtime);
     return runtime;
 }
 
-void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
-                  bool accumulate) {
+void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c) {
     rntm_t runtime = one_thread();
-    float one = 1.0f, beta = accumulate ? 1.0f : 0.0f;
-    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, a.data, a.row, a.column,
-                 b.data, b.row, b.column, &beta, c.data, c.row, c.column, chosen_context(),
-                 &runtime);
-}
-
-void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
-                  bool accumulate) {
-    rntm_t runtime = one_thread();
-    double one = 1.0, beta = accumulate ? 1.0 : 0.0;
-    bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, a.data, a.row, a.column,
-                 b.data, b.row, b.column, &beta, c.data, c.row, c.column, chosen_context(),
-                 &runtime);
-}
-
-void cti_gemm_packed_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
-                         cti_matrix c) {
-    rntm_t runtime = one_thread_packing();
     float one = 1.0f, zero = 0.0f;
     bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, a.data, a.row, a.column,
                  b.data, b.row, b.column, &zero, c.data, c.row, c.column, chosen_context(),
                  &runtime);
 }
 
-void cti_gemm_packed_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
-                         cti_matrix c) {
-    rntm_t runtime = one_thread_packing();
+void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c) {
+    rntm_t runtime = one_thread();
     double one = 1.0, zero = 0.0;
     bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, a.data, a.row, a.column,
                  b.data, b.row, b.column, &zero, c.data, c.row, c.column, chosen_context(),

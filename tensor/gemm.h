@@ -2,7 +2,6 @@
 #ifndef COTAN_GEMM_H
 #define COTAN_GEMM_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* A matrix inside somebody's memory: element (i, j) is data[i * row + j * column]. */
@@ -11,18 +10,10 @@ typedef struct {
     int64_t row, column;
 } cti_matrix;
 
-/* c = a b, or c += a b, with a [m,k], b [k,n], c [m,n]; strides of a and b may be anything >= 0.
- * The bits may depend on the strides: for callers whose layouts follow from shapes. */
-void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
-                  bool accumulate);
-void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c,
-                  bool accumulate);
-
-/* c = a b, the same bits whatever the strides of a and b; a few microseconds dearer when small. */
-void cti_gemm_packed_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
-                         cti_matrix c);
-void cti_gemm_packed_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
-                         cti_matrix c);
+/* c = a b with a [m,k], b [k,n], c [m,n]; strides of a and b may be anything >= 0. The bits do not
+ * depend on them. */
+void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
+void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
 
 const char *cti_gemm_version(void);
 const char *cti_gemm_kernels(void); /* the configuration chosen: "skx", "zen3", "haswell", ... */

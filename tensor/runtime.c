@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <omp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
