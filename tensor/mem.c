@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Directly before the user's part. A small block begins behind it, so that a node and its size
  * share a line of the cache; a large one at the next boundary. */
@@ -21,8 +22,21 @@ typedef struct {
 
 static size_t front(size_t bytes) { return bytes < SMALL ? sizeof(header) : CTI_ALIGNMENT; }
 
+/* Blocks of this size are whole huge pages where the system has them for the asking: the arena of a
+ * training step is streamed through, and a thousand small pages more than a processor finds at
+ * once. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
 static void *system_alloc(size_t size, void *user) {
     (void)user;
+#ifdef MADV_HUGEPAGE
+    if (size >= HUGE_PAGE) {
+        size_t whole = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        void *block = aligned_alloc(HUGE_PAGE, whole);
+        if (block) madvise(block, whole, MADV_HUGEPAGE); /* a wish: nothing depends on it */
+        return block;
+    }
+#endif
     return aligned_alloc(CTI_ALIGNMENT, size);
 }
 
