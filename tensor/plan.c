@@ -36,6 +36,7 @@ void cti_plan_free(cti_plan *plan) {
     cti_free(plan->tasks);
     cti_free(plan->phases);
     cti_free(plan->task_of_part);
+    cti_free(plan->turns);
     cti_free(plan->successor_end);
     cti_free(plan->successors);
     cti_free(plan->waits);

@@ -160,6 +160,7 @@ typedef struct cti_plan {
     cti_phase *phases;
     /* By part: */
     int64_t *task_of_part;
+    int64_t *turns;        /* the numbers of a phase's roots, by where they lie in their tasks  */
     int64_t *successor_end; /* its successors end there, and begin where the part before ends  */
     int64_t *successors;
     int *waits;            /* for how many parts of its phase                                  */

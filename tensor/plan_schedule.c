@@ -288,6 +288,42 @@ static ct_status link_all(scheduling *s) {
     return CT_OK;
 }
 
+/* --- Turns -------------------------------------------------------------------------------- */
+
+typedef struct {
+    double place; /* in the task, from 0 to 1 */
+    int64_t number;
+} turn;
+
+static int by_place(const void *left, const void *right) {
+    const turn *a = left, *b = right;
+    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* Tasks of a phase take turns, so that a share of the turns is the same share of each: parts of
+ * different tasks at the same place tend to read the same rows. */
+static ct_status take_turns(scheduling *s) {
+    cti_plan *plan = s->plan;
+    turn *turns = cti_alloc((size_t)plan->n_parts, sizeof *turns);
+    plan->turns = cti_alloc((size_t)plan->n_parts, sizeof *plan->turns);
+    if (!turns || !plan->turns) {
+        cti_free(turns);
+        return CT_ERR_MEMORY;
+    }
+    for (int64_t n = 0; n < plan->n_parts; n++) {
+        const cti_task *t = &plan->tasks[plan->task_of_part[n]];
+        turns[n] = (turn){((double)(n - t->first) + 0.5) / (double)t->parts, n};
+    }
+    for (int64_t p = 0; p < plan->n_phases; p++) {
+        const cti_phase *phase = &plan->phases[p];
+        qsort(turns + phase->first, (size_t)phase->roots, sizeof *turns, by_place);
+    }
+    for (int64_t n = 0; n < plan->n_parts; n++) plan->turns[n] = turns[n].number;
+    cti_free(turns);
+    return CT_OK;
+}
+
 /* --- The whole ------------------------------------------------------------------------------ */
 
 static void add_tasks(scheduling *s, int64_t p) {
@@ -331,7 +367,8 @@ static ct_status schedule(scheduling *s) {
         choose_chain(s, k);
     }
     if (number_parts(s) != CT_OK) return CT_ERR_MEMORY;
-    return link_all(s);
+    if (link_all(s) != CT_OK) return CT_ERR_MEMORY;
+    return take_turns(s);
 }
 
 ct_status cti_plan_schedule(cti_plan *plan) {

@@ -15,14 +15,24 @@
  * machine the thread that is waited for may need this very processor. */
 #define SPINS 1024
 
+/* Each thread has a share of a phase's parts, the same one every time, and helps others when it has
+ * done its own: what it reads next is then what it wrote before, and a processor whose cores have
+ * caches of their own need not carry it from one to the other. */
+#define MOST_SHARES 64
+typedef struct {
+    _Alignas(64) atomic_int_least64_t taken[2]; /* parts; the phases alternate between the two */
+} share;
+
 typedef struct {
     cti_plan *plan;
     void *arena, *scratch;
     double *seconds; /* [threads, passes] or NULL */
-    atomic_int_least64_t next[2]; /* parts taken; the phases alternate between the two */
-    atomic_int arrived;           /* at the barrier */
-    atomic_int barriers;          /* passed so far  */
+    share shares[MOST_SHARES];
+    atomic_int arrived;  /* at the barrier */
+    atomic_int barriers; /* passed so far  */
 } running;
+
+static int shares_of(int threads) { return threads < MOST_SHARES ? threads : MOST_SHARES; }
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -31,16 +41,12 @@ static inline void relax(void) {
 }
 
 /* Waits until all threads have come. The last one gives the next phase but one its parts: nobody
- * takes from that counter before the next barrier. */
+ * takes from those counters before the next barrier. */
 static void meet(running *run, int threads, int finished) {
-    if (threads == 1) {
-        run->next[finished] = 0;
-        return;
-    }
     int before = run->barriers;
     if (atomic_fetch_add(&run->arrived, 1) + 1 == threads) {
         run->arrived = 0;
-        run->next[finished] = 0;
+        for (int s = 0; s < shares_of(threads); s++) run->shares[s].taken[finished] = 0;
         run->barriers = before + 1;
         return;
     }
@@ -91,17 +97,23 @@ static void run_chain(cti_worker *w, int64_t number, double *seconds) {
     }
 }
 
+static void run_share(running *run, cti_worker *w, const cti_phase *phase, int s, int shares,
+                      int turn, double *seconds) {
+    int64_t first = phase->roots * s / shares, end = phase->roots * (s + 1) / shares, part;
+    while ((part = first + atomic_fetch_add(&run->shares[s].taken[turn], 1)) < end) {
+        run_chain(w, w->plan->turns[phase->first + part], seconds);
+    }
+}
+
 static void run_thread(running *run, int thread, int threads) {
     const cti_plan *plan = run->plan;
     void *scratch = (char *)run->scratch + (size_t)thread * plan->scratch_bytes;
     double *seconds = run->seconds ? run->seconds + thread * plan->n_passes : NULL;
     cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
-    int turn = 0;
+    int turn = 0, shares = shares_of(threads);
     for (int64_t p = 0; p < plan->n_phases; p++) {
-        const cti_phase *phase = &plan->phases[p];
-        int64_t part;
-        while ((part = atomic_fetch_add(&run->next[turn], 1)) < phase->roots) {
-            run_chain(&w, phase->first + part, seconds);
+        for (int s = 0; s < shares; s++) {
+            run_share(run, &w, &plan->phases[p], (thread + s) % shares, shares, turn, seconds);
         }
         meet(run, threads, turn);
         turn = !turn;
