@@ -40,6 +40,8 @@ typedef struct {
     int64_t last_phase;    /* the last one that reads it                                       */
 } cti_item;
 
+#define CTI_LINE 64 /* bytes of a line of the cache */
+
 /* --- Passes --------------------------------------------------------------------------------- */
 
 typedef enum {

@@ -14,7 +14,6 @@
 /* Bytes; the last-level cache holds what is smaller, and a processor fetches from there by itself:
  * asking early only costs. */
 #define FAR 16e6
-#define LINE 16 /* elements of a line of the cache, of the smallest float */
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 
@@ -316,7 +315,8 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
         }
         if (cti_pass_cost(plan, pass).bytes > FAR) {
             int64_t steps = pass->n_instructions + pass->n_reductions;
-            pass->fetched = (pass->tile / steps / LINE + 1) * LINE;
+            int64_t line = CTI_LINE / (int64_t)sizeof(float);
+            pass->fetched = (pass->tile / steps / line + 1) * line;
         }
     }
     cti_free(p.slot_of);

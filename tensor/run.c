@@ -20,7 +20,8 @@
  * caches of their own need not carry it from one to the other. */
 #define MOST_SHARES 64
 typedef struct {
-    _Alignas(64) atomic_int_least64_t taken[2]; /* parts; the phases alternate between the two */
+    /* Parts; the phases alternate between the two. */
+    _Alignas(CTI_LINE) atomic_int_least64_t taken[2];
 } share;
 
 typedef struct {

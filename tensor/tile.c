@@ -102,10 +102,9 @@ static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int
 
 /* Always inline: gcc takes a function that only prefetches for one without effect. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define LINE 64 /* bytes */
 
 static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to_write) {
-    for (; from < end; from += LINE) {
+    for (; from < end; from += CTI_LINE) {
         if (to_write) __builtin_prefetch(from, 1, 2);
         else __builtin_prefetch(from, 0, 2);
     }
