@@ -207,7 +207,7 @@ static void list_pixels(work *w, const face *f, region r, const cti_class *v, co
 
 static void list_steps(work *w, const face *f, const cti_class *v, const cti_class *h) {
     const side *from = &f->from;
-    int64_t channels = from->group_channels;
+    int64_t channels = from->group_channels, lanes = cti_tile_lanes(f->g.dtype);
     w->n_steps = 0;
     for (int64_t a = 0; a < v->taps; a++) {
         for (int64_t b = 0; b < h->taps; b++) {
@@ -215,7 +215,8 @@ static void list_steps(work *w, const face *f, const cti_class *v, const cti_cla
             int64_t tap = (v->first_tap + a * v->tap_step) * f->g.axis[1].extent + h->first_tap +
                           b * h->tap_step;
             for (int64_t c = 0; c < channels; c++) {
-                w->steps[w->n_steps++] = (cti_step){pixel * from->channels + c, tap * channels + c};
+                w->steps[w->n_steps++] =
+                    (cti_step){pixel * from->channels + c, (tap * channels + c) * lanes};
             }
         }
     }

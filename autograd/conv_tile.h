@@ -1,7 +1,7 @@
 /* Private: the innermost loop of all convolutions. It multiplies elements of several streams, one
  * by one, with rows of lanes and sums the products in registers:
  *
- *   out[to[s] + l] = sum over steps k: streams[from[s] + k.stream] * lanes[k.row * width + l]
+ *   out[to[s] + l] = sum over steps k: streams[from[s] + k.stream] * lanes[k.lanes + l]
  *
  * for each stream s and each lane l < width. Streams are read where they lie in the image, so that
  * no patch is ever put together; lanes are packed into panels, as wide as two registers. The sum
@@ -16,8 +16,7 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t stream; /* the element, behind the beginning of a stream */
-    int64_t row;    /* of lanes                                      */
+    int64_t stream, lanes; /* elements behind the beginning of a stream, and of the panel */
 } cti_step;
 
 typedef struct {

@@ -100,9 +100,16 @@ ct_span cti_conv_weights_reads(const ct_call *call, int stage, int i, int64_t pa
 typedef struct {
     int64_t *from, *to; /* elements behind the first pixel of a group, and in the kernel */
     cti_step *steps;
-    void *panels;       /* the outputs of a block */
+    void *panels;
     int64_t n_streams, n_steps;
 } work;
+
+/* The outputs of a block: where they lie in y if they fill whole panels there, else packed. The
+ * outputs of the next pixel, and the next panel, are so many elements away. */
+typedef struct {
+    void *data;
+    int64_t pixel, panel;
+} block_outputs;
 
 static int64_t block_lines(const cti_conv *g, const cut *c) {
     int64_t lines = BLOCK_PIXELS / cti_most(g->axis[1].out, 1);
@@ -168,8 +175,8 @@ static void list_streams(work *w, const cti_conv *g, cti_range rows, cti_range c
 }
 
 /* The pixels of a block whose window has the taps inside. */
-static void list_steps(work *w, const cti_conv *g, cti_range block, cti_range rows,
-                       cti_range columns) {
+static void list_steps(work *w, const cti_conv *g, int64_t distance, cti_range block,
+                       cti_range rows, cti_range columns) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     w->n_steps = 0;
     for (int64_t line = block.from; line < block.to; line++) {
@@ -178,7 +185,7 @@ static void list_steps(work *w, const cti_conv *g, cti_range block, cti_range ro
         int64_t row = (image * v->size + i * v->stride - v->before) * h->size - h->before;
         for (int64_t j = columns.from; j < columns.to; j++) {
             w->steps[w->n_steps++] = (cti_step){(row + j * h->stride) * g->channels,
-                                                (line - block.from) * h->out + j};
+                                                ((line - block.from) * h->out + j) * distance};
         }
     }
 }
@@ -189,16 +196,26 @@ typedef struct {
     void *data;
 } target;
 
+static block_outputs outputs_of(work *w, const cti_conv *g, const ct_call *call, const target *t,
+                                cti_range block) {
+    int64_t width = g->axis[1].out, pixels = (block.to - block.from) * width;
+    int64_t lanes = cti_tile_lanes(g->dtype);
+    void *y = cti_element(g, call->in[1].data, block.from * width * g->outputs + t->first);
+    if (t->count % lanes == 0) return (block_outputs){y, g->outputs, lanes};
+    cti_panels_pack(g->dtype, pixels, t->count, y, g->outputs, 1, pixels, w->panels);
+    return (block_outputs){w->panels, lanes, pixels * lanes};
+}
+
 static void run_taps(work *w, const cti_conv *g, const ct_call *call, const target *t,
-                     cti_range block, bool accumulate) {
-    int64_t lanes = cti_tile_lanes(g->dtype), pixels = (block.to - block.from) * g->axis[1].out;
+                     const block_outputs *y, bool accumulate) {
+    int64_t lanes = cti_tile_lanes(g->dtype);
     if (w->n_steps == 0 && accumulate) return;
     for (int64_t output = 0; output < t->count; output += lanes) {
         cti_tile tile = {.dtype = g->dtype,
                          .steps = w->steps,
                          .n_steps = w->n_steps,
                          .streams = cti_element(g, call->in[0].data, t->group * g->group_channels),
-                         .lanes = cti_element(g, w->panels, output * pixels),
+                         .lanes = cti_element(g, y->data, output / lanes * y->panel),
                          .out = cti_element(g, t->data, t->first + output),
                          .width = cti_least(lanes, t->count - output),
                          .accumulate = accumulate};
@@ -208,16 +225,14 @@ static void run_taps(work *w, const cti_conv *g, const ct_call *call, const targ
 
 static void run_block(work *w, const cti_conv *g, const ct_call *call, const target *t,
                       cti_range block, bool accumulate) {
-    int64_t width = g->axis[1].out, pixels = (block.to - block.from) * width;
-    const void *y = cti_element(g, call->in[1].data, block.from * width * g->outputs + t->first);
-    cti_panels_pack(g->dtype, pixels, t->count, y, g->outputs, 1, pixels, w->panels);
+    block_outputs y = outputs_of(w, g, call, t, block);
     for (int64_t a = 0; a < g->axis[0].extent;) {
         tap_class v = class_from(&g->axis[0], a);
         for (int64_t b = 0; b < g->axis[1].extent;) {
             tap_class h = class_from(&g->axis[1], b);
             list_streams(w, g, v.taps, h.taps);
-            list_steps(w, g, block, v.outputs, h.outputs);
-            if (w->n_streams > 0) run_taps(w, g, call, t, block, accumulate);
+            list_steps(w, g, y.pixel, block, v.outputs, h.outputs);
+            if (w->n_streams > 0) run_taps(w, g, call, t, &y, accumulate);
             b = h.taps.to;
         }
         a = v.taps.to;
