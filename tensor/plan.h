@@ -145,8 +145,8 @@ typedef struct {
     bool chained;          /* its parts begin as soon as what they read is there               */
 } cti_task;
 
-/* What runs between two barriers: parts first .. first + roots - 1 at once, the others of the phase
- * behind those that they wait for. */
+/* A phase begins when all parts of the one before are done: parts first .. first + roots - 1 at
+ * once, the others of the phase behind those that they wait for. */
 typedef struct {
     int64_t first, roots;
 } cti_phase;
@@ -167,7 +167,7 @@ typedef struct cti_plan {
     int64_t *successors;
     int *waits;            /* for how many parts of its phase                                  */
     atomic_int *left;      /* run time: how many of them are not done                          */
-    int64_t *ready;        /* run time: the next one in the list of a thread                   */
+    int64_t *ready;        /* run time: the one below it on the stack of a thread              */
     size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
     size_t needed_bytes;   /* the most of the arena that is in use at one time                 */
     cti_cost cost;         /* of all passes                                                    */

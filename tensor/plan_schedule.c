@@ -1,4 +1,4 @@
-/* Scheduling: in which order parts run, and which of them need not wait for a barrier.
+/* Scheduling: in which order parts run, and which of them need not wait for a whole phase.
  * It looks at what parts read and write, and at nothing that they compute.
  * Invariant: a part runs after all parts that write what it reads: they are in an earlier phase, or
  * in its own and counted. */

@@ -1,4 +1,4 @@
-/* The runner: one parallel region per evaluation, barriers between the phases.
+/* The runner: one parallel region per evaluation, in which the phases follow each other.
  * It alone owns threads and scratch; it allocates nothing and cannot fail.
  * Invariant: which thread takes which part does not matter, because parts write disjoint memory
  * and were cut without looking at the number of threads. */
@@ -11,29 +11,32 @@
 
 /* Below this many operations waking a second thread costs more than it saves. */
 #define WORK_FOR_THREADS 16384
-/* Looks at the barrier before a waiting thread lets others run: some 20 microseconds. On a busy
+/* A thread without work looks for some after so many pauses, lest it take the line from those who
+ * have some; after so many looks in vain, of some 20 microseconds, it lets others run: on a busy
  * machine the thread that is waited for may need this very processor. */
-#define SPINS 1024
+#define PAUSES 4
+#define LOOKS 128
 
-/* Each thread has a share of a phase's parts, the same one every time, and helps others when it has
- * done its own: what it reads next is then what it wrote before, and a processor whose cores have
- * caches of their own need not carry it from one to the other. */
-#define MOST_SHARES 64
+/* The parts that are ready lie on stacks. Each thread has its own: a share of a phase's roots, the
+ * same one every time, and on top what became ready by the parts that it ran. So it reads next what
+ * it wrote before, and a processor whose cores have caches of their own need not carry it from one
+ * to the other. A thread without parts helps the others. */
+#define MOST_STACKS 64
 typedef struct {
-    /* Parts; the phases alternate between the two. */
-    _Alignas(CTI_LINE) atomic_int_least64_t taken[2];
-} share;
+    /* The part on top, or -1. Those below follow through plan->ready. No part is ever put on a
+     * stack twice, so a thread that sees the same top again sees the same stack. */
+    _Alignas(CTI_LINE) atomic_int_least64_t top;
+} stack;
 
 typedef struct {
     cti_plan *plan;
     void *arena, *scratch;
     double *seconds; /* [threads, passes] or NULL */
-    share shares[MOST_SHARES];
-    atomic_int arrived;  /* at the barrier */
-    atomic_int barriers; /* passed so far  */
+    int stacks;
+    stack stack[MOST_STACKS];
+    _Alignas(CTI_LINE) atomic_int_least64_t done; /* parts, of all phases */
+    int64_t phase, phase_end; /* for the thread that ends the phase; in parts */
 } running;
-
-static int shares_of(int threads) { return threads < MOST_SHARES ? threads : MOST_SHARES; }
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -41,21 +44,45 @@ static inline void relax(void) {
 #endif
 }
 
-/* Waits until all threads have come. The last one gives the next phase but one its parts: nobody
- * takes from those counters before the next barrier. */
-static void meet(running *run, int threads, int finished) {
-    int before = run->barriers;
-    if (atomic_fetch_add(&run->arrived, 1) + 1 == threads) {
-        run->arrived = 0;
-        for (int s = 0; s < shares_of(threads); s++) run->shares[s].taken[finished] = 0;
-        run->barriers = before + 1;
-        return;
+/* --- Stacks ----------------------------------------------------------------------------------- */
+
+static void push(running *run, int s, int64_t part) {
+    atomic_int_least64_t *top = &run->stack[s].top;
+    int_least64_t below = *top;
+    do run->plan->ready[part] = below;
+    while (!atomic_compare_exchange_weak(top, &below, part));
+}
+
+static int64_t pop(running *run, int s) {
+    atomic_int_least64_t *top = &run->stack[s].top;
+    int_least64_t part = *top;
+    while (part >= 0 && !atomic_compare_exchange_weak(top, &part, run->plan->ready[part])) {}
+    return part;
+}
+
+/* From the stack of thread s first. */
+static int64_t take(running *run, int s) {
+    for (int k = 0; k < run->stacks; k++) {
+        int64_t part = pop(run, (s + k) % run->stacks);
+        if (part >= 0) return part;
     }
-    for (int spins = 0; run->barriers == before; spins++) {
-        if (spins < SPINS) relax();
-        else sched_yield();
+    return -1;
+}
+
+/* All stacks are empty. */
+static void open_phase(running *run, int64_t p) {
+    const cti_plan *plan = run->plan;
+    const cti_phase *phase = &plan->phases[p];
+    run->phase = p;
+    run->phase_end = p + 1 < plan->n_phases ? plan->phases[p + 1].first : plan->n_parts;
+    const int64_t *roots = plan->turns + phase->first;
+    for (int s = 0; s < run->stacks; s++) {
+        int64_t first = phase->roots * s / run->stacks, k = phase->roots * (s + 1) / run->stacks;
+        while (k > first) push(run, s, roots[--k]);
     }
 }
+
+/* --- Parts ------------------------------------------------------------------------------------ */
 
 static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
     if (pass->kernel >= 0) {
@@ -78,46 +105,38 @@ static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
     if (seconds) seconds[t->pass] += cti_now() - begin;
 }
 
-/* A part, and what becomes ready by it: the last one that a part waited for takes it along, while
- * what it wrote is in this thread's cache. */
-static void run_chain(cti_worker *w, int64_t number, double *seconds) {
-    cti_plan *plan = w->plan;
-    int64_t ready = number; /* a list through plan->ready, latest first */
-    plan->ready[number] = -1;
-    while (ready >= 0) {
-        int64_t part = ready;
-        ready = plan->ready[part];
-        run_numbered(w, part, seconds);
-        for (int64_t k = part ? plan->successor_end[part - 1] : 0; k < plan->successor_end[part];
-             k++) {
-            int64_t next = plan->successors[k];
-            if (atomic_fetch_sub(&plan->left[next], 1) > 1) continue;
-            plan->ready[next] = ready;
-            ready = next;
-        }
+/* The last part of a phase opens the next one. */
+static void finish(running *run, int s, int64_t number) {
+    const cti_plan *plan = run->plan;
+    int64_t first = number ? plan->successor_end[number - 1] : 0;
+    for (int64_t k = first; k < plan->successor_end[number]; k++) {
+        int64_t next = plan->successors[k];
+        if (atomic_fetch_sub(&plan->left[next], 1) == 1) push(run, s, next);
     }
+    int64_t phase_end = run->phase_end;
+    bool last = atomic_fetch_add(&run->done, 1) + 1 == phase_end;
+    if (last && phase_end < plan->n_parts) open_phase(run, run->phase + 1);
 }
 
-static void run_share(running *run, cti_worker *w, const cti_phase *phase, int s, int shares,
-                      int turn, double *seconds) {
-    int64_t first = phase->roots * s / shares, end = phase->roots * (s + 1) / shares, part;
-    while ((part = first + atomic_fetch_add(&run->shares[s].taken[turn], 1)) < end) {
-        run_chain(w, w->plan->turns[phase->first + part], seconds);
-    }
-}
-
-static void run_thread(running *run, int thread, int threads) {
+static void run_thread(running *run, int thread) {
     const cti_plan *plan = run->plan;
     void *scratch = (char *)run->scratch + (size_t)thread * plan->scratch_bytes;
     double *seconds = run->seconds ? run->seconds + thread * plan->n_passes : NULL;
     cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
-    int turn = 0, shares = shares_of(threads);
-    for (int64_t p = 0; p < plan->n_phases; p++) {
-        for (int s = 0; s < shares; s++) {
-            run_share(run, &w, &plan->phases[p], (thread + s) % shares, shares, turn, seconds);
+    int s = thread % run->stacks;
+    int looks = 0;
+    while (run->done < plan->n_parts) {
+        int64_t part = take(run, s);
+        if (part >= 0) {
+            run_numbered(&w, part, seconds);
+            finish(run, s, part);
+            looks = 0;
+        } else if (looks++ < LOOKS) {
+            for (int k = 0; k < PAUSES; k++) relax();
+        } else {
+            sched_yield();
+            looks = LOOKS;
         }
-        meet(run, threads, turn);
-        turn = !turn;
     }
 }
 
@@ -147,7 +166,10 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, doubl
         atomic_store_explicit(&plan->left[p], plan->waits[p], memory_order_relaxed);
     }
     if (plan->cost.operations < WORK_FOR_THREADS) threads = 1;
+    run.stacks = threads < MOST_STACKS ? threads : MOST_STACKS;
+    for (int s = 0; s < run.stacks; s++) run.stack[s].top = -1;
+    if (plan->n_parts > 0) open_phase(&run, 0);
+    /* OpenMP may give fewer threads than were asked for: they take from all stacks. */
 #pragma omp parallel num_threads(threads) if (threads > 1)
-    /* OpenMP may give fewer threads than were asked for. */
-    run_thread(&run, omp_get_thread_num(), omp_get_num_threads());
+    run_thread(&run, omp_get_thread_num());
 }

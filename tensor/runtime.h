@@ -29,7 +29,7 @@ void ct_stats_reset(void);
  * buffers of their own. */
 typedef struct {
     int64_t passes, kernels;
-    int64_t phases;       /* with a barrier behind each                           */
+    int64_t phases;       /* each begins when the one before is done              */
     int64_t arena_bytes;
     int64_t needed_bytes; /* the most of it in use at one time: a lower bound     */
 } ct_plan_stats;
