@@ -134,10 +134,6 @@ ct_tensor *ct_elu(ct_tensor *x, double alpha) {
     return ct_where(positive(x), x, ct_scale(ct_offset(ct_exp(low), -1.0), alpha));
 }
 
-ct_tensor *ct_sigmoid(ct_tensor *x) {
-    return ct_scale(ct_offset(ct_tanh(ct_scale(x, 0.5)), 1.0), 0.5);
-}
-
 /* max(x, 0) + ln(1 + e^-|x|), where both halves of |x| come from one comparison: then the
  * derivative at 0 is that of the smooth function, 1/2. */
 ct_tensor *ct_softplus(ct_tensor *x) {

@@ -32,7 +32,6 @@ ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype);
 ct_tensor *ct_relu(ct_tensor *x);                      /* max(0, x); derivative 0 at 0           */
 ct_tensor *ct_leaky_relu(ct_tensor *x, double slope);  /* x for x > 0, else slope x              */
 ct_tensor *ct_elu(ct_tensor *x, double alpha);         /* x for x > 0, else alpha (e^x - 1)      */
-ct_tensor *ct_sigmoid(ct_tensor *x);                   /* 1 / (1 + e^-x), as (1 + tanh(x/2)) / 2 */
 ct_tensor *ct_softplus(ct_tensor *x);                  /* ln(1 + e^x), without overflow          */
 ct_tensor *ct_gelu(ct_tensor *x);                      /* x (1 + erf(x / sqrt 2)) / 2            */
 ct_tensor *ct_silu(ct_tensor *x);                      /* x sigmoid(x)                           */

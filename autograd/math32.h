@@ -1,4 +1,4 @@
-/* math32.h: exp, log, tanh, sin, cos, erf and pow for f32, as branch-free inline functions that
+/* math32.h: exp, log, tanh, sigmoid, sin, cos, erf and pow for f32, as branch-free inline functions that
  * gcc and clang turn into vector code inside a plain loop.
  * Not libm: no errno, no floating-point exceptions, rounding to nearest only, no f64 versions.
  * Invariant: a result depends on its arguments alone. Only + - * /, comparisons, conversions and
@@ -130,6 +130,14 @@ CTI_INLINE float cti_tanhf(float x) {
     float small = a + a * (square * p);
     float large = 1.0f - 2.0f / (cti_exp_normal(a > 10.0f ? 20.0f : 2.0f * a) + 1.0f);
     return cti_f32_from_bits(cti_f32_bits(a < 0.625f ? small : large) | sign);
+}
+
+/* 1 / (1 + e^-x), as e^x / (1 + e^x) below 0, so that nothing overflows and the small values below
+ * keep their digits. At most 2.34 ulp. */
+CTI_INLINE float cti_sigmoidf(float x) {
+    uint32_t sign;
+    float e = cti_expf(-cti_f32_split_sign(x, &sign));
+    return (sign != 0 ? e : 1.0f) / (1.0f + e);
 }
 
 /* erf x: x + x P(x^2) below 0.875, 1 - e^(x Q(x)) above. At most 1.23 ulp. */

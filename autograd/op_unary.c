@@ -1,5 +1,5 @@
 /* Elementwise primitives of one operand, a stanza each.
- * Compositions (sigmoid, gelu, ...) are not here: they need no derivative of their own.
+ * Compositions (silu, gelu, ...) are not here: they need no derivative of their own.
  * Invariant: f32 arithmetic calls no libm, so its bits do not depend on the machine. */
 #include "autograd/math32.h"
 #include "autograd/rewrite.h"
@@ -41,6 +41,15 @@ UNARY(sin, true, cti_sinf(a), sin(a), ct_mul(g, ct_cos(x)))
 UNARY(cos, true, cti_cosf(a), cos(a), ct_neg(ct_mul(g, ct_sin(x))))
 UNARY(tanh, true, cti_tanhf(a), tanh(a), ct_sub(g, ct_mul(g, ct_mul(y, y))))
 /* 2 / sqrt(pi) */
+
+/* 1 / (1 + e^-x) without overflow, and with all digits of the small values below 0. */
+static inline double sigmoid(double x) {
+    double e = exp(-fabs(x));
+    return (x < 0.0 ? e : 1.0) / (1.0 + e);
+}
+UNARY(sigmoid, true, cti_sigmoidf(a), sigmoid(a),
+      ct_mul(g, ct_mul(y, ct_sub(cti_full_like(y, 1.0), y))))
+
 UNARY(erf, true, cti_erff(a), erf(a),
       ct_mul(g, ct_scale(ct_exp(ct_neg(ct_mul(x, x))), 1.1283791670955126)))
 

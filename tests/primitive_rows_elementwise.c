@@ -34,6 +34,7 @@ UNARY(rsqrt, 1 / sqrt(a))
 UNARY(sin, sin(a))
 UNARY(cos, cos(a))
 UNARY(tanh, tanh(a))
+UNARY(sigmoid, 1 / (1 + exp(-a)))
 UNARY(erf, erf(a))
 UNARY(abs, a < 0 ? -a : a)
 UNARY(sign, a > 0 ? 1 : a < 0 ? -1 : 0)
@@ -117,6 +118,7 @@ const primitive_row elementwise_rows[] = {
     {BUILT(sin), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = -4, .high = 4},
     {BUILT(cos), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = -4, .high = 4},
     {BUILT(tanh), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
+    {BUILT(sigmoid), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
     {BUILT(erf), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
     {BUILT(abs), .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .sampling = APART, .exact = true},
     {BUILT(sign), .n_inputs = 1, .dtypes = NUMBERS, .sampling = APART, .exact = true},

@@ -32,6 +32,7 @@ typedef void loop(size_t n, float *out, const float *x, const float *y);
 #define EXP(set, attribute) LOOP(exp, cti_expf(x[i]), set, attribute)
 #define LOG(set, attribute) LOOP(log, cti_logf(x[i]), set, attribute)
 #define TANH(set, attribute) LOOP(tanh, cti_tanhf(x[i]), set, attribute)
+#define SIGMOID(set, attribute) LOOP(sigmoid, cti_sigmoidf(x[i]), set, attribute)
 #define ERF(set, attribute) LOOP(erf, cti_erff(x[i]), set, attribute)
 #define SIN(set, attribute) LOOP(sin, cti_sinf(x[i]), set, attribute)
 #define COS(set, attribute) LOOP(cos, cti_cosf(x[i]), set, attribute)
@@ -39,12 +40,15 @@ typedef void loop(size_t n, float *out, const float *x, const float *y);
 WITH_SETS(EXP)
 WITH_SETS(LOG)
 WITH_SETS(TANH)
+WITH_SETS(SIGMOID)
 WITH_SETS(ERF)
 WITH_SETS(SIN)
 WITH_SETS(COS)
 WITH_SETS(POW)
 
-enum { N_SETS = 3, N_FUNCTIONS = 7, BLOCK = 1024, STRIDE = 1021 };
+static double sigmoid(double x) { return x < 0.0 ? exp(x) / (1.0 + exp(x)) : 1.0 / (1.0 + exp(-x)); }
+
+enum { N_SETS = 3, N_FUNCTIONS = 8, BLOCK = 1024, STRIDE = 1021 };
 
 static const struct {
     const char *name;
@@ -60,6 +64,7 @@ static const struct {
     {"erf", erf, SETS(erf), 1.23, INFINITY, 0x074f68bad86df0d0u},
     {"sin", sin, SETS(sin), 1.49, 0x1p26f, 0xc25ddfb3e831078bu},
     {"cos", cos, SETS(cos), 1.50, 0x1p26f, 0x1f47347b23c4330cu},
+    {"sigmoid", sigmoid, SETS(sigmoid), 2.34, INFINITY, 0xa8cb3d26776d1203u},
     {"pow", NULL, SETS(pow), 0.54, INFINITY, 0x77b472d57764ef2fu},
 };
 
@@ -154,6 +159,7 @@ Test(math32, tanh_is_within_its_bound) { sweep(2); }
 Test(math32, erf_is_within_its_bound) { sweep(3); }
 Test(math32, sin_is_within_its_bound) { sweep(4); }
 Test(math32, cos_is_within_its_bound) { sweep(5); }
+Test(math32, sigmoid_is_within_its_bound) { sweep(6); }
 
 /* The next of a fixed sequence of 32-bit patterns (a linear congruential generator). */
 static uint32_t draw(uint64_t *state) {
@@ -177,17 +183,17 @@ Test(math32, pow_is_within_its_bound) {
     double worst = 0.0;
     for (size_t block = 0; block < 512; block++) {
         for (size_t i = 0; i < BLOCK; i++) draw_pair(&state, x + i, y + i);
-        evaluate(6, BLOCK, out, x, y);
+        evaluate(7, BLOCK, out, x, y);
         for (size_t i = 0; i < BLOCK; i++) {
             double error = ulps(out[i], pow((double)x[i], (double)y[i]));
             hash = mix(hash, out[i]);
             worst = error > worst ? error : worst;
-            cr_assert(error <= functions[6].bound, "pow(%a, %a) = %a: %g ulp", (double)x[i],
+            cr_assert(error <= functions[7].bound, "pow(%a, %a) = %a: %g ulp", (double)x[i],
                       (double)y[i], (double)out[i], error);
         }
     }
     cr_log_info("pow: %.4f ulp, hash %#llx", worst, (unsigned long long)hash);
-    cr_expect_eq(hash, functions[6].bits, "pow: other bits than recorded: %#llx",
+    cr_expect_eq(hash, functions[7].bits, "pow: other bits than recorded: %#llx",
                  (unsigned long long)hash);
 }
 
@@ -199,7 +205,7 @@ static int is_same(float a, float b) {
 /* Where libm's result is exact, that is 0, +-1, inf or NaN, cti must give it exactly. */
 Test(math32, special_values_are_exact) {
     static float out[N_SPECIAL];
-    for (size_t function = 0; function < 6; function++) {
+    for (size_t function = 0; function < 7; function++) {
         evaluate(function, N_SPECIAL, out, special, special);
         for (size_t i = 0; i < N_SPECIAL; i++) {
             if (fabsf(special[i]) > functions[function].accurate_to && isfinite(special[i]))
