@@ -7,7 +7,7 @@
 
 #include "autograd/conv_class.h"
 #include "autograd/conv_depthwise.h"
-#include "autograd/conv_tile.h"
+#include "autograd/micro_kernel.h"
 
 #include <string.h>
 
@@ -17,8 +17,6 @@
 #define LEAST_PIXELS 64
 #define CLASS_PIXELS 16
 #define MOST_PIXELS 512
-/* Rows of a panel that stay in the first-level cache while pixels stream past them. */
-#define PANEL_ROWS 320
 
 typedef struct {
     int64_t height, width, channels, group_channels;
@@ -53,7 +51,7 @@ static int64_t panel_rows(const face *f) { return f->g.taps * f->from.group_chan
 
 static int64_t group_panels(const face *f) {
     int64_t panels = cti_panels(f->g.dtype, f->to.group_channels);
-    return panels * panel_rows(f) * cti_tile_lanes(f->g.dtype);
+    return panels * panel_rows(f) * cti_micro_lanes(f->g.dtype);
 }
 
 static bool is_empty(const ct_call *call) { return ct_shape_numel(call->out.shape) == 0; }
@@ -79,7 +77,7 @@ void cti_conv_pixels_pack(const ct_call *call, int64_t part, void *scratch) {
     int64_t tap = part % g->taps, group = part / g->taps, rows = f.from.group_channels;
     int64_t source = f.transposed ? g->taps - 1 - tap : tap;
     int64_t at = source * g->group_channels * g->outputs + group * g->group_outputs;
-    int64_t to = group * group_panels(&f) + tap * rows * cti_tile_lanes(g->dtype);
+    int64_t to = group * group_panels(&f) + tap * rows * cti_micro_lanes(g->dtype);
     cti_panels_pack(g->dtype, rows, f.to.group_channels, cti_element(g, call->in[1].data, at),
                     f.transposed ? 1 : g->outputs, f.transposed ? g->outputs : 1, panel_rows(&f),
                     cti_element(g, call->workspace, to));
@@ -172,7 +170,7 @@ typedef struct {
 
 static int64_t most_pixels(const face *f) {
     cut c = cut_of(f);
-    return cti_tile_offsets(c.images * c.rows * f->to.width);
+    return cti_micro_offsets(c.images * c.rows * f->to.width);
 }
 
 size_t cti_conv_pixels_scratch(const ct_call *call) {
@@ -207,7 +205,7 @@ static void list_pixels(work *w, const face *f, region r, const cti_class *v, co
 
 static void list_steps(work *w, const face *f, const cti_class *v, const cti_class *h) {
     const side *from = &f->from;
-    int64_t channels = from->group_channels, lanes = cti_tile_lanes(f->g.dtype);
+    int64_t channels = from->group_channels, lanes = cti_micro_lanes(f->g.dtype);
     w->n_steps = 0;
     for (int64_t a = 0; a < v->taps; a++) {
         for (int64_t b = 0; b < h->taps; b++) {
@@ -224,25 +222,16 @@ static void list_steps(work *w, const face *f, const cti_class *v, const cti_cla
 
 static void run_class(work *w, const face *f, const ct_call *call, int64_t group) {
     const cti_conv *g = &f->g;
-    int64_t lanes = cti_tile_lanes(g->dtype), outputs = f->to.group_channels;
-    int64_t packed = group * group_panels(f);
-    int64_t chunks = cti_most(1, cti_divide_up(w->n_steps, PANEL_ROWS));
-    int64_t chunk = cti_divide_up(w->n_steps, chunks), first = 0;
-    do {
-        for (int64_t column = 0; column < outputs; column += lanes) {
-            cti_tile tile = {
-                .dtype = g->dtype,
-                .steps = w->steps + first,
-                .n_steps = cti_least(chunk, w->n_steps - first),
-                .streams = cti_element(g, call->in[0].data, group * f->from.group_channels),
-                .lanes = cti_element(g, call->workspace, packed + column * panel_rows(f)),
-                .out = cti_element(g, call->out.data, group * outputs + column),
-                .width = cti_least(lanes, outputs - column),
-                .accumulate = first > 0};
-            cti_tile_run(&tile, w->n_pixels, w->from, w->to);
-        }
-        first += chunk;
-    } while (first < w->n_steps);
+    int64_t outputs = f->to.group_channels, channels = f->from.group_channels;
+    cti_product all = {.dtype = g->dtype,
+                       .steps = w->steps,
+                       .n_steps = w->n_steps,
+                       .streams = cti_element(g, call->in[0].data, group * channels),
+                       .lanes = cti_element(g, call->workspace, group * group_panels(f)),
+                       .panel = panel_rows(f) * cti_micro_lanes(g->dtype),
+                       .out = cti_element(g, call->out.data, group * outputs),
+                       .columns = outputs};
+    cti_micro_run(&all, w->n_pixels, w->from, w->to);
 }
 
 static void run_depthwise(const face *f, const ct_call *call, int64_t part) {

@@ -6,7 +6,7 @@
 #include "autograd/conv_weights.h"
 
 #include "autograd/conv_depthwise.h"
-#include "autograd/conv_tile.h"
+#include "autograd/micro_kernel.h"
 
 #include <string.h>
 
@@ -53,7 +53,7 @@ static cut cut_of(const cti_conv *g) {
     int64_t outputs = g->outputs / c.groups;
     int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, c.ranges * c.groups));
     stripes = depthwise ? 1 : cti_most(1, cti_least(stripes, outputs / STRIPE));
-    int64_t lanes = depthwise ? 1 : cti_tile_lanes(g->dtype);
+    int64_t lanes = depthwise ? 1 : cti_micro_lanes(g->dtype);
     int64_t panels = cti_divide_up(cti_divide_up(outputs, lanes), stripes);
     c.outputs = cti_most(1, cti_least(outputs, panels * lanes));
     c.stripes = cti_most(1, cti_divide_up(outputs, c.outputs));
@@ -121,12 +121,12 @@ static int64_t block_pixels(const cti_conv *g, const cut *c) {
 }
 
 static size_t panel_bytes(const cti_conv *g, const cut *c) {
-    int64_t lanes = cti_panels(g->dtype, c->outputs) * cti_tile_lanes(g->dtype);
+    int64_t lanes = cti_panels(g->dtype, c->outputs) * cti_micro_lanes(g->dtype);
     return (size_t)(lanes * block_pixels(g, c)) * g->element;
 }
 
 static size_t offset_bytes(const cti_conv *g) {
-    return sizeof(int64_t) * (size_t)cti_tile_offsets(g->patch);
+    return sizeof(int64_t) * (size_t)cti_micro_offsets(g->patch);
 }
 
 size_t cti_conv_weights_scratch(const ct_call *call) {
@@ -199,7 +199,7 @@ typedef struct {
 static block_outputs outputs_of(work *w, const cti_conv *g, const ct_call *call, const target *t,
                                 cti_range block) {
     int64_t width = g->axis[1].out, pixels = (block.to - block.from) * width;
-    int64_t lanes = cti_tile_lanes(g->dtype);
+    int64_t lanes = cti_micro_lanes(g->dtype);
     void *y = cti_element(g, call->in[1].data, block.from * width * g->outputs + t->first);
     if (t->count % lanes == 0) return (block_outputs){y, g->outputs, lanes};
     cti_panels_pack(g->dtype, pixels, t->count, y, g->outputs, 1, pixels, w->panels);
@@ -208,19 +208,17 @@ static block_outputs outputs_of(work *w, const cti_conv *g, const ct_call *call,
 
 static void run_taps(work *w, const cti_conv *g, const ct_call *call, const target *t,
                      const block_outputs *y, bool accumulate) {
-    int64_t lanes = cti_tile_lanes(g->dtype);
     if (w->n_steps == 0 && accumulate) return;
-    for (int64_t output = 0; output < t->count; output += lanes) {
-        cti_tile tile = {.dtype = g->dtype,
-                         .steps = w->steps,
-                         .n_steps = w->n_steps,
-                         .streams = cti_element(g, call->in[0].data, t->group * g->group_channels),
-                         .lanes = cti_element(g, y->data, output / lanes * y->panel),
-                         .out = cti_element(g, t->data, t->first + output),
-                         .width = cti_least(lanes, t->count - output),
-                         .accumulate = accumulate};
-        cti_tile_run(&tile, w->n_streams, w->from, w->to);
-    }
+    cti_product all = {.dtype = g->dtype,
+                       .steps = w->steps,
+                       .n_steps = w->n_steps,
+                       .streams = cti_element(g, call->in[0].data, t->group * g->group_channels),
+                       .lanes = y->data,
+                       .panel = y->panel,
+                       .out = cti_element(g, t->data, t->first),
+                       .columns = t->count,
+                       .accumulate = accumulate};
+    cti_micro_run(&all, w->n_streams, w->from, w->to);
 }
 
 static void run_block(work *w, const cti_conv *g, const ct_call *call, const target *t,

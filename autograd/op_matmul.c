@@ -1,8 +1,9 @@
-/* Matrix products over equal batch axes. BLIS takes any strides >= 0, so a transposed operand is a
- * view and there are no transpose flags.
+/* Matrix products over equal batch axes, by BLIS or, when they are small, on the micro-kernel. Both
+ * take any strides >= 0, so a transposed operand is a view and there are no transpose flags.
  * Vectors and broadcast batches are the constructor's business.
  * Invariant: a part is one block of one product; blocks are cut by shape alone, and the bits do
  * not depend on the operands' layouts. */
+#include "autograd/small_product.h"
 #include "autograd/stanza.h"
 #include "tensor/gemm.h"
 
@@ -67,16 +68,33 @@ static cti_matrix matrix_at(const ct_operand *x, int64_t batch, int64_t i, int64
     return (cti_matrix){(char *)x->data + at * (int64_t)ct_dtype_size(x->dtype), row, column};
 }
 
-static double matmul_operations(const ct_call *call) {
+static int64_t inner_of(const ct_call *call) {
     ct_shape a = call->in[0].shape;
-    return 2.0 * (double)ct_shape_numel(call->out.shape) * (double)a.dims[a.rank - 1];
+    return a.dims[a.rank - 1];
+}
+
+static double matmul_operations(const ct_call *call) {
+    return 2.0 * (double)ct_shape_numel(call->out.shape) * (double)inner_of(call);
+}
+
+/* By the whole product, so that the parts of one are all computed in one way. */
+static bool is_small(const ct_call *call) {
+    ct_shape y = call->out.shape;
+    return cti_product_is_small(y.dims[y.rank - 2], y.dims[y.rank - 1], inner_of(call));
+}
+
+static size_t matmul_scratch(const ct_call *call) {
+    ct_shape y = call->out.shape;
+    if (!is_small(call)) return 0;
+    cut c = cut_of(call);
+    int64_t m = least(c.rows, y.dims[y.rank - 2]), n = least(c.columns, y.dims[y.rank - 1]);
+    return cti_small_product_scratch(call->out.dtype, m, n, inner_of(call));
 }
 
 static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
-    (void)scratch;
     const ct_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out;
     int64_t m = y->shape.dims[y->shape.rank - 2], n = y->shape.dims[y->shape.rank - 1];
-    int64_t k = a->shape.dims[a->shape.rank - 1];
+    int64_t k = inner_of(call);
     cut c = cut_of(call);
     int64_t batch = part / (c.down * c.across), block = part % (c.down * c.across);
     int64_t i = block / c.across * c.rows, j = block % c.across * c.columns;
@@ -84,7 +102,8 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     n = least(c.columns, n - j);
     cti_matrix to = matrix_at(y, batch, i, j);
     cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
-    if (y->dtype == CT_F32) cti_gemm_f32(m, n, k, from_a, from_b, to);
+    if (is_small(call)) cti_small_product(y->dtype, m, n, k, from_a, from_b, to, scratch);
+    else if (y->dtype == CT_F32) cti_gemm_f32(m, n, k, from_a, from_b, to);
     else cti_gemm_f64(m, n, k, from_a, from_b, to);
 }
 
@@ -104,6 +123,7 @@ CT_OP(op_matmul) = {
     .n_inputs = 2,
     .strided_inputs = true,
     .infer = infer_matmul,
+    .scratch = matmul_scratch,
     .stages = {{matmul_parts, matmul_run}},
     .operations = matmul_operations,
     .vjp = {vjp_matmul_a, vjp_matmul_b},

@@ -1,0 +1,50 @@
+/* Private: the innermost loop of all convolutions and of small products. It multiplies elements of
+ * several streams, one by one, with rows of lanes and sums the products in registers:
+ *
+ *   out[to[s] + l] = sum over steps k: streams[from[s] + k.stream] * lanes[k.lanes + l]
+ *
+ * for each stream s and each lane l of a panel. Streams are read where they lie, so that no patch
+ * is ever put together and no matrix transposed; a panel is as wide as two registers, and is read
+ * where it lies too or packed before. The sum runs in the order of the steps, whatever the
+ * instruction set. */
+#ifndef COTAN_MICRO_KERNEL_H
+#define COTAN_MICRO_KERNEL_H
+
+#include "tensor/tensor.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    int64_t stream, lanes; /* elements behind the beginning of a stream, and of a panel */
+} cti_step;
+
+typedef struct {
+    ct_dtype dtype;
+    const cti_step *steps;
+    int64_t n_steps;
+    const void *streams;
+    const void *lanes;   /* the first panel                                   */
+    int64_t panel;       /* elements from one panel to the next               */
+    void *out;
+    int64_t columns;     /* of out: lanes of all panels, the last one perhaps narrower */
+    bool accumulate;     /* the sum goes on from what out holds               */
+} cti_product;
+
+/* Lanes of a panel, for the processor at hand. */
+int64_t cti_micro_lanes(ct_dtype dtype);
+/* Offsets that lists for n streams must have room for. */
+int64_t cti_micro_offsets(int64_t n);
+/* n >= 1 streams, by their offsets. The lists are filled up with the last stream, which is then
+ * computed more than once. */
+void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to[]);
+
+/* Panels that hold so many columns. */
+int64_t cti_panels(ct_dtype dtype, int64_t columns);
+/* Packs a matrix into panels [panels, distance, lanes], of which it fills the first rows; zeros
+ * behind the last column. Strides are in elements. */
+void cti_panels_pack(ct_dtype dtype, int64_t rows, int64_t columns, const void *matrix,
+                     int64_t row_stride, int64_t column_stride, int64_t distance, void *panels);
+
+#endif
