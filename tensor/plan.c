@@ -30,6 +30,7 @@ void cti_plan_free(cti_plan *plan) {
         cti_free(pass->slots);
         cti_free(pass->stores);
         cti_free(pass->pointers);
+    cti_free(pass->moving);
         cti_free(pass->reductions);
     }
     cti_free(plan->passes);

@@ -110,7 +110,8 @@ typedef struct {
     int64_t chunk_rows;    /* rows of each; without a reduction: elements of a part            */
     int64_t accumulator;   /* elements of an accumulator: whole rows up to a tile              */
     int64_t n_members;     /* ops that run for each element                                    */
-    int64_t n_loads, n_instructions, n_inputs, n_slots, n_stores, n_reductions, n_registers;
+    int64_t n_loads, n_instructions, n_inputs, n_slots, n_stores, n_reductions, n_registers,
+        n_moving;
     cti_load *loads;
     cti_instruction *instructions;
     int64_t *inputs;       /* the slots that instructions and reductions read, one by one      */
@@ -118,6 +119,7 @@ typedef struct {
     int64_t *stores;       /* the slots that are stored outputs                                */
     cti_reduction *reductions;
     cti_pointer *pointers; /* of the slots, then of the inputs                                 */
+    int64_t *moving;       /* those that are elsewhere for each tile                           */
     bool gathers;          /* it has gathered loads                                            */
     int64_t fetched;       /* elements of the next tile that each step of one asks for, or 0   */
     int64_t registers;     /* where they begin in the scratch                                  */

@@ -268,6 +268,9 @@ static void set_pointers(cti_pass *pass) {
     for (int64_t k = 0; k < pass->n_inputs; k++) {
         pass->pointers[pass->n_slots + k] = pass->pointers[pass->inputs[k]];
     }
+    for (int64_t k = 0; k < n_pointers(pass); k++) {
+        if (pass->pointers[k].size > 0) pass->moving[pass->n_moving++] = k;
+    }
 }
 
 static ct_status program_alloc(programming *p, int64_t edges) {
@@ -280,6 +283,7 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     pass->stores = cti_alloc(n, sizeof *pass->stores);
     pass->reductions = cti_alloc(n, sizeof *pass->reductions);
     pass->pointers = cti_alloc(n + 2 * e, sizeof *pass->pointers);
+    pass->moving = cti_alloc(n + 2 * e, sizeof *pass->moving);
     p->slot_of = cti_alloc(n, sizeof *p->slot_of);
     p->readers = cti_alloc(n, sizeof *p->readers);
     p->inner = cti_alloc(n, sizeof *p->inner);
@@ -287,7 +291,7 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     p->last_use = cti_alloc(n + e, sizeof *p->last_use);
     p->free_registers = cti_alloc(n, sizeof *p->free_registers);
     bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
-                 pass->stores && pass->reductions && pass->pointers && p->slot_of &&
+                 pass->stores && pass->reductions && pass->pointers && pass->moving && p->slot_of &&
                  p->readers && p->inner && p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }

@@ -70,10 +70,11 @@ static const void *const *inputs_at(const cti_worker *w, const cti_pass *pass, i
 static void enter_pass(cti_worker *w, const cti_pass *pass) {
     if (w->current == pass) return;
     w->current = pass;
-    char **origin = w->scratch;
+    char **origin = w->scratch, **at = pointers(w, pass);
     for (int64_t k = 0; k < pass->n_slots + pass->n_inputs; k++) {
         const cti_pointer *p = &pass->pointers[k];
         origin[k] = (char *)(p->item < 0 ? w->scratch : w->plan->data[p->item]) + p->offset;
+        at[k] = origin[k];
     }
     for (int64_t k = 0; k < pass->n_loads; k++) {
         const cti_load *load = &pass->loads[k];
@@ -85,7 +86,8 @@ static void enter_pass(cti_worker *w, const cti_pass *pass) {
 
 static void move_pointers(cti_worker *w, const cti_pass *pass, int64_t first) {
     char **origin = w->scratch, **at = pointers(w, pass);
-    for (int64_t k = 0; k < pass->n_slots + pass->n_inputs; k++) {
+    for (int64_t m = 0; m < pass->n_moving; m++) {
+        int64_t k = pass->moving[m];
         at[k] = origin[k] + first * (int64_t)pass->pointers[k].size;
     }
 }
