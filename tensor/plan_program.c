@@ -11,9 +11,9 @@
 /* Tiles do not begin at the same place of a page: a processor that compares the low bits of
  * addresses would hold a load back for the store to another tile. */
 #define STAGGER 320
-/* Bytes; the last-level cache holds what is smaller, and a processor fetches from there by itself:
- * asking early only costs. */
-#define FAR 16e6
+/* Bytes; the second-level cache holds what is smaller, and a processor fetches from there fast
+ * enough by itself. */
+#define FAR 1e6
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 

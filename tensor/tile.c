@@ -107,8 +107,8 @@ static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int
 
 static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to_write) {
     for (; from < end; from += CTI_LINE) {
-        if (to_write) __builtin_prefetch(from, 1, 2);
-        else __builtin_prefetch(from, 0, 2);
+        if (to_write) __builtin_prefetch(from, 1, 3);
+        else __builtin_prefetch(from, 0, 3);
     }
 }
 
