@@ -32,7 +32,8 @@ void bench_require(bool condition) {
 }
 
 float *bench_floats(int64_t n) {
-    float *data = malloc(sizeof(float) * (size_t)n);
+    size_t line = 64, bytes = (sizeof(float) * (size_t)n + line - 1) / line * line;
+    float *data = aligned_alloc(line, bytes);
     bench_require(data != NULL);
     for (int64_t i = 0; i < n; i++) data[i] = (float)drand48();
     return data;

@@ -12,7 +12,7 @@ double bench_now(void); /* seconds */
 double bench_median(double *values, int n);
 /* Ends the program with cotan's message unless the condition holds. */
 void bench_require(bool condition);
-float *bench_floats(int64_t n); /* uniform in 0..1; the caller frees them */
+float *bench_floats(int64_t n); /* uniform in 0..1, aligned; the caller frees them */
 void bench_put(json_t *results, const char *key, double value);
 /* The best GFLOP/s of a product on one thread: what the arithmetic floor is counted in. */
 double bench_peak(void);
