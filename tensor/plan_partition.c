@@ -4,11 +4,18 @@
  * neither on its companions nor on the number of threads. */
 #include "tensor/plan.h"
 
+#include <unistd.h>
+
 #define CHUNK (32 * CTI_TILE) /* elements of a part without a reduction */
 #define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction   */
 #define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
-/* With more tiles than that, smaller ones; but reductions add up tile by tile, and keep theirs. */
-#define CROWDED 10
+
+/* Where tiles would fill more of the first-level cache than this, in bytes, smaller ones are
+ * quicker; but reductions add up tile by tile, and keep theirs. */
+static int64_t room_for_tiles(void) {
+    long cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+    return (cache > 0 ? cache : 32 * 1024) / 8 * 5;
+}
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -108,8 +115,9 @@ static void partition_map(cti_pass *pass) {
         int64_t p = pass->loads[k].period;
         if (p <= CTI_TILE && p > period && p % period == 0) period = p;
     }
-    int64_t most = CTI_TILE;
-    if (pass->n_loads + pass->n_registers > CROWDED && period <= CTI_TILE / 2) most /= 2;
+    int64_t most = CTI_TILE, tiles = pass->n_loads + pass->n_registers;
+    bool crowded = tiles * CTI_TILE * (int64_t)sizeof(float) > room_for_tiles();
+    if (crowded && period <= CTI_TILE / 2) most /= 2;
     pass->tile = most / period * period;
     pass->chunk_rows = CHUNK / most * pass->tile;
     pass->parts[0] = ceil_div(pass->numel, pass->chunk_rows);
