@@ -45,12 +45,13 @@ static void system_free(void *block, void *user) {
     free(block);
 }
 
-/* Blocks wait in pools as long as they and what is live are no more than the highest peak, a
- * quarter of it, and this. */
+/* Blocks wait in a thread's pool as long as they and what is live are no more than the highest
+ * peak, a quarter of it, and this. */
 #define SPARE (16 << 20)
 
 static ct_allocator hook = {system_alloc, system_free, NULL};
-static atomic_int_least64_t live_bytes, live_blocks, peak_bytes, allocations;
+/* Few of them: each is written under a lock, and a step allocates a thousand times. */
+static atomic_int_least64_t live_bytes, peak_bytes, allocated, freed, failed;
 static atomic_int_least64_t fail_countdown;
 static atomic_bool fail_persistent;
 static atomic_int_least64_t highest;
@@ -66,9 +67,9 @@ void cti_pooling_set(bool on) { pooling = on; }
 
 ct_mem_stats ct_mem_read(void) {
     return (ct_mem_stats){.live_bytes = live_bytes,
-                          .live_blocks = live_blocks,
+                          .live_blocks = allocated - freed,
                           .peak_bytes = peak_bytes,
-                          .allocations = allocations};
+                          .allocations = allocated + failed};
 }
 
 void ct_mem_peak_reset(void) { peak_bytes = live_bytes; }
@@ -86,9 +87,8 @@ static bool injected_failure(void) {
     return true;
 }
 
-static void count(int64_t bytes, int64_t blocks) {
+static void count(int64_t bytes) {
     int_least64_t live = atomic_fetch_add(&live_bytes, bytes) + bytes;
-    live_blocks += blocks;
     int_least64_t peak = peak_bytes;
     while (live > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, live)) {
     }
@@ -109,10 +109,8 @@ static void *system_block(size_t whole) {
     return hook.alloc(whole, hook.user);
 }
 
-/* NULL when it cannot be had; nothing is recorded. */
-static void *allocate(size_t number, size_t size) {
+static void *take(size_t number, size_t size) {
     size_t bytes;
-    allocations++;
     if (injected_failure() || __builtin_mul_overflow(number, size, &bytes)) return NULL;
     if (bytes > PTRDIFF_MAX / 2) return NULL;
     size_t whole = whole_size(bytes);
@@ -121,7 +119,15 @@ static void *allocate(size_t number, size_t size) {
     if (!begin) return NULL;
     void *block = begin + front(bytes);
     header_of(block)->size = bytes;
-    count((int64_t)bytes, 1);
+    count((int64_t)bytes);
+    return block;
+}
+
+/* NULL when it cannot be had; nothing is recorded. */
+static void *allocate(size_t number, size_t size) {
+    void *block = take(number, size);
+    if (block) allocated++;
+    else failed++;
     return block;
 }
 
@@ -166,7 +172,8 @@ void cti_free(void *block) {
     if (!block) return;
     size_t bytes = header_of(block)->size, whole = whole_size(bytes);
     char *begin = (char *)block - front(bytes);
-    count(-(int64_t)bytes, -1);
+    count(-(int64_t)bytes);
+    freed++;
     int64_t most = highest + highest / 4 + SPARE - live_bytes - (int64_t)whole;
     /* What waits is of sizes that are no longer asked for: a new working set begins. */
     if ((int64_t)cti_pool_bytes() > most) cti_pool_clear();

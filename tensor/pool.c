@@ -7,7 +7,6 @@
 #include "tensor/mem.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 
 #define UNIT 64
@@ -21,7 +20,7 @@ typedef struct block {
 } block;
 
 static _Thread_local block *lists[LISTS];
-static atomic_size_t waiting;
+static _Thread_local size_t waiting;
 static _Thread_local bool registered; /* this thread's end clears its pool */
 
 static int log2_of(size_t n) { return 63 - __builtin_clzll(n); }
@@ -68,7 +67,7 @@ void *cti_pool_take(size_t size) {
     if (!taken) return NULL;
     *list = taken->next;
     fetch(taken->next, size);
-    atomic_fetch_sub_explicit(&waiting, size, memory_order_relaxed);
+    waiting -= size;
     return taken;
 }
 
@@ -81,17 +80,17 @@ void cti_pool_give(void *memory, size_t size) {
     given->next = *list;
     given->size = size;
     *list = given;
-    atomic_fetch_add_explicit(&waiting, size, memory_order_relaxed);
+    waiting += size;
 }
 
-size_t cti_pool_bytes(void) { return atomic_load_explicit(&waiting, memory_order_relaxed); }
+size_t cti_pool_bytes(void) { return waiting; }
 
 void cti_pool_clear(void) {
     for (int k = 0; k < LISTS; k++) {
         while (lists[k]) {
             block *first = lists[k];
             lists[k] = first->next;
-            atomic_fetch_sub_explicit(&waiting, first->size, memory_order_relaxed);
+            waiting -= first->size;
             cti_system_free(first);
         }
     }

@@ -11,7 +11,7 @@ size_t cti_pool_size(size_t bytes);
 /* A block of such a size, or NULL: then it has to come from the system. */
 void *cti_pool_take(size_t size);
 void cti_pool_give(void *block, size_t size);
-/* Bytes that wait in the pools of all threads. */
+/* Bytes that wait in this thread's pool. */
 size_t cti_pool_bytes(void);
 /* Gives the blocks of this thread back to the system. A thread's end does so too. */
 void cti_pool_clear(void);
