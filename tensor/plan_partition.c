@@ -6,7 +6,9 @@
 
 #include <unistd.h>
 
-#define CHUNK (32 * CTI_TILE) /* elements of a part without a reduction */
+#define CHUNK (32 * CTI_TILE) /* elements of a part, at most            */
+#define SMALL (8 * CTI_TILE)  /* of a map that one thread does alone    */
+#define PARTS 4               /* of larger maps, at least               */
 #define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction   */
 #define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
 
@@ -115,11 +117,13 @@ static void partition_map(cti_pass *pass) {
         int64_t p = pass->loads[k].period;
         if (p <= CTI_TILE && p > period && p % period == 0) period = p;
     }
-    int64_t most = CTI_TILE, tiles = pass->n_loads + pass->n_registers;
-    bool crowded = tiles * CTI_TILE * (int64_t)sizeof(float) > room_for_tiles();
+    int64_t most = CTI_TILE, alive = pass->n_loads + pass->n_registers;
+    bool crowded = alive * CTI_TILE * (int64_t)sizeof(float) > room_for_tiles();
     if (crowded && period <= CTI_TILE / 2) most /= 2;
     pass->tile = most / period * period;
-    pass->chunk_rows = CHUNK / most * pass->tile;
+    int64_t parts = at_least(ceil_div(pass->numel, CHUNK), least(PARTS, pass->numel / SMALL));
+    int64_t tiles = ceil_div(pass->numel, pass->tile);
+    pass->chunk_rows = at_least(1, ceil_div(tiles, at_least(1, parts))) * pass->tile;
     pass->parts[0] = ceil_div(pass->numel, pass->chunk_rows);
 }
 

@@ -46,11 +46,12 @@ static inline void relax(void) {
 
 /* --- Stacks ----------------------------------------------------------------------------------- */
 
-static void push(running *run, int s, int64_t part) {
+/* From first to last they follow each other already. */
+static void push(running *run, int s, int64_t first, int64_t last) {
     atomic_int_least64_t *top = &run->stack[s].top;
     int_least64_t below = *top;
-    do run->plan->ready[part] = below;
-    while (!atomic_compare_exchange_weak(top, &below, part));
+    do run->plan->ready[last] = below;
+    while (!atomic_compare_exchange_weak(top, &below, first));
 }
 
 static int64_t pop(running *run, int s) {
@@ -69,7 +70,7 @@ static int64_t take(running *run, int s) {
     return -1;
 }
 
-/* All stacks are empty. */
+/* All stacks are empty; those that are filled first may be taken from at once. */
 static void open_phase(running *run, int64_t p) {
     const cti_plan *plan = run->plan;
     const cti_phase *phase = &plan->phases[p];
@@ -77,8 +78,11 @@ static void open_phase(running *run, int64_t p) {
     run->phase_end = p + 1 < plan->n_phases ? plan->phases[p + 1].first : plan->n_parts;
     const int64_t *roots = plan->turns + phase->first;
     for (int s = 0; s < run->stacks; s++) {
-        int64_t first = phase->roots * s / run->stacks, k = phase->roots * (s + 1) / run->stacks;
-        while (k > first) push(run, s, roots[--k]);
+        int64_t k = phase->roots * s / run->stacks, first = k;
+        int64_t last = phase->roots * (s + 1) / run->stacks - 1;
+        if (first > last) continue;
+        for (; k < last; k++) plan->ready[roots[k]] = roots[k + 1];
+        push(run, s, roots[first], roots[last]);
     }
 }
 
@@ -111,7 +115,7 @@ static void finish(running *run, int s, int64_t number) {
     int64_t first = number ? plan->successor_end[number - 1] : 0;
     for (int64_t k = first; k < plan->successor_end[number]; k++) {
         int64_t next = plan->successors[k];
-        if (atomic_fetch_sub(&plan->left[next], 1) == 1) push(run, s, next);
+        if (atomic_fetch_sub(&plan->left[next], 1) == 1) push(run, s, next, next);
     }
     int64_t phase_end = run->phase_end;
     bool last = atomic_fetch_add(&run->done, 1) + 1 == phase_end;
