@@ -72,7 +72,7 @@ CTI_INLINE float cti_exp_reduced(float x, float bias, uint32_t *biased) {
     return 1.0f + (r + (square * low + (square * square) * high));
 }
 
-/* e^x where neither overflow nor a subnormal result is possible: |x| <= 87. */
+/* e^x where neither overflow nor a subnormal result is possible: |x| <= 87.33. */
 CTI_INLINE float cti_exp_normal(float x) {
     uint32_t biased;
     float y = cti_exp_reduced(x, 127.0f, &biased);
@@ -133,11 +133,14 @@ CTI_INLINE float cti_tanhf(float x) {
 }
 
 /* 1 / (1 + e^-x), as e^x / (1 + e^x) below 0, so that nothing overflows and the small values below
- * keep their digits. At most 2.34 ulp. */
+ * keep their digits. At most 2.34 ulp; 0 below -87.33, where results would soon be subnormal, which
+ * processors are slow with: a saturated layer hands them to all that follows. */
 CTI_INLINE float cti_sigmoidf(float x) {
     uint32_t sign;
-    float e = cti_expf(-cti_f32_split_sign(x, &sign));
-    return (sign != 0 ? e : 1.0f) / (1.0f + e);
+    float a = cti_f32_split_sign(x, &sign);
+    float e = cti_exp_normal(a > 87.33f ? -87.33f : -a);
+    float y = (sign != 0 ? e : 1.0f) / (1.0f + e);
+    return x < -87.33f ? 0.0f : y;
 }
 
 /* erf x: x + x P(x^2) below 0.875, 1 - e^(x Q(x)) above. At most 1.23 ulp. */

@@ -24,7 +24,7 @@ ct_tensor *ct_rsqrt(ct_tensor *x);    /* 1 / sqrt(x)                            
 ct_tensor *ct_sin(ct_tensor *x);
 ct_tensor *ct_cos(ct_tensor *x);
 ct_tensor *ct_tanh(ct_tensor *x);
-ct_tensor *ct_sigmoid(ct_tensor *x);  /* 1 / (1 + e^-x)                            */
+ct_tensor *ct_sigmoid(ct_tensor *x);  /* 1 / (1 + e^-x); f32: 0 below -87.33       */
 ct_tensor *ct_erf(ct_tensor *x);      /* 2/sqrt(pi) times the integral of e^-t^2 from 0 to x */
 ct_tensor *ct_abs(ct_tensor *x);      /* derivative sign(x), so 0 at 0             */
 ct_tensor *ct_sign(ct_tensor *x);     /* -1, 0 or 1; NaN stays; no gradient        */
