@@ -100,16 +100,10 @@ ct_span cti_conv_weights_reads(const ct_call *call, int stage, int i, int64_t pa
 typedef struct {
     int64_t *from, *to; /* elements behind the first pixel of a group, and in the kernel */
     cti_step *steps;
-    void *panels;
+    void *panels;       /* room for the outputs of a block */
     int64_t n_streams, n_steps;
 } work;
 
-/* The outputs of a block: where they lie in y if they fill whole panels there, else packed. The
- * outputs of the next pixel, and the next panel, are so many elements away. */
-typedef struct {
-    void *data;
-    int64_t pixel, panel;
-} block_outputs;
 
 static int64_t block_lines(const cti_conv *g, const cut *c) {
     int64_t lines = BLOCK_PIXELS / cti_most(g->axis[1].out, 1);
@@ -196,18 +190,8 @@ typedef struct {
     void *data;
 } target;
 
-static block_outputs outputs_of(work *w, const cti_conv *g, const ct_call *call, const target *t,
-                                cti_range block) {
-    int64_t width = g->axis[1].out, pixels = (block.to - block.from) * width;
-    int64_t lanes = cti_micro_lanes(g->dtype);
-    void *y = cti_element(g, call->in[1].data, block.from * width * g->outputs + t->first);
-    if (t->count % lanes == 0) return (block_outputs){y, g->outputs, lanes};
-    cti_panels_pack(g->dtype, pixels, t->count, y, g->outputs, 1, pixels, w->panels);
-    return (block_outputs){w->panels, lanes, pixels * lanes};
-}
-
 static void run_taps(work *w, const cti_conv *g, const ct_call *call, const target *t,
-                     const block_outputs *y, bool accumulate) {
+                     const cti_panels_at *y, bool accumulate) {
     if (w->n_steps == 0 && accumulate) return;
     cti_product all = {.dtype = g->dtype,
                        .steps = w->steps,
@@ -223,13 +207,17 @@ static void run_taps(work *w, const cti_conv *g, const ct_call *call, const targ
 
 static void run_block(work *w, const cti_conv *g, const ct_call *call, const target *t,
                       cti_range block, bool accumulate) {
-    block_outputs y = outputs_of(w, g, call, t, block);
+    int64_t width = g->axis[1].out, pixels = (block.to - block.from) * width;
+    cti_panels_at y = cti_panels_of(
+        g->dtype, pixels, t->count,
+        cti_element(g, call->in[1].data, block.from * width * g->outputs + t->first), g->outputs, 1,
+        w->panels);
     for (int64_t a = 0; a < g->axis[0].extent;) {
         tap_class v = class_from(&g->axis[0], a);
         for (int64_t b = 0; b < g->axis[1].extent;) {
             tap_class h = class_from(&g->axis[1], b);
             list_streams(w, g, v.taps, h.taps);
-            list_steps(w, g, y.pixel, block, v.outputs, h.outputs);
+            list_steps(w, g, y.row, block, v.outputs, h.outputs);
             if (w->n_streams > 0) run_taps(w, g, call, t, &y, accumulate);
             b = h.taps.to;
         }

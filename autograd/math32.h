@@ -1,5 +1,5 @@
-/* math32.h: exp, log, tanh, sigmoid, sin, cos, erf and pow for f32, as branch-free inline functions that
- * gcc and clang turn into vector code inside a plain loop.
+/* math32.h: exp, log, tanh, sigmoid, sin, cos, erf and pow for f32, as branch-free inline functions
+ * that gcc and clang turn into vector code inside a plain loop.
  * Not libm: no errno, no floating-point exceptions, rounding to nearest only, no f64 versions.
  * Invariant: a result depends on its arguments alone. Only + - * /, comparisons, conversions and
  * integer arithmetic occur, which IEEE 754 rounds in one way, so the bits are the same for every

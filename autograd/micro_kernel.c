@@ -4,6 +4,8 @@
  * on processors that can; the size of a tile does not change it. */
 #include "autograd/micro_kernel.h"
 
+#include "autograd/window.h"
+
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -85,8 +87,6 @@ MICRO_KERNEL(micro_kernel_f32_avx512_few, AVX512, float, 64, 4, _mm512_fmadd_ps)
 MICRO_KERNEL(micro_kernel_f64_avx512_few, AVX512, double, 64, 4, _mm512_fmadd_pd)
 #endif
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 typedef void kernel_fn(const cti_product *sum, int64_t tiles, const int64_t from[],
                        const int64_t to[]);
 
@@ -121,7 +121,7 @@ int64_t cti_micro_lanes(ct_dtype dtype) {
 
 int64_t cti_micro_offsets(int64_t n) {
     int64_t many = instructions()->many;
-    return (n + many - 1) / many * many;
+    return cti_divide_up(n, many) * many;
 }
 
 /* One panel, and steps whose rows of it stay in the first-level cache. Lanes that are not wanted
@@ -160,12 +160,12 @@ static void run_tiles(const cti_product *sum, kernel_fn *run, int64_t streams, i
 /* Tiles of few streams at the end, so that as little as possible is computed twice: 8 are 4 + 4
  * rather than 6 + 6. */
 static int64_t tiles_of_few(int64_t n, int64_t many) {
-    int64_t best = 0, least = INT64_MAX;
+    int64_t best = 0, fewest = INT64_MAX;
     for (int64_t few = 0; few < 3; few++) {
         int64_t rest = n - few * FEW, streams = few * FEW;
-        if (rest > 0) streams += (rest + many - 1) / many * many;
-        if (streams >= least) continue;
-        least = streams;
+        if (rest > 0) streams += cti_divide_up(rest, many) * many;
+        if (streams >= fewest) continue;
+        fewest = streams;
         best = few;
     }
     return best;
@@ -176,22 +176,22 @@ void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to
     /* A stream of which nothing is read may lie outside of an image, which may be empty. */
     if (all->n_steps == 0) memset(from, 0, (size_t)n * sizeof *from);
     int64_t few = tiles_of_few(n, set->many), rest = n - few * FEW;
-    int64_t many = rest > 0 ? (rest + set->many - 1) / set->many : 0, split = many * set->many;
+    int64_t many = rest > 0 ? cti_divide_up(rest, set->many) : 0, split = many * set->many;
     for (int64_t s = n; s < split + few * FEW; s++) {
         from[s] = from[n - 1];
         to[s] = to[n - 1];
     }
     int64_t element = (int64_t)ct_dtype_size(all->dtype), lanes = cti_micro_lanes(all->dtype);
-    int64_t chunks = all->n_steps > 0 ? (all->n_steps - 1) / PANEL_ROWS + 1 : 1, first = 0;
-    int64_t chunk = (all->n_steps + chunks - 1) / chunks;
+    int64_t chunks = cti_most(1, cti_divide_up(all->n_steps, PANEL_ROWS)), first = 0;
+    int64_t chunk = cti_divide_up(all->n_steps, chunks);
     do {
         for (int64_t column = 0; column < all->columns; column += lanes) {
             cti_product sum = *all;
             sum.steps += first;
-            sum.n_steps = least(chunk, all->n_steps - first);
+            sum.n_steps = cti_least(chunk, all->n_steps - first);
             sum.lanes = (const char *)all->lanes + column / lanes * all->panel * element;
             sum.out = (char *)all->out + column * element;
-            sum.columns = least(lanes, all->columns - column);
+            sum.columns = cti_least(lanes, all->columns - column);
             sum.accumulate |= first > 0;
             run_tiles(&sum, set->run_many[all->dtype], set->many, many, from, to);
             run_tiles(&sum, set->run_few[all->dtype], FEW, few, from + split, to + split);
@@ -204,7 +204,7 @@ void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to
 
 int64_t cti_panels(ct_dtype dtype, int64_t columns) {
     int64_t lanes = cti_micro_lanes(dtype);
-    return columns / lanes + (columns % lanes != 0);
+    return cti_divide_up(columns, lanes);
 }
 
 #define PACK(name, type)                                                                      \
@@ -243,4 +243,14 @@ void cti_panels_pack(ct_dtype dtype, int64_t rows, int64_t columns, const void *
                                                               row_stride, column_stride, to);
         }
     }
+}
+
+cti_panels_at cti_panels_of(ct_dtype dtype, int64_t rows, int64_t columns, const void *matrix,
+                            int64_t row_stride, int64_t column_stride, void *room) {
+    int64_t lanes = cti_micro_lanes(dtype);
+    if (column_stride == 1 && columns % lanes == 0) {
+        return (cti_panels_at){matrix, row_stride, lanes};
+    }
+    cti_panels_pack(dtype, rows, columns, matrix, row_stride, column_stride, rows, room);
+    return (cti_panels_at){room, lanes, rows * lanes};
 }

@@ -42,6 +42,16 @@ void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to
 
 /* Panels that hold so many columns. */
 int64_t cti_panels(ct_dtype dtype, int64_t columns);
+/* The first panel, and the elements from one row, and from one panel, to the next. */
+typedef struct {
+    const void *data;
+    int64_t row, panel;
+} cti_panels_at;
+
+/* The panels of a matrix: where they lie, if its columns lie side by side in whole panels; else
+ * packed into `room`, for cti_panels(dtype, columns) of them with so many rows. */
+cti_panels_at cti_panels_of(ct_dtype dtype, int64_t rows, int64_t columns, const void *matrix,
+                            int64_t row_stride, int64_t column_stride, void *room);
 /* Packs a matrix into panels [panels, distance, lanes], of which it fills the first rows; zeros
  * behind the last column. Strides are in elements. */
 void cti_panels_pack(ct_dtype dtype, int64_t rows, int64_t columns, const void *matrix,

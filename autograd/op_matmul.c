@@ -5,6 +5,7 @@
  * not depend on the operands' layouts. */
 #include "autograd/small_product.h"
 #include "autograd/stanza.h"
+#include "autograd/window.h"
 #include "tensor/gemm.h"
 
 #include <string.h>
@@ -27,10 +28,6 @@ static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-static int64_t blocks_of(int64_t size, int64_t block) { return (size + block - 1) / block; }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 typedef struct {
     int64_t batch;         /* products                     */
     int64_t rows, columns; /* of a block                   */
@@ -42,9 +39,9 @@ static cut cut_of(const ct_call *call) {
     int64_t m = y.dims[y.rank - 2], n = y.dims[y.rank - 1];
     cut c = {.batch = cti_shape_span(y, 0, y.rank - 2), .rows = BLOCK, .columns = BLOCK};
     for (;;) {
-        c.down = blocks_of(m, c.rows);
-        c.across = blocks_of(n, c.columns);
-        int64_t *longer = least(m, c.rows) >= least(n, c.columns) ? &c.rows : &c.columns;
+        c.down = cti_divide_up(m, c.rows);
+        c.across = cti_divide_up(n, c.columns);
+        int64_t *longer = cti_least(m, c.rows) >= cti_least(n, c.columns) ? &c.rows : &c.columns;
         if (c.batch * c.down * c.across >= PARTS || *longer / 2 < SMALLEST) return c;
         *longer /= 2;
     }
@@ -87,7 +84,7 @@ static size_t matmul_scratch(const ct_call *call) {
     ct_shape y = call->out.shape;
     if (!is_small(call)) return 0;
     cut c = cut_of(call);
-    int64_t m = least(c.rows, y.dims[y.rank - 2]), n = least(c.columns, y.dims[y.rank - 1]);
+    int64_t m = cti_least(c.rows, y.dims[y.rank - 2]), n = cti_least(c.columns, y.dims[y.rank - 1]);
     return cti_small_product_scratch(call->out.dtype, m, n, inner_of(call));
 }
 
@@ -98,8 +95,8 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     cut c = cut_of(call);
     int64_t batch = part / (c.down * c.across), block = part % (c.down * c.across);
     int64_t i = block / c.across * c.rows, j = block % c.across * c.columns;
-    m = least(c.rows, m - i);
-    n = least(c.columns, n - j);
+    m = cti_least(c.rows, m - i);
+    n = cti_least(c.columns, n - j);
     cti_matrix to = matrix_at(y, batch, i, j);
     cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
     if (is_small(call)) cti_small_product(y->dtype, m, n, k, from_a, from_b, to, scratch);

@@ -1,6 +1,6 @@
 /* Small matrix products: the rows of a are the streams, the inner dimension the steps.
  * It does not cut a product into blocks; op_matmul.c does. Large ones are BLIS's.
- * Invariant: b is packed only when its columns do not lie side by side in whole panels. */
+ * Invariant: every element is summed in the order of the inner dimension. */
 #include "autograd/small_product.h"
 
 #include "autograd/micro_kernel.h"
@@ -24,21 +24,18 @@ size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k
 
 void cti_small_product(ct_dtype dtype, int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
                        cti_matrix c, void *scratch) {
-    int64_t lanes = cti_micro_lanes(dtype);
     cti_step *steps = (cti_step *)(void *)((char *)scratch + panel_bytes(dtype, n, k));
     int64_t *from = (int64_t *)(void *)(steps + k), *to = from + cti_micro_offsets(m);
-    bool in_place = b.column == 1 && n % lanes == 0;
+    cti_panels_at panels = cti_panels_of(dtype, k, n, b.data, b.row, b.column, scratch);
     cti_product all = {.dtype = dtype,
                        .steps = steps,
                        .n_steps = k,
                        .streams = a.data,
-                       .lanes = in_place ? b.data : scratch,
-                       .panel = in_place ? lanes : k * lanes,
+                       .lanes = panels.data,
+                       .panel = panels.panel,
                        .out = c.data,
                        .columns = n};
-    if (!in_place) cti_panels_pack(dtype, k, n, b.data, b.row, b.column, k, scratch);
-    int64_t row = in_place ? b.row : lanes;
-    for (int64_t p = 0; p < k; p++) steps[p] = (cti_step){p * a.column, p * row};
+    for (int64_t p = 0; p < k; p++) steps[p] = (cti_step){p * a.column, p * panels.row};
     for (int64_t i = 0; i < m; i++) from[i] = i * a.row, to[i] = i * c.row;
     cti_micro_run(&all, m, from, to);
 }

@@ -35,7 +35,7 @@ typedef struct {
     int stacks;
     stack stack[MOST_STACKS];
     _Alignas(CTI_LINE) atomic_int_least64_t done; /* parts, of all phases */
-    int64_t phase, phase_end; /* for the thread that ends the phase; in parts */
+    int64_t phase; /* that is open; the thread that ends it opens the next one */
 } running;
 
 static inline void relax(void) {
@@ -70,12 +70,16 @@ static int64_t take(running *run, int s) {
     return -1;
 }
 
+/* How many parts are done when the phase is. */
+static int64_t end_of(const cti_plan *plan, int64_t p) {
+    return p + 1 < plan->n_phases ? plan->phases[p + 1].first : plan->n_parts;
+}
+
 /* All stacks are empty; those that are filled first may be taken from at once. */
 static void open_phase(running *run, int64_t p) {
     const cti_plan *plan = run->plan;
     const cti_phase *phase = &plan->phases[p];
     run->phase = p;
-    run->phase_end = p + 1 < plan->n_phases ? plan->phases[p + 1].first : plan->n_parts;
     const int64_t *roots = plan->turns + phase->first;
     for (int s = 0; s < run->stacks; s++) {
         int64_t k = phase->roots * s / run->stacks, first = k;
@@ -117,9 +121,9 @@ static void finish(running *run, int s, int64_t number) {
         int64_t next = plan->successors[k];
         if (atomic_fetch_sub(&plan->left[next], 1) == 1) push(run, s, next, next);
     }
-    int64_t phase_end = run->phase_end;
-    bool last = atomic_fetch_add(&run->done, 1) + 1 == phase_end;
-    if (last && phase_end < plan->n_parts) open_phase(run, run->phase + 1);
+    int64_t p = run->phase, end = end_of(plan, p); /* looked up while the phase is still open */
+    bool last = atomic_fetch_add(&run->done, 1) + 1 == end;
+    if (last && p + 1 < plan->n_phases) open_phase(run, p + 1);
 }
 
 static void run_thread(running *run, int thread) {
