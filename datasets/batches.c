@@ -109,7 +109,7 @@ static void batches_free(ct_source *source) {
     cti_free(b);
 }
 
-static const ct_source_class batches_class = {
+static const ct_source_kind batches_kind = {
     "batches", batches_count, batches_seek, batches_next, batches_free,
 };
 
@@ -173,7 +173,7 @@ ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options
     if (check_options(&options, ct_dtype_of(x), ct_dim(x, 0)) != CT_OK) return NULL;
     batches *b = cti_alloc(1, sizeof *b);
     if (!b) return NULL;
-    b->base.class = &batches_class;
+    b->base.kind = &batches_kind;
     b->options = options;
     b->count = options.limit / options.size;
     if (!options.drop_last && options.limit % options.size) b->count++;

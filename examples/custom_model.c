@@ -7,7 +7,7 @@
 
 enum { TRAIN = 6000, TEST = 1000, BATCH = 50, EPOCHS = 5, WIDTH = 64 };
 
-/* --- A module: a struct that begins with ct_module, and a class with a forward ---------------- */
+/* --- A module: a struct that begins with ct_module, and a kind with a forward ---------------- */
 
 typedef struct {
     ct_module base;    /* its name, its children, its slots: all this block needs */
@@ -20,10 +20,10 @@ static ct_tensor *gated_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_add(x, ct_mul(gate, body));
 }
 
-static const ct_module_class gated_class = {.name = "GatedBlock", .forward = gated_forward};
+static const ct_module_kind gated_kind = {.name = "GatedBlock", .forward = gated_forward};
 
 static ct_module *gated_block_new(int64_t width) {
-    ct_module *block = ct_module_new(sizeof(gated_block), &gated_class);
+    ct_module *block = ct_module_new(sizeof(gated_block), &gated_kind);
     ct_module *body = CT_SEQUENTIAL("body", ct_dense_new(width, width, (ct_dense_options){0}),
                                     ct_batch_norm_new(width, (ct_batch_norm_options){0}),
                                     ct_activation_new(&ct_activation_relu));

@@ -18,12 +18,12 @@ static ct_tensor *logits(ct_module *self, ct_tensor *x, ct_mode mode) {
     return forward(self, x, mode);
 }
 
-static const ct_module_class activation_class = {
+static const ct_module_kind activation_kind = {
     .name = "Activation", .forward = forward, .logits = logits};
 
 ct_module *ct_activation_new(const ct_activation *activation) {
     if (!activation) return ct_fail_null(CT_ERR_NULL, "ct_activation_new: 'activation' is NULL");
-    activation_layer *layer = (activation_layer *)ct_module_new(sizeof *layer, &activation_class);
+    activation_layer *layer = (activation_layer *)ct_module_new(sizeof *layer, &activation_kind);
     if (layer) layer->activation = activation;
     return layer ? &layer->base : NULL;
 }

@@ -49,7 +49,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
                                    bn->options.epsilon);
 }
 
-static const ct_module_class batch_norm_class = {.name = "BatchNorm", .forward = forward};
+static const ct_module_kind batch_norm_kind = {.name = "BatchNorm", .forward = forward};
 
 static ct_status add_slot(batch_norm *bn, const char *name, double value, bool trainable,
                           int *number) {
@@ -82,7 +82,7 @@ ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options) {
         return ct_fail_null(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in (0,1) and "
                             "epsilon > 0, got %g and %g", options.momentum, options.epsilon);
     }
-    batch_norm *bn = (batch_norm *)ct_module_new(sizeof *bn, &batch_norm_class);
+    batch_norm *bn = (batch_norm *)ct_module_new(sizeof *bn, &batch_norm_kind);
     if (!bn) return NULL;
     bn->options = options;
     bn->channels = channels;

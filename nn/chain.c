@@ -8,7 +8,7 @@
 #include <string.h>
 
 const char *cti_module_title(const ct_module *module) {
-    return module->name ? module->name : module->class->name;
+    return module->name ? module->name : module->kind->name;
 }
 
 static ct_status add_layer(cti_layer_list *list, ct_module *module, const char *prefix,
@@ -29,7 +29,7 @@ static ct_status add_chain(cti_layer_list *list, ct_module *chain, const char *p
     for (int64_t i = 0; i < chain->n_children; i++) {
         ct_module *child = chain->children[i];
         const char *name = cti_module_title(child);
-        if (!child->class->chain) {
+        if (!child->kind->chain) {
             if (add_layer(list, child, prefix, name) != CT_OK) return CT_ERR_MEMORY;
             continue;
         }
@@ -46,7 +46,7 @@ static ct_status add_chain(cti_layer_list *list, ct_module *chain, const char *p
 
 ct_status cti_layer_list_make(ct_module *model, cti_layer_list *list) {
     *list = (cti_layer_list){0};
-    ct_status status = model->class->chain ? add_chain(list, model, "")
+    ct_status status = model->kind->chain ? add_chain(list, model, "")
                                            : add_layer(list, model, "", cti_module_title(model));
     if (status != CT_OK) cti_layer_list_free(list);
     return status;

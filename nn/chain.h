@@ -19,7 +19,7 @@ typedef struct {
 /* Chains inside of chains are laid out flat; any other module is one layer with all below it. */
 ct_status cti_layer_list_make(ct_module *model, cti_layer_list *list);
 void cti_layer_list_free(cti_layer_list *list);
-/* The module's name, or its class's while it has none. */
+/* The module's name, or its kind's while it has none. */
 const char *cti_module_title(const ct_module *module);
 
 #endif

@@ -15,7 +15,7 @@ static ct_tensor *sequential_logits(ct_module *self, ct_tensor *x, ct_mode mode)
     return last >= 0 ? ct_logits(self->children[last], x, mode) : ct_scope_add(x);
 }
 
-static const ct_module_class sequential_class = {
+static const ct_module_kind sequential_kind = {
     .name = "Sequential",
     .forward = sequential_forward,
     .logits = sequential_logits,
@@ -23,7 +23,7 @@ static const ct_module_class sequential_class = {
 };
 
 ct_module *ct_sequential_new(const char *name, ct_module *const children[], int64_t n) {
-    ct_module *module = ct_module_new(sizeof *module, &sequential_class);
+    ct_module *module = ct_module_new(sizeof *module, &sequential_kind);
     ct_status status = ct_module_add_children(module, children, n);
     if (module && status == CT_OK && name && *name) status = ct_module_rename(module, name);
     return cti_module_or_free(module, status);
@@ -35,10 +35,10 @@ static ct_tensor *residual_forward(ct_module *self, ct_tensor *x, ct_mode mode) 
     return ct_add(shortcut, body);
 }
 
-static const ct_module_class residual_class = {.name = "Residual", .forward = residual_forward};
+static const ct_module_kind residual_kind = {.name = "Residual", .forward = residual_forward};
 
 ct_module *ct_residual_new(ct_module *body, ct_module *shortcut) {
-    ct_module *module = ct_module_new(sizeof *module, &residual_class);
+    ct_module *module = ct_module_new(sizeof *module, &residual_kind);
     ct_module *children[] = {body, shortcut};
     return cti_module_or_free(module, ct_module_add_children(module, children, shortcut ? 2 : 1));
 }

@@ -34,7 +34,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
 }
 
-static const ct_module_class conv2d_class = {.name = "Conv2D", .forward = forward};
+static const ct_module_kind conv2d_kind = {.name = "Conv2D", .forward = forward};
 
 static ct_status check(int64_t inputs, int64_t filters, const ct_conv2d_options *o) {
     const struct { const char *name; int64_t size; } sizes[] = {
@@ -61,7 +61,7 @@ ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options opti
     }
     int64_t groups = options.groups = at_least_one(options.groups);
     if (check(inputs, filters, &options) != CT_OK) return NULL;
-    conv2d *layer = (conv2d *)ct_module_new(sizeof *layer, &conv2d_class);
+    conv2d *layer = (conv2d *)ct_module_new(sizeof *layer, &conv2d_kind);
     if (!layer) return NULL;
     layer->options = options;
     ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], inputs / groups, filters);

@@ -9,14 +9,14 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
 }
 
-static const ct_module_class dense_class = {.name = "Dense", .forward = forward};
+static const ct_module_kind dense_kind = {.name = "Dense", .forward = forward};
 
 ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options) {
     if (cti_check_size("ct_dense_new", "inputs", inputs) != CT_OK ||
         cti_check_size("ct_dense_new", "units", units) != CT_OK) {
         return NULL;
     }
-    ct_module *module = ct_module_new(sizeof *module, &dense_class);
+    ct_module *module = ct_module_new(sizeof *module, &dense_kind);
     if (!module) return NULL;
     ct_status status =
         cti_add_weight(module, "kernel", options.kernel, &ct_glorot_uniform, options.dtype,

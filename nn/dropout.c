@@ -27,13 +27,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_mul(x, ct_scale(kept, 1.0 / (1.0 - rate)));
 }
 
-static const ct_module_class dropout_class = {.name = "Dropout", .forward = forward};
+static const ct_module_kind dropout_kind = {.name = "Dropout", .forward = forward};
 
 ct_module *ct_dropout_new(double rate) {
     if (!(rate >= 0 && rate < 1)) {
         return ct_fail_null(CT_ERR_RANGE, "ct_dropout_new: rate must be in [0,1), got %g", rate);
     }
-    dropout *layer = (dropout *)ct_module_new(sizeof *layer, &dropout_class);
+    dropout *layer = (dropout *)ct_module_new(sizeof *layer, &dropout_kind);
     if (!layer) return NULL;
     layer->rate = rate;
     int64_t scope = ct_scope_open();

@@ -14,11 +14,11 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
                          ((layer_norm *)self)->epsilon);
 }
 
-static const ct_module_class layer_norm_class = {.name = "LayerNorm", .forward = forward};
+static const ct_module_kind layer_norm_kind = {.name = "LayerNorm", .forward = forward};
 
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options) {
     if (cti_check_size("ct_layer_norm_new", "size", size) != CT_OK) return NULL;
-    layer_norm *ln = (layer_norm *)ct_module_new(sizeof *ln, &layer_norm_class);
+    layer_norm *ln = (layer_norm *)ct_module_new(sizeof *ln, &layer_norm_kind);
     if (!ln) return NULL;
     ln->epsilon = options.epsilon > 0 ? options.epsilon : 1e-3;
     ct_initializer usual = {0};

@@ -1,5 +1,5 @@
 /* Modules: slots, children, names, and the forward that marks nodes with the module's path.
- * What a module computes is its class's business.
+ * What a module computes is its kind's business.
  * Invariant: a module owns its slots and children; siblings have different names. */
 #include "nn/nn.h"
 
@@ -8,9 +8,9 @@
 #include <ctype.h>
 #include <string.h>
 
-ct_module *ct_module_new(size_t size, const ct_module_class *class) {
+ct_module *ct_module_new(size_t size, const ct_module_kind *kind) {
     ct_module *module = cti_alloc(1, size);
-    if (module) module->class = class;
+    if (module) module->kind = kind;
     return module;
 }
 
@@ -72,13 +72,13 @@ void ct_module_freeze(ct_module *module, bool frozen) {
 /* --- Names ------------------------------------------------------------------------------------ */
 
 /* "BatchNorm" as "batch_norm", "Conv2D" as "conv2d". */
-static void snake_case(const char *class, char *out, size_t size) {
+static void snake_case(const char *kind, char *out, size_t size) {
     size_t n = 0;
-    for (size_t i = 0; class[i] && n + 2 < size; i++) {
-        bool starts = isupper((unsigned char)class[i]) && i > 0 &&
-                      islower((unsigned char)class[i - 1]);
+    for (size_t i = 0; kind[i] && n + 2 < size; i++) {
+        bool starts = isupper((unsigned char)kind[i]) && i > 0 &&
+                      islower((unsigned char)kind[i - 1]);
         if (starts) out[n++] = '_';
-        out[n++] = (char)tolower((unsigned char)class[i]);
+        out[n++] = (char)tolower((unsigned char)kind[i]);
     }
     out[n] = '\0';
 }
@@ -90,12 +90,12 @@ static bool taken(ct_module *parent, int64_t before, const char *name) {
     return false;
 }
 
-/* Names a child after its class, with a number from the second one on. */
+/* Names a child after its kind, with a number from the second one on. */
 static ct_status name_child(ct_module *parent, int64_t k) {
     ct_module *child = parent->children[k];
     char base[128], name[160];
     if (child->name) snprintf(base, sizeof base, "%s", child->name);
-    else snake_case(child->class->name, base, sizeof base);
+    else snake_case(child->kind->name, base, sizeof base);
     snprintf(name, sizeof name, "%s", base);
     for (int number = 1; taken(parent, k, name); number++) {
         snprintf(name, sizeof name, "%s_%d", base, number);
@@ -148,12 +148,12 @@ ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode) {
         }
         return NULL;
     }
-    return apply(module, x, mode, module->class->forward);
+    return apply(module, x, mode, module->kind->forward);
 }
 
 ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode) {
-    if (!module || !x || !module->class->logits) return ct_forward(module, x, mode);
-    return apply(module, x, mode, module->class->logits);
+    if (!module || !x || !module->kind->logits) return ct_forward(module, x, mode);
+    return apply(module, x, mode, module->kind->logits);
 }
 
 /* --- Listing ---------------------------------------------------------------------------------- */

@@ -24,13 +24,13 @@ typedef struct ct_module ct_module;
 
 /* What a kind of module is: the type of the user's own modules too. */
 typedef struct {
-    const char *name; /* "Conv2D": the class in pictures and summaries; the module's name is made
+    const char *name; /* "Conv2D": the kind in pictures and summaries; the module's name is made
                          from it unless one is given                                            */
     ct_tensor *(*forward)(ct_module *self, ct_tensor *x, ct_mode mode);
     /* The output before the last squashing activation, for losses from logits; NULL = forward. */
     ct_tensor *(*logits)(ct_module *self, ct_tensor *x, ct_mode mode);
     bool chain; /* its forward runs its children one after the other: pictures show them        */
-} ct_module_class;
+} ct_module_kind;
 
 /* A slot of a module. */
 typedef struct {
@@ -43,7 +43,7 @@ typedef struct {
 
 /* The head of every module; a module of your own is a struct that begins with it. */
 struct ct_module {
-    const ct_module_class *class;
+    const ct_module_kind *kind;
     char *name;         /* unique among its siblings */
     bool frozen;        /* not trained; BatchNorm: inference mode, its statistics stay */
     int n_slots;
@@ -78,7 +78,7 @@ void ct_slot_list_free(ct_slot_list *list); /* takes NULL */
 /* --- Making modules --------------------------------------------------------------------------- */
 
 /* Zeroed memory for a struct that begins with ct_module. */
-ct_module *ct_module_new(size_t size, const ct_module_class *class);
+ct_module *ct_module_new(size_t size, const ct_module_kind *kind);
 /* Adds a slot with an initial value; a NULL value is an error of its maker. */
 ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
                              bool trainable);

@@ -6,13 +6,13 @@
 #include "tensor/json.h"
 #include "tensor/mem.h"
 
-static void put_box(cti_writer *text, int64_t number, const char *name, const char *class) {
+static void put_box(cti_writer *text, int64_t number, const char *name, const char *kind) {
     char id[64];
     snprintf(id, sizeof id, "  n%lld [label=\"", (long long)number);
     cti_write_text(text, id);
     cti_write_text(text, cti_dot_escape(name).text);
     cti_write_text(text, ": ");
-    cti_write_text(text, cti_dot_escape(class).text);
+    cti_write_text(text, cti_dot_escape(kind).text);
     cti_write_text(text, "\"];\n");
     if (number == 0) return;
     snprintf(id, sizeof id, "  n%lld -> n%lld;\n", (long long)number - 1, (long long)number);
@@ -32,7 +32,7 @@ static ct_status draw(const char *function, ct_module *model, cti_writer *text) 
                          "  node [shape=box, fontname=\"Helvetica\", fontsize=12];\n");
     put_box(text, 0, "input", "Input");
     for (int64_t i = 0; i < layers.count; i++) {
-        put_box(text, i + 1, layers.items[i].path, layers.items[i].module->class->name);
+        put_box(text, i + 1, layers.items[i].path, layers.items[i].module->kind->name);
     }
     cti_write_text(text, "}\n");
     cti_layer_list_free(&layers);

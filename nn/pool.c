@@ -31,18 +31,18 @@ static ct_tensor *avg_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_avg_pool2d(x, spec_for((pool2d *)self, x));
 }
 
-static const ct_module_class max_class = {.name = "MaxPool2D", .forward = max_forward};
-static const ct_module_class avg_class = {.name = "AvgPool2D", .forward = avg_forward};
+static const ct_module_kind max_kind = {.name = "MaxPool2D", .forward = max_forward};
+static const ct_module_kind avg_kind = {.name = "AvgPool2D", .forward = avg_forward};
 
-static ct_module *pool_new(const ct_module_class *class, ct_pool2d_options options) {
-    pool2d *layer = (pool2d *)ct_module_new(sizeof *layer, class);
+static ct_module *pool_new(const ct_module_kind *kind, ct_pool2d_options options) {
+    pool2d *layer = (pool2d *)ct_module_new(sizeof *layer, kind);
     if (layer) layer->options = options;
     return layer ? &layer->base : NULL;
 }
 
-ct_module *ct_max_pool2d_new(ct_pool2d_options options) { return pool_new(&max_class, options); }
+ct_module *ct_max_pool2d_new(ct_pool2d_options options) { return pool_new(&max_kind, options); }
 
-ct_module *ct_avg_pool2d_new(ct_pool2d_options options) { return pool_new(&avg_class, options); }
+ct_module *ct_avg_pool2d_new(ct_pool2d_options options) { return pool_new(&avg_kind, options); }
 
 static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     (void)self, (void)mode;
@@ -53,10 +53,10 @@ static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_mean(x, CT_AXES(1, 2));
 }
 
-static const ct_module_class global_class = {.name = "GlobalAvgPool2D", .forward = global_forward};
+static const ct_module_kind global_kind = {.name = "GlobalAvgPool2D", .forward = global_forward};
 
 ct_module *ct_global_avg_pool2d_new(void) {
-    return ct_module_new(sizeof(ct_module), &global_class);
+    return ct_module_new(sizeof(ct_module), &global_kind);
 }
 
 static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
@@ -71,6 +71,6 @@ static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_reshape(x, CT_SHAPE(batch, ct_shape_numel(shape)));
 }
 
-static const ct_module_class flatten_class = {.name = "Flatten", .forward = flatten_forward};
+static const ct_module_kind flatten_kind = {.name = "Flatten", .forward = flatten_forward};
 
-ct_module *ct_flatten_new(void) { return ct_module_new(sizeof(ct_module), &flatten_class); }
+ct_module *ct_flatten_new(void) { return ct_module_new(sizeof(ct_module), &flatten_kind); }

@@ -111,7 +111,7 @@ static ct_status fill(summary *s, ct_module *model, ct_shape input) {
         if (!(x = pass_through(layer, x))) return ct_error();
         if (count_parameters(layer->module, &r->parameters, &unused) != CT_OK) return ct_error();
         snprintf(r->layer, sizeof r->layer, "%s (%s)",
-                 cti_show(layer->path, strlen(layer->path)).text, layer->module->class->name);
+                 cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
         format_shape(ct_shape_of(x), batch, r->shape, sizeof r->shape);
     }
     return count_parameters(model, &s->total, &s->trainable);

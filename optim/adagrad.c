@@ -16,12 +16,12 @@ static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p,
     return ct_sub(p, ct_mul(move, step->rate));
 }
 
-static const ct_optimizer_class adagrad_class = {
+static const ct_optimizer_kind adagrad_kind = {
     .name = "adagrad", .n_states = 1, .state_names = {"sum"}, .update = update};
 
 ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options) {
     if (options.epsilon == 0) options.epsilon = options.pytorch ? 1e-10 : 1e-7;
     if (cti_check_option("ct_adagrad", "epsilon", options.epsilon, 0, 1e300) != CT_OK) return NULL;
-    return ct_optimizer_new(&adagrad_class, model, options.rate, options.step, &options,
+    return ct_optimizer_new(&adagrad_kind, model, options.rate, options.step, &options,
                             sizeof options);
 }

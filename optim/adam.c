@@ -41,7 +41,7 @@ static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p,
     return ct_sub(p, move);
 }
 
-static const ct_optimizer_class adam_class = {
+static const ct_optimizer_kind adam_kind = {
     .name = "adam", .n_states = 2, .state_names = {"m", "v"}, .prepare = prepare, .update = update};
 
 static ct_optimizer *adam(ct_module *model, ct_adam_options options) {
@@ -54,7 +54,7 @@ static ct_optimizer *adam(ct_module *model, ct_adam_options options) {
         cti_check_option("ct_adam", "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
-    return ct_optimizer_new(&adam_class, model, options.rate, options.step, &options,
+    return ct_optimizer_new(&adam_kind, model, options.rate, options.step, &options,
                             sizeof options);
 }
 

@@ -49,7 +49,7 @@ typedef struct {
 /* One step as an update rule sees it. Scalars have the parameter's dtype. */
 typedef struct {
     ct_tensor *rate;                          /* the learning rate                        */
-    ct_tensor *scalars[CT_OPTIMIZER_SCALARS]; /* what the class's `prepare` computed      */
+    ct_tensor *scalars[CT_OPTIMIZER_SCALARS]; /* what the kind's `prepare` computed      */
 } ct_step;
 
 /* A kind of optimizer: an update rule of your own is one such constant. */
@@ -63,11 +63,11 @@ typedef struct {
     /* The new parameter; writes the new states to next[]. */
     ct_tensor *(*update)(const void *options, const ct_step *step, ct_tensor *parameter,
                          ct_tensor *gradient, ct_tensor *const state[], ct_tensor *next[]);
-} ct_optimizer_class;
+} ct_optimizer_kind;
 
 /* An optimizer for the trainable slots of a model; keeps the slots, not the model. `options` is
  * copied (size bytes). */
-ct_optimizer *ct_optimizer_new(const ct_optimizer_class *class, ct_module *model,
+ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
                                ct_schedule rate, ct_step_options step, const void *options,
                                size_t size);
 void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */

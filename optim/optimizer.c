@@ -14,10 +14,10 @@
 #include <string.h>
 
 struct ct_optimizer {
-    const ct_optimizer_class *class;
+    const ct_optimizer_kind *kind;
     ct_schedule rate;
     ct_step_options options;
-    void *rule;              /* the class's options                                    */
+    void *rule;              /* the kind's options                                    */
     ct_slot_list parameters; /* trainable ones; the slots are kept                     */
     int64_t per_parameter;   /* states, then the accumulated gradient if there is one  */
     ct_slot **states;        /* [parameter][per_parameter]                             */
@@ -54,11 +54,11 @@ static ct_status keep_trainable(ct_optimizer *o, ct_module *model) {
 static bool accumulates(const ct_optimizer *o) { return o->options.accumulate > 1; }
 
 static const char *state_name(const ct_optimizer *o, int64_t k) {
-    return k < o->class->n_states ? o->class->state_names[k] : "accumulated";
+    return k < o->kind->n_states ? o->kind->state_names[k] : "accumulated";
 }
 
 static ct_status make_states(ct_optimizer *o) {
-    o->per_parameter = o->class->n_states + accumulates(o);
+    o->per_parameter = o->kind->n_states + accumulates(o);
     o->states = cti_alloc((size_t)(o->parameters.count * o->per_parameter), sizeof *o->states);
     if (!o->states) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < o->parameters.count; i++) {
@@ -85,21 +85,21 @@ static ct_status check_step_options(const ct_step_options *step) {
                    (long long)step->accumulate);
 }
 
-ct_optimizer *ct_optimizer_new(const ct_optimizer_class *class, ct_module *model,
+ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
                                ct_schedule rate, ct_step_options step, const void *options,
                                size_t size) {
     if (!model) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_%s: 'model' is NULL", class->name);
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_%s: 'model' is NULL", kind->name);
         return NULL;
     }
     if (!(rate.initial >= 0 && rate.initial < 1e300)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_%s: lr must be finite and >= 0, got %g", class->name,
+        return ct_fail_null(CT_ERR_RANGE, "ct_%s: lr must be finite and >= 0, got %g", kind->name,
                             rate.initial);
     }
     if (check_step_options(&step) != CT_OK) return NULL;
     ct_optimizer *o = cti_alloc(1, sizeof *o);
     if (!o) return NULL;
-    o->class = class;
+    o->kind = kind;
     o->rate = rate;
     o->options = step;
     o->rule = cti_alloc(1, size);
@@ -167,7 +167,7 @@ static bool accumulate(const ct_optimizer *o, work *w, int64_t done) {
     if (!accumulates(o)) return true;
     bool apply = done + 1 >= o->options.accumulate;
     for (int64_t i = 0; i < o->parameters.count; i++) {
-        ct_slot *slot = o->states[i * o->per_parameter + o->class->n_states];
+        ct_slot *slot = o->states[i * o->per_parameter + o->kind->n_states];
         ct_tensor *sum = ct_add(ct_slot_read(slot), w->gradients[i]);
         ct_tensor *zero = ct_full(ct_dtype_of(sum), ct_shape_of(sum), 0.0);
         add_update(w, slot, apply ? zero : sum);
@@ -190,23 +190,23 @@ static ct_status apply(const ct_optimizer *o, work *w, int64_t applied) {
     ct_step f64 = {0}, by_dtype[CT_DTYPES] = {0};
     f64.rate = cti_schedule_rate(&o->rate, ct_scalar(CT_F64, (double)applied));
     ct_tensor *number = ct_scalar(CT_F64, (double)applied + 1);
-    if (!f64.rate || (o->class->prepare &&
-                      o->class->prepare(o->rule, number, f64.rate, f64.scalars) != CT_OK)) {
+    if (!f64.rate || (o->kind->prepare &&
+                      o->kind->prepare(o->rule, number, f64.rate, f64.scalars) != CT_OK)) {
         return ct_error();
     }
     for (int64_t i = 0; i < o->parameters.count; i++) {
         ct_slot **slots = &o->states[i * o->per_parameter];
         ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
-        for (int k = 0; k < o->class->n_states; k++) state[k] = ct_slot_read(slots[k]);
+        for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
         ct_step *step = &by_dtype[ct_dtype_of(w->parameters[i])];
         if (!step->rate && scalars_for(&f64, ct_dtype_of(w->parameters[i]), step) != CT_OK) {
             return ct_error();
         }
-        ct_tensor *p = o->class->update(o->rule, step, w->parameters[i], w->gradients[i], state,
+        ct_tensor *p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state,
                                         next);
         if (!p) return ct_error();
         add_update(w, o->parameters.items[i].slot, p);
-        for (int k = 0; k < o->class->n_states; k++) add_update(w, slots[k], next[k]);
+        for (int k = 0; k < o->kind->n_states; k++) add_update(w, slots[k], next[k]);
     }
     return CT_OK;
 }
@@ -268,13 +268,13 @@ int64_t ct_optimizer_steps(const ct_optimizer *o) {
 
 static ct_status list_slot(ct_slot_list *list, const ct_optimizer *o, const char *middle,
                            ct_slot *slot) {
-    size_t size = strlen(o->class->name) + strlen(middle) + strlen(ct_slot_name(slot)) + 3;
+    size_t size = strlen(o->kind->name) + strlen(middle) + strlen(ct_slot_name(slot)) + 3;
     ct_named_slot *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
     if (!grown) return CT_ERR_MEMORY;
     list->items = grown;
     char *path = cti_alloc(size, 1);
     if (!path) return CT_ERR_MEMORY;
-    snprintf(path, size, "%s/%s%s%s", o->class->name, middle, *middle ? "/" : "",
+    snprintf(path, size, "%s/%s%s%s", o->kind->name, middle, *middle ? "/" : "",
              ct_slot_name(slot));
     list->items[list->count++] = (ct_named_slot){path, slot, false};
     return CT_OK;

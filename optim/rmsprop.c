@@ -29,9 +29,9 @@ static ct_tensor *update_momentum(const void *options, const ct_step *step, ct_t
     return ct_sub(p, o->pytorch ? ct_mul(next[1], step->rate) : next[1]);
 }
 
-static const ct_optimizer_class plain_class = {
+static const ct_optimizer_kind plain_kind = {
     .name = "rmsprop", .n_states = 1, .state_names = {"square"}, .update = update};
-static const ct_optimizer_class momentum_class = {.name = "rmsprop",
+static const ct_optimizer_kind momentum_kind = {.name = "rmsprop",
                                                   .n_states = 2,
                                                   .state_names = {"square", "momentum"},
                                                   .update = update_momentum};
@@ -44,6 +44,6 @@ ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options) {
         cti_check_option("ct_rmsprop", "epsilon", options.epsilon, 0, 1e300) != CT_OK) {
         return NULL;
     }
-    return ct_optimizer_new(options.momentum > 0 ? &momentum_class : &plain_class, model,
+    return ct_optimizer_new(options.momentum > 0 ? &momentum_kind : &plain_kind, model,
                             options.rate, options.step, &options, sizeof options);
 }

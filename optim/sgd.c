@@ -33,10 +33,10 @@ static ct_tensor *update_keras(const void *options, const ct_step *step, ct_tens
     return ct_add(p, ct_sub(ct_scale(next[0], o->momentum), pull));
 }
 
-static const ct_optimizer_class plain_class = {.name = "sgd", .update = update_plain};
-static const ct_optimizer_class pytorch_class = {
+static const ct_optimizer_kind plain_kind = {.name = "sgd", .update = update_plain};
+static const ct_optimizer_kind pytorch_kind = {
     .name = "sgd", .n_states = 1, .state_names = {"momentum"}, .update = update_pytorch};
-static const ct_optimizer_class keras_class = {
+static const ct_optimizer_kind keras_kind = {
     .name = "sgd", .n_states = 1, .state_names = {"momentum"}, .update = update_keras};
 
 ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options) {
@@ -44,7 +44,7 @@ ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options) {
         cti_check_option("ct_sgd", "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
-    const ct_optimizer_class *class = &plain_class;
-    if (options.momentum > 0) class = options.keras ? &keras_class : &pytorch_class;
-    return ct_optimizer_new(class, model, options.rate, options.step, &options, sizeof options);
+    const ct_optimizer_kind *kind = &plain_kind;
+    if (options.momentum > 0) kind = options.keras ? &keras_kind : &pytorch_kind;
+    return ct_optimizer_new(kind, model, options.rate, options.step, &options, sizeof options);
 }

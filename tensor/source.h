@@ -1,6 +1,6 @@
 /* A source of batches: the interface between data and `ct_fit`. It is declared here so that
  * datasets and training know nothing of each other. A source of your own is a struct that begins
- * with ct_source and a class of four functions. */
+ * with ct_source and a kind of four functions. */
 #ifndef COTAN_SOURCE_H
 #define COTAN_SOURCE_H
 
@@ -21,28 +21,28 @@ typedef struct {
     ct_status (*seek)(ct_source *source, int64_t epoch, int64_t batch);
     ct_status (*next)(ct_source *source, ct_batch *out);
     void (*free)(ct_source *source);
-} ct_source_class;
+} ct_source_kind;
 
 struct ct_source {
-    const ct_source_class *class;
+    const ct_source_kind *kind;
 };
 
 static inline int64_t ct_source_count(const ct_source *source) {
-    return source ? source->class->count(source) : 0;
+    return source ? source->kind->count(source) : 0;
 }
 
 static inline ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch) {
     if (!source) return ct_fail(CT_ERR_NULL, "ct_source_seek: 'source' is NULL");
-    return source->class->seek(source, epoch, batch);
+    return source->kind->seek(source, epoch, batch);
 }
 
 static inline ct_status ct_source_next(ct_source *source, ct_batch *out) {
     if (!source) return ct_fail(CT_ERR_NULL, "ct_source_next: 'source' is NULL");
-    return source->class->next(source, out);
+    return source->kind->next(source, out);
 }
 
 static inline void ct_source_free(ct_source *source) {
-    if (source) source->class->free(source);
+    if (source) source->kind->free(source);
 }
 
 #endif

@@ -45,13 +45,13 @@ NN_TEST(evaluate, says_what_does_not_fit) {
     cr_expect_eq(ct_evaluate(b.model, NULL, b.test, &loss, &accuracy), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_evaluate: 'loss' is NULL");
     cr_expect(isnan(loss) && isnan(accuracy));
-    faulty_source source = {{&faulty_class}, .good = 3};
+    faulty_source source = {{&faulty_kind}, .good = 3};
     loss = 1;
     cr_expect_eq(ct_evaluate(b.model, &ct_loss_cross_entropy, &source.base, &loss, NULL),
                  CT_ERR_IO);
     expect_error(CT_ERR_IO, "faulty: the disk is gone");
     cr_expect(isnan(loss));
-    source = (faulty_source){{&faulty_class}, .ends = true};
+    source = (faulty_source){{&faulty_kind}, .ends = true};
     cr_expect_eq(ct_evaluate(b.model, &ct_loss_cross_entropy, &source.base, &loss, NULL),
                  CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_evaluate: the source gave no batches");

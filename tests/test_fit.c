@@ -218,7 +218,7 @@ NN_TEST(fit, draws_a_bar_on_a_terminal_and_replaces_it) {
 
 NN_TEST(fit, an_error_keeps_what_was_learned) {
     bench b = open_bench(0.05);
-    faulty_source source = {{&faulty_class}, .good = 3};
+    faulty_source source = {{&faulty_kind}, .good = 3};
     ct_history history;
     cr_expect_eq(ct_fit(b.model, b.optimizer, &ct_loss_cross_entropy, &source.base,
                         (ct_fit_options){.epochs = 2, .validation = b.test}, &history),
@@ -230,7 +230,7 @@ NN_TEST(fit, an_error_keeps_what_was_learned) {
     cr_expect(isnan(history.epochs[0].val_loss));
     cr_expect(history.position.epoch == 0 && history.position.batch == 3);
     ct_history_free(&history);
-    source = (faulty_source){{&faulty_class}, .ends = true};
+    source = (faulty_source){{&faulty_kind}, .ends = true};
     cr_expect_eq(ct_fit(b.model, b.optimizer, &ct_loss_cross_entropy, &source.base,
                         (ct_fit_options){0}, &history), CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_fit: the source gave no batches");

@@ -176,10 +176,10 @@ static ct_tensor *powers_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_mul(ct_module_read(self, 0), ct_pow(x, exponent));
 }
 
-static const ct_module_class powers_class = {.name = "Powers", .forward = powers_forward};
+static const ct_module_kind powers_kind = {.name = "Powers", .forward = powers_forward};
 
 static ct_module *powers_new(double power) {
-    powers *module = (powers *)ct_module_new(sizeof *module, &powers_class);
+    powers *module = (powers *)ct_module_new(sizeof *module, &powers_kind);
     if (!module) return NULL;
     module->power = power;
     if (ct_module_add_slot(&module->base, "factor", ct_scalar(CT_F64, 1), true) == CT_OK) {
@@ -209,7 +209,7 @@ NN_TEST(modules, of_ones_own_train_like_any_other) {
 }
 
 NN_TEST(modules, have_at_most_eight_slots) {
-    ct_module *module = ct_module_new(sizeof *module, &powers_class);
+    ct_module *module = ct_module_new(sizeof *module, &powers_kind);
     for (int i = 0; i < CT_MODULE_SLOTS; i++) {
         OK(ct_module_add_slot(module, "s", ct_scalar(CT_F32, 1), true));
     }

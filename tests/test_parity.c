@@ -75,11 +75,11 @@ static ct_tensor *itself(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_mul(x, ct_module_read(self, 0));
 }
 
-static const ct_module_class vector_class = {.name = "Vector", .forward = itself};
+static const ct_module_kind vector_kind = {.name = "Vector", .forward = itself};
 
 /* theta [7]; the gradient of sum(x theta) is x. */
 static ct_module *vector_new(void) {
-    ct_module *module = ct_module_new(sizeof *module, &vector_class);
+    ct_module *module = ct_module_new(sizeof *module, &vector_kind);
     MADE(module);
     OK(ct_module_add_slot(module, "theta", leaf(CT_SHAPE(7), 999, 1), true));
     return module;

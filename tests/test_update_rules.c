@@ -9,11 +9,11 @@ static ct_tensor *product(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_mul(x, ct_module_read(self, 0));
 }
 
-static const ct_module_class vector_class = {.name = "Vector", .forward = product};
+static const ct_module_kind vector_kind = {.name = "Vector", .forward = product};
 
 /* theta [7]; the gradient of sum(g theta) is g. */
 static ct_module *vector_new(void) {
-    ct_module *module = ct_module_new(sizeof *module, &vector_class);
+    ct_module *module = ct_module_new(sizeof *module, &vector_kind);
     MADE(module);
     OK(ct_module_add_slot(module, "theta", centred(CT_F64, CT_SHAPE(N), 1, 1, 0), true));
     return module;
@@ -247,8 +247,8 @@ static ct_tensor *sign_update(const void *options, const ct_step *step, ct_tenso
 RULE(sign_rule) { IGNORE; *p -= RATE * (g > 0 ? 1 : -1); }
 
 NN_TEST(update_rules, of_ones_own) {
-    static const ct_optimizer_class sign_class = {.name = "sign", .update = sign_update};
+    static const ct_optimizer_kind sign_kind = {.name = "sign", .update = sign_update};
     ct_module *module = vector_new();
     expect_rule(sign_rule, module,
-                ct_optimizer_new(&sign_class, module, ct_rate(RATE), (ct_step_options){0}, "", 1));
+                ct_optimizer_new(&sign_kind, module, ct_rate(RATE), (ct_step_options){0}, "", 1));
 }
