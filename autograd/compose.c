@@ -3,10 +3,12 @@
  * Invariant: each function is an expression of ops.h; a NULL inside of it comes out as NULL. */
 #include "autograd/compose.h"
 
+#include "tensor/node.h"
+
 ct_tensor *ct_square(ct_tensor *x) { return ct_mul(x, x); }
 
 static ct_tensor *constant(ct_tensor *x, double value) {
-    return x ? ct_scalar(ct_dtype_of(x), value) : NULL;
+    return x ? cti_literal(ct_dtype_of(x), value) : NULL;
 }
 
 ct_tensor *ct_reciprocal(ct_tensor *x) { return ct_div(constant(x, 1.0), x); }
@@ -21,20 +23,20 @@ ct_tensor *ct_clip(ct_tensor *x, double low, double high) {
 /* --- Statistics ------------------------------------------------------------------------------- */
 
 /* The number of elements that are averaged into one; 0 with the error recorded. */
-static double averaged(ct_tensor *x, ct_tensor *sum) {
+static int64_t averaged(ct_tensor *x, ct_tensor *sum) {
     if (!x || !sum) return 0;
     if (ct_numel(x) == 0) {
         ct_fail(CT_ERR_SHAPE, "ct_mean: cannot average 0 elements of %s",
                 ct_shape_format(ct_shape_of(x)).text);
         return 0;
     }
-    return (double)(ct_numel(x) / ct_numel(sum));
+    return ct_numel(x) / ct_numel(sum);
 }
 
 static ct_tensor *divide_count(ct_tensor *x, ct_tensor *sum) {
-    double count = averaged(x, sum);
+    int64_t count = averaged(x, sum);
     /* A division: 1 / count would be rounded once more. */
-    return count > 0 ? ct_div(sum, ct_scalar(ct_dtype_of(sum), count)) : NULL;
+    return count > 0 ? ct_div(sum, cti_structural(ct_dtype_of(sum), (double)count)) : NULL;
 }
 
 ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum(x, axes)); }
@@ -114,7 +116,7 @@ ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_one_hot: labels must have rank < %d", CT_MAX_RANK);
     }
     column.dims[column.rank++] = 1;
-    ct_tensor *place = ct_arange(CT_I64, 0, (double)classes, 1);
+    ct_tensor *place = ct_iota(classes);
     return ct_cast(ct_equal(ct_reshape(labels, column), place), dtype);
 }
 

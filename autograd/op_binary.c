@@ -85,48 +85,13 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 
 static const ct_tile_pair pairs_add[], pairs_sub[], pairs_mul[], pairs_maximum[], pairs_where[];
 
-/* x*u + x*u = x*(u + u) for a u that is stretched: the derivative of a square doubles the few
- * elements of u instead of the many of x. Bit for bit the same, unless u is so large or u x so
- * small that one doubling leaves the range; what was doubled is not doubled again. */
-static ct_tensor *doubled(ct_tensor *product) {
-    for (int k = 0; k < 2; k++) {
-        ct_tensor *u = ct_input(product, k);
-        if (!cti_is_broadcast(u)) continue;
-        ct_tensor *few = ct_input(u, 0);
-        if (cti_is_add(few) && ct_input(few, 0) == ct_input(few, 1)) continue;
-        return ct_mul(ct_input(product, 1 - k), ct_broadcast(ct_add(few, few), ct_shape_of(u)));
-    }
-    return NULL;
-}
-
-/* (a + m) + m = a + (m + m) for a product m as above: cotangents add up one after the other. */
-static ct_tensor *doubled_behind(ct_tensor *sum, ct_tensor *product) {
-    for (int k = 0; k < 2; k++) {
-        if (ct_input(sum, k) != product) continue;
-        ct_tensor *twice = doubled(product);
-        return twice ? ct_add(ct_input(sum, 1 - k), twice) : NULL;
-    }
-    return NULL;
-}
-
-/* (p + q) + c = p + (q + c) for products p, q and another c: either product then runs in one loop
- * with the addition behind it. */
-static ct_tensor *products_apart(ct_tensor *sum, ct_tensor *c) {
-    ct_tensor *p = ct_input(sum, 0), *q = ct_input(sum, 1);
-    return cti_is_mul(p) && cti_is_mul(q) ? ct_add(p, ct_add(q, c)) : NULL;
-}
-
-/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and the above */
+/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
 static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
-    if (a == b && cti_is_mul(a)) return doubled(a);
-    if (cti_is_add(a) && cti_is_mul(b)) return doubled_behind(a, b);
-    if (cti_is_add(b) && cti_is_mul(a)) return doubled_behind(b, a);
     if (ct_is_number(b, 0)) return a;
     if (ct_is_number(a, 0)) return b;
     if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
-    if (cti_is_neg(a)) return ct_sub(b, ct_input(a, 0));
-    return cti_is_add(a) ? products_apart(a, b) : NULL;
+    return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
 }
 BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
        pairs_add)
@@ -142,11 +107,58 @@ BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_
        pairs_sub)
 bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
 
-/* x * 1 = x */
+/* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
+static bool is_exact_factor(const ct_tensor *t) {
+    cti_number number = cti_number_behind(t);
+    int exponent;
+    return number.known && number.value <= 1.0 && frexp(number.value, &exponent) == 0.5;
+}
+
+/* Their product, the same for either order, so that it is found to be equal. */
+static ct_tensor *both(ct_tensor *f, ct_tensor *g) {
+    cti_number a = cti_number_behind(f), b = cti_number_behind(g);
+    if (a.known && b.known) return cti_structural(ct_dtype_of(f), a.value * b.value);
+    return a.known ? ct_mul(g, f) : ct_mul(f, g);
+}
+
+/* (x f) g = x (f g) for stretched f and g, one of them exact: as many multiplications as there are
+ * different numbers, and the same bits unless f g is subnormal. */
+static ct_tensor *factors_together(ct_tensor *product, ct_tensor *g) {
+    for (int k = 0; k < 2 && cti_is_mul(product) && cti_is_broadcast(g); k++) {
+        ct_tensor *f = ct_input(product, k), *x = ct_input(product, 1 - k);
+        if (!cti_is_broadcast(f) || !(is_exact_factor(f) || is_exact_factor(g))) continue;
+        return ct_mul(x, ct_broadcast(both(ct_input(f, 0), ct_input(g, 0)), ct_shape_of(g)));
+    }
+    return NULL;
+}
+
+/* Whether t is a sum of so few products, each with a stretched factor. */
+static bool has_factors(const ct_tensor *t, int *terms) {
+    if (--*terms < 0) return false;
+    if (cti_is_add(t)) {
+        return has_factors(ct_input(t, 0), terms) && has_factors(ct_input(t, 1), terms);
+    }
+    return cti_is_mul(t) &&
+           (cti_is_broadcast(ct_input(t, 0)) || cti_is_broadcast(ct_input(t, 1)));
+}
+
+/* (x f + y g) e = x (f e) + y (g e) for stretched f, g and an exact e, by the above. */
+static ct_tensor *distributed(ct_tensor *sum, ct_tensor *e) {
+    int terms = 8;
+    if (!cti_is_broadcast(e) || !is_exact_factor(e) || !cti_is_add(sum) ||
+        !has_factors(sum, &terms)) {
+        return NULL;
+    }
+    return ct_add(ct_mul(ct_input(sum, 0), e), ct_mul(ct_input(sum, 1), e));
+}
+
+/* x * 1 = x, and the above */
 static ct_tensor *simplify_mul(ct_tensor *y) {
-    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1), *z;
     if (ct_is_number(b, 1)) return a;
-    return ct_is_number(a, 1) ? b : NULL;
+    if (ct_is_number(a, 1)) return b;
+    if ((z = factors_together(a, b)) || (z = factors_together(b, a))) return z;
+    return (z = distributed(a, b)) ? z : distributed(b, a);
 }
 BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a), simplify_mul,
        pairs_mul)
@@ -158,6 +170,7 @@ static ct_tensor *simplify_div(ct_tensor *y) {
 }
 BINARY_FLOAT(div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
              simplify_div)
+bool cti_is_div(const ct_tensor *t) { return cti_applies(t, &op_div); }
 
 BINARY(maximum, a >= b || a != a ? a : b, a >= b ? a : b,
        ct_where(ct_greater_equal(a, b), g, cti_full_like(g, 0.0)),
@@ -304,7 +317,10 @@ WHERE_PAIR(greater_equal_where_f64, double, >=)
 static const ct_tile_pair pairs_where[] = {
     {&op_greater_equal, 0, .tile = FLOATS(greater_equal_where)}, {0}};
 
-/* y = sum(a * b) */
+/* y = sum(a * b), and the sum of what was shifted */
 CTI_REDUCE(mul_sum_f32, float, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
 CTI_REDUCE(mul_sum_f64, double, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
-const ct_tile_pair cti_pairs_sum[] = {{&op_mul, 0, .reduce = FLOATS(mul_sum)}, {0}};
+CTI_REDUCE(sub_sum_f32, float, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+CTI_REDUCE(sub_sum_f64, double, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+const ct_tile_pair cti_pairs_sum[] = {
+    {&op_mul, 0, .reduce = FLOATS(mul_sum)}, {&op_sub, 0, .reduce = FLOATS(sub_sum)}, {0}};

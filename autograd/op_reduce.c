@@ -1,4 +1,4 @@
-/* Reductions: sum and max over one run of neighbouring axes; argmax.
+/* Reductions: sum and max over one run of neighbouring axes; argmax, and the places it counts.
  * Other sets of axes are cut into runs by the constructors, the last run first.
  * Invariant: the order of combination follows from the geometry [outer, count, inner] alone. */
 #include "autograd/reduce_tile.h"
@@ -90,7 +90,8 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     return spread(g, y);
 }
 
-/* sum(-x) = -sum(x); the sum of what is stretched along the axes is a product; and the sum rule. */
+/* sum(-x) = -sum(x); the sum of what is stretched along the axes is a product; what is centred
+ * sums to zero. */
 static ct_tensor *simplify_sum(ct_tensor *y) {
     const reduce_attr *attr = ct_attr(y);
     ct_tensor *x = ct_input(y, 0);
@@ -99,10 +100,10 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
         x = ct_input(x, 0);
         return ct_neg(ct_node(ct_op_of(y), &x, 1, attr, sizeof *attr));
     }
-    int first = (int)attr->first, last = (int)attr->last;
-    ct_tensor *same = ct_numel(x) > 0 ? cti_unstretched(x, first, last) : NULL;
-    if (same) return ct_scale(same, (double)attr->geometry.count);
-    return cti_sum_of_terms(x, first, last);
+    bool away[CT_MAX_RANK] = {0};
+    for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
+    ct_tensor *same = ct_numel(x) > 0 ? cti_unstretched(x, away) : NULL;
+    return same ? ct_scale(same, (double)attr->geometry.count) : cti_sum_without_centred(y);
 }
 
 /* i64 goes through unsigned, so that it wraps. */
@@ -114,6 +115,14 @@ SUM(f64, double)
 SUM(i64, uint64_t)
 DEFINE_REDUCE(sum, simplify_sum, cti_pairs_sum)
 
+bool cti_is_sum(const ct_tensor *t, int *first, int *last) {
+    if (!cti_applies(t, &op_sum)) return false;
+    const reduce_attr *attr = ct_attr(t);
+    *first = (int)attr->first;
+    *last = (int)attr->last;
+    return true;
+}
+
 static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr);
 
 /* The cotangent goes to the lowest index of the maximum. */
@@ -123,7 +132,7 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     const reduce_attr *attr = ct_attr(y);
     ct_reduction r = attr->geometry;
     ct_tensor *winner = argmax_run(x, *attr);
-    ct_tensor *place = ct_reshape(ct_arange(CT_I64, 0, (double)r.count, 1), CT_SHAPE(r.count, 1));
+    ct_tensor *place = ct_reshape(ct_iota(r.count), CT_SHAPE(r.count, 1));
     ct_tensor *won = ct_equal(ct_reshape(winner, CT_SHAPE(r.outer, 1, r.inner)), place);
     won = ct_cast(ct_reshape(won, ct_shape_of(x)), ct_dtype_of(x));
     return ct_where(won, spread(g, y), cti_full_like(x, 0.0));
@@ -138,6 +147,28 @@ MAX(f32, float, -INFINITY, a >= b || a != a)
 MAX(f64, double, -INFINITY, a >= b || a != a)
 MAX(i64, int64_t, INT64_MIN, a >= b)
 DEFINE_REDUCE(max, NULL, NULL)
+
+/* --- iota ------------------------------------------------------------------------------------- */
+
+static ct_status infer_iota(const ct_infer *call, ct_type *out) {
+    *out = (ct_type){CT_I64, CT_SHAPE(*(const int64_t *)call->attr)};
+    return CT_OK;
+}
+
+static void iota_i64(int64_t n, void *out, const void *const in[], const ct_tile *tile) {
+    (void)in;
+    int64_t *y = out;
+    for (int64_t i = 0; i < n; i++) y[i] = tile->first + i;
+}
+
+CT_OP(op_iota) = {
+    .name = "iota",
+    .kind = CT_MAP,
+    .infer = infer_iota,
+    .tile = {[CT_I64] = iota_i64},
+};
+
+ct_tensor *ct_iota(int64_t n) { return ct_node(&op_iota, NULL, 0, &n, sizeof n); }
 
 /* --- argmax ----------------------------------------------------------------------------------- */
 

@@ -85,11 +85,13 @@ CT_OP(op_reshape) = {
     .simplify = simplify_reshape,
 };
 
+bool cti_is_reshape(const ct_tensor *t) { return cti_applies(t, &op_reshape); }
+
 /* A reshape of a reshape is one; so is one that changes nothing. */
 static ct_tensor *simplify_reshape(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
-    return cti_applies(x, &op_reshape) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
+    return cti_is_reshape(x) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
 }
 
 /* Replaces a -1 by what is left. */
@@ -280,8 +282,6 @@ static bool view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_
     return true;
 }
 
-static ct_tensor *simplify_identity(ct_tensor *y) { return ct_input(y, 0); }
-
 CT_OP(op_stop_gradient) = {
     .name = "stop_gradient",
     .kind = CT_VIEW,
@@ -289,7 +289,6 @@ CT_OP(op_stop_gradient) = {
     .infer = infer_identity,
     .view = view_identity,
     .vjp = {ct_no_gradient},
-    .simplify = simplify_identity,
 };
 
 ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&op_stop_gradient, &x, 1, NULL, 0); }

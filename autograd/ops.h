@@ -91,6 +91,9 @@ ct_tensor *ct_max(ct_tensor *x, ct_axes axes);       /* NaN wins; a tie's gradie
 ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_argmax(ct_tensor *x, int axis);        /* i64, the lowest index of the maximum     */
 
+/* 0, 1, .., n - 1 as i64 [n]. ct_arange makes data; this is part of a formula: two are equal. */
+ct_tensor *ct_iota(int64_t n);
+
 /* --- Contractions ----------------------------------------------------------------------------- */
 /* a [...,m,k] b [...,k,n] -> [...,m,n]; leading axes broadcast; a vector is a row on the left and
  * a column on the right. Transposed operands are ct_transpose views and cost no copy. */

@@ -9,12 +9,13 @@
 
 #define CTI_ELEMENT(READ, at) READ(first, at)
 #define CTI_PRODUCT(READ, at) (READ(first, at) * READ(second, at))
+#define CTI_DIFFERENCE(READ, at) (READ(first, at) - READ(second, at))
 /* Which input is the last; `second` is `first` where there is one only. */
-enum { CTI_ELEMENT_LAST = 0, CTI_PRODUCT_LAST = 1 };
+enum { CTI_ELEMENT_LAST = 0, CTI_PRODUCT_LAST = 1, CTI_DIFFERENCE_LAST = 1 };
 
 #define CTI_PLUS(a, b) ((a) + (b))
 
-/* How to sum a product without storing it; beside the products, in op_binary.c. */
+/* How to sum a product or a difference without storing it; beside these, in op_binary.c. */
 extern const ct_tile_pair cti_pairs_sum[];
 
 /* inner == 1: so many chains that additions need not wait for each other */

@@ -9,11 +9,17 @@ bool cti_is_neg(const ct_tensor *t);
 bool cti_is_add(const ct_tensor *t);
 bool cti_is_sub(const ct_tensor *t);
 bool cti_is_mul(const ct_tensor *t);
+bool cti_is_div(const ct_tensor *t);
+bool cti_is_reshape(const ct_tensor *t);
 bool cti_is_broadcast(const ct_tensor *t);
+/* A sum over axes *first .. *last - 1 of its input. */
+bool cti_is_sum(const ct_tensor *t, int *first, int *last);
 
-/* sum(t) over axes first .. last - 1 as a sum of sums, where that saves a pass; else NULL. */
-ct_tensor *cti_sum_of_terms(ct_tensor *t, int first, int last);
-/* The value of t without axes first .. last - 1, along which it is stretched; NULL if it is not. */
-ct_tensor *cti_unstretched(ct_tensor *t, int first, int last);
+/* A sum without the terms of its operand that are centred, if it has some; else NULL. */
+ct_tensor *cti_sum_without_centred(ct_tensor *sum);
+/* Whether t is stretched along all axes that are to go (one truth per axis), and its value without
+ * them; NULL if it is not. */
+bool cti_is_stretched(const ct_tensor *t, const bool away[]);
+ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]);
 
 #endif

@@ -1,102 +1,201 @@
-/* sum(a + c*b) = sum(a) + c*sum(b), for a c that is the same along the axes of the sum.
- * When c comes out of a pass over the same elements, the sum on the left needs one more pass, and
- * those on the right do not: they can be formed while c is. The gradient of a mean inside of a
- * normalization is such a sum.
- * Invariant: the rule fires only when it saves that pass, because it changes the order of addition.
- */
+/* sum(a + c*(x - mean(x))) = sum(a), for a c that is the same along the axes of sum and mean.
+ * What is centred sums to zero, so a sum need not wait for a c that comes out of a pass over the
+ * same elements: the gradient of a mean inside of a normalization then costs no pass of its own.
+ * It is no distributive law: sum(a) + c*sum(b) would cancel where sum(a + c*b) does not.
+ * Invariant: the rule looks at a sum's own graph alone, leaves the order of the additions that
+ * stay, and keeps values and derivatives, NaN included. */
 #include "autograd/ops.h"
 #include "autograd/rewrite.h"
 
-#define MOST_TERMS 16
+#define MOST_TERMS 16 /* of an operand; and so deep does the rule look */
 
 typedef struct {
-    ct_tensor *value;
-    bool negative;
-} term;
-
-typedef struct {
-    term terms[MOST_TERMS];
-    int n;
-    int first, last; /* axes of the sum */
+    bool away[CT_MAX_RANK];           /* axes of the sum                                       */
+    int looked_at;                    /* terms                                                 */
+    int n;                            /* terms that are left away, each once ...               */
+    ct_tensor *left_away[MOST_TERMS];
+    ct_tensor *zeros[MOST_TERMS];     /* ... and what each sums to: 0, or NaN if it has one    */
 } expansion;
 
-ct_tensor *cti_unstretched(ct_tensor *t, int first, int last) {
-    if (!cti_is_broadcast(t)) return NULL;
+/* What is summed by t, a sum or a sum of sums over further axes, and over which axes; NULL if t is
+ * no sum. */
+static ct_tensor *summed(ct_tensor *t, bool away[]) {
+    int first[CT_MAX_RANK + 1], last[CT_MAX_RANK + 1], n = 0, left[CT_MAX_RANK], n_left;
+    while (n <= CT_MAX_RANK && cti_is_sum(t, &first[n], &last[n])) {
+        t = t->inputs[0];
+        n++;
+    }
+    if (n == 0 || n > CT_MAX_RANK) return NULL;
+    for (n_left = 0; n_left < t->shape.rank; n_left++) {
+        left[n_left] = n_left;
+        away[n_left] = false;
+    }
+    while (n-- > 0) {
+        for (int d = first[n]; d < last[n]; d++) away[left[d]] = true;
+        for (int d = last[n]; d < n_left; d++) left[d - last[n] + first[n]] = left[d];
+        n_left -= last[n] - first[n];
+    }
+    return t;
+}
+
+/* --- What is centred -------------------------------------------------------------------------- */
+
+static ct_tensor *unshaped(ct_tensor *t) {
+    while (cti_is_reshape(t)) t = t->inputs[0];
+    return t;
+}
+
+bool cti_is_stretched(const ct_tensor *t, const bool away[]) {
+    if (!cti_is_broadcast(t)) return false;
+    const ct_tensor *x = t->inputs[0];
+    int shift = t->shape.rank - x->shape.rank;
+    for (int d = shift; d < t->shape.rank; d++) {
+        if (away[d] && x->shape.dims[d - shift] != 1) return false;
+    }
+    return true;
+}
+
+ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]) {
+    if (!cti_is_stretched(t, away)) return NULL;
     ct_tensor *x = t->inputs[0];
     int shift = t->shape.rank - x->shape.rank;
-    for (int d = first; d < last; d++) {
-        if (d >= shift && x->shape.dims[d - shift] != 1) return NULL;
-    }
     ct_shape rest = {0}, out = {0};
     for (int d = 0; d < t->shape.rank; d++) {
-        if (d >= first && d < last) continue;
+        if (away[d]) continue;
         rest.dims[rest.rank++] = d < shift ? 1 : x->shape.dims[d - shift];
         out.dims[out.rank++] = t->shape.dims[d];
     }
     return ct_broadcast(ct_reshape(x, rest), out);
 }
 
-static bool push(expansion *e, ct_tensor *t, bool negative) {
-    if (e->n == MOST_TERMS) return false;
-    e->terms[e->n++] = (term){t, negative};
-    return true;
+/* The number per group that t repeats along the axes of the sum and along no other, in whatever
+ * shape; NULL if t is something else. */
+static ct_tensor *per_group(const expansion *e, ct_tensor *t) {
+    if (!cti_is_stretched(t, e->away)) return NULL;
+    int64_t groups = 1;
+    for (int d = 0; d < t->shape.rank; d++) groups *= e->away[d] ? 1 : t->shape.dims[d];
+    return t->inputs[0]->numel == groups ? unshaped(t->inputs[0]) : NULL;
 }
 
-/* Replaces the sums and differences of a level by their terms. */
-static bool expand(expansion *e, int level) {
-    for (int k = 0; k < e->n;) {
-        ct_tensor *t = e->terms[k].value;
-        bool negative = e->terms[k].negative, difference = cti_is_sub(t);
-        if (t->level < level || !(cti_is_neg(t) || cti_is_add(t) || difference)) {
-            k++;
-            continue;
-        }
-        e->terms[k] = (term){t->inputs[0], negative != cti_is_neg(t)};
-        if (t->n_inputs == 2 && !push(e, t->inputs[1], negative != difference)) return false;
+/* sum(x) over these axes, divided by the number of elements: x; NULL if t is no such mean. */
+static ct_tensor *averaged(const expansion *e, ct_tensor *t) {
+    bool away[CT_MAX_RANK];
+    ct_tensor *x = cti_is_div(t) ? summed(unshaped(t->inputs[0]), away) : NULL;
+    double count = 1;
+    for (int d = 0; x && d < x->shape.rank; d++) {
+        if (away[d] != e->away[d]) return NULL;
+        if (away[d]) count *= (double)x->shape.dims[d];
     }
-    return true;
+    return x && ct_is_number(t->inputs[1], count) ? x : NULL;
 }
 
-/* The operand of a product that is the same along the axes: 0, 1, or -1 for none. */
-static int factor(const expansion *e, const ct_tensor *t) {
+/* Whether m, one number per group, is the mean of x over these axes: averaged, or averaged from a
+ * shift that is added again: s + mean(x - s). */
+static bool is_mean(const expansion *e, ct_tensor *m, const ct_tensor *x) {
+    if (!m) return false;
+    if (averaged(e, m) == x) return true;
+    for (int k = 0; k < 2 && cti_is_add(m); k++) {
+        ct_tensor *shifted = averaged(e, unshaped(m->inputs[k]));
+        if (shifted && cti_is_sub(shifted) && shifted->inputs[0] == x &&
+            per_group(e, shifted->inputs[1]) == unshaped(m->inputs[1 - k])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_centred(const expansion *e, const ct_tensor *t) {
+    return cti_is_sub(t) && is_mean(e, per_group(e, t->inputs[1]), t->inputs[0]);
+}
+
+/* Which operand of a product is the same along the axes; -1: none, or no product. */
+static int factor_of(const expansion *e, const ct_tensor *t) {
     for (int k = 0; k < 2 && cti_is_mul(t); k++) {
-        if (cti_unstretched(t->inputs[k], e->first, e->last)) return k;
+        if (cti_is_stretched(t->inputs[k], e->away)) return k;
     }
     return -1;
 }
 
-/* Whether the late ones among the terms are products whose stretched factor alone is late. */
-static bool saves_a_pass(const expansion *e, int level) {
-    bool any = false;
-    for (int k = 0; k < e->n; k++) {
-        const ct_tensor *t = e->terms[k].value;
-        if (t->level < level) continue;
-        int f = factor(e, t);
-        if (f < 0 || t->inputs[1 - f]->level >= level) return false;
-        any = true;
+/* What t, a centred tensor times factors, sums to: 0, but NaN where t is NaN or infinite. NULL if t
+ * is something else. */
+static ct_tensor *zero_of(const expansion *e, ct_tensor *t) {
+    ct_tensor *factors[MOST_TERMS], *zero;
+    int n = 0;
+    for (int f; !is_centred(e, t); t = t->inputs[1 - f]) {
+        if (n == MOST_TERMS || (f = factor_of(e, t)) < 0) return NULL;
+        factors[n++] = t->inputs[f];
     }
-    return any;
+    zero = ct_scale(cti_unstretched(t->inputs[1], e->away), 0.0);
+    while (n-- > 0) zero = ct_mul(cti_unstretched(factors[n], e->away), zero);
+    return zero;
 }
 
+/* --- The sum without it ----------------------------------------------------------------------- */
+
+/* Whether t is such a term, and then takes note of it. */
+static bool leave_away(expansion *e, ct_tensor *t) {
+    for (int k = 0; k < e->n; k++) {
+        if (e->left_away[k] == t) return true;
+    }
+    ct_tensor *zero = zero_of(e, t);
+    if (!zero) return false;
+    e->zeros[e->n] = zero;
+    e->left_away[e->n++] = t;
+    return true;
+}
+
+static ct_tensor *without(expansion *e, ct_tensor *t);
+
+/* The same for a product with a factor, which belongs to the zeros too. */
+static ct_tensor *product_without(expansion *e, ct_tensor *t, int factor) {
+    ct_tensor *f = t->inputs[factor], *x = t->inputs[1 - factor];
+    int before = e->n;
+    ct_tensor *rest = without(e, x);
+    if (rest == x) return t;
+    for (int k = before; k < e->n; k++) {
+        e->zeros[k] = ct_mul(cti_unstretched(f, e->away), e->zeros[k]);
+    }
+    return rest ? ct_mul(rest, f) : NULL;
+}
+
+/* t without the terms that sum to zero; NULL if nothing is left. Each call looks at one term. */
+static ct_tensor *without(expansion *e, ct_tensor *t) {
+    if (e->looked_at++ >= MOST_TERMS) return t;
+    if (leave_away(e, t)) return NULL;
+    int factor = factor_of(e, t);
+    if (factor >= 0) return product_without(e, t, factor);
+    bool negated = cti_is_neg(t), difference = cti_is_sub(t);
+    if (!negated && !difference && !cti_is_add(t)) return t;
+    ct_tensor *a = without(e, t->inputs[0]);
+    ct_tensor *b = negated ? NULL : without(e, t->inputs[1]);
+    if (a == t->inputs[0] && (negated || b == t->inputs[1])) return t;
+    if (negated) return a ? ct_neg(a) : NULL;
+    if (!a) return b && difference ? ct_neg(b) : b;
+    return !b ? a : difference ? ct_sub(a, b) : ct_add(a, b);
+}
+
+/* The sum of what is left. A factor of all of it comes after the sum, which then waits for the
+ * factor no more; that is no further rounding, as each product would have been one. */
 static ct_tensor *sum_of(const expansion *e, ct_tensor *t) {
     ct_axes axes = {0};
-    for (int d = e->first; d < e->last; d++) axes.axis[axes.count++] = d;
-    int f = factor(e, t);
-    if (f < 0) return ct_sum(t, axes);
-    return ct_mul(cti_unstretched(t->inputs[f], e->first, e->last),
-                  ct_sum(t->inputs[1 - f], axes));
+    for (int d = 0; d < t->shape.rank; d++) {
+        if (e->away[d]) axes.axis[axes.count++] = d;
+    }
+    ct_tensor *factors = NULL;
+    for (int f; (f = factor_of(e, t)) >= 0; t = t->inputs[1 - f]) {
+        ct_tensor *few = cti_unstretched(t->inputs[f], e->away);
+        factors = factors ? ct_mul(factors, few) : few;
+    }
+    return factors ? ct_mul(factors, ct_sum(t, axes)) : ct_sum(t, axes);
 }
 
-ct_tensor *cti_sum_of_terms(ct_tensor *t, int first, int last) {
-    expansion e = {.terms = {{t, false}}, .n = 1, .first = first, .last = last};
-    int level = t->level;
-    if (level == 0 || !expand(&e, level) || !saves_a_pass(&e, level)) return NULL;
-    ct_tensor *total = NULL;
-    for (int k = 0; k < e.n; k++) {
-        ct_tensor *part = sum_of(&e, e.terms[k].value);
-        if (e.terms[k].negative) part = ct_neg(part);
-        total = total ? ct_add(total, part) : part;
-        if (!total) return NULL;
-    }
+ct_tensor *cti_sum_without_centred(ct_tensor *sum) {
+    expansion e = {0};
+    ct_tensor *t = summed(sum, e.away);
+    if (!t || ct_numel(t) == 0) return NULL;
+    ct_tensor *rest = without(&e, t);
+    if (e.n == 0) return NULL;
+    ct_tensor *total = rest ? sum_of(&e, rest) : NULL;
+    for (int k = 0; k < e.n; k++) total = total ? ct_add(total, e.zeros[k]) : e.zeros[k];
     return total;
 }

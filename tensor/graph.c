@@ -37,8 +37,9 @@ static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size) {
 
 static uint64_t node_hash(const ct_tensor *t) {
     identity id = identity_of(t);
-    uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number << 16 |
+    uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number.known << 16 |
                             (uint64_t)t->dtype << 8 | (uint64_t)t->shape.rank);
+    if (id.number.known) hash = mix_bytes(hash, &id.number.value, sizeof id.number.value);
     hash = mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
     hash = mix_bytes(hash, id.attr, id.attr_size);
     for (int k = 0; k < cti_walk_needed(t); k++) {
@@ -59,9 +60,9 @@ uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t 
 
 static bool node_is(const cti_graph *graph, const cti_graph_node *node, const ct_tensor *t) {
     identity id = identity_of(t);
-    if (node->op != id.op || node->dtype != t->dtype || node->number != id.number ||
-        node->n_inputs != cti_walk_needed(t) || node->attr_size != id.attr_size ||
-        !ct_shape_equal(node->shape, t->shape)) {
+    if (node->op != id.op || node->dtype != t->dtype || node->number.known != id.number.known ||
+        node->number.value != id.number.value || node->n_inputs != cti_walk_needed(t) ||
+        node->attr_size != id.attr_size || !ct_shape_equal(node->shape, t->shape)) {
         return false;
     }
     const int64_t *edges = &graph->edges[node->edges];

@@ -14,9 +14,8 @@ ct_tensor *ct_from(ct_dtype dtype, ct_shape shape, const void *elements) {
     return t;
 }
 
-static void store(const ct_tensor *t, int64_t i, double value) {
-    void *data = t->buffer->data;
-    switch (t->dtype) {
+void cti_store(void *data, ct_dtype dtype, int64_t i, double value) {
+    switch (dtype) {
     case CT_F32: ((float *)data)[i] = (float)value; break;
     case CT_F64: ((double *)data)[i] = value; break;
     case CT_I64: ((int64_t *)data)[i] = (int64_t)value; break;
@@ -25,8 +24,12 @@ static void store(const ct_tensor *t, int64_t i, double value) {
     }
 }
 
+static void store(const ct_tensor *t, int64_t i, double value) {
+    cti_store(t->buffer->data, t->dtype, i, value);
+}
+
 /* Integer leaves take whole numbers that the type can hold. */
-static ct_status check_value(const char *function, ct_dtype dtype, double value) {
+ct_status cti_check_value(const char *function, ct_dtype dtype, double value) {
     if (dtype == CT_U8 && !(value >= 0 && value <= 255 && value == floor(value))) {
         return ct_fail(CT_ERR_RANGE, "%s: a u8 must be a whole number in 0..255, got %g", function,
                        value);
@@ -40,21 +43,15 @@ static ct_status check_value(const char *function, ct_dtype dtype, double value)
 
 ct_tensor *ct_full(ct_dtype dtype, ct_shape shape, double value) {
     ct_tensor *t = cti_leaf_new("ct_full", dtype, shape);
-    if (!t || check_value("ct_full", dtype, value) != CT_OK) return NULL;
+    if (!t || cti_check_value("ct_full", dtype, value) != CT_OK) return NULL;
     for (int64_t i = 0; i < t->numel; i++) store(t, i, value);
     return t;
 }
 
 ct_tensor *ct_scalar(ct_dtype dtype, double value) {
     ct_tensor *t = cti_leaf_new("ct_scalar", dtype, CT_SCALAR);
-    if (!t || check_value("ct_scalar", dtype, value) != CT_OK) return NULL;
+    if (!t || cti_check_value("ct_scalar", dtype, value) != CT_OK) return NULL;
     store(t, 0, value);
-    return t;
-}
-
-ct_tensor *cti_literal(ct_dtype dtype, double value) {
-    ct_tensor *t = ct_scalar(dtype, value);
-    if (t) t->literal = true;
     return t;
 }
 
@@ -69,9 +66,9 @@ ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {
     }
     int64_t n = count > 0 ? (int64_t)count : 0;
     double last = n ? start + (double)(n - 1) * step : start;
-    if (check_value("ct_arange", dtype, start) != CT_OK ||
-        check_value("ct_arange", dtype, last) != CT_OK ||
-        (n > 1 && check_value("ct_arange", dtype, start + step) != CT_OK)) {
+    if (cti_check_value("ct_arange", dtype, start) != CT_OK ||
+        cti_check_value("ct_arange", dtype, last) != CT_OK ||
+        (n > 1 && cti_check_value("ct_arange", dtype, start + step) != CT_OK)) {
         return NULL;
     }
     ct_tensor *t = cti_leaf_new("ct_arange", dtype, CT_SHAPE(n));

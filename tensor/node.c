@@ -165,21 +165,6 @@ ct_tensor *cti_node_like(const ct_tensor *t) {
     return registered(copy);
 }
 
-cti_number cti_number_of(const ct_tensor *t) {
-    if (!t->literal || !ct_dtype_is_float(t->dtype)) return CTI_ANY_NUMBER;
-    const void *data = t->buffer->data;
-    double value = t->dtype == CT_F32 ? (double)*(const float *)data : *(const double *)data;
-    if (value == 1.0) return CTI_ONE;
-    return value == 0.0 ? CTI_ZERO : CTI_ANY_NUMBER;
-}
-
-bool ct_is_number(const ct_tensor *t, double value) {
-    while (t && !cti_has_value(t) && t->op->kind == CT_VIEW) t = t->inputs[0];
-    if (!t || !cti_has_value(t)) return false;
-    cti_number number = cti_number_of(t);
-    return number != CTI_ANY_NUMBER && value == (number == CTI_ONE ? 1.0 : 0.0);
-}
-
 ct_tensor *ct_keep(ct_tensor *t) {
     if (t) t->refs++;
     return t;
@@ -199,6 +184,7 @@ void ct_drop(ct_tensor *t) {
             dead = input;
         }
         if (node->op && node->op->release) node->op->release(node->attr);
+        if (node->literal) cti_literal_forget(node);
         cti_buffer_drop(node->buffer);
         cti_free(node);
     }

@@ -36,6 +36,7 @@ struct ct_tensor {
     uint64_t origin;      /* id of the node this one was derived from, or 0                  */
     uint64_t slot;        /* id of the slot that committed this leaf, or 0                   */
     bool literal;         /* a leaf that is a number of the formula and not data             */
+    bool structural;      /* a literal whose value is part of the structure: a count         */
     void *attr;
     size_t attr_size;
     ct_tensor *inputs[];  /* owned; the attribute's bytes follow                             */
@@ -52,12 +53,26 @@ void cti_op_title(const ct_op *op, char title[CTI_TITLE]);
 /* An unevaluated copy of a node, with the same inputs and marks. Its op owns no attribute. */
 ct_tensor *cti_node_like(const ct_tensor *t);
 
-/* A scalar that belongs to a formula, such as the 1 in 1 + x: plans may know it. */
-ct_tensor *cti_literal(ct_dtype dtype, double value);
+/* Whether the type can hold the value: integers take whole numbers in their range. */
+ct_status cti_check_value(const char *function, ct_dtype dtype, double value);
+/* data[i] = value in that type, which must be able to hold it. */
+void cti_store(void *data, ct_dtype dtype, int64_t i, double value);
 
-/* What a plan may know of a value: whether it is a literal 0 or 1. */
-typedef enum { CTI_ANY_NUMBER, CTI_ZERO, CTI_ONE } cti_number;
+/* A scalar that belongs to a formula, such as the 1 in 1 + x; equal ones are one leaf. Plans may
+ * know whether it is 0 or 1. */
+ct_tensor *cti_literal(ct_dtype dtype, double value);
+/* A number that follows from shapes, such as the count of a mean: plans know its value. */
+ct_tensor *cti_structural(ct_dtype dtype, double value);
+/* Before a literal's memory goes. */
+void cti_literal_forget(ct_tensor *t);
+
+/* What a plan may know of a value. */
+typedef struct {
+    bool known;
+    double value; /* 0 when not known */
+} cti_number;
 cti_number cti_number_of(const ct_tensor *t);
+cti_number cti_number_behind(const ct_tensor *t); /* behind views */
 
 /* True for a leaf or an evaluated node: nothing behind it is needed. */
 static inline bool cti_has_value(const ct_tensor *t) { return t->buffer != NULL; }

@@ -111,6 +111,21 @@ static void reference_argmax(const op_case *c, const array x[], array *y) {
     array_free(&best);
 }
 
+static void shape_iota(test_random *r, op_case *c) {
+    c->n = 0;
+    c->out = CT_SHAPE(random_below(r, c->large ? 30000 : 60));
+}
+
+static ct_tensor *build_iota(ct_tensor *const x[], const op_case *c) {
+    (void)x;
+    return ct_iota(c->out.dims[0]);
+}
+
+static void reference_iota(const op_case *c, const array x[], array *y) {
+    (void)c, (void)x;
+    for (int64_t i = 0; i < y->numel; i++) y->v[i] = (double)i;
+}
+
 const primitive_row reduction_rows[] = {
     {.op = "sum", .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .exact = true, .linear = true,
      .shape = shape_reduce, .build = build_sum, .reference = reference_sum},
@@ -118,5 +133,7 @@ const primitive_row reduction_rows[] = {
      .sampling = APART, .shape = shape_max, .build = build_max, .reference = reference_max},
     {.op = "argmax", .n_inputs = 1, .dtypes = NUMBERS, .exact = true, .sampling = APART,
      .shape = shape_argmax, .build = build_argmax, .reference = reference_argmax},
+    {.op = "iota", .dtypes = ON(CT_I64), .exact = true, .shape = shape_iota, .build = build_iota,
+     .reference = reference_iota},
 };
 const int n_reduction_rows = sizeof reduction_rows / sizeof *reduction_rows;
