@@ -3,6 +3,7 @@
  * Invariant: each function is an expression of ops.h; a NULL inside of it comes out as NULL. */
 #include "autograd/compose.h"
 
+#include "autograd/moments.h"
 #include "tensor/node.h"
 
 ct_tensor *ct_square(ct_tensor *x) { return ct_mul(x, x); }
@@ -48,11 +49,20 @@ ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes) {
 ct_tensor *ct_mean_all(ct_tensor *x) { return ct_mean(x, CT_ALL); }
 
 ct_tensor *ct_var(ct_tensor *x, ct_axes axes) {
-    return ct_mean(ct_square(ct_sub(x, ct_mean_keep(x, axes))), axes);
+    ct_tensor *kept = ct_var_keep(x, axes);
+    ct_shape shape = {0};
+    for (int i = 0; i < ct_shape_of(kept).rank; i++) {
+        bool averages = axes.count < 0;
+        for (int k = 0; k < axes.count; k++) {
+            averages |= axes.axis[k] == i || axes.axis[k] + ct_shape_of(x).rank == i;
+        }
+        if (!averages) shape.dims[shape.rank++] = ct_dim(kept, i);
+    }
+    return kept ? ct_reshape(kept, shape) : NULL;
 }
 
 ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes) {
-    return ct_mean_keep(ct_square(ct_sub(x, ct_mean_keep(x, axes))), axes);
+    return cti_moments_of("ct_var", x, axes).variance;
 }
 
 ct_tensor *ct_std(ct_tensor *x, ct_axes axes) { return ct_sqrt(ct_var(x, axes)); }

@@ -4,6 +4,9 @@
  * from order 2 on. */
 #include "autograd/compose.h"
 
+#include "autograd/moments.h"
+#include "tensor/node.h"
+
 /* [C] as [1, .., C, .., 1], so that it stretches along `axis` of x. */
 static ct_tensor *along(ct_tensor *t, ct_tensor *x, int axis) {
     ct_shape shape = {.rank = ct_shape_of(x).rank};
@@ -43,11 +46,18 @@ static ct_status check(const char *function, ct_tensor *x, int *axis, ct_tensor 
     return status == CT_OK ? check_channels(function, x, *axis, beta, "beta") : status;
 }
 
-/* gamma * (x - mean) * rsqrt(variance + epsilon) + beta */
+/* gamma * rsqrt(variance + epsilon) * (x - mean) + beta */
 static ct_tensor *scale_and_shift(ct_tensor *centred, ct_tensor *variance, ct_tensor *gamma,
                                   ct_tensor *beta, double epsilon) {
     ct_tensor *scale = ct_mul(gamma, ct_rsqrt(ct_offset(variance, epsilon)));
     return ct_add(ct_mul(centred, scale), beta);
+}
+
+/* The same from moments: the power of two that the deviation was scaled by goes to gamma. */
+static ct_tensor *normalized(cti_moments m, ct_tensor *gamma, ct_tensor *beta, double epsilon) {
+    if (!m.variance) return NULL;
+    ct_tensor *back = cti_structural(ct_dtype_of(m.variance), 1.0 / m.scale);
+    return scale_and_shift(m.deviation, m.variance, ct_mul(gamma, back), beta, epsilon);
 }
 
 ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int axis, double epsilon,
@@ -59,14 +69,10 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
                             "got %lld (x is %s, channels on axis %d)", (long long)values,
                             ct_shape_format(ct_shape_of(x)).text, axis);
     }
-    ct_axes axes = all_but(x, axis);
-    ct_tensor *mu = ct_mean_keep(x, axes);
-    ct_tensor *centred = ct_sub(x, mu);
-    ct_tensor *var = ct_mean_keep(ct_square(centred), axes);
-    if (!var) return NULL;
-    if (mean) *mean = ct_reshape(mu, CT_SHAPE(channels));
-    if (variance) *variance = ct_reshape(var, CT_SHAPE(channels));
-    return scale_and_shift(centred, var, along(gamma, x, axis), along(beta, x, axis), epsilon);
+    cti_moments m = cti_moments_of("ct_batch_norm", x, all_but(x, axis));
+    if (mean) *mean = ct_reshape(m.mean, CT_SHAPE(channels));
+    if (variance) *variance = ct_reshape(m.variance, CT_SHAPE(channels));
+    return normalized(m, along(gamma, x, axis), along(beta, x, axis), epsilon);
 }
 
 ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta,
@@ -86,7 +92,5 @@ ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *be
 ct_tensor *ct_layer_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, double epsilon) {
     int axis = -1;
     if (check("ct_layer_norm", x, &axis, gamma, beta, epsilon) != CT_OK) return NULL;
-    ct_tensor *centred = ct_sub(x, ct_mean_keep(x, CT_AXES(axis)));
-    ct_tensor *var = ct_mean_keep(ct_square(centred), CT_AXES(axis));
-    return scale_and_shift(centred, var, gamma, beta, epsilon);
+    return normalized(cti_moments_of("ct_layer_norm", x, CT_AXES(axis)), gamma, beta, epsilon);
 }
