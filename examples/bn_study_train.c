@@ -108,7 +108,7 @@ ct_status study_train(const study *s, const study_setting *setting, bool batch_n
     ct_seed_set((uint64_t)s->options.seed);
     watch w = {.study = s, .run = run, .model = study_model(setting->activation, batch_norm)};
     ct_optimizer *adam =
-        ct_adam_new(w.model, (ct_adam_options){.rate = ct_rate(setting->rate)});
+        ct_adam_new(w.model, ct_adam_defaults(setting->rate));
     ct_status status = adam ? fit(&w, adam) : ct_error();
     if (status == CT_OK && batch_norm) status = study_modes_measure(s, w.model, &run->modes);
     ct_optimizer_free(adam);

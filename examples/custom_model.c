@@ -25,7 +25,7 @@ static const ct_module_kind gated_kind = {.name = "GatedBlock", .forward = gated
 static ct_module *gated_block_new(int64_t width) {
     ct_module *block = ct_module_new(sizeof(gated_block), &gated_kind);
     ct_module *body = CT_SEQUENTIAL("body", ct_dense_new(width, width, (ct_dense_options){0}),
-                                    ct_batch_norm_new(width, (ct_batch_norm_options){0}),
+                                    ct_batch_norm_new(width, ct_batch_norm_defaults()),
                                     ct_activation_new(&ct_activation_relu));
     ct_module *gate = ct_dense_new(width, width, (ct_dense_options){0});
     /* The block owns its children from here on, also if this fails. */
@@ -79,7 +79,7 @@ int main(void) {
                                      ct_dense_new(784, WIDTH, (ct_dense_options){0}),
                                      gated_block_new(WIDTH), gated_block_new(WIDTH),
                                      ct_dense_new(WIDTH, 10, (ct_dense_options){0}));
-    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.003)});
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.003));
     for (int64_t epoch = 0; epoch < EPOCHS && ct_error() == CT_OK; epoch++) {
         double loss, accuracy;
         if (train_epoch(model, adam, train, epoch, &loss) != CT_OK) break;

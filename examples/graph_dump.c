@@ -55,7 +55,7 @@ static ct_module *conv(int64_t inputs, int64_t filters) {
 }
 
 static ct_module *norm(int64_t channels) {
-    return ct_batch_norm_new(channels, (ct_batch_norm_options){0});
+    return ct_batch_norm_new(channels, ct_batch_norm_defaults());
 }
 
 static ct_module *relu(void) { return ct_activation_new(&ct_activation_relu); }

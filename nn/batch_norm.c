@@ -73,14 +73,14 @@ static ct_status add_slots(batch_norm *bn) {
     return status;
 }
 
+static const char made_by[] = "ct_batch_norm_defaults";
+
 ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options) {
     if (cti_check_size("ct_batch_norm_new", "channels", channels) != CT_OK) return NULL;
-    if (options.axis == 0) options.axis = -1;
-    if (options.momentum == 0) options.momentum = 0.99;
-    if (options.epsilon == 0) options.epsilon = 1e-3;
-    if (!(options.momentum > 0 && options.momentum < 1) || !(options.epsilon > 0)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in (0,1) and "
-                            "epsilon > 0, got %g and %g", options.momentum, options.epsilon);
+    if (cti_check_made_by("ct_batch_norm_new", options.made_by, made_by) != CT_OK) return NULL;
+    if (!(options.momentum >= 0 && options.momentum <= 1) || !(options.epsilon >= 0)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in [0,1] and "
+                            "epsilon >= 0, got %g and %g", options.momentum, options.epsilon);
     }
     batch_norm *bn = (batch_norm *)ct_module_new(sizeof *bn, &batch_norm_kind);
     if (!bn) return NULL;
@@ -89,16 +89,20 @@ ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options) {
     return cti_module_or_free(&bn->base, add_slots(bn));
 }
 
-ct_batch_norm_options ct_batch_norm_keras(void) {
-    return (ct_batch_norm_options){.momentum = 0.99, .epsilon = 1e-3};
+ct_batch_norm_options ct_batch_norm_defaults(void) {
+    return (ct_batch_norm_options){.axis = -1, .momentum = 0.99, .epsilon = 1e-3,
+                                   .made_by = made_by};
 }
 
+ct_batch_norm_options ct_batch_norm_keras(void) { return ct_batch_norm_defaults(); }
+
 ct_batch_norm_options ct_batch_norm_tf1_fused(void) {
-    return (ct_batch_norm_options){.momentum = 0.99, .epsilon = 1e-3,
-                                   .moving_variance = CT_VARIANCE_UNBIASED_CONV};
+    ct_batch_norm_options options = ct_batch_norm_defaults();
+    options.moving_variance = CT_VARIANCE_UNBIASED_CONV;
+    return options;
 }
 
 ct_batch_norm_options ct_batch_norm_pytorch(void) {
-    return (ct_batch_norm_options){.momentum = 0.9, .epsilon = 1e-5,
-                                   .moving_variance = CT_VARIANCE_UNBIASED};
+    return (ct_batch_norm_options){.axis = -1, .momentum = 0.9, .epsilon = 1e-5,
+                                   .moving_variance = CT_VARIANCE_UNBIASED, .made_by = made_by};
 }

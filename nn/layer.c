@@ -25,6 +25,11 @@ ct_status cti_check_size(const char *function, const char *name, int64_t size) {
     return ct_fail(CT_ERR_RANGE, "%s: %s must be >= 1, got %lld", function, name, (long long)size);
 }
 
+ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker) {
+    if (made_by == maker) return CT_OK;
+    return ct_fail(CT_ERR_STATE, "%s: start from %s()", function, maker);
+}
+
 void cti_same_padding(int64_t input, int64_t window, int64_t stride, int64_t pad[2]) {
     int64_t outputs = (input + stride - 1) / stride;
     int64_t total = outputs > 0 ? (outputs - 1) * stride + window - input : 0;

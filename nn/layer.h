@@ -12,6 +12,9 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
 ct_module *cti_module_or_free(ct_module *module, ct_status status);
 /* Checks that a size is at least 1. */
 ct_status cti_check_size(const char *function, const char *name, int64_t size);
+/* Checks that options are those of `maker`, whose mark is the address of its name. Where zero is a
+ * legal number and not the default, zeroed options would be numbers that nobody chose. */
+ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker);
 /* Zeros around an axis so that output = ceil(input / stride): the larger half comes after. */
 void cti_same_padding(int64_t input, int64_t window, int64_t stride, int64_t pad[2]);
 /* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */

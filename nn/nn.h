@@ -5,7 +5,7 @@
  *     ct_module *model = CT_SEQUENTIAL("mlp",
  *         ct_flatten_new(),
  *         ct_dense_new(784, 64, (ct_dense_options){0}),
- *         ct_batch_norm_new(64, (ct_batch_norm_options){0}),
+ *         ct_batch_norm_new(64, ct_batch_norm_defaults()),
  *         ct_activation_new(&ct_activation_relu),
  *         ct_dense_new(64, 10, (ct_dense_options){0}));
  *     ct_tensor *logits = ct_forward(model, x, CT_TRAINING);
@@ -111,7 +111,10 @@ extern const ct_initializer ct_init_zeros, ct_init_ones;
 /* Every element `value`. */
 ct_initializer ct_init_constant(double value);
 
-/* --- Layers; a zero option is the default ----------------------------------------------------- */
+/* --- Layers ----------------------------------------------------------------------------------- */
+
+/* Options that may begin as {0}: a zero is the default. Those of normalizations are made by a
+ * function, because their zeros are numbers too; others are an error. */
 
 typedef struct {
     bool no_bias;
@@ -144,25 +147,29 @@ typedef enum {
     CT_VARIANCE_UNBIASED_CONV,  /* from 1/(N-1) for rank-4 inputs only: TensorFlow 1, fused     */
 } ct_moving_variance;
 typedef struct {
-    int axis;               /* the channel axis; default 0 means the last one */
-    double momentum;        /* weight of the old moving statistics; default 0.99 */
-    double epsilon;         /* default 1e-3 */
+    int axis;               /* the channel axis: -1, the last one                         */
+    double momentum;        /* weight of the old moving statistics: 0.99; in [0,1]        */
+    double epsilon;         /* 1e-3 */
     bool no_scale, no_center;
     ct_moving_variance moving_variance;
     ct_dtype dtype;
+    const char *made_by;    /* private: set by the functions that make these options      */
 } ct_batch_norm_options;
 /* Batch normalization; see ct_batch_norm. Training uses batch statistics and stages moving :=
  * momentum moving + (1 - momentum) batch; inference, or a frozen module, uses the moving ones.
  * Slots gamma (1), beta (0), moving_mean (0), moving_variance (1). */
 ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options);
+ct_batch_norm_options ct_batch_norm_defaults(void);  /* Keras's                                 */
 ct_batch_norm_options ct_batch_norm_keras(void);     /* 0.99, 1e-3, biased                      */
 ct_batch_norm_options ct_batch_norm_tf1_fused(void); /* 0.99, 1e-3, Bessel's for conv layers    */
 ct_batch_norm_options ct_batch_norm_pytorch(void);   /* 0.9, 1e-5, Bessel's; axis stays last    */
 
 typedef struct {
-    double epsilon;         /* default 1e-3 */
+    double epsilon;         /* 1e-3 */
     ct_dtype dtype;
+    const char *made_by;    /* private */
 } ct_layer_norm_options;
+ct_layer_norm_options ct_layer_norm_defaults(void);
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
 
 typedef struct {

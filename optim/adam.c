@@ -44,25 +44,51 @@ static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p,
 static const ct_optimizer_kind adam_kind = {
     .name = "adam", .n_states = 2, .state_names = {"m", "v"}, .prepare = prepare, .update = update};
 
-static ct_optimizer *adam(ct_module *model, ct_adam_options options) {
-    if (options.beta1 == 0) options.beta1 = 0.9;
-    if (options.beta2 == 0) options.beta2 = 0.999;
-    if (options.epsilon == 0) options.epsilon = options.pytorch ? 1e-8 : 1e-7;
-    if (cti_check_option("ct_adam", "beta1", options.beta1, 0, 1) != CT_OK ||
-        cti_check_option("ct_adam", "beta2", options.beta2, 0, 1) != CT_OK ||
-        cti_check_option("ct_adam", "epsilon", options.epsilon, 0, 1e300) != CT_OK ||
-        cti_check_option("ct_adam", "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
+/* The marks of the two defaults: AdamW's differ from Adam's, so neither takes the other's. */
+static const char of_adam[] = "ct_adam_defaults", of_adamw[] = "ct_adamw_defaults";
+
+static ct_optimizer *adam(const char *function, const char *maker, ct_module *model,
+                          const ct_adam_options *o) {
+    if (cti_check_made_by(function, o->made_by, maker) != CT_OK ||
+        cti_check_option(function, "beta1", o->beta1, 0, 1) != CT_OK ||
+        cti_check_option(function, "beta2", o->beta2, 0, 1) != CT_OK ||
+        cti_check_option(function, "epsilon", o->epsilon, 0, 1e300) != CT_OK ||
+        cti_check_option(function, "weight_decay", o->weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
-    return ct_optimizer_new(&adam_kind, model, options.rate, options.step, &options,
-                            sizeof options);
+    return cti_optimizer_new(function, &adam_kind, model, o->rate, o->step, o, sizeof *o);
 }
 
 ct_optimizer *ct_adam_new(ct_module *model, ct_adam_options options) {
-    return adam(model, options);
+    return adam("ct_adam_new", of_adam, model, &options);
 }
 
 ct_optimizer *ct_adamw_new(ct_module *model, ct_adam_options options) {
-    if (options.weight_decay == 0) options.weight_decay = options.pytorch ? 0.01 : 0.004;
-    return adam(model, options);
+    return adam("ct_adamw_new", of_adamw, model, &options);
+}
+
+ct_adam_options ct_adam_defaults(double rate) {
+    return (ct_adam_options){.rate = ct_rate(rate), .beta1 = 0.9, .beta2 = 0.999,
+                             .epsilon = 1e-7, .made_by = of_adam};
+}
+
+ct_adam_options ct_adam_pytorch(double rate) {
+    ct_adam_options options = ct_adam_defaults(rate);
+    options.pytorch = true;
+    options.epsilon = 1e-8;
+    return options;
+}
+
+ct_adam_options ct_adamw_defaults(double rate) {
+    ct_adam_options options = ct_adam_defaults(rate);
+    options.weight_decay = 0.004;
+    options.made_by = of_adamw;
+    return options;
+}
+
+ct_adam_options ct_adamw_pytorch(double rate) {
+    ct_adam_options options = ct_adam_pytorch(rate);
+    options.weight_decay = 0.01;
+    options.made_by = of_adamw;
+    return options;
 }

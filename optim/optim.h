@@ -1,7 +1,7 @@
 /* Optimizers: tensor algebra on parameters, gradients and moments. A step is one evaluation of
  * loss, gradients, updates and staged statistics together, then a commit that cannot fail.
  *
- *     ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.001)});
+ *     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.001));
  *     int scope = ct_scope_open();
  *     ct_tensor *loss = ct_cross_entropy(ct_logits(model, x, CT_TRAINING), labels);
  *     if (ct_optimizer_step(adam, loss, NULL, 0) != CT_OK) puts(ct_error_message());
@@ -24,7 +24,7 @@ struct ct_schedule {
     int64_t period;    /* steps                                                       */
     int64_t warmup;    /* steps over which the rate rises linearly from 0; 0 = none   */
 };
-ct_schedule ct_rate(double rate); /* constant */
+ct_schedule ct_rate(double rate); /* constant; 0 is a rate too */
 ct_schedule ct_rate_step(double rate, double factor, int64_t period); /* factor^floor(t/period) */
 ct_schedule ct_rate_exponential(double rate, double factor, int64_t period); /* factor^(t/period) */
 /* From rate to final_share rate along half a cosine over `period` steps, then constant
@@ -84,8 +84,18 @@ int64_t ct_optimizer_steps(const ct_optimizer *optimizer);
  * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). */
 ct_status ct_optimizer_list(ct_optimizer *optimizer, ct_slot_list *list);
 
+/* Every optimizer needs a rate; one without, as that of zeroed options, is an error. Options of
+ * Adam and the like come from a function that sets real numbers; change any of them, also to 0:
+ *
+ *     ct_adam_options options = ct_adam_defaults(0.001);
+ *     options.beta1 = 0;
+ *     options.rate = ct_rate_cosine(0.001, 0, 1000);
+ *
+ * `_defaults` are Keras's form and numbers, `_pytorch` PyTorch's. Options that come from neither
+ * are an error; only SGD's may begin as {0}. */
+
 typedef struct {
-    ct_schedule rate;        /* needed                                                    */
+    ct_schedule rate;
     double momentum;         /* v := momentum v + g; theta -= rate v (PyTorch's form)     */
     bool keras;              /* Keras's form: v := momentum v - rate g; theta += v        */
     bool nesterov;           /* Nesterov, as Sutskever et al., 2013                       */
@@ -96,35 +106,47 @@ ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options);
 
 typedef struct {
     ct_schedule rate;
-    double beta1, beta2;     /* defaults 0.9, 0.999                                       */
-    double epsilon;          /* default 1e-7; PyTorch's form: 1e-8                        */
+    double beta1, beta2;     /* 0.9, 0.999; in [0,1)                                      */
+    double epsilon;          /* 1e-7; PyTorch: 1e-8                                       */
     bool pytorch;            /* sqrt(v / (1 - beta2^t)) + epsilon instead of Keras's form */
-    double weight_decay;     /* AdamW: theta -= rate weight_decay theta, decoupled        */
+    double weight_decay;     /* 0, AdamW: 0.004; PyTorch's AdamW: 0.01. Decoupled:
+                                theta -= rate weight_decay theta                          */
     ct_step_options step;
+    const char *made_by;     /* private: set by the functions that make these options     */
 } ct_adam_options;
+ct_adam_options ct_adam_defaults(double rate);
+ct_adam_options ct_adam_pytorch(double rate);
+ct_adam_options ct_adamw_defaults(double rate);
+ct_adam_options ct_adamw_pytorch(double rate);
 /* Kingma and Ba, 2015, arXiv:1412.6980, in the form of its section 2's last paragraph, as Keras:
  * theta -= rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon). */
 ct_optimizer *ct_adam_new(ct_module *model, ct_adam_options options);
-/* Loshchilov and Hutter, 2019, arXiv:1711.05101: ct_adam with weight_decay, default 0.004 as in
- * Keras (0.01 in PyTorch's form). */
+/* Loshchilov and Hutter, 2019, arXiv:1711.05101: Adam with weight_decay, and other defaults. */
 ct_optimizer *ct_adamw_new(ct_module *model, ct_adam_options options);
 
 typedef struct {
     ct_schedule rate;
-    double rho;              /* default 0.9 (PyTorch's form: 0.99)                        */
-    double momentum;
-    double epsilon;          /* default 1e-7, PyTorch's form: 1e-8                        */
+    double rho;              /* 0.9; PyTorch: 0.99; in [0,1)                              */
+    double momentum;         /* 0                                                         */
+    double epsilon;          /* 1e-7; PyTorch: 1e-8                                       */
     bool pytorch;            /* g / (sqrt(v) + epsilon) instead of g / sqrt(v + epsilon)  */
     ct_step_options step;
+    const char *made_by;     /* private */
 } ct_rmsprop_options;
+ct_rmsprop_options ct_rmsprop_defaults(double rate);
+ct_rmsprop_options ct_rmsprop_pytorch(double rate);
 ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options);
 
 typedef struct {
     ct_schedule rate;
-    double epsilon;          /* default 1e-7, PyTorch's form: 1e-10                       */
-    bool pytorch;            /* s from 0, g / (sqrt(s) + eps); else s from 0.1, g / sqrt(s + eps) */
+    double epsilon;          /* 1e-7; PyTorch: 1e-10                                      */
+    double initial;          /* the sum s of squared gradients starts here: 0.1; PyTorch: 0 */
+    bool pytorch;            /* g / (sqrt(s) + epsilon) instead of g / sqrt(s + epsilon)  */
     ct_step_options step;
+    const char *made_by;     /* private */
 } ct_adagrad_options;
+ct_adagrad_options ct_adagrad_defaults(double rate);
+ct_adagrad_options ct_adagrad_pytorch(double rate);
 ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options);
 
 #endif

@@ -33,7 +33,7 @@ ct_status cti_check_option(const char *function, const char *name, double value,
                    value);
 }
 
-static ct_status keep_trainable(ct_optimizer *o, ct_module *model) {
+static ct_status keep_trainable(const char *function, ct_optimizer *o, ct_module *model) {
     ct_slot_list all;
     if (ct_module_list(model, &all) != CT_OK) return ct_error();
     int64_t kept = 0;
@@ -47,7 +47,7 @@ static ct_status keep_trainable(ct_optimizer *o, ct_module *model) {
     }
     all.count = kept;
     o->parameters = all;
-    if (kept == 0) return ct_fail(CT_ERR_STATE, "ct_optimizer_new: nothing is trainable");
+    if (kept == 0) return ct_fail(CT_ERR_STATE, "%s: nothing is trainable", function);
     return CT_OK;
 }
 
@@ -74,8 +74,7 @@ static ct_status make_states(ct_optimizer *o) {
     return o->steps ? CT_OK : ct_error();
 }
 
-static ct_status check_step_options(const ct_step_options *step) {
-    static const char function[] = "ct_optimizer_new";
+static ct_status check_step_options(const char *function, const ct_step_options *step) {
     ct_status status = cti_check_option(function, "clip_value", step->clip_value, 0, 1e300);
     if (status == CT_OK) {
         status = cti_check_option(function, "clip_norm", step->clip_norm, 0, 1e300);
@@ -85,18 +84,26 @@ static ct_status check_step_options(const ct_step_options *step) {
                    (long long)step->accumulate);
 }
 
-ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
-                               ct_schedule rate, ct_step_options step, const void *options,
-                               size_t size) {
+static ct_status check_rate(const char *function, const ct_schedule *rate) {
+    if (!rate->rate && rate->initial == 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: 'rate' is missing; set it to ct_rate(0.001), say",
+                       function);
+    }
+    if (rate->initial >= 0 && rate->initial < 1e300) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: rate must be finite and >= 0, got %g", function,
+                   rate->initial);
+}
+
+ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
+                                ct_module *model, ct_schedule rate, ct_step_options step,
+                                const void *options, size_t size) {
     if (!model) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_%s: 'model' is NULL", kind->name);
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'model' is NULL", function);
         return NULL;
     }
-    if (!(rate.initial >= 0 && rate.initial < 1e300)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_%s: lr must be finite and >= 0, got %g", kind->name,
-                            rate.initial);
+    if (check_rate(function, &rate) != CT_OK || check_step_options(function, &step) != CT_OK) {
+        return NULL;
     }
-    if (check_step_options(&step) != CT_OK) return NULL;
     ct_optimizer *o = cti_alloc(1, sizeof *o);
     if (!o) return NULL;
     o->kind = kind;
@@ -104,7 +111,7 @@ ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
     o->options = step;
     o->rule = cti_alloc(1, size);
     int64_t scope = ct_scope_open();
-    ct_status status = o->rule ? keep_trainable(o, model) : CT_ERR_MEMORY;
+    ct_status status = o->rule ? keep_trainable(function, o, model) : CT_ERR_MEMORY;
     if (status == CT_OK) status = make_states(o);
     ct_scope_close(scope);
     if (status != CT_OK) {
@@ -113,6 +120,12 @@ ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
     }
     memcpy(o->rule, options, size);
     return o;
+}
+
+ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
+                               ct_schedule rate, ct_step_options step, const void *options,
+                               size_t size) {
+    return cti_optimizer_new("ct_optimizer_new", kind, model, rate, step, options, size);
 }
 
 void ct_optimizer_free(ct_optimizer *o) {

@@ -36,14 +36,26 @@ static const ct_optimizer_kind momentum_kind = {.name = "rmsprop",
                                                   .state_names = {"square", "momentum"},
                                                   .update = update_momentum};
 
+static const char made_by[] = "ct_rmsprop_defaults";
+
 ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options) {
-    if (options.rho == 0) options.rho = options.pytorch ? 0.99 : 0.9;
-    if (options.epsilon == 0) options.epsilon = options.pytorch ? 1e-8 : 1e-7;
-    if (cti_check_option("ct_rmsprop", "rho", options.rho, 0, 1) != CT_OK ||
-        cti_check_option("ct_rmsprop", "momentum", options.momentum, 0, 1) != CT_OK ||
-        cti_check_option("ct_rmsprop", "epsilon", options.epsilon, 0, 1e300) != CT_OK) {
+    static const char function[] = "ct_rmsprop_new";
+    if (cti_check_made_by(function, options.made_by, made_by) != CT_OK ||
+        cti_check_option(function, "rho", options.rho, 0, 1) != CT_OK ||
+        cti_check_option(function, "momentum", options.momentum, 0, 1) != CT_OK ||
+        cti_check_option(function, "epsilon", options.epsilon, 0, 1e300) != CT_OK) {
         return NULL;
     }
-    return ct_optimizer_new(options.momentum > 0 ? &momentum_kind : &plain_kind, model,
-                            options.rate, options.step, &options, sizeof options);
+    return cti_optimizer_new(function, options.momentum > 0 ? &momentum_kind : &plain_kind, model,
+                             options.rate, options.step, &options, sizeof options);
+}
+
+ct_rmsprop_options ct_rmsprop_defaults(double rate) {
+    return (ct_rmsprop_options){.rate = ct_rate(rate), .rho = 0.9, .epsilon = 1e-7,
+                                .made_by = made_by};
+}
+
+ct_rmsprop_options ct_rmsprop_pytorch(double rate) {
+    return (ct_rmsprop_options){.rate = ct_rate(rate), .rho = 0.99, .epsilon = 1e-8,
+                                .pytorch = true, .made_by = made_by};
 }

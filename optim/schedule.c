@@ -37,7 +37,15 @@ ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step) {
     return ct_mul(rate, ct_minimum(risen, number(1.0)));
 }
 
-ct_schedule ct_rate(double rate) { return (ct_schedule){.initial = rate}; }
+static ct_tensor *constant_rate(const ct_schedule *self, ct_tensor *step) {
+    (void)step;
+    return number(self->initial);
+}
+
+/* With its function, so that a rate of 0 is told from none. */
+ct_schedule ct_rate(double rate) {
+    return (ct_schedule){constant_rate, rate, 0, 0, 0};
+}
 
 ct_schedule ct_rate_step(double rate, double factor, int64_t period) {
     return (ct_schedule){step_rate, rate, factor, period, 0};

@@ -40,11 +40,13 @@ static const ct_optimizer_kind keras_kind = {
     .name = "sgd", .n_states = 1, .state_names = {"momentum"}, .update = update_keras};
 
 ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options) {
-    if (cti_check_option("ct_sgd", "momentum", options.momentum, 0, 1) != CT_OK ||
-        cti_check_option("ct_sgd", "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
+    static const char function[] = "ct_sgd_new";
+    if (cti_check_option(function, "momentum", options.momentum, 0, 1) != CT_OK ||
+        cti_check_option(function, "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
     const ct_optimizer_kind *kind = &plain_kind;
     if (options.momentum > 0) kind = options.keras ? &keras_kind : &pytorch_kind;
-    return ct_optimizer_new(kind, model, options.rate, options.step, &options, sizeof options);
+    return cti_optimizer_new(function, kind, model, options.rate, options.step, &options,
+                             sizeof options);
 }

@@ -2,10 +2,15 @@
 #ifndef COTAN_STEP_H
 #define COTAN_STEP_H
 
+#include "nn/layer.h"
 #include "optim/optim.h"
 
 /* The rate after `step` finished steps (f64 scalar), as an f64 scalar. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);
+/* ct_optimizer_new for the function that the user called, which messages name. */
+ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
+                                ct_module *model, ct_schedule rate, ct_step_options step,
+                                const void *options, size_t size);
 /* Checks that a number lies in [low, high); names function and option. */
 ct_status cti_check_option(const char *function, const char *name, double value, double low,
                            double high);

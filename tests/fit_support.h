@@ -36,7 +36,7 @@ typedef struct {
 UNUSED static bench open_bench(double rate) {
     ct_seed_set(1);
     bench b = {.model = small_mlp(), .train = task(1, false), .test = task(2, false)};
-    b.optimizer = ct_adam_new(b.model, (ct_adam_options){.rate = ct_rate(rate)});
+    b.optimizer = ct_adam_new(b.model, ct_adam_defaults(rate));
     cr_assert_not_null(b.optimizer, "%s", ct_error_message());
     return b;
 }

@@ -176,9 +176,9 @@ UNUSED static ct_module *seed_model(bool batch_norm, ct_dtype dtype) {
                             : ct_dense_new(inputs[i], outputs[i],
                                            (ct_dense_options){.no_bias = batch_norm,
                                                               .dtype = dtype});
-        if (batch_norm) {
-            layers[n++] = ct_batch_norm_new(outputs[i], (ct_batch_norm_options){.dtype = dtype});
-        }
+        ct_batch_norm_options options = ct_batch_norm_defaults();
+        options.dtype = dtype;
+        if (batch_norm) layers[n++] = ct_batch_norm_new(outputs[i], options);
         layers[n++] = ct_activation_new(i < 4 ? &ct_activation_relu : &ct_activation_softmax);
         if (i < 2) layers[n++] = ct_max_pool2d_new((ct_pool2d_options){0});
     }
@@ -191,7 +191,7 @@ UNUSED static ct_module *seed_model(bool batch_norm, ct_dtype dtype) {
 UNUSED static ct_module *small_cnn_layers(double dropout) {
     return CT_SEQUENTIAL(
         "small", ct_conv2d_new(2, 4, (ct_conv2d_options){.no_bias = true}),
-        ct_batch_norm_new(4, (ct_batch_norm_options){0}), ct_activation_new(&ct_activation_relu),
+        ct_batch_norm_new(4, ct_batch_norm_defaults()), ct_activation_new(&ct_activation_relu),
         ct_max_pool2d_new((ct_pool2d_options){0}), ct_flatten_new(), ct_dropout_new(dropout),
         ct_dense_new(16, 3, (ct_dense_options){0}), ct_activation_new(&ct_activation_softmax));
 }

@@ -2,6 +2,12 @@
  * gradient is checked against a reference in test_parity.c, its function in autograd's suites. */
 #include "nn_support.h"
 
+static ct_batch_norm_options with_momentum(double momentum) {
+    ct_batch_norm_options options = ct_batch_norm_defaults();
+    options.momentum = momentum;
+    return options;
+}
+
 static ct_module *batch_norm(int64_t channels, ct_batch_norm_options options) {
     options.dtype = CT_F64;
     ct_module *bn = ct_batch_norm_new(channels, options);
@@ -30,7 +36,7 @@ static void commit(ct_tensor *y) {
 static ct_tensor *train(ct_module *bn, ct_tensor *x) { return ct_forward(bn, x, CT_TRAINING); }
 
 NN_TEST(batch_norm, training_uses_batch_statistics) {
-    ct_module *bn = batch_norm(2, (ct_batch_norm_options){0});
+    ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     OK(ct_slot_write(slot_at(bn, "gamma"), ct_from(CT_F64, CT_SHAPE(2), (double[]){2, 0.5})));
     OK(ct_slot_write(slot_at(bn, "beta"), ct_from(CT_F64, CT_SHAPE(2), (double[]){-1, 3})));
     ct_tensor *x = data(1), *y = train(bn, x);
@@ -46,7 +52,9 @@ NN_TEST(batch_norm, training_uses_batch_statistics) {
 }
 
 NN_TEST(batch_norm, inference_uses_moving_statistics) {
-    ct_module *bn = batch_norm(2, (ct_batch_norm_options){.epsilon = 0.01});
+    ct_batch_norm_options options = ct_batch_norm_defaults();
+    options.epsilon = 0.01;
+    ct_module *bn = batch_norm(2, options);
     OK(ct_slot_write(slot_at(bn, "moving_mean"), ct_from(CT_F64, CT_SHAPE(2), (double[]){1, 2})));
     OK(ct_slot_write(slot_at(bn, "moving_variance"),
                      ct_from(CT_F64, CT_SHAPE(2), (double[]){4, 0.25})));
@@ -61,7 +69,7 @@ NN_TEST(batch_norm, inference_uses_moving_statistics) {
 /* The closed recursion: moving = momentum moving + (1 - momentum) batch, n times. */
 static void expect_recursion(ct_batch_norm_options options, double correction) {
     ct_module *bn = batch_norm(2, options);
-    double momentum = options.momentum > 0 ? options.momentum : 0.99;
+    double momentum = options.momentum;
     double means[2] = {0, 0}, variances[2] = {1, 1};
     for (uint32_t step = 0; step < 7; step++) {
         ct_tensor *x = data(10 + step);
@@ -80,8 +88,10 @@ static void expect_recursion(ct_batch_norm_options options, double correction) {
 
 NN_TEST(batch_norm, moving_statistics_follow_the_recursion) {
     const double bessel = 30.0 / 29.0;
-    expect_recursion((ct_batch_norm_options){0}, 1);
-    expect_recursion((ct_batch_norm_options){.momentum = 0.6}, 1);
+    expect_recursion(ct_batch_norm_defaults(), 1);
+    expect_recursion(with_momentum(0.6), 1);
+    expect_recursion(with_momentum(0), 1); /* the last batch's */
+    expect_recursion(with_momentum(1), 1); /* the initial ones */
     expect_recursion(ct_batch_norm_keras(), 1);
     expect_recursion(ct_batch_norm_pytorch(), bessel);
     expect_recursion(ct_batch_norm_tf1_fused(), bessel);
@@ -104,7 +114,7 @@ NN_TEST(batch_norm, presets) {
 }
 
 NN_TEST(batch_norm, a_forward_without_a_commit_changes_nothing) {
-    ct_module *bn = batch_norm(2, (ct_batch_norm_options){0});
+    ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     uint64_t before = state_hash(bn, NULL);
     ct_tensor *x = data(1), *y = train(bn, x), *gradient, *loss = ct_sum_all(ct_square(y));
     OK(ct_grad(loss, &x, 1, &gradient));
@@ -115,8 +125,8 @@ NN_TEST(batch_norm, a_forward_without_a_commit_changes_nothing) {
 }
 
 NN_TEST(batch_norm, two_forwards_in_one_step_compose) {
-    ct_module *once = batch_norm(2, (ct_batch_norm_options){.momentum = 0.6});
-    ct_module *twice = batch_norm(2, (ct_batch_norm_options){.momentum = 0.6});
+    ct_module *once = batch_norm(2, with_momentum(0.6));
+    ct_module *twice = batch_norm(2, with_momentum(0.6));
     commit(train(once, data(1)));
     commit(train(once, data(2)));
     ct_tensor *first = train(twice, data(1));
@@ -127,7 +137,7 @@ NN_TEST(batch_norm, two_forwards_in_one_step_compose) {
 }
 
 NN_TEST(batch_norm, frozen_means_inference) {
-    ct_module *bn = batch_norm(2, (ct_batch_norm_options){0});
+    ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     commit(train(bn, data(1)));
     uint64_t before = state_hash(bn, NULL);
     ct_module_freeze(bn, true);
@@ -144,7 +154,7 @@ NN_TEST(batch_norm, frozen_means_inference) {
 /* gamma / sqrt(moving variance + epsilon) and nothing of the batch: entry i of the gradient of
  * entry j is 0 for i != j. */
 NN_TEST(batch_norm, inference_gradient_touches_no_batch_statistic) {
-    ct_module *bn = batch_norm(2, (ct_batch_norm_options){0});
+    ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     OK(ct_slot_write(slot_at(bn, "gamma"), ct_from(CT_F64, CT_SHAPE(2), (double[]){2, 0.5})));
     commit(train(bn, data(1)));
     ct_tensor *x = data(2), *y = ct_forward(bn, x, CT_INFERENCE), *gradient;
@@ -158,8 +168,10 @@ NN_TEST(batch_norm, inference_gradient_touches_no_batch_statistic) {
 }
 
 NN_TEST(batch_norm, any_axis_and_no_scale_or_center) {
-    ct_module *bn = batch_norm(2, (ct_batch_norm_options){.axis = 1, .no_scale = true,
-                                                          .no_center = true});
+    ct_batch_norm_options options = ct_batch_norm_defaults();
+    options.axis = 1;
+    options.no_scale = options.no_center = true;
+    ct_module *bn = batch_norm(2, options);
     ct_slot_list list;
     OK(ct_module_list(bn, &list));
     cr_expect_eq(list.count, 2);
@@ -173,9 +185,20 @@ NN_TEST(batch_norm, any_axis_and_no_scale_or_center) {
     ct_module_free(bn);
 }
 
+/* Channels first, as in PyTorch without the batch: axis 0 is an axis like any other. */
+NN_TEST(batch_norm, axis_0_and_epsilon_0) {
+    ct_batch_norm_options options = ct_batch_norm_defaults();
+    options.axis = 0;
+    options.epsilon = 0;
+    ct_module *bn = batch_norm(2, options);
+    ct_tensor *x = ct_from(CT_F64, CT_SHAPE(2, 2), (double[]){1, 3, 10, 30});
+    cr_expect_lt(distance(train(bn, x), (double[]){-1, 1, -1, 1}), 1e-15);
+    ct_module_free(bn);
+}
+
 /* After 10 steps .99^10 of the initial statistics is left, so a model must evaluate badly. */
 NN_TEST(batch_norm, moving_statistics_need_steps) {
-    ct_module *bn = batch_norm(1, (ct_batch_norm_options){0});
+    ct_module *bn = batch_norm(1, ct_batch_norm_defaults());
     ct_tensor *x = ct_offset(ct_full(CT_F64, CT_SHAPE(4, 1), 0), 5);
     for (int step = 0; step < 10; step++) commit(train(bn, x));
     EXPECT_NEAR(ct_item(read_slot(bn, "moving_mean")), 5 * (1 - pow(0.99, 10)), 1e-13);
@@ -184,7 +207,7 @@ NN_TEST(batch_norm, moving_statistics_need_steps) {
 }
 
 NN_TEST(batch_norm, says_what_does_not_fit) {
-    ct_module *model = CT_SEQUENTIAL("net", ct_batch_norm_new(2, (ct_batch_norm_options){0}));
+    ct_module *model = CT_SEQUENTIAL("net", ct_batch_norm_new(2, ct_batch_norm_defaults()));
     MADE(model);
     cr_expect_null(train(model, centred(CT_F32, CT_SHAPE(4, 3), 1, 1, 0)));
     expect_error(CT_ERR_SHAPE, "BatchNorm: made for 2 channels, x is [4,3] (in net/batch_norm)");
@@ -192,8 +215,10 @@ NN_TEST(batch_norm, says_what_does_not_fit) {
     expect_error(CT_ERR_SHAPE, "ct_batch_norm: training needs > 1 value per channel, got 1 (x is "
                                "[1,2], channels on axis 1) (in net/batch_norm)");
     MADE(ct_forward(model, centred(CT_F32, CT_SHAPE(1, 2), 1, 1, 0), CT_INFERENCE));
-    cr_expect_null(ct_batch_norm_new(2, (ct_batch_norm_options){.momentum = 1}));
-    expect_error(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in (0,1) and epsilon > 0, got "
-                               "1 and 0.001");
+    cr_expect_null(ct_batch_norm_new(2, with_momentum(1.5)));
+    expect_error(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in [0,1] and epsilon >= 0, got "
+                               "1.5 and 0.001");
+    cr_expect_null(ct_batch_norm_new(2, (ct_batch_norm_options){0}));
+    expect_error(CT_ERR_STATE, "ct_batch_norm_new: start from ct_batch_norm_defaults()");
     ct_module_free(model);
 }

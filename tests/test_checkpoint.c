@@ -35,8 +35,9 @@ typedef struct {
 static run open_run(uint64_t seed) {
     ct_seed_set(seed);
     run r = {.model = small_cnn(0.3)};
-    ct_adam_options options = {.rate = ct_rate_warmup(ct_rate_cosine(0.01, 0.1, 10), 3),
-                               .step = {.accumulate = 2, .clip_norm = 1}};
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.rate = ct_rate_warmup(ct_rate_cosine(0.01, 0.1, 10), 3);
+    options.step = (ct_step_options){.accumulate = 2, .clip_norm = 1};
     r.optimizer = ct_adam_new(r.model, options);
     int64_t scope = ct_scope_open();
     ct_tensor *x = centred(CT_F32, CT_SHAPE(ITEMS, 6, 6, 2), 1, 1, 0);

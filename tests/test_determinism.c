@@ -13,7 +13,7 @@ static uint64_t trained(const ct_dataset *data, int threads) {
     OK(ct_threads_set(threads));
     ct_seed_set(1);
     ct_module *model = seed_model(true, CT_F32);
-    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(1e-3)});
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(1e-3));
     ct_source *source = ct_batches_new(data->train_images, data->train_labels,
                                        (ct_batches_options){.size = 32, .divide_by = 255});
     MADE(source);

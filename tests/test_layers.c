@@ -168,7 +168,9 @@ NN_TEST(pooling, global_average_and_flatten) {
 /* --- LayerNorm -------------------------------------------------------------------------------- */
 
 NN_TEST(layer_norm, normalizes_the_last_axis) {
-    ct_layer_norm_options options = {.epsilon = 0.01, .dtype = CT_F64};
+    ct_layer_norm_options options = ct_layer_norm_defaults();
+    options.epsilon = 0.01;
+    options.dtype = CT_F64;
     ct_module *norm = ct_layer_norm_new(4, options);
     MADE(norm);
     OK(ct_slot_write(slot_at(norm, "gamma"), centred(CT_F64, CT_SHAPE(4), 1, 1, 0)));
@@ -187,6 +189,20 @@ NN_TEST(layer_norm, normalizes_the_last_axis) {
     }
     expect_close(ct_forward(norm, x, CT_INFERENCE), CT_SHAPE(3, 4), wanted, 1e-14);
     ct_module_free(norm);
+}
+
+NN_TEST(layer_norm, takes_epsilon_0_and_says_what_does_not_fit) {
+    ct_layer_norm_options options = ct_layer_norm_defaults();
+    options.epsilon = 0;
+    options.dtype = CT_F64;
+    ct_tensor *x = ct_from(CT_F64, CT_SHAPE(1, 2), (double[]){1, 3});
+    expect_close(forward_and_free(ct_layer_norm_new(2, options), x), CT_SHAPE(1, 2),
+                 (double[]){-1, 1}, 1e-15);
+    options.epsilon = -1;
+    cr_expect_null(ct_layer_norm_new(2, options));
+    expect_error(CT_ERR_RANGE, "ct_layer_norm_new: epsilon must be >= 0, got -1");
+    cr_expect_null(ct_layer_norm_new(2, (ct_layer_norm_options){.epsilon = 1e-5}));
+    expect_error(CT_ERR_STATE, "ct_layer_norm_new: start from ct_layer_norm_defaults()");
 }
 
 /* --- Activations and containers --------------------------------------------------------------- */

@@ -23,7 +23,7 @@ NN_TEST(modules, names_are_unique_among_siblings) {
     OK(ct_module_rename(named, "dense_1"));
     ct_module *model = CT_SEQUENTIAL("net", ct_conv2d_new(1, 1, (ct_conv2d_options){0}),
                                      ct_conv2d_new(1, 1, (ct_conv2d_options){0}), named, dense(),
-                                     dense(), ct_batch_norm_new(1, (ct_batch_norm_options){0}),
+                                     dense(), ct_batch_norm_new(1, ct_batch_norm_defaults()),
                                      ct_global_avg_pool2d_new(),
                                      CT_SEQUENTIAL("", dense(), relu()));
     MADE(model);
@@ -90,7 +90,7 @@ NN_TEST(modules, freezing_reaches_all_below) {
     ct_module_freeze(model, true);
     cr_expect_eq(trainable_in(model), 0);
     cr_expect_null(ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)}));
-    expect_error(CT_ERR_STATE, "ct_optimizer_new: nothing is trainable");
+    expect_error(CT_ERR_STATE, "ct_sgd_new: nothing is trainable");
     ct_module_freeze(inner, false);
     cr_expect_eq(trainable_in(model), 4);
     ct_module_free(model);

@@ -111,16 +111,16 @@ NN_TEST(parity, update_rules) {
          (ct_sgd_options){.rate = ct_rate(0.1), .momentum = 0.9, .weight_decay = 0.01});
     RULE(torch_sgd_nesterov, ct_sgd_new,
          (ct_sgd_options){.rate = ct_rate(0.1), .momentum = 0.9, .nesterov = true});
-    RULE(keras_adam, ct_adam_new, (ct_adam_options){.rate = ct_rate(0.01)});
-    RULE(torch_adam, ct_adam_new, (ct_adam_options){.rate = ct_rate(0.01), .pytorch = true});
-    RULE(torch_adamw, ct_adamw_new,
-         (ct_adam_options){.rate = ct_rate(0.01), .pytorch = true, .weight_decay = 0.1});
-    RULE(torch_rmsprop, ct_rmsprop_new,
-         (ct_rmsprop_options){.rate = ct_rate(0.01), .pytorch = true});
-    RULE(torch_rmsprop_momentum, ct_rmsprop_new,
-         (ct_rmsprop_options){.rate = ct_rate(0.01), .pytorch = true, .momentum = 0.9});
-    RULE(torch_adagrad, ct_adagrad_new,
-         (ct_adagrad_options){.rate = ct_rate(0.1), .pytorch = true});
+    RULE(keras_adam, ct_adam_new, ct_adam_defaults(0.01));
+    RULE(torch_adam, ct_adam_new, ct_adam_pytorch(0.01));
+    ct_adam_options adamw = ct_adamw_pytorch(0.01);
+    adamw.weight_decay = 0.1;
+    RULE(torch_adamw, ct_adamw_new, adamw);
+    ct_rmsprop_options rmsprop = ct_rmsprop_pytorch(0.01);
+    RULE(torch_rmsprop, ct_rmsprop_new, rmsprop);
+    rmsprop.momentum = 0.9;
+    RULE(torch_rmsprop_momentum, ct_rmsprop_new, rmsprop);
+    RULE(torch_adagrad, ct_adagrad_new, ct_adagrad_pytorch(0.1));
 }
 
 /* --- The seed model --------------------------------------------------------------------------- */
@@ -183,7 +183,7 @@ static void expect_slots(ct_module *model, const double *wanted, size_t n) {
 static void expect_training(bool batch_norm, const double *losses, const double *slots, size_t n) {
     ct_module *model = seed_model(batch_norm, CT_F64);
     set_weights(model);
-    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.001)});
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.001));
     MADE(adam);
     for (uint32_t step = 0; step < STEPS; step++) {
         EXPECT_NEAR(train_step(model, adam, step), losses[step], 1e-9);

@@ -41,10 +41,11 @@ static void restore(training *t) {
 }
 
 static void open_training(training *t) {
-    ct_schedule rate = ct_rate_cosine(0.01, 0.1, 100);
-    ct_step_options step = {.clip_norm = 1};
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.rate = ct_rate_cosine(0.01, 0.1, 100);
+    options.step.clip_norm = 1;
     t->model = small_cnn(0);
-    t->optimizer = ct_adam_new(t->model, (ct_adam_options){.rate = rate, .step = step});
+    t->optimizer = ct_adam_new(t->model, options);
     MADE(t->optimizer);
     t->x = ct_keep(ct_detach(centred(CT_F32, CT_SHAPE(4, 6, 6, 2), 1, 1, 0)));
     t->labels = ct_keep(some_labels(4, 3, 2));

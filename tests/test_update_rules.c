@@ -110,11 +110,43 @@ RULE(adamw_pytorch) {
 }
 
 NN_TEST(update_rules, adam) {
-    ct_schedule rate = ct_rate(RATE);
-    EXPECT_RULE(adam, ct_adam_new, (ct_adam_options){.rate = rate});
-    EXPECT_RULE(adam_pytorch, ct_adam_new, (ct_adam_options){.rate = rate, .pytorch = true});
-    EXPECT_RULE(adamw, ct_adamw_new, (ct_adam_options){.rate = rate});
-    EXPECT_RULE(adamw_pytorch, ct_adamw_new, (ct_adam_options){.rate = rate, .pytorch = true});
+    EXPECT_RULE(adam, ct_adam_new, ct_adam_defaults(RATE));
+    EXPECT_RULE(adam_pytorch, ct_adam_new, ct_adam_pytorch(RATE));
+    EXPECT_RULE(adamw, ct_adamw_new, ct_adamw_defaults(RATE));
+    EXPECT_RULE(adamw_pytorch, ct_adamw_new, ct_adamw_pytorch(RATE));
+}
+
+/* Zero is a number like any other. */
+RULE(adam_beta1_0) {
+    IGNORE;
+    *b = 0.999 * *b + 0.001 * g * g;
+    *p -= RATE * sqrt(c2(t)) * g / (sqrt(*b) + 1e-7);
+}
+RULE(adam_beta2_0) {
+    (void)b;
+    *a = 0.9 * *a + 0.1 * g;
+    *p -= RATE / c1(t) * *a / (fabs(g) + 1e-7);
+}
+RULE(adam_epsilon_0) {
+    moments(g, a, b);
+    *p -= RATE / c1(t) * *a / sqrt(*b / c2(t));
+}
+
+NN_TEST(update_rules, zeros_of_adam) {
+    ct_adam_options options = ct_adam_defaults(RATE);
+    options.beta1 = 0;
+    EXPECT_RULE(adam_beta1_0, ct_adam_new, options);
+    options = ct_adam_defaults(RATE);
+    options.beta2 = 0;
+    EXPECT_RULE(adam_beta2_0, ct_adam_new, options);
+    options = ct_adam_defaults(RATE);
+    options.epsilon = 0;
+    EXPECT_RULE(adam_epsilon_0, ct_adam_new, options);
+    options.pytorch = true;
+    EXPECT_RULE(adam_epsilon_0, ct_adam_new, options);
+    options = ct_adamw_defaults(RATE);
+    options.weight_decay = 0;
+    EXPECT_RULE(adam, ct_adamw_new, options);
 }
 
 /* --- RMSprop and Adagrad ---------------------------------------------------------------------- */
@@ -154,17 +186,109 @@ RULE(adagrad_pytorch) {
 }
 
 NN_TEST(update_rules, rmsprop_and_adagrad) {
-    ct_schedule rate = ct_rate(RATE);
-    EXPECT_RULE(rmsprop, ct_rmsprop_new, (ct_rmsprop_options){.rate = rate});
-    EXPECT_RULE(rmsprop_momentum, ct_rmsprop_new,
-                (ct_rmsprop_options){.rate = rate, .momentum = MU});
-    EXPECT_RULE(rmsprop_pytorch, ct_rmsprop_new,
-                (ct_rmsprop_options){.rate = rate, .pytorch = true});
-    EXPECT_RULE(rmsprop_pytorch_momentum, ct_rmsprop_new,
-                (ct_rmsprop_options){.rate = rate, .pytorch = true, .momentum = MU});
-    EXPECT_RULE(adagrad, ct_adagrad_new, (ct_adagrad_options){.rate = rate});
-    EXPECT_RULE(adagrad_pytorch, ct_adagrad_new,
-                (ct_adagrad_options){.rate = rate, .pytorch = true});
+    ct_rmsprop_options options = ct_rmsprop_defaults(RATE);
+    EXPECT_RULE(rmsprop, ct_rmsprop_new, options);
+    options.momentum = MU;
+    EXPECT_RULE(rmsprop_momentum, ct_rmsprop_new, options);
+    options = ct_rmsprop_pytorch(RATE);
+    EXPECT_RULE(rmsprop_pytorch, ct_rmsprop_new, options);
+    options.momentum = MU;
+    EXPECT_RULE(rmsprop_pytorch_momentum, ct_rmsprop_new, options);
+    EXPECT_RULE(adagrad, ct_adagrad_new, ct_adagrad_defaults(RATE));
+    EXPECT_RULE(adagrad_pytorch, ct_adagrad_new, ct_adagrad_pytorch(RATE));
+}
+
+RULE(sign) { IGNORE; *p -= RATE * (g > 0 ? 1 : -1); }
+RULE(adagrad_0) {
+    IGNORE;
+    *a += g * g;
+    *p -= RATE * g / sqrt(*a);
+}
+RULE(adagrad_pytorch_1) {
+    (void)b;
+    if (t == 1) *a = 1;
+    *a += g * g;
+    *p -= RATE * g / (sqrt(*a) + 1e-10);
+}
+
+NN_TEST(update_rules, zeros_of_rmsprop_and_adagrad) {
+    ct_rmsprop_options options = ct_rmsprop_defaults(RATE);
+    options.rho = options.epsilon = 0;
+    EXPECT_RULE(sign, ct_rmsprop_new, options);
+    options.pytorch = true;
+    EXPECT_RULE(sign, ct_rmsprop_new, options);
+    ct_adagrad_options sums = ct_adagrad_defaults(RATE);
+    sums.initial = sums.epsilon = 0;
+    EXPECT_RULE(adagrad_0, ct_adagrad_new, sums);
+    sums = ct_adagrad_pytorch(RATE);
+    sums.initial = 1;
+    EXPECT_RULE(adagrad_pytorch_1, ct_adagrad_new, sums);
+}
+
+/* --- Options ---------------------------------------------------------------------------------- */
+
+NN_TEST(update_rules, options_come_from_their_defaults) {
+    ct_module *module = vector_new();
+    cr_expect_null(ct_adam_new(module, (ct_adam_options){.rate = ct_rate(RATE)}));
+    expect_error(CT_ERR_STATE, "ct_adam_new: start from ct_adam_defaults()");
+    /* Neither takes the other's, as the decay would be dropped or come unasked. */
+    cr_expect_null(ct_adam_new(module, ct_adamw_pytorch(RATE)));
+    expect_error(CT_ERR_STATE, "ct_adam_new: start from ct_adam_defaults()");
+    cr_expect_null(ct_adamw_new(module, ct_adam_defaults(RATE)));
+    expect_error(CT_ERR_STATE, "ct_adamw_new: start from ct_adamw_defaults()");
+    cr_expect_null(ct_rmsprop_new(module, (ct_rmsprop_options){.rate = ct_rate(RATE)}));
+    expect_error(CT_ERR_STATE, "ct_rmsprop_new: start from ct_rmsprop_defaults()");
+    cr_expect_null(ct_adagrad_new(module, (ct_adagrad_options){.rate = ct_rate(RATE)}));
+    expect_error(CT_ERR_STATE, "ct_adagrad_new: start from ct_adagrad_defaults()");
+    ct_module_free(module);
+}
+
+#define REFUSED(make, made, member, value, message)                           \
+    do {                                                                      \
+        __typeof__(made) o = made;                                            \
+        o.member = value;                                                     \
+        cr_expect_null(make(module, o));                                      \
+        expect_error(CT_ERR_RANGE, message);                                  \
+    } while (0)
+
+/* The message names the function and the option that the user wrote. */
+NN_TEST(update_rules, options_out_of_range) {
+    ct_module *module = vector_new();
+    REFUSED(ct_adam_new, ct_adam_defaults(RATE), beta1, 1,
+            "ct_adam_new: beta1 must be in [0,1), got 1");
+    REFUSED(ct_adamw_new, ct_adamw_defaults(RATE), beta2, -1,
+            "ct_adamw_new: beta2 must be in [0,1), got -1");
+    REFUSED(ct_adamw_new, ct_adamw_pytorch(RATE), weight_decay, -1,
+            "ct_adamw_new: weight_decay must be in [0,1e+300), got -1");
+    REFUSED(ct_adam_new, ct_adam_pytorch(RATE), epsilon, -1,
+            "ct_adam_new: epsilon must be in [0,1e+300), got -1");
+    REFUSED(ct_rmsprop_new, ct_rmsprop_defaults(RATE), rho, 1,
+            "ct_rmsprop_new: rho must be in [0,1), got 1");
+    REFUSED(ct_adagrad_new, ct_adagrad_pytorch(RATE), initial, -1,
+            "ct_adagrad_new: initial must be in [0,1e+300), got -1");
+    REFUSED(ct_rmsprop_new, ct_rmsprop_pytorch(-1), momentum, 0,
+            "ct_rmsprop_new: rate must be finite and >= 0, got -1");
+    REFUSED(ct_adagrad_new, ct_adagrad_defaults(RATE), step.clip_value, -1,
+            "ct_adagrad_new: clip_value must be in [0,1e+300), got -1");
+    ct_module_free(module);
+}
+
+NN_TEST(update_rules, a_missing_rate_is_an_error_and_a_rate_of_0_is_not) {
+    ct_module *module = vector_new();
+    cr_expect_null(ct_sgd_new(module, (ct_sgd_options){0}));
+    expect_error(CT_ERR_RANGE, "ct_sgd_new: 'rate' is missing; set it to ct_rate(0.001), say");
+    ct_adam_options options = ct_adam_defaults(RATE);
+    options.rate = (ct_schedule){0};
+    cr_expect_null(ct_adam_new(module, options));
+    expect_error(CT_ERR_RANGE, "ct_adam_new: 'rate' is missing; set it to ct_rate(0.001), say");
+    ct_tensor *before = ct_detach(read_slot(module, "theta"));
+    ct_optimizer *still = ct_adam_new(module, ct_adam_defaults(0));
+    MADE(still);
+    take_step(module, still, 0);
+    ct_tensor *gap = ct_sub(read_slot(module, "theta"), before);
+    cr_expect_eq(ct_item(ct_max(ct_abs(gap), CT_ALL)), 0);
+    ct_optimizer_free(still);
+    ct_module_free(module);
 }
 
 /* --- Schedules -------------------------------------------------------------------------------- */
@@ -244,11 +368,9 @@ static ct_tensor *sign_update(const void *options, const ct_step *step, ct_tenso
     return ct_sub(p, ct_mul(ct_sign(g), step->rate));
 }
 
-RULE(sign_rule) { IGNORE; *p -= RATE * (g > 0 ? 1 : -1); }
-
 NN_TEST(update_rules, of_ones_own) {
     static const ct_optimizer_kind sign_kind = {.name = "sign", .update = sign_update};
     ct_module *module = vector_new();
-    expect_rule(sign_rule, module,
+    expect_rule(sign, module,
                 ct_optimizer_new(&sign_kind, module, ct_rate(RATE), (ct_step_options){0}, "", 1));
 }

@@ -7,7 +7,7 @@ static ct_module *block(ct_module *layer, int64_t channels, bool batch_norm, boo
     ct_module *parts[4];
     int n = 0;
     parts[n++] = layer;
-    if (batch_norm) parts[n++] = ct_batch_norm_new(channels, (ct_batch_norm_options){0});
+    if (batch_norm) parts[n++] = ct_batch_norm_new(channels, ct_batch_norm_defaults());
     parts[n++] = ct_activation_new(&ct_activation_relu);
     if (pool) parts[n++] = ct_max_pool2d_new((ct_pool2d_options){0});
     return ct_sequential_new(NULL, parts, n);
@@ -17,7 +17,7 @@ static ct_module *seed_model(bool bn) {
     ct_conv2d_options conv = {.no_bias = bn};
     ct_dense_options dense = {.no_bias = bn};
     ct_module *head = bn ? CT_SEQUENTIAL(NULL, ct_dense_new(64, 10, dense),
-                                         ct_batch_norm_new(10, (ct_batch_norm_options){0}))
+                                         ct_batch_norm_new(10, ct_batch_norm_defaults()))
                          : ct_dense_new(64, 10, dense);
     return CT_SEQUENTIAL("seed", block(ct_conv2d_new(1, 32, conv), 32, bn, true),
                          block(ct_conv2d_new(32, 64, conv), 64, bn, true),
@@ -33,7 +33,7 @@ typedef struct {
 static training training_new(bool bn) {
     ct_seed_set(1);
     training t = {.model = seed_model(bn)};
-    t.adam = ct_adam_new(t.model, (ct_adam_options){.rate = ct_rate(1e-3)});
+    t.adam = ct_adam_new(t.model, ct_adam_defaults(1e-3));
     bench_require(t.adam != NULL);
     return t;
 }
