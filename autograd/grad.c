@@ -2,7 +2,7 @@
  * It knows no op and computes nothing; it builds graph.
  * Invariant: a node's cotangent is complete before its VJPs are asked, because nodes are visited
  * in reverse topological order. */
-#include "autograd/grad.h"
+#include "autograd/grad_private.h"
 
 #include "autograd/ops.h"
 #include "tensor/context.h"
@@ -86,9 +86,11 @@ static ct_status walk_back(backward *b) {
     return status;
 }
 
-static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor *found[]) {
+static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor *found[],
+                         bool reached[]) {
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *g = cti_walk_has(&b->walk, x[k]) ? b->sum[x[k]->index] : NULL;
+        if (reached) reached[k] = g != NULL;
         /* The cotangent itself may come out here, and it is not ours. */
         found[k] = g ? ct_scope_add(g) : ct_full(x[k]->dtype, x[k]->shape, 0.0);
         if (!found[k]) return ct_error();
@@ -121,7 +123,7 @@ static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[],
 }
 
 static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
-                          ct_tensor *found[]) {
+                          ct_tensor *found[], bool reached[]) {
     backward b = {0};
     if (cti_walk_new(&b.walk, &y, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     b.active = cti_alloc((size_t)b.walk.count, sizeof *b.active);
@@ -131,7 +133,7 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
         mark_active(&b, x, n);
         b.sum[y->index] = cotangent;
         status = walk_back(&b);
-        if (status == CT_OK) status = collect(&b, x, n, found);
+        if (status == CT_OK) status = collect(&b, x, n, found, reached);
     }
     cti_free(b.active);
     cti_free(b.sum);
@@ -139,19 +141,25 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
     return status;
 }
 
-ct_status ct_vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
-                 ct_tensor *out[]) {
+static ct_status vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
+                     ct_tensor *out[], bool reached[]) {
     ct_status status = check(y, cotangent, x, n);
     if (status != CT_OK) return status;
     ct_tensor **found = cti_alloc((size_t)n, sizeof *found);
     if (!found) return CT_ERR_MEMORY;
-    status = vjp_into(y, cotangent, x, n, found);
+    status = vjp_into(y, cotangent, x, n, found, reached);
     for (int64_t k = 0; k < n && status == CT_OK; k++) out[k] = found[k];
     cti_free(found);
     return status;
 }
 
-ct_status ct_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[]) {
+ct_status ct_vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
+                 ct_tensor *out[]) {
+    return vjp(y, cotangent, x, n, out, NULL);
+}
+
+ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[],
+                   bool reached[]) {
     if (y && y->numel != 1) {
         return ct_fail(CT_ERR_SHAPE, "ct_grad: y must have one element, got %s; ct_vjp takes a "
                        "cotangent of that shape", ct_shape_format(y->shape).text);
@@ -164,7 +172,11 @@ ct_status ct_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[
     if (y) *cti_context() = (cti_node_context){y->path, y->order + 1, y->id};
     ct_tensor *one = y ? ct_reshape(cti_literal(y->dtype, 1.0), y->shape) : NULL;
     *cti_context() = saved;
-    return ct_vjp(y, one, x, n, out);
+    return vjp(y, one, x, n, out, reached);
+}
+
+ct_status ct_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[]) {
+    return cti_grad(y, x, n, out, NULL);
 }
 
 /* <a[0], v[0]> + <a[1], v[1]> + ... */

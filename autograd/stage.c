@@ -88,6 +88,7 @@ static ct_update *update_of(commit *c, const ct_slot *slot) {
 
 static ct_status compose(commit *c, const ct_tensor *stage) {
     const stage_attr *attr = stage->attr;
+    if (cti_slot_frozen(attr->slot)) return CT_OK;
     ct_update *update = update_of(c, attr->slot);
     if (update && update < c->updates + c->given) {
         return ct_fail(CT_ERR_STATE, "ct_commit: slot '%s' is both updated and staged",

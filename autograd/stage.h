@@ -2,8 +2,8 @@
  *
  * ct_stage(y, slot, decay, value) is y, and remembers that a commit should set
  * slot := decay slot + value. A commit collects the stages reachable from its roots, each once, and
- * applies them in the order in which they were built. A forward that is never committed changes
- * nothing; two forwards in one commit compose. */
+ * applies them in the order in which they were built, but for those of frozen slots. A forward that is
+ * never committed changes nothing; two forwards in one commit compose. */
 #ifndef COTAN_STAGE_H
 #define COTAN_STAGE_H
 

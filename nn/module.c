@@ -4,6 +4,7 @@
 #include "nn/nn.h"
 
 #include "tensor/mem.h"
+#include "tensor/slot_private.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -48,6 +49,7 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
     }
     ct_slot *slot = ct_slot_new(name, initial);
     if (!slot) return ct_error();
+    cti_slot_freeze(slot, module->frozen);
     module->slots[module->n_slots++] = (ct_module_slot){ct_slot_name(slot), slot, trainable};
     return CT_OK;
 }
@@ -66,6 +68,7 @@ ct_tensor *ct_module_read(ct_module *module, int i) {
 void ct_module_freeze(ct_module *module, bool frozen) {
     if (!module) return;
     module->frozen = frozen;
+    for (int i = 0; i < module->n_slots; i++) cti_slot_freeze(module->slots[i].slot, frozen);
     for (int64_t i = 0; i < module->n_children; i++) ct_module_freeze(module->children[i], frozen);
 }
 
@@ -158,8 +161,7 @@ ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode) {
 
 /* --- Listing ---------------------------------------------------------------------------------- */
 
-static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module *module,
-                           const ct_module_slot *slot) {
+static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module_slot *slot) {
     size_t size = strlen(prefix) + strlen(slot->name) + 2;
     ct_named_slot *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
     if (!grown) return CT_ERR_MEMORY;
@@ -167,15 +169,15 @@ static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_modu
     char *path = cti_alloc(size, 1);
     if (!path) return CT_ERR_MEMORY;
     snprintf(path, size, "%s%s%s", prefix, *prefix ? "/" : "", slot->name);
-    list->items[list->count++] =
-        (ct_named_slot){path, slot->slot, slot->trainable && !module->frozen};
+    bool trainable = slot->trainable && !cti_slot_frozen(slot->slot);
+    list->items[list->count++] = (ct_named_slot){path, slot->slot, trainable, slot->trainable};
     return CT_OK;
 }
 
 /* The depth is that of modules inside of modules, which paths limit to 512 bytes. */
 static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module) {
     for (int i = 0; i < module->n_slots; i++) {
-        if (list_slot(list, prefix, module, &module->slots[i]) != CT_OK) return ct_error();
+        if (list_slot(list, prefix, &module->slots[i]) != CT_OK) return ct_error();
     }
     for (int64_t i = 0; i < module->n_children; i++) {
         char path[512];

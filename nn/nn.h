@@ -36,7 +36,8 @@ typedef struct {
 typedef struct {
     const char *name;   /* "kernel" */
     ct_slot *slot;      /* owned    */
-    bool trainable;     /* an optimizer changes it; otherwise only staged updates do */
+    bool trainable;     /* an optimizer changes it, unless it is frozen; otherwise only staged
+                           updates do */
 } ct_module_slot;
 
 #define CT_MODULE_SLOTS 8
@@ -45,7 +46,7 @@ typedef struct {
 struct ct_module {
     const ct_module_kind *kind;
     char *name;         /* unique among its siblings */
-    bool frozen;        /* not trained; BatchNorm: inference mode, its statistics stay */
+    bool frozen;        /* set by ct_module_freeze */
     int n_slots;
     ct_module_slot slots[CT_MODULE_SLOTS];
     int64_t n_children;
@@ -58,7 +59,9 @@ ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode);
 /* The same without a final softmax or sigmoid: what a loss from logits wants. */
 ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode);
 void ct_module_free(ct_module *module); /* takes NULL */
-/* Freezes or thaws a module and all below it. */
+/* Freezes or thaws a module and all below it, at any time: from the next step on, the optimizer
+ * leaves the slots of a frozen module alone and keeps their moments; a frozen BatchNorm works as in
+ * inference, and its statistics stay. */
 void ct_module_freeze(ct_module *module, bool frozen);
 ct_status ct_module_rename(ct_module *module, const char *name);
 
@@ -66,7 +69,8 @@ ct_status ct_module_rename(ct_module *module, const char *name);
 typedef struct {
     char *path;
     ct_slot *slot;     /* borrowed */
-    bool trainable;    /* and not frozen */
+    bool trainable;    /* a parameter, and not frozen */
+    bool parameter;    /* made for an optimizer to change, frozen or not */
 } ct_named_slot;
 typedef struct {
     ct_named_slot *items;

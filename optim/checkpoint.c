@@ -40,7 +40,7 @@ static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *opti
     c->stream = ct_slot_new("stream", ct_from(CT_I64, CT_SHAPE(2), state));
     if (!c->stream) return ct_error();
     static char path[] = "stream";
-    c->seed_item = (ct_named_slot){path, c->stream, false};
+    c->seed_item = (ct_named_slot){.path = path, .slot = c->stream};
     c->groups[SEED].slots = (ct_slot_list){&c->seed_item, 1};
     return CT_OK;
 }

@@ -65,8 +65,8 @@ typedef struct {
                          ct_tensor *gradient, ct_tensor *const state[], ct_tensor *next[]);
 } ct_optimizer_kind;
 
-/* An optimizer for the trainable slots of a model; keeps the slots, not the model. `options` is
- * copied (size bytes). */
+/* An optimizer for the parameters of a model, those that are frozen now too, as a step looks at
+ * what is frozen then. Keeps the slots, not the model. `options` is copied (size bytes). */
 ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
                                ct_schedule rate, ct_step_options step, const void *options,
                                size_t size);
@@ -74,8 +74,9 @@ void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */
 
 /* Evaluates the loss (one element), its gradients, the updates, the staged statistics behind loss
  * and `also`, and `also` itself in one plan, then commits. Afterwards reading loss and `also` runs
- * nothing. Errors: a parameter that the loss does not reach, or that was reassigned since the loss
- * was built. On any error nothing has changed. */
+ * nothing. Frozen parameters and their moments stay. Errors: a parameter that the loss does not
+ * reach, or reaches through ct_stop_gradient and the like only, or that was reassigned since the
+ * loss was built; all frozen. On any error nothing has changed. */
 ct_status ct_optimizer_step(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                             int64_t n_also);
 /* Steps whose update has been applied. */

@@ -3,7 +3,7 @@
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/optim.h"
 
-#include "autograd/grad.h"
+#include "autograd/grad_private.h"
 #include "autograd/stage.h"
 #include "optim/step.h"
 #include "tensor/mem.h"
@@ -18,7 +18,7 @@ struct ct_optimizer {
     ct_schedule rate;
     ct_step_options options;
     void *rule;              /* the kind's options                                    */
-    ct_slot_list parameters; /* trainable ones; the slots are kept                     */
+    ct_slot_list parameters; /* frozen ones too; the slots are kept                    */
     int64_t per_parameter;   /* states, then the accumulated gradient if there is one  */
     ct_slot **states;        /* [parameter][per_parameter]                             */
     ct_slot *steps;          /* i64 [2]: applied, accumulated                          */
@@ -33,12 +33,12 @@ ct_status cti_check_option(const char *function, const char *name, double value,
                    value);
 }
 
-static ct_status keep_trainable(const char *function, ct_optimizer *o, ct_module *model) {
+static ct_status keep_parameters(const char *function, ct_optimizer *o, ct_module *model) {
     ct_slot_list all;
     if (ct_module_list(model, &all) != CT_OK) return ct_error();
     int64_t kept = 0;
     for (int64_t i = 0; i < all.count; i++) {
-        if (all.items[i].trainable) {
+        if (all.items[i].parameter) {
             ct_slot_keep(all.items[i].slot);
             all.items[kept++] = all.items[i];
         } else {
@@ -47,7 +47,7 @@ static ct_status keep_trainable(const char *function, ct_optimizer *o, ct_module
     }
     all.count = kept;
     o->parameters = all;
-    if (kept == 0) return ct_fail(CT_ERR_STATE, "%s: nothing is trainable", function);
+    if (kept == 0) return ct_fail(CT_ERR_STATE, "%s: the model has no parameters", function);
     return CT_OK;
 }
 
@@ -111,7 +111,7 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
     o->options = step;
     o->rule = cti_alloc(1, size);
     int64_t scope = ct_scope_open();
-    ct_status status = o->rule ? keep_trainable(function, o, model) : CT_ERR_MEMORY;
+    ct_status status = o->rule ? keep_parameters(function, o, model) : CT_ERR_MEMORY;
     if (status == CT_OK) status = make_states(o);
     ct_scope_close(scope);
     if (status != CT_OK) {
@@ -143,30 +143,51 @@ void ct_optimizer_free(ct_optimizer *o) {
 
 /* --- A step ----------------------------------------------------------------------------------- */
 
+/* What a step works on: the parameters that are not frozen now, by their numbers. */
 typedef struct {
+    int64_t *numbers, n;
     ct_tensor **parameters, **gradients;
+    bool *reached;
     ct_update *updates;
     int64_t n_updates;
 } work;
 
+static ct_slot **states_of(const ct_optimizer *o, int64_t number) {
+    return &o->states[number * o->per_parameter];
+}
+
 /* The loss must have been built from the values that the slots hold now. */
-static ct_status check_reach(const ct_optimizer *o, ct_tensor *loss) {
+static ct_status unreached(const ct_named_slot *p, ct_tensor *loss) {
     cti_walk walk;
     if (cti_walk_new(&walk, &loss, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
-    ct_status status = CT_OK;
-    for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
-        const ct_named_slot *p = &o->parameters.items[i];
-        if (cti_walk_has(&walk, ct_slot_read(p->slot))) continue;
-        bool stale = false;
-        for (int64_t k = 0; k < walk.count; k++) {
-            stale |= walk.items[k]->slot == cti_slot_id(p->slot);
-        }
-        status = stale ? ct_fail(CT_ERR_STATE, "ct_optimizer_step: '%s' was changed after the "
-                                 "loss was built; build the loss again", p->path)
-                       : ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: '%s' has no gradient (not "
-                                 "reached from the loss)", p->path);
+    bool stale = false;
+    for (int64_t k = 0; k < walk.count; k++) {
+        const ct_tensor *t = walk.items[k];
+        stale |= t->slot == cti_slot_id(p->slot) && !ct_slot_holds(p->slot, t);
     }
     cti_walk_free(&walk);
+    if (stale) {
+        return ct_fail(CT_ERR_STATE, "ct_optimizer_step: '%s' was changed after the loss was "
+                       "built; build the loss again", p->path);
+    }
+    return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: '%s' has no gradient (not reached from "
+                   "the loss)", p->path);
+}
+
+static ct_status derive(const ct_optimizer *o, work *w, ct_tensor *loss) {
+    for (int64_t i = 0; i < o->parameters.count; i++) {
+        ct_slot *slot = o->parameters.items[i].slot;
+        if (cti_slot_frozen(slot)) continue;
+        w->numbers[w->n] = i;
+        w->parameters[w->n++] = ct_slot_read(slot);
+    }
+    if (w->n == 0) {
+        return ct_fail(CT_ERR_STATE, "ct_optimizer_step: every parameter is frozen");
+    }
+    ct_status status = cti_grad(loss, w->parameters, w->n, w->gradients, w->reached);
+    for (int64_t k = 0; k < w->n && status == CT_OK; k++) {
+        if (!w->reached[k]) status = unreached(&o->parameters.items[w->numbers[k]], loss);
+    }
     return status;
 }
 
@@ -174,17 +195,25 @@ static void add_update(work *w, ct_slot *slot, ct_tensor *value) {
     w->updates[w->n_updates++] = (ct_update){slot, value};
 }
 
+static void clear(work *w, ct_slot *slot) {
+    ct_tensor *old = ct_slot_read(slot);
+    add_update(w, slot, ct_full(ct_dtype_of(old), ct_shape_of(old), 0.0));
+}
+
 /* Adds this step's gradients to the accumulated ones; true when it is time to apply them, and
- * then the gradients are the means. */
+ * then the gradients are the means. What was accumulated before a parameter was frozen is
+ * forgotten with the round that it belongs to. */
 static bool accumulate(const ct_optimizer *o, work *w, int64_t done) {
     if (!accumulates(o)) return true;
     bool apply = done + 1 >= o->options.accumulate;
-    for (int64_t i = 0; i < o->parameters.count; i++) {
-        ct_slot *slot = o->states[i * o->per_parameter + o->kind->n_states];
-        ct_tensor *sum = ct_add(ct_slot_read(slot), w->gradients[i]);
-        ct_tensor *zero = ct_full(ct_dtype_of(sum), ct_shape_of(sum), 0.0);
-        add_update(w, slot, apply ? zero : sum);
-        w->gradients[i] = ct_scale(sum, 1.0 / (double)o->options.accumulate);
+    for (int64_t i = 0, k = 0; i < o->parameters.count; i++) {
+        ct_slot *slot = states_of(o, i)[o->kind->n_states];
+        if (k < w->n && w->numbers[k] == i) {
+            ct_tensor *sum = ct_add(ct_slot_read(slot), w->gradients[k]);
+            w->gradients[k++] = ct_scale(sum, 1.0 / (double)o->options.accumulate);
+            if (!apply) add_update(w, slot, sum);
+        }
+        if (apply) clear(w, slot);
     }
     return apply;
 }
@@ -207,8 +236,8 @@ static ct_status apply(const ct_optimizer *o, work *w, int64_t applied) {
                       o->kind->prepare(o->rule, number, f64.rate, f64.scalars) != CT_OK)) {
         return ct_error();
     }
-    for (int64_t i = 0; i < o->parameters.count; i++) {
-        ct_slot **slots = &o->states[i * o->per_parameter];
+    for (int64_t i = 0; i < w->n; i++) {
+        ct_slot **slots = states_of(o, w->numbers[i]);
         ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
         for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
         ct_step *step = &by_dtype[ct_dtype_of(w->parameters[i])];
@@ -218,7 +247,7 @@ static ct_status apply(const ct_optimizer *o, work *w, int64_t applied) {
         ct_tensor *p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state,
                                         next);
         if (!p) return ct_error();
-        add_update(w, o->parameters.items[i].slot, p);
+        add_update(w, o->parameters.items[w->numbers[i]].slot, p);
         for (int k = 0; k < o->kind->n_states; k++) add_update(w, slots[k], next[k]);
     }
     return CT_OK;
@@ -226,13 +255,11 @@ static ct_status apply(const ct_optimizer *o, work *w, int64_t applied) {
 
 static ct_status step(ct_optimizer *o, work *w, ct_tensor *loss, ct_tensor *const also[],
                       int64_t n_also) {
-    int64_t n = o->parameters.count;
     const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
     if (!count) return ct_error();
-    for (int64_t i = 0; i < n; i++) w->parameters[i] = ct_slot_read(o->parameters.items[i].slot);
-    if (ct_grad(loss, w->parameters, n, w->gradients) != CT_OK) return ct_error();
+    if (derive(o, w, loss) != CT_OK) return ct_error();
     bool now = accumulate(o, w, count[1]);
-    if (now && (cti_clip(w->gradients, n, &o->options) != CT_OK ||
+    if (now && (cti_clip(w->gradients, w->n, &o->options) != CT_OK ||
                 apply(o, w, count[0]) != CT_OK)) {
         return ct_error();
     }
@@ -255,14 +282,19 @@ ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const a
     }
     size_t n = (size_t)o->parameters.count;
     int64_t scope = ct_scope_open();
-    work w = {.parameters = cti_alloc(n, sizeof(ct_tensor *)),
+    work w = {.numbers = cti_alloc(n, sizeof(int64_t)),
+              .parameters = cti_alloc(n, sizeof(ct_tensor *)),
               .gradients = cti_alloc(n, sizeof(ct_tensor *)),
+              .reached = cti_alloc(n, sizeof(bool)),
               .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update))};
-    ct_status status = w.parameters && w.gradients && w.updates ? check_reach(o, loss)
-                                                                : CT_ERR_MEMORY;
-    if (status == CT_OK) status = step(o, &w, loss, also, n_also);
+    ct_status status = CT_ERR_MEMORY;
+    if (w.numbers && w.parameters && w.gradients && w.reached && w.updates) {
+        status = step(o, &w, loss, also, n_also);
+    }
+    cti_free(w.numbers);
     cti_free(w.parameters);
     cti_free(w.gradients);
+    cti_free(w.reached);
     cti_free(w.updates);
     ct_scope_close(scope);
     return status;
@@ -289,7 +321,7 @@ static ct_status list_slot(ct_slot_list *list, const ct_optimizer *o, const char
     if (!path) return CT_ERR_MEMORY;
     snprintf(path, size, "%s/%s%s%s", o->kind->name, middle, *middle ? "/" : "",
              ct_slot_name(slot));
-    list->items[list->count++] = (ct_named_slot){path, slot, false};
+    list->items[list->count++] = (ct_named_slot){.path = path, .slot = slot};
     return CT_OK;
 }
 

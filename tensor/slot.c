@@ -14,6 +14,7 @@ struct ct_slot {
     int64_t refs;
     uint64_t id;
     const char *name; /* interned */
+    bool frozen;
     ct_tensor *value;
 };
 
@@ -93,5 +94,9 @@ ct_status ct_slot_write(ct_slot *slot, ct_tensor *value) {
 const char *ct_slot_name(const ct_slot *slot) { return slot ? slot->name : ""; }
 
 bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t) { return slot && slot->value == t; }
+
+void cti_slot_freeze(ct_slot *slot, bool frozen) { slot->frozen = frozen; }
+
+bool cti_slot_frozen(const ct_slot *slot) { return slot->frozen; }
 
 uint64_t cti_slot_id(const ct_slot *slot) { return slot ? slot->id : 0; }

@@ -9,6 +9,10 @@
 ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value);
 /* Puts a prepared leaf in. Cannot fail. */
 void cti_slot_swap(ct_slot *slot, ct_tensor *prepared);
+/* A frozen slot is left alone by optimizers and staged updates, from the next commit on. Writing to
+ * it is still possible. */
+void cti_slot_freeze(ct_slot *slot, bool frozen);
+bool cti_slot_frozen(const ct_slot *slot);
 /* Never 0; a leaf's `slot` field is the id of the slot that made it. */
 uint64_t cti_slot_id(const ct_slot *slot);
 

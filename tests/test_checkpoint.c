@@ -90,6 +90,25 @@ CHECKPOINT_TEST(resuming_at_any_step_equals_never_stopping) {
     close_run(&whole);
 }
 
+/* Saved while a layer is frozen, thawed after loading: its moments were in the file. */
+CHECKPOINT_TEST(frozen_layers_keep_their_moments) {
+    run whole = open_run(1), first = open_run(1), second = open_run(99);
+    run *all[] = {&whole, &first, &second};
+    ct_position p[3] = {{0, 0}, {0, 0}, {0, 0}};
+    for (int i = 0; i < 2; i++) {
+        p[i] = train(all[i], p[i], 3);
+        ct_module_freeze(all[i]->model->children[0], true);
+        p[i] = train(all[i], p[i], 3);
+    }
+    OK(ct_checkpoint_save(path, first.model, first.optimizer, p[1]));
+    OK(ct_checkpoint_load(path, second.model, second.optimizer, &p[2]));
+    ct_module_freeze(whole.model->children[0], false);
+    train(&whole, p[0], 0);
+    train(&second, p[2], 0);
+    cr_expect_eq(hash_of(&second), hash_of(&whole));
+    for (int i = 0; i < 3; i++) close_run(all[i]);
+}
+
 CHECKPOINT_TEST(the_file_is_one_safetensors_file) {
     run r = open_run(1);
     train(&r, (ct_position){0, 0}, 3);

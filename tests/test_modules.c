@@ -89,10 +89,30 @@ NN_TEST(modules, freezing_reaches_all_below) {
     cr_expect_eq(trainable_in(model), 2);
     ct_module_freeze(model, true);
     cr_expect_eq(trainable_in(model), 0);
-    cr_expect_null(ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)}));
-    expect_error(CT_ERR_STATE, "ct_sgd_new: nothing is trainable");
     ct_module_freeze(inner, false);
     cr_expect_eq(trainable_in(model), 4);
+    ct_module_free(model);
+}
+
+NN_TEST(modules, slots_of_a_frozen_module_are_born_frozen) {
+    ct_module *module = dense();
+    ct_module_freeze(module, true);
+    OK(ct_module_add_slot(module, "late", ct_scalar(CT_F32, 1), true));
+    cr_expect_eq(trainable_in(module), 0);
+    ct_slot_list list;
+    OK(ct_module_list(module, &list));
+    cr_assert_eq(list.count, 3);
+    for (int i = 0; i < 3; i++) cr_expect(list.items[i].parameter);
+    ct_slot_list_free(&list);
+    ct_module_freeze(module, false);
+    cr_expect_eq(trainable_in(module), 3);
+    ct_module_free(module);
+}
+
+NN_TEST(modules, an_optimizer_needs_parameters) {
+    ct_module *model = CT_SEQUENTIAL("net", relu());
+    cr_expect_null(ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)}));
+    expect_error(CT_ERR_STATE, "ct_sgd_new: the model has no parameters");
     ct_module_free(model);
 }
 

@@ -208,3 +208,138 @@ NN_TEST(optimizer, frozen_parameters_are_not_touched) {
     ct_optimizer_free(sgd);
     ct_module_free(model);
 }
+
+/* --- Freezing at any time --------------------------------------------------------------------- */
+
+static void train_on(ct_module *model, ct_optimizer *optimizer, uint32_t salt) {
+    ct_tensor *logits = ct_logits(model, images(4, salt), CT_TRAINING);
+    OK(ct_optimizer_step(optimizer, ct_cross_entropy(logits, some_labels(4, 3, 2)), NULL, 0));
+}
+
+static ct_slot *moment(ct_optimizer *optimizer, const char *path) {
+    ct_slot_list list;
+    OK(ct_optimizer_list(optimizer, &list));
+    ct_slot *found = NULL;
+    for (int64_t i = 0; i < list.count; i++) {
+        if (strcmp(list.items[i].path, path) == 0) found = list.items[i].slot;
+    }
+    ct_slot_list_free(&list);
+    cr_assert_not_null(found, "no slot '%s'", path);
+    return found;
+}
+
+/* A convolution that was frozen for a while goes on with the moments that it had. */
+NN_TEST(optimizer, freezing_and_thawing_take_effect_at_the_next_step) {
+    ct_module *model = small_cnn(0), *conv = model->children[0];
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
+    train_on(model, adam, 1);
+    ct_slot *kernel = slot_at(model, "conv2d/kernel"), *m = moment(adam, "adam/conv2d/kernel/m");
+    ct_tensor *kernel_then = ct_slot_read(kernel), *m_then = ct_slot_read(m);
+    ct_module_freeze(conv, true);
+    ct_tensor *head = read_slot(model, "dense/kernel");
+    for (uint32_t step = 2; step < 5; step++) train_on(model, adam, step);
+    cr_expect(ct_slot_holds(kernel, kernel_then) && ct_slot_holds(m, m_then));
+    cr_expect_not(ct_slot_holds(slot_at(model, "dense/kernel"), head));
+    ct_module_freeze(conv, false);
+    ct_tensor *logits = ct_logits(model, images(4, 5), CT_TRAINING), *g;
+    ct_tensor *loss = ct_cross_entropy(logits, some_labels(4, 3, 2));
+    OK(ct_grad(loss, &kernel_then, 1, &g));
+    OK(ct_optimizer_step(adam, loss, &g, 1));
+    cr_expect_not(ct_slot_holds(kernel, kernel_then));
+    ct_tensor *wanted = ct_add(ct_scale(m_then, 0.9), ct_scale(g, 0.1));
+    ct_tensor *gap = ct_sub(ct_slot_read(m), wanted);
+    cr_expect_lt(ct_item(ct_max(ct_abs(gap), CT_ALL)), 1e-7);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, what_was_frozen_when_it_was_made_trains_when_thawed) {
+    ct_module *model = small_cnn(0);
+    ct_module_freeze(model, true);
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
+    MADE(adam);
+    uint64_t before = state_hash(model, adam);
+    ct_tensor *logits = ct_logits(model, images(4, 1), CT_TRAINING);
+    ct_tensor *loss = ct_cross_entropy(logits, some_labels(4, 3, 2));
+    cr_expect_eq(ct_optimizer_step(adam, loss, NULL, 0), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_optimizer_step: every parameter is frozen");
+    cr_expect_eq(state_hash(model, adam), before);
+    ct_module_freeze(model, false);
+    ct_tensor *kernel = read_slot(model, "conv2d/kernel");
+    train_on(model, adam, 1);
+    cr_expect_not(ct_slot_holds(slot_at(model, "conv2d/kernel"), kernel));
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, a_batch_norm_that_is_frozen_late_stays_what_it_is) {
+    ct_module *model = small_cnn(0), *bn = model->children[1];
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
+    train_on(model, adam, 1);
+    ct_module_freeze(bn, true);
+    uint64_t before = state_hash(bn, NULL);
+    train_on(model, adam, 2);
+    cr_expect_eq(state_hash(bn, NULL), before);
+    /* Also when the loss was built before. */
+    ct_module_freeze(bn, false);
+    ct_tensor *logits = ct_logits(model, images(4, 3), CT_TRAINING);
+    ct_tensor *loss = ct_cross_entropy(logits, some_labels(4, 3, 2));
+    ct_module_freeze(bn, true);
+    OK(ct_optimizer_step(adam, loss, NULL, 0));
+    cr_expect_eq(state_hash(bn, NULL), before);
+    ct_module_freeze(bn, false);
+    train_on(model, adam, 4);
+    cr_expect_neq(state_hash(bn, NULL), before);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+/* Half a round of a parameter that was frozen in between does not come up in a later one. */
+NN_TEST(optimizer, accumulated_gradients_of_frozen_parameters_are_forgotten) {
+    ct_module *model = small_cnn(0), *head = model->children[6];
+    ct_sgd_options options = {.rate = ct_rate(1), .step = {.accumulate = 2}};
+    ct_optimizer *sgd = ct_sgd_new(model, options);
+    ct_slot *kernel = slot_at(model, "dense/kernel");
+    ct_slot *sum = moment(sgd, "sgd/dense/kernel/accumulated");
+    ct_tensor *before = ct_slot_read(kernel);
+    train_on(model, sgd, 1);
+    cr_expect_gt(ct_item(ct_sum_all(ct_abs(ct_slot_read(sum)))), 0);
+    ct_module_freeze(head, true);
+    train_on(model, sgd, 2);
+    cr_expect_eq(ct_item(ct_sum_all(ct_abs(ct_slot_read(sum)))), 0);
+    cr_expect(ct_slot_holds(kernel, before));
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, frozen_gradients_do_not_count_for_the_clipped_norm) {
+    ct_module *model = small_mlp();
+    ct_sgd_options options = {.rate = ct_rate(1), .step = {.clip_norm = 1e-3}};
+    ct_optimizer *sgd = ct_sgd_new(model, options);
+    ct_module_freeze(model->children[0], true);
+    ct_tensor *kernel = read_slot(model, "dense_1/kernel"), *bias = read_slot(model, "dense_1/bias");
+    OK(ct_optimizer_step(sgd, loss_of(model), NULL, 0));
+    ct_tensor *moved = ct_add(
+        ct_sum_all(ct_square(ct_sub(read_slot(model, "dense_1/kernel"), kernel))),
+        ct_sum_all(ct_square(ct_sub(read_slot(model, "dense_1/bias"), bias))));
+    EXPECT_NEAR(sqrt(ct_item(moved)) / 1e-3, 1, 1e-3);
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+}
+
+/* Zeros would let weight decay and moments move it. */
+NN_TEST(optimizer, refuses_a_parameter_behind_stop_gradient) {
+    ct_module *model = small_mlp();
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
+    ct_tensor *x = centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0);
+    ct_tensor *hidden = ct_stop_gradient(ct_forward(model->children[0], x, CT_TRAINING));
+    ct_tensor *loss = ct_cross_entropy(ct_forward(model->children[2], hidden, CT_TRAINING),
+                                       some_labels(5, 3, 2));
+    cr_expect_eq(ct_optimizer_step(adam, loss, NULL, 0), CT_ERR_GRADIENT);
+    cr_expect_not_null(strstr(ct_error_message(), "'dense/kernel' has no gradient"));
+    ct_error_clear();
+    ct_module_freeze(model->children[0], true);
+    OK(ct_optimizer_step(adam, loss, NULL, 0));
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
