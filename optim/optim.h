@@ -22,7 +22,7 @@ struct ct_schedule {
     double initial;
     double factor;     /* decay per period; cosine: the final share of the rate       */
     int64_t period;    /* steps                                                       */
-    int64_t warmup;    /* steps over which the rate rises linearly from 0; 0 = none   */
+    int64_t warmup;    /* steps before the schedule's own first one; see below        */
 };
 ct_schedule ct_rate(double rate); /* constant; 0 is a rate too */
 ct_schedule ct_rate_step(double rate, double factor, int64_t period); /* factor^floor(t/period) */
@@ -30,6 +30,12 @@ ct_schedule ct_rate_exponential(double rate, double factor, int64_t period); /* 
 /* From rate to final_share rate along half a cosine over `period` steps, then constant
  * (Loshchilov and Hutter, 2017, arXiv:1608.03983). */
 ct_schedule ct_rate_cosine(double rate, double final_share, int64_t period);
+/* Warm-up, then the schedule, one after the other: over the first `steps` steps the rate rises
+ * linearly to the schedule's rate at its step 0, (t + 1) / steps of it at step t, and from step
+ * `steps` on it is the schedule's at its step t - steps. So ct_rate_warmup(ct_rate_cosine(1, 0, 4),
+ * 2) gives .5, 1, 1, .854, .5, .146, 0, 0, ...: its period is that of the cosine alone. It takes any
+ * schedule, also one of your own; 0 steps are no warm-up. A schedule has one warm-up: a second one
+ * replaces the first. */
 ct_schedule ct_rate_warmup(ct_schedule schedule, int64_t steps);
 
 /* --- Optimizers ------------------------------------------------------------------------------- */

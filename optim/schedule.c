@@ -30,11 +30,17 @@ static ct_tensor *cosine_rate(const ct_schedule *self, ct_tensor *step) {
     return ct_scale(share, self->initial);
 }
 
+static ct_tensor *after_warmup(const ct_schedule *self, ct_tensor *step) {
+    return self->rate ? self->rate(self, step) : number(self->initial);
+}
+
+/* While the rate rises the schedule stays at its step 0, which is where it begins afterwards. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step) {
-    ct_tensor *rate = schedule->rate ? schedule->rate(schedule, step) : number(schedule->initial);
-    if (schedule->warmup <= 0) return rate;
-    ct_tensor *risen = ct_scale(ct_offset(step, 1.0), 1.0 / (double)schedule->warmup);
-    return ct_mul(rate, ct_minimum(risen, number(1.0)));
+    if (schedule->warmup <= 0) return after_warmup(schedule, step);
+    ct_tensor *length = number((double)schedule->warmup);
+    ct_tensor *risen = ct_minimum(ct_div(ct_offset(step, 1.0), length), number(1.0));
+    ct_tensor *own_step = ct_maximum(ct_sub(step, length), number(0.0));
+    return ct_mul(after_warmup(schedule, own_step), risen);
 }
 
 static ct_tensor *constant_rate(const ct_schedule *self, ct_tensor *step) {

@@ -2,6 +2,8 @@
  * clipping and a rule of one's own. */
 #include "nn_support.h"
 
+#include "optim/step.h"
+
 enum { N = 7, STEPS = 20 };
 
 static ct_tensor *product(ct_module *self, ct_tensor *x, ct_mode mode) {
@@ -315,14 +317,55 @@ static double cosine(int t) {
     double done = fmin(t / 12.0, 1.0);
     return 0.1 * (0.2 + 0.8 * (1 + cos(acos(-1.0) * done)) / 2);
 }
-static double warmed_up(int t) { return cosine(t) * fmin((t + 1) / 5.0, 1.0); }
+/* Warm-up over 5 steps, and the schedule from its own step 0 on after them. */
+static double warm(int t, double (*plain)(int done)) {
+    return t < 5 ? plain(0) * (t + 1) / 5.0 : plain(t - 5);
+}
+static double warm_constant(int t) { return warm(t, constant); }
+static double warm_stairs(int t) { return warm(t, stairs); }
+static double warm_exponential(int t) { return warm(t, exponential); }
+static double warm_cosine(int t) { return warm(t, cosine); }
+
+/* A user's own, whose first rate is not its `initial`. */
+static ct_tensor *rising_rate(const ct_schedule *self, ct_tensor *step) {
+    return ct_offset(ct_scale(step, 0.01), 2 * self->initial);
+}
+static double rising(int t) { return 0.2 + 0.01 * t; }
+static double warm_rising(int t) { return warm(t, rising); }
 
 NN_TEST(update_rules, schedules) {
     expect_schedule(ct_rate(0.1), constant);
     expect_schedule(ct_rate_step(0.1, 0.5, 6), stairs);
     expect_schedule(ct_rate_exponential(0.1, 0.5, 6), exponential);
     expect_schedule(ct_rate_cosine(0.1, 0.2, 12), cosine);
-    expect_schedule(ct_rate_warmup(ct_rate_cosine(0.1, 0.2, 12), 5), warmed_up);
+    expect_schedule((ct_schedule){.rate = rising_rate, .initial = 0.1}, rising);
+}
+
+NN_TEST(update_rules, a_schedule_begins_after_its_warmup) {
+    ct_schedule own = {.rate = rising_rate, .initial = 0.1};
+    expect_schedule(ct_rate_warmup(ct_rate(0.1), 5), warm_constant);
+    expect_schedule(ct_rate_warmup(ct_rate_step(0.1, 0.5, 6), 5), warm_stairs);
+    expect_schedule(ct_rate_warmup(ct_rate_exponential(0.1, 0.5, 6), 5), warm_exponential);
+    expect_schedule(ct_rate_warmup(ct_rate_cosine(0.1, 0.2, 12), 5), warm_cosine);
+    expect_schedule(ct_rate_warmup(own, 5), warm_rising);
+    /* There is one warm-up, the last; none of 0 steps. */
+    expect_schedule(ct_rate_warmup(ct_rate_warmup(ct_rate_cosine(0.1, 0.2, 12), 9), 5),
+                    warm_cosine);
+    expect_schedule(ct_rate_warmup(ct_rate_cosine(0.1, 0.2, 12), 0), cosine);
+}
+
+/* As the header has it; the rise ends in exactly the schedule's rate, whatever the steps. */
+NN_TEST(update_rules, warmup_reaches_the_peak) {
+    static const double wanted[] = {0.5, 1, 1, 0.85355339059327373, 0.5, 0.14644660940672627, 0, 0};
+    ct_schedule rate = ct_rate_warmup(ct_rate_cosine(1, 0, 4), 2);
+    for (int t = 0; t < 8; t++) {
+        EXPECT_NEAR(ct_item(cti_schedule_rate(&rate, ct_scalar(CT_F64, t))), wanted[t], 1e-15);
+    }
+    for (int64_t steps = 1; steps < 200; steps++) {
+        rate = ct_rate_warmup(ct_rate(0.3), steps);
+        ct_tensor *last = ct_scalar(CT_F64, (double)(steps - 1));
+        cr_expect_eq(ct_item(cti_schedule_rate(&rate, last)), 0.3, "%lld", (long long)steps);
+    }
 }
 
 /* --- Clipping --------------------------------------------------------------------------------- */
