@@ -25,7 +25,20 @@ static double correction(const batch_norm *bn, ct_tensor *x) {
     return n / (n - 1.0);
 }
 
+/* Said here and not only by ct_batch_norm: who comes with a batch of one row has most likely one
+ * row left over at the end of the data. */
+static bool has_statistics(const batch_norm *bn, ct_tensor *x) {
+    int64_t values = ct_numel(x) / bn->channels;
+    if (values > 1) return true;
+    ct_fail(CT_ERR_SHAPE, "BatchNorm: training needs > 1 value per channel, got %lld (x is %s)%s",
+            (long long)values, ct_shape_format(ct_shape_of(x)).text,
+            values == 1 ? "; drop_last of ct_batches_options leaves out a last batch of one row"
+                        : "");
+    return false;
+}
+
 static ct_tensor *train(batch_norm *bn, ct_tensor *x, ct_tensor *gamma, ct_tensor *beta) {
+    if (!has_statistics(bn, x)) return NULL;
     double decay = bn->options.momentum, weight = 1.0 - decay;
     ct_tensor *mean, *variance;
     ct_tensor *y = ct_batch_norm(x, gamma, beta, bn->options.axis, bn->options.epsilon, &mean,

@@ -212,8 +212,12 @@ NN_TEST(batch_norm, says_what_does_not_fit) {
     cr_expect_null(train(model, centred(CT_F32, CT_SHAPE(4, 3), 1, 1, 0)));
     expect_error(CT_ERR_SHAPE, "BatchNorm: made for 2 channels, x is [4,3] (in net/batch_norm)");
     cr_expect_null(train(model, centred(CT_F32, CT_SHAPE(1, 2), 1, 1, 0)));
-    expect_error(CT_ERR_SHAPE, "ct_batch_norm: training needs > 1 value per channel, got 1 (x is "
-                               "[1,2], channels on axis 1) (in net/batch_norm)");
+    expect_error(CT_ERR_SHAPE,
+                 "BatchNorm: training needs > 1 value per channel, got 1 (x is [1,2]); drop_last "
+                 "of ct_batches_options leaves out a last batch of one row (in net/batch_norm)");
+    cr_expect_null(train(model, centred(CT_F32, CT_SHAPE(0, 2), 1, 1, 0)));
+    expect_error(CT_ERR_SHAPE, "BatchNorm: training needs > 1 value per channel, got 0 (x is "
+                               "[0,2]) (in net/batch_norm)");
     MADE(ct_forward(model, centred(CT_F32, CT_SHAPE(1, 2), 1, 1, 0), CT_INFERENCE));
     cr_expect_null(ct_batch_norm_new(2, with_momentum(1.5)));
     expect_error(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in [0,1] and epsilon >= 0, got "
