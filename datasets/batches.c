@@ -138,11 +138,16 @@ static ct_status check_options(ct_batches_options *options, ct_dtype dtype, int6
                        "got %lld", (long long)items, (long long)options->limit);
     }
     if (options->limit == 0) options->limit = items;
-    if (options->size < 0 || options->size > options->limit) {
-        return ct_fail(CT_ERR_RANGE, "ct_batches_new: size must be 1..%lld (items), got %lld",
-                       (long long)options->limit, (long long)options->size);
+    if (options->size < 0) {
+        return ct_fail(CT_ERR_RANGE, "ct_batches_new: size must be >= 0, got %lld",
+                       (long long)options->size);
     }
-    if (options->size == 0) options->size = options->limit < 32 ? options->limit : 32;
+    if (options->drop_last && options->size > options->limit) {
+        return ct_fail(CT_ERR_RANGE, "ct_batches_new: drop_last leaves no batch: %lld items, "
+                       "size %lld", (long long)options->limit, (long long)options->size);
+    }
+    if (options->size == 0) options->size = 32;
+    if (options->size > options->limit) options->size = options->limit;
     double divisor = options->divide_by;
     if (divisor != 0 && !(divisor >= (double)FLT_MIN && divisor <= (double)FLT_MAX)) {
         return ct_fail(CT_ERR_RANGE, "ct_batches_new: divide_by must be 0 (none) or %g..%g, got %g",

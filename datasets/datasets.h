@@ -41,10 +41,10 @@ void ct_dataset_free(ct_dataset *dataset); /* takes NULL */
 
 /* Zero means the default. */
 typedef struct {
-    int64_t size;     /* items in a batch; 0: 32, or all items when there are fewer          */
+    int64_t size;     /* items in a batch; 0: 32; with fewer items they are one batch        */
     bool shuffle;     /* a new order in each epoch, a function of seed and epoch number      */
     uint64_t seed;
-    bool drop_last;   /* leave out the last batch when it is smaller than the others         */
+    bool drop_last;   /* leave out the last batch when it is smaller than `size`             */
     int64_t limit;    /* use the first `limit` items only; 0: all                            */
     double divide_by; /* gives x / divide_by: u8 becomes f32, f32 and f64 stay; 0: x as is   */
 } ct_batches_options;
@@ -57,7 +57,7 @@ typedef struct {
  * epoch and until the next seek; on an error it does not move. ct_source_seek takes an epoch from
  * 0 on and a batch from 0 to the count (the end of the epoch). It starts at epoch 0, batch 0.
  * Errors: CT_ERR_NULL, CT_ERR_SHAPE (scalars, counts that differ, no items), CT_ERR_RANGE
- * (options), CT_ERR_DTYPE (divide_by for i64), CT_ERR_MEMORY. */
+ * (options; drop_last of all there is), CT_ERR_DTYPE (divide_by for i64), CT_ERR_MEMORY. */
 ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options);
 
 #endif

@@ -99,6 +99,26 @@ COUNTED_TEST(batches, default_size_and_limit) {
     ct_source_free(source);
 }
 
+COUNTED_TEST(batches, fewer_items_than_a_batch_are_one_batch) {
+    static const ct_batches_options all[] = {
+        {.size = 11}, {.size = INT64_MAX, .shuffle = true}, {.size = 11, .limit = 10},
+        {.drop_last = true}, {.size = 10, .drop_last = true},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int64_t items[10], sizes[1];
+        ct_source *source = make(10, all[i]);
+        cr_expect_eq(ct_source_count(source), 1);
+        for (int64_t epoch = 0; epoch < 2; epoch++) {
+            cr_assert_eq(ct_source_seek(source, epoch, 0), CT_OK);
+            cr_expect_eq(read_epoch(source, items, sizes), 10);
+            cr_expect_eq(sizes[0], 10);
+        }
+        cr_expect_eq(ct_source_seek(source, 0, 1), CT_OK); /* the end */
+        cr_expect_eq(read_epoch(source, items, sizes), 0);
+        ct_source_free(source);
+    }
+}
+
 COUNTED_TEST(batches, shuffle_takes_each_item_once_in_an_order_of_seed_and_epoch) {
     enum { N = 1000 };
     int64_t orders[3][N], again[N];
@@ -217,11 +237,11 @@ COUNTED_TEST(batches, errors_of_new) {
     refuse(x, make_y(9), none, CT_ERR_SHAPE, "ct_batches_new: x has 10 items, y 9");
     refuse(make_x(0), make_y(0), none, CT_ERR_SHAPE, "ct_batches_new: x has no items");
     refuse(x, y, (ct_batches_options){.size = -1}, CT_ERR_RANGE,
-           "ct_batches_new: size must be 1..10 (items), got -1");
-    refuse(x, y, (ct_batches_options){.size = 11}, CT_ERR_RANGE,
-           "ct_batches_new: size must be 1..10 (items), got 11");
-    refuse(x, y, (ct_batches_options){.size = 5, .limit = 4}, CT_ERR_RANGE,
-           "ct_batches_new: size must be 1..4 (items), got 5");
+           "ct_batches_new: size must be >= 0, got -1");
+    refuse(x, y, (ct_batches_options){.size = 11, .drop_last = true}, CT_ERR_RANGE,
+           "ct_batches_new: drop_last leaves no batch: 10 items, size 11");
+    refuse(x, y, (ct_batches_options){.size = 5, .limit = 4, .drop_last = true}, CT_ERR_RANGE,
+           "ct_batches_new: drop_last leaves no batch: 4 items, size 5");
     refuse(x, y, (ct_batches_options){.limit = 11}, CT_ERR_RANGE,
            "ct_batches_new: limit must be 0 (all) or 1..10 (items), got 11");
     refuse(x, y, (ct_batches_options){.limit = -1}, CT_ERR_RANGE,
