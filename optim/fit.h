@@ -34,7 +34,7 @@ typedef struct {
     int64_t n_epochs;
     ct_step_record *steps;   /* every step, when options.record_steps */
     int64_t n_steps;
-    bool interrupted;        /* ended by Ctrl-C, after a finished step                 */
+    bool interrupted;        /* ended by Ctrl-C or SIGTERM, after a finished step      */
     bool stopped_early;      /* ended by early stopping or by a callback               */
     ct_position position;    /* where to go on                                         */
 } ct_history;
@@ -57,15 +57,16 @@ struct ct_fit_options {
     ct_fit_callback *callback;
     void *context;
     bool record_steps;
-    bool no_signals;           /* leave SIGINT alone; otherwise the first Ctrl-C ends training
-                                  after the running step, the second acts as by default        */
+    bool no_signals;           /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
+                                  SIGTERM ends training after the running step, the second acts
+                                  as by default                                                */
     ct_position start;         /* where to go on, from a checkpoint                            */
 };
 
 /* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)
  * is overwritten with what was measured, epochs that were broken off included, and is the caller's
- * to free. An interruption and a stop are no errors. Ends without a validation when Ctrl-C or the
- * callback stopped it. */
+ * to free. An interruption and a stop are no errors. Ends without a validation when a signal or
+ * the callback stopped it. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 

@@ -1,46 +1,54 @@
-/* Ctrl-C during training: a flag that the training loop looks at between steps.
+/* Ctrl-C and SIGTERM during training: a flag that the training loop looks at between steps.
  * It ends nothing by itself and writes nothing.
- * Invariant: outside of begin and end the process has the signal action that it had before. */
+ * Invariant: outside of begin and end the process has the signal actions that it had before. */
 #include "optim/interrupt.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
+static const int signals[] = {SIGINT, SIGTERM};
+enum { SIGNALS = sizeof signals / sizeof *signals };
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int users;
-static bool installed;
-static struct sigaction before;
+static bool installed[SIGNALS];
+static struct sigaction before[SIGNALS];
 static volatile sig_atomic_t seen;
 
+/* The kernel has put the default action back as it delivered the signal, so a second one of its
+ * kind never comes here; one of the other kind is sent on to that action. */
 static void on_interrupt(int signal_number) {
-    (void)signal_number;
+    if (seen) raise(signal_number);
     seen = 1;
 }
 
-static void install(void) {
-    seen = 0;
-    installed = false;
-    if (sigaction(SIGINT, NULL, &before) != 0) return;
-    if (!(before.sa_flags & SA_SIGINFO) && before.sa_handler == SIG_IGN) return;
+static bool install(int signal_number, struct sigaction *old) {
+    if (sigaction(signal_number, NULL, old) != 0) return false;
+    if (!(old->sa_flags & SA_SIGINFO) && old->sa_handler == SIG_IGN) return false;
     struct sigaction action;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
     action.sa_handler = on_interrupt;
-    /* The kernel puts the default action back as it delivers the first one. */
     action.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
-    installed = sigaction(SIGINT, &action, NULL) == 0;
+    return sigaction(signal_number, &action, NULL) == 0;
 }
 
 void cti_interrupt_begin(void) {
     pthread_mutex_lock(&lock);
-    if (users++ == 0) install();
+    if (users++ == 0) {
+        seen = 0;
+        for (int i = 0; i < SIGNALS; i++) installed[i] = install(signals[i], &before[i]);
+    }
     pthread_mutex_unlock(&lock);
 }
 
 void cti_interrupt_end(void) {
     pthread_mutex_lock(&lock);
-    if (--users == 0 && installed) sigaction(SIGINT, &before, NULL);
+    bool last = --users == 0;
+    for (int i = 0; i < SIGNALS && last; i++) {
+        if (installed[i]) sigaction(signals[i], &before[i], NULL);
+    }
     pthread_mutex_unlock(&lock);
 }
 

@@ -1,4 +1,5 @@
-/* Why training stops: steps, callbacks, early stopping, Ctrl-C; and what is left then. */
+/* Why training stops: steps, callbacks, early stopping, Ctrl-C and SIGTERM; and what is left then.
+ * Divergence is in test_fit_diverged.c. */
 #include "fit_support.h"
 
 #include <signal.h>
@@ -9,7 +10,8 @@
 typedef struct {
     int64_t steps, epochs;      /* calls of either kind              */
     int64_t stop_step, stop_epoch;
-    int raise_at, raises;       /* SIGINT in that step, so many times */
+    int raise_at;               /* in that step these signals come   */
+    int signals[2];
     ct_position last;
 } watcher;
 
@@ -26,7 +28,9 @@ static bool watch(void *context, ct_position position, const ct_step_record *ste
     cr_expect_eq(step->step, w->steps);
     cr_expect(position.epoch == w->steps / BATCHES && position.batch == w->steps % BATCHES);
     if (w->steps == w->raise_at) {
-        for (int i = 0; i < w->raises; i++) raise(SIGINT);
+        for (int i = 0; i < 2; i++) {
+            if (w->signals[i]) raise(w->signals[i]);
+        }
     }
     return w->steps != w->stop_step;
 }
@@ -133,18 +137,21 @@ static void install(void (*handler)(int)) {
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
-static void (*installed(void))(int) {
+static void expect_installed(void (*handler)(int)) {
     struct sigaction action;
     sigaction(SIGINT, NULL, &action);
-    return action.sa_handler;
+    cr_expect_eq(action.sa_handler, handler);
+    sigaction(SIGTERM, NULL, &action);
+    cr_expect_eq(action.sa_handler, handler);
 }
 
-NN_TEST(fit_stop, the_first_interrupt_ends_after_the_running_step) {
+static void expect_end_after_the_running_step(int signal_number) {
     install(own_handler);
     bench b = open_bench(0.05);
-    watcher w = {.raise_at = BATCHES + 3, .raises = 1};
+    watcher w = {.raise_at = BATCHES + 3, .signals = {signal_number}};
     char *text = NULL;
     size_t length = 0;
     FILE *log = open_memstream(&text, &length);
@@ -158,7 +165,7 @@ NN_TEST(fit_stop, the_first_interrupt_ends_after_the_running_step) {
     cr_expect_str_eq(text + length - 12, "interrupted\n");
     free(text);
     /* What was installed before is back, also after the default action took its place. */
-    cr_expect_eq(installed(), own_handler);
+    expect_installed(own_handler);
     cr_expect_eq(own_calls, 0);
     ct_history_free(&history);
     /* Training goes on from there. */
@@ -169,18 +176,42 @@ NN_TEST(fit_stop, the_first_interrupt_ends_after_the_running_step) {
     close_bench(&b);
 }
 
-Test(fit_stop, the_second_interrupt_acts_as_by_default, .signal = SIGINT) {
+NN_TEST(fit_stop, the_first_interrupt_ends_after_the_running_step) {
+    expect_end_after_the_running_step(SIGINT);
+}
+
+NN_TEST(fit_stop, sigterm_ends_as_an_interrupt_does) {
+    expect_end_after_the_running_step(SIGTERM);
+}
+
+static void run_into(int first, int second) {
     install(SIG_DFL); /* programs in the background may inherit that it is ignored */
     bench b = open_bench(0.05);
-    watcher w = {.raise_at = 3, .raises = 2};
+    watcher w = {.raise_at = 3, .signals = {first, second}};
     ct_history history = run(&b, &w, (ct_fit_options){.epochs = 5});
     ct_history_free(&history);
+}
+
+Test(fit_stop, the_second_interrupt_acts_as_by_default, .signal = SIGINT) {
+    run_into(SIGINT, SIGINT);
+}
+
+Test(fit_stop, the_second_sigterm_acts_as_by_default, .signal = SIGTERM) {
+    run_into(SIGTERM, SIGTERM);
+}
+
+Test(fit_stop, sigterm_after_an_interrupt_acts_as_by_default, .signal = SIGTERM) {
+    run_into(SIGINT, SIGTERM);
+}
+
+Test(fit_stop, an_interrupt_after_sigterm_acts_as_by_default, .signal = SIGINT) {
+    run_into(SIGTERM, SIGINT);
 }
 
 NN_TEST(fit_stop, no_signals_leaves_the_handler_alone) {
     install(own_handler);
     bench b = open_bench(0.05);
-    watcher w = {.raise_at = 3, .raises = 2};
+    watcher w = {.raise_at = 3, .signals = {SIGINT, SIGTERM}};
     ct_history history = run(&b, &w, (ct_fit_options){.epochs = 2, .no_signals = true});
     cr_expect(own_calls == 2 && !history.interrupted && w.steps == 2 * BATCHES);
     ct_history_free(&history);
@@ -190,10 +221,10 @@ NN_TEST(fit_stop, no_signals_leaves_the_handler_alone) {
 NN_TEST(fit_stop, an_ignored_interrupt_stays_ignored) {
     install(SIG_IGN);
     bench b = open_bench(0.05);
-    watcher w = {.raise_at = 3, .raises = 2};
+    watcher w = {.raise_at = 3, .signals = {SIGINT, SIGTERM}};
     ct_history history = run(&b, &w, (ct_fit_options){.epochs = 2});
     cr_expect(!history.interrupted && w.steps == 2 * BATCHES);
-    cr_expect_eq(installed(), SIG_IGN);
+    expect_installed(SIG_IGN);
     ct_history_free(&history);
     close_bench(&b);
 }
