@@ -2,7 +2,7 @@
  * It does not decide what is updated; layers and optimizers do.
  * Invariant: everything is evaluated before the first slot changes, and changing a slot cannot
  * fail. */
-#include "autograd/stage.h"
+#include "autograd/stage_private.h"
 
 #include "autograd/ops.h"
 #include "tensor/mem.h"
@@ -72,6 +72,8 @@ typedef struct {
     int64_t n, given;
     ct_tensor **values;   /* roots, then the values of the updates  */
     ct_tensor **prepared;
+    cti_accept *accept;
+    void *context;
 } commit;
 
 static int by_id(const void *a, const void *b) {
@@ -129,6 +131,7 @@ static ct_status evaluate_and_swap(commit *c, ct_tensor *const roots[], int64_t 
     for (int64_t r = 0; r < n_roots; r++) c->values[r] = roots[r];
     for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
     ct_status status = ct_eval(c->values, n_roots + c->n);
+    if (status == CT_OK && c->accept) status = c->accept(c->context, roots);
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->prepared[k] = cti_slot_prepare(c->updates[k].slot, c->updates[k].value);
         if (!c->prepared[k]) status = ct_error();
@@ -151,8 +154,8 @@ static ct_status commit_all(commit *c, ct_tensor *const roots[], int64_t n_roots
     return status == CT_OK ? evaluate_and_swap(c, roots, n_roots) : status;
 }
 
-ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                    int64_t n_updates) {
+ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                        int64_t n_updates, cti_accept *accept, void *context) {
     for (int64_t r = 0; r < n_roots; r++) {
         if (roots[r]) continue;
         if (ct_error() != CT_OK) return ct_error();
@@ -166,7 +169,7 @@ ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *
     ct_tensor **stages = NULL;
     int64_t n_stages = 0, scope = ct_scope_open();
     ct_status status = find_stages(roots, n_roots, &stages, &n_stages);
-    commit c = {.given = n_updates};
+    commit c = {.given = n_updates, .accept = accept, .context = context};
     if (status == CT_OK) status = commit_all(&c, roots, n_roots, updates, stages, n_stages);
     cti_free(stages);
     cti_free(c.updates);
@@ -174,4 +177,9 @@ ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *
     cti_free(c.prepared);
     ct_scope_close(scope);
     return status;
+}
+
+ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                    int64_t n_updates) {
+    return cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
 }

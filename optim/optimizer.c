@@ -150,6 +150,8 @@ typedef struct {
     bool *reached;
     ct_update *updates;
     int64_t n_updates;
+    cti_accept *accept;
+    void *context;
 } work;
 
 static ct_slot **states_of(const ct_optimizer *o, int64_t number) {
@@ -269,13 +271,14 @@ static ct_status step(ct_optimizer *o, work *w, ct_tensor *loss, ct_tensor *cons
     if (!roots) return CT_ERR_MEMORY;
     roots[0] = loss;
     for (int64_t k = 0; k < n_also; k++) roots[k + 1] = also[k];
-    ct_status status = ct_commit(roots, n_also + 1, w->updates, w->n_updates);
+    ct_status status = cti_commit_if(roots, n_also + 1, w->updates, w->n_updates, w->accept,
+                                     w->context);
     cti_free(roots);
     return status;
 }
 
-ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
-                            int64_t n_also) {
+ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
+                                int64_t n_also, cti_accept *accept, void *context) {
     if (!o || !loss) {
         if (ct_error() != CT_OK) return ct_error();
         return ct_fail(CT_ERR_NULL, "ct_optimizer_step: '%s' is NULL", o ? "loss" : "optimizer");
@@ -286,7 +289,9 @@ ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const a
               .parameters = cti_alloc(n, sizeof(ct_tensor *)),
               .gradients = cti_alloc(n, sizeof(ct_tensor *)),
               .reached = cti_alloc(n, sizeof(bool)),
-              .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update))};
+              .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update)),
+              .accept = accept,
+              .context = context};
     ct_status status = CT_ERR_MEMORY;
     if (w.numbers && w.parameters && w.gradients && w.reached && w.updates) {
         status = step(o, &w, loss, also, n_also);
@@ -298,6 +303,11 @@ ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const a
     cti_free(w.updates);
     ct_scope_close(scope);
     return status;
+}
+
+ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
+                            int64_t n_also) {
+    return cti_optimizer_step_if(o, loss, also, n_also, NULL, NULL);
 }
 
 int64_t ct_optimizer_steps(const ct_optimizer *o) {

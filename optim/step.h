@@ -2,8 +2,14 @@
 #ifndef COTAN_STEP_H
 #define COTAN_STEP_H
 
+#include "autograd/stage_private.h"
 #include "nn/layer.h"
 #include "optim/optim.h"
+
+/* ct_optimizer_step, which `accept` may refuse before anything changes; its roots are the loss and
+ * `also`. */
+ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
+                                int64_t n_also, cti_accept *accept, void *context);
 
 /* The rate after `step` finished steps (f64 scalar), as an f64 scalar. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);
