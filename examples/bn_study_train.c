@@ -86,6 +86,7 @@ static ct_status fit(watch *w, ct_optimizer *adam) {
         .callback = on_step,
         .context = w,
         .record_steps = true,
+        .allow_nonfinite = true, /* what diverges is a result too */
         .no_signals = true, /* the study catches them, between runs too */
     };
     w->status = validate_part(w);

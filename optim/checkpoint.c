@@ -1,6 +1,7 @@
 /* Checkpoints: everything that the next steps depend on, in one safetensors file.
  * Slots are in it by path, "model/..." and "optimizer/..."; the thread's stream of seeds is
- * "seed/stream"; data position, version and a checksum of all are in the metadata.
+ * "seed/stream"; position, version and a checksum of all are in the metadata, the best val_loss as
+ * the 16 hexadecimal digits of its bits.
  * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
 #include "nn/layer.h"
 #include "nn/slot_file.h"
@@ -9,6 +10,7 @@
 #include "tensor/mem.h"
 #include "tensor/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char format_name[] = "cotan checkpoint";
@@ -45,13 +47,29 @@ static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *opti
     return CT_OK;
 }
 
-typedef struct { char text[17]; } checksum_text;
+typedef struct { char text[17]; } bits_text;
+
+static bits_text show_bits(uint64_t bits) {
+    bits_text out;
+    snprintf(out.text, sizeof out.text, "%016llx", (unsigned long long)bits);
+    return out;
+}
+
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 
 /* Over the values of all slots in the order of the groups, and the position. NULL values are read
  * from the slots. */
 static ct_status checksum(const contents *c, ct_tensor *const values[], ct_position position,
-                          checksum_text *out) {
+                          bits_text *out) {
     uint64_t sum = cti_checksum(0, (int64_t[]){position.epoch, position.batch}, 16);
+    if (position.best_epoch > 0) {
+        sum = cti_checksum(sum, &position.best_epoch, sizeof position.best_epoch);
+        sum = cti_checksum(sum, &position.best_val_loss, sizeof position.best_val_loss);
+    }
     for (int g = 0, k = 0; g < GROUPS; g++) {
         for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
             ct_tensor *t = values ? values[k] : ct_slot_read(c->groups[g].slots.items[i].slot);
@@ -61,7 +79,7 @@ static ct_status checksum(const contents *c, ct_tensor *const values[], ct_posit
             sum = cti_checksum(sum, data, bytes);
         }
     }
-    snprintf(out->text, sizeof out->text, "%016llx", (unsigned long long)sum);
+    *out = show_bits(sum);
     return CT_OK;
 }
 
@@ -73,25 +91,35 @@ static ct_status check_arguments(const char *function, const char *path, const c
                    !path ? "path" : !model ? "model" : "optimizer");
 }
 
-ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
-                             ct_position position) {
-    static const char function[] = "ct_checkpoint_save";
-    if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
+static ct_status check_position(const char *function, ct_position position) {
     if (position.epoch < 0 || position.batch < 0) {
         return ct_fail(CT_ERR_RANGE, "%s: the position must be >= 0, got %lld, %lld", function,
                        (long long)position.epoch, (long long)position.batch);
     }
-    char epoch[24], batch[24];
+    if (position.best_epoch >= 0) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: best_epoch must be >= 0, got %lld", function,
+                   (long long)position.best_epoch);
+}
+
+ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position position) {
+    static const char function[] = "ct_checkpoint_save";
+    if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
+    if (check_position(function, position) != CT_OK) return CT_ERR_RANGE;
+    char epoch[24], batch[24], best[24];
     snprintf(epoch, sizeof epoch, "%lld", (long long)position.epoch);
     snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
-    checksum_text sum;
+    snprintf(best, sizeof best, "%lld", (long long)position.best_epoch);
+    bits_text sum, loss = show_bits(bits_of(position.best_val_loss));
     const ct_pair metadata[] = {{"format", format_name}, {"version", format_version},
-                                {"epoch", epoch}, {"batch", batch}, {"checksum", sum.text}};
+                                {"epoch", epoch}, {"batch", batch}, {"checksum", sum.text},
+                                {"best_epoch", best}, {"best_val_loss", loss.text}};
+    int n_metadata = position.best_epoch > 0 ? 7 : 5; /* without a best epoch nothing is said */
     contents c;
     int64_t scope = ct_scope_open();
     ct_status status = open_contents(&c, model, optimizer);
     if (status == CT_OK) status = checksum(&c, NULL, position, &sum);
-    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, 5);
+    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, n_metadata);
     close_contents(&c);
     ct_scope_close(scope);
     return status;
@@ -109,6 +137,30 @@ static ct_status read_count(const char *path, const ct_safetensors *file, const 
                    cti_show_path(path).text, key, text ? cti_show(text, strlen(text)).text : "");
 }
 
+static ct_status read_loss(const char *path, const ct_safetensors *file, const char *key,
+                           double *loss) {
+    const char *text = ct_safetensors_metadata(file, key);
+    uint64_t bits = text ? strtoull(text, NULL, 16) : 0;
+    if (text && strcmp(text, show_bits(bits).text) == 0) {
+        memcpy(loss, &bits, sizeof *loss);
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be 16 hexadecimal digits, got '%s'",
+                   function_load, cti_show_path(path).text, key,
+                   text ? cti_show(text, strlen(text)).text : "");
+}
+
+static ct_status read_position(const char *path, const ct_safetensors *file,
+                               ct_position *position) {
+    *position = (ct_position){0};
+    ct_status status = read_count(path, file, "epoch", &position->epoch);
+    if (status == CT_OK) status = read_count(path, file, "batch", &position->batch);
+    if (status != CT_OK || !ct_safetensors_metadata(file, "best_epoch")) return status;
+    status = read_count(path, file, "best_epoch", &position->best_epoch);
+    if (status != CT_OK) return status;
+    return read_loss(path, file, "best_val_loss", &position->best_val_loss);
+}
+
 static ct_status read_metadata(const char *path, const ct_safetensors *file,
                                ct_position *position) {
     const char *format = ct_safetensors_metadata(file, "format");
@@ -123,14 +175,13 @@ static ct_status read_metadata(const char *path, const ct_safetensors *file,
                        cti_show_path(path).text, format_version,
                        version ? cti_show(version, strlen(version)).text : "");
     }
-    if (read_count(path, file, "epoch", &position->epoch) != CT_OK) return ct_error();
-    return read_count(path, file, "batch", &position->batch);
+    return read_position(path, file, position);
 }
 
 static ct_status check_sum(const char *path, const ct_safetensors *file, const contents *c,
                            ct_tensor *const values[], ct_position position) {
     const char *said = ct_safetensors_metadata(file, "checksum");
-    checksum_text sum;
+    bits_text sum;
     if (checksum(c, values, position, &sum) != CT_OK) return ct_error();
     if (said && strcmp(said, sum.text) == 0) return CT_OK;
     return ct_fail(CT_ERR_FORMAT, "%s: %s: damaged: the checksum is %s, the file says '%s'",

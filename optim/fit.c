@@ -4,10 +4,12 @@
  * per step, so memory at the end of every epoch is the same. */
 #include "optim/fit.h"
 
+#include "optim/best.h"
 #include "optim/evaluate.h"
 #include "optim/history.h"
 #include "optim/interrupt.h"
 #include "optim/progress.h"
+#include "optim/step.h"
 
 #include <math.h>
 
@@ -25,32 +27,64 @@ typedef struct {
     ct_step_record last;
     cti_sums sums;        /* of the running epoch ...                   */
     int64_t epoch_steps;  /* ... over so many steps                     */
-    double best;          /* val_loss                                   */
-    int64_t worse;        /* epochs since then                          */
+    cti_best best;        /* with restore_best                          */
     bool stop;
+    bool out_of_patience;
 } training;
+
+/* --- Divergence ------------------------------------------------------------------------------- */
+
+static ct_status check_finite(const training *t, const char *what, double value,
+                              const ct_step_record *step) {
+    if (t->options->allow_nonfinite || isfinite(value)) return CT_OK;
+    return ct_fail(CT_ERR_DIVERGED, "ct_fit: %s is %s at step %lld, in epoch %lld; a smaller rate "
+                   "or clip_norm may help, allow_nonfinite goes on", what,
+                   isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", (long long)step->step,
+                   (long long)t->progress.epoch + 1);
+}
+
+/* Between the evaluation of a step and its commit. */
+static ct_status accept_step(void *context, ct_tensor *const roots[]) {
+    const training *t = context;
+    return check_finite(t, "loss", ct_item(roots[0]), &t->last);
+}
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 
-static void count_step(training *t, double loss, double metric, int64_t items) {
-    ct_position *next = &t->history->position;
-    next->batch++;
-    t->last = (ct_step_record){next->epoch * t->count + next->batch, loss, metric};
-    if (next->batch >= t->count) *next = (ct_position){next->epoch + 1, 0};
-    t->done++;
+static void next_epoch(ct_position *position) {
+    position->epoch++;
+    position->batch = 0;
+}
+
+static void record_step(training *t, double loss, double metric, int64_t items) {
+    t->last.loss = loss;
+    t->last.accuracy = metric;
     t->epoch_steps++;
     cti_sums_add(&t->sums, loss, metric, items);
     if (t->options->record_steps) t->history->steps[t->history->n_steps++] = t->last;
 }
 
+static void move_on(training *t) {
+    ct_position *next = &t->history->position;
+    next->batch++;
+    if (next->batch >= t->count) next_epoch(next);
+    t->done++;
+}
+
+/* A step that is refused because it diverged has been measured all the same. */
 static ct_status learn(training *t, const ct_batch *batch) {
+    const ct_position *at = &t->history->position;
     ct_tensor *value, *measured;
+    t->last.step = at->epoch * t->count + at->batch + 1;
     ct_status status =
         cti_measure(t->model, t->loss, t->metric, CT_TRAINING, batch, &value, &measured);
-    if (status == CT_OK) status = ct_optimizer_step(t->optimizer, value, &measured, measured != 0);
     if (status != CT_OK) return status;
-    count_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN, ct_dim(batch->x, 0));
-    return CT_OK;
+    status = cti_optimizer_step_if(t->optimizer, value, &measured, measured != 0, accept_step, t);
+    if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
+    record_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN,
+                ct_dim(batch->x, 0));
+    if (status == CT_OK) move_on(t);
+    return status;
 }
 
 /* *more is false at the end of the epoch. */
@@ -86,7 +120,12 @@ static void look_for_interrupt(training *t) {
 static ct_status run_steps(training *t) {
     for (bool more = true; more && !t->stop;) {
         ct_status status = step(t, &more);
-        if (status != CT_OK || !more) return status;
+        if (status != CT_OK) return status;
+        if (!more) {
+            /* Also when the source has fewer batches than it said, or none were left. */
+            if (t->history->position.batch > 0) next_epoch(&t->history->position);
+            return CT_OK;
+        }
         cti_progress_step(&t->progress, t->epoch_steps, &t->sums);
         call_back(t, NULL);
         look_for_interrupt(t);
@@ -97,21 +136,36 @@ static ct_status run_steps(training *t) {
 
 /* --- Epochs ----------------------------------------------------------------------------------- */
 
-static ct_status validate(training *t, ct_epoch *epoch) {
+static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
     bool stopped = false, broken_off = t->history->interrupted || t->history->stopped_early;
     if (!t->options->validation || broken_off) return CT_OK;
     ct_status status = cti_evaluate("ct_fit", t->model, t->loss, t->metric, t->options->validation,
                                     t->options->no_signals ? NULL : interrupted, &stopped,
                                     &epoch->val_loss, &epoch->val_accuracy);
     if (stopped) t->stop = t->history->interrupted = true;
-    return status;
+    *validated = status == CT_OK && !stopped;
+    return *validated ? check_finite(t, "val_loss", epoch->val_loss, &t->last) : status;
 }
 
-static void watch_for_the_best(training *t, double val_loss) {
-    bool better = val_loss < t->best;
-    if (better) t->best = val_loss;
-    t->worse = better ? 0 : t->worse + 1;
-    if (t->worse >= t->options->patience) t->stop = t->history->stopped_early = true;
+/* Epochs without a better val_loss; before the first best one all of them. */
+static bool is_out_of_patience(const training *t, int64_t epochs_done) {
+    int64_t patience = t->options->patience;
+    return patience > 0 && epochs_done - t->history->position.best_epoch >= patience;
+}
+
+static ct_status watch_for_the_best(training *t, double val_loss) {
+    ct_position *position = &t->history->position;
+    int64_t number = t->progress.epoch + 1;
+    if (val_loss < (position->best_epoch ? position->best_val_loss : (double)INFINITY)) {
+        if (t->options->restore_best && cti_best_hold(&t->best, t->model, number) != CT_OK) {
+            return ct_error();
+        }
+        position->best_epoch = number;
+        position->best_val_loss = val_loss;
+    }
+    t->out_of_patience = is_out_of_patience(t, number);
+    if (t->out_of_patience) t->stop = t->history->stopped_early = true;
+    return CT_OK;
 }
 
 /* Also after an error or a stop in the middle: what was measured is kept. */
@@ -120,21 +174,20 @@ static ct_status end_epoch(training *t, ct_status status) {
     ct_epoch epoch = {cti_sums_mean(t->sums.loss, t->sums.items),
                       cti_sums_mean(t->sums.metric, t->sums.items), nan, nan,
                       cti_seconds() - t->progress.started, t->epoch_steps, t->sums.items};
-    if (status == CT_OK) status = validate(t, &epoch);
+    bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;
+    if (status == CT_OK) status = validate(t, &epoch, &validated);
     t->history->epochs[t->history->n_epochs++] = epoch;
-    cti_progress_line(&t->progress, &epoch);
-    if (status != CT_OK) return status;
-    if (t->options->patience > 0 && epoch.val_loss == epoch.val_loss) {
-        watch_for_the_best(t, epoch.val_loss);
-    }
-    call_back(t, &epoch);
-    return CT_OK;
+    cti_progress_line(&t->progress, &epoch, validated);
+    if (status == CT_OK && validated && whole) status = watch_for_the_best(t, epoch.val_loss);
+    if (status == CT_OK) call_back(t, &epoch);
+    return status;
 }
 
 static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
     if (cti_history_reserve_epoch(t->history) != CT_OK) return CT_ERR_MEMORY;
     if (ct_source_seek(t->train, number, batch) != CT_OK) return ct_error();
-    t->history->position = (ct_position){number, batch};
+    t->history->position.epoch = number;
+    t->history->position.batch = batch;
     t->sums = (cti_sums){0};
     t->epoch_steps = 0;
     cti_progress_epoch(&t->progress, number, batch);
@@ -160,29 +213,58 @@ static ct_status check_options(const ct_fit_options *options) {
     const struct { const char *name; int64_t value; } counts[] = {
         {"epochs", options->epochs},           {"max_steps", options->max_steps},
         {"patience", options->patience},       {"start.epoch", options->start.epoch},
-        {"start.batch", options->start.batch},
+        {"start.batch", options->start.batch}, {"start.best_epoch", options->start.best_epoch},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         if (counts[i].value >= 0) continue;
         return ct_fail(CT_ERR_RANGE, "ct_fit: %s must be >= 0, got %lld", counts[i].name,
                        (long long)counts[i].value);
     }
-    if (options->patience > 0 && !options->validation) {
-        return ct_fail(CT_ERR_NULL, "ct_fit: patience needs validation, which is NULL");
+    if ((options->patience > 0 || options->restore_best) && !options->validation) {
+        return ct_fail(CT_ERR_NULL, "ct_fit: %s needs validation, which is NULL",
+                       options->patience > 0 ? "patience" : "restore_best");
     }
     return CT_OK;
 }
 
+/* --- A run ------------------------------------------------------------------------------------ */
+
+/* What a checkpoint tells of the epochs before. */
+static ct_status take_up(training *t) {
+    const ct_position *start = &t->options->start;
+    t->history->position = *start;
+    if (start->best_epoch == 0) return CT_OK;
+    t->out_of_patience = is_out_of_patience(t, start->epoch);
+    if (t->out_of_patience) t->stop = t->history->stopped_early = true;
+    bool is_the_best = start->best_epoch == start->epoch && start->batch == 0;
+    if (!t->options->restore_best || !is_the_best) return CT_OK;
+    return cti_best_hold(&t->best, t->model, start->best_epoch);
+}
+
+static void restore_best(training *t, bool ended_of_itself) {
+    int64_t wanted = t->history->position.best_epoch;
+    if (!t->options->restore_best || !ended_of_itself || wanted == 0) return;
+    t->history->restored = t->best.epoch == wanted;
+    if (t->history->restored) cti_best_restore(&t->best);
+    cti_progress_note(&t->progress, t->history->restored
+                                        ? "restored the weights of epoch %lld"
+                                        : "the best epoch, %lld, came before the start: its "
+                                          "weights are not restored", (long long)wanted);
+}
+
 static ct_status run(training *t) {
-    int64_t epochs = t->options->epochs ? t->options->epochs : 1;
-    ct_position start = t->options->start;
-    t->history->position = start;
-    cti_progress_begin(&t->progress, t->options->log, epochs, t->count);
-    ct_status status = CT_OK;
-    for (int64_t e = start.epoch; e < epochs && status == CT_OK && !t->stop; e++) {
-        status = run_epoch(t, e, e == start.epoch ? start.batch : 0);
+    int64_t epochs = t->progress.epochs, first = t->options->start.epoch;
+    ct_status status = take_up(t);
+    for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
+        status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
     }
-    if (t->history->interrupted) cti_progress_note(&t->progress, "interrupted");
+    const ct_history *history = t->history;
+    bool diverged = status == CT_ERR_DIVERGED;
+    if (history->interrupted) cti_progress_note(&t->progress, "interrupted");
+    if (diverged) cti_progress_note(&t->progress, "diverged");
+    bool is_whole = status == CT_OK && history->position.epoch >= epochs &&
+                    !history->interrupted && !history->stopped_early;
+    restore_best(t, is_whole || diverged || t->out_of_patience);
     return status;
 }
 
@@ -201,11 +283,13 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
         .options = &options,
         .history = history ? history : &own,
         .count = ct_source_count(train),
-        .best = (double)INFINITY,
     };
+    cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
+                       t.metric != NULL);
     if (!options.no_signals) cti_interrupt_begin();
     ct_status status = run(&t);
     if (!options.no_signals) cti_interrupt_end();
+    cti_best_free(&t.best);
     ct_history_free(&own);
     return status;
 }

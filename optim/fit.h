@@ -13,7 +13,8 @@
 #include "tensor/source.h"
 
 /* Running means over the epoch's batches, weighted by their size, while the weights change (train),
- * and means over all items with the weights at the end of the epoch (val). NaN = not measured. */
+ * and means over all items with the weights at the end of the epoch (val). NaN = not measured, or
+ * measured and not a number. */
 typedef struct {
     double loss, accuracy, val_loss, val_accuracy;
     double seconds;          /* training alone, without validation */
@@ -26,8 +27,13 @@ typedef struct {
     double loss, accuracy;   /* of that batch */
 } ct_step_record;
 
-/* How far training has come: the data position of the next batch. */
-typedef struct { int64_t epoch, batch; } ct_position;
+/* How far training has come: the data position of the next batch, and the best epoch until then,
+ * the one of the smallest val_loss: what early stopping goes by. All zero at the beginning. */
+typedef struct {
+    int64_t epoch, batch;    /* from 0                                                     */
+    int64_t best_epoch;      /* from 1, as the log counts; 0 = none                        */
+    double best_val_loss;
+} ct_position;
 
 typedef struct {
     ct_epoch *epochs;
@@ -36,13 +42,15 @@ typedef struct {
     int64_t n_steps;
     bool interrupted;        /* ended by Ctrl-C or SIGTERM, after a finished step      */
     bool stopped_early;      /* ended by early stopping or by a callback               */
+    bool restored;           /* by restore_best: the model is that of position.best_epoch */
     ct_position position;    /* where to go on                                         */
 } ct_history;
 void ct_history_free(ct_history *history); /* takes NULL */
 
 typedef struct ct_fit_options ct_fit_options;
-/* Called after every step and, with `epoch` not NULL, after every epoch; `position` is that of the
- * next batch, which is what a checkpoint needs. Returns false to stop. */
+/* Called after every step and, with `epoch` not NULL, after every epoch with its validation;
+ * `position` is what a checkpoint needs. When an epoch is the best so far, position.best_epoch ==
+ * position.epoch in the call at its end. Returns false to stop. */
 typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
                              const ct_epoch *epoch);
 struct ct_fit_options {
@@ -53,7 +61,10 @@ struct ct_fit_options {
     ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own     */
     FILE *log;                 /* NULL: silent; a terminal gets a progress bar, others a line per
                                   epoch                                                        */
-    int64_t patience;          /* early stopping: epochs without a better val_loss; 0 = off    */
+    int64_t patience;          /* early stopping: epochs without a better val_loss, NaN is none;
+                                  0 = off                                                      */
+    bool restore_best;         /* gives the model back the weights of its best epoch, see below */
+    bool allow_nonfinite;      /* goes on when a loss or val_loss is infinite or NaN           */
     ct_fit_callback *callback;
     void *context;
     bool record_steps;
@@ -66,7 +77,28 @@ struct ct_fit_options {
 /* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)
  * is overwritten with what was measured, epochs that were broken off included, and is the caller's
  * to free. An interruption and a stop are no errors. Ends without a validation when a signal or
- * the callback stopped it. */
+ * the callback stopped it.
+ *
+ * Divergence: a loss of a step, or a val_loss, that is infinite or NaN ends training with
+ * CT_ERR_DIVERGED; the message says which step. That step's update is not applied: parameters,
+ * moments and statistics are those from which the loss came (the step before may have spoilt them),
+ * and `position` is that of its batch. Its loss is in `history`, where it makes the mean of its
+ * epoch infinite or NaN too, and in the log. With allow_nonfinite every update is applied.
+ *
+ * Early stopping: after `patience` epochs in a row without a val_loss below the smallest before.
+ * Epochs that max_steps cut short do not count. The best epoch and its val_loss are part of the
+ * position, so training that goes on from a checkpoint stops where it would have stopped without;
+ * when it had stopped already it trains no further (start.best_epoch = 0 forgets that). Save in the
+ * callback's call with `epoch`: what was saved after the last step before it misses the validation.
+ *
+ * restore_best (needs validation): when training ends of itself, by patience, after the last epoch
+ * or by divergence, all slots of the model are those of its best epoch again; the optimizer's stay.
+ * Checkpoints do not hold them: when the best epoch came before `start`, and was not the one just
+ * before it, the model stays as it is and history->restored is false. ct_weights_save from the
+ * callback keeps them over a restart.
+ *
+ * Errors: CT_ERR_NULL, CT_ERR_RANGE (options), CT_ERR_STATE (no batches), CT_ERR_DIVERGED,
+ * CT_ERR_MEMORY, and what model, loss, optimizer and source record. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 
@@ -79,8 +111,8 @@ ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
 
 /* --- Checkpoints ------------------------------------------------------------------------------ */
 
-/* Model, optimizer and data position in one .safetensors file, atomically: training that goes on
- * from it equals training that never stopped, bit for bit. */
+/* Model, optimizer and position in one .safetensors file, atomically: training that goes on from
+ * it equals training that never stopped, bit for bit, and stops early at the same epoch. */
 ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position position);
 /* All or nothing; see ct_weights_load. A checksum tells damaged files. */

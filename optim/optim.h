@@ -33,7 +33,7 @@ ct_schedule ct_rate_cosine(double rate, double final_share, int64_t period);
 /* Warm-up, then the schedule, one after the other: over the first `steps` steps the rate rises
  * linearly to the schedule's rate at its step 0, (t + 1) / steps of it at step t, and from step
  * `steps` on it is the schedule's at its step t - steps. So ct_rate_warmup(ct_rate_cosine(1, 0, 4),
- * 2) gives .5, 1, 1, .854, .5, .146, 0, 0, ...: its period is that of the cosine alone. It takes any
+ * 2) gives .5, 1, 1, .854, .5, .146, 0, 0, ...: the period is the cosine's alone. It takes any
  * schedule, also one of your own; 0 steps are no warm-up. A schedule has one warm-up: a second one
  * replaces the first. */
 ct_schedule ct_rate_warmup(ct_schedule schedule, int64_t steps);

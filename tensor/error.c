@@ -39,6 +39,7 @@ const char *ct_status_name(ct_status status) {
         [CT_ERR_FORMAT] = "CT_ERR_FORMAT",
         [CT_ERR_GRADIENT] = "CT_ERR_GRADIENT",
         [CT_ERR_STATE] = "CT_ERR_STATE",
+        [CT_ERR_DIVERGED] = "CT_ERR_DIVERGED",
     };
     size_t i = (size_t)status;
     return i < sizeof names / sizeof *names ? names[i] : "unknown status";

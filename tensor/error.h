@@ -17,6 +17,7 @@ typedef enum {
     CT_ERR_FORMAT,    /* a file does not say what its format demands               */
     CT_ERR_GRADIENT,  /* a derivative that does not exist or cannot be formed      */
     CT_ERR_STATE,     /* the right call at the wrong time                          */
+    CT_ERR_DIVERGED,  /* training came to a loss that is not finite                */
 } ct_status;
 
 /* The status of the first error since the record was cleared; CT_OK when there is none. */

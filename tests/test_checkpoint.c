@@ -68,16 +68,16 @@ static uint64_t hash_of(const run *r) { return state_hash(r->model, r->optimizer
 
 CHECKPOINT_TEST(resuming_at_any_step_equals_never_stopping) {
     run whole = open_run(1);
-    train(&whole, (ct_position){0, 0}, 0);
+    train(&whole, (ct_position){0}, 0);
     ct_tensor *seed_after = ct_detach(ct_seed_draw());
     for (int64_t k = 1; k <= STEPS; k++) {
         run first = open_run(1);
-        ct_position reached = train(&first, (ct_position){0, 0}, k);
+        ct_position reached = train(&first, (ct_position){0}, k);
         cr_expect(reached.epoch == k / BATCHES && reached.batch == k % BATCHES);
         OK(ct_checkpoint_save(path, first.model, first.optimizer, reached));
         close_run(&first);
         run second = open_run(99);
-        ct_position position = {-1, -1};
+        ct_position position = {.epoch = -1};
         OK(ct_checkpoint_load(path, second.model, second.optimizer, &position));
         cr_expect(position.epoch == reached.epoch && position.batch == reached.batch);
         train(&second, position, 0);
@@ -111,8 +111,8 @@ CHECKPOINT_TEST(frozen_layers_keep_their_moments) {
 
 CHECKPOINT_TEST(the_file_is_one_safetensors_file) {
     run r = open_run(1);
-    train(&r, (ct_position){0, 0}, 3);
-    OK(ct_checkpoint_save(path, r.model, r.optimizer, (ct_position){7, 3}));
+    train(&r, (ct_position){0}, 3);
+    OK(ct_checkpoint_save(path, r.model, r.optimizer, (ct_position){.epoch = 7, .batch = 3}));
     ct_safetensors *file = ct_safetensors_load(path);
     MADE(file);
     static const char *const names[] = {"model/conv2d/kernel", "model/batch_norm/moving_mean",
@@ -135,7 +135,7 @@ CHECKPOINT_TEST(the_file_is_one_safetensors_file) {
 
 static void expect_refusal(run *r, ct_status status, const char *rest) {
     uint64_t before = hash_of(r);
-    ct_position position = {-1, -1};
+    ct_position position = {.epoch = -1};
     cr_expect_eq(ct_checkpoint_load(path, r->model, r->optimizer, &position), status);
     char message[1024];
     snprintf(message, sizeof message, "ct_checkpoint_load: %s: %s", path, rest);
@@ -147,7 +147,7 @@ static void expect_refusal(run *r, ct_status status, const char *rest) {
 CHECKPOINT_TEST(other_models_and_optimizers_are_refused) {
     run r = open_run(1);
     ct_optimizer *sgd = ct_sgd_new(r.model, (ct_sgd_options){.rate = ct_rate(0.1)});
-    OK(ct_checkpoint_save(path, r.model, sgd, (ct_position){0, 0}));
+    OK(ct_checkpoint_save(path, r.model, sgd, (ct_position){0}));
     ct_optimizer_free(sgd);
     expect_refusal(&r, CT_ERR_SHAPE,
                    "17 mismatches: 'optimizer/adam/steps' missing; "
@@ -170,10 +170,10 @@ CHECKPOINT_TEST(other_files_are_refused) {
     metadata[1].value = "1";
     OK(ct_safetensors_save(path, &one, 1, metadata, 3));
     expect_refusal(&r, CT_ERR_FORMAT, "epoch must be a whole number, got '-1'");
-    cr_expect_eq(ct_checkpoint_save(path, r.model, r.optimizer, (ct_position){0, -1}),
+    cr_expect_eq(ct_checkpoint_save(path, r.model, r.optimizer, (ct_position){.batch = -1}),
                  CT_ERR_RANGE);
     expect_error(CT_ERR_RANGE, "ct_checkpoint_save: the position must be >= 0, got 0, -1");
-    cr_expect_eq(ct_checkpoint_save(path, r.model, NULL, (ct_position){0, 0}), CT_ERR_NULL);
+    cr_expect_eq(ct_checkpoint_save(path, r.model, NULL, (ct_position){0}), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_checkpoint_save: 'optimizer' is NULL");
     cr_expect_eq(ct_checkpoint_load(NULL, r.model, r.optimizer, NULL), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_checkpoint_load: 'path' is NULL");
@@ -199,7 +199,7 @@ static void write_file(const uint8_t *bytes, size_t length) {
 
 /* True when it was refused; then nothing has changed and something was said. */
 static bool refused(run *r, uint64_t before) {
-    ct_position position = {-1, -1};
+    ct_position position = {.epoch = -1};
     ct_status status = ct_checkpoint_load(path, r->model, r->optimizer, &position);
     if (status == CT_OK) return false;
     cr_expect_neq(*ct_error_message(), '\0');
@@ -212,7 +212,8 @@ static bool refused(run *r, uint64_t before) {
 CHECKPOINT_TEST(damaged_files_change_nothing) {
     static uint8_t bytes[1 << 16], damaged[1 << 16];
     run saved = open_run(1), r = open_run(2);
-    OK(ct_checkpoint_save(path, saved.model, saved.optimizer, (ct_position){4, 3}));
+    ct_position position = {.epoch = 4, .batch = 3, .best_epoch = 2, .best_val_loss = -0.3};
+    OK(ct_checkpoint_save(path, saved.model, saved.optimizer, position));
     size_t length = read_file(bytes, sizeof bytes);
     cr_assert(length > 1000 && length < sizeof bytes);
     uint64_t before = hash_of(&r);

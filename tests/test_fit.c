@@ -1,9 +1,11 @@
 /* ct_fit against a loop written out, its history, its log, and its refusals. Why it stops is in
- * test_fit_stop.c, resuming in test_checkpoint.c. */
+ * test_fit_stop.c and test_fit_diverged.c, resuming in test_checkpoint.c, how a bar is drawn in
+ * test_progress.c. */
 #include "fit_support.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* --- The same as a loop ----------------------------------------------------------------------- */
@@ -194,6 +196,8 @@ NN_TEST(fit, draws_a_bar_on_a_terminal_and_replaces_it) {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     cr_assert_geq(master, 0);
     cr_assert(grantpt(master) == 0 && unlockpt(master) == 0);
+    struct winsize size = {.ws_row = 24, .ws_col = 120};
+    cr_assert_eq(ioctl(master, TIOCSWINSZ, &size), 0);
     FILE *terminal = fopen(ptsname(master), "w");
     MADE(terminal);
     OK(fit(&b, (ct_fit_options){.epochs = 1, .log = terminal}, NULL));
@@ -257,6 +261,10 @@ NN_TEST(fit, says_what_does_not_fit) {
                    "ct_fit: start.batch must be >= 0, got -2");
     expect_refusal(&b, (ct_fit_options){.patience = 1}, CT_ERR_NULL,
                    "ct_fit: patience needs validation, which is NULL");
+    expect_refusal(&b, (ct_fit_options){.restore_best = true}, CT_ERR_NULL,
+                   "ct_fit: restore_best needs validation, which is NULL");
+    expect_refusal(&b, (ct_fit_options){.start = {.best_epoch = -3}}, CT_ERR_RANGE,
+                   "ct_fit: start.best_epoch must be >= 0, got -3");
     expect_refusal(&b, (ct_fit_options){.start = {.batch = BATCHES + 1}}, CT_ERR_RANGE,
                    "ct_source_seek: batch must be 0..6, got 7");
     none.train = NULL;

@@ -3,6 +3,8 @@
  * to one that was never disturbed. The same for saving and loading a checkpoint. */
 #include "nn_support.h"
 
+#include "optim/best.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -126,16 +128,36 @@ NN_TEST(training_memory, a_step_happens_wholly_or_not_at_all) {
     close_training(&t);
 }
 
+static ct_status hold(void *state) {
+    training *t = state;
+    cti_best best = {0};
+    ct_status first = cti_best_hold(&best, t->model, 1), second = first;
+    /* What is held stays when the next cannot be. */
+    if (first == CT_OK) second = cti_best_hold(&best, t->model, 2);
+    if (first == CT_OK) cr_expect_eq(best.epoch, second == CT_OK ? 2 : 1);
+    cti_best_restore(&best);
+    cti_best_free(&best);
+    return second;
+}
+
+NN_TEST(training_memory, the_best_weights_are_held_wholly_or_not_at_all) {
+    training t;
+    open_training(&t);
+    t.after = t.before;
+    cr_expect_gt(sweep_both(&t, hold), 20);
+    close_training(&t);
+}
+
 static char path[256];
 
 static ct_status save(void *state) {
     training *t = state;
-    return ct_checkpoint_save(path, t->model, t->optimizer, (ct_position){1, 2});
+    return ct_checkpoint_save(path, t->model, t->optimizer, (ct_position){.epoch = 1, .batch = 2});
 }
 
 static ct_status load(void *state) {
     training *t = state;
-    ct_position position = {-1, -1};
+    ct_position position = {.epoch = -1};
     ct_status status = ct_checkpoint_load(path, t->model, t->optimizer, &position);
     cr_expect_eq(position.epoch, status == CT_OK ? 1 : -1);
     return status;
