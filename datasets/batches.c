@@ -6,6 +6,7 @@
 #include "tensor/mem.h"
 #include "tensor/node.h"
 #include "tensor/random.h"
+#include "tensor/text.h"
 
 #include <float.h>
 #include <string.h>
@@ -28,6 +29,7 @@ typedef struct {
     int64_t count;              /* batches in an epoch                           */
     int64_t epoch, batch;       /* of the batch that comes next                  */
     int64_t *order;             /* this epoch's; NULL: that of the items in x    */
+    char about[sizeof(cti_shown) + 40]; /* "" when x has no name                 */
 } batches;
 
 static int64_t batches_count(const ct_source *source) { return ((const batches *)source)->count; }
@@ -109,8 +111,14 @@ static void batches_free(ct_source *source) {
     cti_free(b);
 }
 
+static const char *batches_describe(const ct_source *source) {
+    const batches *b = (const batches *)source;
+    return *b->about ? b->about : NULL;
+}
+
 static const ct_source_kind batches_kind = {
-    "batches", batches_count, batches_seek, batches_next, batches_free,
+    .name = "batches", .count = batches_count, .seek = batches_seek, .next = batches_next,
+    .free = batches_free, .describe = batches_describe,
 };
 
 static ct_status check_tensors(const ct_tensor *x, const ct_tensor *y) {
@@ -187,6 +195,10 @@ ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options
         column_init(&b->y, y, 0) != CT_OK) {
         batches_free(&b->base);
         return NULL;
+    }
+    if (*ct_name_of(x)) {
+        snprintf(b->about, sizeof b->about, "%lld item%s of %s", (long long)b->options.limit,
+                 b->options.limit == 1 ? "" : "s", cti_show_path(ct_name_of(x)).text);
     }
     set_epoch(b, 0);
     return &b->base;

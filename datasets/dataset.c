@@ -30,7 +30,11 @@ typedef struct {
 static ct_dataset *dataset_new(const char *name, const parts *p) {
     size_t length = strlen(name);
     ct_dataset *dataset = cti_alloc(1, sizeof *dataset + length + 1);
-    if (!dataset) return NULL;
+    /* The same name twice: the second time it is there and takes no memory. */
+    if (!dataset || !ct_name(p->train_images, name) || !ct_name(p->test_images, name)) {
+        cti_free(dataset);
+        return NULL;
+    }
     char *copy = (char *)(dataset + 1);
     memcpy(copy, name, length);
     *dataset = (ct_dataset){

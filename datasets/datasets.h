@@ -11,7 +11,8 @@
 /* Grey images of 28x28 (0 = background, 255 = ink), stored as bytes, and their classes. The
  * struct owns the tensors; keep one to hold it longer. */
 typedef struct {
-    const char *name;        /* where the data came from: a directory, or "built-in digits" */
+    const char *name;        /* where the data came from: a directory, or "built-in digits";
+                                also the name (ct_name) of the images                       */
     ct_tensor *train_images; /* u8 [N,28,28,1]                                              */
     ct_tensor *train_labels; /* i64 [N], 0 to classes-1                                     */
     ct_tensor *test_images;
@@ -52,6 +53,7 @@ typedef struct {
 /* A source of batches: rows of x [N,...] and y [N,...] of any dtype, copied together. Without
  * shuffle in the order of x. It evaluates x and y now and keeps them; ct_source_free lets go.
  * The quotient is one division rounded to the type, (float)x / (float)divide_by for f32.
+ * Logs call the data by the name of x (ct_name), which is the data set's for its images.
  *
  * ct_source_next gives x and y as temporaries of the open scope, both NULL at the end of the
  * epoch and until the next seek; on an error it does not move. ct_source_seek takes an epoch from

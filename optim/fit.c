@@ -252,8 +252,15 @@ static void restore_best(training *t, bool ended_of_itself) {
                                           "weights are not restored", (long long)wanted);
 }
 
+static void say_which_data(training *t, const char *use, const ct_source *source) {
+    const char *about = ct_source_describe(source);
+    if (about) cti_progress_note(&t->progress, "%s: %s", use, about);
+}
+
 static ct_status run(training *t) {
     int64_t epochs = t->progress.epochs, first = t->options->start.epoch;
+    say_which_data(t, "train", t->train);
+    say_which_data(t, "validation", t->options->validation);
     ct_status status = take_up(t);
     for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
         status = run_epoch(t, e, e == first ? t->options->start.batch : 0);

@@ -59,8 +59,8 @@ struct ct_fit_options {
                                   validation; 0 = no limit                                     */
     ct_source *validation;     /* NULL: none                                                   */
     ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own     */
-    FILE *log;                 /* NULL: silent; a terminal gets a progress bar, others a line per
-                                  epoch                                                        */
+    FILE *log;                 /* NULL: silent. Which data it is, where the sources say so, and a
+                                  line per epoch; a terminal gets a progress bar too           */
     int64_t patience;          /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
     bool restore_best;         /* gives the model back the weights of its best epoch, see below */

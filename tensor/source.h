@@ -1,6 +1,6 @@
 /* A source of batches: the interface between data and `ct_fit`. It is declared here so that
  * datasets and training know nothing of each other. A source of your own is a struct that begins
- * with ct_source and a kind of four functions. */
+ * with ct_source and a kind of four functions, and a fifth that may be left out. */
 #ifndef COTAN_SOURCE_H
 #define COTAN_SOURCE_H
 
@@ -21,6 +21,9 @@ typedef struct {
     ct_status (*seek)(ct_source *source, int64_t epoch, int64_t batch);
     ct_status (*next)(ct_source *source, ct_batch *out);
     void (*free)(ct_source *source);
+    /* What data this is, "60000 items of built-in digits", for a log; it lives as long as the
+     * source. NULL, or gives NULL: unknown. */
+    const char *(*describe)(const ct_source *source);
 } ct_source_kind;
 
 struct ct_source {
@@ -39,6 +42,11 @@ static inline ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t
 static inline ct_status ct_source_next(ct_source *source, ct_batch *out) {
     if (!source) return ct_fail(CT_ERR_NULL, "ct_source_next: 'source' is NULL");
     return source->kind->next(source, out);
+}
+
+/* NULL when the source does not say. */
+static inline const char *ct_source_describe(const ct_source *source) {
+    return source && source->kind->describe ? source->kind->describe(source) : NULL;
 }
 
 static inline void ct_source_free(ct_source *source) {

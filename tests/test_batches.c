@@ -119,6 +119,19 @@ COUNTED_TEST(batches, fewer_items_than_a_batch_are_one_batch) {
     }
 }
 
+COUNTED_TEST(batches, says_which_data_it_is) {
+    ct_tensor *x = ct_name(make_x(3), "my\033data");
+    ct_source *source = ct_batches_new(x, make_y(3), (ct_batches_options){.size = 8});
+    cr_expect_str_eq(ct_source_describe(source), "3 items of my\\x1bdata");
+    ct_source_free(source);
+    source = ct_batches_new(x, make_y(3), (ct_batches_options){.limit = 1});
+    cr_expect_str_eq(ct_source_describe(source), "1 item of my\\x1bdata");
+    ct_source_free(source);
+    source = make(3, (ct_batches_options){0});
+    cr_expect_null(ct_source_describe(source));
+    ct_source_free(source);
+}
+
 COUNTED_TEST(batches, shuffle_takes_each_item_once_in_an_order_of_seed_and_epoch) {
     enum { N = 1000 };
     int64_t orders[3][N], again[N];

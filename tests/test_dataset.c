@@ -66,6 +66,8 @@ COUNTED_TEST(dataset, every_spelling) {
     ct_dataset *d = ct_dataset_open(f.path);
     expect_good(d);
     cr_expect_str_eq(d->name, f.path);
+    cr_expect_str_eq(ct_name_of(d->train_images), f.path);
+    cr_expect_str_eq(ct_name_of(d->test_images), f.path);
     ct_dataset_free(d);
     folder_free(f);
 
@@ -256,6 +258,7 @@ static void expect_digits(void) {
     ct_dataset *d = ct_dataset_open(NULL);
     cr_assert_not_null(d);
     cr_expect_str_eq(d->name, "built-in digits");
+    cr_expect_str_eq(ct_name_of(d->train_images), "built-in digits");
     cr_expect(ct_shape_equal(ct_shape_of(d->train_images), CT_SHAPE(60000, 28, 28, 1)));
     cr_expect(ct_shape_equal(ct_shape_of(d->test_labels), CT_SHAPE(10000)));
     ct_dataset_free(d);

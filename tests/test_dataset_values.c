@@ -113,6 +113,7 @@ static void fail_everywhere(const char *directory) {
             cr_expect_eq(ct_mem_read().live_bytes, bytes_at_start);
         }
         ct_dataset_free(d);
+        cti_intern_clear(); /* the images' name */
     }
 }
 

@@ -191,6 +191,39 @@ NN_TEST(fit, logs_a_line_per_epoch) {
     close_bench(&b);
 }
 
+/* Data with a name, such as a data set's, and data without one. */
+NN_TEST(fit, logs_which_data_it_trains_on) {
+    bench b = open_bench(0.05);
+    ct_dataset *digits = ct_dataset_digits(20, 10, 0);
+    MADE(digits);
+    ct_module *model = CT_SEQUENTIAL("m", ct_flatten_new(),
+                                     ct_dense_new(784, 10, (ct_dense_options){0}));
+    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    ct_batches_options options = {.size = 8, .limit = 15, .divide_by = 255};
+    ct_source *train = ct_batches_new(digits->train_images, digits->train_labels, options);
+    options.limit = 0;
+    ct_source *test = ct_batches_new(digits->test_images, digits->test_labels, options);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *log = open_memstream(&text, &length);
+    OK(ct_fit(model, adam, &ct_loss_cross_entropy, train,
+              (ct_fit_options){.validation = test, .log = log}, NULL));
+    fclose(log);
+    const char *wanted = "train: 15 items of built-in digits\n"
+                         "validation: 10 items of built-in digits\nepoch 1/1: 2 steps, ";
+    cr_expect_eq(strncmp(text, wanted, strlen(wanted)), 0, "%s", text);
+    free(text);
+    cr_expect_null(ct_source_describe(b.train));
+    cr_expect_null(ct_source_describe(NULL));
+    cr_expect_null(ct_source_describe(&(faulty_source){{&faulty_kind}, .good = 1}.base));
+    ct_source_free(train);
+    ct_source_free(test);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+    ct_dataset_free(digits);
+    close_bench(&b);
+}
+
 NN_TEST(fit, draws_a_bar_on_a_terminal_and_replaces_it) {
     bench b = open_bench(0.05);
     int master = posix_openpt(O_RDWR | O_NOCTTY);
