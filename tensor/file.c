@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* --- The system calls --------------------------------------------------------------------- */
@@ -17,6 +19,13 @@
 static int real_openat(int folder, const char *path, int flags, mode_t mode) {
     return openat(folder, path, flags, mode);
 }
+
+/* Not readdir, which takes memory of its own. */
+static ssize_t real_getdents(int folder, void *entries, size_t length) {
+    return syscall(SYS_getdents64, folder, entries, length);
+}
+
+static int real_dup(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 static const cti_system real = {
     .openat = real_openat,
@@ -29,6 +38,12 @@ static const cti_system real = {
     .linkat = linkat,
     .renameat = renameat,
     .unlinkat = unlinkat,
+    .readlinkat = readlinkat,
+    .getdents = real_getdents,
+    .flock = flock,
+    .dup = real_dup,
+    .fchmod = fchmod,
+    .fchown = fchown,
 };
 static const cti_system *calls = &real;
 
@@ -48,7 +63,6 @@ const char *cti_file_kind(mode_t mode) {
     case S_IFCHR: return "a character device";
     case S_IFBLK: return "a block device";
     case S_IFSOCK: return "a socket";
-    case S_IFLNK: return "a symbolic link";
     default: return "no regular file";
     }
 }

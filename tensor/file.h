@@ -22,12 +22,19 @@ typedef struct {
     size_t length;
 } cti_chunk;
 
-/* Makes `path` a regular file (mode 0644 less the umask) that holds the chunks one after another,
- * all or nothing: they go to a temporary file in the same folder, which is synchronized and then
- * renamed over `path`, and the folder is synchronized too. CT_OK: the new content is on the disk.
- * Otherwise `path` is what it was, and the temporary is gone. Only regular files are replaced;
- * symbolic links and devices are refused. A process killed in between can leave a file named
- * ".<name>.<process>.<count>.tmp" behind, never a torn `path`. */
+/* Makes `path` a regular file that holds the chunks one after another, all or nothing: they go to a
+ * temporary file in the same folder, which is synchronized and then renamed over `path`, and the
+ * folder is synchronized too. CT_OK: the new content is on the disk. Otherwise `path` is what it
+ * was, and the temporary is gone. Saves of one path that run at once all succeed, the last wins.
+ *
+ * A file that is replaced keeps its mode, and its owner and group where the process may set them;
+ * access control lists are not copied. A new one has mode 0666 less the umask. A symbolic link is
+ * followed, and its target replaced or made; a link that another user has put into a folder that
+ * everybody may write to is refused, as the kernel does (protected_symlinks). Folders and devices
+ * are refused.
+ *
+ * A process killed in between can leave files named ".<name>.<process>.<count>.tmp" behind, never
+ * a torn `path`. The next save of that path removes those that nobody holds a lock on. */
 ct_status cti_file_write(const char *function, const char *path, const cti_chunk *chunks,
                          int64_t n);
 
@@ -43,6 +50,12 @@ typedef struct {
     int (*linkat)(int from_folder, const char *from, int to_folder, const char *to, int flags);
     int (*renameat)(int from_folder, const char *from, int to_folder, const char *to);
     int (*unlinkat)(int folder, const char *path, int flags);
+    ssize_t (*readlinkat)(int folder, const char *path, char *text, size_t length);
+    ssize_t (*getdents)(int folder, void *entries, size_t length); /* struct dirent */
+    int (*flock)(int fd, int operation);
+    int (*dup)(int fd);
+    int (*fchmod)(int fd, mode_t mode);
+    int (*fchown)(int fd, uid_t owner, gid_t group);
 } cti_system;
 
 /* The calls in force, and their replacement for the whole process; NULL restores the real ones. */

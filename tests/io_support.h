@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* --- The folder, and what is left over ---------------------------------------------------- */
@@ -191,9 +193,23 @@ static int faulty_unlinkat(int at, const char *path, int flags) {
     return FAULTY(unlinkat(at, path, flags));
 }
 
+static ssize_t faulty_readlinkat(int at, const char *path, char *text, size_t length) {
+    return FAULTY(readlinkat(at, path, text, length));
+}
+static ssize_t faulty_getdents(int at, void *entries_out, size_t length) {
+    return FAULTY(syscall(SYS_getdents64, at, entries_out, length));
+}
+static int faulty_flock(int fd, int operation) { return FAULTY(flock(fd, operation)); }
+static int faulty_dup(int fd) { return FAULTY(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+static int faulty_fchmod(int fd, mode_t mode) { return FAULTY(fchmod(fd, mode)); }
+static int faulty_fchown(int fd, uid_t owner, gid_t group) {
+    return FAULTY(fchown(fd, owner, group));
+}
+
 static const cti_system faulty_system = {
-    faulty_openat, faulty_fstat,  faulty_fstatat,  faulty_read,     faulty_write,
-    faulty_fsync,  faulty_close,  faulty_linkat,   faulty_renameat, faulty_unlinkat,
+    faulty_openat, faulty_fstat,  faulty_fstatat,  faulty_read,       faulty_write,
+    faulty_fsync,  faulty_close,  faulty_linkat,   faulty_renameat,   faulty_unlinkat,
+    faulty_readlinkat, faulty_getdents, faulty_flock, faulty_dup, faulty_fchmod, faulty_fchown,
 };
 
 __attribute__((unused)) static void arm(int64_t fail_at, int code, bool persistent) {

@@ -38,6 +38,20 @@ static int memory_done(int fd) {
     (void)fd;
     return 0;
 }
+static int memory_fstat(int fd, struct stat *out) {
+    (void)fd;
+    *out = (struct stat){.st_nlink = 1};
+    return 0;
+}
+static ssize_t memory_getdents(int folder, void *entries, size_t length) {
+    (void)folder, (void)entries, (void)length;
+    return 0;
+}
+static int memory_flock(int fd, int operation) {
+    (void)fd, (void)operation;
+    return 0;
+}
+static int memory_dup(int fd) { return fd; }
 static int memory_renameat(int a, const char *from, int b, const char *to) {
     (void)a, (void)from, (void)b, (void)to;
     return 0;
@@ -47,11 +61,15 @@ static int memory_renameat(int a, const char *from, int b, const char *to) {
 static void memory_file_install(void) {
     static const cti_system calls = {
         .openat = memory_openat,
+        .fstat = memory_fstat,
         .fstatat = memory_fstatat,
         .write = memory_write,
         .fsync = memory_done,
         .close = memory_done,
         .renameat = memory_renameat,
+        .getdents = memory_getdents,
+        .flock = memory_flock,
+        .dup = memory_dup,
     };
     cti_system_replace(&calls);
 }
