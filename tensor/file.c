@@ -93,24 +93,58 @@ static ssize_t read_fully(int fd, uint8_t *bytes, size_t length, size_t *done) {
     return (ssize_t)*done;
 }
 
-static ct_status read_contents(const char *function, const char *path, int fd, uint8_t *bytes,
-                               size_t length) {
-    size_t done = 0, more = 0;
-    uint8_t beyond;
-    if (read_fully(fd, bytes, length, &done) < 0 || read_fully(fd, &beyond, 1, &more) < 0) {
+typedef struct {
+    const char *function, *path;
+    int fd;
+    size_t length;
+} source;
+
+/* Bytes from..to of the file, which must be there. */
+static ct_status read_range(const source *s, uint8_t *bytes, size_t from, size_t to) {
+    size_t done = 0;
+    if (read_fully(s->fd, bytes, to - from, &done) < 0) {
         int code = errno;
-        return ct_fail(CT_ERR_IO, "%s: %s: %s after %zu of %zu bytes", function,
-                       cti_show_path(path).text, cti_system_error(code), done, length);
+        return ct_fail(CT_ERR_IO, "%s: %s: %s after %zu of %zu bytes", s->function,
+                       cti_show_path(s->path).text, cti_system_error(code), from + done, s->length);
     }
-    if (done != length || more) {
-        return ct_fail(CT_ERR_IO, "%s: %s: %s than its %zu bytes: it changed while being read",
-                       function, cti_show_path(path).text, more ? "gave more" : "gave fewer",
-                       length);
-    }
-    return CT_OK;
+    if (done == to - from) return CT_OK;
+    return ct_fail(CT_ERR_IO, "%s: %s: gave fewer than its %zu bytes: it changed while being read",
+                   s->function, cti_show_path(s->path).text, s->length);
 }
 
-ct_status cti_file_read(const char *function, const char *path, uint8_t **bytes, size_t *length) {
+static ct_status expect_end(const source *s) {
+    size_t more = 0;
+    uint8_t beyond;
+    if (read_fully(s->fd, &beyond, 1, &more) < 0) {
+        int code = errno;
+        return ct_fail(CT_ERR_IO, "%s: %s: %s after %zu of %zu bytes", s->function,
+                       cti_show_path(s->path).text, cti_system_error(code), s->length, s->length);
+    }
+    if (!more) return CT_OK;
+    return ct_fail(CT_ERR_IO, "%s: %s: gave more than its %zu bytes: it changed while being read",
+                   s->function, cti_show_path(s->path).text, s->length);
+}
+
+static ct_status read_contents(const source *s, cti_file_check *check, uint8_t **bytes) {
+    uint8_t start[CTI_FILE_START];
+    size_t n = s->length < sizeof start ? s->length : sizeof start;
+    ct_status status = read_range(s, start, 0, n);
+    if (status == CT_OK && check) {
+        status = check(cti_show_path(s->path).text, start, n, s->length);
+    }
+    if (status != CT_OK) return status;
+    uint8_t *block = cti_alloc_raw(s->length, 1);
+    if (!block) return CT_ERR_MEMORY;
+    memcpy(block, start, n);
+    status = read_range(s, block + n, n, s->length);
+    if (status == CT_OK) status = expect_end(s);
+    if (status == CT_OK) *bytes = block;
+    else cti_free(block);
+    return status;
+}
+
+ct_status cti_file_read_checked(const char *function, const char *path, cti_file_check *check,
+                                uint8_t **bytes, size_t *length) {
     *bytes = NULL;
     *length = 0;
     if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
@@ -126,18 +160,15 @@ ct_status cti_file_read(const char *function, const char *path, uint8_t **bytes,
                        cti_system_error(code));
     }
     ct_status status = check_kind(function, path, &found);
-    uint8_t *block = NULL;
     if (status == CT_OK) {
-        block = cti_alloc_raw((size_t)found.st_size, 1);
-        status = block ? read_contents(function, path, fd, block, (size_t)found.st_size)
-                       : CT_ERR_MEMORY;
+        source s = {function, path, fd, (size_t)found.st_size};
+        status = read_contents(&s, check, bytes);
     }
     calls->close(fd);
-    if (status != CT_OK) {
-        cti_free(block);
-        return status;
-    }
-    *bytes = block;
-    *length = (size_t)found.st_size;
-    return CT_OK;
+    if (status == CT_OK) *length = (size_t)found.st_size;
+    return status;
+}
+
+ct_status cti_file_read(const char *function, const char *path, uint8_t **bytes, size_t *length) {
+    return cti_file_read_checked(function, path, NULL, bytes, length);
 }

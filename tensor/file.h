@@ -15,6 +15,16 @@
  * changes meanwhile. On error *bytes is NULL. Messages are "<function>: <path>: ...". */
 ct_status cti_file_read(const char *function, const char *path, uint8_t **bytes, size_t *length);
 
+/* Judges a file by its first n bytes, min(length, CTI_FILE_START) of `length`. `name` is its path,
+ * fit for messages. */
+typedef ct_status cti_file_check(const char *name, const uint8_t *start, size_t n, size_t length);
+enum { CTI_FILE_START = 4096 };
+
+/* The same, but a file whose start does not pass the check is neither read on nor given memory:
+ * the status is the check's. */
+ct_status cti_file_read_checked(const char *function, const char *path, cti_file_check *check,
+                                uint8_t **bytes, size_t *length);
+
 #define CTI_FILE_LIMIT ((int64_t)1 << 40)
 
 typedef struct {

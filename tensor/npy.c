@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the elements are copied as they are");
-
 enum { MAGIC = 6, HEADER_LIMIT = 65536 };
 
 /* --- Reading ------------------------------------------------------------------------------ */
@@ -61,14 +59,55 @@ static ct_status find_header(const char *name, const uint8_t *bytes, size_t leng
     return CT_OK;
 }
 
-/* Copies elements whose first dimension varies fastest into row-major order. */
-static void copy_transposed(uint8_t *to, const uint8_t *from, ct_shape shape, int64_t numel,
-                            size_t size) {
+typedef struct {
+    cti_npy_header header;
+    int64_t numel;
+    size_t data; /* where it begins in the file */
+} layout;
+
+/* Looks at the header alone; `length` is that of the whole file, which must fit. */
+static ct_status read_layout(const char *name, const uint8_t *bytes, size_t length, layout *out) {
+    size_t start = 0, size = 0;
+    ct_status status = find_header(name, bytes, length, &start, &size);
+    if (status != CT_OK) return status;
+    cti_npy_header *header = &out->header;
+    status = cti_npy_header_parse(name, (const char *)bytes + start, size, start, header);
+    if (status == CT_OK) {
+        status = cti_shape_check(name, header->shape, header->stored->dtype, &out->numel);
+    }
+    if (status != CT_OK) return status;
+    out->data = start + size;
+    size_t needed = (size_t)out->numel * header->stored->size;
+    if (needed == length - out->data) return CT_OK;
+    return ct_fail(CT_ERR_FORMAT, "%s: data needs %zu bytes, file has %zu", name, needed,
+                   length - out->data);
+}
+
+/* n elements that lie one after another. */
+static void read_elements(const cti_npy_header *header, uint8_t *to, const uint8_t *from,
+                          size_t n) {
+    size_t size = header->stored->size, wide = ct_dtype_size(header->stored->dtype);
+    if (!header->swapped) {
+        cti_stored_read(header->stored, to, from, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint8_t turned[8];
+        for (size_t k = 0; k < size; k++) turned[k] = from[i * size + size - 1 - k];
+        cti_stored_read(header->stored, to + i * wide, turned, 1);
+    }
+}
+
+/* Elements whose first dimension varies fastest, into row-major order. */
+static void read_transposed(const cti_npy_header *header, uint8_t *to, const uint8_t *from,
+                            int64_t numel) {
+    ct_shape shape = header->shape;
+    size_t size = header->stored->size, wide = ct_dtype_size(header->stored->dtype);
     int64_t stride[CT_MAX_RANK] = {0}, index[CT_MAX_RANK] = {0}, at = 0;
     for (int i = 0; i < shape.rank; i++) stride[i] = cti_shape_span(shape, 0, i);
     for (int64_t n = 0; n < numel; n++) {
-        memcpy(to, from + (size_t)at * size, size);
-        to += size;
+        read_elements(header, to, from + (size_t)at * size, 1);
+        to += wide;
         for (int i = shape.rank - 1; i >= 0; i--) {
             at += stride[i];
             if (++index[i] < shape.dims[i]) break;
@@ -82,34 +121,33 @@ ct_tensor *ct_npy_parse(const char *name, const uint8_t *bytes, size_t length) {
     if (!name) return ct_fail_null(CT_ERR_NULL, "ct_npy_parse: 'name' is NULL");
     if (!bytes) return ct_fail_null(CT_ERR_NULL, "ct_npy_parse: 'bytes' is NULL");
     cti_shown shown = cti_show_path(name);
-    name = shown.text;
-    size_t start = 0, size = 0;
-    if (find_header(name, bytes, length, &start, &size) != CT_OK) return NULL;
-    cti_npy_header header;
-    const char *text = (const char *)bytes + start;
-    if (cti_npy_header_parse(name, text, size, start, &header) != CT_OK) return NULL;
-    int64_t numel;
-    if (cti_shape_check(name, header.shape, header.dtype, &numel) != CT_OK) return NULL;
-    size_t element = ct_dtype_size(header.dtype), needed = (size_t)numel * element;
-    const uint8_t *data = bytes + start + size;
-    if (needed != length - start - size) {
-        return ct_fail_null(CT_ERR_FORMAT, "%s: data needs %zu bytes, file has %zu", name, needed,
-                            length - start - size);
-    }
-    ct_tensor *t = cti_leaf_new(name, header.dtype, header.shape);
+    layout found;
+    if (read_layout(shown.text, bytes, length, &found) != CT_OK) return NULL;
+    const cti_npy_header *header = &found.header;
+    ct_tensor *t = cti_leaf_new(shown.text, header->stored->dtype, header->shape);
     if (!t) return NULL;
-    if (header.fortran_order) {
-        copy_transposed(t->buffer->data, data, header.shape, numel, element);
-    } else if (needed) {
-        memcpy(t->buffer->data, data, needed);
+    if (header->fortran_order) {
+        read_transposed(header, t->buffer->data, bytes + found.data, found.numel);
+    } else {
+        read_elements(header, t->buffer->data, bytes + found.data, (size_t)found.numel);
     }
     return t;
+}
+
+/* Everything that the header says, where all of it is there. */
+static ct_status check_start(const char *name, const uint8_t *start, size_t n, size_t length) {
+    size_t at = 0, size = 0;
+    layout found;
+    ct_status status = find_header(name, start, length, &at, &size);
+    return status == CT_OK && at + size <= n ? read_layout(name, start, length, &found) : status;
 }
 
 ct_tensor *ct_npy_load(const char *path) {
     uint8_t *bytes;
     size_t length;
-    if (cti_file_read("ct_npy_load", path, &bytes, &length) != CT_OK) return NULL;
+    if (cti_file_read_checked("ct_npy_load", path, check_start, &bytes, &length) != CT_OK) {
+        return NULL;
+    }
     ct_tensor *t = ct_npy_parse(path, bytes, length);
     cti_free(bytes);
     return t;

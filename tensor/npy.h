@@ -1,14 +1,21 @@
 /* NumPy's .npy files: one array, its shape and its type.
  *
  * The format is that of NumPy Enhancement Proposal 1 and numpy/lib/format.py: versions 1.0, 2.0
- * and 3.0 are read, 1.0 is written, byte for byte as numpy.save writes it. The element types are
- * f32 '<f4', f64 '<f8', i64 '<i8' and u8 '|u1' ('=' in place of '<' is taken too); arrays in
- * Fortran order are read into row-major order.
+ * and 3.0 are read, 1.0 is written, byte for byte as numpy.save writes it: f32 '<f4', f64 '<f8',
+ * i64 '<i8' and u8 '|u1'. Read are
+ *
+ *     f2 f4   f8   i4 u4 i8   u1 b1
+ *     f32     f64  i64        u8       every value exactly; a truth value becomes 0 or 1
+ *
+ * in either byte order, by any word that numpy has for them ('<f4', '=f4', '>f4', 'f4', 'f',
+ * 'float32'), with shapes as Python 2 writes them too, '(2L, 3L)'; arrays in Fortran order are
+ * read into row-major order.
  *
  * A file may come from anywhere: whatever its bytes, it gives an array or an error that says what
  * is wrong, "<name>: ...", and takes at most 4 times its size + 1 MiB of memory. Headers of more
- * than 65536 bytes, Python objects (pickle), structured and big-endian types, shapes that are not
- * plain whole numbers, rank above 8 and data of another length than the shape's are refused. */
+ * than 65536 bytes, Python objects (pickle), structured and other types, shapes that are not plain
+ * whole numbers, rank above 8 and data of another length than the shape's are refused. A file is
+ * judged by its first 4096 bytes before more of it is read. */
 #ifndef COTAN_NPY_H
 #define COTAN_NPY_H
 

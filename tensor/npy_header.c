@@ -1,5 +1,6 @@
 /* The header of a .npy file: a parser for the one Python dict that the format allows.
- * It is no Python: three keys, strings without escapes, True, False and a tuple of plain numbers.
+ * It is no Python: three keys, strings without escapes, True, False and a tuple of plain numbers,
+ * which Python 2 writes as 3L.
  * Invariant: the cursor only moves forward and never past the end of the text. */
 #include "tensor/npy_header.h"
 
@@ -66,7 +67,8 @@ static bool accept_word(cursor *c, const char *word) {
 }
 
 static ct_status parse_string(cursor *c, const char *what, slice *out) {
-    skip_space(c);
+    /* u'f4' is Python too. */
+    if (accept_word(c, "u'") || accept_word(c, "u\"")) c->at--;
     char quote = c->at < c->length ? c->text[c->at] : '\0';
     if (quote != '\'' && quote != '"') return expected(c, what);
     size_t end = c->at + 1;
@@ -82,23 +84,40 @@ static ct_status parse_string(cursor *c, const char *what, slice *out) {
 
 /* --- The three values --------------------------------------------------------------------- */
 
-static ct_status refused_dtype(const cursor *c, slice descr) {
-    const char *why = "is not supported (<f4, <f8, <i8 and |u1 are)";
-    size_t order = descr.length > 0 && strchr("<>=|", descr.bytes[0]) ? 1 : 0;
-    char kind = descr.length > order ? descr.bytes[order] : '\0';
-    if (kind == 'O') why = "holds Python objects (pickle); refused";
-    else if (order && descr.bytes[0] == '>') why = "is big-endian; save it as little-endian";
+/* numpy.dtype's words: codes, which may have a byte order in front, and names, which may not. The
+ * integers of 8 and 16 bits that are missing would take more than 4 times their file as i64. */
+static const struct {
+    const char *codes, *names;
+    const cti_stored *stored;
+} dtypes[] = {
+    {"f2 e", "float16 half", &cti_stored_f16},
+    {"f4 f", "float32 single", &cti_stored_f32},
+    {"f8 d", "float64 double float", &cti_stored_f64},
+    {"i4 i", "int32", &cti_stored_i32},
+    {"i8 l q", "int64 int", &cti_stored_i64},
+    {"u1 B", "uint8", &cti_stored_u8},
+    {"u4 I", "uint32", &cti_stored_u32},
+    {"b1 ?", "bool", &cti_stored_bool},
+};
+
+static bool is_one_of(slice word, const char *words) {
+    while (word.length > 0 && *words) {
+        size_t length = strcspn(words, " ");
+        if (length == word.length && memcmp(words, word.bytes, length) == 0) return true;
+        words += length + (words[length] == ' ');
+    }
+    return false;
+}
+
+static ct_status refused_dtype(const cursor *c, slice descr, char kind) {
+    const char *why = kind == 'O'
+                          ? "holds Python objects (pickle); refused"
+                          : "is not supported (f2, f4, f8, i4, i8, u1, u4 and b1 are)";
     return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' %s", c->name,
                    cti_show(descr.bytes, descr.length).text, why);
 }
 
-static ct_status parse_dtype(cursor *c, ct_dtype *out) {
-    static const struct {
-        const char *descr;
-        ct_dtype dtype;
-    } known[] = {{"<f4", CT_F32}, {"<f8", CT_F64}, {"<i8", CT_I64}, {"|u1", CT_U8},
-                 {"=f4", CT_F32}, {"=f8", CT_F64}, {"=i8", CT_I64}, {"=u1", CT_U8},
-                 {"<u1", CT_U8}};
+static ct_status parse_dtype(cursor *c, cti_npy_header *out) {
     skip_space(c);
     if (c->at < c->length && c->text[c->at] == '[') {
         return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' is structured; refused", c->name,
@@ -107,12 +126,15 @@ static ct_status parse_dtype(cursor *c, ct_dtype *out) {
     slice descr = {0};
     ct_status status = parse_string(c, "a dtype string", &descr);
     if (status != CT_OK) return status;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!slice_is(descr, known[i].descr)) continue;
-        *out = known[i].dtype;
+    size_t order = descr.length > 0 && memchr("<>=|", descr.bytes[0], 4) ? 1 : 0;
+    slice code = {descr.bytes + order, descr.length - order};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        if (!is_one_of(code, dtypes[i].codes) && !is_one_of(descr, dtypes[i].names)) continue;
+        out->stored = dtypes[i].stored;
+        out->swapped = order && descr.bytes[0] == '>' && out->stored->size > 1;
         return CT_OK;
     }
-    return refused_dtype(c, descr);
+    return refused_dtype(c, descr, code.length > 0 ? code.bytes[0] : '\0');
 }
 
 static ct_status parse_order(cursor *c, bool *out) {
@@ -127,8 +149,9 @@ static ct_status parse_shape(cursor *c, ct_shape *out) {
     while (!accept(c, ')')) {
         if (!comma) return expected(c, "',' or ')'");
         slice number = next_word(c);
+        bool is_long = number.length > 1 && number.bytes[number.length - 1] == 'L';
         int64_t dim;
-        if (!cti_whole_number(number.bytes, number.length, &dim)) {
+        if (!cti_whole_number(number.bytes, number.length - is_long, &dim)) {
             if (number.length == 0) return expected(c, "')'");
             return ct_fail(CT_ERR_SHAPE, "%s: shape[%d] must be an integer in 0..2^63-1, got '%s' "
                            "at byte %zu", c->name, rank,
@@ -166,7 +189,7 @@ static ct_status parse_member(cursor *c, bool seen[KEYS], cti_npy_header *out) {
     }
     seen[i] = true;
     if (!accept(c, ':')) return expected(c, "':'");
-    if (i == 0) return parse_dtype(c, &out->dtype);
+    if (i == 0) return parse_dtype(c, out);
     return i == 1 ? parse_order(c, &out->fortran_order) : parse_shape(c, &out->shape);
 }
 

@@ -2,12 +2,13 @@
 #ifndef COTAN_NPY_HEADER_H
 #define COTAN_NPY_HEADER_H
 
-#include "tensor/shape.h"
+#include "tensor/stored.h"
 
 #include <stdbool.h>
 
 typedef struct {
-    ct_dtype dtype;
+    const cti_stored *stored;
+    bool swapped;   /* the elements are big-endian */
     bool fortran_order;
     ct_shape shape; /* not yet checked for the size of its product */
 } cti_npy_header;

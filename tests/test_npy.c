@@ -36,6 +36,24 @@ Test(npy, reads_fortran_order_and_later_versions) {
     expect_value(parse(golden_v3, sizeof golden_v3), CT_U8, CT_SHAPE(3), "\x01\x02\xff");
 }
 
+/* What cotan reads and does not write: narrower numbers, truth values, the other byte order. */
+Test(npy, reads_numpys_other_types) {
+    expect_value(parse(golden_f16, sizeof golden_f16), CT_F32, CT_SHAPE(12),
+                 (float[]){0.0f, -0.0f, 1.5f, -2, 65504, 0x1p-14f, 0x1p-24f, -0x1.d8p-19f, INFINITY,
+                           -INFINITY, NAN, 0x1.554p-2f});
+    expect_value(parse(golden_i32, sizeof golden_i32), CT_I64, CT_SHAPE(3, 2),
+                 (int64_t[]){0, 1, -1, INT32_MAX, INT32_MIN, 7});
+    expect_value(parse(golden_u32, sizeof golden_u32), CT_I64, CT_SHAPE(3),
+                 (int64_t[]){0, INT64_C(1) << 31, UINT32_MAX});
+    expect_value(parse(golden_bool, sizeof golden_bool), CT_U8, CT_SHAPE(3), "\1\0\1");
+    expect_value(parse(golden_big_f64, sizeof golden_big_f64), CT_F64, CT_SHAPE(2, 3),
+                 (double[]){0.1, -0.0, HUGE_VAL, 1e300, 5e-324, -7});
+    expect_value(parse(golden_big_f16_fortran, sizeof golden_big_f16_fortran), CT_F32,
+                 CT_SHAPE(2, 3), (float[]){1, 2, 3, 4, 5, 6});
+    expect_value(parse(golden_i32_fortran, sizeof golden_i32_fortran), CT_I64, CT_SHAPE(2, 3),
+                 (int64_t[]){1, 2, 3, 4, 5, -6});
+}
+
 Test(npy, round_trips) {
     static const ct_shape shapes[] = {
         {0}, {1, {0}}, {1, {1}}, {1, {1000}}, {2, {3, 5}}, {3, {4, 0, 2}},
@@ -113,6 +131,52 @@ Test(npy, a_file_costs_at_most_twice_its_size) {
     int64_t before = ct_mem_read().live_bytes;
     cr_assert_not_null(ct_npy_load(in_folder("big.npy")));
     cr_expect_leq(ct_mem_read().peak_bytes - before, 2 * (int64_t)size + 10000);
+}
+
+/* 3 GB that take no room on the disk: refused by what stands at their beginning. */
+Test(npy, a_large_file_is_judged_by_its_first_bytes) {
+    static const struct {
+        const char *start;
+        size_t n;
+        const char *message;
+    } rows[] = {
+        {"text", 4, "expected npy magic '\\x93NUMPY', got 'text\\x00\\x00' at byte 0"},
+        {"\x93NUMPY\x07", 7, "unsupported npy version 7.0 (1.0, 2.0, 3.0 known)"},
+        {"\x93NUMPY\x01\0\x10\0{'descr':'<c16'}", 26, "dtype '<c16' is not supported (f2, f4, "
+         "f8, i4, i8, u1, u4 and b1 are)"},
+        {"\x93NUMPY\x01\0\x36\0{'descr':'<f4','fortran_order':False,'shape':(2L,3L)}\n", 64,
+         "data needs 24 bytes, file has 3221225408"},
+    };
+    for (int i = 0; i < 4; i++) {
+        put_file(in_folder("big.npy"), rows[i].start, rows[i].n);
+        if (truncate(in_folder("big.npy"), INT64_C(3) << 30) != 0) return; /* not here */
+        ct_error_clear();
+        ct_mem_peak_reset();
+        int64_t before = ct_mem_read().live_bytes;
+        cr_expect_null(ct_npy_load(in_folder("big.npy")));
+        cr_expect_str_eq(strstr(ct_error_message(), ".npy: ") + 6, rows[i].message);
+        cr_expect_eq(ct_mem_read().peak_bytes, before);
+    }
+}
+
+/* A header that ends behind the first bytes is judged with the rest. */
+Test(npy, reads_a_header_longer_than_the_first_bytes) {
+    static const char dict[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (2,)}";
+    enum { HEADER = 5000 };
+    uint8_t *bytes = malloc(10 + HEADER + 8);
+    char *header = malloc(HEADER + 1);
+    memset(header, ' ', HEADER);
+    memcpy(header, dict, sizeof dict - 1);
+    header[HEADER] = '\0';
+    size_t length = build(bytes, header, 8);
+    put_file(in_folder("a.npy"), bytes, length);
+    expect_value(ct_npy_load(in_folder("a.npy")), CT_I64, CT_SHAPE(2),
+                 (int64_t[]){0x01010101, 0x01010101});
+    put_file(in_folder("a.npy"), bytes, length - 1);
+    cr_expect_null(ct_npy_load(in_folder("a.npy")));
+    cr_expect(strstr(ct_error_message(), ": data needs 8 bytes, file has 7"));
+    free(header);
+    free(bytes);
 }
 
 static ct_tensor *saved;

@@ -9,6 +9,7 @@ TestSuite(npy_refusals, .init = fixture_open, .fini = fixture_close);
 
 #define HEADER(dtype, shape) \
     "{'descr': '" dtype "', 'fortran_order': False, 'shape': " shape ", }\n"
+#define SUPPORTED "is not supported (f2, f4, f8, i4, i8, u1, u4 and b1 are)"
 
 static const struct {
     const char *header;
@@ -42,15 +43,19 @@ static const struct {
     /* dtypes */
     {HEADER("|O", "()"), 8, CT_ERR_DTYPE, "dtype '|O' holds Python objects (pickle); refused"},
     {HEADER("O", "()"), 8, CT_ERR_DTYPE, "dtype 'O' holds Python objects (pickle); refused"},
-    {HEADER(">f8", "()"), 8, CT_ERR_DTYPE,
-     "dtype '>f8' is big-endian; save it as little-endian"},
-    {HEADER("<f2", "()"), 2, CT_ERR_DTYPE,
-     "dtype '<f2' is not supported (<f4, <f8, <i8 and |u1 are)"},
-    {HEADER("|b1", "()"), 1, CT_ERR_DTYPE,
-     "dtype '|b1' is not supported (<f4, <f8, <i8 and |u1 are)"},
-    {HEADER("", "()"), 1, CT_ERR_DTYPE, "dtype '' is not supported (<f4, <f8, <i8 and |u1 are)"},
-    {HEADER("<f44", "()"), 1, CT_ERR_DTYPE,
-     "dtype '<f44' is not supported (<f4, <f8, <i8 and |u1 are)"},
+    {HEADER(">c8", "()"), 8, CT_ERR_DTYPE, "dtype '>c8' " SUPPORTED},
+    {HEADER("<i2", "()"), 2, CT_ERR_DTYPE, "dtype '<i2' " SUPPORTED},
+    {HEADER("|i1", "()"), 1, CT_ERR_DTYPE, "dtype '|i1' " SUPPORTED},
+    {HEADER("<u8", "()"), 8, CT_ERR_DTYPE, "dtype '<u8' " SUPPORTED},
+    {HEADER("<U4", "()"), 16, CT_ERR_DTYPE, "dtype '<U4' " SUPPORTED},
+    {HEADER("<M8[s]", "()"), 8, CT_ERR_DTYPE, "dtype '<M8[s]' " SUPPORTED},
+    {HEADER("", "()"), 1, CT_ERR_DTYPE, "dtype '' " SUPPORTED},
+    {HEADER("<", "()"), 1, CT_ERR_DTYPE, "dtype '<' " SUPPORTED},
+    {HEADER(" ", "()"), 1, CT_ERR_DTYPE, "dtype ' ' " SUPPORTED},
+    {HEADER("f4 f", "()"), 1, CT_ERR_DTYPE, "dtype 'f4 f' " SUPPORTED},
+    {HEADER("<f44", "()"), 1, CT_ERR_DTYPE, "dtype '<f44' " SUPPORTED},
+    {HEADER("<<f4", "()"), 4, CT_ERR_DTYPE, "dtype '<<f4' " SUPPORTED},
+    {HEADER("<float32", "()"), 4, CT_ERR_DTYPE, "dtype '<float32' " SUPPORTED},
     {"{'descr': [('a', '<f4')]}", 4, CT_ERR_DTYPE,
      "dtype '[(\\x27a\\x27, \\x27<f4\\x27)]}' is structured; refused"},
     {"{'descr': 5}", 4, CT_ERR_FORMAT, "header: expected a dtype string, got '5' at byte 20"},
@@ -65,8 +70,14 @@ static const struct {
      "shape[0] must be an integer in 0..2^63-1, got '9223372036854775808' at byte 61"},
     {HEADER("<f4", "(007,)"), 8, CT_ERR_SHAPE,
      "shape[0] must be an integer in 0..2^63-1, got '007' at byte 61"},
-    {HEADER("<f4", "(3L,)"), 8, CT_ERR_SHAPE,
-     "shape[0] must be an integer in 0..2^63-1, got '3L' at byte 61"},
+    {HEADER("<f4", "(L,)"), 8, CT_ERR_SHAPE,
+     "shape[0] must be an integer in 0..2^63-1, got 'L' at byte 61"},
+    {HEADER("<f4", "(3LL,)"), 12, CT_ERR_SHAPE,
+     "shape[0] must be an integer in 0..2^63-1, got '3LL' at byte 61"},
+    {HEADER("<f4", "(2L, -3L)"), 12, CT_ERR_SHAPE,
+     "shape[1] must be an integer in 0..2^63-1, got '-3L' at byte 65"},
+    {HEADER("<f4", "(3L)"), 12, CT_ERR_FORMAT,
+     "header: expected ',' after the one number of shape, got ',' at byte 64"},
     {HEADER("<f4", "(,)"), 8, CT_ERR_SHAPE,
      "shape[0] must be an integer in 0..2^63-1, got ',' at byte 61"},
     {HEADER("<f4", "((((1,),),),)"), 8, CT_ERR_SHAPE,
@@ -85,7 +96,12 @@ static const struct {
      "out of memory: [4611686018427387904] of f64 has more than 2^63-1 bytes"},
     /* data */
     {HEADER("<f4", "(10, 12)"), 476, CT_ERR_FORMAT, "data needs 480 bytes, file has 476"},
+    {HEADER("<f2", "(10, 12)"), 480, CT_ERR_FORMAT, "data needs 240 bytes, file has 480"},
+    {HEADER(">i4", "(2L, 12L)"), 95, CT_ERR_FORMAT, "data needs 96 bytes, file has 95"},
+    {HEADER("?", "(3,)"), 2, CT_ERR_FORMAT, "data needs 3 bytes, file has 2"},
     {HEADER("<f4", "(10, 12)"), 484, CT_ERR_FORMAT, "data needs 480 bytes, file has 484"},
+    {HEADER("<i4", "(2305843009213693951,)"), 0, CT_ERR_MEMORY,
+     "out of memory: [2305843009213693951] of i64 has more than 2^63-1 bytes"},
     {HEADER("|u1", "(1000000000000,)"), 0, CT_ERR_FORMAT,
      "data needs 1000000000000 bytes, file has 0"},
 };
@@ -141,6 +157,8 @@ Test(npy_refusals, accepts_what_python_would) {
         " \t\n{ 'descr' : '<f4' , 'fortran_order' : True , 'shape' : ( 1 , ) , } \n\n",
         "{'descr': '=f4', 'fortran_order': False, 'shape': (1, 1)}",
         "{'descr': '=f4', 'fortran_order': True, 'shape': ()}",
+        "{u'descr': u\"<f4\", 'fortran_order': False, 'shape': (1L,)}",
+        "{'descr': 'f4', 'fortran_order': False, 'shape': (1L, 1, 1L)}",
     };
     uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
@@ -149,14 +167,35 @@ Test(npy_refusals, accepts_what_python_would) {
         cr_expect_eq(ct_dtype_of(t), CT_F32);
         cr_expect_eq(ct_numel(t), 1);
     }
-    static const char *const named[] = {"=u1", "<u1", "=i8", "=f8"};
-    static const ct_dtype dtypes[] = {CT_U8, CT_U8, CT_I64, CT_F64};
-    for (int i = 0; i < 4; i++) {
-        char header[100];
-        snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (0,)}",
-                 named[i]);
-        ct_tensor *t = parse(bytes, build(bytes, header, 0));
-        cr_expect_eq(ct_dtype_of(t), dtypes[i]);
+}
+
+/* Each word that numpy.dtype takes for a type, its size in the file, and ours. */
+Test(npy_refusals, accepts_the_words_of_numpy) {
+    static const struct {
+        const char *words;
+        size_t size;
+        ct_dtype dtype;
+    } rows[] = {
+        {"f2 <f2 >f2 =f2 |f2 e <e >e float16 half", 2, CT_F32},
+        {"f4 <f4 >f4 =f4 |f4 f <f >f float32 single", 4, CT_F32},
+        {"f8 <f8 >f8 =f8 |f8 d <d >d float64 double float", 8, CT_F64},
+        {"i4 <i4 >i4 =i4 |i4 i <i >i int32", 4, CT_I64},
+        {"u4 <u4 >u4 =u4 |u4 I <I >I uint32", 4, CT_I64},
+        {"i8 <i8 >i8 =i8 |i8 l q <q >q int64 int", 8, CT_I64},
+        {"u1 <u1 >u1 =u1 |u1 B <B >B uint8", 1, CT_U8},
+        {"b1 <b1 >b1 =b1 |b1 ? |? >? bool", 1, CT_U8},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char words[100], header[100];
+        uint8_t bytes[200];
+        strcpy(words, rows[i].words);
+        for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) {
+            snprintf(header, sizeof header,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': (3,)}", word);
+            ct_tensor *t = parse(bytes, build(bytes, header, 3 * rows[i].size));
+            cr_assert_not_null(t, "%s: %s", word, ct_error_message());
+            cr_expect_eq(ct_dtype_of(t), rows[i].dtype, "%s", word);
+        }
     }
 }
 
