@@ -18,6 +18,8 @@
 #include <string.h>
 
 enum { SIDE = CTI_DIGIT_SIDE, CLASSES = 10, PATH_BYTES = 4096, NAME_BYTES = 40 };
+/* Of a directory: a folder and a file go behind it. */
+enum { MOST_PATH = PATH_BYTES - 2 * NAME_BYTES };
 
 /* Test digits are numbered from here on, training digits from 0. */
 #define TEST_DIGITS (INT64_C(1) << 40)
@@ -107,25 +109,35 @@ static const file_name file_names[4] = {
 };
 
 /* 0, or the errno value that says why there is nothing to see. */
-static int look_at(const char *path) {
+static int look_at(const char *path, bool *directory) {
     struct stat found;
-    return cti_system_calls()->fstatat(AT_FDCWD, path, &found, 0) == 0 ? 0 : errno;
+    int code = cti_system_calls()->fstatat(AT_FDCWD, path, &found, 0) == 0 ? 0 : errno;
+    *directory = code == 0 && S_ISDIR(found.st_mode);
+    return code;
 }
 
-/* Anything but "there is no such file" counts as there: reading it will say what is wrong. */
-static bool is_there(const char *path) {
-    int code = look_at(path);
-    return code != ENOENT && code != ENOTDIR;
-}
-
-/* Writes the path of the first spelling that is there. */
-static bool find_file(const char *directory, file_name name, char path[PATH_BYTES]) {
+/* Writes the path of the first spelling that is there and is a directory, or is none. Anything but
+ * "there is no such file" counts as there: reading it will say what is wrong. */
+static bool find_spelling(const char *directory, file_name name, bool wanted,
+                          char path[PATH_BYTES]) {
     for (int spelling = 0; spelling < 4; spelling++) {
+        bool is_directory;
         snprintf(path, PATH_BYTES, "%s/%s%c%s-ubyte%s", directory, name.stem,
                  spelling & 2 ? '.' : '-', name.kind, spelling & 1 ? ".gz" : "");
-        if (is_there(path)) return true;
+        int code = look_at(path, &is_directory);
+        if (code != ENOENT && code != ENOTDIR && is_directory == wanted) return true;
     }
     return false;
+}
+
+/* Archives unpack to a folder of the file's name that holds the file. */
+static bool find_file(const char *directory, file_name name, char path[PATH_BYTES]) {
+    char folder[PATH_BYTES];
+    if (find_spelling(directory, name, false, path)) return true;
+    if (!find_spelling(directory, name, true, folder)) return false;
+    if (find_spelling(folder, name, false, path)) return true;
+    memcpy(path, folder, PATH_BYTES);
+    return true;
 }
 
 /* How many of the files there are; `missing` lists the others. */
@@ -222,7 +234,8 @@ static ct_dataset *open_named(const char *directory) {
     char paths[4][PATH_BYTES], missing[4 * NAME_BYTES];
     /* The dot makes a name that is no directory an error of its own. */
     int length = snprintf(paths[0], PATH_BYTES, "%s/.", directory);
-    int code = length < PATH_BYTES - NAME_BYTES ? look_at(paths[0]) : ENAMETOOLONG;
+    bool is_directory;
+    int code = length < MOST_PATH ? look_at(paths[0], &is_directory) : ENAMETOOLONG;
     if (!*directory) code = ENOENT;
     if (code) {
         return ct_fail_null(CT_ERR_IO, "ct_dataset_open: %s: %s", cti_show_path(directory).text,
@@ -242,7 +255,7 @@ static bool cache_directory(char path[PATH_BYTES]) {
     if (!own && (!home || home[0] != '/')) return false;
     int length = snprintf(path, PATH_BYTES, "%s%s/cotan/mnist", own ? cache : home,
                           own ? "" : "/.cache");
-    return length < PATH_BYTES - NAME_BYTES;
+    return length < MOST_PATH;
 }
 
 ct_dataset *ct_dataset_open(const char *directory) {

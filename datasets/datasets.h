@@ -26,8 +26,10 @@ typedef struct {
  *  3. $XDG_CACHE_HOME/cotan/mnist (~/.cache/cotan/mnist), if all four files are there;
  *  4. the built-in digits, ct_dataset_digits(60000, 10000, 0).
  * The files are those of MNIST and Fashion-MNIST, {train,t10k}-{images-idx3,labels-idx1}-ubyte,
- * also spelled with a dot before "idx", each plain or with ".gz". A directory that was named and
- * lacks one of them is an error, and so is a bad file in any: nothing is replaced silently.
+ * also spelled with a dot before "idx", each plain or with ".gz", and each also in a folder of such
+ * a name, as Kaggle has them: train-images-idx3-ubyte/train-images-idx3-ubyte. A directory that was
+ * named and lacks one of them is an error, and so is a bad file in any: nothing is replaced
+ * silently.
  * Errors, naming the file: CT_ERR_IO, CT_ERR_FORMAT, CT_ERR_MEMORY. */
 ct_dataset *ct_dataset_open(const char *directory);
 

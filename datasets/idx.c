@@ -184,10 +184,32 @@ ct_tensor *ct_idx_parse(const char *name, const uint8_t *bytes, size_t length) {
     return status == CT_OK ? t : NULL;
 }
 
+/* A plain file's header tells its length; of a packed one as much is looked at as the first bytes
+ * unpack to. */
+static ct_status check_first_bytes(const char *name, const uint8_t *start, size_t n,
+                                   size_t length) {
+    cti_idx_stream stream;
+    idx_layout layout;
+    uint8_t magic[4];
+    size_t got = 0;
+    ct_status status = cti_idx_open(&stream, name, start, n);
+    if (!stream.packed) {
+        stream.length = length; /* skipped, not looked at, behind the header */
+        return check(&stream, &layout);
+    }
+    stream.cut = n < length;
+    if (status == CT_OK) status = cti_idx_read(&stream, magic, sizeof magic, &got);
+    if (status == CT_OK && got == sizeof magic) status = check_start(name, magic, &layout);
+    cti_idx_close(&stream);
+    return status;
+}
+
 ct_tensor *ct_idx_load(const char *path) {
     uint8_t *bytes;
     size_t length;
-    if (cti_file_read("ct_idx_load", path, &bytes, &length) != CT_OK) return NULL;
+    if (cti_file_read_checked("ct_idx_load", path, check_first_bytes, &bytes, &length) != CT_OK) {
+        return NULL;
+    }
     ct_tensor *t = ct_idx_parse(path, bytes, length);
     cti_free(bytes);
     return t;

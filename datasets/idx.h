@@ -6,15 +6,17 @@
  *     gives      u8        f32        f32        i64        f32        f64
  *
  * Every value is kept exactly, and a tensor takes at most four times the bytes of its elements in
- * the file. A gzip stream (RFC 1952) is unpacked; it is known by its first bytes, not its name. */
+ * the file. A gzip stream (RFC 1952) is unpacked, also one of several members; it is known by its
+ * first bytes, not its name. */
 #ifndef COTAN_IDX_H
 #define COTAN_IDX_H
 
 #include "tensor/tensor.h"
 
-/* Reads the file at `path`. The tensor is a temporary of the open scope. NULL on an error:
- * CT_ERR_NULL, CT_ERR_IO, CT_ERR_FORMAT for a file that is not exactly one IDX array of rank 1
- * to 8, CT_ERR_MEMORY. The messages name the file and the byte. */
+/* Reads the file at `path`, no further than its first 4096 bytes when these are no IDX. The tensor
+ * is a temporary of the open scope. NULL on an error: CT_ERR_NULL, CT_ERR_IO, CT_ERR_FORMAT for a
+ * file that is not exactly one IDX array of rank 1 to 8, CT_ERR_MEMORY. The messages name the file
+ * and the byte. */
 ct_tensor *ct_idx_load(const char *path);
 
 /* The same from `length` bytes in memory; `name` is for messages. A header is believed only when

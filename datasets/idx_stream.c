@@ -56,6 +56,21 @@ ct_status cti_idx_open(cti_idx_stream *stream, const char *name, const uint8_t *
     return code == Z_OK ? CT_OK : inflater_failed(stream, code);
 }
 
+/* At the end of a member: goes on with the next one, if there is one. */
+static ct_status next_member(cti_idx_stream *stream) {
+    const uint8_t *bytes = stream->bytes;
+    size_t at = used(stream), length = stream->length;
+    while (at < length && bytes[at] == 0) at++;
+    bool another = length - at >= 2 && bytes[at] == 0x1f && bytes[at + 1] == 0x8b;
+    stream->ended = !another;
+    /* What stays is then reported as it was found, zeros and all. */
+    if (!another && at < length) return CT_OK;
+    stream->taken = at;
+    stream->inflater.avail_in = 0;
+    int code = another ? inflateReset(&stream->inflater) : Z_OK;
+    return code == Z_OK ? CT_OK : inflater_failed(stream, code);
+}
+
 /* At most WINDOW bytes when they are skipped. */
 static ct_status unpack(cti_idx_stream *stream, uint8_t *out, size_t wanted, size_t *got) {
     uint8_t window[WINDOW];
@@ -71,7 +86,8 @@ static ct_status unpack(cti_idx_stream *stream, uint8_t *out, size_t wanted, siz
     inflater->avail_out = room;
     int code = inflate(inflater, Z_NO_FLUSH);
     *got = room - inflater->avail_out;
-    stream->ended = code == Z_STREAM_END;
+    if (code == Z_STREAM_END) return next_member(stream);
+    stream->ended = code == Z_BUF_ERROR && stream->cut;
     return code == Z_OK || stream->ended ? CT_OK : inflater_failed(stream, code);
 }
 

@@ -1,4 +1,8 @@
-/* Private: the bytes of an IDX file, read in order, unpacked when they are a gzip stream. */
+/* Private: the bytes of an IDX file, read in order, unpacked when they are a gzip stream.
+ *
+ * A gzip stream is one member or several, one after another (RFC 1952, 2.2): what they hold is put
+ * together. Zeros may stand between and behind them, as tapes leave them; anything else behind is
+ * an error, where gzip warns. */
 #ifndef COTAN_IDX_STREAM_H
 #define COTAN_IDX_STREAM_H
 
@@ -16,6 +20,7 @@ typedef struct {
     const uint8_t *bytes;  /* the file                                 */
     size_t length, taken;  /* its bytes, and how many were used so far */
     bool packed, ended;    /* `ended`: of the gzip stream              */
+    bool cut;              /* more of the file is elsewhere: the end of these bytes is no error */
     z_stream inflater;
 } cti_idx_stream;
 

@@ -83,6 +83,33 @@ COUNTED_TEST(dataset, every_spelling) {
     ct_dataset_free(NULL);
 }
 
+/* Kaggle's archives: each file in a folder of its name, some beside it once more. */
+COUNTED_TEST(dataset, a_folder_for_each_file) {
+    static const char *const folders[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                          "t10k-images-idx3-ubyte", "t10k-labels.idx1-ubyte.gz"};
+    folder f = folder_new();
+    for (int i = 0; i < 4; i++) mkdir(in_folder(f, folders[i]).text, 0700);
+    folder_write(f, "train-images-idx3-ubyte/train-images-idx3-ubyte", images(12, 0));
+    folder_write(f, "train-labels-idx1-ubyte/train-labels.idx1-ubyte", labels(12));
+    folder_write(f, "t10k-images.idx3-ubyte", images(5, 100));
+    folder_write(f, "t10k-labels.idx1-ubyte.gz/t10k-labels-idx1-ubyte.gz", zip(labels(5)));
+    ct_dataset *d = ct_dataset_open(f.path);
+    expect_good(d);
+    ct_dataset_free(d);
+    /* What is wrong inside is said by the path inside. */
+    folder_write(f, "train-images-idx3-ubyte/train-images-idx3-ubyte", labels(12));
+    cr_expect_null(ct_dataset_open(f.path));
+    char message[1024];
+    snprintf(message, sizeof message, "%s/train-images-idx3-ubyte/train-images-idx3-ubyte: images "
+             "need rank 3 or 4, got rank 1", f.path);
+    expect_error(CT_ERR_FORMAT, message);
+    unlink(in_folder(f, "train-images-idx3-ubyte/train-images-idx3-ubyte").text);
+    unlink(in_folder(f, "train-labels-idx1-ubyte/train-labels.idx1-ubyte").text);
+    unlink(in_folder(f, "t10k-labels.idx1-ubyte.gz/t10k-labels-idx1-ubyte.gz").text);
+    for (int i = 0; i < 4; i++) rmdir(in_folder(f, folders[i]).text);
+    folder_free(f);
+}
+
 COUNTED_TEST(dataset, images_of_rank_4) {
     folder f = good_folder();
     file_bytes flat = images(12, 0);

@@ -307,8 +307,8 @@ Test(file_write, says_what_failed) {
     expect_at_call(LINK_OLD, EIO, "cannot link: Input/output error; the previous file is kept");
     expect_at_call(RENAME, EROFS,
                    "cannot rename: Read-only file system; the previous file is kept");
-    expect_at_call(SYNC_FOLDER, EIO, "cannot synchronize its directory: Input/output error; the previous "
-                            "file is kept");
+    expect_at_call(SYNC_FOLDER, EIO, "cannot synchronize its directory: Input/output error; the "
+                                     "previous file is kept");
     cr_expect_eq(entries(false), 1);
 }
 

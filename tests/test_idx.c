@@ -146,8 +146,16 @@ COUNTED_TEST(idx, damaged_gzip) {
     file_bytes file = small_gzip();
     size_t length = file.length;
     refuse(followed(file, "x", 1), "t.idx: gzip: 1 byte after the end of the stream at byte 34");
-    refuse(followed(file, (const char *)file.bytes, length),
-           "t.idx: gzip: 34 bytes after the end of the stream at byte 34");
+    refuse(followed(file, "\0\0x", 3),
+           "t.idx: gzip: 3 bytes after the end of the stream at byte 34");
+    refuse(followed(file, "\x1f", 1), "t.idx: gzip: 1 byte after the end of the stream at byte 34");
+    refuse(followed(file, (const char *)file.bytes, length), "t.idx: extra bytes at 14");
+    refuse(followed(file, (const char *)file.bytes, length - 9),
+           "t.idx: extra bytes at 14");
+    refuse(followed(file, (const char *)file.bytes, 10),
+           "t.idx: gzip: the stream is cut off at byte 44");
+    refuse(followed(file, "\x1f\x8b\x07\0", 4),
+           "t.idx: gzip: unknown compression method at byte 38");
     cr_assert_eq(length, 34);
     file.bytes[length - 8] ^= 1;
     refuse(file, "t.idx: gzip: incorrect data check at byte 30");
@@ -175,6 +183,62 @@ COUNTED_TEST(idx, names_in_messages_are_printable) {
     expect_error(CT_ERR_FORMAT, "idx: idx header needs 4 bytes, file has 0");
     cr_expect_null(ct_idx_parse("t", NULL, 1));
     expect_error(CT_ERR_NULL, "ct_idx_parse: 'bytes' is NULL");
+}
+
+/* --- Several members ---------------------------------------------------------------------- */
+
+/* What bgzip, pigz --independent and `cat a.gz b.gz` make: the pieces between the cuts, each a gzip
+ * stream of its own, with so many zeros behind it. */
+static file_bytes members(file_bytes plain, const size_t *cuts, int n, size_t zeros) {
+    file_bytes out = {calloc(1, 1), 0};
+    for (int i = 0; i <= n; i++) {
+        size_t from = i ? cuts[i - 1] : 0, to = i < n ? cuts[i] : plain.length;
+        file_bytes one = packed((file_bytes){plain.bytes + from, to - from});
+        out.bytes = realloc(out.bytes, out.length + one.length + zeros + 1);
+        memcpy(out.bytes + out.length, one.bytes, one.length);
+        memset(out.bytes + out.length + one.length, 0, zeros);
+        out.length += one.length + zeros;
+        free(one.bytes);
+    }
+    return out;
+}
+
+COUNTED_TEST(idx, gzip_of_several_members) {
+    uint8_t elements[1000];
+    for (size_t i = 0; i < sizeof elements; i++) elements[i] = (uint8_t)(i * 37 + i / 256);
+    static const size_t cuts[][4] = {{500, 500, 500, 500}, {0, 1, 3, 8}, {8, 9, 1000, 1008},
+                                     {300, 600, 601, 900}};
+    file_bytes plain = idx_file(0x08, COUNTS(1000), elements, sizeof elements);
+    for (int i = 0; i < 4; i++) {
+        for (size_t zeros = 0; zeros < 4; zeros++) {
+            file_bytes file = members(plain, cuts[i], 4, zeros);
+            ct_tensor *t = parse(file);
+            cr_assert_not_null(t, "%s", ct_error_message());
+            cr_expect(ct_shape_equal(ct_shape_of(t), CT_SHAPE(1000)));
+            cr_expect_arr_eq(ct_data(t), elements, sizeof elements);
+            /* A member that lies about its content is found, whichever it is. */
+            file.bytes[file.length - zeros - 8] ^= 1;
+            cr_expect_null(parse(file));
+            cr_expect(strstr(ct_error_message(), "incorrect data check"));
+            ct_error_clear();
+            free(file.bytes);
+        }
+    }
+    free(plain.bytes);
+}
+
+/* As gzip 1.12 makes them: printf '\0\0\10\1\0\0\0\6ab' | gzip -n; printf cdef | gzip -n */
+COUNTED_TEST(idx, gzip_itself_puts_members_together) {
+    static const uint8_t golden[] = {
+        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x63, 0x60, 0xe0, 0x60, 0x64,
+        0x60, 0x60, 0x60, 0x4b, 0x4c, 0x02, 0x00, 0x57, 0x5e, 0xcf, 0x4d, 0x0a, 0x00, 0x00, 0x00,
+        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x4b, 0x4e, 0x49, 0x4d, 0x03,
+        0x00, 0x82, 0xbf, 0x52, 0xfb, 0x04, 0x00, 0x00, 0x00,
+    };
+    ct_tensor *t = ct_idx_parse("t.idx", golden, sizeof golden);
+    cr_assert_not_null(t, "%s", ct_error_message());
+    cr_expect_eq(ct_numel(t), 6);
+    cr_expect_arr_eq(ct_data(t), "abcdef", 6);
 }
 
 /* --- Damage ------------------------------------------------------------------------------- */
@@ -290,5 +354,70 @@ COUNTED_TEST(idx, from_a_file) {
     expect_error(CT_ERR_IO, message);
     cr_expect_null(ct_idx_load(NULL));
     expect_error(CT_ERR_NULL, "ct_idx_load: 'path' is NULL");
+    folder_free(f);
+}
+
+/* --- The first bytes ---------------------------------------------------------------------- */
+
+/* A file of 3 GB that takes no room on the disk. False when the file system cannot have it. */
+static bool write_sparse(file_path path, const void *start, size_t n) {
+    FILE *out = fopen(path.text, "wb");
+    cr_assert_not_null(out);
+    cr_assert_eq(fwrite(start, 1, n, out), n);
+    cr_assert_eq(fclose(out), 0);
+    return truncate(path.text, INT64_C(3) << 30) == 0;
+}
+
+static void refuse_sparse(folder f, const void *start, size_t n, const char *message) {
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s/big: %s", f.path, message);
+    if (!write_sparse(in_folder(f, "big"), start, n)) return;
+    ct_mem_peak_reset();
+    int64_t before = ct_mem_read().live_bytes;
+    cr_expect_null(ct_idx_load(in_folder(f, "big").text));
+    expect_error(CT_ERR_FORMAT, whole);
+    cr_expect_leq(ct_mem_read().peak_bytes - before, 1 << 16);
+}
+
+COUNTED_TEST(idx, a_large_file_is_judged_by_its_first_bytes) {
+    folder f = folder_new();
+    refuse_sparse(f, "no idx", 6, "expected idx magic 00 00, got 6e 6f at byte 0");
+    refuse_sparse(f, "", 0, "unknown element type 0x00 at byte 2");
+    file_bytes header = idx_file(0x08, COUNTS(60000, 28, 28), NULL, 0);
+    refuse_sparse(f, header.bytes, header.length, "3174185456 extra bytes at 47040016");
+    free(header.bytes);
+    header = idx_file(0x08, COUNTS(1 << 16, 1 << 16), NULL, 0);
+    refuse_sparse(f, header.bytes, header.length, "header promises 4294967296 bytes "
+                  "(65536x65536), file has 3221225460 after the header");
+    free(header.bytes);
+    file_bytes text = {(uint8_t *)"no idx in here", 14};
+    file_bytes zip = packed(text);
+    refuse_sparse(f, zip.bytes, zip.length, "expected idx magic 00 00, got 6e 6f at byte 0");
+    zip.bytes[10] = 7;
+    refuse_sparse(f, zip.bytes, zip.length, "gzip: invalid block type at byte 11");
+    free(zip.bytes);
+    folder_free(f);
+}
+
+/* The first bytes of a packed file end anywhere; the rest may then be anything. */
+COUNTED_TEST(idx, a_large_packed_file_is_read) {
+    enum { N = 100000 };
+    folder f = folder_new();
+    uint8_t *noise = malloc(N);
+    uint32_t state = 1;
+    for (int i = 0; i < N; i++) {
+        state = state * 1664525u + 1013904223u;
+        noise[i] = (uint8_t)(state >> 24);
+    }
+    file_bytes plain = idx_file(0x08, COUNTS(N), noise, N);
+    for (size_t cut = 4000; cut < 4200; cut += 20) {
+        folder_write(f, "big", members(plain, &cut, 1, 0));
+        ct_tensor *t = ct_idx_load(in_folder(f, "big").text);
+        cr_assert_not_null(t, "%s", ct_error_message());
+        cr_expect(memcmp(ct_data(t), noise, N) == 0);
+        ct_scope_close(0);
+    }
+    free(plain.bytes);
+    free(noise);
     folder_free(f);
 }

@@ -44,7 +44,8 @@ static block gzipped(const uint8_t *bytes, size_t length) {
     return out;
 }
 
-/* What a gzip stream holds; *whole says that it is exactly one stream, to its end. */
+/* What a gzip stream holds, member after member with zeros behind them; *whole says that it is
+ * nothing else, to its end. */
 static block gunzipped(const uint8_t *bytes, size_t length, bool *whole) {
     static uint8_t unpacked[MOST_UNPACKED];
     static z_stream z;
@@ -54,8 +55,14 @@ static block gunzipped(const uint8_t *bytes, size_t length, bool *whole) {
     z.avail_in = (uInt)length;
     z.next_out = unpacked;
     z.avail_out = (uInt)sizeof unpacked;
-    *whole = inflate(&z, Z_FINISH) == Z_STREAM_END && z.avail_in == 0;
-    return (block){unpacked, z.total_out};
+    size_t total = 0;
+    do {
+        *whole = inflate(&z, Z_FINISH) == Z_STREAM_END;
+        total += z.total_out;
+        while (*whole && z.avail_in && !*z.next_in) z.next_in++, z.avail_in--;
+        if (*whole && z.avail_in && inflateReset(&z) != Z_OK) abort();
+    } while (*whole && z.avail_in);
+    return (block){unpacked, total};
 }
 
 static int is_idx(const uint8_t *b, size_t length) {
