@@ -1,14 +1,21 @@
 /* Safetensors files: tensors by name, with texts about them, in one file.
  *
  * The format is that of https://github.com/huggingface/safetensors: 8 bytes of header length, a
- * JSON header, the data. The element types are F32, F64, I64 and U8.
+ * JSON header, the data. Written are F32, F64, I64 and U8. Read are
+ *
+ *     F32 F16 BF16   F64   I64 I32 I16 I8 U32 U16   U8 BOOL
+ *     f32            f64   i64                      u8       every number exactly; BOOL: 0 or 1
+ *
+ * A tensor of one of the format's other types (U64, C64 and those of 8 bits and less: F8, F6, F4)
+ * may be in a file; only the attempt to read its value is an error.
  *
  * A file may come from anywhere: whatever its bytes, it gives its tensors or an error that says
  * what is wrong, "<name>: ...", and reading it takes at most 4 times its size + 1 MiB of memory
  * (the tensors that ct_safetensors_value makes come on top, each once its own size). Refused are
  * headers above 100,000,000 bytes, more than 1,000,000 tensors, names above 1024 bytes, names
- * given twice, other element types, and data that does not cover the rest of the file exactly
- * once. Names and texts are data: nothing here uses them as a path, a format or an identifier. */
+ * given twice, types that the format does not have, and data that does not cover the rest of the
+ * file exactly once. What cannot be such a file by its first bytes is not read on. Names and texts
+ * are data: nothing here uses them as a path, a format or an identifier. */
 #ifndef COTAN_SAFETENSORS_H
 #define COTAN_SAFETENSORS_H
 
@@ -47,7 +54,8 @@ void ct_safetensors_free(ct_safetensors *file); /* takes NULL */
 int64_t ct_safetensors_count(const ct_safetensors *file); /* 0 for NULL */
 /* Name number i, in the order of the header; NULL with CT_ERR_RANGE when there is no such. */
 const char *ct_safetensors_name(const ct_safetensors *file, int64_t i);
-/* Tensor number i as a new leaf, a temporary of the open scope; it outlives the file. */
+/* Tensor number i as a new leaf, a temporary of the open scope; it outlives the file. NULL with
+ * CT_ERR_DTYPE when cotan has no dtype for its elements. */
 ct_tensor *ct_safetensors_value(const ct_safetensors *file, int64_t i);
 /* The number of the tensor with this name, -1 when there is none (no error is recorded). */
 int64_t ct_safetensors_find(const ct_safetensors *file, const char *name);

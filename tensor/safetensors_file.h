@@ -4,6 +4,7 @@
 
 #include "tensor/json.h"
 #include "tensor/safetensors.h"
+#include "tensor/stored.h"
 
 enum {
     CTI_SAFETENSORS_HEADER = 100000000, /* most bytes of a header  */
@@ -11,9 +12,16 @@ enum {
     CTI_SAFETENSORS_NAME = 1024,        /* most bytes of a name    */
 };
 
+/* An element type of the format. */
+typedef struct {
+    const char *name;         /* "BF16"                        */
+    const cti_stored *stored; /* NULL: cotan cannot hold it    */
+    int bits;                 /* of an element                 */
+} cti_safetensors_type;
+
 typedef struct {
     const char *name;   /* in the header's text */
-    ct_dtype dtype;
+    const cti_safetensors_type *type;
     ct_shape shape;
     int64_t begin, end; /* bytes of the data    */
 } cti_safetensors_entry;

@@ -34,18 +34,19 @@ void cti_sort(uint32_t *numbers, int64_t n, cti_before *before, const void *cont
 
 /* --- An entry: {"dtype":"F32","shape":[2,3],"data_offsets":[0,24]} ---------------------------- */
 
-static const struct {
-    const char *name;
-    ct_dtype dtype; /* CT_DTYPES: of the format, but not of cotan */
-} dtypes[] = {
-    {"F32", CT_F32},        {"F64", CT_F64},      {"I64", CT_I64},      {"U8", CT_U8},
-    {"BOOL", CT_DTYPES},    {"I8", CT_DTYPES},    {"I16", CT_DTYPES},   {"I32", CT_DTYPES},
-    {"U16", CT_DTYPES},     {"U32", CT_DTYPES},   {"U64", CT_DTYPES},   {"F16", CT_DTYPES},
-    {"BF16", CT_DTYPES},    {"C64", CT_DTYPES},   {"F8_E5M2", CT_DTYPES},
-    {"F8_E4M3", CT_DTYPES}, {"F8_E8M0", CT_DTYPES},
+/* First those that are written, in the order of ct_dtype. */
+static const cti_safetensors_type types[] = {
+    {"F32", &cti_stored_f32, 32},   {"F64", &cti_stored_f64, 64}, {"I64", &cti_stored_i64, 64},
+    {"U8", &cti_stored_u8, 8},      {"F16", &cti_stored_f16, 16}, {"BF16", &cti_stored_bf16, 16},
+    {"I8", &cti_stored_i8, 8},      {"I16", &cti_stored_i16, 16}, {"I32", &cti_stored_i32, 32},
+    {"U16", &cti_stored_u16, 16},   {"U32", &cti_stored_u32, 32}, {"BOOL", &cti_stored_bool, 8},
+    {"U64", NULL, 64},              {"C64", NULL, 64},            {"F8_E5M2", NULL, 8},
+    {"F8_E4M3", NULL, 8},           {"F8_E8M0", NULL, 8},         {"F8_E4M3FNUZ", NULL, 8},
+    {"F8_E5M2FNUZ", NULL, 8},       {"F6_E2M3", NULL, 6},         {"F6_E3M2", NULL, 6},
+    {"F4", NULL, 4},
 };
 
-const char *cti_safetensors_dtype(ct_dtype dtype) { return dtypes[dtype].name; }
+const char *cti_safetensors_dtype(ct_dtype dtype) { return types[dtype].name; }
 
 /* What is being read, for messages: "m.safetensors: 'w'" and the same with ".shape". */
 typedef struct {
@@ -59,12 +60,10 @@ static ct_status parse_dtype(const place *p, cti_safetensors_entry *out) {
     size_t length;
     ct_status status = cti_json_string(p->json, &text, &length);
     if (status != CT_OK) return status;
-    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
-        if (strcmp(text, dtypes[i].name) != 0) continue;
-        out->dtype = dtypes[i].dtype;
-        if (out->dtype != CT_DTYPES) return CT_OK;
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' is not supported (F32, F64, I64 and U8 are)",
-                       p->where, text);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (strcmp(text, types[i].name) != 0) continue;
+        out->type = &types[i];
+        return CT_OK;
     }
     return ct_fail(CT_ERR_DTYPE, "%s: unknown dtype '%s'", p->where, cti_show(text, length).text);
 }
@@ -115,6 +114,29 @@ static ct_status parse_member(const place *p, bool seen[3], cti_safetensors_entr
                    known ? "given twice" : "unknown");
 }
 
+/* The bytes of so many elements; false when they are no whole number of bytes below 2^63. */
+static bool bytes_of(int64_t numel, int64_t bits, int64_t *bytes) {
+    int64_t rest = numel % 8 * bits;
+    return rest % 8 == 0 && !__builtin_mul_overflow(numel / 8, bits, bytes) &&
+           !__builtin_add_overflow(*bytes, rest / 8, bytes);
+}
+
+static ct_status check_size(const place *p, const cti_safetensors_entry *entry) {
+    const cti_safetensors_type *type = entry->type;
+    int64_t numel, needed;
+    ct_dtype dtype = type->stored ? type->stored->dtype : CT_U8;
+    ct_status status = cti_shape_check(p->where, entry->shape, dtype, &numel);
+    if (status != CT_OK) return status;
+    if (!bytes_of(numel, type->bits, &needed)) {
+        return ct_fail(CT_ERR_FORMAT, "%s: %s %s is no whole number of bytes below 2^63", p->where,
+                       ct_shape_format(entry->shape).text, type->name);
+    }
+    if (needed == entry->end - entry->begin) return CT_OK;
+    return ct_fail(CT_ERR_FORMAT, "%s: %s %s needs %lld bytes, data_offsets span %lld", p->where,
+                   ct_shape_format(entry->shape).text, type->name, (long long)needed,
+                   (long long)(entry->end - entry->begin));
+}
+
 static ct_status parse_entry(cti_json *json, cti_safetensors_entry *out) {
     place p = {.json = json, .name = cti_show(out->name, strlen(out->name))};
     snprintf(p.where, sizeof p.where, "%s: '%s'", json->name, p.name.text);
@@ -131,17 +153,7 @@ static ct_status parse_entry(cti_json *json, cti_safetensors_entry *out) {
         return ct_fail(CT_ERR_FORMAT, "%s: key '%s' missing", p.where,
                        !seen[0] ? "dtype" : !seen[1] ? "shape" : "data_offsets");
     }
-    int64_t numel;
-    status = cti_shape_check(p.where, out->shape, out->dtype, &numel);
-    if (status != CT_OK) return status;
-    int64_t needed = numel * (int64_t)ct_dtype_size(out->dtype);
-    if (needed != out->end - out->begin) {
-        return ct_fail(CT_ERR_FORMAT, "%s: %s %s needs %lld bytes, data_offsets span %lld",
-                       p.where, ct_shape_format(out->shape).text,
-                       cti_safetensors_dtype(out->dtype), (long long)needed,
-                       (long long)(out->end - out->begin));
-    }
-    return CT_OK;
+    return check_size(&p, out);
 }
 
 /* --- The metadata: {"key":"text", ...} ---------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Safetensors files in: framing, the cover of the data, and the reading functions.
  * It holds no grammar: the header's text is safetensors_header.c.
  * Invariant: a file that was handed out has been checked whole, so that reading a value from it
- * can only fail for lack of memory. */
+ * can only fail for lack of memory, or because its type is none of cotan's. */
 #include "tensor/file.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
@@ -9,8 +9,6 @@
 #include "tensor/text.h"
 
 #include <string.h>
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the elements are copied as they are");
 
 /* --- Checks of the whole ------------------------------------------------------------------ */
 
@@ -69,7 +67,9 @@ static ct_status check_names(const ct_safetensors *file, const char *name) {
 
 /* --- Framing ------------------------------------------------------------------------------ */
 
-static ct_status find_header(const char *name, uint8_t *bytes, size_t length, cti_json *header) {
+/* Looks at the first 8 bytes only; `length` is the file's. */
+static ct_status find_header(const char *name, const uint8_t *bytes, size_t length,
+                             cti_json *header) {
     enum { START = 8 };
     if (length < START) {
         return ct_fail(CT_ERR_FORMAT, "%s: header length needs 8 bytes, file has %zu", name,
@@ -88,6 +88,15 @@ static ct_status find_header(const char *name, uint8_t *bytes, size_t length, ct
     *header = (cti_json){
         .name = name, .text = (char *)bytes + START, .length = (size_t)size, .start = START};
     return CT_OK;
+}
+
+/* A header begins with a brace: other files rarely survive both this and the length. */
+static ct_status check_start(const char *name, const uint8_t *start, size_t n, size_t length) {
+    cti_json header = {0};
+    ct_status status = find_header(name, start, length, &header);
+    if (header.length > n - header.start) header.length = n - header.start;
+    bool begins = header.length > 0 && *header.text == '{';
+    return status == CT_OK && !begins ? cti_json_expected(&header, "'{'") : status;
 }
 
 static ct_status parse(ct_safetensors *file, const char *name, size_t length) {
@@ -130,7 +139,9 @@ ct_safetensors *ct_safetensors_parse(const char *name, const uint8_t *bytes, siz
 ct_safetensors *ct_safetensors_load(const char *path) {
     uint8_t *bytes;
     size_t length;
-    if (cti_file_read("ct_safetensors_load", path, &bytes, &length) != CT_OK) return NULL;
+    if (cti_file_read_checked("ct_safetensors_load", path, check_start, &bytes, &length) != CT_OK) {
+        return NULL;
+    }
     return adopt(path, bytes, length);
 }
 
@@ -166,12 +177,18 @@ const char *ct_safetensors_name(const ct_safetensors *file, int64_t i) {
 }
 
 ct_tensor *ct_safetensors_value(const ct_safetensors *file, int64_t i) {
-    const cti_safetensors_entry *entry = entry_at("ct_safetensors_value", file, i);
-    ct_tensor *t =
-        entry ? cti_leaf_new("ct_safetensors_value", entry->dtype, entry->shape) : NULL;
+    static const char function[] = "ct_safetensors_value";
+    const cti_safetensors_entry *entry = entry_at(function, file, i);
+    if (!entry) return NULL;
+    const cti_stored *stored = entry->type->stored;
+    if (!stored) {
+        return ct_fail_null(CT_ERR_DTYPE, "%s: '%s' has elements of type %s, which cotan cannot "
+                            "hold", function, cti_show(entry->name, strlen(entry->name)).text,
+                            entry->type->name);
+    }
+    ct_tensor *t = cti_leaf_new(function, stored->dtype, entry->shape);
     if (!t) return NULL;
-    size_t size = (size_t)(entry->end - entry->begin);
-    if (size) memcpy(t->buffer->data, file->data + entry->begin, size);
+    cti_stored_read(stored, t->buffer->data, file->data + entry->begin, (size_t)t->numel);
     return t;
 }
 

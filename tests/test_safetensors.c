@@ -5,6 +5,8 @@
  * Invariant: what was saved is read back bit for bit, in the same order. */
 #include "safetensors_support.h"
 
+#include <math.h>
+
 TestSuite(safetensors, .init = fixture_open, .fini = fixture_close);
 
 /* --- The reference implementation's bytes --------------------------------------------------- */
@@ -40,6 +42,55 @@ Test(safetensors, is_what_the_reference_writes) {
     cr_expect(file_is(in_folder("a.st"), golden_safetensors, sizeof golden_safetensors));
     file = ct_safetensors_load(in_folder("a.st"));
     expect_golden(file);
+    ct_safetensors_free(file);
+}
+
+static ct_tensor *named(const ct_safetensors *file, const char *name) {
+    int64_t i = ct_safetensors_find(file, name);
+    cr_assert_geq(i, 0, "%s", name);
+    return ct_safetensors_value(file, i);
+}
+
+Test(safetensors, reads_the_other_types_of_the_format) {
+    ct_safetensors *file = parse(golden_types, sizeof golden_types);
+    cr_assert_not_null(file, "%s", ct_error_message());
+    expect_value(named(file, "f16"), CT_F32, CT_SHAPE(2, 3),
+                 (float[]){0.0f, -0.0f, 1.5f, 65504, 0x1p-24f, -INFINITY});
+    expect_value(named(file, "bf16"), CT_F32, CT_SHAPE(4),
+                 (float[]){1, -3.140625f, 0x1.fep+127f, 0x1p-133f});
+    expect_value(named(file, "i32"), CT_I64, CT_SHAPE(2), (int64_t[]){INT32_MIN, INT32_MAX});
+    expect_value(named(file, "i16"), CT_I64, CT_SHAPE(2), (int64_t[]){INT16_MIN, INT16_MAX});
+    expect_value(named(file, "i8"), CT_I64, CT_SHAPE(2), (int64_t[]){INT8_MIN, INT8_MAX});
+    expect_value(named(file, "u16"), CT_I64, CT_SHAPE(1), (int64_t[]){UINT16_MAX});
+    expect_value(named(file, "u32"), CT_I64, CT_SHAPE(1), (int64_t[]){UINT32_MAX});
+    expect_value(named(file, "bool"), CT_U8, CT_SHAPE(3), "\1\0\1");
+    expect_value(named(file, "w"), CT_F32, CT_SHAPE(1), (float[]){7});
+    ct_safetensors_free(file);
+}
+
+/* Only what is asked for is refused: one tensor of another type does not make the others
+ * unreadable. */
+Test(safetensors, other_types_are_refused_when_they_are_asked_for) {
+    ct_safetensors *file = parse(golden_types, sizeof golden_types);
+    static const char *const rows[][2] = {{"u64", "U64"}, {"c64", "C64"}, {"f8", "F8_E4M3"}};
+    for (int i = 0; i < 3; i++) {
+        char message[100];
+        cr_expect_null(named(file, rows[i][0]));
+        cr_expect_eq(ct_error(), CT_ERR_DTYPE);
+        snprintf(message, sizeof message, "ct_safetensors_value: '%s' has elements of type %s, "
+                 "which cotan cannot hold", rows[i][0], rows[i][1]);
+        cr_expect_str_eq(ct_error_message(), message);
+        ct_error_clear();
+    }
+    ct_safetensors_free(file);
+    /* Elements of less than a byte are counted in bits. */
+    uint8_t bytes[1000];
+    static const char header[] = "{" ENTRY("a", "F4", "[2,3]", "[0,3]") ","
+        ENTRY("b", "F6_E2M3", "[4]", "[3,6]") "," ENTRY("c", "F6_E3M2", "[0,5]", "[6,6]") ","
+        ENTRY("d", "F8_E8M0", "[]", "[6,7]") "," ENTRY("w", "U8", "[]", "[7,8]") "}";
+    file = parse(bytes, build(bytes, header, 8));
+    cr_assert_not_null(file, "%s", ct_error_message());
+    expect_value(named(file, "w"), CT_U8, CT_SCALAR, "\1");
     ct_safetensors_free(file);
 }
 
