@@ -292,7 +292,7 @@ static void write_tensor(const char *type, const char *shape, const uint8_t *dat
                           "\"data_offsets\":[0,%zu]}}", type, shape, n);
     FILE *out = fopen(file_name, "wb");
     MADE(out);
-    for (int i = 0; i < 8; i++) fputc(length >> 8 * i & (i < 4 ? 255 : 0), out);
+    for (int i = 0; i < 8; i++) fputc((int)((uint64_t)length >> 8 * i & 255), out);
     fwrite(header, 1, (size_t)length, out);
     fwrite(data, 1, n, out);
     fclose(out);
