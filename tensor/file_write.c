@@ -168,8 +168,11 @@ static int lock_temporary(save *s) {
     const cti_system *calls = cti_system_calls();
     /* On a file system without locks there is none, and nothing is ever taken for stale. */
     if (calls->flock(s->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return EEXIST;
+    struct stat named;
     if (calls->fstat(s->fd, &s->written) != 0) return errno;
-    if (s->written.st_nlink == 0) return EEXIST;
+    if (calls->fstatat(s->folder, s->temporary, &named, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT ? EEXIST : errno;
+    }
     s->lock = calls->dup(s->fd);
     return s->lock < 0 ? errno : 0;
 }
@@ -269,33 +272,33 @@ static bool lock_old(save *s) {
     return true;
 }
 
-/* False when another save has replaced the file between its lock and its second name. */
+/* False when another save may have replaced the file between its lock and its second name. */
 static bool linked_what_is_locked(const save *s) {
     const cti_system *calls = cti_system_calls();
-    struct stat locked, linked;
+    struct stat locked, there;
     return s->old < 0 || (calls->fstat(s->old, &locked) == 0 &&
-                          calls->fstatat(s->folder, s->previous, &linked,
-                                         AT_SYMLINK_NOFOLLOW) == 0 &&
-                          same_file(&locked, &linked));
+                          calls->fstatat(s->folder, s->base, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                          same_file(&locked, &there));
 }
 
 /* Gives the old file a second name, to have it back when the folder cannot be synchronized. A
- * file system without hard links does without. ENOENT: another save has just replaced it. */
+ * file system without hard links does without, and one that numbers its files anew at each look.
+ * ENOENT: another save has just replaced the file. */
 static ct_status link_previous(save *s) {
-    int code = EEXIST;
-    for (int i = 0; i < GUESSES && (code == EEXIST || code == EINTR || code == ENOENT); i++) {
+    int code = 0;
+    for (int i = 0; i < GUESSES && (!code || code == EEXIST || code == EINTR || code == ENOENT);
+         i++) {
         s->exists = lock_old(s);
         if (!s->exists) return CT_OK;
         guess_name(s, s->previous);
-        bool linked =
-            cti_system_calls()->linkat(s->folder, s->base, s->folder, s->previous, 0) == 0;
-        code = linked ? EEXIST : errno;
-        if (linked && linked_what_is_locked(s)) return CT_OK;
-        if (linked) remove_name(s, s->previous);
+        int result = cti_system_calls()->linkat(s->folder, s->base, s->folder, s->previous, 0);
+        code = result == 0 ? 0 : errno;
+        if (code == 0 && linked_what_is_locked(s)) return CT_OK;
+        if (code == 0) remove_name(s, s->previous);
         s->previous[0] = '\0';
     }
     bool no_links = code == EPERM || code == EOPNOTSUPP || code == ENOSYS || code == EMLINK;
-    return no_links ? CT_OK : failed(s, "cannot link: ", code);
+    return !code || no_links ? CT_OK : failed(s, "cannot link: ", code);
 }
 
 /* The folder may or may not hold the new name on the disk: puts the old state back, unless another

@@ -274,9 +274,9 @@ Test(file_write, survives_every_fault) {
 
 /* The system calls of a save over a previous file of mode 0644, counted from 1. */
 enum {
-    OPEN_FOLDER = 1, STAT_TARGET, LIST_FOLDER, LIST_END, CREATE, LOCK, STAT_CREATED, DUP, WRITE_1,
-    WRITE_2, WRITE_3, SET_MODE, SYNC, CLOSE, OPEN_OLD, LOCK_OLD, LINK_OLD, STAT_OLD, STAT_LINKED,
-    RENAME, SYNC_FOLDER, UNLINK
+    OPEN_FOLDER = 1, STAT_TARGET, LIST_FOLDER, LIST_END, CREATE, LOCK, STAT_CREATED, STAT_NAME, DUP,
+    WRITE_1, WRITE_2, WRITE_3, SET_MODE, SYNC, CLOSE, OPEN_OLD, LOCK_OLD, LINK_OLD, STAT_OLD,
+    STAT_AGAIN, RENAME, SYNC_FOLDER, UNLINK
 };
 
 static void expect_at_call(int64_t call, int code, const char *what) {
@@ -439,17 +439,18 @@ static int flock_lost(int fd, int operation) {
     errno = EWOULDBLOCK;
     return -1;
 }
-static int fstat_removed(int fd, struct stat *out) {
-    int result = fstat(fd, out);
-    if (S_ISREG(out->st_mode) && taken-- > 0) out->st_nlink = 0;
-    return result;
+static int fstatat_removed(int at, const char *path, struct stat *out, int flags) {
+    if (!strstr(path, ".tmp") || taken-- <= 0) return fstatat(at, path, out, flags);
+    unlinkat(at, path, 0);
+    errno = ENOENT;
+    return -1;
 }
 
 Test(file_write, tries_again_when_its_temporary_was_taken_for_stale) {
     for (int i = 0; i < 2; i++) {
         cti_system calls = *cti_system_calls();
         if (i) calls.flock = flock_lost;
-        else calls.fstat = fstat_removed;
+        else calls.fstatat = fstatat_removed;
         cti_system_replace(&calls);
         int descriptors = open_descriptors();
         taken = 3;
@@ -458,6 +459,24 @@ Test(file_write, tries_again_when_its_temporary_was_taken_for_stale) {
         cr_expect_eq(open_descriptors(), descriptors);
         cti_system_replace(NULL);
         unlink(in_folder("a"));
+    }
+}
+
+/* A file system that numbers its files anew at each look. */
+static int fstatat_unsteady(int at, const char *path, struct stat *out, int flags) {
+    static ino_t number;
+    int result = fstatat(at, path, out, flags);
+    out->st_ino = ++number;
+    return result;
+}
+
+Test(file_write, does_without_numbers_of_files) {
+    cti_system calls = *cti_system_calls();
+    calls.fstatat = fstatat_unsteady;
+    cti_system_replace(&calls);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(write_text(in_folder("a"), "x"), CT_OK, "%s", ct_error_message());
+        cr_expect_eq(entries(false), 1);
     }
 }
 
