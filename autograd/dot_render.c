@@ -2,7 +2,7 @@
  * its standard output.
  * It does not make DOT and knows no graph.
  * Invariant: no shell, and no name on the command line; the picture is complete in memory before
- * a file is touched, so a failure leaves no part of one. */
+ * a file is touched, so a failure leaves no part of one; where `dot` makes none, the text stays. */
 #include "autograd/dot.h"
 
 #include "autograd/dot_label.h"
@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -37,12 +38,25 @@ typedef struct {
     cti_writer picture;
     char said[160];         /* the beginning of what it says on standard error */
     size_t n_said;
+    char reason[256];       /* why there is no picture; empty when an error is on record */
+    const char *hint;       /* what to do about it, or "" */
 } run;
 
 static int64_t now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The error itself is recorded when it is known where the text is. */
+static ct_status no_picture(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static ct_status no_picture(run *r, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(r->reason, sizeof r->reason, format, arguments);
+    va_end(arguments);
+    return CT_ERR_IO;
 }
 
 static void close_fd(int *fd) {
@@ -53,10 +67,10 @@ static void close_fd(int *fd) {
 /* --- Starting ----------------------------------------------------------------------------- */
 
 /* A descriptor above the standard three, in case the process runs without some of those. */
-static ct_status lift(const char *function, int *fd) {
+static ct_status lift(run *r, int *fd) {
     if (*fd > 2) return CT_OK;
     int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
-    if (lifted < 0) return ct_fail(CT_ERR_IO, "%s: %s", function, cti_system_error(errno));
+    if (lifted < 0) return no_picture(r, "dot: %s", cti_system_error(errno));
     close(*fd);
     *fd = lifted;
     return CT_OK;
@@ -67,13 +81,13 @@ static ct_status connect_streams(run *r, int theirs[3]) {
     for (int i = 0; i < 3; i++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-            return ct_fail(CT_ERR_IO, "%s: %s", r->function, cti_system_error(errno));
+            return no_picture(r, "dot: %s", cti_system_error(errno));
         }
         r->fds[i] = pair[0];
         theirs[i] = pair[1];
-        if (lift(r->function, &theirs[i]) != CT_OK || lift(r->function, &r->fds[i]) != CT_OK ||
-            fcntl(r->fds[i], F_SETFL, O_NONBLOCK) != 0) {
-            return CT_ERR_IO;
+        if (lift(r, &theirs[i]) != CT_OK || lift(r, &r->fds[i]) != CT_OK) return CT_ERR_IO;
+        if (fcntl(r->fds[i], F_SETFL, O_NONBLOCK) != 0) {
+            return no_picture(r, "dot: %s", cti_system_error(errno));
         }
     }
     return CT_OK;
@@ -125,9 +139,8 @@ static ct_status receive(run *r, int stream) {
     return CT_OK;
 }
 
-static ct_status too_slow(const run *r) {
-    return ct_fail(CT_ERR_IO, "%s: dot took more than %d s and was stopped", r->function,
-                   cti_dot_patience / 1000);
+static ct_status too_slow(run *r) {
+    return no_picture(r, "dot took more than %g s and was stopped", cti_dot_patience / 1e3);
 }
 
 /* Until it has closed both of its outputs. */
@@ -141,7 +154,7 @@ static ct_status talk(run *r) {
                                   {.fd = r->fds[2], .events = POLLIN}};
         int ready = poll(polled, 3, (int)left);
         if (ready < 0 && errno != EINTR) {
-            return ct_fail(CT_ERR_IO, "%s: %s", r->function, cti_system_error(errno));
+            return no_picture(r, "dot: %s", cti_system_error(errno));
         }
         if (ready <= 0) continue;
         if (polled[0].revents) send_text(r);
@@ -173,15 +186,11 @@ static ct_status judge(run *r) {
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     r->pid = 0;
-    if (ended < 0) {
-        return ct_fail(CT_ERR_IO, "%s: dot: %s", r->function, cti_system_error(errno));
-    }
-    if (WIFSIGNALED(how)) {
-        return ct_fail(CT_ERR_IO, "%s: dot was ended by signal %d", r->function, WTERMSIG(how));
-    }
+    if (ended < 0) return no_picture(r, "dot: %s", cti_system_error(errno));
+    if (WIFSIGNALED(how)) return no_picture(r, "dot was ended by signal %d", WTERMSIG(how));
     if (WEXITSTATUS(how) != 0 || r->picture.used == 0) {
-        return ct_fail(CT_ERR_IO, "%s: dot failed with exit status %d: %s", r->function,
-                       WEXITSTATUS(how), first_line(r));
+        return no_picture(r, "dot failed with exit status %d: %s", WEXITSTATUS(how),
+                          first_line(r));
     }
     return CT_OK;
 }
@@ -195,20 +204,24 @@ static void stop(run *r) {
     for (int i = 0; i < 3; i++) close_fd(&r->fds[i]);
 }
 
-/* The picture of `text` in r->picture, which the caller frees. *missing: there is no `dot`. */
-static ct_status make_picture(run *r, const char *format, bool *missing) {
+static ct_status not_started(run *r, int code) {
+    if (code != ENOENT) return no_picture(r, "dot: %s", cti_system_error(code));
+    r->hint = " (install graphviz)";
+    return no_picture(r, "'dot' not found in PATH");
+}
+
+/* The picture of `text` in r->picture, which the caller frees. */
+static ct_status make_picture(run *r, const char *format) {
     int theirs[3] = {-1, -1, -1};
     for (int i = 0; i < 3; i++) r->fds[i] = -1;
     r->deadline = now() + cti_dot_patience;
-    *missing = false;
+    r->hint = "";
     ct_status status = connect_streams(r, theirs);
     int code = status == CT_OK ? spawn(r, format, theirs) : 0;
     for (int i = 0; i < 3; i++) close_fd(&theirs[i]);
     if (code != 0) {
         r->pid = 0;
-        *missing = code == ENOENT;
-        status = *missing ? CT_ERR_IO
-                          : ct_fail(CT_ERR_IO, "%s: dot: %s", r->function, cti_system_error(code));
+        status = not_started(r, code);
     }
     if (status == CT_OK) status = talk(r);
     if (status == CT_OK) status = judge(r);
@@ -231,20 +244,24 @@ static const char *format_of(const char *function, const char *path, int n) {
                         cti_show_path(path).text, n == FORMATS ? ".dot, " : "");
 }
 
-static ct_status no_dot(const char *function, const char *dot_path) {
-    return ct_fail(CT_ERR_IO, "%s: 'dot' not found in PATH; wrote %s (install graphviz)", function,
-                   cti_show_path(dot_path).text);
+static ct_status fail_with_text(const run *r, const char *where, const char *dot_path) {
+    return ct_fail(CT_ERR_IO, "%s: %s; %s %s%s", r->function, r->reason, where,
+                   cti_show_path(dot_path).text, r->hint);
 }
 
 /* The text beside the picture that could not be made: graph.svg -> graph.dot. */
-static ct_status write_beside(const char *function, const char *path, cti_chunk text) {
+static ct_status write_beside(const run *r, const char *path) {
     char *beside = cti_strdup(path);
     if (!beside) return CT_ERR_MEMORY;
     memcpy(strrchr(beside, '.') + 1, "dot", 3);
-    ct_status status = cti_file_write(function, beside, &text, 1);
-    if (status == CT_OK) status = no_dot(function, beside);
+    ct_status status = cti_file_write(r->function, beside, &(cti_chunk){r->text, r->length}, 1);
+    if (status == CT_OK) status = fail_with_text(r, "wrote", beside);
     cti_free(beside);
     return status;
+}
+
+static ct_status write_picture(const run *r, const char *path) {
+    return cti_file_write(r->function, path, &(cti_chunk){r->picture.text, r->picture.used}, 1);
 }
 
 ct_status cti_dot_save_text(const char *function, const char *path, const char *text,
@@ -256,13 +273,11 @@ ct_status cti_dot_save_text(const char *function, const char *path, const char *
         return cti_file_write(function, path, &(cti_chunk){text, length}, 1);
     }
     run r = {.function = function, .text = text, .length = length};
-    bool missing;
-    ct_status status = make_picture(&r, format, &missing);
-    if (status == CT_OK) {
-        status = cti_file_write(function, path, &(cti_chunk){r.picture.text, r.picture.used}, 1);
-    }
+    ct_status status = make_picture(&r, format);
+    if (status == CT_OK) status = write_picture(&r, path);
+    else if (*r.reason) status = write_beside(&r, path);
     cti_free(r.picture.text);
-    return missing ? write_beside(function, path, (cti_chunk){text, length}) : status;
+    return status;
 }
 
 ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
@@ -275,16 +290,12 @@ ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
     if (!format) return CT_ERR_RANGE;
     uint8_t *text;
     run r = {.function = function};
-    bool missing;
     ct_status status = cti_file_read(function, dot_path, &text, &r.length);
     if (status != CT_OK) return status;
     r.text = (const char *)text;
-    status = make_picture(&r, format, &missing);
-    if (missing) status = no_dot(function, dot_path);
-    if (status == CT_OK) {
-        status = cti_file_write(function, picture_path,
-                                &(cti_chunk){r.picture.text, r.picture.used}, 1);
-    }
+    status = make_picture(&r, format);
+    if (status == CT_OK) status = write_picture(&r, picture_path);
+    else if (*r.reason) status = fail_with_text(&r, "the text is in", dot_path);
     cti_free(r.picture.text);
     cti_free(text);
     return status;

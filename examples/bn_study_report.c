@@ -70,8 +70,9 @@ static void write_picture(FILE *out, const study *s, const char *base,
     fprintf(out, "<figcaption>");
     escape(out, caption);
     if (!svg) {
-        fprintf(out, " (not drawn: the program that draws it is missing; %s.%s is here for later)",
-                base, strncmp(base, "accuracy", 8) == 0 ? "gp" : "dot");
+        bool curve = strncmp(base, "accuracy", 8) == 0;
+        fprintf(out, " (not drawn: %s is missing or failed; %s.%s, beside this page, is its text)",
+                curve ? "gnuplot" : "graphviz", base, curve ? "gp" : "dot");
     }
     fprintf(out, "</figcaption></figure>\n");
     free(svg);

@@ -245,7 +245,7 @@ ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets);
 ct_status ct_summary(FILE *out, ct_module *model, ct_shape input);
 /* The layer picture: one box "name: Class" per layer from the input down, as DOT. */
 ct_status ct_model_plot(FILE *out, ct_module *model);
-/* The same into a file: .dot, or .svg .png .pdf through graphviz. */
+/* The same into a file: .dot, or .svg .png .pdf through graphviz; without it, see ct_dot_save. */
 ct_status ct_model_plot_save(const char *path, ct_module *model);
 
 /* --- Weights ---------------------------------------------------------------------------------- */
