@@ -1,29 +1,14 @@
 /* The BatchNorm study: a small network on digits, trained with and without BatchNorm under several
  * activations and learning rates; see --help.
  * This file is the course of events; its parts are in bn_study_*.c.
- * Invariant: what was measured is printed and written, also when a run was broken off. */
+ * Invariant: what was measured is written and then printed, also when a run was broken off and
+ * when nobody reads what is printed. */
 #include "bn_study.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static volatile sig_atomic_t caught;
-
-static void on_signal(int number) { caught = number; }
-
-bool study_interrupted(void) { return caught != 0; }
-
-/* The second signal acts as by default. */
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    action.sa_flags |= (int)SA_RESETHAND;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 int study_failed(void) {
     ct_status status = ct_error();
@@ -146,7 +131,7 @@ static int begin(study *s) {
 
 static int run_all(study *s) {
     const char *wanted = s->options.batch_norm;
-    for (int i = 0; i < 2 * s->n_settings && !study_interrupted(); i++) {
+    for (int i = 0; i < 2 * s->n_settings && !program_interrupted(); i++) {
         study_setting *setting = &s->settings[i / 2];
         int k = i % 2;
         if (strcmp(wanted, k == WITH ? "off" : "on") == 0) continue;
@@ -164,9 +149,9 @@ static int run_all(study *s) {
 static int finish(const study *s) {
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(s, verdicts);
-    study_print(s, verdicts);
     int curves = study_curves_save(s), pictures = study_pictures_save(s);
     int report = study_report_save(s, verdicts);
+    study_print(s, verdicts);
     if (report == 0) say(s, "wrote %s/report.html\n", s->options.out);
     return curves ? curves : pictures ? pictures : report;
 }
@@ -188,7 +173,8 @@ int main(int argc, char *argv[]) {
     study s = {.n_settings = 0};
     int status = read_options(&s.options, argc, argv);
     if (status >= 0) return status;
-    catch_signals();
+    program_begin();
+    program_catch_interrupts();
     choose_settings(&s);
     status = begin(&s);
     if (status == 0) {
@@ -198,9 +184,5 @@ int main(int argc, char *argv[]) {
         if (status == 0) status = finished;
     }
     clear(&s);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
-        fprintf(stderr, "bn_study: standard output could not be written\n");
-        status = EXIT_IO;
-    }
-    return caught ? 128 + caught : status;
+    return program_end("bn_study", status);
 }

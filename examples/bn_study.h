@@ -4,6 +4,7 @@
 #define EXAMPLES_BN_STUDY_H
 
 #include "options.h"
+#include "program.h"
 
 #include <cotan/cotan.h>
 
@@ -61,9 +62,7 @@ typedef struct {
     int n_settings;
 } study;
 
-/* bn_study.c: true once Ctrl-C was pressed or an end was asked for. */
-bool study_interrupted(void);
-/* Prints the library's error and returns the exit status that belongs to it. */
+/* bn_study.c: prints the library's error and returns the exit status that belongs to it. */
 int study_failed(void);
 
 /* bn_study_model.c: the network of the study, ending in softmax. NULL on error. */

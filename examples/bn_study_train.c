@@ -73,7 +73,7 @@ static bool on_step(void *context, ct_position next, const ct_step_record *step,
         after_step(w, next, seconds() - w->resumed);
     }
     w->resumed = seconds();
-    return w->status == CT_OK && !study_interrupted();
+    return w->status == CT_OK && !program_interrupted();
 }
 
 static ct_status fit(watch *w, ct_optimizer *adam) {

@@ -4,6 +4,7 @@
  * Invariant: the exit status is 0 only if every comparison holds. */
 #include "bn_verify.h"
 #include "options.h"
+#include "program.h"
 
 #include <errno.h>
 #include <math.h>
@@ -120,10 +121,6 @@ static int finish(const findings *found, const char *json) {
         fprintf(stderr, "bn_verify: %s: %s\n", show(json).text, strerror(errno));
         return EXIT_IO;
     }
-    if (fflush(stdout) != 0) {
-        fprintf(stderr, "bn_verify: standard output: %s\n", strerror(errno));
-        return EXIT_IO;
-    }
     return found->pass ? 0 : 1;
 }
 
@@ -135,13 +132,13 @@ int main(int argc, char *argv[]) {
     int usage = options_parse("bn_verify", "Compares BatchNorm's derived gradient with the closed "
                               "form and with finite differences.", list, 1, argc, argv);
     if (usage >= 0) return usage;
+    program_begin();
     static findings found;
     found.pass = true;
     ct_generator *generator = ct_generator_new(1);
     ct_status status = generator ? compare_all(&found, generator) : ct_error();
     if (status == CT_OK) status = check_all(&found, generator);
     ct_generator_free(generator);
-    if (status == CT_OK) return finish(&found, json);
-    fprintf(stderr, "bn_verify: %s\n", ct_error_message());
-    return 1;
+    if (status != CT_OK) fprintf(stderr, "bn_verify: %s\n", ct_error_message());
+    return program_end("bn_verify", status == CT_OK ? finish(&found, json) : 1);
 }

@@ -1,6 +1,9 @@
 /* A module, a loss and a training loop of your own, on the built-in digits.
  * Nothing here is registered anywhere, and no derivative is written by hand.
  * The module is a gated residual block: y = x + sigmoid(gate(x)) * body(x). */
+#include "options.h"
+#include "program.h"
+
 #include <cotan/cotan.h>
 
 #include <stdio.h>
@@ -67,14 +70,16 @@ static ct_status train_epoch(ct_module *model, ct_optimizer *adam, ct_source *da
     return status;
 }
 
-int main(void) {
+static bool train(void) {
     ct_seed_set(1);
     ct_dataset *digits = ct_dataset_digits(TRAIN, TEST, 0);
+    printf("data: built-in digits, %d training and %d test images\n", TRAIN, TEST);
     ct_batches_options options = {.size = BATCH, .shuffle = true, .divide_by = 255};
-    ct_source *train = digits ? ct_batches_new(digits->train_images, digits->train_labels, options)
-                              : NULL;
-    ct_source *test = digits ? ct_batches_new(digits->test_images, digits->test_labels, options)
-                             : NULL;
+    ct_source *known = NULL, *unseen = NULL;
+    if (digits) {
+        known = ct_batches_new(digits->train_images, digits->train_labels, options);
+        unseen = ct_batches_new(digits->test_images, digits->test_labels, options);
+    }
     ct_module *model = CT_SEQUENTIAL("gated", ct_flatten_new(),
                                      ct_dense_new(784, WIDTH, (ct_dense_options){0}),
                                      gated_block_new(WIDTH), gated_block_new(WIDTH),
@@ -82,16 +87,24 @@ int main(void) {
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.003));
     for (int64_t epoch = 0; epoch < EPOCHS && ct_error() == CT_OK; epoch++) {
         double loss, accuracy;
-        if (train_epoch(model, adam, train, epoch, &loss) != CT_OK) break;
-        if (ct_evaluate(model, &ct_loss_cross_entropy, test, NULL, &accuracy) != CT_OK) break;
+        if (train_epoch(model, adam, known, epoch, &loss) != CT_OK) break;
+        if (ct_evaluate(model, &ct_loss_cross_entropy, unseen, NULL, &accuracy) != CT_OK) break;
         printf("epoch %lld: loss %.4f, test accuracy %.3f\n", (long long)epoch + 1, loss, accuracy);
     }
     bool good = ct_error() == CT_OK;
     if (!good) fprintf(stderr, "custom_model: %s\n", ct_error_message());
     ct_optimizer_free(adam);
     ct_module_free(model);
-    ct_source_free(train);
-    ct_source_free(test);
+    ct_source_free(known);
+    ct_source_free(unseen);
     ct_dataset_free(digits);
-    return good ? 0 : 1;
+    return good;
+}
+
+int main(int argc, char *argv[]) {
+    int usage = options_parse("custom_model", "Trains a model of one's own on the built-in digits.",
+                              NULL, 0, argc, argv);
+    if (usage >= 0) return usage;
+    program_begin();
+    return program_end("custom_model", train() ? 0 : 1);
 }

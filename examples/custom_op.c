@@ -1,6 +1,9 @@
 /* A primitive op of your own: softsign(x) = x / (1 + |x|), with its derivative.
  * A new op is this one stanza; no list or switch elsewhere has to know of it.
  * Its derivative is built from ops, so every higher derivative follows by itself. */
+#include "options.h"
+#include "program.h"
+
 #include <cotan/cotan.h>
 
 #include <math.h>
@@ -53,7 +56,11 @@ static ct_tensor *check(void *context, ct_tensor *const x[], int64_t n) {
     return softsign(x[0]);
 }
 
-int main(void) {
+int main(int argc, char *argv[]) {
+    int usage = options_parse("custom_op", "Checks the derivatives of an op of one's own.", NULL, 0,
+                              argc, argv);
+    if (usage >= 0) return usage;
+    program_begin();
     int64_t scope = ct_scope_open();
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(2, 3), (double[]){-3, -0.5, -0.1, 0.2, 1, 4});
     ct_tensor *y = softsign(x), *dx;
@@ -69,5 +76,5 @@ int main(void) {
     }
     if (ct_error() != CT_OK) fprintf(stderr, "custom_op: %s\n", ct_error_message());
     ct_scope_close(scope);
-    return good ? 0 : 1;
+    return program_end("custom_op", good ? 0 : 1);
 }

@@ -3,6 +3,7 @@
  * ct_dot_save draws any graph.
  * Invariant: nothing is computed; a picture needs shapes and names only. */
 #include "options.h"
+#include "program.h"
 
 #include <cotan/cotan.h>
 
@@ -132,6 +133,7 @@ int main(int argc, char *argv[]) {
     int usage = options_parse("graph_dump", "Draws a computation graph with graphviz.", list,
                               (int)(sizeof list / sizeof *list), argc, argv);
     if (usage >= 0) return usage;
+    program_begin();
 
     int64_t scope = ct_scope_open();
     picture p = {.n = 0};
@@ -143,5 +145,5 @@ int main(int argc, char *argv[]) {
     if (status == CT_OK) printf("wrote %s\n", show(out).text);
     ct_module_free(model);
     ct_scope_close(scope);
-    return code;
+    return program_end("graph_dump", code);
 }

@@ -1,8 +1,10 @@
 /* Benchmarks: what is measured is in a file per section; this is the program around them.
  * It is no test: it has no bound and cannot fail. Ratios are of medians of interleaved runs.
- * usage: bench [--json FILE] [--threads N] [--only SECTION] [--profile] */
+ * Invariant: what a section measured is in the JSON file before the next one begins. */
 #include "tests/bench/bench.h"
 
+#include "examples/options.h"
+#include "examples/program.h"
 #include "tensor/gemm.h"
 
 #include <stdlib.h>
@@ -68,36 +70,43 @@ static const struct {
                 {"overhead", bench_overhead}};
 #define SECTIONS (sizeof sections / sizeof *sections)
 
-static int usage(void) {
-    fprintf(stderr, "usage: bench [--json FILE] [--threads N] [--profile] [--only ");
-    for (size_t k = 0; k < SECTIONS; k++) fprintf(stderr, "%s%s", k ? "|" : "", sections[k].name);
-    fprintf(stderr, "]\n");
-    return 2;
+typedef struct {
+    const char *json, *only;
+    int64_t threads;
+    bool profile;
+} bench_options;
+
+static int run(const bench_options *o) {
+    if (o->threads) bench_require(ct_threads_set((int)o->threads) == CT_OK);
+    printf("%s\n", ct_info());
+    if (o->profile) bench_seed_profile();
+    json_t *results = json_object();
+    json_object_set_new(results, "info", json_string(ct_info()));
+    const size_t format = JSON_INDENT(2) | JSON_SORT_KEYS;
+    bool written = true;
+    for (size_t k = 0; k < SECTIONS && !o->profile; k++) {
+        if (o->only && strcmp(o->only, sections[k].name) != 0) continue;
+        sections[k].run(results);
+        fflush(stdout);
+        if (o->json) written = json_dump_file(results, o->json, format) == 0;
+    }
+    json_decref(results);
+    if (!written) fprintf(stderr, "bench: cannot write %s\n", show(o->json).text);
+    return written ? 0 : EXIT_IO;
 }
 
 int main(int argc, char **argv) {
-    const char *json = NULL, *only = NULL;
-    bool profile = false, known = false;
-    for (int i = 1; i < argc; i++) {
-        bool value = i + 1 < argc;
-        if (strcmp(argv[i], "--profile") == 0) profile = true;
-        else if (value && strcmp(argv[i], "--json") == 0) json = argv[++i];
-        else if (value && strcmp(argv[i], "--only") == 0) only = argv[++i];
-        else if (value && strcmp(argv[i], "--threads") == 0) {
-            bench_require(ct_threads_set(atoi(argv[++i])) == CT_OK);
-        } else return usage();
-    }
-    for (size_t k = 0; k < SECTIONS && only; k++) known |= strcmp(only, sections[k].name) == 0;
-    if (only && !known) return usage();
-    printf("%s\n", ct_info());
-    if (profile) bench_seed_profile();
-    json_t *results = json_object();
-    json_object_set_new(results, "info", json_string(ct_info()));
-    for (size_t k = 0; k < SECTIONS && !profile; k++) {
-        if (!only || strcmp(only, sections[k].name) == 0) sections[k].run(results);
-    }
-    bool written = !json || json_dump_file(results, json, JSON_INDENT(2) | JSON_SORT_KEYS) == 0;
-    json_decref(results);
-    if (!written) fprintf(stderr, "bench: cannot write %s\n", json);
-    return written ? 0 : 4;
+    bench_options o = {.json = NULL};
+    const option list[] = {
+        {"--json", "FILE", "write the figures there, too", OPTION_TEXT, &o.json, 0, 0},
+        {"--threads", "N", "default: the number of processors", OPTION_INTEGER, &o.threads, 1, 256},
+        {"--only", "seed|batch_norm|kernels|overhead", "one section", OPTION_CHOICE, &o.only, 0, 0},
+        {"--profile", NULL, "where a training step's time goes, pass by pass", OPTION_FLAG,
+         &o.profile, 0, 0},
+    };
+    int usage = options_parse("bench", "Measures cotan; tests/bench/README.md says what.", list,
+                              (int)(sizeof list / sizeof *list), argc, argv);
+    if (usage >= 0) return usage;
+    program_begin();
+    return program_end("bench", run(&o));
 }

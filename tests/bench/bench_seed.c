@@ -65,8 +65,8 @@ static void profile_one(const ct_dataset *data, bool bn) {
     ct_profile_start();
     double step = seconds_of_steps(t, source, 200);
     ct_profile_stop();
-    printf("\nSeed model %s BatchNorm, %.2f ms per step, %.2f ms of it in evaluations\n",
-           bn ? "with" : "without", step * 1e3, ct_profile_seconds() * 1e3 / 200);
+    printf("\nSeed model %s BatchNorm on %s, %.2f ms per step, %.2f ms of it in evaluations\n",
+           bn ? "with" : "without", data->name, step * 1e3, ct_profile_seconds() * 1e3 / 200);
     bench_require(ct_profile_write(stdout) == CT_OK);
     ct_profile_clear();
     ct_source_free(source);
@@ -122,7 +122,8 @@ void bench_seed(json_t *results) {
     ct_dataset *data = ct_dataset_digits(12800, 0, 0);
     bench_require(data != NULL);
     double peak = bench_peak();
-    printf("\nSeed model, one training step (batches fetched, Adam)\n");
+    printf("\nSeed model, one training step (batches fetched, Adam); data: %s\n", data->name);
+    json_object_set_new(results, "seed.data", json_string(data->name));
     bench_size(results, data, 32, peak);
     bench_size(results, data, 128, peak);
     ct_dataset_free(data);

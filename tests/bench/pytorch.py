@@ -61,6 +61,14 @@ def trainer(batch_norm, last, compiled):
     return step
 
 
+def say(text):
+    """Prints; when nobody reads it any more, measuring goes on for the file."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def milliseconds(step, steps):
     start = time.perf_counter()
     for _ in range(steps):
@@ -104,7 +112,7 @@ def compare_seed(bench, results):
             for step in steps:
                 milliseconds(step, 10)
         except Exception as error:  # a compiler may be missing: then that one cannot be the best
-            print(f"  {name}: {type(error).__name__}")
+            say(f"  {name}: {type(error).__name__}")
             continue
         configurations[name] = (threads, steps, ([], []))
     ours = ([], [])
@@ -116,13 +124,13 @@ def compare_seed(bench, results):
         measured = cotan(bench, "seed")
         ours[0].append(measured["seed.bn.ms_per_step"])
         ours[1].append(measured["seed.plain.ms_per_step"])
-    print(f"\nSeed model, batch 32, PyTorch {torch.__version__}: ms per step with and without BatchNorm")
+    say(f"\nSeed model, batch 32, PyTorch {torch.__version__}: ms per step with and without BatchNorm")
     for name, (_, _, times) in configurations.items():
-        print(f"{statistics.median(times[0]):8.2f} {statistics.median(times[1]):8.2f}  {name}")
+        say(f"{statistics.median(times[0]):8.2f} {statistics.median(times[1]):8.2f}  {name}")
     for k, kind in enumerate(("bn", "plain")):
         best = min(statistics.median(times[k]) for _, _, times in configurations.values())
         mine = statistics.median(ours[k])
-        print(f"{kind:>8}: PyTorch's best {best:.2f}, cotan {mine:.2f}, {best / mine:.2f} times faster")
+        say(f"{kind:>8}: PyTorch's best {best:.2f}, cotan {mine:.2f}, {best / mine:.2f} times faster")
         results[f"seed.{kind}.pytorch_ms_per_step"] = best
         results[f"seed.{kind}.speedup_over_pytorch"] = best / mine
 
@@ -139,32 +147,49 @@ def compare_batch_norm(bench, results):
             key = (rows, channels, last, threads)
             best.setdefault(key, []).append(milliseconds(step, steps) * 1e3)
         rounds.append(cotan(bench, "batch_norm"))
-    print("\nBatchNorm forward + backward in us: PyTorch's own kernel (best layout and threads), cotan")
+    say("\nBatchNorm forward + backward in us: PyTorch's own kernel (best layout and threads), cotan")
     for rows, channels in SHAPES:
         name = f"bn.{rows}x{channels}"
         native = min(statistics.median(times) for key, times in best.items()
                      if key[:2] == (rows, channels))
         mine = statistics.median(measured[f"{name}.derived_us"] for measured in rounds)
-        print(f"{rows:8} x {channels:<4} {native:9.0f} {mine:9.0f}   {native / mine:.2f} times faster")
+        say(f"{rows:8} x {channels:<4} {native:9.0f} {mine:9.0f}   {native / mine:.2f} times faster")
         results[f"{name}.speedup_over_pytorch"] = native / mine
+
+
+def value_of(arguments, name):
+    """Of "--name value" or "--name=value"; None when it is not there."""
+    for argument, following in zip(arguments, arguments[1:] + [None]):
+        if argument == name:
+            return following
+        if argument.startswith(name + "="):
+            return argument[len(name) + 1:]
+    return None
+
+
+def save(path, results):
+    """Adds to what BENCH wrote."""
+    if not path:
+        return
+    with open(path, encoding="utf-8") as file:
+        results = {**json.load(file), **results}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=2, sort_keys=True)
 
 
 def main():
     bench, arguments = sys.argv[1], sys.argv[2:]
     status = subprocess.run([bench] + arguments).returncode
-    if status or "--profile" in arguments or "--only" in arguments:
+    alone = any(a in ("--help", "-h", "--profile") or a.startswith("--only") for a in arguments)
+    if status or alone:
         sys.exit(status)
-    if "--threads" in arguments:
-        os.environ["CT_NUM_THREADS"] = arguments[arguments.index("--threads") + 1]
+    threads = value_of(arguments, "--threads")
+    if threads:
+        os.environ["CT_NUM_THREADS"] = threads
     results = {}
-    compare_seed(bench, results)
-    compare_batch_norm(bench, results)
-    if "--json" in arguments:
-        path = arguments[arguments.index("--json") + 1]
-        with open(path, encoding="utf-8") as file:
-            results = {**json.load(file), **results}
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=2, sort_keys=True)
+    for compare in (compare_seed, compare_batch_norm):
+        compare(bench, results)
+        save(value_of(arguments, "--json"), results)
 
 
 main()
