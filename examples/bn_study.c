@@ -18,6 +18,17 @@ int study_failed(void) {
     return status == CT_ERR_FORMAT ? EXIT_DATA : EXIT_FAILURE;
 }
 
+study_data study_data_of(const study *s) {
+    study_data out;
+    const char *name = s->data->name;
+    bool built_in = strcmp(name, "built-in digits") == 0;
+    snprintf(out.text, sizeof out.text, "%s%s: %lld training and %lld test images",
+             built_in ? "" : "the files in ", built_in ? name : show(name).text,
+             (long long)ct_dim(s->data->train_images, 0),
+             (long long)ct_dim(s->data->test_images, 0));
+    return out;
+}
+
 /* --- Options ---------------------------------------------------------------------------------- */
 
 static const char about[] =
@@ -122,8 +133,7 @@ static int begin(study *s) {
     }
     if (open_sources(s) != CT_OK) return study_failed();
     say(s, "%s\n", ct_info());
-    say(s, "data: %s, %lld training and %lld test images\n", show(s->data->name).text,
-        (long long)n_train, (long long)ct_dim(s->data->test_images, 0));
+    say(s, "data: %s\n", study_data_of(s).text);
     return count_parameters(s);
 }
 
@@ -146,14 +156,15 @@ static int run_all(study *s) {
     return 0;
 }
 
-static int finish(const study *s) {
+static int finish(study *s) {
+    int measured = study_costs_measure(s) == CT_OK ? study_results_save(s) : study_failed();
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(s, verdicts);
     int curves = study_curves_save(s), pictures = study_pictures_save(s);
     int report = study_report_save(s, verdicts);
     study_print(s, verdicts);
     if (report == 0) say(s, "wrote %s/report.html\n", s->options.out);
-    return curves ? curves : pictures ? pictures : report;
+    return measured ? measured : curves ? curves : pictures ? pictures : report;
 }
 
 static void clear(study *s) {

@@ -38,7 +38,7 @@ typedef struct {
     double *seconds;         /* of each epoch, training alone                       */
     study_point *points;
     int64_t n_points;
-    double ms_per_step;      /* NaN when too few steps were made                    */
+    double ms_per_step;      /* the median; NaN when too few steps were made        */
     study_modes modes;       /* NaN where nothing was measured                      */
 } study_run;
 
@@ -48,6 +48,17 @@ typedef struct {
     double rate;
     study_run run[2];        /* without and with BatchNorm */
 } study_setting;
+
+/* The middle half of what was measured: quartiles and median. */
+typedef struct { double low, median, high; } study_spread;
+
+/* Steps of both networks that took turns. */
+typedef struct {
+    const ct_activation *activation;
+    int64_t pairs;           /* of steps                                            */
+    study_spread ms[2];      /* without and with BatchNorm                          */
+    study_spread ratio;      /* with / without, of the pairs                        */
+} study_cost;
 
 #define STUDY_SETTINGS 4
 #define STUDY_STEPS_LEFT_OUT 10 /* of the time per step: they fill caches and plans */
@@ -60,10 +71,15 @@ typedef struct {
     int64_t steps_per_epoch;
     study_setting settings[STUDY_SETTINGS];
     int n_settings;
+    study_cost costs[STUDY_SETTINGS]; /* one for each activation */
+    int n_costs;
 } study;
 
 /* bn_study.c: prints the library's error and returns the exit status that belongs to it. */
 int study_failed(void);
+/* Where the images come from and how many there are: "built-in digits: 60000 training and ...". */
+typedef struct { char text[400]; } study_data;
+study_data study_data_of(const study *s);
 
 /* bn_study_model.c: the network of the study, ending in softmax. NULL on error. */
 ct_module *study_model(const ct_activation *activation, bool batch_norm);
@@ -71,16 +87,23 @@ ct_module *study_model(const ct_activation *activation, bool batch_norm);
 ct_status study_count(ct_module *model, int64_t *trained, int64_t *followed);
 ct_status study_modes_measure(const study *s, ct_module *model, study_modes *modes);
 
+/* bn_study_cost.c: measures s->costs, for which both kinds must have run; about a second each. */
+ct_status study_costs_measure(study *s);
+/* Of n >= 0 values, which are sorted; NaN for none. */
+study_spread study_spread_of(double *values, int64_t n);
+
 /* bn_study_train.c: trains one network; what was measured stays, also after an error. */
 ct_status study_train(const study *s, const study_setting *setting, bool batch_norm,
                       study_run *run);
 /* How many epochs were trained to their end. */
 int64_t study_whole_epochs(const study *s, const study_run *run);
+/* Of a clock that only goes forward. */
+double study_seconds(void);
 
 /* bn_study_verdicts.c: the original's conclusions, held against this study's numbers. */
 typedef struct {
     const char *claim;
-    const char *answer;      /* "yes", "partly", "no", "not shown by these runs" */
+    const char *answer;      /* "yes", "partly", "no", "unsure", "not shown by these runs" */
     char figures[1024];
 } study_verdict;
 #define STUDY_VERDICTS 5

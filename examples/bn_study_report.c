@@ -107,7 +107,7 @@ static void write_table(FILE *out, const study *s) {
                  "<th rowspan=\"2\" class=\"n\">learning rate</th><th rowspan=\"2\">BatchNorm</th>"
                  "<th colspan=\"%lld\">validation accuracy after epoch</th>"
                  "<th colspan=\"%lld\">training accuracy in epoch</th>"
-                 "<th rowspan=\"2\" class=\"n\">ms per step</th></tr>\n<tr>",
+                 "<th rowspan=\"2\" class=\"n\">ms per step, median</th></tr>\n<tr>",
             (long long)n, (long long)n);
     for (int64_t e = 0; e < 2 * n; e++) {
         fprintf(out, "<th class=\"n\">%lld</th>", (long long)(first + e % n + 1));
@@ -130,10 +130,8 @@ static void write_head(FILE *out, const study *s) {
                  "<title>BatchNorm study</title>\n<style>\n%s</style></head>\n<body>\n"
                  "<h1>BatchNorm study</h1>\n<p class=\"about\">One small convolutional network, "
                  "trained with and without BatchNorm on ", style);
-    escape(out, s->data->name);
-    fprintf(out, ": %lld training and %lld test images. %lld epochs of %lld steps, batch %lld, "
-                 "Adam, no shuffling, seed %lld.",
-            (long long)ct_dim(s->data->train_images, 0), (long long)ct_dim(s->data->test_images, 0),
+    escape(out, study_data_of(s).text);
+    fprintf(out, ". %lld epochs of %lld steps, batch %lld, Adam, no shuffling, seed %lld.",
             (long long)o->epochs, (long long)s->steps_per_epoch, (long long)o->batch,
             (long long)o->seed);
     if (o->steps) fprintf(out, " At most %lld steps in a run.", (long long)o->steps);

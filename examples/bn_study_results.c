@@ -75,6 +75,7 @@ static void print_wrapped(const char *text) {
 
 void study_print(const study *s, const study_verdict verdicts[STUDY_VERDICTS]) {
     int64_t first, n = study_shown_epochs(s, &first);
+    printf("\ndata: %s\n", study_data_of(s).text);
     print_header(first, n);
     for (int i = 0; i < s->n_settings; i++) {
         for (int k = 0; k < 2; k++) {
@@ -106,6 +107,32 @@ static json_t *epochs_json(const study_run *run) {
     return list;
 }
 
+static json_t *data_json(const study *s) {
+    const char *name = s->data->name;
+    json_t *text = json_string(name); /* NULL for a name that is no UTF-8 */
+    if (!text) text = json_string(show(name).text);
+    return json_pack("{s:o, s:I, s:I}", "name", text, "training_images",
+                     (json_int_t)ct_dim(s->data->train_images, 0), "test_images",
+                     (json_int_t)ct_dim(s->data->test_images, 0));
+}
+
+static json_t *spread_json(study_spread spread) {
+    return json_pack("{s:o, s:o, s:o}", "lower_quartile", number(spread.low), "median",
+                     number(spread.median), "upper_quartile", number(spread.high));
+}
+
+static json_t *costs_json(const study *s) {
+    json_t *list = json_array();
+    for (int i = 0; i < s->n_costs; i++) {
+        const study_cost *c = &s->costs[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:o, s:o, s:o}", "activation", c->activation->name, "pairs",
+                            (json_int_t)c->pairs, "ms_without", spread_json(c->ms[WITHOUT]),
+                            "ms_with", spread_json(c->ms[WITH]), "ratio", spread_json(c->ratio)));
+    }
+    return list;
+}
+
 static int save_json(const study *s) {
     json_t *runs = json_array();
     for (int i = 0; i < s->n_settings; i++) {
@@ -119,7 +146,8 @@ static int save_json(const study *s) {
                                 number(run->ms_per_step), "epochs", epochs_json(run)));
         }
     }
-    json_t *root = json_pack("{s:o}", "runs", runs);
+    json_t *root = json_pack("{s:o, s:o, s:o}", "data", data_json(s), "step_cost", costs_json(s),
+                             "runs", runs);
     char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(root);
     if (!text) {

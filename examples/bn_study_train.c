@@ -1,7 +1,7 @@
 /* One run: trains a network and measures accuracy and time on the way.
  * What a step is, is ct_fit's business; files and pictures are made elsewhere.
  * Invariant: time is training alone: from the end of one callback to the next step's, so that
- * fetching a batch counts and no validation does. */
+ * fetching a batch counts and no validation does. Of the steps' times the median counts. */
 #include "bn_study.h"
 
 #include <math.h>
@@ -17,28 +17,43 @@ typedef struct {
     study_run *run;
     ct_module *model;
     double resumed;        /* when training last went on */
-    double timed;          /* seconds of the steps that count for the time per step */
+    double *ms;            /* of the steps that count for the time per step */
+    int64_t n_ms, ms_capacity;
     int64_t steps, epoch;
     int64_t capacity;      /* of run->points */
     ct_status status;
 } watch;
 
-static double seconds(void) {
+double study_seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Room for one element more than n; NULL when out of memory, and then nothing has changed. */
+static void *grown(void *items, int64_t n, int64_t *capacity, size_t size) {
+    if (n < *capacity) return items;
+    int64_t more = *capacity ? 2 * *capacity : 16;
+    void *moved = realloc(items, (size_t)more * size);
+    if (moved) *capacity = more;
+    else ct_fail(CT_ERR_MEMORY, "bn_study: out of memory");
+    return moved;
+}
+
 static ct_status add_point(watch *w, study_point point) {
     study_run *run = w->run;
-    if (run->n_points == w->capacity) {
-        int64_t capacity = w->capacity ? 2 * w->capacity : 16;
-        study_point *grown = realloc(run->points, (size_t)capacity * sizeof *grown);
-        if (!grown) return ct_fail(CT_ERR_MEMORY, "bn_study: out of memory");
-        run->points = grown;
-        w->capacity = capacity;
-    }
+    study_point *points = grown(run->points, run->n_points, &w->capacity, sizeof *points);
+    if (!points) return CT_ERR_MEMORY;
+    run->points = points;
     run->points[run->n_points++] = point;
+    return CT_OK;
+}
+
+static ct_status add_time(watch *w, double ms) {
+    double *times = grown(w->ms, w->n_ms, &w->ms_capacity, sizeof *times);
+    if (!times) return CT_ERR_MEMORY;
+    w->ms = times;
+    w->ms[w->n_ms++] = ms;
     return CT_OK;
 }
 
@@ -52,11 +67,11 @@ static ct_status validate_part(watch *w) {
 static void after_step(watch *w, ct_position next, double elapsed) {
     w->steps++;
     w->run->seconds[w->epoch] += elapsed;
-    if (w->steps > STUDY_STEPS_LEFT_OUT) w->timed += elapsed;
+    if (w->steps > STUDY_STEPS_LEFT_OUT) w->status = add_time(w, 1e3 * elapsed);
     /* The end of an epoch is measured on all images right after this. */
     bool ends = next.batch == 0 || w->steps == w->study->options.steps;
     int64_t every = w->steps < VALIDATE_EVERY ? VALIDATE_EVERY_AT_FIRST : VALIDATE_EVERY;
-    if (w->steps % every == 0 && !ends) w->status = validate_part(w);
+    if (w->status == CT_OK && w->steps % every == 0 && !ends) w->status = validate_part(w);
 }
 
 static bool on_step(void *context, ct_position next, const ct_step_record *step,
@@ -70,9 +85,9 @@ static bool on_step(void *context, ct_position next, const ct_step_record *step,
                                                    epoch->val_accuracy, true});
         }
     } else {
-        after_step(w, next, seconds() - w->resumed);
+        after_step(w, next, study_seconds() - w->resumed);
     }
-    w->resumed = seconds();
+    w->resumed = study_seconds();
     return w->status == CT_OK && !program_interrupted();
 }
 
@@ -91,11 +106,11 @@ static ct_status fit(watch *w, ct_optimizer *adam) {
     };
     w->status = validate_part(w);
     if (w->status != CT_OK) return w->status;
-    w->resumed = seconds();
+    w->resumed = study_seconds();
     ct_status status = ct_fit(w->model, adam, &ct_loss_cross_entropy, w->study->train,
                               fit_options, &w->run->history);
-    int64_t timed_steps = w->steps - STUDY_STEPS_LEFT_OUT;
-    if (timed_steps > 0) w->run->ms_per_step = 1e3 * w->timed / (double)timed_steps;
+    w->run->ms_per_step = study_spread_of(w->ms, w->n_ms).median;
+    free(w->ms);
     return status != CT_OK ? status : w->status;
 }
 

@@ -198,27 +198,22 @@ static void judge_modes(const study *s, study_verdict *v) {
 
 /* --- Cost ------------------------------------------------------------------------------------- */
 
+/* By steps that took turns: the runs, one after the other, met different loads of the machine. A
+ * difference that the middle half of the pairs does not agree upon is none. */
 static void judge_cost(const study *s, study_verdict *v) {
     v->claim = "BatchNorm costs time per step";
-    double logs = 0;
-    int n = 0;
-    for (int i = 0; i < s->n_settings; i++) {
-        const study_setting *c = &s->settings[i];
-        double without = c->run[WITHOUT].ms_per_step, with = c->run[WITH].ms_per_step;
-        if (!c->run[WITHOUT].ran || !c->run[WITH].ran || isnan(without) || isnan(with)) continue;
-        add(v, "%s%s %g: %.2f ms with, %.2f without", n ? "; " : "", c->activation->name, c->rate,
-            with, without);
-        logs += log(with / without);
-        n++;
+    int more = 0, less = 0;
+    for (int i = 0; i < s->n_costs; i++) {
+        const study_cost *c = &s->costs[i];
+        add(v, "%s%s: %.2f ms with, %.2f without; %.2f times in the median of %lld pairs of steps "
+            "that took turns, %.2f to %.2f in the middle half of them", i ? "; " : "",
+            c->activation->name, c->ms[WITH].median, c->ms[WITHOUT].median, c->ratio.median,
+            (long long)c->pairs, c->ratio.low, c->ratio.high);
+        more += c->ratio.low > 1;
+        less += c->ratio.high < 1;
     }
-    if (n == 0) {
-        v->answer = not_shown;
-        add(v, "needs more than %d steps with and without it", STUDY_STEPS_LEFT_OUT);
-        return;
-    }
-    double ratio = exp(logs / n);
-    v->answer = ratio > 1 ? "yes" : "no";
-    add(v, "; %.2f times%s", ratio, n > 1 ? ", in the geometric mean" : "");
+    v->answer = more + less < s->n_costs ? "unsure" : answer(more, s->n_costs);
+    if (s->n_costs == 0) add(v, "needs runs to their end, with and without it");
 }
 
 void study_judge(const study *s, study_verdict out[STUDY_VERDICTS]) {

@@ -61,6 +61,20 @@ for name in $all; do
     check "$name --wrong: says so" said "$name: unknown option '--wrong'"
 done
 
+# --- Which data
+
+check 'study, quiet, on files: status' ends 0 study --quiet --out files
+check 'study, quiet, on files: says so' \
+    said "data: the files in 'black': 64 training and 64 test images"
+check 'study, quiet, on nothing: status' ends 0 env PATH=/nonexistent "$programs/bn_study" \
+    --quiet --epochs 1 --steps 1 --bn on --lr 0.01 --activation relu --out digits
+check 'study, quiet, on nothing: says so' \
+    said 'data: built-in digits: 60000 training and 10000 test images'
+check 'study, on nothing: the results say so' grep -qF '"name": "built-in digits"' \
+    digits/results.json
+check 'custom_model: status' ends 0 "$programs/custom_model"
+check 'custom_model: names the data' said 'data: built-in digits, 6000 training and 1000 test'
+
 # --- Nobody reads
 
 # Nobody reads any more when the program starts.
@@ -79,6 +93,10 @@ unread() {
 check 'study, unread: status' unread "$programs/bn_study" --data black --epochs 1 --out unread
 check 'study, unread: says so' said 'bn_study: standard output: '
 check 'study, unread: its files' whole unread
+check 'study: the results name the data' grep -qF '"name": "black"' unread/results.json
+check 'study: the report names the data' grep -qF 'the files in &#39;black&#39;: 64 training and 64' \
+    unread/report.html
+check 'study: the results say what a step costs' grep -qF '"step_cost": [' unread/results.json
 check 'study, quiet and unread: status' unread study --quiet --out quiet
 check 'study, quiet and unread: its files' whole quiet
 check 'verify, unread: status' unread "$programs/bn_verify" --json verify.json
@@ -108,6 +126,8 @@ for name in results.json history.csv accuracy_relu_0.01.gp report.html; do
     ln -s /dev/full "no-room-$name/$name.tmp"
     check "study, no room for $name: status" ends 4 study --out "no-room-$name"
     check "study, no room for $name: says so" said "$name': No space left on device"
+done
+for name in accuracy_relu_0.01.gp report.html; do # the others are written once more at the end
     check "study, no room for $name: no part of it" [ ! -e "no-room-$name/$name" ]
 done
 
