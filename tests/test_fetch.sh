@@ -64,10 +64,8 @@ echo '<html>not found</html>' >"$work/web/text/$last.gz"
 
 python3 -u -m http.server --bind 127.0.0.1 --directory "$work/web" 0 >"$work/server" 2>&1 &
 server=$!
-tries=0
 until port=$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$work/server" | head -n 1) && [ -n "$port" ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 100 ] || { echo "FAIL the server does not start"; exit 1; }
+    kill -0 "$server" 2>/dev/null || { echo "FAIL the server does not start"; exit 1; }
     sleep 0.1
 done
 url=http://127.0.0.1:$port
