@@ -83,7 +83,10 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient,      \
                   NULL, NULL)
 
-static const ct_tile_pair pairs_add[], pairs_sub[], pairs_mul[], pairs_maximum[], pairs_where[];
+/* Two lists of the three inner ops, and what ends them. */
+#define MOST_PAIRS 7
+static const ct_tile_pair pairs_add[MOST_PAIRS], pairs_sub[MOST_PAIRS], pairs_mul[MOST_PAIRS],
+    pairs_maximum[MOST_PAIRS], pairs_where[MOST_PAIRS];
 
 /* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
 static ct_tensor *simplify_add(ct_tensor *y) {
@@ -298,10 +301,10 @@ PAIRS(from, c - t)
 PAIRS(then_mul, t * c)
 PAIRS(then_maximum, t >= c || t != t ? t : c)
 /* The order of the operands of a sum or product plays no part but for which NaN comes out. */
-static const ct_tile_pair pairs_add[] = {LIST(then_add, 0), LIST(then_add, 1), {0}};
-static const ct_tile_pair pairs_sub[] = {LIST(then_sub, 0), LIST(from, 1), {0}};
-static const ct_tile_pair pairs_mul[] = {LIST(then_mul, 0), LIST(then_mul, 1), {0}};
-static const ct_tile_pair pairs_maximum[] = {LIST(then_maximum, 0), {0}};
+static const ct_tile_pair pairs_add[MOST_PAIRS] = {LIST(then_add, 0), LIST(then_add, 1), {0}};
+static const ct_tile_pair pairs_sub[MOST_PAIRS] = {LIST(then_sub, 0), LIST(from, 1), {0}};
+static const ct_tile_pair pairs_mul[MOST_PAIRS] = {LIST(then_mul, 0), LIST(then_mul, 1), {0}};
+static const ct_tile_pair pairs_maximum[MOST_PAIRS] = {LIST(then_maximum, 0), {0}};
 
 /* y = where(a relation b, c, d) */
 #define WHERE_PAIR(name, type, relation)                                                    \
@@ -314,7 +317,7 @@ static const ct_tile_pair pairs_maximum[] = {LIST(then_maximum, 0), {0}};
     }
 WHERE_PAIR(greater_equal_where_f32, float, >=)
 WHERE_PAIR(greater_equal_where_f64, double, >=)
-static const ct_tile_pair pairs_where[] = {
+static const ct_tile_pair pairs_where[MOST_PAIRS] = {
     {&op_greater_equal, 0, .tile = FLOATS(greater_equal_where)}, {0}};
 
 /* y = sum(a * b), and the sum of what was shifted */
