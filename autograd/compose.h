@@ -3,7 +3,9 @@
 #ifndef COTAN_COMPOSE_H
 #define COTAN_COMPOSE_H
 
-#include "autograd/ops.h"
+#include <cotan/autograd/ops.h>
+
+CT_C_BEGIN
 
 ct_tensor *ct_square(ct_tensor *x);                    /* x^2                                    */
 ct_tensor *ct_reciprocal(ct_tensor *x);                /* 1 / x                                  */
@@ -49,5 +51,7 @@ ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *be
                                    double epsilon);
 /* Layer normalization over the last axis (Ba, Kiros and Hinton, 2016, arXiv:1607.06450). */
 ct_tensor *ct_layer_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, double epsilon);
+
+CT_C_END
 
 #endif

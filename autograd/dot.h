@@ -11,7 +11,9 @@
 #ifndef COTAN_DOT_H
 #define COTAN_DOT_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* Zero is the default everywhere. */
 typedef struct {
@@ -44,5 +46,7 @@ ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
  * cannot be read or written, or `dot` is missing, fails or takes more than 30 seconds: then
  * picture_path is what it was, and the error names the file with the text. */
 ct_status ct_dot_render(const char *dot_path, const char *picture_path);
+
+CT_C_END
 
 #endif

@@ -3,7 +3,9 @@
 #ifndef COTAN_GRAD_H
 #define COTAN_GRAD_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* out[i] = d y / d x[i], of x[i]'s shape, for a y of one element. An x that y does not depend on
  * gets zeros. All of them or, after an error, none (then out is untouched). Results are
@@ -19,5 +21,7 @@ ct_tensor *ct_jvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int6
 /* out[i] = row i of the Hessian of the scalar y times v: d <grad y, v> / d x[i]. */
 ct_status ct_hvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int64_t n,
                  ct_tensor *out[]);
+
+CT_C_END
 
 #endif

@@ -12,7 +12,9 @@
 #ifndef COTAN_GRADCHECK_H
 #define COTAN_GRADCHECK_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* A function of tensors, f64 in and out. It must build the same graph at every call and give the
  * same values for the same inputs: random numbers come from a key that it is given. */
@@ -62,5 +64,7 @@ ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], 
                        ct_gradcheck_options options, ct_gradcheck_report *report);
 /* A few lines: the verdict, how much was compared, the worst entry. Errors: CT_ERR_IO. */
 ct_status ct_gradcheck_print(FILE *out, const ct_gradcheck_report *report);
+
+CT_C_END
 
 #endif

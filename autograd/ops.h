@@ -4,16 +4,17 @@
 #ifndef COTAN_OPS_H
 #define COTAN_OPS_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* A set of axes; negative ones count from the end. CT_ALL is all of them. */
 typedef struct {
     int count;
     int axis[CT_MAX_RANK];
 } ct_axes;
-#define CT_AXES(...)                                                    \
-    ((ct_axes){.count = (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), .axis = {__VA_ARGS__}})
-#define CT_ALL ((ct_axes){.count = -1})
+#define CT_AXES(...) CTI_COUNTED(ct_axes, int, __VA_ARGS__)
+#define CT_ALL CTI_STRUCT(ct_axes, -1, {0})
 
 /* --- Elementwise, one operand: f32 and f64 (neg, abs and sign: i64 too) ----------------------- */
 ct_tensor *ct_neg(ct_tensor *x);      /* -x                                        */
@@ -73,9 +74,9 @@ ct_tensor *ct_stop_gradient(ct_tensor *x);
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior);
 /* Joins n >= 1 tensors along an axis. CT_CONCAT(axis, a, b, c) counts for you. */
 ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis);
-#define CT_CONCAT(axis, ...)                                            \
-    ct_concat((ct_tensor *[]){__VA_ARGS__},                             \
-              (int64_t)(sizeof((ct_tensor *[]){__VA_ARGS__}) / sizeof(ct_tensor *)), axis)
+#define CT_CONCAT(axis, ...)                      \
+    ct_concat(CTI_LIST(ct_tensor *, __VA_ARGS__), \
+              (int64_t)CTI_COUNT(ct_tensor *, __VA_ARGS__), axis)
 /* Rows of x: y[i...] = x[indices[i...]] along axis 0. indices: i64, checked at once. */
 ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices);
 /* The transpose of ct_take: y[indices[i...]] += x[i...], y of `rows` rows, in ascending i. */
@@ -138,5 +139,7 @@ ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_
 /* key: i64 [2] from ct_generator_draw. The same at every read, recomputation and thread count. */
 ct_tensor *ct_random_uniform(ct_tensor *key, ct_dtype dtype, ct_shape shape); /* in [0, 1) */
 ct_tensor *ct_random_normal(ct_tensor *key, ct_dtype dtype, ct_shape shape);  /* mean 0, std 1 */
+
+CT_C_END
 
 #endif

@@ -7,7 +7,9 @@
 #ifndef COTAN_STAGE_H
 #define COTAN_STAGE_H
 
-#include "tensor/slot.h"
+#include <cotan/tensor/slot.h>
+
+CT_C_BEGIN
 
 /* The identity on y. `value` has the slot's shape and dtype; no gradient flows to it. */
 ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value);
@@ -23,5 +25,7 @@ typedef struct {
  * staged is an error. */
 ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
                     int64_t n_updates);
+
+CT_C_END
 
 #endif

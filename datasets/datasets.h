@@ -3,8 +3,10 @@
 #ifndef COTAN_DATASETS_H
 #define COTAN_DATASETS_H
 
-#include "tensor/source.h"
-#include "tensor/tensor.h"
+#include <cotan/tensor/source.h>
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* --- Data sets ---------------------------------------------------------------------------- */
 
@@ -63,5 +65,7 @@ typedef struct {
  * Errors: CT_ERR_NULL, CT_ERR_SHAPE (scalars, counts that differ, no items), CT_ERR_RANGE
  * (options; drop_last of all there is), CT_ERR_DTYPE (divide_by for i64), CT_ERR_MEMORY. */
 ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options);
+
+CT_C_END
 
 #endif

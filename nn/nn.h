@@ -15,8 +15,10 @@
 #ifndef COTAN_NN_H
 #define COTAN_NN_H
 
-#include "autograd/compose.h"
-#include "tensor/slot.h"
+#include <cotan/autograd/compose.h>
+#include <cotan/tensor/slot.h>
+
+CT_C_BEGIN
 
 typedef enum { CT_INFERENCE, CT_TRAINING } ct_mode;
 
@@ -204,9 +206,9 @@ ct_module *ct_activation_new(const ct_activation *activation);
 
 /* One after the other. CT_SEQUENTIAL("name", a, b, c) counts for you. */
 ct_module *ct_sequential_new(const char *name, ct_module *const children[], int64_t n);
-#define CT_SEQUENTIAL(name, ...)                                              \
-    ct_sequential_new(name, (ct_module *[]){__VA_ARGS__},                     \
-                      (int64_t)(sizeof((ct_module *[]){__VA_ARGS__}) / sizeof(ct_module *)))
+#define CT_SEQUENTIAL(name, ...)                                \
+    ct_sequential_new(name, CTI_LIST(ct_module *, __VA_ARGS__), \
+                      (int64_t)CTI_COUNT(ct_module *, __VA_ARGS__))
 /* shortcut(x) + body(x); without a shortcut module, x + body(x). */
 ct_module *ct_residual_new(ct_module *body, ct_module *shortcut_or_null);
 
@@ -296,5 +298,7 @@ typedef struct {
 ct_status ct_weights_load_with(ct_module *model, const char *path, ct_weights_load_options options,
                                ct_weights_report *report);
 void ct_weights_report_free(ct_weights_report *report); /* takes NULL; leaves an empty report */
+
+CT_C_END
 
 #endif

@@ -9,8 +9,10 @@
 #ifndef COTAN_FIT_H
 #define COTAN_FIT_H
 
-#include "optim/optim.h"
-#include "tensor/source.h"
+#include <cotan/optim/optim.h>
+#include <cotan/tensor/source.h>
+
+CT_C_BEGIN
 
 /* Running means over the epoch's batches, weighted by their size, while the weights change (train),
  * and means over all items with the weights at the end of the epoch (val). NaN = not measured, or
@@ -118,5 +120,7 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
 /* All or nothing; see ct_weights_load. A checksum tells damaged files. */
 ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position *position);
+
+CT_C_END
 
 #endif

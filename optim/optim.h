@@ -10,7 +10,9 @@
 #ifndef COTAN_OPTIM_H
 #define COTAN_OPTIM_H
 
-#include "nn/nn.h"
+#include <cotan/nn/nn.h>
+
+CT_C_BEGIN
 
 /* --- Learning rates --------------------------------------------------------------------------- */
 
@@ -155,5 +157,7 @@ typedef struct {
 ct_adagrad_options ct_adagrad_defaults(double rate);
 ct_adagrad_options ct_adagrad_pytorch(double rate);
 ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options);
+
+CT_C_END
 
 #endif

@@ -6,6 +6,10 @@
 #ifndef COTAN_ERROR_H
 #define COTAN_ERROR_H
 
+#include <cotan/tensor/language.h>
+
+CT_C_BEGIN
+
 typedef enum {
     CT_OK = 0,
     CT_ERR_NULL,      /* an argument is NULL                                       */
@@ -37,5 +41,7 @@ ct_status ct_fail(ct_status status, const char *format, ...)
 /* The same for functions that return a pointer: returns NULL. */
 void *ct_fail_null(ct_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+CT_C_END
 
 #endif

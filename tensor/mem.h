@@ -3,9 +3,11 @@
 #ifndef COTAN_MEM_H
 #define COTAN_MEM_H
 
-#include "tensor/shape.h"
+#include <cotan/tensor/shape.h>
 
 #include <stdbool.h>
+
+CT_C_BEGIN
 
 #define CTI_ALIGNMENT 64
 
@@ -47,5 +49,7 @@ void cti_system_free(void *block);
  * after its end. */
 void cti_pooling_set(bool on);
 char *cti_strdup(const char *text);
+
+CT_C_END
 
 #endif

@@ -19,7 +19,9 @@
 #ifndef COTAN_NPY_H
 #define COTAN_NPY_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* The array in a file, as a temporary of the open scope. NULL on error: CT_ERR_IO when the file
  * cannot be read, CT_ERR_FORMAT, CT_ERR_DTYPE or CT_ERR_SHAPE when it is not as said above. */
@@ -28,5 +30,7 @@ ct_tensor *ct_npy_load(const char *path);
 ct_tensor *ct_npy_parse(const char *name, const uint8_t *bytes, size_t length);
 /* Evaluates t and replaces the file at `path` with it: wholly, or not at all after an error. */
 ct_status ct_npy_save(const char *path, ct_tensor *t);
+
+CT_C_END
 
 #endif

@@ -13,7 +13,9 @@
 #ifndef COTAN_OP_H
 #define COTAN_OP_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* The kind is all that the planner may look at.
  * MAP     each output element from the elements at the same place of inputs of the same shape
@@ -142,12 +144,22 @@ typedef struct ct_op {
     void (*release)(void *attr); /* frees what the attribute owns, when the node goes          */
 } ct_op;
 
-/* Defines a descriptor and lists it, so that tests can go through all of them. */
+/* Defines a descriptor and lists it, so that tests can go through all of them. C++ has neither
+ * initializers that name array elements nor tentative definitions: there, initialize it by a
+ * function, CT_OP(op_cube) = make_cube(), and keep the symbol to its file by an unnamed namespace
+ * around it. */
+#ifdef __cplusplus
+#define CTI_OP_DECLARE extern
+#define CTI_OP_DEFINE
+#else
+#define CTI_OP_DECLARE static
+#define CTI_OP_DEFINE static
+#endif
 #define CT_OP(symbol)                                                                      \
-    static const ct_op symbol;                                                             \
+    CTI_OP_DECLARE const ct_op symbol;                                                     \
     static const ct_op *const symbol##_listed __attribute__((section("ct_ops"), used)) =   \
         &symbol;                                                                           \
-    static const ct_op symbol
+    CTI_OP_DEFINE const ct_op symbol
 
 /* A tile or reduce function, compiled for several instruction sets and chosen at load time. Give
  * it a name of its own, also when it is static: clang's resolvers are visible to the linker. */
@@ -174,5 +186,7 @@ bool ct_is_number(const ct_tensor *t, double value);
  * takes floating point only. */
 ct_status ct_infer_same(const ct_infer *call, ct_type *out);
 ct_status ct_infer_float(const ct_infer *call, ct_type *out);
+
+CT_C_END
 
 #endif

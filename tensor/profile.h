@@ -11,10 +11,12 @@
 #ifndef COTAN_PROFILE_H
 #define COTAN_PROFILE_H
 
-#include "tensor/error.h"
+#include <cotan/tensor/error.h>
 
 #include <stdint.h>
 #include <stdio.h>
+
+CT_C_BEGIN
 
 typedef struct {
     const char *module;  /* path of the last op in it, "" outside of all modules                */
@@ -39,5 +41,7 @@ const ct_profile_pass *ct_profile_passes(int64_t *n);
 double ct_profile_seconds(void);
 /* A table by pass and one by module, in microseconds per evaluation. Error: CT_ERR_IO. */
 ct_status ct_profile_write(FILE *out);
+
+CT_C_END
 
 #endif

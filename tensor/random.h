@@ -10,7 +10,9 @@
 #ifndef COTAN_RANDOM_H
 #define COTAN_RANDOM_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* One block: four words, each uniform on 0..2^32-1. The counter's words 0..3 and the key's words
  * 0..1 are the arguments' halves, low half first. */
@@ -56,5 +58,7 @@ ct_tensor *ct_random_permutation(ct_generator *generator, int64_t n);
 /* Writes a permutation of 0..n-1, a function of (n, seed, stream) alone: Fisher and Yates's
  * shuffle with Lemire's unbiased bounded draws (ACM TOMACS 29(1), 2019). */
 void cti_permute(int64_t *items, int64_t n, uint64_t seed, uint64_t stream);
+
+CT_C_END
 
 #endif

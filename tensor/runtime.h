@@ -2,9 +2,11 @@
 #ifndef COTAN_RUNTIME_H
 #define COTAN_RUNTIME_H
 
-#include "tensor/error.h"
+#include <cotan/tensor/error.h>
 
 #include <stdint.h>
+
+CT_C_BEGIN
 
 /* Threads for evaluations that this thread starts: 1 to 256. Results do not depend on it. The
  * default is CT_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors. */
@@ -41,5 +43,7 @@ void ct_cache_clear(void);
 
 /* One line: version, BLIS configuration, instruction set, threads. Valid until the next call. */
 const char *ct_info(void);
+
+CT_C_END
 
 #endif

@@ -19,7 +19,9 @@
 #ifndef COTAN_SAFETENSORS_H
 #define COTAN_SAFETENSORS_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 typedef struct {
     const char *name;
@@ -61,5 +63,7 @@ ct_tensor *ct_safetensors_value(const ct_safetensors *file, int64_t i);
 int64_t ct_safetensors_find(const ct_safetensors *file, const char *name);
 /* The text under `key` in the metadata, NULL when there is none (no error is recorded). */
 const char *ct_safetensors_metadata(const ct_safetensors *file, const char *key);
+
+CT_C_END
 
 #endif

@@ -2,11 +2,13 @@
 #ifndef COTAN_SHAPE_H
 #define COTAN_SHAPE_H
 
-#include "tensor/error.h"
+#include <cotan/tensor/error.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+CT_C_BEGIN
 
 typedef enum { CT_F32, CT_F64, CT_I64, CT_U8, CT_DTYPES } ct_dtype;
 
@@ -18,10 +20,8 @@ typedef struct {
 } ct_shape;
 
 /* CT_SHAPE(32, 28, 28, 1); CT_SCALAR is the shape of one number. */
-#define CT_SHAPE(...)                                                      \
-    ((ct_shape){.rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
-                .dims = {__VA_ARGS__}})
-#define CT_SCALAR ((ct_shape){0})
+#define CT_SHAPE(...) CTI_COUNTED(ct_shape, int64_t, __VA_ARGS__)
+#define CT_SCALAR CTI_STRUCT(ct_shape, 0, {0})
 
 const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8" */
 size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element         */
@@ -50,5 +50,7 @@ ct_status cti_shape_axis(const char *function, ct_shape shape, int axis, int *ou
 void cti_shape_strides(ct_shape shape, int64_t strides[CT_MAX_RANK]);
 /* The product of dims[from..to). */
 int64_t cti_shape_span(ct_shape shape, int from, int to);
+
+CT_C_END
 
 #endif

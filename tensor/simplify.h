@@ -3,7 +3,9 @@
 #ifndef COTAN_SIMPLIFY_H
 #define COTAN_SIMPLIFY_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* out[i] computes what roots[i] computes, and has the same derivatives. Equal expressions become
  * one, and each op's own rewrites are applied until none fires: x*1, x+0, -(-x), views of views,
@@ -24,5 +26,7 @@
  * value that is there already is summed like any other. Errors: CT_ERR_NULL, CT_ERR_MEMORY; then out
  * is not touched. */
 ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]);
+
+CT_C_END
 
 #endif

@@ -3,7 +3,9 @@
 #ifndef COTAN_SLOT_H
 #define COTAN_SLOT_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 typedef struct ct_slot ct_slot;
 
@@ -19,5 +21,7 @@ ct_status ct_slot_write(ct_slot *slot, ct_tensor *value);
 const char *ct_slot_name(const ct_slot *slot);
 /* True for the leaf that the slot holds now. */
 bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t);
+
+CT_C_END
 
 #endif

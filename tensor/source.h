@@ -4,7 +4,9 @@
 #ifndef COTAN_SOURCE_H
 #define COTAN_SOURCE_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 typedef struct {
     ct_tensor *x, *y; /* temporaries; both NULL when the epoch has ended */
@@ -52,5 +54,7 @@ static inline const char *ct_source_describe(const ct_source *source) {
 static inline void ct_source_free(ct_source *source) {
     if (source) source->kind->free(source);
 }
+
+CT_C_END
 
 #endif

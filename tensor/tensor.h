@@ -22,10 +22,12 @@
 #ifndef COTAN_TENSOR_H
 #define COTAN_TENSOR_H
 
-#include "tensor/error.h"
-#include "tensor/shape.h"
+#include <cotan/tensor/error.h>
+#include <cotan/tensor/shape.h>
 
 #include <stdio.h>
+
+CT_C_BEGIN
 
 typedef struct ct_tensor ct_tensor;
 
@@ -91,5 +93,7 @@ void ct_path_pop(void);
 const char *ct_path_of(const ct_tensor *t);
 /* 0 for what the user built, 1 for nodes of a first derivative, and so on. */
 int ct_order_of(const ct_tensor *t);
+
+CT_C_END
 
 #endif
