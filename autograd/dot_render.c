@@ -104,8 +104,10 @@ static int spawn(run *r, const char *format, const int theirs[3]) {
     for (int i = 0; i < 3 && code == 0; i++) {
         code = posix_spawn_file_actions_adddup2(&actions, theirs[i], i);
     }
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 34)
     if (code == 0) code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+#endif
 #endif
     if (code == 0) code = posix_spawnp(&r->pid, "dot", &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);

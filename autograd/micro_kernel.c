@@ -1,7 +1,7 @@
 /* The innermost loop of convolutions and small products, for each instruction set; packing of its
  * second operand. It knows neither images nor matrices.
  * Invariant: every sum is one chain of additions in the order of its steps, fused with the products
- * on processors that can; the size of a tile does not change it. */
+ * on x86-64 processors that can; the size of a tile does not change it. */
 #include "autograd/micro_kernel.h"
 
 #include "autograd/window.h"

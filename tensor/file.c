@@ -52,7 +52,11 @@ const cti_system *cti_system_calls(void) { return calls; }
 void cti_system_replace(const cti_system *other) { calls = other ? other : &real; }
 
 const char *cti_system_error(int code) {
-    const char *text = strerrordesc_np(code);
+#ifdef __GLIBC__
+    const char *text = strerrordesc_np(code); /* strerror is not for threads there */
+#else
+    const char *text = strerror(code);
+#endif
     return text ? text : "unknown system error";
 }
 

@@ -1,6 +1,6 @@
 /* The one file that includes blis.h: typed products with an explicit context and one thread.
- * It does not use cblas (32-bit sizes, exits on bad arguments) nor BLIS's own choice of kernels:
- * 0.9.0 falls back to its generic ones on processors newer than itself.
+ * It does not use cblas (32-bit sizes, exits on bad arguments) nor, on x86-64, BLIS's own choice of
+ * kernels: 0.9.0 falls back to its generic ones on processors newer than itself.
  * Invariant: arguments were checked by the op's shape rule; BLIS would abort. */
 #include "tensor/gemm.h"
 
@@ -18,7 +18,7 @@
 #pragma GCC diagnostic pop
 
 static cntx_t *context;
-static const char *kernels = "generic";
+static const char *kernels;
 
 /* BLIS aborts when BLIS_ARCH_TYPE names kernels that it was built without. cotan chooses by
  * itself, so BLIS is not shown the variable. */
@@ -32,20 +32,28 @@ static void init_blis(void) {
     if (value) setenv(name, saved, 1);
 }
 
+#if defined(__x86_64__)
 /* By what the processor can do rather than by its name. The order is that of measured speed. */
-static void choose(void) {
-    init_blis();
+static arch_t best_kernels(void) {
     __builtin_cpu_init();
-    arch_t arch = BLIS_ARCH_GENERIC;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
-        arch = BLIS_ARCH_SKX;
-        kernels = "skx";
-    } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        bool amd = __builtin_cpu_is("amd");
-        arch = amd ? BLIS_ARCH_ZEN3 : BLIS_ARCH_HASWELL;
-        kernels = amd ? "zen3" : "haswell";
+        return BLIS_ARCH_SKX;
     }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        return __builtin_cpu_is("amd") ? BLIS_ARCH_ZEN3 : BLIS_ARCH_HASWELL;
+    }
+    return BLIS_ARCH_GENERIC;
+}
+#else
+/* Elsewhere BLIS knows best. */
+static arch_t best_kernels(void) { return bli_arch_query_id(); }
+#endif
+
+static void choose(void) {
+    init_blis();
+    arch_t arch = best_kernels();
+    kernels = bli_arch_string(arch);
     context = bli_gks_lookup_nat_cntx(arch);
 }
 

@@ -161,9 +161,10 @@ typedef struct ct_op {
         &symbol;                                                                           \
     CTI_OP_DEFINE const ct_op symbol
 
-/* A tile or reduce function, compiled for several instruction sets and chosen at load time. Give
- * it a name of its own, also when it is static: clang's resolvers are visible to the linker. */
-#if defined(__x86_64__) && defined(__linux__) && !defined(CT_NO_CLONES)
+/* A tile or reduce function, compiled for several instruction sets and chosen at load time, which
+ * glibc's loader can do and musl's cannot. Give it a name of its own, also when it is static:
+ * clang's resolvers are visible to the linker. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(CT_NO_CLONES)
 #define CT_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define CT_CLONES

@@ -15,7 +15,10 @@
 /* Where tiles would fill more of the first-level cache than this, in bytes, smaller ones are
  * quicker; but reductions add up tile by tile, and keep theirs. */
 static int64_t room_for_tiles(void) {
-    long cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+    long cache = 0;
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
     return (cache > 0 ? cache : 32 * 1024) / 8 * 5;
 }
 
