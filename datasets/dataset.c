@@ -8,6 +8,7 @@
 #include "tensor/file.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
+#include "tensor/process.h"
 #include "tensor/runtime.h"
 #include "tensor/text.h"
 
@@ -61,6 +62,27 @@ void ct_dataset_free(ct_dataset *dataset) {
 
 /* --- The built-in digits ------------------------------------------------------------------ */
 
+typedef struct {
+    int64_t first, n;
+    uint64_t seed;
+    uint8_t *pixels;
+    int64_t *classes;
+} rendering;
+
+/* Every count-th block of images, from number `thread` on. */
+static void render_share(void *context, int thread, int count) {
+    const rendering *job = context;
+    const int64_t block = 256;
+    for (int64_t from = thread * block; from < job->n; from += count * block) {
+        int64_t end = from + block < job->n ? from + block : job->n;
+        for (int64_t i = from; i < end; i++) {
+            uint8_t label;
+            cti_digit_render(job->seed, job->first + i, job->pixels + i * CTI_DIGIT_PIXELS, &label);
+            job->classes[i] = label;
+        }
+    }
+}
+
 static bool render(ct_tensor **images, ct_tensor **labels, int64_t first, int64_t n,
                    uint64_t seed) {
     *images = cti_leaf_new("ct_dataset_digits", CT_U8, CT_SHAPE(n, SIDE, SIDE, 1));
@@ -68,14 +90,12 @@ static bool render(ct_tensor **images, ct_tensor **labels, int64_t first, int64_
     /* 0: CT_NUM_THREADS is not valid, which has been recorded. */
     int threads = ct_threads();
     if (!*labels || threads == 0) return false;
-    uint8_t *pixels = (*images)->buffer->data;
-    int64_t *classes = (*labels)->buffer->data;
-#pragma omp parallel for num_threads(threads) schedule(static, 256)
-    for (int64_t i = 0; i < n; i++) {
-        uint8_t label;
-        cti_digit_render(seed, first + i, pixels + i * CTI_DIGIT_PIXELS, &label);
-        classes[i] = label;
-    }
+    rendering job = {.first = first,
+                     .n = n,
+                     .seed = seed,
+                     .pixels = (*images)->buffer->data,
+                     .classes = (*labels)->buffer->data};
+    cti_parallel(threads, render_share, &job);
     return true;
 }
 

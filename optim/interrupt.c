@@ -3,14 +3,15 @@
  * Invariant: outside of begin and end the process has the signal actions that it had before. */
 #include "optim/interrupt.h"
 
-#include <pthread.h>
+#include "tensor/process.h"
+
 #include <signal.h>
 #include <string.h>
 
 static const int signals[] = {SIGINT, SIGTERM};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Under the process lock, but for what the handler writes. */
 static int users;
 static bool installed[SIGNALS];
 static struct sigaction before[SIGNALS];
@@ -35,21 +36,21 @@ static bool install(int signal_number, struct sigaction *old) {
 }
 
 void cti_interrupt_begin(void) {
-    pthread_mutex_lock(&lock);
+    cti_process_lock();
     if (users++ == 0) {
         seen = 0;
         for (int i = 0; i < SIGNALS; i++) installed[i] = install(signals[i], &before[i]);
     }
-    pthread_mutex_unlock(&lock);
+    cti_process_unlock();
 }
 
 void cti_interrupt_end(void) {
-    pthread_mutex_lock(&lock);
+    cti_process_lock();
     bool last = --users == 0;
     for (int i = 0; i < SIGNALS && last; i++) {
         if (installed[i]) sigaction(signals[i], &before[i], NULL);
     }
-    pthread_mutex_unlock(&lock);
+    cti_process_unlock();
 }
 
 bool cti_interrupt_seen(void) { return seen != 0; }

@@ -4,9 +4,9 @@
 #include "tensor/context.h"
 
 #include "tensor/mem.h"
+#include "tensor/process.h"
 #include "tensor/tensor.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,8 +20,7 @@ typedef struct entry {
 } entry;
 
 #define BUCKETS 256
-static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
-static entry *table[BUCKETS];
+static entry *table[BUCKETS]; /* under the process lock */
 
 static size_t bucket_of(const char *text) {
     uint32_t hash = 2166136261u;
@@ -32,7 +31,7 @@ static size_t bucket_of(const char *text) {
 const char *cti_intern(const char *text) {
     if (!text || !*text) return "";
     entry **head = &table[bucket_of(text)];
-    pthread_mutex_lock(&table_lock);
+    cti_process_lock();
     entry *found = *head;
     while (found && strcmp(found->text, text) != 0) found = found->next;
     if (!found) {
@@ -44,12 +43,12 @@ const char *cti_intern(const char *text) {
             *head = found;
         }
     }
-    pthread_mutex_unlock(&table_lock);
+    cti_process_unlock();
     return found ? found->text : NULL;
 }
 
 void cti_intern_clear(void) {
-    pthread_mutex_lock(&table_lock);
+    cti_process_lock();
     for (int i = 0; i < BUCKETS; i++) {
         while (table[i]) {
             entry *dead = table[i];
@@ -57,7 +56,7 @@ void cti_intern_clear(void) {
             cti_free(dead);
         }
     }
-    pthread_mutex_unlock(&table_lock);
+    cti_process_unlock();
 }
 
 ct_status ct_path_push(const char *name) {

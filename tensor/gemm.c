@@ -4,7 +4,8 @@
  * Invariant: arguments were checked by the op's shape rule; BLIS would abort. */
 #include "tensor/gemm.h"
 
-#include <pthread.h>
+#include "tensor/process.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include <blis.h>
 #pragma GCC diagnostic pop
 
-static cntx_t *context;
+static _Atomic(cntx_t *) context; /* NULL until the first product */
 static const char *kernels;
 
 /* BLIS aborts when BLIS_ARCH_TYPE names kernels that it was built without. cotan chooses by
@@ -54,13 +55,28 @@ static void choose(void) {
     init_blis();
     arch_t arch = best_kernels();
     kernels = bli_arch_string(arch);
-    context = bli_gks_lookup_nat_cntx(arch);
+    context = (cntx_t *)bli_gks_lookup_nat_cntx(arch);
 }
 
 static cntx_t *chosen_context(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, choose);
+    if (context) return context;
+    cti_process_lock();
+    if (!context) choose();
+    cti_process_unlock();
     return context;
+}
+
+/* The locks that BLIS takes within a product: of the list of pools and of the blocks for packing. */
+void cti_gemm_hold(void) {
+    if (!context) return;
+    bli_apool_lock(bli_sba_query());
+    bli_pba_lock(bli_pba_query());
+}
+
+void cti_gemm_release(void) {
+    if (!context) return;
+    bli_pba_unlock(bli_pba_query());
+    bli_apool_unlock(bli_sba_query());
 }
 
 /* Without the kernels for small products, which read their operands in place and add in an order

@@ -15,6 +15,10 @@ typedef struct {
 void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
 void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
 
+/* For fork(), with the process lock held: no thread is inside of BLIS's memory in between. */
+void cti_gemm_hold(void);
+void cti_gemm_release(void);
+
 const char *cti_gemm_version(void);
 const char *cti_gemm_kernels(void); /* the configuration chosen: "skx", "zen3", "haswell", ... */
 

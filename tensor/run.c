@@ -4,8 +4,8 @@
  * and were cut without looking at the number of threads. */
 #include "tensor/clock.h"
 #include "tensor/plan.h"
+#include "tensor/process.h"
 
-#include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -126,7 +126,9 @@ static void finish(running *run, int s, int64_t number) {
     if (last && p + 1 < plan->n_phases) open_phase(run, p + 1);
 }
 
-static void run_thread(running *run, int thread) {
+static void run_thread(void *context, int thread, int count) {
+    (void)count; /* may be fewer than there are stacks: threads take from all */
+    running *run = context;
     const cti_plan *plan = run->plan;
     void *scratch = (char *)run->scratch + (size_t)thread * plan->scratch_bytes;
     double *seconds = run->seconds ? run->seconds + thread * plan->n_passes : NULL;
@@ -177,7 +179,5 @@ void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, doubl
     run.stacks = threads < MOST_STACKS ? threads : MOST_STACKS;
     for (int s = 0; s < run.stacks; s++) run.stack[s].top = -1;
     if (plan->n_parts > 0) open_phase(&run, 0);
-    /* OpenMP may give fewer threads than were asked for: they take from all stacks. */
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    run_thread(&run, omp_get_thread_num());
+    cti_parallel(threads, run_thread, &run);
 }

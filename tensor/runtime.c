@@ -4,6 +4,7 @@
 #include "tensor/runtime.h"
 
 #include "tensor/gemm.h"
+#include "tensor/process.h"
 
 #include <errno.h>
 #include <omp.h>
@@ -33,19 +34,23 @@ static int parse_threads(const char *text) {
     return digits && !*end && !errno && value >= 1 && value <= MOST_THREADS ? (int)value : 0;
 }
 
-int ct_threads(void) {
-    if (chosen) return chosen;
+/* 0 with the error recorded for a bad value. */
+static int default_threads(void) {
     const char *text = secure_getenv("CT_NUM_THREADS");
     if (text) {
-        chosen = parse_threads(text);
-        if (!chosen) {
-            ct_fail(CT_ERR_RANGE, "CT_NUM_THREADS must be 1..%d, got '%.64s'", MOST_THREADS, text);
-        }
-        return chosen;
+        int threads = parse_threads(text);
+        if (threads) return threads;
+        ct_fail(CT_ERR_RANGE, "CT_NUM_THREADS must be 1..%d, got '%.64s'", MOST_THREADS, text);
+        return 0;
     }
+    if (cti_process_forked()) return 1;
     int available = omp_get_max_threads();
-    chosen = available > MOST_THREADS ? MOST_THREADS : available;
-    return chosen;
+    return available > MOST_THREADS ? MOST_THREADS : available;
+}
+
+int ct_threads(void) {
+    if (!chosen) chosen = default_threads();
+    return chosen && cti_process_forked() ? 1 : chosen;
 }
 
 const char *ct_info(void) {

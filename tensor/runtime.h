@@ -9,7 +9,9 @@
 CT_C_BEGIN
 
 /* Threads for evaluations that this thread starts: 1 to 256. Results do not depend on it. The
- * default is CT_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors. */
+ * default is CT_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors. A child of fork()
+ * has one thread, whatever was set: threads do not survive a fork, and OpenMP would wait for them.
+ * So has its child; a program that it executes has as many as ever. */
 ct_status ct_threads_set(int threads);
 /* 0 with the error recorded when CT_NUM_THREADS is not a number in 1..256. */
 int ct_threads(void);
