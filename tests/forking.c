@@ -81,8 +81,9 @@ static bool trains(void) {
     for (int k = 0; k < 10; k++) {
         int64_t scope = ct_scope_open();
         ct_tensor *x = ct_full(CT_F32, CT_SHAPE(64, SIDE), 0.5);
-        ct_tensor *y = ct_mse(ct_forward(model, x, CT_TRAINING), ct_full(CT_F32, CT_SHAPE(64, 1), 2));
-        if (ct_optimizer_step(sgd, y, NULL, 0) == CT_OK) loss[k] = ct_item(y);
+        ct_tensor *y = ct_forward(model, x, CT_TRAINING);
+        ct_tensor *error = ct_mse(y, ct_full(CT_F32, CT_SHAPE(64, 1), 2));
+        if (ct_optimizer_step(sgd, error, NULL, 0) == CT_OK) loss[k] = ct_item(error);
         ct_scope_close(scope);
     }
     ct_optimizer_free(sgd);

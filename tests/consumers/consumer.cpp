@@ -106,7 +106,8 @@ static double step(ct_module *model, ct_optimizer *optimizer) {
     const float inputs[4][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}};
     const int64_t labels[4] = {0, 1, 1, 0};
     int64_t scope = ct_scope_open();
-    ct_tensor *x = ct_from(CT_F32, CT_SHAPE(4, 2), inputs), *y = ct_from(CT_I64, CT_SHAPE(4), labels);
+    ct_tensor *x = ct_from(CT_F32, CT_SHAPE(4, 2), inputs);
+    ct_tensor *y = ct_from(CT_I64, CT_SHAPE(4), labels);
     ct_tensor *loss = ct_cross_entropy(ct_logits(model, x, CT_TRAINING), y);
     expect(ct_optimizer_step(optimizer, loss, nullptr, 0) == CT_OK, "a step");
     double value = ct_item(loss);
