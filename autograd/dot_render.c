@@ -179,6 +179,12 @@ static const char *first_line(run *r) {
     return r->said;
 }
 
+static ct_status not_started(run *r, int code) {
+    if (code != ENOENT) return no_picture(r, "dot: %s", cti_system_error(code));
+    r->hint = " (install graphviz)";
+    return no_picture(r, "'dot' not found in PATH");
+}
+
 /* Waits for the process, which has closed its outputs, and judges how it ended. */
 static ct_status judge(run *r) {
     int how;
@@ -190,6 +196,8 @@ static ct_status judge(run *r) {
     r->pid = 0;
     if (ended < 0) return no_picture(r, "dot: %s", cti_system_error(errno));
     if (WIFSIGNALED(how)) return no_picture(r, "dot was ended by signal %d", WTERMSIG(how));
+    /* POSIX: so ends a process that could not be made to run the program. */
+    if (WEXITSTATUS(how) == 127) return not_started(r, ENOENT);
     if (WEXITSTATUS(how) != 0 || r->picture.used == 0) {
         return no_picture(r, "dot failed with exit status %d: %s", WEXITSTATUS(how),
                           first_line(r));
@@ -204,12 +212,6 @@ static void stop(run *r) {
         }
     }
     for (int i = 0; i < 3; i++) close_fd(&r->fds[i]);
-}
-
-static ct_status not_started(run *r, int code) {
-    if (code != ENOENT) return no_picture(r, "dot: %s", cti_system_error(code));
-    r->hint = " (install graphviz)";
-    return no_picture(r, "'dot' not found in PATH");
 }
 
 /* The picture of `text` in r->picture, which the caller frees. */

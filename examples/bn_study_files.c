@@ -130,11 +130,18 @@ char *study_file_read(const study *s, const char *name, const char *tail, size_t
 
 /* --- Programs --------------------------------------------------------------------------------- */
 
+/* POSIX: 127 is how a process ends that could not be made to run the program. */
+static tool_result result_of(int exit_status) {
+    if (exit_status == 127) return TOOL_MISSING;
+    return exit_status == 0 ? TOOL_DONE : TOOL_BROKEN;
+}
+
 static tool_result wait_for(pid_t pid) {
     int how;
     for (int i = 0; i < 6000; i++) {
         pid_t ended = waitpid(pid, &how, WNOHANG);
-        if (ended == pid) return WIFEXITED(how) && WEXITSTATUS(how) == 0 ? TOOL_DONE : TOOL_BROKEN;
+        if (ended == pid && WIFEXITED(how)) return result_of(WEXITSTATUS(how));
+        if (ended == pid) return TOOL_BROKEN;
         if (ended < 0 && errno != EINTR) return TOOL_BROKEN;
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }

@@ -199,6 +199,15 @@ RENDER_TEST(without_dot_the_text_is_written) {
     cr_expect_eq(entries(false), 2);
 }
 
+RENDER_TEST(exit_status_127_is_no_dot) {
+    char message[800];
+    pretend("exit 127");
+    snprintf(message, sizeof message, "ct_dot_save: 'dot' not found in PATH; wrote %s (install "
+             "graphviz)", in_folder("g.dot"));
+    expect_failure(save(in_folder("g.svg")), CT_ERR_IO, message);
+    cr_expect(begins_with(in_folder("g.dot"), "digraph", 7));
+}
+
 /* Every way to ask for a picture as `path` in the folder. */
 static ct_status save_graph(const char *path) { return save(path); }
 
