@@ -58,6 +58,7 @@ typedef struct {
     int64_t pairs;           /* of steps                                            */
     study_spread ms[2];      /* without and with BatchNorm                          */
     study_spread ratio;      /* with / without, of the pairs                        */
+    int64_t slower, faster;  /* pairs whose ratio is above 1, and below             */
 } study_cost;
 
 #define STUDY_SETTINGS 4

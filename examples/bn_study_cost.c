@@ -10,7 +10,7 @@
 
 enum {
     PAIRS = 100,      /* of steps, for each activation */
-    FEWEST_PAIRS = 5, /* also when they take longer    */
+    FEWEST_PAIRS = 8, /* also when they take longer    */
     LEFT_OUT = 3,     /* they fill caches and plans    */
 };
 #define SECONDS 0.8   /* for each activation           */
@@ -83,7 +83,12 @@ static ct_status take_turns(const study *s, side sides[2], int64_t *pairs) {
 
 static void summarize(study_cost *cost, side sides[2]) {
     double ratios[PAIRS];
-    for (int64_t i = 0; i < cost->pairs; i++) ratios[i] = sides[WITH].ms[i] / sides[WITHOUT].ms[i];
+    for (int64_t i = 0; i < cost->pairs; i++) {
+        double with = sides[WITH].ms[i], without = sides[WITHOUT].ms[i];
+        ratios[i] = with / without;
+        cost->slower += with > without;
+        cost->faster += with < without;
+    }
     cost->ratio = study_spread_of(ratios, cost->pairs);
     for (int k = 0; k < 2; k++) cost->ms[k] = study_spread_of(sides[k].ms, cost->pairs);
 }

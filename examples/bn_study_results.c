@@ -126,9 +126,11 @@ static json_t *costs_json(const study *s) {
     for (int i = 0; i < s->n_costs; i++) {
         const study_cost *c = &s->costs[i];
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:o, s:o, s:o}", "activation", c->activation->name, "pairs",
-                            (json_int_t)c->pairs, "ms_without", spread_json(c->ms[WITHOUT]),
-                            "ms_with", spread_json(c->ms[WITH]), "ratio", spread_json(c->ratio)));
+            list, json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "activation",
+                            c->activation->name, "pairs", (json_int_t)c->pairs, "slower_with",
+                            (json_int_t)c->slower, "faster_with", (json_int_t)c->faster,
+                            "ms_without", spread_json(c->ms[WITHOUT]), "ms_with",
+                            spread_json(c->ms[WITH]), "ratio", spread_json(c->ratio)));
     }
     return list;
 }

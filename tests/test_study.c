@@ -20,14 +20,16 @@ NN_TEST(study, spreads) {
     expect_spread(study_spread_of(NULL, 0), (double)NAN, (double)NAN, (double)NAN);
 }
 
-/* The verdict on time, of costs whose ratios have these quartiles. */
-static study_verdict verdict_of(const double low[], const double high[], int n) {
+typedef struct { int64_t pairs, slower, faster; } pairs;
+
+/* The verdict on time, of n activations. */
+static study_verdict verdict_of(const pairs counts[], int n) {
     static study s;
     s = (study){.n_costs = n};
     for (int i = 0; i < n; i++) {
-        s.costs[i] = (study_cost){.activation = &ct_activation_relu, .pairs = 100,
-                                  .ms = {{2, 2, 2}, {2, 2, 2}},
-                                  .ratio = {low[i], (low[i] + high[i]) / 2, high[i]}};
+        s.costs[i] = (study_cost){.activation = &ct_activation_relu, .pairs = counts[i].pairs,
+                                  .ms = {{2, 2, 2}, {2, 2, 2}}, .ratio = {1.15, 1.19, 1.23},
+                                  .slower = counts[i].slower, .faster = counts[i].faster};
     }
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(&s, verdicts);
@@ -35,21 +37,26 @@ static study_verdict verdict_of(const double low[], const double high[], int n) 
     return verdicts[STUDY_VERDICTS - 1];
 }
 
-#define ANSWER(n, ...) verdict_of((double[]){__VA_ARGS__}, (double[]){__VA_ARGS__} + n, n).answer
-
-NN_TEST(study, a_spread_that_covers_the_difference_is_unsure) {
-    cr_expect_str_eq(ANSWER(1, 1.15, 1.23), "yes");
-    cr_expect_str_eq(ANSWER(1, 0.84, 0.97), "no");
-    cr_expect_str_eq(ANSWER(1, 0.7, 1.1), "unsure");
-    cr_expect_str_eq(ANSWER(1, 0.9, 2), "unsure");
-    cr_expect_str_eq(ANSWER(1, 1, 1), "unsure");
-    cr_expect_str_eq(ANSWER(2, 1.1, 1.2, 1.3, 1.4), "yes");
-    cr_expect_str_eq(ANSWER(2, 1.1, 0.8, 1.3, 0.9), "partly");
-    cr_expect_str_eq(ANSWER(2, 1.1, 0.9, 1.3, 1.4), "unsure");
-    cr_expect_str_eq(ANSWER(0, 0), "not shown by these runs");
-    cr_expect_not_null(strstr(verdict_of((double[]){1.15}, (double[]){1.23}, 1).figures,
-                              "relu: 2.00 ms with, 2.00 without; 1.19 times in the median of 100 "
-                              "pairs of steps that took turns, 1.15 to 1.23"));
+NN_TEST(study, pairs_that_do_not_agree_are_unsure) {
+    static const struct { const char *answer; int n; pairs counts[2]; } cases[] = {
+        {"yes", 1, {{100, 98, 2}}},  {"yes", 1, {{100, 75, 25}}},  {"unsure", 1, {{100, 74, 26}}},
+        {"no", 1, {{100, 20, 80}}},  {"unsure", 1, {{100, 26, 74}}}, {"unsure", 1, {{100, 50, 50}}},
+        {"unsure", 1, {{100, 0, 0}}}, /* a clock that stands still */
+        {"unsure", 1, {{5, 5, 0}}},  {"unsure", 1, {{5, 0, 5}}},   {"yes", 1, {{8, 8, 0}}},
+        {"unsure", 1, {{8, 7, 1}}},  {"unsure", 1, {{20, 15, 5}}}, {"yes", 1, {{20, 16, 4}}},
+        {"yes", 2, {{100, 90, 10}, {50, 45, 5}}},
+        {"no", 2, {{100, 10, 90}, {50, 5, 45}}},
+        {"partly", 2, {{100, 90, 10}, {50, 5, 45}}},
+        {"unsure", 2, {{100, 90, 10}, {50, 25, 25}}},
+        {"not shown by these runs", 0, {{0, 0, 0}}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_expect_str_eq(verdict_of(cases[i].counts, cases[i].n).answer, cases[i].answer, "%zu", i);
+    }
+    cr_expect_str_eq(verdict_of(cases[0].counts, 1).figures,
+                     "relu: 2.00 ms with, 2.00 without; of 100 pairs of steps that took turns 98 "
+                     "were slower with it, 1.19 times in the median, 1.15 to 1.23 in the middle "
+                     "half");
 }
 
 /* --- Measuring -------------------------------------------------------------------------------- */
@@ -90,7 +97,8 @@ NN_TEST(study, measuring_changes_no_run) {
     for (int k = 0; k < 2; k++) OK(study_train(&s, setting, k == WITH, &setting->run[k]));
     OK(study_costs_measure(&s));
     cr_expect_eq(s.n_costs, 1);
-    cr_expect_geq(s.costs[0].pairs, 5);
+    cr_expect_geq(s.costs[0].pairs, 8);
+    cr_expect_leq(s.costs[0].slower + s.costs[0].faster, s.costs[0].pairs);
     study_spread all[] = {s.costs[0].ms[0], s.costs[0].ms[1], s.costs[0].ratio};
     for (int i = 0; i < 3; i++) {
         cr_expect(all[i].low > 0 && all[i].low <= all[i].median && all[i].median <= all[i].high);
