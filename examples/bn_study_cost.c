@@ -99,8 +99,7 @@ static ct_status measure(const study *s, const study_setting *setting, study_cos
     ct_status status = ct_source_seek(s->train, 0, 0);
     for (int k = 0; k < 2; k++) {
         sides[k].model = study_model(setting->activation, k == WITH);
-        sides[k].adam =
-            ct_adam_new(sides[k].model, (ct_adam_options){.rate = ct_rate(setting->rate)});
+        sides[k].adam = ct_adam_new(sides[k].model, ct_adam_defaults(setting->rate));
         if (!sides[k].adam) status = ct_error();
     }
     if (status == CT_OK) status = take_turns(s, sides, &cost->pairs);

@@ -94,7 +94,7 @@ CHECKPOINT_TEST(resuming_at_any_step_equals_never_stopping) {
 CHECKPOINT_TEST(frozen_layers_keep_their_moments) {
     run whole = open_run(1), first = open_run(1), second = open_run(99);
     run *all[] = {&whole, &first, &second};
-    ct_position p[3] = {{0, 0}, {0, 0}, {0, 0}};
+    ct_position p[3] = {{0}, {0}, {0}};
     for (int i = 0; i < 2; i++) {
         p[i] = train(all[i], p[i], 3);
         ct_module_freeze(all[i]->model->children[0], true);

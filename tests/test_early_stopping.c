@@ -268,7 +268,7 @@ static ct_tensor *breaking_value(ct_tensor *prediction, ct_tensor *y) {
 STOPPING_TEST(divergence_gives_the_best_weights_back) {
     static const ct_loss breaking_loss = {.value = breaking_value, .from_logits = true};
     ct_module *model = small_cnn(0.3);
-    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     ct_tensor *x = centred(CT_F32, CT_SHAPE(ITEMS, 6, 6, 2), 1, 1, 0);
     ct_source *train = ct_batches_new(x, some_labels(ITEMS, 3, 2),
                                       (ct_batches_options){.size = SIZE});

@@ -198,7 +198,7 @@ NN_TEST(fit, logs_which_data_it_trains_on) {
     MADE(digits);
     ct_module *model = CT_SEQUENTIAL("m", ct_flatten_new(),
                                      ct_dense_new(784, 10, (ct_dense_options){0}));
-    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01)});
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     ct_batches_options options = {.size = 8, .limit = 15, .divide_by = 255};
     ct_source *train = ct_batches_new(digits->train_images, digits->train_labels, options);
     options.limit = 0;

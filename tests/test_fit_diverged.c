@@ -107,8 +107,9 @@ NN_TEST(fit_diverged, too_large_a_rate) {
 /* Moving statistics and gradients that accumulate stay too. */
 NN_TEST(fit_diverged, a_refused_step_moves_no_slot) {
     ct_module *model = small_cnn(0);
-    ct_optimizer *adam = ct_adam_new(model, (ct_adam_options){.rate = ct_rate(0.01),
-                                                              .step = {.accumulate = 2}});
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.step.accumulate = 2;
+    ct_optimizer *adam = ct_adam_new(model, options);
     ct_tensor *x = centred(CT_F32, CT_SHAPE(8, 6, 6, 2), 1, 1, 0);
     ct_source *train = ct_batches_new(x, some_labels(8, 3, 2), (ct_batches_options){.size = 4});
     MADE(train);

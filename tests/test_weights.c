@@ -237,7 +237,7 @@ WEIGHTS_TEST(the_weights_of_a_checkpoint) {
     ct_module *saved = numbered(two_layers("fc2", 2, CT_F32, false));
     ct_module *model = two_layers("fc2", 2, CT_F32, false);
     ct_optimizer *sgd = ct_sgd_new(saved, (ct_sgd_options){.rate = ct_rate(0.1)});
-    OK(ct_checkpoint_save(file_name, saved, sgd, (ct_position){0, 0}));
+    OK(ct_checkpoint_save(file_name, saved, sgd, (ct_position){0}));
     ct_optimizer_free(sgd);
     const ct_weights_name names = {"", "model/"};
     ct_weights_report report;
