@@ -135,6 +135,7 @@ done
 
 # signalled NAME STATUS: in the first of a million epochs.
 signalled() {
+    : >log # what the program before it said
     PATH=/nonexistent "$programs/bn_study" --data black --epochs 1000000 --out "$1" >log 2>&1 &
     pid=$!
     until grep -q 'learning rate' log || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
