@@ -1,6 +1,7 @@
 /* Modules: slots, children, names, and the forward that marks nodes with the module's path.
  * What a module computes is its kind's business.
- * Invariant: a module owns its slots and children; siblings have different names. */
+ * Invariant: a module owns its slots and, with all other containers of the same, its children;
+ * different siblings have different names. */
 #include "nn/nn.h"
 
 #include "tensor/mem.h"
@@ -16,8 +17,11 @@ ct_module *ct_module_new(size_t size, const ct_module_kind *kind) {
 }
 
 void ct_module_free(ct_module *module) {
-    if (!module) return;
-    for (int64_t i = 0; i < module->n_children; i++) ct_module_free(module->children[i]);
+    if (!module || module->owners > 0) return;
+    for (int64_t i = 0; i < module->n_children; i++) {
+        module->children[i]->owners--;
+        ct_module_free(module->children[i]);
+    }
     for (int i = 0; i < module->n_slots; i++) ct_slot_drop(module->slots[i].slot);
     cti_free(module->children);
     cti_free(module->name);
@@ -86,51 +90,101 @@ static void snake_case(const char *kind, char *out, size_t size) {
     out[n] = '\0';
 }
 
-static bool taken(ct_module *parent, int64_t before, const char *name) {
-    for (int64_t i = 0; i < before; i++) {
-        if (strcmp(parent->children[i]->name, name) == 0) return true;
+/* Another one of the children up to number k that has this name. */
+static ct_module *namesake(const ct_module *parent, int64_t k, const ct_module *child,
+                           const char *name) {
+    for (int64_t i = 0; i <= k; i++) {
+        ct_module *other = parent->children[i];
+        if (other != child && other->name && strcmp(other->name, name) == 0) return other;
     }
-    return false;
+    return NULL;
+}
+
+/* Whether the name of a child is that of a place in another container too. */
+static bool stands_elsewhere(const ct_module *parent, const ct_module *child) {
+    int64_t here = 0;
+    for (int64_t i = 0; i < parent->n_children; i++) here += parent->children[i] == child;
+    return child->owners > here;
 }
 
 /* Names a child after its kind, with a number from the second one on. */
-static ct_status name_child(ct_module *parent, int64_t k) {
-    ct_module *child = parent->children[k];
+static ct_status number_child(ct_module *parent, int64_t k, ct_module *child) {
     char base[128], name[160];
     if (child->name) snprintf(base, sizeof base, "%s", child->name);
     else snake_case(child->kind->name, base, sizeof base);
     snprintf(name, sizeof name, "%s", base);
-    for (int number = 1; taken(parent, k, name); number++) {
+    for (int number = 1; namesake(parent, k, child, name); number++) {
         snprintf(name, sizeof name, "%s_%d", base, number);
     }
     return ct_module_rename(child, name);
 }
 
+/* A name that is free stays. Of two namesakes the later one gets a number, unless it has its name
+ * from another container: then the earlier one does. */
+static ct_status name_child(ct_module *parent, int64_t k) {
+    ct_module *child = parent->children[k];
+    if (!child->name) return number_child(parent, k, child);
+    ct_module *other = namesake(parent, k, child, child->name);
+    if (!other) return CT_OK;
+    if (!stands_elsewhere(parent, child)) return number_child(parent, k, child);
+    if (!stands_elsewhere(parent, other)) return number_child(parent, k, other);
+    return ct_fail(CT_ERR_STATE, "ct_module_add_children: two modules that stand in other "
+                   "containers too are named '%s'; rename one", child->name);
+}
+
+/* --- Children --------------------------------------------------------------------------------- */
+
+static bool holds(const ct_module *module, const ct_module *wanted) {
+    if (module == wanted) return true;
+    for (int64_t i = 0; i < module->n_children; i++) {
+        if (holds(module->children[i], wanted)) return true;
+    }
+    return false;
+}
+
+/* Only a module that stands somewhere can be below another one. */
+static bool would_hold_itself(const ct_module *module, const ct_module *child) {
+    return module->owners > 0 && holds(child, module);
+}
+
 static ct_status add_children(ct_module *module, ct_module *const children[], int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        if (children[i]) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_module_add_children: child %lld is NULL", (long long)i);
+        if (!children[i]) {
+            if (ct_error() != CT_OK) return ct_error();
+            return ct_fail(CT_ERR_NULL, "ct_module_add_children: child %lld is NULL",
+                           (long long)i);
+        }
+        if (!would_hold_itself(module, children[i])) continue;
+        return ct_fail(CT_ERR_STATE, "ct_module_add_children: '%s' would contain itself, by child "
+                       "%lld", module->name ? module->name : module->kind->name, (long long)i);
     }
-    size_t total = (size_t)(module->n_children + n);
-    ct_module **grown = cti_realloc(module->children, total, sizeof *grown);
+    int64_t before = module->n_children;
+    ct_module **grown = cti_realloc(module->children, (size_t)(before + n), sizeof *grown);
     if (!grown) return CT_ERR_MEMORY;
     module->children = grown;
-    for (int64_t i = 0; i < n; i++) {
-        module->children[module->n_children] = children[i];
-        if (name_child(module, module->n_children) != CT_OK) return ct_error();
-        module->n_children++;
+    for (int64_t i = 0; i < n; i++) grown[before + i] = children[i];
+    module->n_children = before + n;
+    for (int64_t k = before; k < module->n_children; k++) {
+        if (name_child(module, k) != CT_OK) return ct_error();
     }
     return CT_OK;
 }
 
 ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n) {
     int64_t before = module ? module->n_children : 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (children[i]) children[i]->owners++;
+    }
     ct_status status = module ? add_children(module, children, n)
                               : ct_fail(CT_ERR_NULL, "ct_module_add_children: 'module' is NULL");
     if (status == CT_OK) return CT_OK;
-    for (int64_t i = 0; i < n; i++) ct_module_free(children[i]);
     if (module) module->n_children = before;
+    for (int64_t i = 0; i < n; i++) {
+        if (!children[i]) continue;
+        bool above = module && would_hold_itself(module, children[i]);
+        children[i]->owners--;
+        if (!above) ct_module_free(children[i]);
+    }
     return status;
 }
 
@@ -174,9 +228,20 @@ static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_modu
     return CT_OK;
 }
 
-/* The depth is that of modules inside of modules, which paths limit to 512 bytes. */
-static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module) {
+static bool listed(const ct_slot_list *list, const ct_slot *slot) {
+    for (int64_t i = 0; i < list->count; i++) {
+        if (list->items[i].slot == slot) return true;
+    }
+    return false;
+}
+
+/* The depth is that of modules inside of modules, which paths limit to 512 bytes. Only below a
+ * module that stands in several places can a slot come up again. */
+static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module,
+                             bool shared) {
+    shared |= module->owners > 1;
     for (int i = 0; i < module->n_slots; i++) {
+        if (shared && listed(list, module->slots[i].slot)) continue;
         if (list_slot(list, prefix, &module->slots[i]) != CT_OK) return ct_error();
     }
     for (int64_t i = 0; i < module->n_children; i++) {
@@ -187,7 +252,7 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
             return ct_fail(CT_ERR_RANGE, "ct_module_list: a module path is longer than %zu bytes",
                            sizeof path - 1);
         }
-        if (list_module(list, path, module->children[i]) != CT_OK) return ct_error();
+        if (list_module(list, path, module->children[i], shared) != CT_OK) return ct_error();
     }
     return CT_OK;
 }
@@ -195,7 +260,7 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
 ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
     *list = (ct_slot_list){0};
     if (!module) return ct_fail(CT_ERR_NULL, "ct_module_list: 'module' is NULL");
-    ct_status status = list_module(list, "", module);
+    ct_status status = list_module(list, "", module, false);
     if (status != CT_OK) ct_slot_list_free(list);
     return status;
 }

@@ -11,7 +11,10 @@
  *     ct_tensor *logits = ct_forward(model, x, CT_TRAINING);
  *
  * A `_new` function returns a module that the caller owns, or NULL with the error recorded. A
- * container owns its children, also when it fails: then it frees every child passed in. */
+ * container owns its children, also when it fails: then it frees every child passed in. A module
+ * may stand in several places, of one container or of several: it has one set of slots, and goes
+ * with the last container that holds it; see that one container is there before you give a child
+ * to another. */
 #ifndef COTAN_NN_H
 #define COTAN_NN_H
 
@@ -47,12 +50,13 @@ typedef struct {
 /* The head of every module; a module of your own is a struct that begins with it. */
 struct ct_module {
     const ct_module_kind *kind;
-    char *name;         /* unique among its siblings */
+    char *name;         /* different siblings have different ones */
+    int64_t owners;     /* places in containers; without any it is yours */
     bool frozen;        /* set by ct_module_freeze */
     int n_slots;
     ct_module_slot slots[CT_MODULE_SLOTS];
     int64_t n_children;
-    ct_module **children; /* owned */
+    ct_module **children; /* owned, with other containers of the same */
 };
 
 /* --- Using modules ---------------------------------------------------------------------------- */
@@ -60,14 +64,15 @@ struct ct_module {
 ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode);
 /* The same without a final softmax or sigmoid: what a loss from logits wants. */
 ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode);
-void ct_module_free(ct_module *module); /* takes NULL */
+/* Takes NULL. A module in a container is left to it. */
+void ct_module_free(ct_module *module);
 /* Freezes or thaws a module and all below it, at any time: from the next step on, the optimizer
  * leaves the slots of a frozen module alone and keeps their moments; a frozen BatchNorm works as in
  * inference, and its statistics stay. */
 void ct_module_freeze(ct_module *module, bool frozen);
 ct_status ct_module_rename(ct_module *module, const char *name);
 
-/* Every slot below a module, in order, with its path "conv2d_1/kernel". */
+/* Every slot below a module once, in order, with the path "conv2d_1/kernel" of its first place. */
 typedef struct {
     char *path;
     ct_slot *slot;     /* borrowed */
@@ -90,7 +95,10 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
                              bool trainable);
 /* The value of slot number i now. */
 ct_tensor *ct_module_read(ct_module *module, int i);
-/* Takes over n children; names are made unique. On failure frees them all. */
+/* Takes over n children. A child without a name gets one from its kind; of different siblings of
+ * one name the later one gets a number, or the earlier one where the later is named in another
+ * container. On failure frees all children but those that stand elsewhere. Error: a module that
+ * would contain itself; then a child that contains it stays yours. */
 ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n);
 
 /* --- Initializers ----------------------------------------------------------------------------- */
@@ -243,7 +251,8 @@ ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets);
 /* --- Looking ---------------------------------------------------------------------------------- */
 
 /* Layers, output shapes and parameter counts, as Keras prints them. `input` is the shape of one
- * batch; its first dimension prints as None. Nothing is computed. */
+ * batch; its first dimension prints as None. A parameter counts where it comes first; layers that
+ * use it again are marked "(shared)". Nothing is computed. */
 ct_status ct_summary(FILE *out, ct_module *model, ct_shape input);
 /* The layer picture: one box "name: Class" per layer from the input down, as DOT. */
 ct_status ct_model_plot(FILE *out, ct_module *model);

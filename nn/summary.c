@@ -11,12 +11,15 @@
 typedef struct {
     char layer[512];
     char shape[CT_MAX_RANK * 22 + 8];
-    int64_t parameters;
+    int64_t parameters; /* those that no row above counts           */
+    bool shared;        /* some of its parameters are counted above */
 } row;
 
 typedef struct {
     cti_layer_list layers;
     row *rows;
+    ct_slot_list slots; /* of the whole model          */
+    bool *counted;      /* slot -> stands in some row  */
     int64_t total, trainable;
 } summary;
 
@@ -55,34 +58,44 @@ static void format_shape(ct_shape shape, int64_t batch, char *out, size_t size) 
 
 /* --- Counting --------------------------------------------------------------------------------- */
 
-/* Streams of random keys are slots too, but no parameters. */
-static ct_status count_parameters(ct_module *module, int64_t *all, int64_t *trainable) {
+/* Streams of random keys are slots too, but no parameters: 0. */
+static int64_t parameters_in(ct_slot *slot) {
+    ct_tensor *value = ct_slot_read(slot);
+    return ct_dtype_is_float(ct_dtype_of(value)) ? ct_numel(value) : 0;
+}
+
+static void count_slot(summary *s, ct_slot *slot, row *r) {
+    for (int64_t k = 0; k < s->slots.count; k++) {
+        if (s->slots.items[k].slot != slot) continue;
+        if (s->counted[k]) r->shared = true;
+        else r->parameters += parameters_in(slot);
+        s->counted[k] = true;
+    }
+}
+
+static ct_status count_row(summary *s, ct_module *module, row *r) {
     ct_slot_list slots;
     if (ct_module_list(module, &slots) != CT_OK) return ct_error();
-    *all = *trainable = 0;
-    ct_status status = CT_OK;
-    for (int64_t i = 0; i < slots.count; i++) {
-        ct_tensor *value = ct_slot_read(slots.items[i].slot);
-        if (!value) status = CT_ERR_MEMORY;
-        if (!ct_dtype_is_float(ct_dtype_of(value))) continue;
-        *all += ct_numel(value);
-        if (slots.items[i].trainable) *trainable += ct_numel(value);
-    }
+    for (int64_t i = 0; i < slots.count; i++) count_slot(s, slots.items[i].slot, r);
     ct_slot_list_free(&slots);
-    return status;
+    return CT_OK;
+}
+
+static void count_all(summary *s) {
+    for (int64_t i = 0; i < s->slots.count; i++) {
+        int64_t n = parameters_in(s->slots.items[i].slot);
+        s->total += n;
+        if (s->slots.items[i].trainable) s->trainable += n;
+    }
 }
 
 /* What the model is made for: the dtype of its first parameter. */
-static ct_dtype input_dtype(ct_module *model) {
-    ct_slot_list slots;
-    ct_dtype found = CT_F32;
-    if (ct_module_list(model, &slots) != CT_OK) return found;
-    for (int64_t i = slots.count - 1; i >= 0; i--) {
-        ct_dtype dtype = ct_dtype_of(ct_slot_read(slots.items[i].slot));
-        if (ct_dtype_is_float(dtype)) found = dtype;
+static ct_dtype input_dtype(const summary *s) {
+    for (int64_t i = 0; i < s->slots.count; i++) {
+        ct_dtype dtype = ct_dtype_of(ct_slot_read(s->slots.items[i].slot));
+        if (ct_dtype_is_float(dtype)) return dtype;
     }
-    ct_slot_list_free(&slots);
-    return found;
+    return CT_F32;
 }
 
 /* The layer's output, with the path that it has inside of the model in messages. */
@@ -100,21 +113,24 @@ static ct_tensor *pass_through(const cti_layer *layer, ct_tensor *x) {
 }
 
 static ct_status fill(summary *s, ct_module *model, ct_shape input) {
+    if (ct_module_list(model, &s->slots) != CT_OK) return ct_error();
     s->rows = cti_alloc((size_t)s->layers.count, sizeof *s->rows);
-    if (!s->rows) return CT_ERR_MEMORY;
-    ct_tensor *x = ct_broadcast(ct_scalar(input_dtype(model), 0.0), input);
+    s->counted = cti_alloc((size_t)s->slots.count, sizeof *s->counted);
+    if (!s->rows || !s->counted) return CT_ERR_MEMORY;
+    ct_tensor *x = ct_broadcast(ct_scalar(input_dtype(s), 0.0), input);
     if (!x) return ct_error();
-    int64_t batch = input.rank > 0 ? input.dims[0] : 0, unused;
+    int64_t batch = input.rank > 0 ? input.dims[0] : 0;
     for (int64_t i = 0; i < s->layers.count; i++) {
         const cti_layer *layer = &s->layers.items[i];
         row *r = &s->rows[i];
         if (!(x = pass_through(layer, x))) return ct_error();
-        if (count_parameters(layer->module, &r->parameters, &unused) != CT_OK) return ct_error();
+        if (count_row(s, layer->module, r) != CT_OK) return ct_error();
         snprintf(r->layer, sizeof r->layer, "%s (%s)",
                  cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
         format_shape(ct_shape_of(x), batch, r->shape, sizeof r->shape);
     }
-    return count_parameters(model, &s->total, &s->trainable);
+    count_all(s);
+    return CT_OK;
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -138,8 +154,8 @@ static void write_table(FILE *out, const summary *s, const char *title) {
     write_rule(out, '=', width);
     for (int64_t i = 0; i < s->layers.count; i++) {
         const row *r = &s->rows[i];
-        fprintf(out, "%-*s%-*s%s\n", layer, r->layer, shape, r->shape,
-                format_count(r->parameters).text);
+        fprintf(out, "%-*s%-*s%s%s\n", layer, r->layer, shape, r->shape,
+                format_count(r->parameters).text, r->shared ? " (shared)" : "");
     }
     write_rule(out, '=', width);
     fprintf(out, "Total params: %s\n", format_count(s->total).text);
@@ -160,6 +176,8 @@ ct_status ct_summary(FILE *out, ct_module *model, ct_shape input) {
     if (status == CT_OK) write_table(out, &s, cti_module_title(model));
     ct_scope_close(scope);
     cti_free(s.rows);
+    cti_free(s.counted);
+    ct_slot_list_free(&s.slots);
     cti_layer_list_free(&s.layers);
     if (status == CT_OK && ferror(out)) status = ct_fail(CT_ERR_IO, "ct_summary: writing failed");
     return status;
