@@ -22,7 +22,10 @@ static const ct_module_kind activation_kind = {
     .name = "Activation", .forward = forward, .logits = logits};
 
 ct_module *ct_activation_new(const ct_activation *activation) {
-    if (!activation) return ct_fail_null(CT_ERR_NULL, "ct_activation_new: 'activation' is NULL");
+    if (!activation || !activation->apply) {
+        return ct_fail_null(CT_ERR_NULL, "ct_activation_new: '%s' is NULL",
+                            activation ? "activation->apply" : "activation");
+    }
     activation_layer *layer = (activation_layer *)ct_module_new(sizeof *layer, &activation_kind);
     if (layer) layer->activation = activation;
     return layer ? &layer->base : NULL;

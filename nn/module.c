@@ -11,6 +11,15 @@
 #include <string.h>
 
 ct_module *ct_module_new(size_t size, const ct_module_kind *kind) {
+    if (!kind || !kind->name) {
+        return ct_fail_null(CT_ERR_NULL, "ct_module_new: '%s' is NULL",
+                            kind ? "kind->name" : "kind");
+    }
+    if (size < sizeof(ct_module)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_module_new: the struct of a %s begins with ct_module "
+                            "and has at least %zu bytes, got %zu", kind->name, sizeof(ct_module),
+                            size);
+    }
     ct_module *module = cti_alloc(1, size);
     if (module) module->kind = kind;
     return module;
@@ -193,7 +202,12 @@ ct_status ct_module_add_children(ct_module *module, ct_module *const children[],
 static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
                         ct_tensor *(*function)(ct_module *, ct_tensor *, ct_mode)) {
     if (module->name && ct_path_push(module->name) != CT_OK) return NULL;
-    ct_tensor *y = function(module, x, mode);
+    ct_tensor *y = NULL;
+    if (function) y = function(module, x, mode);
+    else ct_fail(CT_ERR_NULL, "ct_forward: the kind %s has no 'forward'", module->kind->name);
+    if (!y && ct_error() == CT_OK) {
+        ct_fail(CT_ERR_NULL, "ct_forward: %s returned NULL and no error", module->kind->name);
+    }
     if (module->name) ct_path_pop();
     return y;
 }

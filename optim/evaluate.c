@@ -9,6 +9,12 @@
 
 #include <math.h>
 
+ct_status cti_check_loss(const char *function, const ct_loss *loss) {
+    if (loss->value) return CT_OK;
+    return ct_fail(CT_ERR_NULL, "%s: the loss '%s' has no 'value'", function,
+                   loss->name ? loss->name : "");
+}
+
 ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
                       const ct_batch *batch, ct_tensor **value, ct_tensor **measured) {
     ct_tensor *prediction = loss->from_logits ? ct_logits(model, batch->x, mode)
@@ -82,6 +88,9 @@ ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, 
                      : ct_fail(CT_ERR_NULL, "ct_evaluate: '%s' is NULL",
                                !model ? "model" : !loss ? "loss" : "source");
     } else {
+        status = cti_check_loss("ct_evaluate", loss);
+    }
+    if (status == CT_OK) {
         status = cti_evaluate("ct_evaluate", model, loss, loss->metric, source, NULL, NULL,
                               &values[0], &values[1]);
     }

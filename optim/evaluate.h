@@ -6,6 +6,8 @@
 
 typedef ct_tensor *cti_metric(ct_tensor *scores, ct_tensor *labels);
 
+/* What a loss of the user's own may lack. */
+ct_status cti_check_loss(const char *function, const ct_loss *loss);
 /* One batch as scalars that are not evaluated yet; *measured stays NULL without a metric. */
 ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
                       const ct_batch *batch, ct_tensor **value, ct_tensor **measured);

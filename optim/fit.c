@@ -280,6 +280,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     ct_history own = {0};
     if (history) *history = own;
     if (check_arguments(model, optimizer, loss, train) != CT_OK) return ct_error();
+    if (cti_check_loss("ct_fit", loss) != CT_OK) return ct_error();
     if (check_options(&options) != CT_OK) return ct_error();
     training t = {
         .model = model,
@@ -291,6 +292,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
         .history = history ? history : &own,
         .count = ct_source_count(train),
     };
+    if (t.count < 0) return ct_error();
     cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
                        t.metric != NULL);
     if (!options.no_signals) cti_interrupt_begin();

@@ -94,6 +94,23 @@ static ct_status check_rate(const char *function, const ct_schedule *rate) {
                    rate->initial);
 }
 
+/* What a kind of the user's own may lack. */
+static ct_status check_kind(const char *function, const ct_optimizer_kind *kind) {
+    if (!kind || !kind->name || !kind->update) {
+        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
+                       !kind ? "kind" : !kind->name ? "kind->name" : "kind->update");
+    }
+    if (kind->n_states < 0 || kind->n_states > CT_OPTIMIZER_STATES) {
+        return ct_fail(CT_ERR_RANGE, "%s: n_states must be 0..%d, got %d", function,
+                       CT_OPTIMIZER_STATES, kind->n_states);
+    }
+    for (int k = 0; k < kind->n_states; k++) {
+        if (kind->state_names[k]) continue;
+        return ct_fail(CT_ERR_NULL, "%s: kind->state_names[%d] is NULL", function, k);
+    }
+    return CT_OK;
+}
+
 ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
                                 ct_module *model, ct_schedule rate, ct_step_options step,
                                 const void *options, size_t size) {
@@ -118,14 +135,19 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
         ct_optimizer_free(o);
         return NULL;
     }
-    memcpy(o->rule, options, size);
+    if (size > 0) memcpy(o->rule, options, size);
     return o;
 }
 
 ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
                                ct_schedule rate, ct_step_options step, const void *options,
                                size_t size) {
-    return cti_optimizer_new("ct_optimizer_new", kind, model, rate, step, options, size);
+    static const char function[] = "ct_optimizer_new";
+    if (check_kind(function, kind) != CT_OK) return NULL;
+    if (size > 0 && !options) {
+        return ct_fail_null(CT_ERR_NULL, "%s: 'options' is NULL, its size %zu", function, size);
+    }
+    return cti_optimizer_new(function, kind, model, rate, step, options, size);
 }
 
 void ct_optimizer_free(ct_optimizer *o) {
@@ -220,6 +242,13 @@ static bool accumulate(const ct_optimizer *o, work *w, int64_t done) {
     return apply;
 }
 
+/* A function of a user's kind that fails is an error also when it recorded none. */
+static ct_status failed(const ct_optimizer *o, const char *function) {
+    if (ct_error() != CT_OK) return ct_error();
+    return ct_fail(CT_ERR_NULL, "ct_optimizer_step: %s of '%s' failed and recorded no error",
+                   function, o->kind->name);
+}
+
 /* Scalars in the dtype of a parameter; made once per step and dtype. An absent one stays NULL. */
 static ct_status scalars_for(const ct_step *f64, ct_dtype dtype, ct_step *step) {
     if (!(step->rate = ct_cast(f64->rate, dtype))) return ct_error();
@@ -230,27 +259,43 @@ static ct_status scalars_for(const ct_step *f64, ct_dtype dtype, ct_step *step) 
     return CT_OK;
 }
 
+/* What all parameters share, in f64. */
+static ct_status prepare(const ct_optimizer *o, int64_t applied, ct_step *f64) {
+    f64->rate = cti_schedule_rate(&o->rate, ct_scalar(CT_F64, (double)applied));
+    if (!f64->rate) return failed(o, "the rate");
+    if (ct_numel(f64->rate) != 1) {
+        return ct_fail(CT_ERR_SHAPE, "ct_optimizer_step: the rate of '%s' must be one number, got "
+                       "%s", o->kind->name, ct_shape_format(ct_shape_of(f64->rate)).text);
+    }
+    ct_tensor *number = ct_scalar(CT_F64, (double)applied + 1);
+    if (!o->kind->prepare) return number ? CT_OK : ct_error();
+    ct_status status = o->kind->prepare(o->rule, number, f64->rate, f64->scalars);
+    return status == CT_OK ? CT_OK : failed(o, "'prepare'");
+}
+
+static ct_status update(const ct_optimizer *o, work *w, int64_t i, const ct_step *step) {
+    ct_slot **slots = states_of(o, w->numbers[i]);
+    ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
+    for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
+    ct_tensor *p =
+        o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
+    if (!p) return failed(o, "'update'");
+    add_update(w, o->parameters.items[w->numbers[i]].slot, p);
+    for (int k = 0; k < o->kind->n_states; k++) {
+        if (!next[k]) return failed(o, "the next state");
+        add_update(w, slots[k], next[k]);
+    }
+    return CT_OK;
+}
+
 static ct_status apply(const ct_optimizer *o, work *w, int64_t applied) {
     ct_step f64 = {0}, by_dtype[CT_DTYPES] = {0};
-    f64.rate = cti_schedule_rate(&o->rate, ct_scalar(CT_F64, (double)applied));
-    ct_tensor *number = ct_scalar(CT_F64, (double)applied + 1);
-    if (!f64.rate || (o->kind->prepare &&
-                      o->kind->prepare(o->rule, number, f64.rate, f64.scalars) != CT_OK)) {
-        return ct_error();
-    }
+    if (prepare(o, applied, &f64) != CT_OK) return ct_error();
     for (int64_t i = 0; i < w->n; i++) {
-        ct_slot **slots = states_of(o, w->numbers[i]);
-        ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
-        for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
-        ct_step *step = &by_dtype[ct_dtype_of(w->parameters[i])];
-        if (!step->rate && scalars_for(&f64, ct_dtype_of(w->parameters[i]), step) != CT_OK) {
-            return ct_error();
-        }
-        ct_tensor *p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state,
-                                        next);
-        if (!p) return ct_error();
-        add_update(w, o->parameters.items[w->numbers[i]].slot, p);
-        for (int k = 0; k < o->kind->n_states; k++) add_update(w, slots[k], next[k]);
+        ct_dtype dtype = ct_dtype_of(w->parameters[i]);
+        ct_step *step = &by_dtype[dtype];
+        if (!step->rate && scalars_for(&f64, dtype, step) != CT_OK) return ct_error();
+        if (update(o, w, i, step) != CT_OK) return ct_error();
     }
     return CT_OK;
 }

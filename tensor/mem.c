@@ -61,7 +61,10 @@ static bool pooling = false;
 static bool pooling = true;
 #endif
 
-void ct_allocator_set(ct_allocator allocator) { hook = allocator; }
+void ct_allocator_set(ct_allocator allocator) {
+    if (allocator.alloc && allocator.free) hook = allocator;
+    else ct_fail(CT_ERR_NULL, "ct_allocator_set: '%s' is NULL", allocator.alloc ? "free" : "alloc");
+}
 
 void cti_pooling_set(bool on) { pooling = on; }
 

@@ -12,7 +12,8 @@ CT_C_BEGIN
 #define CTI_ALIGNMENT 64
 
 /* The system's side of the hook: like malloc and free. `alloc` returns 64-byte aligned memory or
- * NULL. Install before the first tensor is made. */
+ * NULL. Install before the first tensor is made. A hook without one of the two is recorded as an
+ * error and not installed. */
 typedef struct {
     void *(*alloc)(size_t size, void *user);
     void (*free)(void *block, void *user);

@@ -114,10 +114,36 @@ static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int
     return CT_OK;
 }
 
+/* What the author of a descriptor may have left out. */
+static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
+    if (!op || !op->name) {
+        return ct_fail(CT_ERR_NULL, "ct_node: '%s' is NULL", op ? "op->name" : "op");
+    }
+    const char *missing = op->infer ? NULL : "infer";
+    if (op->kind == CT_VIEW && !op->view) missing = "view";
+    for (int s = 0; s < CT_KERNEL_STAGES && op->kind == CT_KERNEL; s++) {
+        const ct_stage_fns *stage = &op->stages[s];
+        if (stage->run && !stage->parts) missing = "parts of a stage";
+        if (!stage->run && (stage->parts || s == 0)) missing = "run of a stage";
+    }
+    if (missing) {
+        return ct_fail(CT_ERR_NULL, "ct_%s: the descriptor has no '%s'", op->name, missing);
+    }
+    if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
+        return ct_fail(CT_ERR_RANGE, "ct_%s: a view or a reduction needs an input", op->name);
+    }
+    if (op->kind == CT_REDUCE && attr_size < sizeof(ct_reduction)) {
+        return ct_fail(CT_ERR_RANGE, "ct_%s: the attribute of a reduction begins with "
+                       "ct_reduction", op->name);
+    }
+    return CT_OK;
+}
+
 ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                    size_t attr_size) {
+    if (check_descriptor(op, attr_size) != CT_OK) return NULL;
     for (int i = 0; i < n; i++) {
-        if (inputs[i]) continue;
+        if (inputs && inputs[i]) continue;
         if (ct_error() == CT_OK) {
             ct_fail(CT_ERR_NULL, "ct_%s: argument %d is NULL", op->name, i + 1);
         }
@@ -128,7 +154,10 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
                             op->n_inputs, n);
     }
     ct_type out = {0};
-    if (infer(op, inputs, n, attr, &out) != CT_OK) return NULL;
+    if (infer(op, inputs, n, attr, &out) != CT_OK) {
+        if (ct_error() != CT_OK) return NULL;
+        return ct_fail_null(CT_ERR_SHAPE, "ct_%s: 'infer' failed and recorded no error", op->name);
+    }
     if (check_streaming(op, inputs, n, &out) != CT_OK) return NULL;
     ct_tensor *t = node_alloc(n, attr_size);
     if (!t) return NULL;

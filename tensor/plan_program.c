@@ -101,7 +101,8 @@ static const ct_tile_pair *find_pair(const programming *p, const cti_item *item,
     ct_dtype dtype = tile_dtype(p, item);
     if (tile_dtype(p, inner) != dtype) return NULL;
     for (const ct_tile_pair *pair = item->op->pairs; pair && pair->inner; pair++) {
-        bool defined = pair->tile[dtype] || pair->reduce[dtype];
+        bool map = item->op->kind == CT_MAP;
+        bool defined = map ? pair->tile[dtype] != NULL : pair->reduce[dtype] != NULL;
         if (pair->inner == inner->op && pair->at == k && defined) return pair;
     }
     return NULL;

@@ -22,7 +22,7 @@ typedef struct {
      * order of an epoch is a function of its number, so these two numbers are the whole state. */
     ct_status (*seek)(ct_source *source, int64_t epoch, int64_t batch);
     ct_status (*next)(ct_source *source, ct_batch *out);
-    void (*free)(ct_source *source);
+    void (*free)(ct_source *source); /* NULL: nothing to free */
     /* What data this is, "60000 items of built-in digits", for a log; it lives as long as the
      * source. NULL, or gives NULL: unknown. */
     const char *(*describe)(const ct_source *source);
@@ -32,28 +32,13 @@ struct ct_source {
     const ct_source_kind *kind;
 };
 
-static inline int64_t ct_source_count(const ct_source *source) {
-    return source ? source->kind->count(source) : 0;
-}
-
-static inline ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch) {
-    if (!source) return ct_fail(CT_ERR_NULL, "ct_source_seek: 'source' is NULL");
-    return source->kind->seek(source, epoch, batch);
-}
-
-static inline ct_status ct_source_next(ct_source *source, ct_batch *out) {
-    if (!source) return ct_fail(CT_ERR_NULL, "ct_source_next: 'source' is NULL");
-    return source->kind->next(source, out);
-}
-
+/* 0 for NULL; -1 with the error recorded when the kind cannot say. */
+int64_t ct_source_count(const ct_source *source);
+ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch);
+ct_status ct_source_next(ct_source *source, ct_batch *out);
 /* NULL when the source does not say. */
-static inline const char *ct_source_describe(const ct_source *source) {
-    return source && source->kind->describe ? source->kind->describe(source) : NULL;
-}
-
-static inline void ct_source_free(ct_source *source) {
-    if (source) source->kind->free(source);
-}
+const char *ct_source_describe(const ct_source *source);
+void ct_source_free(ct_source *source); /* takes NULL */
 
 CT_C_END
 
