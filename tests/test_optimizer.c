@@ -26,6 +26,33 @@ NN_TEST(optimizer, reading_after_a_step_runs_nothing) {
     ct_module_free(model);
 }
 
+/* Looking at gradients beside a step costs no second backward pass. */
+NN_TEST(optimizer, gradients_that_are_looked_at_are_those_of_the_step) {
+    ct_module *model = seed_model(true, CT_F32);
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.001));
+    ct_tensor *x = centred(CT_F32, CT_SHAPE(2, 28, 28, 1), 1, 1, 0);
+    ct_tensor *labels = some_labels(2, 10, 2);
+    int64_t kernels[2];
+    for (int look = 0; look < 2; look++) {
+        ct_tensor *loss = ct_cross_entropy(ct_logits(model, x, CT_TRAINING), labels);
+        ct_tensor *also[] = {loss, NULL, NULL};
+        ct_slot_list list;
+        OK(ct_module_list(model, &list));
+        for (int k = 0; k < 2 && look; k++) {
+            ct_tensor *parameter = ct_slot_read(list.items[5 * k].slot), *gradient;
+            OK(ct_grad(loss, &parameter, 1, &gradient));
+            MADE(also[1 + k] = ct_norm(gradient));
+        }
+        ct_slot_list_free(&list);
+        OK(ct_optimizer_step(adam, loss, also, look ? 3 : 1));
+        kernels[look] = ct_plan_last().kernels;
+    }
+    cr_expect_eq(kernels[1], kernels[0], "%lld kernels, %lld without looking",
+                 (long long)kernels[1], (long long)kernels[0]);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
 NN_TEST(optimizer, a_thousand_steps_under_a_schedule_are_one_plan) {
     ct_module *model = small_mlp();
     ct_adam_options options = ct_adam_defaults(0.01);
