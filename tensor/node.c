@@ -116,9 +116,6 @@ static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int
 
 /* What the author of a descriptor may have left out. */
 static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
-    if (!op || !op->name) {
-        return ct_fail(CT_ERR_NULL, "ct_node: '%s' is NULL", op ? "op->name" : "op");
-    }
     const char *missing = op->infer ? NULL : "infer";
     if (op->kind == CT_VIEW && !op->view) missing = "view";
     for (int s = 0; s < CT_KERNEL_STAGES && op->kind == CT_KERNEL; s++) {
@@ -141,7 +138,9 @@ static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
 
 ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                    size_t attr_size) {
-    if (check_descriptor(op, attr_size) != CT_OK) return NULL;
+    if (!op || !op->name) {
+        return ct_fail_null(CT_ERR_NULL, "ct_node: '%s' is NULL", op ? "op->name" : "op");
+    }
     for (int i = 0; i < n; i++) {
         if (inputs && inputs[i]) continue;
         if (ct_error() == CT_OK) {
@@ -153,6 +152,7 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
         return ct_fail_null(CT_ERR_RANGE, "ct_%s: takes %d inputs, got %d", op->name,
                             op->n_inputs, n);
     }
+    if (check_descriptor(op, attr_size) != CT_OK) return NULL;
     ct_type out = {0};
     if (infer(op, inputs, n, attr, &out) != CT_OK) {
         if (ct_error() != CT_OK) return NULL;

@@ -270,8 +270,9 @@ NN_TEST(left_out, of_an_op) {
               "ct_mine: the descriptor has no 'run of a stage'");
     expect_op(OP(.kind = CT_REDUCE, .infer = ct_infer_same),
               "ct_mine: the attribute of a reduction begins with ct_reduction");
-    expect_op(&(ct_op){.name = "mine", .kind = CT_VIEW, .infer = ct_infer_same},
-              "ct_mine: the descriptor has no 'view'");
+    cr_expect_null(ct_node(&(ct_op){.name = "mine", .kind = CT_REDUCE, .infer = ct_infer_same},
+                           NULL, 0, NULL, 0));
+    expect_error(CT_ERR_RANGE, "ct_mine: a view or a reduction needs an input");
     cr_expect_null(ct_node(OP(.infer = ct_infer_same), NULL, 1, NULL, 0));
     expect_error(CT_ERR_NULL, "ct_mine: argument 1 is NULL");
     ct_reduction geometry = {1, 2, 1};
