@@ -17,6 +17,7 @@
 typedef struct {
     ct_slot *slot;
     double decay;
+    bool applied;     /* by a commit, which is the last to do so */
 } stage_attr;
 
 static ct_status infer_stage(const ct_infer *call, ct_type *out) {
@@ -59,7 +60,7 @@ ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value)
         }
         return NULL;
     }
-    stage_attr attr = {ct_slot_keep(slot), decay};
+    stage_attr attr = {ct_slot_keep(slot), decay, false};
     ct_tensor *t = ct_node(&op_stage, (ct_tensor *[]){y, value}, 2, &attr, sizeof attr);
     if (!t) ct_slot_drop(slot);
     return t;
@@ -90,7 +91,6 @@ static ct_update *update_of(commit *c, const ct_slot *slot) {
 
 static ct_status compose(commit *c, const ct_tensor *stage) {
     const stage_attr *attr = stage->attr;
-    if (cti_slot_frozen(attr->slot)) return CT_OK;
     ct_update *update = update_of(c, attr->slot);
     if (update && update < c->updates + c->given) {
         return ct_fail(CT_ERR_STATE, "ct_commit: slot '%s' is both updated and staged",
@@ -105,7 +105,7 @@ static ct_status compose(commit *c, const ct_tensor *stage) {
     return update->value ? CT_OK : ct_error();
 }
 
-/* The stages behind the roots, oldest first, folded into one update per slot. */
+/* The stages that are to be applied, oldest first, folded into one update per slot. */
 static ct_status collect_stages(commit *c, ct_tensor **stages, int64_t n_stages) {
     if (n_stages > 1) qsort(stages, (size_t)n_stages, sizeof *stages, by_id);
     for (int64_t k = 0; k < n_stages; k++) {
@@ -114,13 +114,19 @@ static ct_status collect_stages(commit *c, ct_tensor **stages, int64_t n_stages)
     return CT_OK;
 }
 
+static bool is_pending(const ct_tensor *t) {
+    if (t->op != &op_stage) return false;
+    const stage_attr *attr = t->attr;
+    return !attr->applied && !cti_slot_frozen(attr->slot);
+}
+
 static ct_status find_stages(ct_tensor *const roots[], int64_t n, ct_tensor ***stages,
                              int64_t *n_stages) {
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     int64_t count = 0;
     for (int64_t i = 0; i < walk.count; i++) {
-        if (walk.items[i]->op == &op_stage) walk.items[count++] = walk.items[i];
+        if (is_pending(walk.items[i])) walk.items[count++] = walk.items[i];
     }
     *stages = walk.items;
     *n_stages = count;
@@ -151,7 +157,11 @@ static ct_status commit_all(commit *c, ct_tensor *const roots[], int64_t n_roots
     if (!c->updates || !c->values || !c->prepared) return CT_ERR_MEMORY;
     for (; c->n < c->given; c->n++) c->updates[c->n] = updates[c->n];
     ct_status status = collect_stages(c, stages, n_stages);
-    return status == CT_OK ? evaluate_and_swap(c, roots, n_roots) : status;
+    if (status == CT_OK) status = evaluate_and_swap(c, roots, n_roots);
+    for (int64_t k = 0; k < n_stages && status == CT_OK; k++) {
+        ((stage_attr *)stages[k]->attr)->applied = true;
+    }
+    return status;
 }
 
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,

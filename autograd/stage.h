@@ -1,9 +1,11 @@
 /* Staged updates: how a forward pass says that a running statistic should move, without moving it.
  *
  * ct_stage(y, slot, decay, value) is y, and remembers that a commit should set
- * slot := decay slot + value. A commit collects the stages reachable from its roots, each once, and
- * applies them in the order in which they were built, but for those of frozen slots. A forward that is
- * never committed changes nothing; two forwards in one commit compose. */
+ * slot := decay slot + value. A commit collects the stages reachable from its roots and applies
+ * them in the order in which they were built, but for those of frozen slots. Each is applied once:
+ * a second commit of the same forward, by another optimizer, leaves the slots alone. A forward that
+ * is never committed changes nothing, and a commit that fails leaves the stages to the next; two
+ * forwards in one commit compose. */
 #ifndef COTAN_STAGE_H
 #define COTAN_STAGE_H
 

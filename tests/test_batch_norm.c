@@ -136,6 +136,50 @@ NN_TEST(batch_norm, two_forwards_in_one_step_compose) {
     ct_module_free(twice);
 }
 
+/* One forward, two optimizers over disjoint parts: as in a GAN. */
+NN_TEST(batch_norm, two_optimizers_on_one_forward_move_statistics_once) {
+    ct_batch_norm_options options = with_momentum(0.8);
+    options.dtype = CT_F64;
+    ct_dense_options plain = {.dtype = CT_F64};
+    ct_module *front = CT_SEQUENTIAL("front", ct_batch_norm_new(1, options));
+    ct_module *back = CT_SEQUENTIAL("back", ct_dense_new(1, 1, plain));
+    ct_optimizer *first = ct_sgd_new(back, (ct_sgd_options){.rate = ct_rate(0.1)});
+    ct_optimizer *second = ct_adam_new(front, ct_adam_defaults(0.1));
+    cr_assert(first && second, "%s", ct_error_message());
+    ct_tensor *x = ct_from(CT_F64, CT_SHAPE(2, 1), (double[]){0, 2});
+    ct_tensor *y = ct_forward(back, ct_forward(front, x, CT_TRAINING), CT_TRAINING);
+    ct_tensor *loss = ct_sum_all(ct_square(y)), *other = ct_sum_all(ct_square(ct_offset(y, -1)));
+    OK(ct_optimizer_step(first, loss, NULL, 0));
+    OK(ct_optimizer_step(second, other, &loss, 1));
+    EXPECT_NEAR(ct_item(read_slot(front, "batch_norm/moving_mean")), 0.2, 1e-15);
+    OK(ct_commit(&loss, 1, NULL, 0));
+    EXPECT_NEAR(ct_item(read_slot(front, "batch_norm/moving_mean")), 0.2, 1e-15);
+    /* A later forward counts, also together with one that is done. */
+    ct_tensor *both[] = {loss, ct_forward(front, x, CT_TRAINING)};
+    OK(ct_commit(both, 2, NULL, 0));
+    EXPECT_NEAR(ct_item(read_slot(front, "batch_norm/moving_mean")), 0.36, 1e-15);
+    ct_optimizer_free(first);
+    ct_optimizer_free(second);
+    ct_module_free(front);
+    ct_module_free(back);
+}
+
+NN_TEST(batch_norm, a_commit_that_failed_leaves_statistics_to_the_next) {
+    ct_module *bn = batch_norm(2, with_momentum(0.6)), *once = batch_norm(2, with_momentum(0.6));
+    uint64_t before = state_hash(bn, NULL);
+    ct_tensor *y = train(bn, data(1));
+    ct_update wrong = {slot_at(bn, "gamma"), ct_scalar(CT_F64, 1)};
+    cr_expect_eq(ct_commit(&y, 1, &wrong, 1), CT_ERR_SHAPE);
+    ct_error_clear();
+    cr_expect_eq(state_hash(bn, NULL), before);
+    commit(y);
+    commit(y);
+    commit(train(once, data(1)));
+    cr_expect_eq(state_hash(bn, NULL), state_hash(once, NULL));
+    ct_module_free(bn);
+    ct_module_free(once);
+}
+
 NN_TEST(batch_norm, frozen_means_inference) {
     ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     commit(train(bn, data(1)));
