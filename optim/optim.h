@@ -49,6 +49,10 @@ typedef struct {
     double clip_value;   /* each gradient entry into +-clip_value; 0 = off                  */
     double clip_norm;    /* all gradients together to this Euclidean norm at most; 0 = off  */
     int64_t accumulate;  /* apply the mean gradient of so many steps at once; 0 = 1         */
+    bool allow_unused;   /* a parameter that the loss does not reach, as a head that is not in
+                            use, stays with its moments, and weight decay does not move it;
+                            otherwise it is an error. Under `accumulate`: that none of them
+                            reaches                                                         */
 } ct_step_options;
 
 #define CT_OPTIMIZER_STATES 3
@@ -83,14 +87,15 @@ void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */
 /* Evaluates the loss (one element), its gradients, the updates, the staged statistics behind loss
  * and `also`, and `also` itself in one plan, then commits. Afterwards reading loss and `also` runs
  * nothing. Frozen parameters and their moments stay. Errors: a parameter that the loss does not
- * reach, or reaches through ct_stop_gradient and the like only, or that was reassigned since the
- * loss was built; all frozen. On any error nothing has changed. */
+ * reach, or reaches through ct_stop_gradient and the like only (but see allow_unused); one that was
+ * reassigned since the loss was built; all frozen or unused. On any error nothing has changed. */
 ct_status ct_optimizer_step(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                             int64_t n_also);
 /* Steps whose update has been applied. */
 int64_t ct_optimizer_steps(const ct_optimizer *optimizer);
 /* Every slot of the optimizer with its path "adam/dense/kernel/m": moments, accumulated gradients,
- * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). */
+ * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). With `accumulate` and
+ * `allow_unused` also whether a step of this round has reached the parameter. */
 ct_status ct_optimizer_list(ct_optimizer *optimizer, ct_slot_list *list);
 
 /* Every optimizer needs a rate; one without, as that of zeroed options, is an error. Options of

@@ -19,7 +19,8 @@ struct ct_optimizer {
     ct_step_options options;
     void *rule;              /* the kind's options                                    */
     ct_slot_list parameters; /* frozen ones too; the slots are kept                    */
-    int64_t per_parameter;   /* states, then the accumulated gradient if there is one  */
+    int64_t per_parameter;   /* states, then, if any, the accumulated gradient and whether
+                                there is one                                           */
     ct_slot **states;        /* [parameter][per_parameter]                             */
     ct_slot *steps;          /* i64 [2]: applied, accumulated                          */
 };
@@ -53,19 +54,24 @@ static ct_status keep_parameters(const char *function, ct_optimizer *o, ct_modul
 
 static bool accumulates(const ct_optimizer *o) { return o->options.accumulate > 1; }
 
-static const char *state_name(const ct_optimizer *o, int64_t k) {
-    return k < o->kind->n_states ? o->kind->state_names[k] : "accumulated";
+/* Whether some steps of a round may have a gradient of a parameter and others none. */
+static bool tells_reached(const ct_optimizer *o) {
+    return accumulates(o) && o->options.allow_unused;
+}
+
+static ct_slot *state_new(const ct_optimizer *o, int64_t k, ct_tensor *parameter) {
+    if (k > o->kind->n_states) return ct_slot_new("reached", ct_full(CT_I64, CT_SCALAR, 0));
+    const char *name = k < o->kind->n_states ? o->kind->state_names[k] : "accumulated";
+    return ct_slot_new(name, ct_full(ct_dtype_of(parameter), ct_shape_of(parameter), 0.0));
 }
 
 static ct_status make_states(ct_optimizer *o) {
-    o->per_parameter = o->kind->n_states + accumulates(o);
+    o->per_parameter = o->kind->n_states + accumulates(o) + tells_reached(o);
     o->states = cti_alloc((size_t)(o->parameters.count * o->per_parameter), sizeof *o->states);
     if (!o->states) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < o->parameters.count; i++) {
         for (int64_t k = 0; k < o->per_parameter; k++) {
-            ct_tensor *p = ct_slot_read(o->parameters.items[i].slot);
-            ct_tensor *zero = ct_full(ct_dtype_of(p), ct_shape_of(p), 0.0);
-            ct_slot *slot = ct_slot_new(state_name(o, k), zero);
+            ct_slot *slot = state_new(o, k, ct_slot_read(o->parameters.items[i].slot));
             if (!slot) return ct_error();
             o->states[i * o->per_parameter + k] = slot;
         }
@@ -165,7 +171,7 @@ void ct_optimizer_free(ct_optimizer *o) {
 
 /* --- A step ----------------------------------------------------------------------------------- */
 
-/* What a step works on: the parameters that are not frozen now, by their numbers. */
+/* What a step works on: the parameters that it trains, by their numbers. */
 typedef struct {
     int64_t *numbers, n;
     ct_tensor **parameters, **gradients;
@@ -181,7 +187,7 @@ static ct_slot **states_of(const ct_optimizer *o, int64_t number) {
 }
 
 /* The loss must have been built from the values that the slots hold now. */
-static ct_status unreached(const ct_named_slot *p, ct_tensor *loss) {
+static ct_status unreached(const ct_optimizer *o, const ct_named_slot *p, ct_tensor *loss) {
     cti_walk walk;
     if (cti_walk_new(&walk, &loss, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     bool stale = false;
@@ -194,8 +200,41 @@ static ct_status unreached(const ct_named_slot *p, ct_tensor *loss) {
         return ct_fail(CT_ERR_STATE, "ct_optimizer_step: '%s' was changed after the loss was "
                        "built; build the loss again", p->path);
     }
+    if (o->options.allow_unused) return CT_OK;
     return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: '%s' has no gradient (not reached from "
-                   "the loss)", p->path);
+                   "the loss); step.allow_unused leaves such parameters alone", p->path);
+}
+
+/* Whether an earlier step of the round has reached the parameter. */
+static ct_status reached_before(const ct_optimizer *o, int64_t number, bool *reached) {
+    *reached = false;
+    if (!tells_reached(o)) return CT_OK;
+    const int64_t *flag = ct_data_i64(ct_slot_read(states_of(o, number)[o->per_parameter - 1]));
+    if (!flag) return ct_error();
+    *reached = *flag != 0;
+    return CT_OK;
+}
+
+/* Leaves out what has no gradient: it is not to move, not by old moments or weight decay either. */
+static ct_status leave_unused(const ct_optimizer *o, work *w, ct_tensor *loss) {
+    int64_t n = 0;
+    bool any = false;
+    for (int64_t k = 0; k < w->n; k++) {
+        int64_t number = w->numbers[k];
+        bool used = w->reached[k];
+        any |= used;
+        if (!used && (unreached(o, &o->parameters.items[number], loss) != CT_OK ||
+                      reached_before(o, number, &used) != CT_OK)) {
+            return ct_error();
+        }
+        if (!used) continue;
+        w->numbers[n] = number;
+        w->parameters[n] = w->parameters[k];
+        w->gradients[n++] = w->gradients[k];
+    }
+    w->n = n;
+    if (any) return CT_OK;
+    return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: the loss reaches no parameter");
 }
 
 static ct_status derive(const ct_optimizer *o, work *w, ct_tensor *loss) {
@@ -209,10 +248,7 @@ static ct_status derive(const ct_optimizer *o, work *w, ct_tensor *loss) {
         return ct_fail(CT_ERR_STATE, "ct_optimizer_step: every parameter is frozen");
     }
     ct_status status = cti_grad(loss, w->parameters, w->n, w->gradients, w->reached);
-    for (int64_t k = 0; k < w->n && status == CT_OK; k++) {
-        if (!w->reached[k]) status = unreached(&o->parameters.items[w->numbers[k]], loss);
-    }
-    return status;
+    return status == CT_OK ? leave_unused(o, w, loss) : status;
 }
 
 static void add_update(work *w, ct_slot *slot, ct_tensor *value) {
@@ -232,12 +268,15 @@ static bool accumulate(const ct_optimizer *o, work *w, int64_t done) {
     bool apply = done + 1 >= o->options.accumulate;
     for (int64_t i = 0, k = 0; i < o->parameters.count; i++) {
         ct_slot *slot = states_of(o, i)[o->kind->n_states];
+        ct_slot *reached = tells_reached(o) ? states_of(o, i)[o->per_parameter - 1] : NULL;
         if (k < w->n && w->numbers[k] == i) {
             ct_tensor *sum = ct_add(ct_slot_read(slot), w->gradients[k]);
             w->gradients[k++] = ct_scale(sum, 1.0 / (double)o->options.accumulate);
             if (!apply) add_update(w, slot, sum);
+            if (!apply && reached) add_update(w, reached, ct_full(CT_I64, CT_SCALAR, 1));
         }
         if (apply) clear(w, slot);
+        if (apply && reached) clear(w, reached);
     }
     return apply;
 }

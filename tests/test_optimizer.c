@@ -185,7 +185,8 @@ NN_TEST(optimizer, refuses_a_parameter_that_the_loss_does_not_reach) {
     uint64_t before = state_hash(model, adam);
     cr_expect_eq(ct_optimizer_step(adam, loss_of(other), NULL, 0), CT_ERR_GRADIENT);
     expect_error(CT_ERR_GRADIENT, "ct_optimizer_step: 'dense/kernel' has no gradient (not reached "
-                                  "from the loss)");
+                                  "from the loss); step.allow_unused leaves such parameters "
+                                  "alone");
     cr_expect_eq(state_hash(model, adam), before);
     ct_optimizer_free(adam);
     ct_module_free(model);
@@ -344,7 +345,8 @@ NN_TEST(optimizer, frozen_gradients_do_not_count_for_the_clipped_norm) {
     ct_sgd_options options = {.rate = ct_rate(1), .step = {.clip_norm = 1e-3}};
     ct_optimizer *sgd = ct_sgd_new(model, options);
     ct_module_freeze(model->children[0], true);
-    ct_tensor *kernel = read_slot(model, "dense_1/kernel"), *bias = read_slot(model, "dense_1/bias");
+    ct_tensor *kernel = read_slot(model, "dense_1/kernel");
+    ct_tensor *bias = read_slot(model, "dense_1/bias");
     OK(ct_optimizer_step(sgd, loss_of(model), NULL, 0));
     ct_tensor *moved = ct_add(
         ct_sum_all(ct_square(ct_sub(read_slot(model, "dense_1/kernel"), kernel))),
@@ -368,5 +370,88 @@ NN_TEST(optimizer, refuses_a_parameter_behind_stop_gradient) {
     ct_module_freeze(model->children[0], true);
     OK(ct_optimizer_step(adam, loss, NULL, 0));
     ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+/* --- Parameters without a use ----------------------------------------------------------------- */
+
+/* A body with two heads, of which a loss takes one. */
+static ct_module *two_heads(void) {
+    ct_module *model = CT_SEQUENTIAL("m", ct_dense_new(4, 3, (ct_dense_options){0}),
+                                     ct_dense_new(3, 2, (ct_dense_options){0}),
+                                     ct_dense_new(3, 2, (ct_dense_options){0}));
+    MADE(model);
+    return model;
+}
+
+static ct_tensor *head_loss(ct_module *model, int head) {
+    ct_tensor *x = centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0);
+    ct_tensor *body = ct_forward(model->children[0], x, CT_TRAINING);
+    return ct_sum_all(ct_square(ct_forward(model->children[head], body, CT_TRAINING)));
+}
+
+NN_TEST(optimizer, an_unused_head_stays_on_request) {
+    ct_module *model = two_heads();
+    ct_adam_options options = ct_adamw_defaults(0.01);
+    options.step.allow_unused = true;
+    ct_optimizer *adam = ct_adamw_new(model, options);
+    MADE(adam);
+    OK(ct_optimizer_step(adam, ct_add(head_loss(model, 1), head_loss(model, 2)), NULL, 0));
+    ct_slot *const still[] = {slot_at(model, "dense_2/kernel"), slot_at(model, "dense_2/bias"),
+                              moment(adam, "adam/dense_2/kernel/m"),
+                              moment(adam, "adam/dense_2/kernel/v")};
+    ct_tensor *before[4], *used = read_slot(model, "dense_1/kernel");
+    for (int i = 0; i < 4; i++) before[i] = ct_slot_read(still[i]);
+    OK(ct_optimizer_step(adam, head_loss(model, 1), NULL, 0));
+    for (int i = 0; i < 4; i++) cr_expect(ct_slot_holds(still[i], before[i]), "slot %d", i);
+    cr_expect_not(ct_slot_holds(slot_at(model, "dense_1/kernel"), used));
+    OK(ct_optimizer_step(adam, head_loss(model, 2), NULL, 0));
+    for (int i = 0; i < 4; i++) cr_expect_not(ct_slot_holds(still[i], before[i]), "slot %d", i);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+NN_TEST(optimizer, unused_is_not_stale_and_not_everything) {
+    ct_module *model = two_heads(), *other = two_heads();
+    ct_sgd_options options = {.rate = ct_rate(0.1), .step = {.allow_unused = true}};
+    ct_optimizer *sgd = ct_sgd_new(model, options);
+    ct_tensor *stale = head_loss(model, 1);
+    cr_expect_eq(ct_optimizer_step(sgd, head_loss(other, 1), NULL, 0), CT_ERR_GRADIENT);
+    expect_error(CT_ERR_GRADIENT, "ct_optimizer_step: the loss reaches no parameter");
+    OK(ct_optimizer_step(sgd, head_loss(model, 2), NULL, 0));
+    cr_expect_eq(ct_optimizer_step(sgd, stale, NULL, 0), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_optimizer_step: 'dense/kernel' was changed after the loss was "
+                               "built; build the loss again");
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+    ct_module_free(other);
+}
+
+/* A head that one batch of a round uses moves by the mean, one that none uses stays. */
+NN_TEST(optimizer, unused_under_accumulation) {
+    ct_module *model = two_heads();
+    ct_sgd_options options = {.rate = ct_rate(0.1), .weight_decay = 0.5,
+                              .step = {.accumulate = 2, .allow_unused = true}};
+    ct_optimizer *sgd = ct_sgd_new(model, options);
+    MADE(sgd);
+    ct_slot *one = slot_at(model, "dense_1/kernel"), *two = slot_at(model, "dense_2/kernel");
+    ct_tensor *one_then = ct_slot_read(one), *two_then = ct_slot_read(two), *g;
+    ct_tensor *loss = head_loss(model, 1);
+    OK(ct_grad(loss, &one_then, 1, &g));
+    OK(ct_optimizer_step(sgd, loss, &g, 1));
+    ct_tensor *x = centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0);
+    ct_tensor *body = ct_sum_all(ct_forward(model->children[0], x, CT_TRAINING));
+    OK(ct_optimizer_step(sgd, body, NULL, 0));
+    cr_expect_eq(ct_optimizer_steps(sgd), 1);
+    cr_expect(ct_slot_holds(two, two_then));
+    ct_tensor *step = ct_add(ct_scale(g, 0.5), ct_scale(one_then, 0.5));
+    ct_tensor *gap = ct_sub(ct_slot_read(one), ct_sub(one_then, ct_scale(step, 0.1)));
+    cr_expect_lt(ct_item(ct_max(ct_abs(gap), CT_ALL)), 1e-7);
+    /* The next round begins with nothing. */
+    one_then = ct_slot_read(one);
+    for (int k = 0; k < 2; k++) OK(ct_optimizer_step(sgd, head_loss(model, 2), NULL, 0));
+    cr_expect(ct_slot_holds(one, one_then));
+    cr_expect_not(ct_slot_holds(two, two_then));
+    ct_optimizer_free(sgd);
     ct_module_free(model);
 }

@@ -1,5 +1,5 @@
-/* Modules that stand in several places: one set of slots, listed, counted and freed once, trained by
- * all their uses together. Every test ends with the memory it began with. */
+/* Modules that stand in several places: one set of slots, listed, counted and freed once, trained
+ * by all their uses together. Every test ends with the memory it began with. */
 #include "nn_support.h"
 
 #include "autograd/dot.h"
