@@ -113,7 +113,9 @@ typedef struct {
     double momentum;         /* v := momentum v + g; theta -= rate v (PyTorch's form)     */
     bool keras;              /* Keras's form: v := momentum v - rate g; theta += v        */
     bool nesterov;           /* Nesterov, as Sutskever et al., 2013                       */
-    double weight_decay;     /* adds weight_decay theta to the gradient                   */
+    double weight_decay;     /* adds weight_decay theta to the gradient: PyTorch's, coupled */
+    bool decoupled;          /* theta -= rate weight_decay theta beside it: Keras's, in either
+                                form of momentum                                          */
     ct_step_options step;
 } ct_sgd_options;
 ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options);
@@ -123,8 +125,9 @@ typedef struct {
     double beta1, beta2;     /* 0.9, 0.999; in [0,1)                                      */
     double epsilon;          /* 1e-7; PyTorch: 1e-8                                       */
     bool pytorch;            /* sqrt(v / (1 - beta2^t)) + epsilon instead of Keras's form */
-    double weight_decay;     /* 0, AdamW: 0.004; PyTorch's AdamW: 0.01. Decoupled:
-                                theta -= rate weight_decay theta                          */
+    double weight_decay;     /* 0, AdamW: 0.004; PyTorch's AdamW: 0.01. Decoupled in all forms,
+                                theta -= rate weight_decay theta: as in Keras and in AdamW;
+                                torch.optim.Adam adds it to the gradient, which is not offered */
     ct_step_options step;
     const char *made_by;     /* private: set by the functions that make these options     */
 } ct_adam_options;

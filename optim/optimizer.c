@@ -312,16 +312,35 @@ static ct_status prepare(const ct_optimizer *o, int64_t applied, ct_step *f64) {
     return status == CT_OK ? CT_OK : failed(o, "'prepare'");
 }
 
+/* A slot takes values of its own dtype and shape only. */
+static ct_status check_update(const ct_optimizer *o, int64_t number, const ct_slot *slot,
+                              ct_tensor *value, ct_tensor *old) {
+    if (!value) return failed(o, "'update'");
+    if (ct_dtype_of(value) == ct_dtype_of(old) &&
+        ct_shape_equal(ct_shape_of(value), ct_shape_of(old))) {
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_SHAPE, "ct_optimizer_step: 'update' of '%s' makes %s %s for '%s' of '%s', "
+                   "which is %s %s", o->kind->name, ct_dtype_name(ct_dtype_of(value)),
+                   ct_shape_format(ct_shape_of(value)).text, ct_slot_name(slot),
+                   o->parameters.items[number].path, ct_dtype_name(ct_dtype_of(old)),
+                   ct_shape_format(ct_shape_of(old)).text);
+}
+
 static ct_status update(const ct_optimizer *o, work *w, int64_t i, const ct_step *step) {
     ct_slot **slots = states_of(o, w->numbers[i]);
     ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
     for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
     ct_tensor *p =
         o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
-    if (!p) return failed(o, "'update'");
-    add_update(w, o->parameters.items[w->numbers[i]].slot, p);
+    ct_slot *slot = o->parameters.items[w->numbers[i]].slot;
+    if (check_update(o, w->numbers[i], slot, p, w->parameters[i]) != CT_OK) return ct_error();
+    add_update(w, slot, p);
     for (int k = 0; k < o->kind->n_states; k++) {
         if (!next[k]) return failed(o, "the next state");
+        if (check_update(o, w->numbers[i], slots[k], next[k], state[k]) != CT_OK) {
+            return ct_error();
+        }
         add_update(w, slots[k], next[k]);
     }
     return CT_OK;
@@ -361,12 +380,29 @@ static ct_status step(ct_optimizer *o, work *w, ct_tensor *loss, ct_tensor *cons
     return status;
 }
 
-ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
-                                int64_t n_also, cti_accept *accept, void *context) {
+static ct_status check_arguments(const ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
+                                 int64_t n_also) {
+    static const char function[] = "ct_optimizer_step";
     if (!o || !loss) {
         if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_optimizer_step: '%s' is NULL", o ? "loss" : "optimizer");
+        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, o ? "loss" : "optimizer");
     }
+    if (ct_numel(loss) != 1 || !ct_dtype_is_float(ct_dtype_of(loss))) {
+        return ct_fail(CT_ERR_SHAPE, "%s: the loss must be one number of f32 or f64, got %s %s",
+                       function, ct_dtype_name(ct_dtype_of(loss)),
+                       ct_shape_format(ct_shape_of(loss)).text);
+    }
+    for (int64_t k = 0; k < n_also; k++) {
+        if (also[k]) continue;
+        if (ct_error() != CT_OK) return ct_error();
+        return ct_fail(CT_ERR_NULL, "%s: also[%lld] is NULL", function, (long long)k);
+    }
+    return CT_OK;
+}
+
+ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
+                                int64_t n_also, cti_accept *accept, void *context) {
+    if (check_arguments(o, loss, also, n_also) != CT_OK) return ct_error();
     size_t n = (size_t)o->parameters.count;
     int64_t scope = ct_scope_open();
     work w = {.numbers = cti_alloc(n, sizeof(int64_t)),

@@ -3,14 +3,21 @@
  * Invariant: without momentum there is no state. */
 #include "optim/step.h"
 
+/* The gradient with the decay in it, PyTorch's way. */
 static ct_tensor *decayed(const ct_sgd_options *o, ct_tensor *p, ct_tensor *g) {
-    return o->weight_decay > 0 ? ct_add(g, ct_scale(p, o->weight_decay)) : g;
+    return o->weight_decay > 0 && !o->decoupled ? ct_add(g, ct_scale(p, o->weight_decay)) : g;
+}
+
+/* The parameter that the gradient moves: decayed before, Keras's way. */
+static ct_tensor *shrunk(const ct_sgd_options *o, const ct_step *step, ct_tensor *p) {
+    if (!(o->weight_decay > 0) || !o->decoupled) return p;
+    return ct_sub(p, ct_mul(ct_scale(p, o->weight_decay), step->rate));
 }
 
 static ct_tensor *update_plain(const void *options, const ct_step *step, ct_tensor *p,
                                ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
     (void)state, (void)next;
-    return ct_sub(p, ct_mul(decayed(options, p, g), step->rate));
+    return ct_sub(shrunk(options, step, p), ct_mul(decayed(options, p, g), step->rate));
 }
 
 /* v := mu v + g; p -= rate v, or rate (g + mu v). */
@@ -20,7 +27,7 @@ static ct_tensor *update_pytorch(const void *options, const ct_step *step, ct_te
     g = decayed(o, p, g);
     next[0] = ct_add(ct_scale(state[0], o->momentum), g);
     ct_tensor *move = o->nesterov ? ct_add(g, ct_scale(next[0], o->momentum)) : next[0];
-    return ct_sub(p, ct_mul(move, step->rate));
+    return ct_sub(shrunk(o, step, p), ct_mul(move, step->rate));
 }
 
 /* v := mu v - rate g; p += v, or mu v - rate g. */
@@ -29,6 +36,7 @@ static ct_tensor *update_keras(const void *options, const ct_step *step, ct_tens
     const ct_sgd_options *o = options;
     ct_tensor *pull = ct_mul(decayed(o, p, g), step->rate);
     next[0] = ct_sub(ct_scale(state[0], o->momentum), pull);
+    p = shrunk(o, step, p);
     if (!o->nesterov) return ct_add(p, next[0]);
     return ct_add(p, ct_sub(ct_scale(next[0], o->momentum), pull));
 }

@@ -87,6 +87,12 @@ static ct_tensor *no_state(const void *options, const ct_step *step, ct_tensor *
     return ct_sub(p, g);
 }
 
+static ct_tensor *of_another_shape(const void *options, const ct_step *step, ct_tensor *p,
+                                   ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
+    (void)options, (void)step, (void)p, (void)state, (void)next;
+    return ct_sum_all(g);
+}
+
 static ct_status no_message(const void *options, ct_tensor *step, ct_tensor *rate,
                             ct_tensor *scalars[CT_OPTIMIZER_SCALARS]) {
     (void)options, (void)step, (void)rate, (void)scalars;
@@ -143,11 +149,15 @@ NN_TEST(left_out, by_the_functions_of_an_optimizer) {
         empty = {.name = "mine", .update = no_update},
         forgetful = {.name = "mine", .update = no_state, .n_states = 1, .state_names = {"m"}},
         silent = {.name = "mine", .update = no_state, .prepare = no_message},
+        wrong = {.name = "mine", .update = of_another_shape},
         plain = {.name = "mine", .update = no_state};
     expect_step(&empty, ct_rate(1),
                 "ct_optimizer_step: 'update' of 'mine' failed and recorded no error");
     expect_step(&forgetful, ct_rate(1),
                 "ct_optimizer_step: the next state of 'mine' failed and recorded no error");
+    expect_step(&wrong, ct_rate(1),
+                "ct_optimizer_step: 'update' of 'mine' makes f32 [] for 'kernel' of "
+                "'dense/kernel', which is f32 [4,8]");
     expect_step(&silent, ct_rate(1),
                 "ct_optimizer_step: 'prepare' of 'mine' failed and recorded no error");
     expect_step(&plain, (ct_schedule){.rate = no_rate},

@@ -69,6 +69,45 @@ RULE(nesterov) { IGNORE; *a = MU * *a + g; *p -= RATE * (g + MU * *a); }
 RULE(keras_momentum) { IGNORE; *a = MU * *a - RATE * g; *p += *a; }
 RULE(keras_nesterov) { IGNORE; *a = MU * *a - RATE * g; *p += MU * *a - RATE * g; }
 
+/* Keras's decay is no part of the gradient, so momentum does not gather it. */
+RULE(decoupled) { sgd(p, g + DECAY * *p, a, b, t); }
+RULE(decoupled_momentum) {
+    double decay = RATE * DECAY * *p;
+    momentum(p, g, a, b, t);
+    *p -= decay;
+}
+RULE(decoupled_nesterov) {
+    double decay = RATE * DECAY * *p;
+    nesterov(p, g, a, b, t);
+    *p -= decay;
+}
+RULE(decoupled_keras) {
+    double decay = RATE * DECAY * *p;
+    keras_momentum(p, g, a, b, t);
+    *p -= decay;
+}
+RULE(decoupled_keras_nesterov) {
+    double decay = RATE * DECAY * *p;
+    keras_nesterov(p, g, a, b, t);
+    *p -= decay;
+}
+RULE(coupled_momentum) { momentum(p, g + DECAY * *p, a, b, t); }
+
+NN_TEST(update_rules, sgd_with_decay) {
+    ct_sgd_options options = {.rate = ct_rate(RATE), .weight_decay = DECAY, .decoupled = true};
+    EXPECT_RULE(decoupled, ct_sgd_new, options);
+    options.momentum = MU;
+    EXPECT_RULE(decoupled_momentum, ct_sgd_new, options);
+    options.nesterov = true;
+    EXPECT_RULE(decoupled_nesterov, ct_sgd_new, options);
+    options.keras = true;
+    EXPECT_RULE(decoupled_keras_nesterov, ct_sgd_new, options);
+    options.nesterov = false;
+    EXPECT_RULE(decoupled_keras, ct_sgd_new, options);
+    options.keras = options.decoupled = false;
+    EXPECT_RULE(coupled_momentum, ct_sgd_new, options);
+}
+
 NN_TEST(update_rules, sgd) {
     ct_schedule rate = ct_rate(RATE);
     EXPECT_RULE(sgd, ct_sgd_new, (ct_sgd_options){.rate = rate});
