@@ -20,7 +20,8 @@ CT_C_BEGIN
  * same values for the same inputs: random numbers come from a key that it is given. */
 typedef ct_tensor *ct_function(void *context, ct_tensor *const inputs[], int64_t n);
 
-/* Zero is the default everywhere. */
+/* Zero is the default everywhere: no check can do with 0 of anything here. A tolerance that is not
+ * to count is 1e-300. */
 typedef struct {
     int order;          /* 1, or 2: the first and the second derivative; default 1               */
     uint64_t seed;      /* of cotangents and directions                                          */

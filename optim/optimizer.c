@@ -402,7 +402,8 @@ static ct_status check_arguments(const ct_optimizer *o, ct_tensor *loss, ct_tens
 
 ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context) {
-    if (check_arguments(o, loss, also, n_also) != CT_OK) return ct_error();
+    ct_status status = check_arguments(o, loss, also, n_also);
+    if (status != CT_OK) return status;
     size_t n = (size_t)o->parameters.count;
     int64_t scope = ct_scope_open();
     work w = {.numbers = cti_alloc(n, sizeof(int64_t)),
@@ -412,7 +413,7 @@ ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *con
               .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update)),
               .accept = accept,
               .context = context};
-    ct_status status = CT_ERR_MEMORY;
+    status = CT_ERR_MEMORY;
     if (w.numbers && w.parameters && w.gradients && w.reached && w.updates) {
         status = step(o, &w, loss, also, n_also);
     }
