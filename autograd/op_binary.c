@@ -30,7 +30,8 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
     return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
 }
 
-#define DEFINE_BINARY(verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite, pair_list)   \
+#define DEFINE_BINARY(prefix, verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite,      \
+                      pair_list)                                                            \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_MAP,                                                                     \
@@ -42,7 +43,9 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
         .simplify = rewrite,                                                                \
         .pairs = pair_list,                                                                 \
     };                                                                                      \
-    ct_tensor *ct_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
+    ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) {                                \
+        return cti_binary(&op_##verb, a, b);                                                \
+    }
 
 #define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
 #define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
@@ -57,12 +60,12 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 }
 
 /* Floating point only. */
-#define BINARY_FLOAT(verb, costly, f32, f64, derivative0, derivative1, rewrite)             \
+#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite)     \
     CTI_TILE_2(verb##_f32, float, f32)                                                      \
     CTI_TILE_2(verb##_f64, double, f64)                                                     \
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
-    DEFINE_BINARY(verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,               \
+    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,       \
                   vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
@@ -72,16 +75,17 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
-    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1, \
-                  rewrite, pair_list)
+    DEFINE_BINARY(ct, verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0,             \
+                  vjp_##verb##_1, rewrite, pair_list)
 
 /* 0 or 1; nothing flows back. */
-#define COMPARISON(verb, relation)                                                          \
-    CTI_TILE_2(verb##_f32, float, a relation b)                                             \
-    CTI_TILE_2(verb##_f64, double, a relation b)                                            \
-    CTI_TILE_2(verb##_i64, int64_t, a relation b)                                           \
-    DEFINE_BINARY(verb, false, infer_number, NUMBERS(verb), ct_no_gradient, ct_no_gradient,      \
-                  NULL, NULL)
+#define CONDITION(prefix, verb, real, integer)                                              \
+    CTI_TILE_2(verb##_f32, float, real)                                                     \
+    CTI_TILE_2(verb##_f64, double, real)                                                    \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
+    DEFINE_BINARY(prefix, verb, false, infer_number, NUMBERS(verb), ct_no_gradient,         \
+                  ct_no_gradient, NULL, NULL)
+#define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
 
 /* Two lists of the three inner ops, and what ends them. */
 #define MOST_PAIRS 7
@@ -171,16 +175,31 @@ bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
 static ct_tensor *simplify_div(ct_tensor *y) {
     return ct_is_number(ct_input(y, 1), 1) ? ct_input(y, 0) : NULL;
 }
-BINARY_FLOAT(div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
+BINARY_FLOAT(ct, div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
              simplify_div)
 bool cti_is_div(const ct_tensor *t) { return cti_applies(t, &op_div); }
 
-BINARY(maximum, a >= b || a != a ? a : b, a >= b ? a : b,
-       ct_where(ct_greater_equal(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(ct_greater_equal(a, b), cti_full_like(g, 0.0), g), NULL, pairs_maximum)
-BINARY(minimum, a <= b || a != a ? a : b, a <= b ? a : b,
-       ct_where(ct_less_equal(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(ct_less_equal(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
+/* An infinity that counts nothing is nothing, not NaN. The derivatives are those of the product. */
+BINARY_FLOAT(ct, weigh, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
+             a == 0.0 && fabs(b) == INFINITY ? 0.0 : a * b, ct_mul(g, b), ct_mul(g, a), NULL)
+
+/* See stanza.h. */
+BINARY_FLOAT(cti, shift, false, a != b ? a - b : a == -INFINITY ? a : 0.0f,
+             a != b ? a - b : a == -INFINITY ? a : 0.0, g, ct_neg(g), NULL)
+
+/* Where the maximum, or minimum, of a and b is a; of two NaN too. */
+#define IS_MAX(a, b) (((a) >= (b)) | ((a) != (a)))
+#define IS_MIN(a, b) (((a) <= (b)) | ((a) != (a)))
+CONDITION(cti, max_is_first, IS_MAX(a, b), a >= b)
+CONDITION(cti, min_is_first, IS_MIN(a, b), a <= b)
+
+/* The cotangent goes where the value came from. */
+BINARY(maximum, IS_MAX(a, b) ? a : b, a >= b ? a : b,
+       ct_where(cti_max_is_first(a, b), g, cti_full_like(g, 0.0)),
+       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, pairs_maximum)
+BINARY(minimum, IS_MIN(a, b) ? a : b, a <= b ? a : b,
+       ct_where(cti_min_is_first(a, b), g, cti_full_like(g, 0.0)),
+       ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
 
 COMPARISON(equal, ==)
 COMPARISON(not_equal, !=)
@@ -203,7 +222,8 @@ static ct_tensor *pow_exponent(ct_tensor *g, ct_tensor *y, ct_tensor *a) {
     return ct_mul(g, ct_mul(y, logarithm));
 }
 
-BINARY_FLOAT(pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_exponent(g, y, a), NULL)
+BINARY_FLOAT(ct, pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_exponent(g, y, a),
+             NULL)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
@@ -299,26 +319,26 @@ PAIRS(then_add, t + c)
 PAIRS(then_sub, t - c)
 PAIRS(from, c - t)
 PAIRS(then_mul, t * c)
-PAIRS(then_maximum, t >= c || t != t ? t : c)
+PAIRS(then_maximum, IS_MAX(t, c) ? t : c)
 /* The order of the operands of a sum or product plays no part but for which NaN comes out. */
 static const ct_tile_pair pairs_add[MOST_PAIRS] = {LIST(then_add, 0), LIST(then_add, 1), {0}};
 static const ct_tile_pair pairs_sub[MOST_PAIRS] = {LIST(then_sub, 0), LIST(from, 1), {0}};
 static const ct_tile_pair pairs_mul[MOST_PAIRS] = {LIST(then_mul, 0), LIST(then_mul, 1), {0}};
 static const ct_tile_pair pairs_maximum[MOST_PAIRS] = {LIST(then_maximum, 0), {0}};
 
-/* y = where(a relation b, c, d) */
-#define WHERE_PAIR(name, type, relation)                                                    \
+/* y = where(max_is_first(a, b), c, d) */
+#define WHERE_PAIR(name, type)                                                              \
     static CT_CLONES void name(int64_t n, void *out, const void *const in[],                \
                                const ct_tile *tile) {                                       \
         (void)tile;                                                                         \
         const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];                          \
         type *restrict y = out;                                                             \
-        for (int64_t i = 0; i < n; i++) y[i] = a[i] relation b[i] ? c[i] : d[i];            \
+        for (int64_t i = 0; i < n; i++) y[i] = IS_MAX(a[i], b[i]) ? c[i] : d[i];            \
     }
-WHERE_PAIR(greater_equal_where_f32, float, >=)
-WHERE_PAIR(greater_equal_where_f64, double, >=)
+WHERE_PAIR(max_is_first_where_f32, float)
+WHERE_PAIR(max_is_first_where_f64, double)
 static const ct_tile_pair pairs_where[MOST_PAIRS] = {
-    {&op_greater_equal, 0, .tile = FLOATS(greater_equal_where)}, {0}};
+    {&op_max_is_first, 0, .tile = FLOATS(max_is_first_where)}, {0}};
 
 /* y = sum(a * b), and the sum of what was shifted */
 CTI_REDUCE(mul_sum_f32, float, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)

@@ -33,14 +33,17 @@ ct_tensor *ct_floor(ct_tensor *x);    /* no gradient                            
 /* Converts; to integers by truncation, saturating, NaN to 0. Gradients pass between floats. */
 ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype);
 
-/* --- Elementwise, two operands: f32, f64 and i64 (div and pow: floats) ------------------------ */
+/* --- Elementwise, two operands: f32, f64 and i64 (div, pow and weigh: floats) ----------------- */
 ct_tensor *ct_add(ct_tensor *a, ct_tensor *b);      /* a + b                                   */
 ct_tensor *ct_sub(ct_tensor *a, ct_tensor *b);      /* a - b                                   */
 ct_tensor *ct_mul(ct_tensor *a, ct_tensor *b);      /* a b                                     */
 ct_tensor *ct_div(ct_tensor *a, ct_tensor *b);      /* a / b                                   */
-ct_tensor *ct_pow(ct_tensor *a, ct_tensor *b);      /* a^b; derivatives at a = 0, b = 0 are 0  */
-ct_tensor *ct_maximum(ct_tensor *a, ct_tensor *b);  /* NaN wins; a tie's gradient goes to a    */
-ct_tensor *ct_minimum(ct_tensor *a, ct_tensor *b);  /* NaN wins; a tie's gradient goes to a    */
+/* a^b; derivatives at a = 0, b = 0 are 0; f32: 0.54 ulp, over samples of pairs. */
+ct_tensor *ct_pow(ct_tensor *a, ct_tensor *b);
+/* NaN wins. The gradient goes where the value came from: at a tie and for two NaN to a. */
+ct_tensor *ct_maximum(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_minimum(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_weigh(ct_tensor *w, ct_tensor *x);    /* w x; 0 for w = 0 and an infinite x      */
 /* 1 where it holds and 0 elsewhere, in the operands' dtype; no gradient. */
 ct_tensor *ct_equal(ct_tensor *a, ct_tensor *b);
 ct_tensor *ct_not_equal(ct_tensor *a, ct_tensor *b);

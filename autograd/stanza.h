@@ -50,6 +50,12 @@
 ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b);
 /* Axes made non-negative and ascending; repeated or missing ones are an error. */
 ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out);
+/* a - b for a b that is the largest of a row of a: of -inf it is -inf, of the largest 0, also where
+ * that is inf. So a row's exponentials tell shares, however many of it are infinite. */
+ct_tensor *cti_shift(ct_tensor *a, ct_tensor *b);
+/* 1 where a is what ct_maximum, or ct_minimum, takes of a and b; no gradient. */
+ct_tensor *cti_max_is_first(ct_tensor *a, ct_tensor *b);
+ct_tensor *cti_min_is_first(ct_tensor *a, ct_tensor *b);
 /* A tensor of x's dtype and shape filled with `value`: a broadcast scalar. */
 ct_tensor *cti_full_like(ct_tensor *x, double value);
 

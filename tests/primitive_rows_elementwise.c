@@ -1,6 +1,7 @@
 /* Rows of the elementwise primitives.
  * References are libm and C operators on doubles.
  * Invariant: sample ranges keep clear of kinks and poles by more than a difference step. */
+#include "autograd/stanza.h"
 #include "tests/primitive_table.h"
 
 #include <math.h>
@@ -16,15 +17,16 @@
         return ct_##verb(x[0]);                                                             \
     }
 
-#define BINARY(verb, expression)                                                            \
+#define BINARY_OF(prefix, verb, expression)                                                 \
     static double value_##verb(const double *x) {                                           \
         double a = x[0], b = x[1];                                                          \
         return expression;                                                                  \
     }                                                                                       \
     static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) {                \
         (void)c;                                                                            \
-        return ct_##verb(x[0], x[1]);                                                       \
+        return prefix##_##verb(x[0], x[1]);                                                 \
     }
+#define BINARY(verb, expression) BINARY_OF(ct, verb, expression)
 
 UNARY(neg, -a)
 UNARY(exp, exp(a))
@@ -48,8 +50,12 @@ BINARY(pow, pow(a, b))
 BINARY(maximum, a > b ? a : b)
 BINARY(minimum, a < b ? a : b)
 BINARY(equal, a == b)
+BINARY(weigh, a * b)
+BINARY_OF(cti, shift, a - b)
 BINARY(not_equal, a != b)
 BINARY(less, a < b)
+BINARY_OF(cti, max_is_first, a >= b)
+BINARY_OF(cti, min_is_first, a <= b)
 BINARY(less_equal, a <= b)
 BINARY(greater, a > b)
 BINARY(greater_equal, a >= b)
@@ -136,6 +142,10 @@ const primitive_row elementwise_rows[] = {
      .exact = true},
     {BUILT(equal), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(not_equal), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
+    {BUILT(weigh), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true},
+    {BUILT(shift), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true},
+    {BUILT(max_is_first), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
+    {BUILT(min_is_first), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(less), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(less_equal), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(greater), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
