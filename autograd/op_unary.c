@@ -34,15 +34,36 @@
 
 UNARY(exp, true, cti_expf(a), exp(a), ct_mul(g, y))
 UNARY(log, true, cti_logf(a), log(a), ct_div(g, x))
+UNARY(log1p, true, cti_log1pf(a), log1p(a), ct_div(g, ct_offset(x, 1.0)))
+/* Not g (y + 1), which is 0 where e^x is small. */
+UNARY(expm1, true, cti_expm1f(a), expm1(a), ct_mul(g, ct_exp(x)))
 UNARY(sqrt, false, sqrtf(a), sqrt(a), ct_div(g, ct_scale(y, 2.0)))
 /* One factor after the other: y^3 alone is 0 for an x of 1e36. */
 UNARY(rsqrt, false, 1.0f / sqrtf(a), 1.0 / sqrt(a),
       ct_mul(ct_mul(ct_mul(g, y), y), ct_scale(y, -0.5)))
-UNARY(sin, true, cti_sinf(a), sin(a), ct_mul(g, ct_cos(x)))
-UNARY(cos, true, cti_cosf(a), cos(a), ct_neg(ct_mul(g, ct_sin(x))))
-UNARY(tanh, true, cti_tanhf(a), tanh(a), ct_sub(g, ct_mul(g, ct_mul(y, y))))
-/* 2 / sqrt(pi) */
 
+/* The loop for near arguments is vector code; one far argument sends the tile through the other,
+ * which gives near ones the same bits. */
+#define TILE_TURNS(verb)                                                                    \
+    static CT_CLONES void verb##_f32(int64_t n, void *out, const void *const in[],          \
+                                     const ct_tile *tile) {                                 \
+        (void)tile;                                                                         \
+        const float *restrict x = in[0];                                                    \
+        float *restrict y = out;                                                            \
+        int far = 0;                                                                        \
+        for (int64_t i = 0; i < n; i++) far |= fabsf(x[i]) > CTI_NEAR;                      \
+        for (int64_t i = 0; i < n && !far; i++) y[i] = cti_near_##verb##f(x[i]);            \
+        for (int64_t i = 0; i < n && far; i++) y[i] = cti_##verb##f(x[i]);                  \
+    }
+#define UNARY_TURNS(verb, derivative)                                                       \
+    TILE_TURNS(verb)                                                                        \
+    CTI_TILE_1(verb##_f64, double, verb(a))                                                 \
+    CTI_VJP_1(verb, derivative)                                                             \
+    DEFINE_UNARY(verb, true, ct_infer_float, FLOATS(verb), vjp_##verb, NULL)
+UNARY_TURNS(sin, ct_mul(g, ct_cos(x)))
+UNARY_TURNS(cos, ct_neg(ct_mul(g, ct_sin(x))))
+
+UNARY(tanh, true, cti_tanhf(a), tanh(a), ct_sub(g, ct_mul(g, ct_mul(y, y))))
 /* 1 / (1 + e^-x) without overflow, and with all digits of the small values below 0. */
 static inline double sigmoid(double x) {
     double e = exp(-fabs(x));
@@ -51,8 +72,22 @@ static inline double sigmoid(double x) {
 UNARY(sigmoid, true, cti_sigmoidf(a), sigmoid(a),
       ct_mul(g, ct_mul(y, ct_sub(cti_full_like(y, 1.0), y))))
 
+/* 2 / sqrt(pi) e^(-x^2) */
 UNARY(erf, true, cti_erff(a), erf(a),
       ct_mul(g, ct_scale(ct_exp(ct_neg(ct_mul(x, x))), 1.1283791670955126)))
+
+/* erfc(u) / 2 at u = -x / sqrt(2). In the tail a rounded u alone would cost 2 u^2 units: what
+ * rounding took away is put back by erfc's relative derivative, about u + sqrt(u^2 + 4/pi). */
+static inline double ndtr(double x) {
+    double t = x < -40.0 ? 40.0 : x > 40.0 ? -40.0 : -x;
+    double u = t * 0.70710678118654752;
+    double lost = fma(t, 0.70710678118654752, -u) - t * 4.8336466567264565e-17;
+    double y = erfc(u);
+    return 0.5 * (u > 0.0 ? y - y * (lost * (u + sqrt(u * u + 1.2732395447351628))) : y);
+}
+/* e^(-x^2 / 2) / sqrt(2 pi) */
+UNARY(ndtr, true, cti_ndtrf(a), ndtr(a),
+      ct_mul(g, ct_scale(ct_exp(ct_scale(ct_mul(x, x), -0.5)), 0.39894228040143268)))
 
 /* Rounds towards zero, then down by one if that went up. From 2^23 (2^52) on all are whole. */
 TILES_FLOAT(floor,

@@ -30,7 +30,9 @@
 
 UNARY(neg, -a)
 UNARY(exp, exp(a))
+UNARY(expm1, expm1(a))
 UNARY(log, log(a))
+UNARY(log1p, log1p(a))
 UNARY(sqrt, sqrt(a))
 UNARY(rsqrt, 1 / sqrt(a))
 UNARY(sin, sin(a))
@@ -38,6 +40,7 @@ UNARY(cos, cos(a))
 UNARY(tanh, tanh(a))
 UNARY(sigmoid, 1 / (1 + exp(-a)))
 UNARY(erf, erf(a))
+UNARY(ndtr, erfc(-a * sqrt(0.5)) / 2)
 UNARY(abs, a < 0 ? -a : a)
 UNARY(sign, a > 0 ? 1 : a < 0 ? -1 : 0)
 UNARY(floor, floor(a))
@@ -47,15 +50,15 @@ BINARY(sub, a - b)
 BINARY(mul, a * b)
 BINARY(div, a / b)
 BINARY(pow, pow(a, b))
-BINARY(maximum, a > b ? a : b)
-BINARY(minimum, a < b ? a : b)
-BINARY(equal, a == b)
 BINARY(weigh, a * b)
 BINARY_OF(cti, shift, a - b)
-BINARY(not_equal, a != b)
-BINARY(less, a < b)
+BINARY(maximum, a > b ? a : b)
+BINARY(minimum, a < b ? a : b)
 BINARY_OF(cti, max_is_first, a >= b)
 BINARY_OF(cti, min_is_first, a <= b)
+BINARY(equal, a == b)
+BINARY(not_equal, a != b)
+BINARY(less, a < b)
 BINARY(less_equal, a <= b)
 BINARY(greater, a > b)
 BINARY(greater_equal, a >= b)
@@ -118,7 +121,9 @@ CAST(u8, CT_U8)
 const primitive_row elementwise_rows[] = {
     {BUILT(neg), .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .exact = true},
     {BUILT(exp), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
+    {BUILT(expm1), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
     {BUILT(log), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = 0.2, .high = 3},
+    {BUILT(log1p), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = -0.8, .high = 3},
     {BUILT(sqrt), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = 0.2, .high = 3},
     {BUILT(rsqrt), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = 0.2, .high = 3},
     {BUILT(sin), .n_inputs = 1, .dtypes = FLOATS, .flows = 1, .low = -4, .high = 4},
@@ -126,6 +131,7 @@ const primitive_row elementwise_rows[] = {
     {BUILT(tanh), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
     {BUILT(sigmoid), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
     {BUILT(erf), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
+    {BUILT(ndtr), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
     {BUILT(abs), .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .sampling = APART, .exact = true},
     {BUILT(sign), .n_inputs = 1, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(floor), .n_inputs = 1, .dtypes = FLOATS, .sampling = FRACTIONS, .low = -9, .high = 9},
@@ -136,16 +142,16 @@ const primitive_row elementwise_rows[] = {
     {BUILT(div), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .low = 0.3, .high = 2},
     {BUILT(pow), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .low = 0.3, .high = 2,
      .fill = fill_pow},
+    {BUILT(weigh), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true},
+    {BUILT(shift), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true},
+    {BUILT(max_is_first), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
+    {BUILT(min_is_first), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(maximum), .n_inputs = 2, .dtypes = NUMBERS, .flows = 3, .sampling = APART,
      .exact = true},
     {BUILT(minimum), .n_inputs = 2, .dtypes = NUMBERS, .flows = 3, .sampling = APART,
      .exact = true},
     {BUILT(equal), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(not_equal), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
-    {BUILT(weigh), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true},
-    {BUILT(shift), .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true},
-    {BUILT(max_is_first), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
-    {BUILT(min_is_first), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(less), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(less_equal), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
     {BUILT(greater), .n_inputs = 2, .dtypes = NUMBERS, .sampling = APART, .exact = true},
