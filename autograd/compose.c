@@ -2,6 +2,9 @@
  * There is no derivative here and no arithmetic on elements.
  * Invariant: each function is an expression of ops.h; a NULL inside of it comes out as NULL. */
 #include "autograd/compose.h"
+#include "autograd/stanza.h"
+
+#include <float.h>
 
 #include "autograd/moments.h"
 #include "tensor/node.h"
@@ -83,20 +86,27 @@ static ct_tensor *shift_of(ct_tensor *x, int axis) {
     return ct_stop_gradient(ct_max_keep(x, CT_AXES(axis)));
 }
 
+/* A sum of exponentials behind the shift. It is 1 or more, as the largest of them is 1; but where
+ * all are e^-inf it is 0, which becomes 1: then shares and gradients are 0. */
+static ct_tensor *at_least_1(ct_tensor *sum) { return ct_maximum(sum, constant(sum, 1.0)); }
+
 ct_tensor *ct_logsumexp(ct_tensor *x, int axis) {
     ct_tensor *shift = shift_of(x, axis);
-    ct_tensor *sum = ct_sum(ct_exp(ct_sub(x, shift)), CT_AXES(axis));
-    return sum ? ct_add(ct_log(sum), ct_reshape(shift, ct_shape_of(sum))) : NULL;
+    ct_tensor *sum = ct_sum(ct_exp(cti_shift(x, shift)), CT_AXES(axis));
+    return sum ? ct_add(ct_log(at_least_1(sum)), ct_reshape(shift, ct_shape_of(sum))) : NULL;
 }
 
 ct_tensor *ct_softmax(ct_tensor *x, int axis) {
-    ct_tensor *e = ct_exp(ct_sub(x, shift_of(x, axis)));
-    return ct_div(e, ct_sum_keep(e, CT_AXES(axis)));
+    ct_tensor *e = ct_exp(cti_shift(x, shift_of(x, axis)));
+    if (!e) return NULL;
+    /* Stretched first, so that the maximum is taken where the division is, in the same pass. */
+    ct_tensor *sum = ct_broadcast(ct_sum_keep(e, CT_AXES(axis)), ct_shape_of(e));
+    return ct_div(e, at_least_1(sum));
 }
 
 ct_tensor *ct_log_softmax(ct_tensor *x, int axis) {
-    ct_tensor *shifted = ct_sub(x, shift_of(x, axis));
-    return ct_sub(shifted, ct_log(ct_sum_keep(ct_exp(shifted), CT_AXES(axis))));
+    ct_tensor *shifted = cti_shift(x, shift_of(x, axis));
+    return ct_sub(shifted, ct_log(at_least_1(ct_sum_keep(ct_exp(shifted), CT_AXES(axis)))));
 }
 
 static ct_status check_labels(ct_tensor *labels, int64_t classes) {
@@ -112,6 +122,10 @@ static ct_status check_labels(ct_tensor *labels, int64_t classes) {
                        (long long)classes - 1, (long long)label[i], (long long)i);
     }
     return CT_OK;
+/* A sum of exponentials behind the shift. It is 1 or more, as the largest of them is 1; but where
+ * all are e^-inf it is 0, which becomes 1: then shares and gradients are 0. */
+static ct_tensor *at_least_1(ct_tensor *sum) { return ct_maximum(sum, constant(sum, 1.0)); }
+
 }
 
 ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {
@@ -143,7 +157,7 @@ ct_tensor *ct_leaky_relu(ct_tensor *x, double slope) {
 /* The exponential sees only the half where it is used: elsewhere it could overflow. */
 ct_tensor *ct_elu(ct_tensor *x, double alpha) {
     ct_tensor *low = ct_minimum(x, constant(x, 0.0));
-    return ct_where(positive(x), x, ct_scale(ct_offset(ct_exp(low), -1.0), alpha));
+    return ct_where(positive(x), x, ct_scale(ct_expm1(low), alpha));
 }
 
 /* max(x, 0) + ln(1 + e^-|x|), where both halves of |x| come from one comparison: then the
@@ -151,11 +165,16 @@ ct_tensor *ct_elu(ct_tensor *x, double alpha) {
 ct_tensor *ct_softplus(ct_tensor *x) {
     ct_tensor *above = ct_where(positive(x), x, constant(x, 0.0));
     ct_tensor *below = ct_where(positive(x), ct_neg(x), x);
-    return ct_add(above, ct_log(ct_offset(ct_exp(below), 1.0)));
+    return ct_add(above, ct_log1p(ct_exp(below)));
 }
 
-ct_tensor *ct_gelu(ct_tensor *x) {
-    return ct_mul(ct_scale(x, 0.5), ct_offset(ct_erf(ct_scale(x, 0.70710678118654752)), 1.0));
+/* x gate(x) for a gate that is 0 at -1000 and 1 at 1000, to the last digit. The gate sees no more
+ * than that, and x no less: neither value nor derivative becomes inf * 0. */
+static ct_tensor *gated(ct_tensor *x, ct_tensor *(*gate)(ct_tensor *)) {
+    ct_tensor *from = ct_maximum(x, constant(x, -1000.0));
+    return ct_mul(from, gate(ct_minimum(from, constant(x, 1000.0))));
 }
 
-ct_tensor *ct_silu(ct_tensor *x) { return ct_mul(x, ct_sigmoid(x)); }
+ct_tensor *ct_gelu(ct_tensor *x) { return gated(x, ct_ndtr); }
+
+ct_tensor *ct_silu(ct_tensor *x) { return gated(x, ct_sigmoid); }

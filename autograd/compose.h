@@ -24,9 +24,12 @@ ct_tensor *ct_min(ct_tensor *x, ct_axes axes);         /* -max(-x)              
 ct_tensor *ct_norm(ct_tensor *x);                      /* sqrt(sum x^2); gradient 0 at x = 0     */
 
 /* --- Along one axis --------------------------------------------------------------------------- */
-ct_tensor *ct_logsumexp(ct_tensor *x, int axis);       /* ln sum e^x, shifted by the maximum     */
+/* Shifted by the maximum, also if that is infinite: infinities are equal, and all others nothing
+ * beside them. Softmax is the gradient of logsumexp: (1, 0) at (inf, 1), and 0 at (-inf, -inf), so
+ * that a row that is masked altogether gives 0 and passes no gradient on. */
+ct_tensor *ct_logsumexp(ct_tensor *x, int axis);       /* ln sum e^x                             */
 ct_tensor *ct_softmax(ct_tensor *x, int axis);         /* e^x / sum e^x                          */
-ct_tensor *ct_log_softmax(ct_tensor *x, int axis);     /* x - logsumexp x                        */
+ct_tensor *ct_log_softmax(ct_tensor *x, int axis);     /* ln softmax x                           */
 /* labels i64 [...] in 0..classes-1 -> [..., classes] of 0 and 1. Labels are checked at once. */
 ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype);
 
@@ -35,8 +38,8 @@ ct_tensor *ct_relu(ct_tensor *x);                      /* max(0, x); derivative 
 ct_tensor *ct_leaky_relu(ct_tensor *x, double slope);  /* x for x > 0, else slope x              */
 ct_tensor *ct_elu(ct_tensor *x, double alpha);         /* x for x > 0, else alpha (e^x - 1)      */
 ct_tensor *ct_softplus(ct_tensor *x);                  /* ln(1 + e^x), without overflow          */
-ct_tensor *ct_gelu(ct_tensor *x);                      /* x (1 + erf(x / sqrt 2)) / 2            */
-ct_tensor *ct_silu(ct_tensor *x);                      /* x sigmoid(x)                           */
+ct_tensor *ct_gelu(ct_tensor *x);                      /* x ndtr(x); 0 at -inf                   */
+ct_tensor *ct_silu(ct_tensor *x);                      /* x sigmoid(x); 0 at -inf                */
 
 /* --- Normalization ---------------------------------------------------------------------------- */
 /* Batch normalization over all axes but `axis` (Ioffe and Szegedy, 2015, arXiv:1502.03167):

@@ -29,7 +29,8 @@ static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tenso
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
     ct_tensor *target = distribution("ct_cross_entropy", logits, labels);
     if (!target) return NULL;
-    ct_tensor *picked = ct_sum(ct_mul(target, ct_log_softmax(logits, 1)), CT_AXES(1));
+    /* A class that does not count may be impossible: 0 times -inf is 0 here. */
+    ct_tensor *picked = ct_sum(ct_weigh(target, ct_log_softmax(logits, 1)), CT_AXES(1));
     return ct_neg(ct_mean_all(picked));
 }
 
@@ -48,7 +49,12 @@ static ct_status check_pair(const char *function, ct_tensor *prediction, ct_tens
 
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
     if (check_pair("ct_binary_cross_entropy", logits, targets) != CT_OK) return NULL;
-    return ct_mean_all(ct_sub(ct_softplus(logits), ct_mul(logits, targets)));
+    /* softplus(z) - z t = z ([z > 0] - t) + ln(1 + e^-|z|): what would cancel is left out. Both
+     * signs of z come from one comparison, as in ct_softplus. */
+    ct_tensor *above = ct_greater(logits, ct_scalar(ct_dtype_of(logits), 0.0));
+    ct_tensor *below = ct_where(above, ct_neg(logits), logits);
+    ct_tensor *linear = ct_weigh(ct_sub(above, targets), logits);
+    return ct_mean_all(ct_add(linear, ct_log1p(ct_exp(below))));
 }
 
 ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target) {

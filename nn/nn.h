@@ -222,9 +222,11 @@ ct_module *ct_residual_new(ct_module *body, ct_module *shortcut_or_null);
 
 /* --- Losses: scalars, the mean over the batch ------------------------------------------------- */
 
-/* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. */
+/* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. A
+ * class of label 0 counts nothing, also with a logit of -inf. */
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
-/* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t. */
+/* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t, with all
+ * digits of small ones; 0 at (inf, 1) and (-inf, 0). */
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
 ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target);   /* mean (p - t)^2              */
 ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target);   /* mean |p - t|                */

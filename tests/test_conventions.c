@@ -87,7 +87,7 @@ CORE_TEST(conventions, poles) {
     IS(ct_rsqrt(F64(0, 4)), INFINITY, 0.5);
     IS(ct_div(F64(1, -1, 0), F64(0, 0, 0)), INFINITY, -INFINITY, NAN);
     IS(ct_max(F64(-INFINITY, -INFINITY), CT_ALL), -INFINITY);
-    IS(ct_softmax(F64(-INFINITY, -INFINITY), 0), NAN, NAN);
+    IS(ct_softmax(F64(-INFINITY, -INFINITY), 0), 0, 0);
     IS(ct_softmax(F64(0, -INFINITY), 0), 1, 0);
     IS(ct_norm(F64(0, 0)), 0);
     ct_tensor *x = F64(0, 0);

@@ -57,6 +57,72 @@ NN_TEST(losses, binary_cross_entropy) {
     EXPECT_NEAR(ct_item(loss), wanted, 1e-15);
 }
 
+/* Within a relative error; infinities and NaN are themselves. */
+static bool is_close(double value, double wanted, double relative) {
+    if (isnan(wanted)) return isnan(value);
+    return value == wanted || fabs(value - wanted) <= relative * fabs(wanted);
+}
+
+/* Classes that are impossible, or certain; f32, where 3e38 less -3e38 is inf. */
+NN_TEST(losses, cross_entropy_of_infinite_logits) {
+    const float rows[][3] = {{-INFINITY, 0, 1}, {3e38f, -3e38f, 0}, {INFINITY, 1, 2},
+                             {-INFINITY, 0, 1}};
+    const int64_t labels[] = {2, 0, 0, 0};
+    const double losses[] = {0.31326168751822284, 0, 0, INFINITY}, p = 0.26894142136999512;
+    const double gradients[][3] = {{0, p, -p}, {0, 0, 0}, {0, 0, 0}, {-1, p, 1 - p}};
+    for (int i = 0; i < 4; i++) {
+        ct_tensor *logits = ct_from(CT_F32, CT_SHAPE(1, 3), rows[i]), *gradient;
+        ct_tensor *loss = ct_cross_entropy(logits, ct_from(CT_I64, CT_SHAPE(1), &labels[i]));
+        OK(ct_grad(loss, &logits, 1, &gradient));
+        cr_expect(is_close(ct_item(loss), losses[i], 1e-7), "row %d: %g", i, ct_item(loss));
+        for (int k = 0; k < 3; k++) EXPECT_NEAR(element(gradient, k), gradients[i][k], 1e-7);
+    }
+}
+
+/* Labels may be what is trained: the gradient is -log p, also where a label is 0. */
+NN_TEST(losses, cross_entropy_has_a_gradient_for_soft_labels) {
+    ct_tensor *logits = values(CT_SHAPE(1, 2), (double[]){0, 1}), *gradient;
+    ct_tensor *soft = values(CT_SHAPE(1, 2), (double[]){0, 1});
+    OK(ct_grad(ct_cross_entropy(logits, soft), &soft, 1, &gradient));
+    EXPECT_NEAR(element(gradient, 0), 1.3132616875182228, 1e-15);
+    EXPECT_NEAR(element(gradient, 1), 0.31326168751822284, 1e-15);
+}
+
+/* One logit, one target: the loss and its derivatives by the logit of orders 1 and 2. */
+static void expect_binary(ct_dtype dtype, double z, double t, double loss, double slope,
+                          double curve) {
+    ct_tensor *logit = ct_scalar(dtype, z), *target = ct_scalar(dtype, t), *g, *h;
+    ct_tensor *y = ct_binary_cross_entropy(logit, target);
+    OK(ct_grad(y, &logit, 1, &g));
+    OK(ct_grad(g, &logit, 1, &h));
+    double near = dtype == CT_F32 ? 1e-6 : 1e-14;
+    cr_expect(is_close(ct_item(y), loss, near), "(%g, %g): %g", z, t, ct_item(y));
+    cr_expect(is_close(ct_item(g), slope, near), "(%g, %g): slope %g", z, t, ct_item(g));
+    cr_expect(is_close(ct_item(h), curve, near), "(%g, %g): curve %g", z, t, ct_item(h));
+}
+
+NN_TEST(losses, binary_cross_entropy_at_the_ends) {
+    for (ct_dtype dtype = CT_F32; dtype <= CT_F64; dtype++) {
+        double p = 1 / (1 + exp(10)), q = 1 / (1 + exp(20));
+        expect_binary(dtype, 20, 1, log1p(exp(-20)), -q, q * (1 - q));
+        expect_binary(dtype, 10, 1, log1p(exp(-10)), -p, p * (1 - p));
+        expect_binary(dtype, -20, 0, log1p(exp(-20)), q, q * (1 - q));
+        expect_binary(dtype, 20, 0.5, 10 + log1p(exp(-20)), 0.5 - q, q * (1 - q));
+        expect_binary(dtype, 0, 0.25, log(2), 0.25, 0.25);
+        expect_binary(dtype, -80, 1, 80, -1, exp(-80));
+        expect_binary(dtype, INFINITY, 1, 0, 0, 0);
+        expect_binary(dtype, -INFINITY, 0, 0, 0, 0);
+        expect_binary(dtype, INFINITY, 0.5, INFINITY, 0.5, 0);
+        expect_binary(dtype, INFINITY, 0, INFINITY, 1, 0);
+        expect_binary(dtype, -INFINITY, 0.5, INFINITY, -0.5, 0);
+        expect_binary(dtype, -INFINITY, 1, INFINITY, -1, 0);
+        expect_binary(dtype, NAN, 1, NAN, NAN, NAN);
+    }
+    ct_tensor *target = ct_scalar(CT_F64, 1), *gradient;
+    OK(ct_grad(ct_binary_cross_entropy(ct_scalar(CT_F64, 5), target), &target, 1, &gradient));
+    EXPECT_NEAR(ct_item(gradient), -5.0, 0);
+}
+
 NN_TEST(losses, of_distances) {
     const double p[] = {1, -2, 0.25, 4}, t[] = {1.5, 1, 0, 4};
     double squares = 0, distances = 0, huber = 0;
