@@ -2,12 +2,12 @@
  * There is no derivative here and no arithmetic on elements.
  * Invariant: each function is an expression of ops.h; a NULL inside of it comes out as NULL. */
 #include "autograd/compose.h"
-#include "autograd/stanza.h"
-
-#include <float.h>
 
 #include "autograd/moments.h"
+#include "autograd/stanza.h"
 #include "tensor/node.h"
+
+#include <float.h>
 
 ct_tensor *ct_square(ct_tensor *x) { return ct_mul(x, x); }
 
@@ -68,15 +68,33 @@ ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes) {
     return cti_moments_of("ct_var", x, axes).variance;
 }
 
-ct_tensor *ct_std(ct_tensor *x, ct_axes axes) { return ct_sqrt(ct_var(x, axes)); }
+/* The root of the sum or mean of x^2. A factor keeps squares from leaving the range; it is 1 where
+ * they do not, and constant, so that it cancels out of the derivatives. The root of 0 gets 1
+ * instead, so that the derivative there is 0 and not 0 * inf. */
+static ct_tensor *root_of_squares(ct_tensor *(*combine)(ct_tensor *, ct_axes), ct_tensor *x,
+                                  ct_axes axes) {
+    bool wide = ct_dtype_of(x) == CT_F64;
+    double most = wide ? DBL_MAX : (double)FLT_MAX, least = wide ? DBL_MIN : (double)FLT_MIN;
+    double high = wide ? 0x1p400 : 0x1p40;
+    ct_tensor *largest = ct_clip(ct_max_keep(ct_abs(ct_stop_gradient(x)), axes), least, most);
+    ct_tensor *factor = ct_div(ct_clip(largest, 1.0 / high, high), largest);
+    ct_tensor *squares = combine(ct_square(ct_mul(x, factor)), axes), *zero = constant(x, 0.0);
+    ct_tensor *none = ct_equal(squares, zero);
+    ct_tensor *root = ct_where(none, zero, ct_sqrt(ct_where(none, constant(x, 1.0), squares)));
+    return root ? ct_div(root, ct_reshape(factor, ct_shape_of(root))) : NULL;
+}
+
+ct_tensor *ct_std(ct_tensor *x, ct_axes axes) {
+    ct_tensor *mean = cti_moments_of("ct_std", x, axes).mean;
+    return mean ? root_of_squares(ct_mean, ct_sub(x, mean), axes) : NULL;
+}
 
 ct_tensor *ct_min(ct_tensor *x, ct_axes axes) { return ct_neg(ct_max(ct_neg(x), axes)); }
 
-/* The root of 0 gets 1 instead, so that the derivative there is 0 and not 0 * inf. */
+/* The norm of nothing is 0. */
 ct_tensor *ct_norm(ct_tensor *x) {
-    ct_tensor *squares = ct_sum_all(ct_square(x)), *zero = constant(x, 0.0);
-    ct_tensor *none = ct_equal(squares, zero);
-    return ct_where(none, zero, ct_sqrt(ct_where(none, constant(x, 1.0), squares)));
+    if (x && ct_numel(x) == 0) return ct_sum_all(x);
+    return root_of_squares(ct_sum, x, CT_ALL);
 }
 
 /* --- Along one axis --------------------------------------------------------------------------- */
@@ -122,10 +140,6 @@ static ct_status check_labels(ct_tensor *labels, int64_t classes) {
                        (long long)classes - 1, (long long)label[i], (long long)i);
     }
     return CT_OK;
-/* A sum of exponentials behind the shift. It is 1 or more, as the largest of them is 1; but where
- * all are e^-inf it is 0, which becomes 1: then shares and gradients are 0. */
-static ct_tensor *at_least_1(ct_tensor *sum) { return ct_maximum(sum, constant(sum, 1.0)); }
-
 }
 
 ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {

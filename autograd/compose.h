@@ -16,12 +16,16 @@ ct_tensor *ct_mean(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_mean_all(ct_tensor *x);
 /* Biased, 1/N, in two passes: mean (x - mean x)^2. Never E[x^2] - E[x]^2, never with a detached
- * mean, which would be wrong from the second derivative on. */
+ * mean, which would be wrong from the second derivative on. Of what does not vary it is 0, however
+ * large that is. */
 ct_tensor *ct_var(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_std(ct_tensor *x, ct_axes axes);         /* sqrt(var)                              */
+/* sqrt(var), and 0 with gradient 0 where x does not vary. Squares do not leave the range. */
+ct_tensor *ct_std(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_min(ct_tensor *x, ct_axes axes);         /* -max(-x)                               */
-ct_tensor *ct_norm(ct_tensor *x);                      /* sqrt(sum x^2); gradient 0 at x = 0     */
+/* sqrt(sum x^2), with gradient 0 at x = 0. Squares do not leave the range: the norm of (3e20, 4e20)
+ * is 5e20 in f32. That of an infinite x is inf, and its gradient NaN at infinite elements. */
+ct_tensor *ct_norm(ct_tensor *x);
 
 /* --- Along one axis --------------------------------------------------------------------------- */
 /* Shifted by the maximum, also if that is infinite: infinities are equal, and all others nothing

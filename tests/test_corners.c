@@ -220,6 +220,7 @@ static ct_tensor *relu_6(ct_tensor *x) { return ct_clip(x, 0, 6); }
 static ct_tensor *leaky_relu(ct_tensor *x) { return ct_leaky_relu(x, 0.1); }
 static ct_tensor *largest(ct_tensor *x) { return ct_max(x, CT_ALL); }
 static ct_tensor *smallest(ct_tensor *x) { return ct_min(x, CT_ALL); }
+static ct_tensor *deviation(ct_tensor *x) { return ct_std(x, CT_ALL); }
 static ct_tensor *pooled(ct_tensor *x) {
     return ct_max_pool2d(ct_reshape(x, CT_SHAPE(1, 1, -1, 1)), (ct_pool2d_spec){.window = {1, 3}});
 }
@@ -229,8 +230,8 @@ static ct_tensor *pooled(ct_tensor *x) {
 CORE_TEST(corners, nan_passes_through_values_and_gradients) {
     function *const functions[] = {
         ct_exp, ct_expm1, ct_log, ct_log1p, ct_sqrt, ct_rsqrt, ct_sin, ct_cos, ct_tanh, ct_sigmoid,
-        ct_erf, ct_ndtr, ct_abs, ct_square, ct_reciprocal, ct_relu, ct_softplus, ct_gelu,
-        ct_silu, elu, leaky_relu, relu_6, largest, smallest, pooled, logsumexp, softmax,
+        ct_erf, ct_ndtr, ct_abs, ct_square, ct_reciprocal, ct_norm, ct_relu, ct_softplus, ct_gelu,
+        ct_silu, elu, leaky_relu, relu_6, largest, smallest, pooled, deviation, logsumexp, softmax,
         log_softmax};
     EACH_DTYPE(dtype) {
         for (size_t k = 0; k < sizeof functions / sizeof *functions; k++) {
@@ -265,5 +266,52 @@ CORE_TEST(corners, what_has_no_weight_counts_nothing) {
         EXACTLY(slope(y, w), INFINITY, -INFINITY, 3, 3, INFINITY, 1);
         EXACTLY(ct_weigh(VECTOR(dtype, 0), VECTOR(dtype, NAN)), NAN);
         EXACTLY(slope(slope(y, x), w), 1, 1, 1, 1, 1, 1);
+    }
+}
+
+/* --- Squares ---------------------------------------------------------------------------------- */
+
+CORE_TEST(corners, the_norm_does_not_leave_the_range) {
+    EACH_DTYPE(dtype) {
+        const double sizes[] = {1, 1e20, 1e-25, 4e37, 1e-37};
+        for (int k = 0; k < 5; k++) {
+            double s = sizes[k];
+            ct_tensor *x = VECTOR(dtype, 3 * s, 0, -4 * s);
+            CLOSELY(ct_norm(x), 5 * s);
+            CLOSELY(slope(ct_norm(x), x), 0.6, 0, -0.8);
+        }
+        ct_tensor *x = VECTOR(dtype, 3e20, 4e20), *h = slope(slope(ct_norm(x), x), x);
+        /* The rows of the Hessian, (I - u u^T) / 5e20 for u = (.6, .8), added up. */
+        EXPECT(near(element(h, 0), (0.64 - 0.48) / 5e20, 0, 1e-5), "%g", element(h, 0));
+        EXPECT(near(element(h, 1), (0.36 - 0.48) / 5e20, 0, 1e-5), "%g", element(h, 1));
+        ct_tensor *zero = VECTOR(dtype, 0, 0), *none = ct_slice(zero, 0, 0, 0, 1);
+        EXACTLY(ct_norm(zero), 0);
+        EXACTLY(slope(ct_norm(zero), zero), 0, 0);
+        EXACTLY(curve(ct_norm(zero), zero), 0, 0);
+        EXACTLY(ct_norm(none), 0);
+        EXACTLY(ct_norm(VECTOR(dtype, 1, -INFINITY)), INFINITY);
+        EXACTLY(ct_norm(VECTOR(dtype, 1, NAN)), NAN);
+    }
+    CLOSELY(ct_norm(VECTOR(CT_F64, 3e200, 4e200)), 5e200);
+    CLOSELY(ct_norm(VECTOR(CT_F64, 3e-300, 4e-300)), 5e-300);
+}
+
+CORE_TEST(corners, the_deviation_of_a_constant_is_0_and_flat) {
+    const double constants[] = {0, 1, 0.1, 1e4, 123456.7, 1e30, -3e20};
+    EACH_DTYPE(dtype) {
+        for (size_t k = 0; k < sizeof constants / sizeof *constants; k++) {
+            double c = constants[k];
+            ct_tensor *x = VECTOR(dtype, c, c, c, c, c, c, c), *y = deviation(x);
+            EXACTLY(y, 0);
+            EXACTLY(slope(y, x), 0, 0, 0, 0, 0, 0, 0);
+            EXACTLY(curve(y, x), 0, 0, 0, 0, 0, 0, 0);
+            EXACTLY(ct_var(x, CT_ALL), 0);
+        }
+        /* Beside a column that varies, and where squares leave the range. */
+        ct_tensor *x = leaf_from(dtype, CT_SHAPE(2, 3), (double[]){7, 1, 3e20, 7, 3, 1e20});
+        CLOSELY(ct_std(x, CT_AXES(0)), 0, 1, 1e20);
+        CLOSELY(slope(ct_std(x, CT_AXES(0)), x), 0, -0.5, 0.5, 0, 0.5, -0.5);
+        CLOSELY(ct_std(ct_transpose(x), CT_AXES(-1)), 0, 1, 1e20);
+        CLOSELY(ct_var_keep(ct_slice(x, 1, 0, 2, 1), CT_AXES(0)), 0, 1);
     }
 }

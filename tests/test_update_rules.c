@@ -442,6 +442,31 @@ NN_TEST(update_rules, clipping) {
     cr_expect_eq(ct_item(ct_sum_all(ct_abs(ct_sub(free_move, inside)))), 0);
 }
 
+/* What moved of slots `narrow` f32 and `wide` f64, zeros, whose gradients are g[0] and g[1]. */
+static void expect_moves(const double *g, const double *wanted) {
+    ct_module *module = ct_module_new(sizeof *module, &vector_kind);
+    MADE(module);
+    OK(ct_module_add_slot(module, "narrow", ct_scalar(CT_F32, 0), true));
+    OK(ct_module_add_slot(module, "wide", ct_scalar(CT_F64, 0), true));
+    ct_optimizer *sgd =
+        ct_sgd_new(module, (ct_sgd_options){.rate = ct_rate(1), .step = {.clip_norm = 1}});
+    MADE(sgd);
+    ct_tensor *narrow = ct_scale(ct_module_read(module, 0), g[0]);
+    ct_tensor *wide = ct_scale(ct_module_read(module, 1), g[1]);
+    OK(ct_optimizer_step(sgd, ct_add(ct_cast(narrow, CT_F64), wide), NULL, 0));
+    EXPECT_NEAR(ct_item(read_slot(module, "narrow")), -wanted[0], 1e-7);
+    EXPECT_NEAR(ct_item(read_slot(module, "wide")), -wanted[1], 1e-7);
+    ct_optimizer_free(sgd);
+    ct_module_free(module);
+}
+
+/* Squares leave the range of f32, and those of the last of f64. */
+NN_TEST(update_rules, clipping_of_large_gradients) {
+    expect_moves((double[]){3e20, 4e20}, (double[]){0.6, 0.8});
+    expect_moves((double[]){3e38, 4e38}, (double[]){0.6, 0.8});
+    expect_moves((double[]){3e38, 4e200}, (double[]){0, 1});
+}
+
 /* --- A rule of one's own ---------------------------------------------------------------------- */
 
 static ct_tensor *sign_update(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
