@@ -205,6 +205,7 @@ typedef struct {
     ct_tensor *(*apply)(ct_tensor *x);
     bool squashes;          /* softmax, sigmoid: left away for losses from logits */
 } ct_activation;
+/* Softmax along the last axis; elu with alpha 1, leaky_relu with slope 0.01 (compose.h). */
 extern const ct_activation ct_activation_relu, ct_activation_sigmoid, ct_activation_tanh,
     ct_activation_softmax, ct_activation_gelu, ct_activation_elu, ct_activation_silu,
     ct_activation_softplus, ct_activation_leaky_relu, ct_activation_linear;
