@@ -172,13 +172,16 @@ CTI_INLINE float cti_tanhf(float x) {
 }
 
 /* 1 / (1 + e^-x), as e^x / (1 + e^x) below 0, so that nothing overflows and the small values below
- * keep their digits. 0 below -87.33, where results would soon be subnormal, which processors are
- * slow with: a saturated layer hands them to all that follows. */
+ * keep their digits; what rounding took away from the sum is put back. 0 below -87.33, where results
+ * would soon be subnormal, which processors are slow with: a saturated layer hands them to all that
+ * follows. */
 CTI_INLINE float cti_sigmoidf(float x) {
     uint32_t sign;
     float a = cti_f32_split_sign(x, &sign);
     float e = cti_exp_normal(a > 87.33f ? -87.33f : -a);
-    float y = (sign != 0 ? e : 1.0f) / (1.0f + e);
+    float sum = 1.0f + e, lost = e - (sum - 1.0f);
+    float y = (sign != 0 ? e : 1.0f) / sum;
+    y = y - y * lost;
     return x < -87.33f ? 0.0f : y;
 }
 
