@@ -215,7 +215,8 @@ CTI_INLINE float cti_ndtrf(float x) {
               + t * 0.0204519872f)));
     float ratio = 0.398942280f / (t + p / q);
     float y = cti_scale_twice(ratio + ratio * e, biased);
-    return x > 0.0f ? 1.0f - y : y;
+    y = x > 0.0f ? 1.0f - y : y;
+    return x == x ? y : x; /* of several NaN a compiler may take either */
 }
 
 /* a = r + q pi/2 with |r| <= pi/4: the next two return r, and q in the low bits of *quarters.
