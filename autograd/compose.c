@@ -5,19 +5,27 @@
 
 #include "autograd/moments.h"
 #include "autograd/stanza.h"
+#include "tensor/caller.h"
 #include "tensor/node.h"
 
 #include <float.h>
 
-ct_tensor *ct_square(ct_tensor *x) { return ct_mul(x, x); }
+ct_tensor *ct_square(ct_tensor *x) {
+    CTI_CALLED;
+    return ct_mul(x, x);
+}
 
 static ct_tensor *constant(ct_tensor *x, double value) {
     return x ? cti_literal(ct_dtype_of(x), value) : NULL;
 }
 
-ct_tensor *ct_reciprocal(ct_tensor *x) { return ct_div(constant(x, 1.0), x); }
+ct_tensor *ct_reciprocal(ct_tensor *x) {
+    CTI_CALLED;
+    return ct_div(constant(x, 1.0), x);
+}
 
 ct_tensor *ct_clip(ct_tensor *x, double low, double high) {
+    CTI_CALLED;
     if (!(low <= high)) {
         return ct_fail_null(CT_ERR_RANGE, "ct_clip: low must be <= high, got %g and %g", low, high);
     }
@@ -43,15 +51,23 @@ static ct_tensor *divide_count(ct_tensor *x, ct_tensor *sum) {
     return count > 0 ? ct_div(sum, cti_structural(ct_dtype_of(sum), (double)count)) : NULL;
 }
 
-ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) { return divide_count(x, ct_sum(x, axes)); }
+ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    return divide_count(x, ct_sum(x, axes));
+}
 
 ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
     return divide_count(x, ct_sum_keep(x, axes));
 }
 
-ct_tensor *ct_mean_all(ct_tensor *x) { return ct_mean(x, CT_ALL); }
+ct_tensor *ct_mean_all(ct_tensor *x) {
+    CTI_CALLED;
+    return ct_mean(x, CT_ALL);
+}
 
 ct_tensor *ct_var(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
     ct_tensor *kept = ct_var_keep(x, axes);
     ct_shape shape = {0};
     for (int i = 0; i < ct_shape_of(kept).rank; i++) {
@@ -65,6 +81,7 @@ ct_tensor *ct_var(ct_tensor *x, ct_axes axes) {
 }
 
 ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
     return cti_moments_of("ct_var", x, axes).variance;
 }
 
@@ -85,14 +102,19 @@ static ct_tensor *root_of_squares(ct_tensor *(*combine)(ct_tensor *, ct_axes), c
 }
 
 ct_tensor *ct_std(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
     ct_tensor *mean = cti_moments_of("ct_std", x, axes).mean;
     return mean ? root_of_squares(ct_mean, ct_sub(x, mean), axes) : NULL;
 }
 
-ct_tensor *ct_min(ct_tensor *x, ct_axes axes) { return ct_neg(ct_max(ct_neg(x), axes)); }
+ct_tensor *ct_min(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    return ct_neg(ct_max(ct_neg(x), axes));
+}
 
 /* The norm of nothing is 0. */
 ct_tensor *ct_norm(ct_tensor *x) {
+    CTI_CALLED;
     if (x && ct_numel(x) == 0) return ct_sum_all(x);
     return root_of_squares(ct_sum, x, CT_ALL);
 }
@@ -109,12 +131,14 @@ static ct_tensor *shift_of(ct_tensor *x, int axis) {
 static ct_tensor *at_least_1(ct_tensor *sum) { return ct_maximum(sum, constant(sum, 1.0)); }
 
 ct_tensor *ct_logsumexp(ct_tensor *x, int axis) {
+    CTI_CALLED;
     ct_tensor *shift = shift_of(x, axis);
     ct_tensor *sum = ct_sum(ct_exp(cti_shift(x, shift)), CT_AXES(axis));
     return sum ? ct_add(ct_log(at_least_1(sum)), ct_reshape(shift, ct_shape_of(sum))) : NULL;
 }
 
 ct_tensor *ct_softmax(ct_tensor *x, int axis) {
+    CTI_CALLED;
     ct_tensor *e = ct_exp(cti_shift(x, shift_of(x, axis)));
     if (!e) return NULL;
     /* Stretched first, so that the maximum is taken where the division is, in the same pass. */
@@ -123,6 +147,7 @@ ct_tensor *ct_softmax(ct_tensor *x, int axis) {
 }
 
 ct_tensor *ct_log_softmax(ct_tensor *x, int axis) {
+    CTI_CALLED;
     ct_tensor *shifted = cti_shift(x, shift_of(x, axis));
     return ct_sub(shifted, ct_log(at_least_1(ct_sum_keep(ct_exp(shifted), CT_AXES(axis)))));
 }
@@ -143,6 +168,7 @@ static ct_status check_labels(ct_tensor *labels, int64_t classes) {
 }
 
 ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {
+    CTI_CALLED;
     if (!labels) return ct_cast(labels, dtype);
     if (classes < 1) {
         return ct_fail_null(CT_ERR_RANGE, "ct_one_hot: classes must be >= 1, got %lld",
@@ -160,16 +186,21 @@ ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {
 
 /* --- Activations ------------------------------------------------------------------------------ */
 
-ct_tensor *ct_relu(ct_tensor *x) { return ct_maximum(constant(x, 0.0), x); }
+ct_tensor *ct_relu(ct_tensor *x) {
+    CTI_CALLED;
+    return ct_maximum(constant(x, 0.0), x);
+}
 
 static ct_tensor *positive(ct_tensor *x) { return ct_greater(x, constant(x, 0.0)); }
 
 ct_tensor *ct_leaky_relu(ct_tensor *x, double slope) {
+    CTI_CALLED;
     return ct_where(positive(x), x, ct_scale(x, slope));
 }
 
 /* The exponential sees only the half where it is used: elsewhere it could overflow. */
 ct_tensor *ct_elu(ct_tensor *x, double alpha) {
+    CTI_CALLED;
     ct_tensor *low = ct_minimum(x, constant(x, 0.0));
     return ct_where(positive(x), x, ct_scale(ct_expm1(low), alpha));
 }
@@ -177,6 +208,7 @@ ct_tensor *ct_elu(ct_tensor *x, double alpha) {
 /* max(x, 0) + ln(1 + e^-|x|), where both halves of |x| come from one comparison: then the
  * derivative at 0 is that of the smooth function, 1/2. */
 ct_tensor *ct_softplus(ct_tensor *x) {
+    CTI_CALLED;
     ct_tensor *above = ct_where(positive(x), x, constant(x, 0.0));
     ct_tensor *below = ct_where(positive(x), ct_neg(x), x);
     return ct_add(above, ct_log1p(ct_exp(below)));
@@ -189,6 +221,12 @@ static ct_tensor *gated(ct_tensor *x, ct_tensor *(*gate)(ct_tensor *)) {
     return ct_mul(from, gate(ct_minimum(from, constant(x, 1000.0))));
 }
 
-ct_tensor *ct_gelu(ct_tensor *x) { return gated(x, ct_ndtr); }
+ct_tensor *ct_gelu(ct_tensor *x) {
+    CTI_CALLED;
+    return gated(x, ct_ndtr);
+}
 
-ct_tensor *ct_silu(ct_tensor *x) { return gated(x, ct_sigmoid); }
+ct_tensor *ct_silu(ct_tensor *x) {
+    CTI_CALLED;
+    return gated(x, ct_sigmoid);
+}

@@ -6,6 +6,7 @@
 
 #include "autograd/dot_label.h"
 #include "autograd/dot_private.h"
+#include "tensor/caller.h"
 #include "tensor/file.h"
 #include "tensor/mem.h"
 #include "tensor/profile_private.h"
@@ -186,8 +187,7 @@ static ct_status text_of(cti_writer *text, const char *function, ct_tensor *cons
     for (int64_t r = 0; r < n || n < 1; r++) {
         if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one root", function);
         if (roots[r]) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "%s: root %lld is NULL", function, (long long)r);
+        return cti_null("%s: root %lld is NULL", function, (long long)r);
     }
     cti_picture p = {.options = options};
     ct_status status = prepare(&p, function, roots, n);
@@ -200,6 +200,7 @@ static ct_status text_of(cti_writer *text, const char *function, ct_tensor *cons
 }
 
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options) {
+    CTI_CALLED;
     if (!out || !roots) {
         return ct_fail(CT_ERR_NULL, "ct_dot_write: '%s' is NULL", out ? "roots" : "out");
     }
@@ -216,6 +217,7 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
 
 ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
                       ct_dot_options options) {
+    CTI_CALLED;
     if (!path || !roots) {
         return ct_fail(CT_ERR_NULL, "ct_dot_save: '%s' is NULL", path ? "roots" : "path");
     }

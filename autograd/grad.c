@@ -5,6 +5,7 @@
 #include "autograd/grad_private.h"
 
 #include "autograd/ops.h"
+#include "tensor/caller.h"
 #include "tensor/context.h"
 #include "tensor/mem.h"
 #include "tensor/walk.h"
@@ -56,7 +57,9 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: op '%s' has no derivative for input %d",
                            t->op->name, k);
         }
+        cti_context()->derived = t->op->name;
         ct_tensor *part = vjp(g, t, k);
+        cti_context()->derived = NULL;
         cti_walk_resume(&b->walk); /* a user's VJP may have evaluated or derived something */
         if (part && !ct_shape_equal(part->shape, in->shape)) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d has "
@@ -73,13 +76,17 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
 }
 
 /* The nodes of a derivative lie in the module of the node they come from, one order higher. */
+static cti_node_context one_order_above(const ct_tensor *t) {
+    return (cti_node_context){.path = t->path, .order = t->order + 1, .origin = t->id};
+}
+
 static ct_status walk_back(backward *b) {
     cti_node_context saved = *cti_context();
     ct_status status = CT_OK;
     for (int64_t i = b->walk.count - 1; i >= 0 && status == CT_OK; i--) {
         ct_tensor *t = b->walk.items[i];
         if (!b->sum[i] || !b->active[i] || !t->op) continue;
-        *cti_context() = (cti_node_context){t->path, t->order + 1, t->id};
+        *cti_context() = one_order_above(t);
         status = pass_back(b, t, b->sum[i]);
     }
     *cti_context() = saved;
@@ -100,8 +107,7 @@ static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor
 
 static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n) {
     if (!y || !cotangent) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_vjp: '%s' is NULL", y ? "cotangent" : "y");
+        return cti_null("ct_vjp: '%s' is NULL", y ? "cotangent" : "y");
     }
     if (!ct_dtype_is_float(y->dtype)) {
         return ct_fail(CT_ERR_DTYPE, "ct_vjp: y is %s; only f32 and f64 have derivatives",
@@ -113,8 +119,7 @@ static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[],
                        ct_dtype_name(cotangent->dtype), ct_shape_format(cotangent->shape).text);
     }
     for (int64_t k = 0; k < n; k++) {
-        if (!x[k] && ct_error() != CT_OK) return ct_error();
-        if (!x[k]) return ct_fail(CT_ERR_NULL, "ct_vjp: x[%lld] is NULL", (long long)k);
+        if (!x[k]) return cti_null("ct_vjp: x[%lld] is NULL", (long long)k);
         if (ct_dtype_is_float(x[k]->dtype)) continue;
         return ct_fail(CT_ERR_DTYPE, "ct_vjp: x[%lld] is %s; only f32 and f64 have derivatives",
                        (long long)k, ct_dtype_name(x[k]->dtype));
@@ -155,6 +160,7 @@ static ct_status vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], i
 
 ct_status ct_vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
                  ct_tensor *out[]) {
+    CTI_CALLED;
     return vjp(y, cotangent, x, n, out, NULL);
 }
 
@@ -169,13 +175,14 @@ ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out
                        ct_dtype_name(y->dtype));
     }
     cti_node_context saved = *cti_context();
-    if (y) *cti_context() = (cti_node_context){y->path, y->order + 1, y->id};
+    if (y) *cti_context() = one_order_above(y);
     ct_tensor *one = y ? ct_reshape(cti_literal(y->dtype, 1.0), y->shape) : NULL;
     *cti_context() = saved;
     return vjp(y, one, x, n, out, reached);
 }
 
 ct_status ct_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[]) {
+    CTI_CALLED;
     return cti_grad(y, x, n, out, NULL);
 }
 
@@ -194,10 +201,8 @@ static ct_status check_tangents(const char *function, ct_tensor *const x[], ct_t
                                 int64_t n) {
     if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one x", function);
     for (int64_t k = 0; k < n; k++) {
-        if ((!x[k] || !v[k]) && ct_error() != CT_OK) return ct_error();
         if (!x[k] || !v[k]) {
-            return ct_fail(CT_ERR_NULL, "%s: %s[%lld] is NULL", function, x[k] ? "v" : "x",
-                           (long long)k);
+            return cti_null("%s: %s[%lld] is NULL", function, x[k] ? "v" : "x", (long long)k);
         }
         if (ct_shape_equal(x[k]->shape, v[k]->shape) && x[k]->dtype == v[k]->dtype) continue;
         return ct_fail(CT_ERR_SHAPE, "%s: x[%lld] is %s %s, v[%lld] is %s %s", function,
@@ -218,6 +223,7 @@ static ct_tensor *jvp_into(ct_tensor *y, ct_tensor *const x[], ct_tensor *const 
 }
 
 ct_tensor *ct_jvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int64_t n) {
+    CTI_CALLED;
     if (!y) {
         if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_jvp: 'y' is NULL");
         return NULL;
@@ -231,6 +237,7 @@ ct_tensor *ct_jvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int6
 
 ct_status ct_hvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int64_t n,
                  ct_tensor *out[]) {
+    CTI_CALLED;
     ct_status status = check_tangents("ct_hvp", x, v, n);
     if (status != CT_OK) return status;
     ct_tensor **gradient = cti_alloc((size_t)n, sizeof *gradient);

@@ -7,6 +7,7 @@
 
 #include "autograd/gradcheck_private.h"
 #include "autograd/grad.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 
 #include <math.h>
@@ -14,10 +15,15 @@
 
 /* --- Calling the function ----------------------------------------------------------------- */
 
+static ct_tensor *call_user(cti_check *c, ct_tensor *const inputs[]) {
+    CTI_CALLS_USER;
+    return c->f(c->context, inputs, c->n);
+}
+
 ct_tensor *cti_gradcheck_call(cti_check *c, ct_tensor *const inputs[]) {
-    ct_tensor *y = c->f(c->context, inputs, c->n);
+    ct_tensor *y = call_user(c, inputs);
     if (!y) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_gradcheck: f returned NULL");
+        cti_null("ct_gradcheck: f returned NULL");
         return NULL;
     }
     if (ct_dtype_of(y) != CT_F64) {

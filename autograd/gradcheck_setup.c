@@ -6,6 +6,7 @@
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/random.h"
 
@@ -44,10 +45,7 @@ static ct_status check_options(ct_gradcheck_options o) {
 static ct_status check_inputs(ct_tensor *const inputs[], int64_t n) {
     if (n < 1) return ct_fail(CT_ERR_RANGE, "ct_gradcheck: needs at least one input");
     for (int64_t k = 0; k < n; k++) {
-        if (!inputs[k] && ct_error() != CT_OK) return ct_error();
-        if (!inputs[k]) {
-            return ct_fail(CT_ERR_NULL, "ct_gradcheck: input %lld is NULL", (long long)k);
-        }
+        if (!inputs[k]) return cti_null("ct_gradcheck: input %lld is NULL", (long long)k);
         if (ct_dtype_of(inputs[k]) == CT_F64) continue;
         return ct_fail(CT_ERR_DTYPE, "ct_gradcheck: input %lld must be f64, got %s; finite "
                        "differences in less precision show nothing", (long long)k,
@@ -165,6 +163,7 @@ static ct_status check_second(const cti_check *first, ct_tensor *const inputs[],
 
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,
                        ct_gradcheck_options options, ct_gradcheck_report *report) {
+    CTI_CALLED;
     if (!f || !inputs || !report) {
         return ct_fail(CT_ERR_NULL, "ct_gradcheck: '%s' is NULL",
                        !f ? "f" : !inputs ? "inputs" : "report");
@@ -200,6 +199,7 @@ static void print_worst(FILE *out, const ct_gradcheck_entry *worst) {
 }
 
 ct_status ct_gradcheck_print(FILE *out, const ct_gradcheck_report *report) {
+    CTI_CALLED;
     if (!out || !report) {
         return ct_fail(CT_ERR_NULL, "ct_gradcheck_print: '%s' is NULL", out ? "report" : "out");
     }

@@ -5,6 +5,7 @@
 #include "autograd/compose.h"
 
 #include "autograd/moments.h"
+#include "tensor/caller.h"
 #include "tensor/node.h"
 
 /* [C] as [1, .., C, .., 1], so that it stretches along `axis` of x. */
@@ -62,6 +63,7 @@ static ct_tensor *normalized(cti_moments m, ct_tensor *gamma, ct_tensor *beta, d
 
 ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int axis, double epsilon,
                          ct_tensor **mean, ct_tensor **variance) {
+    CTI_CALLED;
     if (check("ct_batch_norm", x, &axis, gamma, beta, epsilon) != CT_OK) return NULL;
     int64_t channels = ct_dim(x, axis), values = channels ? ct_numel(x) / channels : 0;
     if (values <= 1) {
@@ -78,6 +80,7 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
 ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta,
                                    ct_tensor *mean, ct_tensor *variance, int axis,
                                    double epsilon) {
+    CTI_CALLED;
     const char *function = "ct_batch_norm_inference";
     if (check(function, x, &axis, gamma, beta, epsilon) != CT_OK ||
         check_channels(function, x, axis, mean, "mean") != CT_OK ||
@@ -90,6 +93,7 @@ ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *be
 }
 
 ct_tensor *ct_layer_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, double epsilon) {
+    CTI_CALLED;
     int axis = -1;
     if (check("ct_layer_norm", x, &axis, gamma, beta, epsilon) != CT_OK) return NULL;
     return normalized(cti_moments_of("ct_layer_norm", x, CT_AXES(axis)), gamma, beta, epsilon);

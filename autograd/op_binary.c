@@ -6,6 +6,7 @@
 #include "autograd/reduce_tile.h"
 #include "autograd/rewrite.h"
 #include "autograd/stanza.h"
+#include "tensor/caller.h"
 
 #include <math.h>
 
@@ -19,6 +20,7 @@ ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
     }
     char name[CTI_TITLE];
     cti_op_title(op, name);
+    CTI_CALLED_AS(name);
     ct_shape shape;
     if (cti_shape_broadcast(name, ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK) return NULL;
     ct_tensor *inputs[] = {broadcast_to(a, shape), broadcast_to(b, shape)};
@@ -260,6 +262,7 @@ CT_OP(op_where) = {
 };
 
 ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
+    CTI_CALLED;
     if (!condition || !a || !b) {
         return ct_node(&op_where, (ct_tensor *[]){condition, a, b}, 3, NULL, 0);
     }
@@ -281,10 +284,12 @@ static ct_tensor *number_like(const char *function, ct_tensor *x, double value) 
 }
 
 ct_tensor *ct_scale(ct_tensor *x, double factor) {
+    CTI_CALLED;
     return ct_mul(x, number_like("ct_scale", x, factor));
 }
 
 ct_tensor *ct_offset(ct_tensor *x, double term) {
+    CTI_CALLED;
     return ct_add(x, number_like("ct_offset", x, term));
 }
 

@@ -4,6 +4,8 @@
  * itself leaves the conversion undefined. */
 #include "autograd/stanza.h"
 
+#include "tensor/caller.h"
+
 #define CAST_TILE(from, type_from, to, type_to, expression)                                 \
     static CT_CLONES void from##_to_##to(int64_t n, void *out, const void *const in[],      \
                                          const ct_tile *tile) {                             \
@@ -52,6 +54,7 @@ CAST(i64, int64_t, CT_I64, SATURATE_I64(a), a)
 CAST(u8, uint8_t, CT_U8, SATURATE_U8(a), SATURATE_U8(a))
 
 ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype) {
+    CTI_CALLED;
     static const ct_op *const ops[CT_DTYPES] = {
         [CT_F32] = &op_cast_f32,
         [CT_F64] = &op_cast_f64,

@@ -6,6 +6,7 @@
 #include "autograd/small_product.h"
 #include "autograd/stanza.h"
 #include "autograd/window.h"
+#include "tensor/caller.h"
 #include "tensor/gemm.h"
 
 #include <string.h>
@@ -152,6 +153,7 @@ static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
 }
 
 ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
+    CTI_CALLED;
     if (!a || !b) return ct_node(&op_matmul, (ct_tensor *[]){a, b}, 2, NULL, 0);
     ct_shape sa = ct_shape_of(a), sb = ct_shape_of(b);
     if (sa.rank == 0 || sb.rank == 0) {

@@ -4,6 +4,7 @@
 #include "autograd/reduce_tile.h"
 #include "autograd/rewrite.h"
 #include "autograd/stanza.h"
+#include "tensor/caller.h"
 
 #include <math.h>
 
@@ -168,7 +169,10 @@ CT_OP(op_iota) = {
     .tile = {[CT_I64] = iota_i64},
 };
 
-ct_tensor *ct_iota(int64_t n) { return ct_node(&op_iota, NULL, 0, &n, sizeof n); }
+ct_tensor *ct_iota(int64_t n) {
+    CTI_CALLED;
+    return ct_node(&op_iota, NULL, 0, &n, sizeof n);
+}
 
 /* --- argmax ----------------------------------------------------------------------------------- */
 
@@ -253,11 +257,18 @@ static ct_tensor *keep_axes(ct_tensor *y, ct_tensor *x, ct_axes axes) {
 
 ct_tensor *ct_sum(ct_tensor *x, ct_axes axes) { return reduce(&op_sum, x, axes); }
 
-ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes) { return keep_axes(ct_sum(x, axes), x, axes); }
+ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    return keep_axes(ct_sum(x, axes), x, axes);
+}
 
-ct_tensor *ct_sum_all(ct_tensor *x) { return ct_sum(x, CT_ALL); }
+ct_tensor *ct_sum_all(ct_tensor *x) {
+    CTI_CALLED;
+    return ct_sum(x, CT_ALL);
+}
 
 ct_tensor *ct_max(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
     ct_axes sorted;
     if (!x || cti_axes("ct_max", ct_shape_of(x), axes, &sorted) != CT_OK) {
         return reduce(&op_max, x, axes);
@@ -270,9 +281,13 @@ ct_tensor *ct_max(ct_tensor *x, ct_axes axes) {
     return reduce(&op_max, x, axes);
 }
 
-ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes) { return keep_axes(ct_max(x, axes), x, axes); }
+ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    return keep_axes(ct_max(x, axes), x, axes);
+}
 
 ct_tensor *ct_argmax(ct_tensor *x, int axis) {
+    CTI_CALLED;
     if (!x) return ct_node(&op_argmax, &x, 1, NULL, 0);
     int at;
     if (cti_shape_axis("ct_argmax", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
@@ -284,6 +299,7 @@ ct_tensor *ct_argmax(ct_tensor *x, int axis) {
 }
 
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
     if (!x) return ct_sum(x, CT_ALL);
     ct_shape in = ct_shape_of(x);
     int shift = in.rank - shape.rank;

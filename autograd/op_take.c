@@ -3,6 +3,8 @@
  * Invariant: scatter_add adds in ascending order of the source, whatever the threads. */
 #include "autograd/stanza.h"
 
+#include "tensor/caller.h"
+
 #include <string.h>
 
 static ct_status check_indices(const char *function, ct_tensor *indices, int64_t rows) {
@@ -69,6 +71,7 @@ CT_OP(op_take) = {
 };
 
 ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices) {
+    CTI_CALLED;
     if (x && check_indices("ct_take", indices, ct_dim(x, 0)) != CT_OK) return NULL;
     return ct_node(&op_take, (ct_tensor *[]){x, indices}, 2, NULL, 0);
 }
@@ -133,6 +136,7 @@ CT_OP(op_scatter_add) = {
 };
 
 ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows) {
+    CTI_CALLED;
     if (rows < 0) {
         return ct_fail_null(CT_ERR_RANGE, "ct_scatter_add: rows must be >= 0, got %lld",
                             (long long)rows);

@@ -4,6 +4,7 @@
  * chains of views fold into one layout when a plan is made. */
 #include "autograd/rewrite.h"
 #include "autograd/stanza.h"
+#include "tensor/caller.h"
 
 #include <string.h>
 
@@ -115,6 +116,7 @@ static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
 }
 
 ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
     if (!x) return ct_node(&op_reshape, &x, 1, NULL, 0);
     ct_shape whole = shape;
     int64_t numel;
@@ -210,6 +212,7 @@ ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
 }
 
 ct_tensor *ct_transpose(ct_tensor *x) {
+    CTI_CALLED;
     int rank = ct_shape_of(x).rank;
     if (x && rank < 2) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_transpose: needs rank >= 2, got %s",
@@ -268,6 +271,7 @@ CT_OP(op_broadcast) = {
 bool cti_is_broadcast(const ct_tensor *t) { return cti_applies(t, &op_broadcast); }
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
     if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x), NULL) != CT_OK) return NULL;
     shape_attr attr = pack(shape);
     return ct_node(&op_broadcast, &x, 1, &attr, sizeof attr);

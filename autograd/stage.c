@@ -5,6 +5,7 @@
 #include "autograd/stage_private.h"
 
 #include "autograd/ops.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/op.h"
 #include "tensor/slot_private.h"
@@ -54,6 +55,7 @@ CT_OP(op_stage) = {
 };
 
 ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value) {
+    CTI_CALLED;
     if (!y || !value || !slot) {
         if (ct_error() == CT_OK) {
             ct_fail(CT_ERR_NULL, "ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
@@ -168,13 +170,11 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
                         int64_t n_updates, cti_accept *accept, void *context) {
     for (int64_t r = 0; r < n_roots; r++) {
         if (roots[r]) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_commit: root %lld is NULL", (long long)r);
+        return cti_null("ct_commit: root %lld is NULL", (long long)r);
     }
     for (int64_t k = 0; k < n_updates; k++) {
         if (updates[k].slot && updates[k].value) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_commit: update %lld is NULL", (long long)k);
+        return cti_null("ct_commit: update %lld is NULL", (long long)k);
     }
     ct_tensor **stages = NULL;
     int64_t n_stages = 0, scope = ct_scope_open();
@@ -191,5 +191,6 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
 
 ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
                     int64_t n_updates) {
+    CTI_CALLED;
     return cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
 }

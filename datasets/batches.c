@@ -3,6 +3,7 @@
  * Invariant: a batch is a function of (options, epoch, batch number); the position moves only when
  * a whole batch was made. */
 #include "datasets/datasets.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
 #include "tensor/random.h"
@@ -182,6 +183,7 @@ static ct_status column_init(column *c, ct_tensor *t, double divide_by) {
 }
 
 ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options) {
+    CTI_CALLED;
     if (check_tensors(x, y) != CT_OK) return NULL;
     if (check_options(&options, ct_dtype_of(x), ct_dim(x, 0)) != CT_OK) return NULL;
     batches *b = cti_alloc(1, sizeof *b);

@@ -3,6 +3,8 @@
  * Invariant: no slots; a squashing activation's logits are its input. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 typedef struct {
     ct_module base;
     const ct_activation *activation;
@@ -22,6 +24,7 @@ static const ct_module_kind activation_kind = {
     .name = "Activation", .forward = forward, .logits = logits};
 
 ct_module *ct_activation_new(const ct_activation *activation) {
+    CTI_CALLED;
     if (!activation || !activation->apply) {
         return ct_fail_null(CT_ERR_NULL, "ct_activation_new: '%s' is NULL",
                             activation ? "activation->apply" : "activation");

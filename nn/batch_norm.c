@@ -4,6 +4,7 @@
  * Invariant: a forward changes nothing; the moving statistics change when a step commits. */
 #include "autograd/stage.h"
 #include "nn/layer.h"
+#include "tensor/caller.h"
 
 typedef struct {
     ct_module base;
@@ -50,6 +51,7 @@ static ct_tensor *train(batch_norm *bn, ct_tensor *x, ct_tensor *gamma, ct_tenso
 }
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     batch_norm *bn = (batch_norm *)self;
     ct_tensor *gamma = slot_or(bn, bn->gamma, 1.0), *beta = slot_or(bn, bn->beta, 0.0);
     if (ct_dim(x, bn->options.axis) != bn->channels) {
@@ -89,6 +91,7 @@ static ct_status add_slots(batch_norm *bn) {
 static const char made_by[] = "ct_batch_norm_defaults";
 
 ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options) {
+    CTI_CALLED;
     if (cti_check_size("ct_batch_norm_new", "channels", channels) != CT_OK) return NULL;
     if (cti_check_made_by("ct_batch_norm_new", options.made_by, made_by) != CT_OK) return NULL;
     if (!(options.momentum >= 0 && options.momentum <= 1) || !(options.epsilon >= 0)) {

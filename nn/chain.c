@@ -36,7 +36,7 @@ static ct_status add_chain(cti_layer_list *list, ct_module *chain, const char *p
         char path[512];
         int length = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "/" : "", name);
         if (length >= (int)sizeof path) {
-            return ct_fail(CT_ERR_RANGE, "a module path is longer than %zu bytes",
+            return ct_fail(CT_ERR_RANGE, "ct_summary: a module path is longer than %zu bytes",
                            sizeof path - 1);
         }
         if (add_chain(list, child, path) != CT_OK) return ct_error();

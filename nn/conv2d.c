@@ -3,6 +3,8 @@
  * Invariant: slot 0 is the kernel [kh,kw,inputs/groups,filters], slot 1 the bias. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 typedef struct {
     ct_module base;
     ct_conv2d_options options;
@@ -29,6 +31,7 @@ static ct_conv2d_spec spec_for(const conv2d *layer, ct_tensor *x) {
 }
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     ct_tensor *y = ct_conv2d(x, ct_module_read(self, 0), spec_for((conv2d *)self, x));
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
@@ -54,6 +57,7 @@ static ct_status check(int64_t inputs, int64_t filters, const ct_conv2d_options 
 }
 
 ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options) {
+    CTI_CALLED;
     for (int d = 0; d < 2; d++) {
         if (!options.kernel[d]) options.kernel[d] = 3;
         options.stride[d] = at_least_one(options.stride[d]);

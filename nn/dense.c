@@ -3,7 +3,10 @@
  * Invariant: slot 0 is the kernel, slot 1 the bias if there is one. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     ct_tensor *y = ct_matmul(x, ct_module_read(self, 0));
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
@@ -12,6 +15,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 static const ct_module_kind dense_kind = {.name = "Dense", .forward = forward};
 
 ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options) {
+    CTI_CALLED;
     if (cti_check_size("ct_dense_new", "inputs", inputs) != CT_OK ||
         cti_check_size("ct_dense_new", "units", units) != CT_OK) {
         return NULL;

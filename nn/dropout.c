@@ -4,6 +4,8 @@
  * and so is saved with the model. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 typedef struct {
     ct_module base;
     double rate;
@@ -20,6 +22,7 @@ static ct_tensor *next_key(ct_module *self) {
 }
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     double rate = ((dropout *)self)->rate;
     if (mode != CT_TRAINING || rate == 0) return ct_scope_add(x);
     ct_tensor *u = ct_random_uniform(next_key(self), ct_dtype_of(x), ct_shape_of(x));
@@ -30,6 +33,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 static const ct_module_kind dropout_kind = {.name = "Dropout", .forward = forward};
 
 ct_module *ct_dropout_new(double rate) {
+    CTI_CALLED;
     if (!(rate >= 0 && rate < 1)) {
         return ct_fail_null(CT_ERR_RANGE, "ct_dropout_new: rate must be in [0,1), got %g", rate);
     }

@@ -3,6 +3,8 @@
  * Invariant: the same seed and the same order of construction give the same weights. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 static _Thread_local struct { uint64_t seed, stream; } source;
 
 void ct_seed_set(uint64_t seed) {
@@ -11,6 +13,7 @@ void ct_seed_set(uint64_t seed) {
 }
 
 ct_tensor *ct_seed_draw(void) {
+    CTI_CALLED;
     int64_t key[2] = {(int64_t)source.seed, (int64_t)source.stream};
     ct_tensor *t = ct_from(CT_I64, CT_SHAPE(2), key);
     if (t) source.stream++;

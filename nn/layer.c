@@ -3,18 +3,18 @@
  * Invariant: a constructor that fails leaves nothing behind. */
 #include "nn/layer.h"
 
-static ct_status check_made(const ct_module *module, const char *name, ct_tensor *value,
-                            ct_dtype dtype, ct_shape shape) {
-    const char *kind = module->kind->name;
-    if (!value && ct_error() != CT_OK) return ct_error();
+#include "tensor/caller.h"
+
+static ct_status check_made(const char *name, ct_tensor *value, ct_dtype dtype, ct_shape shape) {
     if (!value) {
-        return ct_fail(CT_ERR_NULL, "%s: the initializer of '%s' returned NULL and no error", kind,
-                       name);
+        return cti_null("ct_module_add_slot: the initializer of '%s' returned NULL and no error",
+                        name);
     }
     if (ct_dtype_of(value) == dtype && ct_shape_equal(ct_shape_of(value), shape)) return CT_OK;
-    return ct_fail(CT_ERR_SHAPE, "%s: the initializer of '%s' made %s %s for %s %s", kind, name,
-                   ct_dtype_name(ct_dtype_of(value)), ct_shape_format(ct_shape_of(value)).text,
-                   ct_dtype_name(dtype), ct_shape_format(shape).text);
+    return ct_fail(CT_ERR_SHAPE, "ct_module_add_slot: the initializer of '%s' made %s %s for %s %s",
+                   name, ct_dtype_name(ct_dtype_of(value)),
+                   ct_shape_format(ct_shape_of(value)).text, ct_dtype_name(dtype),
+                   ct_shape_format(shape).text);
 }
 
 ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer chosen,
@@ -22,12 +22,12 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
                          int64_t fan_in, int64_t fan_out) {
     const ct_initializer *init = chosen.make ? &chosen : usual;
     if (!chosen.make && chosen.value != 0) {
-        return ct_fail(CT_ERR_NULL, "%s: the initializer of '%s' has a value and no 'make'; "
-                       "ct_init_constant makes a constant one", module->kind->name, name);
+        return ct_fail(CT_ERR_NULL, "ct_module_add_slot: the initializer of '%s' has a value and "
+                       "no 'make'; ct_init_constant makes a constant one", name);
     }
     int64_t scope = ct_scope_open();
     ct_tensor *value = init->make(init, dtype, shape, fan_in, fan_out);
-    ct_status status = check_made(module, name, value, dtype, shape);
+    ct_status status = check_made(name, value, dtype, shape);
     if (status == CT_OK) status = ct_module_add_slot(module, name, value, true);
     ct_scope_close(scope);
     return status;

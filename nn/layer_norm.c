@@ -3,12 +3,15 @@
  * Invariant: slot 0 is gamma, slot 1 is beta. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 typedef struct {
     ct_module base;
     double epsilon;
 } layer_norm;
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     return ct_layer_norm(x, ct_module_read(self, 0), ct_module_read(self, 1),
                          ((layer_norm *)self)->epsilon);
@@ -23,6 +26,7 @@ ct_layer_norm_options ct_layer_norm_defaults(void) {
 }
 
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options) {
+    CTI_CALLED;
     if (cti_check_made_by("ct_layer_norm_new", options.made_by, made_by) != CT_OK) return NULL;
     if (!(options.epsilon >= 0)) {
         return ct_fail_null(CT_ERR_RANGE, "ct_layer_norm_new: epsilon must be >= 0, got %g",

@@ -3,6 +3,8 @@
  * Invariant: losses of probabilities start from logits, where no logarithm sees a 0. */
 #include "nn/nn.h"
 
+#include "tensor/caller.h"
+
 /* Labels as a distribution [N,K] beside scores [N,K]. */
 static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) {
@@ -27,6 +29,7 @@ static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tenso
 }
 
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
+    CTI_CALLED;
     ct_tensor *target = distribution("ct_cross_entropy", logits, labels);
     if (!target) return NULL;
     /* A class that does not count may be impossible: 0 times -inf is 0 here. */
@@ -48,6 +51,7 @@ static ct_status check_pair(const char *function, ct_tensor *prediction, ct_tens
 }
 
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
+    CTI_CALLED;
     if (check_pair("ct_binary_cross_entropy", logits, targets) != CT_OK) return NULL;
     /* softplus(z) - z t = z ([z > 0] - t) + ln(1 + e^-|z|): what would cancel is left out. Both
      * signs of z come from one comparison, as in ct_softplus. */
@@ -58,16 +62,19 @@ ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
 }
 
 ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target) {
+    CTI_CALLED;
     if (check_pair("ct_mse", prediction, target) != CT_OK) return NULL;
     return ct_mean_all(ct_square(ct_sub(prediction, target)));
 }
 
 ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target) {
+    CTI_CALLED;
     if (check_pair("ct_mae", prediction, target) != CT_OK) return NULL;
     return ct_mean_all(ct_abs(ct_sub(prediction, target)));
 }
 
 ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta) {
+    CTI_CALLED;
     if (check_pair("ct_huber", prediction, target) != CT_OK) return NULL;
     if (!(delta > 0)) {
         return ct_fail_null(CT_ERR_RANGE, "ct_huber: delta must be > 0, got %g", delta);
@@ -83,6 +90,7 @@ static ct_tensor *huber_1(ct_tensor *prediction, ct_tensor *target) {
 }
 
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
+    CTI_CALLED;
     if (!scores || !labels) {
         if (ct_error() != CT_OK) return NULL;
         return ct_fail_null(CT_ERR_NULL, "ct_accuracy: '%s' is NULL", scores ? "labels" : "scores");
@@ -98,6 +106,7 @@ ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
 }
 
 ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets) {
+    CTI_CALLED;
     if (check_pair("ct_binary_accuracy", logits, targets) != CT_OK) return NULL;
     ct_dtype dtype = ct_dtype_of(logits);
     ct_tensor *said = ct_greater(logits, ct_scalar(dtype, 0.0));

@@ -4,6 +4,7 @@
  * different siblings have different names. */
 #include "nn/nn.h"
 
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/slot_private.h"
 
@@ -11,6 +12,7 @@
 #include <string.h>
 
 ct_module *ct_module_new(size_t size, const ct_module_kind *kind) {
+    CTI_CALLED;
     if (!kind || !kind->name) {
         return ct_fail_null(CT_ERR_NULL, "ct_module_new: '%s' is NULL",
                             kind ? "kind->name" : "kind");
@@ -38,6 +40,7 @@ void ct_module_free(ct_module *module) {
 }
 
 ct_status ct_module_rename(ct_module *module, const char *name) {
+    CTI_CALLED;
     if (!module || !name) return ct_fail(CT_ERR_NULL, "ct_module_rename: an argument is NULL");
     if (!*name || strchr(name, '/')) {
         return ct_fail(CT_ERR_RANGE, "ct_module_rename: a name has at least one character and no "
@@ -52,9 +55,9 @@ ct_status ct_module_rename(ct_module *module, const char *name) {
 
 ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
                              bool trainable) {
+    CTI_CALLED;
     if (!module || !name) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_module_add_slot: '%s' is NULL", module ? "name" : "module");
+        return cti_null("ct_module_add_slot: '%s' is NULL", module ? "name" : "module");
     }
     if (module->n_slots == CT_MODULE_SLOTS) {
         return ct_fail(CT_ERR_RANGE, "ct_module_add_slot: a module has at most %d slots",
@@ -68,6 +71,7 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
 }
 
 ct_tensor *ct_module_read(ct_module *module, int i) {
+    CTI_CALLED;
     if (!module) {
         if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_module_read: 'module' is NULL");
         return NULL;
@@ -180,6 +184,7 @@ static ct_status add_children(ct_module *module, ct_module *const children[], in
 }
 
 ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n) {
+    CTI_CALLED;
     int64_t before = module ? module->n_children : 0;
     for (int64_t i = 0; i < n; i++) {
         if (children[i]) children[i]->owners++;
@@ -202,6 +207,7 @@ ct_status ct_module_add_children(ct_module *module, ct_module *const children[],
 static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
                         ct_tensor *(*function)(ct_module *, ct_tensor *, ct_mode)) {
     if (module->name && ct_path_push(module->name) != CT_OK) return NULL;
+    CTI_CALLS_USER;
     ct_tensor *y = NULL;
     if (function) y = function(module, x, mode);
     else ct_fail(CT_ERR_NULL, "ct_forward: the kind %s has no 'forward'", module->kind->name);
@@ -213,6 +219,7 @@ static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
 }
 
 ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED;
     if (!module || !x) {
         if (ct_error() == CT_OK) {
             ct_fail(CT_ERR_NULL, "ct_forward: '%s' is NULL", module ? "x" : "module");
@@ -223,6 +230,7 @@ ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode) {
 }
 
 ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED;
     if (!module || !x || !module->kind->logits) return ct_forward(module, x, mode);
     return apply(module, x, mode, module->kind->logits);
 }
@@ -272,6 +280,7 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
 }
 
 ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
+    CTI_CALLED;
     *list = (ct_slot_list){0};
     if (!module) return ct_fail(CT_ERR_NULL, "ct_module_list: 'module' is NULL");
     ct_status status = list_module(list, "", module, false);

@@ -3,6 +3,7 @@
  * Invariant: the text depends on names and classes alone, and these enter it only escaped. */
 #include "autograd/dot_label.h"
 #include "nn/chain.h"
+#include "tensor/caller.h"
 #include "tensor/json.h"
 #include "tensor/mem.h"
 
@@ -22,8 +23,7 @@ static void put_box(cti_writer *text, int64_t number, const char *name, const ch
 /* The caller frees text->text, also after an error. */
 static ct_status draw(const char *function, ct_module *model, cti_writer *text) {
     if (!model) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "%s: 'model' is NULL", function);
+        return cti_null("%s: 'model' is NULL", function);
     }
     cti_layer_list layers;
     if (cti_layer_list_make(model, &layers) != CT_OK) return ct_error();
@@ -40,6 +40,7 @@ static ct_status draw(const char *function, ct_module *model, cti_writer *text) 
 }
 
 ct_status ct_model_plot(FILE *out, ct_module *model) {
+    CTI_CALLED;
     if (!out) return ct_fail(CT_ERR_NULL, "ct_model_plot: 'out' is NULL");
     cti_writer text = {0};
     ct_status status = draw("ct_model_plot", model, &text);
@@ -52,6 +53,7 @@ ct_status ct_model_plot(FILE *out, ct_module *model) {
 }
 
 ct_status ct_model_plot_save(const char *path, ct_module *model) {
+    CTI_CALLED;
     cti_writer text = {0};
     ct_status status = draw("ct_model_plot_save", model, &text);
     if (status == CT_OK) {

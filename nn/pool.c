@@ -3,6 +3,8 @@
  * Invariant: nothing is stored between forwards. */
 #include "nn/layer.h"
 
+#include "tensor/caller.h"
+
 typedef struct {
     ct_module base;
     ct_pool2d_options options;
@@ -22,11 +24,13 @@ static ct_pool2d_spec spec_for(const pool2d *layer, ct_tensor *x) {
 }
 
 static ct_tensor *max_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     return ct_max_pool2d(x, spec_for((pool2d *)self, x));
 }
 
 static ct_tensor *avg_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     return ct_avg_pool2d(x, spec_for((pool2d *)self, x));
 }
@@ -40,12 +44,19 @@ static ct_module *pool_new(const ct_module_kind *kind, ct_pool2d_options options
     return layer ? &layer->base : NULL;
 }
 
-ct_module *ct_max_pool2d_new(ct_pool2d_options options) { return pool_new(&max_kind, options); }
+ct_module *ct_max_pool2d_new(ct_pool2d_options options) {
+    CTI_CALLED;
+    return pool_new(&max_kind, options);
+}
 
-ct_module *ct_avg_pool2d_new(ct_pool2d_options options) { return pool_new(&avg_kind, options); }
+ct_module *ct_avg_pool2d_new(ct_pool2d_options options) {
+    CTI_CALLED;
+    return pool_new(&avg_kind, options);
+}
 
 static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    (void)self, (void)mode;
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
     if (ct_shape_of(x).rank != 4) {
         return ct_fail_null(CT_ERR_SHAPE, "GlobalAvgPool2D: needs [N,H,W,C], got %s",
                             ct_shape_format(ct_shape_of(x)).text);
@@ -56,11 +67,13 @@ static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 static const ct_module_kind global_kind = {.name = "GlobalAvgPool2D", .forward = global_forward};
 
 ct_module *ct_global_avg_pool2d_new(void) {
+    CTI_CALLED;
     return ct_module_new(sizeof(ct_module), &global_kind);
 }
 
 static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    (void)self, (void)mode;
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
     ct_shape shape = ct_shape_of(x);
     if (shape.rank < 1) {
         return ct_fail_null(CT_ERR_SHAPE, "Flatten: needs [N,...], got %s",
@@ -73,4 +86,7 @@ static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 
 static const ct_module_kind flatten_kind = {.name = "Flatten", .forward = flatten_forward};
 
-ct_module *ct_flatten_new(void) { return ct_module_new(sizeof(ct_module), &flatten_kind); }
+ct_module *ct_flatten_new(void) {
+    CTI_CALLED;
+    return ct_module_new(sizeof(ct_module), &flatten_kind);
+}

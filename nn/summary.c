@@ -2,6 +2,7 @@
  * Shapes are those of the graph of one forward in inference mode, which is never evaluated.
  * Invariant: nothing is written before everything is known, and no slot changes. */
 #include "nn/chain.h"
+#include "tensor/caller.h"
 #include "tensor/context.h"
 #include "tensor/mem.h"
 #include "tensor/text.h"
@@ -162,9 +163,9 @@ static void write_table(FILE *out, const summary *s, const char *title) {
 }
 
 ct_status ct_summary(FILE *out, ct_module *model, ct_shape input) {
+    CTI_CALLED;
     if (!out || !model) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_summary: '%s' is NULL", out ? "model" : "out");
+        return cti_null("ct_summary: '%s' is NULL", out ? "model" : "out");
     }
     summary s = {0};
     int64_t scope = ct_scope_open();

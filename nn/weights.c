@@ -2,12 +2,12 @@
  * The format is safetensors.h's business, optimizers are checkpoint.c's.
  * Invariant: loading changes every slot or none. */
 #include "nn/slot_file.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 
 static ct_status check_arguments(const char *function, const ct_module *model, const char *path) {
     if (model && path) return CT_OK;
-    if (ct_error() != CT_OK) return ct_error();
-    return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, model ? "path" : "model");
+    return cti_null("%s: '%s' is NULL", function, model ? "path" : "model");
 }
 
 ct_status ct_weights_save(ct_module *model, const char *path) {

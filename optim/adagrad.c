@@ -3,6 +3,8 @@
  * Invariant: the state is the sum of squared gradients. */
 #include "optim/step.h"
 
+#include "tensor/caller.h"
+
 static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
                          ct_tensor *const state[], ct_tensor *next[]) {
     const ct_adagrad_options *o = options;
@@ -20,6 +22,7 @@ static const ct_optimizer_kind adagrad_kind = {
 static const char made_by[] = "ct_adagrad_defaults";
 
 ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options) {
+    CTI_CALLED;
     static const char function[] = "ct_adagrad_new";
     if (cti_check_made_by(function, options.made_by, made_by) != CT_OK ||
         cti_check_option(function, "epsilon", options.epsilon, 0, 1e300) != CT_OK ||

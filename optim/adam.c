@@ -3,6 +3,8 @@
  * Invariant: states are m and v; scalars hold the step size and the correction of v. */
 #include "optim/step.h"
 
+#include "tensor/caller.h"
+
 /* 1 - beta^t */
 static ct_tensor *correction(double beta, ct_tensor *step) {
     return ct_offset(ct_neg(ct_pow(ct_scalar(CT_F64, beta), step)), 1.0);
@@ -60,10 +62,12 @@ static ct_optimizer *adam(const char *function, const char *maker, ct_module *mo
 }
 
 ct_optimizer *ct_adam_new(ct_module *model, ct_adam_options options) {
+    CTI_CALLED;
     return adam("ct_adam_new", of_adam, model, &options);
 }
 
 ct_optimizer *ct_adamw_new(ct_module *model, ct_adam_options options) {
+    CTI_CALLED;
     return adam("ct_adamw_new", of_adamw, model, &options);
 }
 

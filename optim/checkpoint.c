@@ -6,6 +6,7 @@
 #include "nn/layer.h"
 #include "nn/slot_file.h"
 #include "optim/fit.h"
+#include "tensor/caller.h"
 #include "tensor/checksum.h"
 #include "tensor/mem.h"
 #include "tensor/text.h"
@@ -86,8 +87,7 @@ static ct_status checksum(const contents *c, ct_tensor *const values[], ct_posit
 static ct_status check_arguments(const char *function, const char *path, const ct_module *model,
                                  const ct_optimizer *optimizer) {
     if (path && model && optimizer) return CT_OK;
-    if (ct_error() != CT_OK) return ct_error();
-    return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
+    return cti_null("%s: '%s' is NULL", function,
                    !path ? "path" : !model ? "model" : "optimizer");
 }
 

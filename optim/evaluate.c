@@ -5,6 +5,7 @@
 #include "optim/evaluate.h"
 
 #include "optim/history.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 
 #include <math.h>
@@ -15,22 +16,27 @@ ct_status cti_check_loss(const char *function, const ct_loss *loss) {
                    loss->name ? loss->name : "");
 }
 
+/* A loss or a metric, which may be the user's own. */
+static ct_tensor *measure(cti_metric *function, ct_tensor *prediction, ct_tensor *target) {
+    CTI_CALLS_USER;
+    return function(prediction, target);
+}
+
 ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
                       const ct_batch *batch, ct_tensor **value, ct_tensor **measured) {
     ct_tensor *prediction = loss->from_logits ? ct_logits(model, batch->x, mode)
                                               : ct_forward(model, batch->x, mode);
     *measured = NULL;
-    *value = prediction ? loss->value(prediction, batch->y) : NULL;
-    if (*value && metric) *measured = metric(prediction, batch->y);
+    *value = prediction ? measure(loss->value, prediction, batch->y) : NULL;
+    if (*value && metric) *measured = measure(metric, prediction, batch->y);
     if (*value && (!metric || *measured)) {
         if (ct_numel(*value) == 1 && (!metric || ct_numel(*measured) == 1)) return CT_OK;
-        return ct_fail(CT_ERR_SHAPE, "%s must be one number, got %s",
+        return ct_fail(CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s",
                        ct_numel(*value) == 1 ? "a metric" : "a loss",
                        ct_shape_format(ct_shape_of(ct_numel(*value) == 1 ? *measured
                                                                         : *value)).text);
     }
-    if (ct_error() != CT_OK) return ct_error();
-    return ct_fail(CT_ERR_NULL, "%s returned NULL and no error",
+    return cti_null("ct_evaluate: %s returned NULL and no error",
                    !prediction ? "a module" : *value ? "a metric" : "a loss");
 }
 
@@ -80,13 +86,12 @@ ct_status cti_evaluate(const char *function, ct_module *model, const ct_loss *lo
 
 ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, double *mean_loss,
                       double *accuracy) {
+    CTI_CALLED;
     double values[2] = {(double)NAN, (double)NAN};
     ct_status status = CT_OK;
     if (!model || !loss || !source) {
-        status = ct_error() != CT_OK
-                     ? ct_error()
-                     : ct_fail(CT_ERR_NULL, "ct_evaluate: '%s' is NULL",
-                               !model ? "model" : !loss ? "loss" : "source");
+        status = cti_null("ct_evaluate: '%s' is NULL",
+                          !model ? "model" : !loss ? "loss" : "source");
     } else {
         status = cti_check_loss("ct_evaluate", loss);
     }
@@ -127,6 +132,7 @@ static ct_tensor *predict_all(ct_module *model, ct_tensor *x, int64_t batch) {
 }
 
 ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch) {
+    CTI_CALLED;
     if (!model || !x) {
         if (ct_error() == CT_OK) {
             ct_fail(CT_ERR_NULL, "ct_predict: '%s' is NULL", model ? "x" : "model");

@@ -10,6 +10,7 @@
 #include "optim/interrupt.h"
 #include "optim/progress.h"
 #include "optim/step.h"
+#include "tensor/caller.h"
 
 #include <math.h>
 
@@ -103,6 +104,7 @@ static ct_status step(training *t, bool *more) {
 
 static void call_back(training *t, const ct_epoch *epoch) {
     if (!t->options->callback) return;
+    CTI_CALLS_USER;
     int64_t scope = ct_scope_open();
     double start = cti_seconds();
     bool go_on = t->options->callback(t->options->context, t->history->position, &t->last, epoch);
@@ -204,8 +206,7 @@ static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
 static ct_status check_arguments(const ct_module *model, const ct_optimizer *optimizer,
                                  const ct_loss *loss, const ct_source *train) {
     if (model && optimizer && loss && train) return CT_OK;
-    if (ct_error() != CT_OK) return ct_error();
-    return ct_fail(CT_ERR_NULL, "ct_fit: '%s' is NULL",
+    return cti_null("ct_fit: '%s' is NULL",
                    !model ? "model" : !optimizer ? "optimizer" : !loss ? "loss" : "train");
 }
 
@@ -277,6 +278,7 @@ static ct_status run(training *t) {
 
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history) {
+    CTI_CALLED;
     ct_history own = {0};
     if (history) *history = own;
     if (check_arguments(model, optimizer, loss, train) != CT_OK) return ct_error();

@@ -6,6 +6,7 @@
 #include "autograd/grad_private.h"
 #include "autograd/stage.h"
 #include "optim/step.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
 #include "tensor/slot_private.h"
@@ -148,6 +149,7 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
 ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
                                ct_schedule rate, ct_step_options step, const void *options,
                                size_t size) {
+    CTI_CALLED;
     static const char function[] = "ct_optimizer_new";
     if (check_kind(function, kind) != CT_OK) return NULL;
     if (size > 0 && !options) {
@@ -384,8 +386,7 @@ static ct_status check_arguments(const ct_optimizer *o, ct_tensor *loss, ct_tens
                                  int64_t n_also) {
     static const char function[] = "ct_optimizer_step";
     if (!o || !loss) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, o ? "loss" : "optimizer");
+        return cti_null("%s: '%s' is NULL", function, o ? "loss" : "optimizer");
     }
     if (ct_numel(loss) != 1 || !ct_dtype_is_float(ct_dtype_of(loss))) {
         return ct_fail(CT_ERR_SHAPE, "%s: the loss must be one number of f32 or f64, got %s %s",
@@ -393,9 +394,7 @@ static ct_status check_arguments(const ct_optimizer *o, ct_tensor *loss, ct_tens
                        ct_shape_format(ct_shape_of(loss)).text);
     }
     for (int64_t k = 0; k < n_also; k++) {
-        if (also[k]) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "%s: also[%lld] is NULL", function, (long long)k);
+        if (!also[k]) return cti_null("%s: also[%lld] is NULL", function, (long long)k);
     }
     return CT_OK;
 }
@@ -428,6 +427,7 @@ ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *con
 
 ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
                             int64_t n_also) {
+    CTI_CALLED;
     return cti_optimizer_step_if(o, loss, also, n_also, NULL, NULL);
 }
 
@@ -457,6 +457,7 @@ static ct_status list_slot(ct_slot_list *list, const ct_optimizer *o, const char
 }
 
 ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
+    CTI_CALLED;
     *list = (ct_slot_list){0};
     if (!o) return ct_fail(CT_ERR_NULL, "ct_optimizer_list: 'optimizer' is NULL");
     ct_status status = list_slot(list, o, "", o->steps);

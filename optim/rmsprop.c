@@ -3,6 +3,8 @@
  * Invariant: states are the mean square and, with momentum, the velocity. */
 #include "optim/step.h"
 
+#include "tensor/caller.h"
+
 static ct_tensor *direction(const ct_rmsprop_options *o, ct_tensor *g, ct_tensor *square) {
     if (o->pytorch) return ct_div(g, ct_offset(ct_sqrt(square), o->epsilon));
     return ct_mul(g, ct_rsqrt(ct_offset(square, o->epsilon)));
@@ -39,6 +41,7 @@ static const ct_optimizer_kind momentum_kind = {.name = "rmsprop",
 static const char made_by[] = "ct_rmsprop_defaults";
 
 ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options) {
+    CTI_CALLED;
     static const char function[] = "ct_rmsprop_new";
     if (cti_check_made_by(function, options.made_by, made_by) != CT_OK ||
         cti_check_option(function, "rho", options.rho, 0, 1) != CT_OK ||

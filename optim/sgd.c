@@ -3,6 +3,8 @@
  * Invariant: without momentum there is no state. */
 #include "optim/step.h"
 
+#include "tensor/caller.h"
+
 /* The gradient with the decay in it, PyTorch's way. */
 static ct_tensor *decayed(const ct_sgd_options *o, ct_tensor *p, ct_tensor *g) {
     return o->weight_decay > 0 && !o->decoupled ? ct_add(g, ct_scale(p, o->weight_decay)) : g;
@@ -48,6 +50,7 @@ static const ct_optimizer_kind keras_kind = {
     .name = "sgd", .n_states = 1, .state_names = {"momentum"}, .update = update_keras};
 
 ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options) {
+    CTI_CALLED;
     static const char function[] = "ct_sgd_new";
     if (cti_check_option(function, "momentum", options.momentum, 0, 1) != CT_OK ||
         cti_check_option(function, "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {

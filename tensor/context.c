@@ -3,6 +3,7 @@
  * Invariant: two equal texts have one address. */
 #include "tensor/context.h"
 
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/process.h"
 #include "tensor/tensor.h"
@@ -60,6 +61,7 @@ void cti_intern_clear(void) {
 }
 
 ct_status ct_path_push(const char *name) {
+    CTI_CALLED;
     char path[512];
     int length = snprintf(path, sizeof path, "%s%s%s", context.path, *context.path ? "/" : "",
                           name ? name : "");

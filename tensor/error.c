@@ -3,6 +3,7 @@
  * Invariant: recording an error allocates nothing. */
 #include "tensor/error.h"
 
+#include "tensor/caller.h"
 #include "tensor/context.h"
 
 #include <stdarg.h>
@@ -12,8 +13,18 @@
 static _Thread_local struct {
     ct_status status;
     int later;
+    cti_call call;
+    size_t length;      /* of the message, without what is said of a later NULL */
     char message[1024];
 } record;
+
+cti_call cti_call_begin(const char *name) {
+    cti_call outer = record.call;
+    if (!name || !outer.name) record.call = (cti_call){name, record.status != CT_OK};
+    return outer;
+}
+
+void cti_call_end(const cti_call *outer) { record.call = *outer; }
 
 ct_status ct_error(void) { return record.status; }
 
@@ -45,18 +56,71 @@ const char *ct_status_name(ct_status status) {
     return i < sizeof names / sizeof *names ? names[i] : "unknown status";
 }
 
+/* --- Messages --------------------------------------------------------------------------------- */
+
+/* The length of "ct_reshape" in "ct_reshape: what is wrong"; 0 when no function comes first. */
+static size_t function_length(const char *message) {
+    size_t length = strspn(message, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return strncmp(message, "ct_", 3) == 0 && message[length] == ':' ? length : 0;
+}
+
+/* Appends a message under the name of the function that the user called. A message that begins
+ * with something else, such as a file, keeps its beginning; memory runs out without any name. */
+static void append_message(ct_status status, const char *format, va_list arguments) {
+    char *end = record.message + strlen(record.message);
+    size_t room = sizeof record.message - (size_t)(end - record.message);
+    vsnprintf(end, room, format, arguments);
+    size_t given = function_length(end);
+    if (!record.call.name || (given == 0 && status != CT_ERR_MEMORY)) return;
+    char text[sizeof record.message];
+    snprintf(text, sizeof text, "%s%s", given ? "" : ": ", end + given);
+    snprintf(end, room, "%s%s", record.call.name, text);
+}
+
+static void append(const char *format, ...) {
+    size_t length = strlen(record.message);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(record.message + length, sizeof record.message - length, format, arguments);
+    va_end(arguments);
+}
+
+static void append_place(const cti_node_context *context) {
+    const char *derived = context->derived, *path = context->path;
+    if (derived && *path) append(" (in the derivative of '%s' in %s)", derived, path);
+    else if (derived) append(" (in the derivative of '%s')", derived);
+    else if (*path) append(" (in %s)", path);
+}
+
+/* What goes wrong in a later call does not follow from the error on record as surely as what goes
+ * wrong behind it in the same call: it is said beside the first cause, the latest for all. */
+static void append_later(ct_status status, const char *format, va_list arguments) {
+    if (record.call.name && !record.call.late) return;
+    record.message[record.length] = '\0';
+    append(" (an earlier error; now ");
+    append_message(status, format, arguments);
+    append(")");
+}
+
 static void record_message(ct_status status, const char *format, va_list arguments) {
     if (record.status != CT_OK) {
         record.later++;
+        append_later(status, format, arguments);
         return;
     }
     record.status = status;
-    vsnprintf(record.message, sizeof record.message, format, arguments);
-    const char *path = cti_context()->path;
-    if (*path) {
-        size_t used = strlen(record.message);
-        snprintf(record.message + used, sizeof record.message - used, " (in %s)", path);
-    }
+    append_message(status, format, arguments);
+    append_place(cti_context());
+    record.length = strlen(record.message);
+}
+
+ct_status cti_null(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (record.status == CT_OK) record_message(CT_ERR_NULL, format, arguments);
+    else append_later(CT_ERR_NULL, format, arguments);
+    va_end(arguments);
+    return record.status;
 }
 
 ct_status ct_fail(ct_status status, const char *format, ...) {

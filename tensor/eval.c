@@ -3,6 +3,7 @@
  * Invariant: the roots get their values all together after the run, so an error leaves every
  * tensor as it was. */
 #include "tensor/mem.h"
+#include "tensor/caller.h"
 #include "tensor/pool.h"
 #include "tensor/profile_private.h"
 #include "tensor/runtime.h"
@@ -153,11 +154,11 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
 }
 
 ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
+    CTI_CALLED;
     bool needed = false;
     for (int64_t r = 0; r < n; r++) {
         if (!roots[r]) {
-            if (ct_error() != CT_OK) return ct_error();
-            return ct_fail(CT_ERR_NULL, "ct_eval: root %lld is NULL", (long long)r);
+            return cti_null("ct_eval: root %lld is NULL", (long long)r);
         }
         needed |= !cti_has_value(roots[r]);
     }
@@ -167,10 +168,12 @@ ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 const void *ct_data(ct_tensor *t) {
+    CTI_CALLED;
     return t && ct_eval(&t, 1) == CT_OK ? t->buffer->data : NULL;
 }
 
 static const void *typed_data(ct_tensor *t, ct_dtype dtype, const char *function) {
+    CTI_CALLED_AS(function);
     if (t && t->dtype != dtype) {
         return ct_fail_null(CT_ERR_DTYPE, "%s: the tensor is %s", function,
                             ct_dtype_name(t->dtype));
@@ -184,6 +187,7 @@ const int64_t *ct_data_i64(ct_tensor *t) { return typed_data(t, CT_I64, "ct_data
 const uint8_t *ct_data_u8(ct_tensor *t) { return typed_data(t, CT_U8, "ct_data_u8"); }
 
 double ct_item(ct_tensor *t) {
+    CTI_CALLED;
     if (t && t->numel != 1) {
         ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s",
                 ct_shape_format(t->shape).text);
@@ -202,6 +206,7 @@ double ct_item(ct_tensor *t) {
 }
 
 ct_tensor *ct_detach(ct_tensor *t) {
+    CTI_CALLED;
     if (!ct_data(t)) return NULL;
     ct_tensor *leaf = cti_leaf_over(t->buffer, t->dtype, t->shape);
     if (leaf) leaf->name = t->name;

@@ -3,6 +3,7 @@
  * Invariant: a leaf has its value from the start, row-major in a buffer of its own. */
 #include "tensor/node.h"
 
+
 #include <math.h>
 #include <string.h>
 

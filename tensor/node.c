@@ -4,6 +4,7 @@
  * the depth of a graph costs no stack. */
 #include "tensor/node.h"
 
+#include "tensor/caller.h"
 #include "tensor/context.h"
 #include "tensor/mem.h"
 
@@ -69,6 +70,7 @@ ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
 }
 
 ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape) {
+    CTI_CALLED_AS(function);
     if (cti_shape_check(function, shape, dtype, NULL) != CT_OK) return NULL;
     cti_buffer *buffer = cti_buffer_new(function, shape, dtype);
     ct_tensor *t = cti_leaf_over(buffer, dtype, shape);
@@ -83,13 +85,11 @@ void cti_op_title(const ct_op *op, char title[CTI_TITLE]) {
     title[3 + length] = '\0';
 }
 
-static ct_status infer(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
-                       ct_type *out) {
+static ct_status infer(const ct_op *op, const char *name, ct_tensor *const inputs[], int n,
+                       const void *attr, ct_type *out) {
     ct_type few[CT_OP_INPUTS], *types = few;
     if (n > CT_OP_INPUTS && !(types = cti_alloc((size_t)n, sizeof *types))) return CT_ERR_MEMORY;
     for (int i = 0; i < n; i++) types[i] = (ct_type){inputs[i]->dtype, inputs[i]->shape};
-    char name[CTI_TITLE];
-    cti_op_title(op, name);
     ct_status status = op->infer(
         &(ct_infer){.name = name, .attr = attr, .n_inputs = n, .in = types}, out);
     if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype, NULL);
@@ -141,6 +141,9 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     if (!op || !op->name) {
         return ct_fail_null(CT_ERR_NULL, "ct_node: '%s' is NULL", op ? "op->name" : "op");
     }
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
+    CTI_CALLED_AS(name);
     for (int i = 0; i < n; i++) {
         if (inputs && inputs[i]) continue;
         if (ct_error() == CT_OK) {
@@ -154,7 +157,7 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     }
     if (check_descriptor(op, attr_size) != CT_OK) return NULL;
     ct_type out = {0};
-    if (infer(op, inputs, n, attr, &out) != CT_OK) {
+    if (infer(op, name, inputs, n, attr, &out) != CT_OK) {
         if (ct_error() != CT_OK) return NULL;
         return ct_fail_null(CT_ERR_SHAPE, "ct_%s: 'infer' failed and recorded no error", op->name);
     }

@@ -3,6 +3,8 @@
  * Invariant: no recursion over anything but the rank, which is at most 8. */
 #include "tensor/node.h"
 
+#include "tensor/caller.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -116,7 +118,8 @@ static void print_axis(const printer *p, int axis, int64_t at) {
 }
 
 ct_status ct_print(FILE *out, ct_tensor *t) {
-    if (!t && ct_error() == CT_OK) return ct_fail(CT_ERR_NULL, "ct_print: 't' is NULL");
+    CTI_CALLED;
+    if (!t) return cti_null("ct_print: 't' is NULL");
     if (!ct_data(t)) return ct_error();
     printer p = {.out = out, .t = t, .summarize = t->numel > SUMMARY_ABOVE};
     cti_shape_strides(t->shape, p.strides);

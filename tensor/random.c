@@ -4,6 +4,7 @@
  * call leaves both as they were. */
 #include "tensor/random.h"
 
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
 
@@ -14,6 +15,7 @@ struct ct_generator {
 };
 
 ct_generator *ct_generator_new(uint64_t seed) {
+    CTI_CALLED;
     ct_generator *generator = cti_alloc(1, sizeof *generator);
     if (generator) generator->seed = seed;
     return generator;
@@ -22,6 +24,7 @@ ct_generator *ct_generator_new(uint64_t seed) {
 void ct_generator_free(ct_generator *generator) { cti_free(generator); }
 
 ct_tensor *ct_generator_draw(ct_generator *generator) {
+    CTI_CALLED;
     if (!generator) return ct_fail_null(CT_ERR_NULL, "ct_generator_draw: 'generator' is NULL");
     int64_t key[2] = {(int64_t)generator->seed, (int64_t)generator->stream};
     ct_tensor *leaf = ct_from(CT_I64, CT_SHAPE(2), key);
@@ -47,6 +50,7 @@ ct_status ct_generator_restore(ct_generator *generator, uint64_t seed, uint64_t 
 }
 
 ct_tensor *ct_random_permutation(ct_generator *generator, int64_t n) {
+    CTI_CALLED;
     if (!generator) return ct_fail_null(CT_ERR_NULL, "ct_random_permutation: 'generator' is NULL");
     if (n < 0) {
         return ct_fail_null(CT_ERR_RANGE, "ct_random_permutation: n must be >= 0, got %lld",

@@ -2,6 +2,7 @@
  * It gathers no copy of the data: the file is the header and the tensors' own memory in turn.
  * Invariant: what is written passes every check of the reader. */
 #include "tensor/file.h"
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 #include "tensor/safetensors_file.h"
 #include "tensor/text.h"
@@ -62,8 +63,7 @@ static ct_status check_entries(const ct_named *entries, int64_t n) {
     if (n > 0 && !entries) return ct_fail(CT_ERR_NULL, "%s: 'entries' is NULL", function);
     for (int64_t i = 0; i < n; i++) {
         if (entries[i].value) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "%s: value %lld is NULL", function, (long long)i);
+        return cti_null("%s: value %lld is NULL", function, (long long)i);
     }
     const char **texts = cti_alloc((size_t)n, sizeof *texts);
     ct_status status = texts ? CT_OK : CT_ERR_MEMORY;

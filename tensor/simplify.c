@@ -4,6 +4,7 @@
  * treated like what the user built. */
 #include "tensor/simplify_private.h"
 
+#include "tensor/caller.h"
 #include "tensor/context.h"
 #include "tensor/hash.h"
 #include "tensor/mem.h"
@@ -216,10 +217,10 @@ ct_status cti_simplify(const cti_walk *walk, ct_tensor **images) {
 }
 
 ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]) {
+    CTI_CALLED;
     for (int64_t r = 0; r < n; r++) {
         if (roots[r]) continue;
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_simplify: root %lld is NULL", (long long)r);
+        return cti_null("ct_simplify: root %lld is NULL", (long long)r);
     }
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;

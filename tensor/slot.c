@@ -4,6 +4,7 @@
  * that cannot fail. */
 #include "tensor/slot.h"
 
+#include "tensor/caller.h"
 #include "tensor/context.h"
 #include "tensor/mem.h"
 #include "tensor/slot_private.h"
@@ -28,6 +29,7 @@ static ct_tensor *leaf_for(const ct_slot *slot, ct_tensor *value) {
 }
 
 ct_slot *ct_slot_new(const char *name, ct_tensor *initial) {
+    CTI_CALLED;
     static atomic_uint_least64_t ids;
     if (!initial) {
         if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_slot_new: 'initial' is NULL");
@@ -81,9 +83,9 @@ ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value) {
 void cti_slot_swap(ct_slot *slot, ct_tensor *prepared) { ct_set(&slot->value, prepared); }
 
 ct_status ct_slot_write(ct_slot *slot, ct_tensor *value) {
+    CTI_CALLED;
     if (!slot || !value) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_slot_write: '%s' is NULL", slot ? "value" : "slot");
+        return cti_null("ct_slot_write: '%s' is NULL", slot ? "value" : "slot");
     }
     ct_tensor *leaf = cti_slot_prepare(slot, value);
     if (!leaf) return ct_error();

@@ -3,6 +3,8 @@
  * Invariant: a call that fails leaves an error on record. */
 #include "tensor/source.h"
 
+#include "tensor/caller.h"
+
 static const char *title(const ct_source *source) {
     return source->kind && source->kind->name ? source->kind->name : "a source";
 }
@@ -23,6 +25,7 @@ int64_t ct_source_count(const ct_source *source) {
         missing("ct_source_count", source, "count");
         return -1;
     }
+    CTI_CALLS_USER;
     int64_t count = source->kind->count(source);
     if (count < 0 && ct_error() == CT_OK) {
         ct_fail(CT_ERR_RANGE, "ct_source_count: '%s' says %lld batches", title(source),
@@ -35,6 +38,7 @@ ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch) {
     static const char function[] = "ct_source_seek";
     if (!source) return ct_fail(CT_ERR_NULL, "%s: 'source' is NULL", function);
     if (!source->kind || !source->kind->seek) return missing(function, source, "seek");
+    CTI_CALLS_USER;
     return recorded(function, source, source->kind->seek(source, epoch, batch));
 }
 
@@ -44,6 +48,7 @@ ct_status ct_source_next(ct_source *source, ct_batch *out) {
         return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, source ? "out" : "source");
     }
     if (!source->kind || !source->kind->next) return missing(function, source, "next");
+    CTI_CALLS_USER;
     return recorded(function, source, source->kind->next(source, out));
 }
 

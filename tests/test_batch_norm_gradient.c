@@ -216,5 +216,5 @@ CORE_TEST(batch_norm_gradient, refuses_what_makes_no_sense) {
                                  NULL), CT_ERR_NULL, "ct_batch_norm: 'gamma' is NULL");
     expect_refused(ct_batch_norm(ct_full(CT_F32, CT_SHAPE(4, 2), 1), ct_full(CT_F64, two, 1),
                                  ct_full(CT_F64, two, 1), -1, 0, NULL, NULL), CT_ERR_DTYPE,
-                   "ct_mul: dtypes differ: f64 and f32; use ct_cast");
+                   "ct_batch_norm: dtypes differ: f64 and f32; use ct_cast");
 }

@@ -162,7 +162,8 @@ DOT_TEST(says_what_is_missing) {
     cr_expect_str_eq(ct_error_message(), "ct_dot_write: 'roots' is NULL");
     /* The first error stays. */
     cr_expect_eq(ct_dot_write(stdout, &none, 1, (ct_dot_options){0}), CT_ERR_NULL);
-    cr_expect_str_eq(ct_error_message(), "ct_dot_write: 'roots' is NULL");
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: 'roots' is NULL (an earlier error; now "
+                                         "ct_dot_write: root 0 is NULL)");
     ct_error_clear();
     cr_expect_eq(ct_dot_write(stdout, (ct_tensor *[]){x, NULL}, 2, (ct_dot_options){0}),
                  CT_ERR_NULL);

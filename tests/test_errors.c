@@ -42,9 +42,9 @@ CORE_TEST(errors, of_a_gradient) {
     NO_SUCCESS(ct_grad(ct_sum_all(i), &x, 1, out), CT_ERR_DTYPE,
                "ct_grad: y is i64; only f32 and f64 have derivatives");
     NO_SUCCESS(ct_grad(y, (ct_tensor *[]){x, i}, 2, out), CT_ERR_DTYPE,
-               "ct_vjp: x[1] is i64; only f32 and f64 have derivatives");
-    NO_SUCCESS(ct_grad(y, (ct_tensor *[]){x, NULL}, 2, out), CT_ERR_NULL, "ct_vjp: x[1] is NULL");
-    NO_SUCCESS(ct_grad(NULL, &x, 1, out), CT_ERR_NULL, "ct_vjp: 'y' is NULL");
+               "ct_grad: x[1] is i64; only f32 and f64 have derivatives");
+    NO_SUCCESS(ct_grad(y, (ct_tensor *[]){x, NULL}, 2, out), CT_ERR_NULL, "ct_grad: x[1] is NULL");
+    NO_SUCCESS(ct_grad(NULL, &x, 1, out), CT_ERR_NULL, "ct_grad: 'y' is NULL");
     EXPECT(out[0] == mark && out[1] == mark);
 }
 
@@ -65,7 +65,7 @@ CORE_TEST(errors, of_products_with_a_jacobian) {
                "ct_hvp: x[0] is f32 [2,3], v[0] is f32 [3]");
     NO_SUCCESS(ct_hvp(ct_sum_all(y), &x, (ct_tensor *[]){NULL}, 1, &out), CT_ERR_NULL,
                "ct_hvp: v[0] is NULL");
-    NO_SUCCESS(ct_hvp(y, &x, &x, 1, &out), CT_ERR_SHAPE, "ct_grad: y must have one element, got "
+    NO_SUCCESS(ct_hvp(y, &x, &x, 1, &out), CT_ERR_SHAPE, "ct_hvp: y must have one element, got "
                "[2,3]; ct_vjp takes a cotangent of that shape");
     EXPECT(out == x);
 }
@@ -229,7 +229,7 @@ CORE_TEST(errors, name_what_the_memory_was_for) {
     NO_TENSOR(ct_full(CT_F32, CT_SHAPE(INT64_C(1) << 30, INT64_C(1) << 27), 0), CT_ERR_MEMORY,
               "ct_full: out of memory: need 576460752303423488 bytes for f32 "
               "[1073741824,134217728]");
-    NO_TENSOR(ct_data(wide), CT_ERR_MEMORY, "ct_eval: out of memory: need 576460752303423488 bytes "
+    NO_TENSOR(ct_data(wide), CT_ERR_MEMORY, "ct_data: out of memory: need 576460752303423488 bytes "
               "for f32 [1073741824,134217728]");
     NO_TENSOR(ct_full(CT_F64, CT_SHAPE(INT64_C(1) << 62), 0), CT_ERR_MEMORY,
               "ct_full: out of memory: [4611686018427387904] of f64 has more than 2^63-1 bytes");

@@ -82,7 +82,7 @@ CORE_TEST(vjp, refuses_integers) {
     ct_tensor *i = ct_arange(CT_I64, 0, 3, 1), *g = NULL;
     EXPECT(ct_grad(ct_sum_all(ct_cast(i, CT_F64)), &i, 1, &g) == CT_ERR_DTYPE);
     EXPECT(strcmp(taken_error(NULL),
-                  "ct_vjp: x[0] is i64; only f32 and f64 have derivatives") == 0);
+                  "ct_grad: x[0] is i64; only f32 and f64 have derivatives") == 0);
 }
 
 /* f(x) = (sum x^3, x0 x1): J = [[3x0^2, 3x1^2, 3x2^2], [x1, x0, 0]] */

@@ -121,7 +121,7 @@ CORE_TEST(gradcheck_contract, says_what_is_wrong_with_f) {
     expect_refused(ct_gradcheck(growing, &calls, &x, 1, usual, &report), CT_ERR_STATE,
                    "ct_gradcheck: f returned [2,3], before that [1,3]");
     expect_refused(ct_gradcheck(stuck, NULL, &x, 1, usual, &report), CT_ERR_GRADIENT,
-                   "ct_grad: op 'stuck' has no derivative for input 0");
+                   "ct_gradcheck: op 'stuck' has no derivative for input 0");
     EXPECT(report.compared == 77, "a failed check leaves the report alone");
 }
 

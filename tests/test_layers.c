@@ -33,7 +33,7 @@ NN_TEST(dense, says_what_does_not_fit) {
     expect_error(CT_ERR_RANGE, "ct_dense_new: inputs must be >= 1, got 0");
     ct_module *model = CT_SEQUENTIAL("net", ct_dense_new(4, 3, (ct_dense_options){0}));
     cr_expect_null(ct_forward(model, centred(CT_F32, CT_SHAPE(2, 5), 1, 1, 0), CT_TRAINING));
-    expect_error(CT_ERR_SHAPE, "ct_matmul: inner dims must match, got a [2,5] and b [4,3] "
+    expect_error(CT_ERR_SHAPE, "Dense: inner dims must match, got a [2,5] and b [4,3] "
                                "(5 vs 4) (in net/dense)");
     ct_module_free(model);
 }

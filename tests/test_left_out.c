@@ -64,12 +64,12 @@ static ct_tensor *made_a_number(const ct_initializer *self, ct_dtype dtype, ct_s
 
 NN_TEST(left_out, of_an_initializer) {
     cr_expect_null(ct_dense_new(2, 3, (ct_dense_options){.kernel = {.value = 0.5}}));
-    expect_error(CT_ERR_NULL, "Dense: the initializer of 'kernel' has a value and no 'make'; "
-                              "ct_init_constant makes a constant one");
+    expect_error(CT_ERR_NULL, "ct_dense_new: the initializer of 'kernel' has a value and no 'make'"
+                              "; ct_init_constant makes a constant one");
     cr_expect_null(ct_dense_new(2, 3, (ct_dense_options){.bias = {made_nothing, 0}}));
-    expect_error(CT_ERR_NULL, "Dense: the initializer of 'bias' returned NULL and no error");
+    expect_error(CT_ERR_NULL, "ct_dense_new: the initializer of 'bias' returned NULL and no error");
     cr_expect_null(ct_conv2d_new(2, 3, (ct_conv2d_options){.kernel_init = {made_a_number, 0}}));
-    expect_error(CT_ERR_SHAPE, "Conv2D: the initializer of 'kernel' made f64 [] for f32 "
+    expect_error(CT_ERR_SHAPE, "ct_conv2d_new: the initializer of 'kernel' made f64 [] for f32 "
                                "[3,3,2,3]");
 }
 
@@ -216,15 +216,15 @@ NN_TEST(left_out, of_a_source) {
 
 NN_TEST(left_out, of_a_source_for_training) {
     ct_source_kind kind = {.name = "mine"};
-    expect_fit(&kind, CT_ERR_NULL, "ct_source_count: the kind of 'mine' has no 'count'");
+    expect_fit(&kind, CT_ERR_NULL, "ct_fit: the kind of 'mine' has no 'count'");
     kind.count = minus_one;
     expect_fit(&kind, CT_ERR_RANGE, "ct_source_count: 'mine' says -1 batches");
     kind.count = three;
-    expect_fit(&kind, CT_ERR_NULL, "ct_source_seek: the kind of 'mine' has no 'seek'");
+    expect_fit(&kind, CT_ERR_NULL, "ct_fit: the kind of 'mine' has no 'seek'");
     kind.seek = fails;
     expect_fit(&kind, CT_ERR_IO, "ct_source_seek: 'mine' failed and recorded no error");
     kind.seek = succeeds;
-    expect_fit(&kind, CT_ERR_NULL, "ct_source_next: the kind of 'mine' has no 'next'");
+    expect_fit(&kind, CT_ERR_NULL, "ct_fit: the kind of 'mine' has no 'next'");
 }
 
 NN_TEST(left_out, of_a_loss) {

@@ -80,7 +80,7 @@ NN_TEST(sharing, names_in_other_containers_stay) {
     ct_module *fourth = CT_SEQUENTIAL("fourth", c);
     cr_expect_str_eq(c->name, "dense");
     cr_expect_null(CT_SEQUENTIAL("both", a, c));
-    expect_error(CT_ERR_STATE, "ct_module_add_children: two modules that stand in other containers "
+    expect_error(CT_ERR_STATE, "ct_sequential_new: two modules that stand in other containers "
                                "too are named 'dense'; rename one");
     OK(ct_module_rename(c, "other"));
     ct_module *both = CT_SEQUENTIAL("both", a, c);
@@ -94,7 +94,7 @@ NN_TEST(sharing, names_in_other_containers_stay) {
 NN_TEST(sharing, a_failing_container_frees_what_stands_nowhere_else) {
     ct_module *d = dense();
     cr_expect_null(CT_SEQUENTIAL("m", d, d, NULL));
-    expect_error(CT_ERR_NULL, "ct_module_add_children: child 2 is NULL");
+    expect_error(CT_ERR_NULL, "ct_sequential_new: child 2 is NULL");
     ct_module *kept = dense(), *model = CT_SEQUENTIAL("m", kept);
     cr_expect_null(CT_SEQUENTIAL("n", kept, NULL, kept, dense()));
     ct_error_clear();

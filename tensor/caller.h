@@ -1,0 +1,35 @@
+/* Private: the function that the user called, which is the one that a message names.
+ *
+ * Functions of the library are made of each other, and whoever called ct_mean has never heard of
+ * the ct_div inside of it. So a function that calls other public ones says CTI_CALLED; first: what
+ * fails until it returns is reported under its name. The outermost one counts. Where the library
+ * calls code of the user (a module's forward, a loss), CTI_CALLS_USER; makes a new beginning. */
+#ifndef COTAN_CALLER_H
+#define COTAN_CALLER_H
+
+#include "tensor/error.h"
+
+#include <stdbool.h>
+
+typedef struct {
+    const char *name;   /* of the outermost function, NULL: none says its name */
+    bool late;          /* an error was on record when it was called           */
+} cti_call;
+
+/* Both end with the block that they stand in, however it is left. */
+#define CTI_CALLED CTI_CALLED_AS(__func__)
+#define CTI_CALLS_USER CTI_CALLED_AS(NULL)
+#define CTI_CALLED_AS(function)                                             \
+    const cti_call cti_outer_call __attribute__((cleanup(cti_call_end))) =  \
+        cti_call_begin(function)
+
+cti_call cti_call_begin(const char *name);
+void cti_call_end(const cti_call *outer);
+
+/* A function that returns no tensor was given NULL (printf format; start with the function's
+ * name): an error of its own, or the consequence of the one on record. That one stays, but when it
+ * was there before the call, its message says from now on that it is the earlier one. Returns the
+ * status on record. */
+ct_status cti_null(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
