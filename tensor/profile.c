@@ -17,6 +17,7 @@ typedef struct {
     int64_t n, calls;
     ct_profile_pass *passes;
     char (*ops)[OPS_LENGTH];
+    ct_profile_share *shares;   /* of all passes, one behind the other */
 } profiled_plan;
 
 typedef struct {
@@ -40,11 +41,20 @@ void ct_profile_start(void) { profile.on = true; }
 void ct_profile_stop(void) { profile.on = false; }
 double ct_profile_seconds(void) { return profile.seconds; }
 
+int64_t ct_profile_evaluations(void) {
+    int64_t calls = 0;
+    for (int64_t k = 0; k < profile.n_plans; k++) calls += profile.plans[k].calls;
+    return calls;
+}
+
+static void free_plan(profiled_plan *plan) {
+    cti_free(plan->passes);
+    cti_free(plan->ops);
+    cti_free(plan->shares);
+}
+
 void ct_profile_clear(void) {
-    for (int64_t k = 0; k < profile.n_plans; k++) {
-        cti_free(profile.plans[k].passes);
-        cti_free(profile.plans[k].ops);
-    }
+    for (int64_t k = 0; k < profile.n_plans; k++) free_plan(&profile.plans[k]);
     cti_free(profile.plans);
     cti_free(profile.nodes);
     cti_free(profile.pass_of);
@@ -76,7 +86,16 @@ typedef struct {
     const cti_plan *plan;
     ct_profile_pass *pass;
     char *ops;
+    ct_profile_share *shares; /* counts of ops while labelling is under way */
 } labelling;
+
+/* Paths are interned. */
+static void count_op(labelling *l, const char *module) {
+    int64_t k = 0;
+    while (k < l->pass->n_shares && l->shares[k].module != module) k++;
+    if (k == l->pass->n_shares) l->shares[l->pass->n_shares++] = (ct_profile_share){module, 0};
+    l->shares[k].share++;
+}
 
 static void label_item(void *user, int64_t i) {
     labelling *l = user;
@@ -91,6 +110,37 @@ static void label_item(void *user, int64_t i) {
     if (item->node < 0) return;
     l->pass->module = l->plan->graph.nodes[item->node].path;
     l->pass->order = l->plan->graph.nodes[item->node].order;
+    count_op(l, l->pass->module);
+}
+
+/* What a pass consists of. Every op runs once for each element, so they share evenly; what only
+ * copies belongs to the module that it copies for. */
+static void label_pass(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *to, char *ops,
+                       ct_profile_share *shares) {
+    labelling l = {plan, to, ops, shares};
+    to->module = "";
+    to->ops = ops;
+    to->shares = shares;
+    each_item(pass, label_item, &l);
+    if (to->n_shares == 0) count_op(&l, to->module);
+    double all = 0;
+    for (int64_t k = 0; k < to->n_shares; k++) all += shares[k].share;
+    for (int64_t k = 0; k < to->n_shares; k++) shares[k].share /= all;
+    cti_cost cost = cti_pass_cost(plan, pass);
+    to->bytes = cost.bytes;
+    to->operations = cost.operations;
+}
+
+static void count_item(void *user, int64_t item) {
+    (void)item;
+    ++*(int64_t *)user;
+}
+
+/* Room for the shares of a pass. */
+static int64_t most_shares(const cti_pass *pass) {
+    int64_t items = 0;
+    each_item(pass, count_item, &items);
+    return items > 0 ? items : 1;
 }
 
 /* --- One evaluation --------------------------------------------------------------------------- */
@@ -104,17 +154,18 @@ static int64_t find_plan(const cti_plan *plan) {
 }
 
 static ct_status add_plan(const cti_plan *plan) {
-    size_t n = (size_t)plan->n_passes, plans = (size_t)profile.n_plans + 1;
+    size_t n = (size_t)plan->n_passes, plans = (size_t)profile.n_plans + 1, shares = 0;
+    for (int64_t p = 0; p < plan->n_passes; p++) shares += (size_t)most_shares(&plan->passes[p]);
     profiled_plan *grown = cti_realloc(profile.plans, plans, sizeof *grown);
     if (!grown) return CT_ERR_MEMORY;
     profile.plans = grown;
     profiled_plan added = {.hash = plan->graph.hash,
                            .n = plan->n_passes,
                            .passes = cti_alloc(n, sizeof *added.passes),
-                           .ops = cti_alloc(n, sizeof *added.ops)};
-    if (!added.passes || !added.ops) {
-        cti_free(added.passes);
-        cti_free(added.ops);
+                           .ops = cti_alloc(n, sizeof *added.ops),
+                           .shares = cti_alloc(shares, sizeof *added.shares)};
+    if (!added.passes || !added.ops || !added.shares) {
+        free_plan(&added);
         return CT_ERR_MEMORY;
     }
     profile.plans[profile.n_plans++] = added;
@@ -184,17 +235,13 @@ void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threa
     profile.seconds += cti_now() - profile.began;
     profiled_plan *known = &profile.plans[profile.last];
     known->calls++;
+    ct_profile_share *shares = known->shares;
     for (int64_t p = 0; p < plan->n_passes; p++) {
         const cti_pass *pass = &plan->passes[p];
         ct_profile_pass *to = &known->passes[p];
         for (int t = 0; t < threads; t++) to->seconds += profile.run[t * plan->n_passes + p];
-        if (to->calls++) continue;
-        to->module = "";
-        to->ops = known->ops[p];
-        each_item(pass, label_item, &(labelling){plan, to, known->ops[p]});
-        cti_cost cost = cti_pass_cost(plan, pass);
-        to->bytes = cost.bytes;
-        to->operations = cost.operations;
+        if (to->calls++ == 0) label_pass(plan, pass, to, known->ops[p], shares);
+        shares += most_shares(pass);
     }
     note_nodes(planned, walk);
 }

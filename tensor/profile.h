@@ -6,8 +6,10 @@
  *     ct_profile_write(stdout);
  *     ct_profile_clear();
  *
- * A pass is what the planner made of some ops: one stream over tiles, or one kernel. Profiles
- * belong to a thread and see the evaluations that it starts, on however many threads these run. */
+ * A pass is what the planner made of some ops: one stream over tiles, or one kernel. Graphs of one
+ * structure share their plan: what they cost is added up, under the modules of the first of them.
+ * Profiles belong to a thread and see the evaluations that it starts, on however many threads these
+ * run. */
 #ifndef COTAN_PROFILE_H
 #define COTAN_PROFILE_H
 
@@ -18,8 +20,16 @@
 
 CT_C_BEGIN
 
+/* The ops that a pass runs for each element may come from several modules. */
+typedef struct {
+    const char *module;  /* path, "" outside of all modules                                     */
+    double share;        /* of the pass: the part of its ops that is the module's; all add to 1 */
+} ct_profile_share;
+
 typedef struct {
     const char *module;  /* path of the last op in it, "" outside of all modules                */
+    const ct_profile_share *shares; /* of all modules that have an op in it                     */
+    int64_t n_shares;
     const char *ops;     /* their names, in the order in which they run; long lists end in ".." */
     int order;           /* derivative order of the last op                                     */
     int64_t calls;       /* evaluations that ran it                                             */
@@ -39,7 +49,11 @@ void ct_profile_clear(void);
 const ct_profile_pass *ct_profile_passes(int64_t *n);
 /* Wall time of the evaluations that were measured: all but the building of graphs. */
 double ct_profile_seconds(void);
-/* A table by pass and one by module, in microseconds per evaluation. Error: CT_ERR_IO. */
+/* How many they were. */
+int64_t ct_profile_evaluations(void);
+/* Two tables of times, summed over threads: by pass, in microseconds for each evaluation that ran
+ * it (us/call), and by module, in microseconds for each evaluation that was measured (us/eval),
+ * where a pass is divided by its shares. Error: CT_ERR_IO. */
 ct_status ct_profile_write(FILE *out);
 
 CT_C_END

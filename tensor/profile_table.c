@@ -46,25 +46,33 @@ static void put_passes(FILE *out, const ct_profile_pass *passes, int64_t n, doub
     }
 }
 
-static void put_modules(FILE *out, const ct_profile_pass *passes, int64_t n, share *modules,
-                        double whole) {
+/* The modules' shares of all passes; their number. */
+static int64_t add_up(const ct_profile_pass *passes, int64_t n, share *modules) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; i++) {
-        int64_t k = 0;
-        while (k < count && strcmp(modules[k].name, passes[i].module) != 0) k++;
-        if (k == count) modules[count++] = (share){.name = passes[i].module};
-        double calls = (double)passes[i].calls;
-        modules[k].passes++;
-        modules[k].seconds += passes[i].seconds;
-        modules[k].bytes += passes[i].bytes * calls;
-        modules[k].operations += passes[i].operations * calls;
+        for (int64_t s = 0; s < passes[i].n_shares; s++) {
+            const char *name = passes[i].shares[s].module;
+            double part = passes[i].shares[s].share, runs = part * (double)passes[i].calls;
+            int64_t k = 0;
+            while (k < count && strcmp(modules[k].name, name) != 0) k++;
+            if (k == count) modules[count++] = (share){.name = name};
+            modules[k].passes++;
+            modules[k].seconds += passes[i].seconds * part;
+            modules[k].bytes += passes[i].bytes * runs;
+            modules[k].operations += passes[i].operations * runs;
+        }
     }
+    return count;
+}
+
+static void put_modules(FILE *out, share *modules, int64_t count, double whole) {
+    double evaluations = (double)ct_profile_evaluations();
     qsort(modules, (size_t)count, sizeof *modules, by_seconds);
-    fprintf(out, "\n%10s %7s %7s %7s %7s  %s\n", "ms", "time", "passes", "GB/s", "GFLOP/s",
+    fprintf(out, "\n%10s %7s %7s %7s %7s  %s\n", "us/eval", "time", "passes", "GB/s", "GFLOP/s",
             "module");
     for (int64_t k = 0; k < count; k++) {
         const share *m = &modules[k];
-        fprintf(out, "%10.2f %5.1f %% %7lld %7.1f %7.1f  %s\n", m->seconds * 1e3,
+        fprintf(out, "%10.1f %5.1f %% %7lld %7.1f %7.1f  %s\n", m->seconds / evaluations * 1e6,
                 whole > 0 ? 100 * m->seconds / whole : 0, (long long)m->passes,
                 m->seconds > 0 ? m->bytes / m->seconds * 1e-9 : 0,
                 m->seconds > 0 ? m->operations / m->seconds * 1e-9 : 0,
@@ -76,7 +84,9 @@ ct_status ct_profile_write(FILE *out) {
     if (!out) return ct_fail(CT_ERR_NULL, "ct_profile_write: 'out' is NULL");
     int64_t n;
     const ct_profile_pass *passes = ct_profile_passes(&n);
-    share *modules = cti_alloc((size_t)n, sizeof *modules);
+    int64_t most = 0;
+    for (int64_t i = 0; i < n; i++) most += passes[i].n_shares;
+    share *modules = cti_alloc((size_t)most, sizeof *modules);
     if (!passes || !modules) {
         cti_free(modules);
         return CT_ERR_MEMORY;
@@ -84,7 +94,7 @@ ct_status ct_profile_write(FILE *out) {
     double whole = 0;
     for (int64_t i = 0; i < n; i++) whole += passes[i].seconds;
     put_passes(out, passes, n, whole);
-    put_modules(out, passes, n, modules, whole);
+    put_modules(out, modules, add_up(passes, n, modules), whole);
     cti_free(modules);
     if (fflush(out) != 0 || ferror(out)) {
         return ct_fail(CT_ERR_IO, "ct_profile_write: cannot write");

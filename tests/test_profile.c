@@ -70,6 +70,89 @@ CORE_TEST(profile, writes_tables) {
     ct_profile_clear();
 }
 
+static ct_tensor *in_module(const char *path, ct_tensor *(*op)(ct_tensor *), ct_tensor *x) {
+    ct_path_push(path);
+    ct_tensor *y = op(x);
+    ct_path_pop();
+    return y;
+}
+
+static double share_of(const ct_profile_pass *pass, const char *module) {
+    double share = 0;
+    for (int64_t k = 0; k < pass->n_shares; k++) {
+        if (strcmp(pass->shares[k].module, module) == 0) share += pass->shares[k].share;
+    }
+    return share;
+}
+
+/* One loop of four ops: two of the encoder, one of the decoder, one of nobody. */
+static ct_tensor *of_three(ct_tensor *x) {
+    ct_tensor *y = in_module("encoder", ct_exp, x);
+    return ct_neg(in_module("decoder", ct_sin, in_module("encoder", ct_abs, y)));
+}
+
+CORE_TEST(profile, divides_a_pass_among_its_modules) {
+    ct_tensor *x = leaf(CT_SHAPE(4, 500));
+    ct_profile_start();
+    for (int k = 0; k < 3; k++) ct_data(of_three(x));
+    ct_data(in_module("decoder", ct_cos, x));
+    ct_profile_stop();
+    int64_t n;
+    const ct_profile_pass *passes = ct_profile_passes(&n);
+    EXPECT(n == 2 && ct_profile_evaluations() == 4, "%lld", (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        bool fused = passes[i].calls == 3;
+        EXPECT(share_of(&passes[i], "encoder") == (fused ? 0.5 : 0));
+        EXPECT(share_of(&passes[i], "decoder") == (fused ? 0.25 : 1));
+        EXPECT(share_of(&passes[i], "") == (fused ? 0.25 : 0));
+        EXPECT(passes[i].n_shares == (fused ? 3 : 1));
+    }
+    ct_profile_clear();
+    EXPECT(ct_profile_evaluations() == 0);
+}
+
+CORE_TEST(profile, adds_up_graphs_of_one_structure) {
+    ct_tensor *x = leaf(CT_SHAPE(300));
+    ct_profile_start();
+    ct_data(in_module("first", ct_exp, x));
+    ct_data(in_module("second", ct_exp, x));
+    ct_profile_stop();
+    int64_t n;
+    const ct_profile_pass *passes = ct_profile_passes(&n);
+    EXPECT(n == 1 && passes->calls == 2 && strcmp(passes->module, "first") == 0);
+    ct_profile_clear();
+}
+
+/* The line of a table that ends in `end`, and its first number. */
+static double first_number(const char *text, const char *end) {
+    const char *line = strstr(text, end);
+    if (!EXPECT(line, "'%s' in\n%s", end, text)) return 0;
+    while (line > text && line[-1] != '\n') line--;
+    return strtod(line, NULL);
+}
+
+/* Both tables are in microseconds, and what the modules have got adds up to the passes. */
+CORE_TEST(profile, has_one_unit) {
+    ct_tensor *x = leaf(CT_SHAPE(200, 500));
+    char *text = NULL;
+    size_t length = 0;
+    ct_profile_start();
+    for (int k = 0; k < 5; k++) ct_data(of_three(x));
+    ct_profile_stop();
+    FILE *out = open_memstream(&text, &length);
+    EXPECT(ct_profile_write(out) == CT_OK);
+    fclose(out);
+    int64_t n;
+    double whole = ct_profile_passes(&n)->seconds / 5 * 1e6;
+    EXPECT(strstr(text, "us/call") && strstr(text, "us/eval") && !strstr(text, " ms "));
+    EXPECT(near(first_number(text, "exp abs sin neg\n"), whole, 0.06, 0), "%s", text);
+    EXPECT(near(first_number(text, "  encoder\n"), 0.5 * whole, 0.06, 0), "%s", text);
+    EXPECT(near(first_number(text, "  decoder\n"), 0.25 * whole, 0.06, 0), "%s", text);
+    EXPECT(near(first_number(text, "  (no module)\n"), 0.25 * whole, 0.06, 0), "%s", text);
+    free(text);
+    ct_profile_clear();
+}
+
 CORE_TEST(profile, colours_a_picture) {
     char *text = NULL;
     size_t length = 0;
