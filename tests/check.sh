@@ -161,7 +161,7 @@ musl_link() {
     musl-gcc -shared -Wl,-z,nodelete -o $work/libcotan.so $work/objects/*.o $libraries &&
         musl-gcc -o $work/selftest $work/tests/*.o $work/objects/*.o $libraries &&
         musl-gcc -D_GNU_SOURCE -I. -Ibuild/include -o $work/forking tests/forking.c \
-            $work/objects/*.o $libraries &&
+            $work/tests/tests_support.c.o $work/objects/*.o $libraries &&
         musl-gcc -Ibuild/include -Itests/consumers/own -o $work/consumer \
             tests/consumers/consumer.c -Wl,--allow-shlib-undefined $work/libcotan.so
 }
