@@ -137,6 +137,7 @@ static ct_tensor *with_batch(ct_tensor *x, ct_shape batch) {
 /* Both of rank >= 2. Equal batches go straight in; a single right matrix takes all rows of the
  * left as one product. */
 static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
+    if (!a || !b) return NULL; /* out of memory, which is on record */
     ct_shape sa = ct_shape_of(a), sb = ct_shape_of(b), batch;
     if (sb.rank == 2 && sa.rank > 2) {
         ct_tensor *flat = ct_reshape(a, CT_SHAPE(cti_shape_span(sa, 0, sa.rank - 1),
