@@ -72,9 +72,15 @@ static inline double sigmoid(double x) {
 UNARY(sigmoid, true, cti_sigmoidf(a), sigmoid(a),
       ct_mul(g, ct_mul(y, ct_sub(cti_full_like(y, 1.0), y))))
 
-/* 2 / sqrt(pi) e^(-x^2) */
-UNARY(erf, true, cti_erff(a), erf(a),
-      ct_mul(g, ct_scale(ct_exp(ct_neg(ct_mul(x, x))), 1.1283791670955126)))
+/* height e^(-steepness x^2), which is 0 to the last digit where x is cut: then what flows back at
+ * inf is 0 at every order, and not inf * 0. */
+static ct_tensor *bell(ct_tensor *x, double steepness, double height) {
+    ct_tensor *cut = ct_minimum(ct_maximum(x, cti_full_like(x, -40.0)), cti_full_like(x, 40.0));
+    return ct_scale(ct_exp(ct_scale(ct_mul(cut, cut), -steepness)), height);
+}
+
+/* The height is 2 / sqrt(pi). */
+UNARY(erf, true, cti_erff(a), erf(a), ct_mul(g, bell(x, 1.0, 1.1283791670955126)))
 
 /* erfc(u) / 2 at u = -x / sqrt(2). In the tail a rounded u alone would cost 2 u^2 units: what
  * rounding took away is put back by erfc's relative derivative, about u + sqrt(u^2 + 4/pi). */
@@ -85,9 +91,8 @@ static inline double ndtr(double x) {
     double y = erfc(u);
     return 0.5 * (u > 0.0 ? y - y * (lost * (u + sqrt(u * u + 1.2732395447351628))) : y);
 }
-/* e^(-x^2 / 2) / sqrt(2 pi) */
-UNARY(ndtr, true, cti_ndtrf(a), ndtr(a),
-      ct_mul(g, ct_scale(ct_exp(ct_scale(ct_mul(x, x), -0.5)), 0.39894228040143268)))
+/* The height is 1 / sqrt(2 pi). */
+UNARY(ndtr, true, cti_ndtrf(a), ndtr(a), ct_mul(g, bell(x, 0.5, 0.39894228040143268)))
 
 /* Rounds towards zero, then down by one if that went up. From 2^23 (2^52) on all are whole. */
 TILES_FLOAT(floor,

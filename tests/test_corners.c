@@ -199,6 +199,17 @@ CORE_TEST(corners, the_normal_distribution_keeps_its_tail) {
     CLOSELY(ct_ndtr(VECTOR(CT_F64, -37.5, -20)), 4.6053530095819548e-308, 2.7536241186062337e-89);
 }
 
+CORE_TEST(corners, what_saturates_is_flat_at_the_ends) {
+    function *const sigmoids[] = {ct_erf, ct_ndtr, ct_tanh, ct_sigmoid};
+    EACH_DTYPE(dtype) {
+        ct_tensor *ends = VECTOR(dtype, -INFINITY, INFINITY, -1e20, 1e20);
+        for (int k = 0; k < 4; k++) {
+            EXACTLY(slope(sigmoids[k](ends), ends), 0, 0, 0, 0);
+            EXACTLY(curve(sigmoids[k](ends), ends), 0, 0, 0, 0);
+        }
+    }
+}
+
 CORE_TEST(corners, log1p_and_expm1_keep_small_arguments) {
     EACH_DTYPE(dtype) {
         double least = dtype == CT_F32 ? 0x1p-149 : 0x1p-1074;
