@@ -44,7 +44,7 @@ static ct_module *gated_block_new(int64_t width) {
 
 static ct_tensor *focal_loss(ct_tensor *logits, ct_tensor *labels) {
     ct_tensor *one_hot = ct_one_hot(labels, 10, CT_F32);
-    ct_tensor *log_p = ct_sum(ct_mul(ct_log_softmax(logits, -1), one_hot), CT_AXES(-1));
+    ct_tensor *log_p = ct_sum(ct_weigh(one_hot, ct_log_softmax(logits, -1)), CT_AXES(-1));
     ct_tensor *doubt = ct_offset(ct_neg(ct_exp(log_p)), 1.0);
     return ct_neg(ct_mean_all(ct_mul(ct_square(doubt), log_p)));
 }
