@@ -25,7 +25,7 @@ typedef ct_tensor *ct_function(void *context, ct_tensor *const inputs[], int64_t
 typedef struct {
     int order;          /* 1, or 2: the first and the second derivative; default 1               */
     uint64_t seed;      /* of cotangents and directions                                          */
-    double step;        /* h = step * max(1, |x|); default 1e-6                                  */
+    double step;        /* h = step * max(1, |x|); by default it follows the data, see below     */
     double relative;    /* an entry passes with |analytic - numeric| <= relative * |analytic|    */
     double absolute;    /*   + absolute * max(1, |f|); default 1e-6 and 3e-9, at the second      */
                         /*   derivative 1e-5 and 1e-7. |f| is the value that was differenced.    */
@@ -51,6 +51,8 @@ typedef struct {
     int64_t degenerate_input; /* the first such input                                            */
     int64_t compared, missed; /* comparisons, and those outside of the tolerance                 */
     ct_gradcheck_entry worst; /* the largest error / allowed                                     */
+    double worst_step;        /* by which its numeric value was found, relative to max(1, |x|), */
+    double worst_uncertainty; /*   and how far that may be off; 0 when the usual step did       */
 } ct_gradcheck_report;
 
 /* Checks d f / d inputs, n >= 1 of them. CT_OK means that the check could be made;
@@ -59,6 +61,14 @@ typedef struct {
  * more under a random dense cotangent. A larger one by 8 pairs of random cotangent u and direction
  * v for each input: <J^T u, v> against <u, (f(x + h v) - f(x - h v)) / 2h>. The second derivative
  * is that of (x, c) -> J(x)^T c for a random c, which is the graph that ct_vjp builds.
+ *
+ * No step fits all data: too large a one does not see how f bends (x is tiny, or a deviation from a
+ * large mean counts), too small a one sees how f is rounded. Without options.step, 1e-6 is taken at
+ * its word where it agrees by far: to a tenth of what is allowed, with an absolute part of
+ * absolute * max(1e-6, |f|) / max(1, |x|), which rounding of f itself explains. Otherwise steps of
+ * 2^-6, 2^-9, .. 2^-45 are extrapolated (Richardson, 1911); the pair counts whose neighbours agree
+ * best, and how they disagree is the numeric value's uncertainty. Ten times that is allowed more,
+ * but no more than absolute * max(1, |f|), or 10 relative of the largest derivative by the element.
  * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
  * CT_ERR_STATE when f does not repeat itself; whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,

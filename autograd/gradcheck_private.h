@@ -15,17 +15,30 @@ typedef struct {
     /* The options, completed for this order. */
     int order, directions;
     double step, relative, absolute;
+    bool step_given;         /* by the user: no other one is tried                      */
     int64_t full_limit;
     uint64_t seed, stream;   /* of random numbers: seed and the next stream             */
     /* Working memory. */
     ct_tensor **point;                      /* n: operands or results of the call at hand        */
     double *y, *y_down, *column;            /* n_out                                             */
     double *up, *down, *moved, *direction;  /* elements of the largest input; direction is zeros */
+    double *rung, *rung_moved;              /* column and moved at one of many steps             */
+    double *ladder;          /* [comparisons of a column, rungs]: differences           */
+    bool climbed;            /* the ladder holds those of the column at hand            */
     bool *alive;             /* n: the input has a derivative that is not 0             */
     bool dead;               /* nothing but zeros was compared since this was set       */
     double worst_ratio;
     ct_gradcheck_report *report;
 } cti_check;
+
+/* Steps from 2^-6 down by factors of 8. */
+#define CTI_RUNGS 14
+double cti_gradcheck_rung(int i);
+/* What the differences at all rungs say together, and how far it may be off: infinitely where they
+ * are not finite. `value` is the size of what they are differences of, *step the smaller one of
+ * the two steps that the answer comes from. */
+double cti_gradcheck_extrapolate(const double differences[CTI_RUNGS], double value,
+                                 double *uncertainty, double *step);
 
 /* Calls f and checks what comes back; NULL with the error recorded. */
 ct_tensor *cti_gradcheck_call(cti_check *c, ct_tensor *const inputs[]);

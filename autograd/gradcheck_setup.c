@@ -60,6 +60,7 @@ static double or_default(double value, double fallback) { return value > 0 ? val
 
 static void complete(cti_check *c, ct_gradcheck_options o) {
     bool first = c->order == 1;
+    c->step_given = o.step > 0;
     c->step = or_default(o.step, 1e-6);
     c->relative = or_default(o.relative, first ? 1e-6 : 1e-5);
     c->absolute = or_default(o.absolute, first ? 3e-9 : 1e-7);
@@ -80,8 +81,8 @@ static ct_status take_inputs(cti_check *c, ct_tensor *const inputs[]) {
         }
         if (numel > largest) largest = numel;
     }
-    double **of_input[] = {&c->up, &c->down, &c->moved, &c->direction};
-    for (int i = 0; i < 4; i++) {
+    double **of_input[] = {&c->up, &c->down, &c->moved, &c->rung_moved, &c->direction};
+    for (int i = 0; i < 5; i++) {
         *of_input[i] = cti_alloc((size_t)largest, sizeof(double));
         if (!*of_input[i]) return CT_ERR_MEMORY;
     }
@@ -94,8 +95,8 @@ static ct_status take_output(cti_check *c) {
     c->y_known = true;
     c->y_shape = ct_shape_of(y);
     c->n_out = ct_numel(y);
-    double **of_output[] = {&c->y, &c->y_down, &c->column};
-    for (int i = 0; i < 3; i++) {
+    double **of_output[] = {&c->y, &c->y_down, &c->column, &c->rung};
+    for (int i = 0; i < 4; i++) {
         *of_output[i] = cti_alloc((size_t)c->n_out, sizeof(double));
         if (!*of_output[i]) return CT_ERR_MEMORY;
     }
@@ -113,8 +114,8 @@ static ct_status check_order(cti_check *c, ct_tensor *const inputs[],
     if (status == CT_OK) status = take_output(c);
     if (status == CT_OK) status = cti_gradcheck_run(c);
     ct_scope_close(scope);
-    void *blocks[] = {c->x,  c->point, c->alive, c->y,     c->y_down,
-                      c->up, c->down,  c->moved, c->column, c->direction};
+    void *blocks[] = {c->x,     c->point,     c->alive,  c->y,    c->y_down, c->up,    c->down,
+                      c->moved, c->direction, c->column, c->rung, c->ladder, c->rung_moved};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) cti_free(blocks[i]);
     return status;
 }
@@ -188,7 +189,8 @@ static void print_place(FILE *out, const char *what, int64_t place, const char *
     else fprintf(out, "%s %lld", what, (long long)place);
 }
 
-static void print_worst(FILE *out, const ct_gradcheck_entry *worst) {
+static void print_worst(FILE *out, const ct_gradcheck_report *report) {
+    const ct_gradcheck_entry *worst = &report->worst;
     fprintf(out, "  worst: order %d, input %lld, ", worst->order, (long long)worst->input);
     print_place(out, "element", worst->index, "a random direction");
     fputs(", ", out);
@@ -196,6 +198,10 @@ static void print_worst(FILE *out, const ct_gradcheck_entry *worst) {
     fprintf(out, "\n    analytic %24.17g\n    numeric  %24.17g\n    error    %24.3g\n"
                  "    allowed  %24.3g\n",
             worst->analytic, worst->numeric, worst->error, worst->allowed);
+    if (report->worst_step > 0) {
+        fprintf(out, "    numeric by a step of %.1e max(1, |x|), give or take %.1e\n",
+                report->worst_step, report->worst_uncertainty);
+    }
 }
 
 ct_status ct_gradcheck_print(FILE *out, const ct_gradcheck_report *report) {
@@ -207,7 +213,7 @@ ct_status ct_gradcheck_print(FILE *out, const ct_gradcheck_report *report) {
             report->passed ? "passed" : "FAILED", (long long)(report->compared - report->missed),
             (long long)report->compared,
             report->full ? "every entry of the Jacobian" : "random projections");
-    if (report->compared) print_worst(out, &report->worst);
+    if (report->compared) print_worst(out, report);
     if (report->degenerate) {
         fprintf(out, "  note: the gradient of input %lld is 0 everywhere, so little was shown "
                      "there: does f depend on it?\n", (long long)report->degenerate_input);

@@ -70,12 +70,6 @@ static ct_status check_case(findings *found, test_case of, int order, ct_generat
     difference_check *check = &found->checked[found->n_checked];
     *check = (difference_check){.of = of, .order = order};
     ct_gradcheck_options options = {.order = order};
-    if (of.ratio > 1) {
-        /* h is relative to x, but it is the deviation from the mean that counts; and the forward
-         * pass rounds that deviation to `ratio` times less. */
-        options.step = 3e-5 / of.ratio;
-        options.absolute = 1e-7;
-    }
     int64_t scope = ct_scope_open();
     ct_tensor *operands[OPERANDS];
     ct_status status = make_operands(of, generator, operands);
@@ -96,8 +90,8 @@ static ct_status check_case(findings *found, test_case of, int order, ct_generat
 
 static ct_status check_all(findings *found, ct_generator *generator) {
     const struct { test_case of; int order; } checks[] = {
-        {{CT_SHAPE(7, 3), CT_F64, 0}, 2},        {{CT_SHAPE(7, 3), CT_F64, 1000}, 1},
-        {{CT_SHAPE(2, 3, 2, 4), CT_F64, 0}, 2},  {{CT_SHAPE(2, 3, 2, 4), CT_F64, 1000}, 1},
+        {{CT_SHAPE(7, 3), CT_F64, 0}, 2},        {{CT_SHAPE(7, 3), CT_F64, 1000}, 2},
+        {{CT_SHAPE(2, 3, 2, 4), CT_F64, 0}, 2},  {{CT_SHAPE(2, 3, 2, 4), CT_F64, 1000}, 2},
         {{CT_SHAPE(32, 10), CT_F64, 0}, 2},      {{CT_SHAPE(128, 64), CT_F64, 0}, 1},
         {{CT_SHAPE(8, 13, 13, 16), CT_F64, 0}, 2},
     };

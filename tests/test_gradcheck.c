@@ -162,6 +162,109 @@ CORE_TEST(gradcheck, passes_what_is_right_at_order_2) {
     }
 }
 
+/* --- Data of every size ------------------------------------------------------------------- */
+
+/* The row at (x - shift) / scale: as sharp as the data is small, and as far off as it likes. */
+typedef struct {
+    planted_row row;
+    ct_function *f;
+    double shift;
+    ct_tensor *scale;
+} moved_row;
+
+static ct_tensor *at_moved(void *context, ct_tensor *const x[], int64_t n) {
+    moved_row *m = context;
+    ct_tensor *a = ct_div(ct_offset(x[0], -m->shift), m->scale);
+    return m->f(&m->row, &a, n);
+}
+
+static bool passes_moved(ct_function f, moved_row *m, ct_gradcheck_options options) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *x = ct_detach(ct_offset(ct_mul(like(7, m->row.shape), m->scale), m->shift));
+    ct_gradcheck_report report = {.passed = false};
+    m->f = f;
+    ct_status status = ct_gradcheck(at_moved, m, &x, 1, options, &report);
+    EXPECT(status == CT_OK, "%s: %s", m->row.name, ct_error_message());
+    ct_scope_close(scope);
+    return status == CT_OK && report.passed;
+}
+
+/* `scale`, or with 0 another one for each element. */
+static ct_tensor *scale_like(ct_shape shape, double scale) {
+    if (scale > 0) return ct_scalar(CT_F64, scale);
+    static const double sizes[] = {1e-6, 1, 1e6, 1e-3, 1e3};
+    double values[64];
+    for (int64_t k = 0; k < ct_shape_numel(shape); k++) values[k] = sizes[k % 5];
+    return ct_from(CT_F64, shape, values);
+}
+
+static void expect_caught_moved(planted_row rows[], int n, int order, double scale, double shift) {
+    ct_gradcheck_options both[] = {{.order = order}, {.order = order, .full_limit = 1}};
+    for (int i = 0; i < 2 * n; i++) {
+        moved_row m = {.row = rows[i / 2], .shift = shift};
+        m.scale = scale_like(m.row.shape, scale);
+        const char *name = m.row.name, *how = i % 2 ? ", projected" : "";
+        EXPECT(passes_moved(honest, &m, both[i % 2]), "%s is right at %g, %g%s", name, scale, shift,
+               how);
+        EXPECT(!passes_moved(planted, &m, both[i % 2]), "%s: %s at %g, %g%s", name, m.row.wrong,
+               scale, shift, how);
+    }
+}
+
+CORE_TEST(gradcheck, catches_what_is_wrong_with_data_of_every_size) {
+    planted_row elementwise[] = {PLANTED_ELEMENTWISE(LIST)}, shapes[] = {PLANTED_SHAPES(LIST)};
+    planted_row second[] = {PLANTED_SECOND(LIST)};
+    int n = sizeof elementwise / sizeof *elementwise, m = sizeof shapes / sizeof *shapes;
+    int n2 = sizeof second / sizeof *second;
+    double places[][2] = {{1e-6, 0}, {1e6, 0}, {0, 0}, {1, 1000}, {1e-3, 1}, {1e3, 1e6}};
+    for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+        expect_caught_moved(elementwise, n, 1, places[k][0], places[k][1]);
+        expect_caught_moved(shapes, m, 1, places[k][0], places[k][1]);
+        expect_caught_moved(second, n2, 2, places[k][0], places[k][1]);
+    }
+}
+
+static ct_tensor *layer_norm(void *context, ct_tensor *const x[], int64_t n) {
+    (void)n;
+    return ct_layer_norm(x[0], x[1], x[2], *(double *)context);
+}
+
+/* Deviations are rounded as much as the mean is large. */
+CORE_TEST(gradcheck, passes_a_normalization_far_from_its_mean) {
+    static const double places[][3] = {
+        /* mean, deviation, epsilon */
+        {1000, 1, 1e-3}, {1, 1e-3, 1e-12}, {1e6, 1e3, 1e-3}, {-1e5, 1, 1e-3}, {1e-6, 1e-6, 1e-18},
+        {0, 1e-6, 1e-18}, {1e9, 1e9, 1e-3},
+    };
+    for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+        double epsilon = places[k][2];
+        ct_tensor *deviation = ct_scale(like(k, CT_SHAPE(3, 8)), places[k][1]);
+        ct_tensor *x[] = {ct_offset(deviation, places[k][0]), like(8, CT_SHAPE(8)),
+                          like(9, CT_SHAPE(8))};
+        for (int64_t limit = 0; limit < 2; limit++) {
+            ct_gradcheck_options options = {.order = 2, .full_limit = limit};
+            ct_gradcheck_report report = {.passed = false};
+            EXPECT(ct_gradcheck(layer_norm, &epsilon, x, 3, options, &report) == CT_OK);
+            EXPECT(report.passed, "%g +- %g: %lld of %lld, %g for %g", places[k][0],
+                   places[k][1], (long long)report.missed, (long long)report.compared,
+                   report.worst.numeric, report.worst.analytic);
+        }
+    }
+}
+
+static ct_tensor *with_kinks(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_mul(ct_tanh(x[0]), ct_relu(x[1]));
+}
+
+CORE_TEST(gradcheck, passes_zeros_and_what_is_near_a_kink) {
+    ct_tensor *x[] = {ct_full(CT_F64, VEC, 0),
+                      ct_from(CT_F64, VEC, (double[]){1e-7, -1e-7, 1e-4, -1e-9, 1e-9, -0.001})};
+    ct_gradcheck_report report;
+    EXPECT(ct_gradcheck(with_kinks, NULL, x, 2, (ct_gradcheck_options){0}, &report) == CT_OK);
+    EXPECT(report.passed);
+}
+
 /* --- The report --------------------------------------------------------------------------- */
 
 static ct_tensor *two_inputs(void *context, ct_tensor *const x[], int64_t n) {
@@ -199,6 +302,23 @@ CORE_TEST(gradcheck, reports_the_worst_entry) {
         "    allowed                     6e-09\n"
         "  note: the gradient of input 0 is 0 everywhere, so little was shown there: does f depend "
         "on it?\n") == 0, "%s", text);
+}
+
+/* A difference that no step makes exact says so. */
+CORE_TEST(gradcheck, reports_how_exact_a_difference_is) {
+    double epsilon = 1e-3;
+    ct_tensor *x[] = {ct_offset(like(1, MAT), 1e9), like(2, ROW), like(3, ROW)};
+    ct_gradcheck_report report;
+    EXPECT(ct_gradcheck(layer_norm, &epsilon, x, 3, (ct_gradcheck_options){0}, &report) == CT_OK);
+    EXPECT(report.worst_step > 0 && report.worst_uncertainty > 1e-9);
+    char text[1000] = "", expected[100];
+    FILE *out = fmemopen(text, sizeof text, "w");
+    EXPECT(ct_gradcheck_print(out, &report) == CT_OK);
+    fclose(out);
+    snprintf(expected, sizeof expected,
+             "    numeric by a step of %.1e max(1, |x|), give or take %.1e\n", report.worst_step,
+             report.worst_uncertainty);
+    EXPECT(strstr(text, expected), "%s", text);
 }
 
 static ct_tensor *sum_of_norm(void *context, ct_tensor *const x[], int64_t n) {
