@@ -33,7 +33,7 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
 }
 
 #define DEFINE_BINARY(prefix, verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite,      \
-                      pair_list)                                                            \
+                      joint_list)                                                           \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_MAP,                                                                     \
@@ -43,7 +43,7 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
         .tile = tiles,                                                                      \
         .vjp = {vjp0, vjp1},                                                                \
         .simplify = rewrite,                                                                \
-        .pairs = pair_list,                                                                 \
+        .joint = joint_list,                                                                \
     };                                                                                      \
     ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) {                                \
         return cti_binary(&op_##verb, a, b);                                                \
@@ -71,14 +71,14 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
                   vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, pair_list)           \
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)          \
     CTI_TILE_2(verb##_f32, float, real)                                                     \
     CTI_TILE_2(verb##_f64, double, real)                                                    \
     CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
     CTI_VJP_2(verb, 0, derivative0)                                                         \
     CTI_VJP_2(verb, 1, derivative1)                                                         \
     DEFINE_BINARY(ct, verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0,             \
-                  vjp_##verb##_1, rewrite, pair_list)
+                  vjp_##verb##_1, rewrite, joint_list)
 
 /* 0 or 1; nothing flows back. */
 #define CONDITION(prefix, verb, real, integer)                                              \
@@ -89,10 +89,10 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
                   ct_no_gradient, NULL, NULL)
 #define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
 
-/* Two lists of the three inner ops, and what ends them. */
-#define MOST_PAIRS 7
-static const ct_tile_pair pairs_add[MOST_PAIRS], pairs_sub[MOST_PAIRS], pairs_mul[MOST_PAIRS],
-    pairs_maximum[MOST_PAIRS], pairs_where[MOST_PAIRS];
+/* Two products, two lists of the three inner ops, and what ends them. */
+#define MOST_JOINT 8
+static const ct_joint_loop joint_add[MOST_JOINT], joint_sub[MOST_JOINT], joint_mul[MOST_JOINT],
+    joint_maximum[MOST_JOINT], joint_where[MOST_JOINT];
 
 /* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
 static ct_tensor *simplify_add(ct_tensor *y) {
@@ -103,7 +103,7 @@ static ct_tensor *simplify_add(ct_tensor *y) {
     return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
 }
 BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
-       pairs_add)
+       joint_add)
 bool cti_is_add(const ct_tensor *t) { return cti_applies(t, &op_add); }
 
 /* x - 0 = x, a - (-b) = a + b */
@@ -113,7 +113,7 @@ static ct_tensor *simplify_sub(ct_tensor *y) {
     return cti_is_neg(b) ? ct_add(a, ct_input(b, 0)) : NULL;
 }
 BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub,
-       pairs_sub)
+       joint_sub)
 bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
 
 /* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
@@ -161,16 +161,33 @@ static ct_tensor *distributed(ct_tensor *sum, ct_tensor *e) {
     return ct_add(ct_mul(ct_input(sum, 0), e), ct_mul(ct_input(sum, 1), e));
 }
 
+/* A known number times what is stretched, before it is stretched: the same bits, fewer products. */
+static ct_tensor *before_stretching(ct_tensor *x, ct_tensor *number) {
+    if (!cti_is_broadcast(x) || !cti_is_broadcast(number) || !cti_number_behind(number).known) {
+        return NULL;
+    }
+    return ct_broadcast(both(ct_input(x, 0), ct_input(number, 0)), ct_shape_of(x));
+}
+
 /* x * 1 = x, and the above */
 static ct_tensor *simplify_mul(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1), *z;
     if (ct_is_number(b, 1)) return a;
     if (ct_is_number(a, 1)) return b;
+    if ((z = before_stretching(a, b)) || (z = before_stretching(b, a))) return z;
     if ((z = factors_together(a, b)) || (z = factors_together(b, a))) return z;
     return (z = distributed(a, b)) ? z : distributed(b, a);
 }
-BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), ct_mul(g, b), ct_mul(g, a), simplify_mul,
-       pairs_mul)
+
+/* Of a square all goes to the first input: with g a number per group, 2 g is one too, while
+ * g x + g x would be one more addition per element. */
+static ct_tensor *times_other(ct_tensor *g, ct_tensor *a, ct_tensor *b, bool first) {
+    if (a != b) return ct_mul(g, first ? b : a);
+    ct_dtype dtype = ct_dtype_of(g);
+    return first ? ct_mul(ct_mul(g, cti_structural(dtype, 2.0)), a) : cti_full_like(g, 0.0);
+}
+BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), times_other(g, a, b, true),
+       times_other(g, a, b, false), simplify_mul, joint_mul)
 bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
 
 /* x / 1 = x */
@@ -198,7 +215,7 @@ CONDITION(cti, min_is_first, IS_MIN(a, b), a <= b)
 /* The cotangent goes where the value came from. */
 BINARY(maximum, IS_MAX(a, b) ? a : b, a >= b ? a : b,
        ct_where(cti_max_is_first(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, pairs_maximum)
+       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, joint_maximum)
 BINARY(minimum, IS_MIN(a, b) ? a : b, a <= b ? a : b,
        ct_where(cti_min_is_first(a, b), g, cti_full_like(g, 0.0)),
        ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
@@ -257,7 +274,7 @@ CT_OP(op_where) = {
     .n_inputs = 3,
     .infer = infer_number,
     .tile = NUMBERS(where),
-    .pairs = pairs_where,
+    .joint = joint_where,
     .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},
 };
 
@@ -293,7 +310,7 @@ ct_tensor *ct_offset(ct_tensor *x, double term) {
     return ct_add(x, number_like("ct_offset", x, term));
 }
 
-/* --- Pairs ------------------------------------------------------------------------------------ */
+/* --- Joint loops ------------------------------------------------------------------------------ */
 
 /* Arithmetic behind arithmetic: y = outer(inner(a, b), c), with a rounding in between. */
 #define PAIR_TILE(function, type, inner, outer)                                             \
@@ -315,40 +332,45 @@ ct_tensor *ct_offset(ct_tensor *x, double term) {
     PAIR(add_##name, a + b, outer)                                                          \
     PAIR(sub_##name, a - b, outer)                                                          \
     PAIR(mul_##name, a * b, outer)
+#define END {.inner = {NULL}}
 #define LIST(name, at)                                                                      \
-    {&op_add, at, .tile = FLOATS(add_##name)},                                              \
-    {&op_sub, at, .tile = FLOATS(sub_##name)},                                              \
-    {&op_mul, at, .tile = FLOATS(mul_##name)}
+    {{[at] = &op_add}, .tile = FLOATS(add_##name)},                                         \
+    {{[at] = &op_sub}, .tile = FLOATS(sub_##name)},                                         \
+    {{[at] = &op_mul}, .tile = FLOATS(mul_##name)}
 
 PAIRS(then_add, t + c)
 PAIRS(then_sub, t - c)
 PAIRS(from, c - t)
 PAIRS(then_mul, t * c)
 PAIRS(then_maximum, IS_MAX(t, c) ? t : c)
-/* The order of the operands of a sum or product plays no part but for which NaN comes out. */
-static const ct_tile_pair pairs_add[MOST_PAIRS] = {LIST(then_add, 0), LIST(then_add, 1), {0}};
-static const ct_tile_pair pairs_sub[MOST_PAIRS] = {LIST(then_sub, 0), LIST(from, 1), {0}};
-static const ct_tile_pair pairs_mul[MOST_PAIRS] = {LIST(then_mul, 0), LIST(then_mul, 1), {0}};
-static const ct_tile_pair pairs_maximum[MOST_PAIRS] = {LIST(then_maximum, 0), {0}};
 
-/* y = where(max_is_first(a, b), c, d) */
-#define WHERE_PAIR(name, type)                                                              \
-    static CT_CLONES void name(int64_t n, void *out, const void *const in[],                \
-                               const ct_tile *tile) {                                       \
+/* Four operands: y = a b + c d, and y = where(max_is_first(a, b), c, d). */
+#define TILE_4(function, type, expression)                                                  \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
+                                   const ct_tile *tile) {                                   \
         (void)tile;                                                                         \
         const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];                          \
         type *restrict y = out;                                                             \
-        for (int64_t i = 0; i < n; i++) y[i] = IS_MAX(a[i], b[i]) ? c[i] : d[i];            \
+        for (int64_t i = 0; i < n; i++) y[i] = expression;                                  \
     }
-WHERE_PAIR(max_is_first_where_f32, float)
-WHERE_PAIR(max_is_first_where_f64, double)
-static const ct_tile_pair pairs_where[MOST_PAIRS] = {
-    {&op_max_is_first, 0, .tile = FLOATS(max_is_first_where)}, {0}};
+TILE_4(two_products_f32, float, a[i] * b[i] + c[i] * d[i])
+TILE_4(two_products_f64, double, a[i] * b[i] + c[i] * d[i])
+TILE_4(max_is_first_where_f32, float, IS_MAX(a[i], b[i]) ? c[i] : d[i])
+TILE_4(max_is_first_where_f64, double, IS_MAX(a[i], b[i]) ? c[i] : d[i])
+
+/* The order of the operands of a sum or product plays no part but for which NaN comes out. */
+static const ct_joint_loop joint_add[MOST_JOINT] = {
+    {{&op_mul, &op_mul}, .tile = FLOATS(two_products)}, LIST(then_add, 0), LIST(then_add, 1), END};
+static const ct_joint_loop joint_sub[MOST_JOINT] = {LIST(then_sub, 0), LIST(from, 1), END};
+static const ct_joint_loop joint_mul[MOST_JOINT] = {LIST(then_mul, 0), LIST(then_mul, 1), END};
+static const ct_joint_loop joint_maximum[MOST_JOINT] = {LIST(then_maximum, 0), END};
+static const ct_joint_loop joint_where[MOST_JOINT] = {
+    {{&op_max_is_first}, .tile = FLOATS(max_is_first_where)}, END};
 
 /* y = sum(a * b), and the sum of what was shifted */
 CTI_REDUCE(mul_sum_f32, float, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
 CTI_REDUCE(mul_sum_f64, double, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
 CTI_REDUCE(sub_sum_f32, float, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
 CTI_REDUCE(sub_sum_f64, double, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
-const ct_tile_pair cti_pairs_sum[] = {
-    {&op_mul, 0, .reduce = FLOATS(mul_sum)}, {&op_sub, 0, .reduce = FLOATS(sub_sum)}, {0}};
+const ct_joint_loop cti_joint_sum[] = {
+    {{&op_mul}, .reduce = FLOATS(mul_sum)}, {{&op_sub}, .reduce = FLOATS(sub_sum)}, END};

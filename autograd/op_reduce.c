@@ -63,7 +63,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral);                             \
     }
 
-#define DEFINE_REDUCE(verb, rewrite, pair_list)                                             \
+#define DEFINE_REDUCE(verb, rewrite, joint_list)                                            \
     CT_OP(op_##verb) = {                                                                    \
         .name = #verb,                                                                      \
         .kind = CT_REDUCE,                                                                  \
@@ -72,7 +72,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .reduce = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64},    \
         .start = {[CT_F32] = verb##_f32_start, [CT_F64] = verb##_f64_start,                 \
                   [CT_I64] = verb##_i64_start},                                             \
-        .pairs = pair_list,                                                                 \
+        .joint = joint_list,                                                                \
         .vjp = {vjp_##verb},                                                                \
         .simplify = rewrite,                                                                \
     };
@@ -114,7 +114,7 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
 SUM(f32, float)
 SUM(f64, double)
 SUM(i64, uint64_t)
-DEFINE_REDUCE(sum, simplify_sum, cti_pairs_sum)
+DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 
 bool cti_is_sum(const ct_tensor *t, int *first, int *last) {
     if (!cti_applies(t, &op_sum)) return false;

@@ -16,7 +16,7 @@ enum { CTI_ELEMENT_LAST = 0, CTI_PRODUCT_LAST = 1, CTI_DIFFERENCE_LAST = 1 };
 #define CTI_PLUS(a, b) ((a) + (b))
 
 /* How to sum a product or a difference without storing it; beside these, in op_binary.c. */
-extern const ct_tile_pair cti_pairs_sum[];
+extern const ct_joint_loop cti_joint_sum[];
 
 /* inner == 1: so many chains that additions need not wait for each other */
 #define CTI_LANES 8

@@ -91,6 +91,7 @@ typedef struct { int64_t first, last; } ct_span;
 
 #define CT_KERNEL_STAGES 2
 #define CT_OP_INPUTS 4
+#define CT_OP_JOINT 2 /* inputs that a loop may compute by itself: the first ones */
 
 /* The cotangent of input i, given the cotangent g of y, as graph built from primitives. */
 typedef ct_tensor *ct_vjp_fn(ct_tensor *g, ct_tensor *y, int i);
@@ -98,15 +99,15 @@ typedef ct_tensor *ct_vjp_fn(ct_tensor *g, ct_tensor *y, int i);
  * without that derivative: asking for it is an error, never silently zero. */
 ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i);
 
-/* Two ops in one loop: this op, MAP or REDUCE, where its input `at` comes from the MAP op `inner`
- * and goes nowhere else. The function sees the inputs of `inner`, then the other inputs of this op,
- * and the attribute of this op. It must give the bits that the two give one after the other. */
+/* Two or three ops in one loop: this op, MAP or REDUCE, where its input k comes from the MAP op
+ * inner[k] and goes nowhere else; NULL: from wherever it may. The function sees the inputs of the
+ * inner ops, then the other inputs of this op, and the attribute of this op. It must give the bits
+ * that the ops give one after the other. */
 typedef struct {
-    const struct ct_op *inner; /* NULL ends a list */
-    int at;
+    const struct ct_op *inner[CT_OP_JOINT]; /* all NULL ends a list; of several the first counts */
     ct_tile_fn *tile[CT_DTYPES];     /* for MAP    */
     ct_reduce_fn *reduce[CT_DTYPES]; /* for REDUCE */
-} ct_tile_pair;
+} ct_joint_loop;
 
 typedef struct ct_op {
     const char *name;
@@ -121,7 +122,7 @@ typedef struct ct_op {
     /* REDUCE: by dtype; the output has the input's dtype. */
     ct_reduce_fn *reduce[CT_DTYPES];
     ct_start_fn *start[CT_DTYPES];
-    const ct_tile_pair *pairs; /* faster ways to run a MAP or REDUCE behind a MAP; NULL: none  */
+    const ct_joint_loop *joint; /* faster ways to run a MAP or REDUCE behind MAPs; NULL: none  */
     /* VIEW: the output's layout from the input's; false when a copy is needed first. */
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
     /* KERNEL: bytes of memory per thread and per call (NULL: none), then the stages in order. */

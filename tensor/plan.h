@@ -62,7 +62,7 @@ typedef struct {
 
 typedef struct {
     int64_t item;          /* what it computes                                                 */
-    int64_t before;        /* what it computes first, in the same loop; -1: nothing            */
+    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing      */
     ct_tile_fn *tile;
     const void *attr;
     int n_inputs;
@@ -87,7 +87,7 @@ typedef struct {
 
 typedef struct {
     int64_t item;          /* what it computes                                                 */
-    int64_t before;        /* what it computes first, in the same loop; -1: nothing            */
+    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing      */
     ct_reduce_fn *reduce;  /* tiles into an accumulator                                        */
     ct_reduce_fn *fold;    /* accumulators and partial results into one                        */
     ct_start_fn *start;

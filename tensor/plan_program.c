@@ -26,7 +26,7 @@ typedef struct {
     int64_t n_members;
     int64_t *slot_of;    /* position in members -> slot                */
     int64_t *readers;    /* position -> how often members read it      */
-    int64_t *inner;      /* position -> the member that runs in the same loop before it, or -1 */
+    const ct_joint_loop **loop; /* position -> how it runs together with some that it reads */
     int64_t *outer;      /* position -> the member whose loop it runs in, or -1 */
     int64_t *last_use;   /* slot -> last instruction that reads it; INT64_MAX: a reduction */
     int64_t *free_registers, n_free;
@@ -80,7 +80,7 @@ static int64_t input_slot(programming *p, int64_t edge) {
     return member >= 0 ? p->slot_of[member] : load_slot(p, edge);
 }
 
-/* --- Pairs ------------------------------------------------------------------------------------ */
+/* --- Joint loops ------------------------------------------------------------------------------ */
 
 static const cti_item *member(const programming *p, int64_t m) {
     return &p->plan->items[p->members[m]];
@@ -96,48 +96,51 @@ static ct_dtype tile_dtype(const programming *p, const cti_item *item) {
     return item->n_inputs ? p->plan->items[p->plan->edges[item->edges]].dtype : item->dtype;
 }
 
-static const ct_tile_pair *find_pair(const programming *p, const cti_item *item, int k,
-                                     const cti_item *inner) {
+/* The op behind input k of a member, if the member may compute it by itself: nobody else reads it,
+ * it is not stored, it has the member's dtype and a loop for itself. */
+static const ct_op *op_behind(const programming *p, const cti_item *item, int k) {
+    int64_t read = k < item->n_inputs ? member_read(p, item, k) : -1;
+    if (read < 0 || p->readers[read] > 1 || member(p, read)->stored || p->loop[read]) return NULL;
+    return tile_dtype(p, member(p, read)) == tile_dtype(p, item) ? member(p, read)->op : NULL;
+}
+
+static const ct_joint_loop *find_loop(const programming *p, const cti_item *item) {
     ct_dtype dtype = tile_dtype(p, item);
-    if (tile_dtype(p, inner) != dtype) return NULL;
-    for (const ct_tile_pair *pair = item->op->pairs; pair && pair->inner; pair++) {
-        bool map = item->op->kind == CT_MAP;
-        bool defined = map ? pair->tile[dtype] != NULL : pair->reduce[dtype] != NULL;
-        if (pair->inner == inner->op && pair->at == k && defined) return pair;
+    for (const ct_joint_loop *loop = item->op->joint; loop; loop++) {
+        bool map = item->op->kind == CT_MAP, joins = false;
+        bool fits = map ? loop->tile[dtype] != NULL : loop->reduce[dtype] != NULL;
+        for (int k = 0; k < CT_OP_JOINT; k++) {
+            joins |= loop->inner[k] != NULL;
+            fits &= !loop->inner[k] || loop->inner[k] == op_behind(p, item, k);
+        }
+        if (!joins) return NULL;
+        if (fits) return loop;
     }
     return NULL;
 }
 
-/* Which members run in one loop with a later one: those that nobody else reads. A loop takes two,
- * the later ones first. */
-static void find_pairs(programming *p) {
-    for (int64_t m = 0; m < p->n_members; m++) p->inner[m] = p->outer[m] = -1;
+/* Whether the loop of a member computes its input k. */
+static bool is_joined(const programming *p, int64_t m, int k) {
+    return p->loop[m] && k < CT_OP_JOINT && p->loop[m]->inner[k];
+}
+
+/* Which members run in one loop with a later one; the earlier ones choose first, because a sum of
+ * two products takes three of them. */
+static void find_loops(programming *p) {
     for (int64_t m = 0; m < p->n_members; m++) {
         const cti_item *item = member(p, m);
+        p->outer[m] = -1;
         for (int k = 0; k < item->n_inputs; k++) {
             int64_t read = member_read(p, item, k);
             if (read >= 0) p->readers[read]++;
         }
     }
-    for (int64_t m = p->n_members - 1; m >= 0; m--) {
-        const cti_item *item = member(p, m);
-        if (p->outer[m] >= 0) continue;
-        for (int k = 0; k < item->n_inputs && p->inner[m] < 0; k++) {
-            int64_t read = member_read(p, item, k);
-            if (read < 0 || p->readers[read] > 1 || member(p, read)->stored) continue;
-            if (!find_pair(p, item, k, member(p, read))) continue;
-            p->inner[m] = read;
-            p->outer[read] = m;
+    for (int64_t m = 0; m < p->n_members; m++) {
+        p->loop[m] = find_loop(p, member(p, m));
+        for (int k = 0; k < CT_OP_JOINT; k++) {
+            if (is_joined(p, m, k)) p->outer[member_read(p, member(p, m), k)] = m;
         }
     }
-}
-
-/* The input of a member that its loop computes by itself, or -1. */
-static int joined_input(const programming *p, int64_t m) {
-    if (p->inner[m] < 0) return -1;
-    int k = 0;
-    while (member_read(p, member(p, m), k) != p->inner[m]) k++;
-    return k;
 }
 
 /* --- Instructions ----------------------------------------------------------------------------- */
@@ -149,38 +152,42 @@ static int add_input(programming *p, int64_t edge, int64_t reader) {
     return 1;
 }
 
-/* The inputs of the op that runs first in the loop, then the others of the member; returns how
- * many. `reader` is the instruction that reads them. */
+/* The inputs of what the loop computes first, then the others of the member; returns how many.
+ * `reader` is the instruction that reads them. */
 static int add_inputs(programming *p, int64_t m, int64_t reader) {
     const cti_item *item = member(p, m);
-    int joined = joined_input(p, m), n = 0;
-    if (joined >= 0) {
-        const cti_item *inner = member(p, p->inner[m]);
-        for (int k = 0; k < inner->n_inputs; k++) {
-            n += add_input(p, p->plan->edges[inner->edges + k], reader);
+    int n = 0;
+    for (int k = 0; k < item->n_inputs; k++) {
+        if (!is_joined(p, m, k)) continue;
+        const cti_item *inner = member(p, member_read(p, item, k));
+        for (int j = 0; j < inner->n_inputs; j++) {
+            n += add_input(p, p->plan->edges[inner->edges + j], reader);
         }
     }
     for (int k = 0; k < item->n_inputs; k++) {
-        if (k != joined) n += add_input(p, p->plan->edges[item->edges + k], reader);
+        if (!is_joined(p, m, k)) n += add_input(p, p->plan->edges[item->edges + k], reader);
     }
     return n;
 }
 
-static const ct_tile_pair *pair_of(const programming *p, int64_t m) {
-    if (p->inner[m] < 0) return NULL;
-    return find_pair(p, member(p, m), joined_input(p, m), member(p, p->inner[m]));
+/* What the loop computes first. */
+static void note_before(const programming *p, int64_t m, int64_t before[CT_OP_JOINT]) {
+    for (int k = 0; k < CT_OP_JOINT; k++) {
+        bool joined = is_joined(p, m, k);
+        before[k] = joined ? p->members[member_read(p, member(p, m), k)] : -1;
+    }
 }
 
 static void add_instruction(programming *p, int64_t m) {
     cti_pass *pass = p->pass;
     const cti_item *item = member(p, m);
-    const ct_tile_pair *pair = pair_of(p, m);
+    const ct_joint_loop *loop = p->loop[m];
     cti_instruction *code = &pass->instructions[pass->n_instructions];
     *code = (cti_instruction){.item = p->members[m],
-                              .before = pair ? p->members[p->inner[m]] : -1,
-                              .tile = (pair ? pair->tile : item->op->tile)[tile_dtype(p, item)],
+                              .tile = (loop ? loop->tile : item->op->tile)[tile_dtype(p, item)],
                               .attr = item->attr,
                               .inputs = pass->n_inputs};
+    note_before(p, m, code->before);
     code->n_inputs = add_inputs(p, m, pass->n_instructions++);
     code->out = pass->n_slots;
     pass->slots[pass->n_slots] = (cti_slot){
@@ -192,15 +199,15 @@ static void add_instruction(programming *p, int64_t m) {
 /* Reductions read at the end of a tile, after all instructions. */
 static void add_reduction(programming *p, int64_t m) {
     const cti_item *item = member(p, m);
-    const ct_tile_pair *pair = pair_of(p, m);
+    const ct_joint_loop *loop = p->loop[m];
     cti_reduction *r = &p->pass->reductions[p->pass->n_reductions++];
     *r = (cti_reduction){.item = p->members[m],
-                         .before = pair ? p->members[p->inner[m]] : -1,
-                         .reduce = (pair ? pair->reduce : item->op->reduce)[item->dtype],
+                         .reduce = (loop ? loop->reduce : item->op->reduce)[item->dtype],
                          .fold = item->op->reduce[item->dtype],
                          .start = item->op->start[item->dtype],
                          .inputs = p->pass->n_inputs,
                          .size = ct_dtype_size(item->dtype)};
+    note_before(p, m, r->before);
     r->n_inputs = add_inputs(p, m, INT64_MAX);
 }
 
@@ -287,13 +294,13 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     pass->moving = cti_alloc(n + 2 * e, sizeof *pass->moving);
     p->slot_of = cti_alloc(n, sizeof *p->slot_of);
     p->readers = cti_alloc(n, sizeof *p->readers);
-    p->inner = cti_alloc(n, sizeof *p->inner);
+    p->loop = cti_alloc(n, sizeof *p->loop);
     p->outer = cti_alloc(n, sizeof *p->outer);
     p->last_use = cti_alloc(n + e, sizeof *p->last_use);
     p->free_registers = cti_alloc(n, sizeof *p->free_registers);
     bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
                  pass->stores && pass->reductions && pass->pointers && pass->moving && p->slot_of &&
-                 p->readers && p->inner && p->outer && p->last_use && p->free_registers;
+                 p->readers && p->loop && p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }
 
@@ -305,7 +312,7 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
     ct_status status = program_alloc(&p, edges);
     if (status == CT_OK) {
         collect_loads(&p);
-        find_pairs(&p);
+        find_loops(&p);
         for (int64_t m = 0; m < n; m++) {
             if (p.outer[m] >= 0) continue;
             if (plan->items[members[m]].op->kind == CT_MAP) add_instruction(&p, m);
@@ -326,7 +333,7 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
     }
     cti_free(p.slot_of);
     cti_free(p.readers);
-    cti_free(p.inner);
+    cti_free(p.loop);
     cti_free(p.outer);
     cti_free(p.last_use);
     cti_free(p.free_registers);

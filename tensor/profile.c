@@ -67,18 +67,22 @@ void ct_profile_clear(void) {
 
 /* --- One pass --------------------------------------------------------------------------------- */
 
+static void each_joint(const int64_t before[], int64_t item,
+                       void (*fn)(void *user, int64_t item), void *user) {
+    for (int k = 0; k < CT_OP_JOINT; k++) {
+        if (before[k] >= 0) fn(user, before[k]);
+    }
+    fn(user, item);
+}
+
 /* Calls fn for each item that a pass computes. */
 static void each_item(const cti_pass *pass, void (*fn)(void *user, int64_t item), void *user) {
     if (pass->kernel >= 0) fn(user, pass->kernel);
     for (int64_t k = 0; k < pass->n_instructions; k++) {
-        const cti_instruction *code = &pass->instructions[k];
-        if (code->before >= 0) fn(user, code->before);
-        fn(user, code->item);
+        each_joint(pass->instructions[k].before, pass->instructions[k].item, fn, user);
     }
     for (int64_t k = 0; k < pass->n_reductions; k++) {
-        const cti_reduction *r = &pass->reductions[k];
-        if (r->before >= 0) fn(user, r->before);
-        fn(user, r->item);
+        each_joint(pass->reductions[k].before, pass->reductions[k].item, fn, user);
     }
 }
 
