@@ -71,12 +71,14 @@ static const struct {
 #define SECTIONS (sizeof sections / sizeof *sections)
 
 typedef struct {
-    const char *json, *only;
-    int64_t threads;
+    const char *json, *only, *against;
+    int64_t threads, serve, pairs;
     bool profile;
 } bench_options;
 
-static int run(const bench_options *o) {
+static int run(const bench_options *o, const char *program) {
+    if (o->serve >= 0) return bench_serve(o->serve);
+    if (o->against) return bench_compare(o->against, program, (int)o->pairs);
     if (o->threads) bench_require(ct_threads_set((int)o->threads) == CT_OK);
     printf("%s\n", ct_info());
     if (o->profile) bench_seed_profile();
@@ -96,17 +98,22 @@ static int run(const bench_options *o) {
 }
 
 int main(int argc, char **argv) {
-    bench_options o = {.json = NULL};
+    bench_options o = {.serve = -1, .pairs = 200};
     const option list[] = {
         {"--json", "FILE", "write the figures there, too", OPTION_TEXT, &o.json, 0, 0},
         {"--threads", "N", "default: the number of processors", OPTION_INTEGER, &o.threads, 1, 256},
         {"--only", "seed|batch_norm|kernels|overhead", "one section", OPTION_CHOICE, &o.only, 0, 0},
         {"--profile", NULL, "where a training step's time goes, pass by pass", OPTION_FLAG,
          &o.profile, 0, 0},
+        {"--against", "PROGRAM", "compare with the benchmarks of another build", OPTION_TEXT,
+         &o.against, 0, 0},
+        {"--pairs", "N", "of turns with --against, default 200", OPTION_INTEGER, &o.pairs, 1, 1 << 20},
+        {"--serve", "WORK", "be one of the two processes that --against starts", OPTION_INTEGER,
+         &o.serve, 0, 100},
     };
     int usage = options_parse("bench", "Measures cotan; tests/bench/README.md says what.", list,
                               (int)(sizeof list / sizeof *list), argc, argv);
     if (usage >= 0) return usage;
     program_begin();
-    return program_end("bench", run(&o));
+    return program_end("bench", run(&o, argv[0]));
 }

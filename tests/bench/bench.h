@@ -17,6 +17,14 @@ void bench_put(json_t *results, const char *key, double value);
 /* The best GFLOP/s of a product on one thread: what the arithmetic floor is counted in. */
 double bench_peak(void);
 
+/* The study's network, with or without BatchNorm. */
+ct_module *bench_seed_model(bool batch_norm);
+
+/* Takes turns: five steps of a work whenever a byte arrives, their seconds as a double back. */
+int bench_serve(int64_t work);
+/* Prints how long the works of program `now` take beside those of `before`; a status to exit with. */
+int bench_compare(const char *before, const char *now, int pairs);
+
 void bench_seed(json_t *results);
 void bench_seed_profile(void);
 void bench_batch_norm(json_t *results);

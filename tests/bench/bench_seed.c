@@ -13,7 +13,7 @@ static ct_module *block(ct_module *layer, int64_t channels, bool batch_norm, boo
     return ct_sequential_new(NULL, parts, n);
 }
 
-static ct_module *seed_model(bool bn) {
+ct_module *bench_seed_model(bool bn) {
     ct_conv2d_options conv = {.no_bias = bn};
     ct_dense_options dense = {.no_bias = bn};
     ct_module *head = bn ? CT_SEQUENTIAL(NULL, ct_dense_new(64, 10, dense),
@@ -32,7 +32,7 @@ typedef struct {
 
 static training training_new(bool bn) {
     ct_seed_set(1);
-    training t = {.model = seed_model(bn)};
+    training t = {.model = bench_seed_model(bn)};
     t.adam = ct_adam_new(t.model, ct_adam_defaults(1e-3));
     bench_require(t.adam != NULL);
     return t;
