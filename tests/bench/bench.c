@@ -107,7 +107,8 @@ int main(int argc, char **argv) {
          &o.profile, 0, 0},
         {"--against", "PROGRAM", "compare with the benchmarks of another build", OPTION_TEXT,
          &o.against, 0, 0},
-        {"--pairs", "N", "of turns with --against, default 200", OPTION_INTEGER, &o.pairs, 1, 1 << 20},
+        {"--pairs", "N", "turns of each with --against, default 200", OPTION_INTEGER, &o.pairs, 1,
+         1 << 20},
         {"--serve", "WORK", "be one of the two processes that --against starts", OPTION_INTEGER,
          &o.serve, 0, 100},
     };

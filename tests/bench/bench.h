@@ -22,7 +22,8 @@ ct_module *bench_seed_model(bool batch_norm);
 
 /* Takes turns: five steps of a work whenever a byte arrives, their seconds as a double back. */
 int bench_serve(int64_t work);
-/* Prints how long the works of program `now` take beside those of `before`; a status to exit with. */
+/* Prints how long the works of program `now` take beside those of `before`; returns the status to
+ * exit with. */
 int bench_compare(const char *before, const char *now, int pairs);
 
 void bench_seed(json_t *results);

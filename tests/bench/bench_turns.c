@@ -3,8 +3,8 @@
  * Invariant: nothing but one of the two computes at any time, and who begins alternates. */
 #include "tests/bench/bench.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,16 +99,16 @@ typedef struct {
     int to, from;
 } server;
 
+/* No process keeps the other's pipe open: its end is how that one is told to go. */
 static server server_start(const char *program, int work) {
     int down[2], up[2];
     char number[16];
     snprintf(number, sizeof number, "%d", work);
-    if (pipe(down) != 0 || pipe(up) != 0) return (server){.pid = -1};
+    if (pipe2(down, O_CLOEXEC) != 0 || pipe2(up, O_CLOEXEC) != 0) return (server){.pid = -1};
     server s = {fork(), down[1], up[0]};
     if (s.pid == 0) {
         dup2(down[0], STDIN_FILENO);
         dup2(up[1], STDOUT_FILENO);
-        close(down[0]), close(down[1]), close(up[0]), close(up[1]);
         execl(program, program, "--serve", number, (char *)NULL);
         perror(program);
         _exit(127);
