@@ -41,9 +41,11 @@ static void mark_active(backward *b, ct_tensor *const x[], int64_t n) {
     }
 }
 
+/* A term that is 0 by structure is left away: it would be drawn, and say nothing. */
 static ct_status add_to(ct_tensor **sum, ct_tensor *g) {
     if (!g) return ct_error();
-    *sum = *sum ? ct_add(*sum, g) : g;
+    if (*sum && ct_is_number(g, 0)) return CT_OK;
+    *sum = *sum && !ct_is_number(*sum, 0) ? ct_add(*sum, g) : g;
     return *sum ? CT_OK : ct_error();
 }
 
