@@ -95,13 +95,23 @@ static ct_status walk_back(backward *b) {
     return status;
 }
 
+/* A number that the formulas of a thread share becomes a node of its own: whoever gets it may give
+ * it a name, and derive by it. */
+static ct_tensor *handed_out(ct_tensor *g, const ct_tensor *x) {
+    if (!g->literal) return ct_scope_add(g); /* also the cotangent itself, which is not ours */
+    cti_node_context saved = *cti_context();
+    *cti_context() = one_order_above(x);
+    ct_tensor *own = ct_broadcast(g, g->shape);
+    *cti_context() = saved;
+    return own;
+}
+
 static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor *found[],
                          bool reached[]) {
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *g = cti_walk_has(&b->walk, x[k]) ? b->sum[x[k]->index] : NULL;
         if (reached) reached[k] = g != NULL;
-        /* The cotangent itself may come out here, and it is not ours. */
-        found[k] = g ? ct_scope_add(g) : ct_full(x[k]->dtype, x[k]->shape, 0.0);
+        found[k] = g ? handed_out(g, x[k]) : ct_full(x[k]->dtype, x[k]->shape, 0.0);
         if (!found[k]) return ct_error();
     }
     return CT_OK;

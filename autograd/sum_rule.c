@@ -1,7 +1,9 @@
 /* sum(a + c*(x - mean(x))) = sum(a), for a c that is the same along the axes of sum and mean.
  * What is centred sums to zero, so a sum need not wait for a c that comes out of a pass over the
  * same elements: the gradient of a mean inside of a normalization then costs no pass of its own.
- * It is no distributive law: sum(a) + c*sum(b) would cancel where sum(a + c*b) does not.
+ * It is no distributive law: sum(a) + c*sum(b) would cancel where sum(a + c*b) does not. And what is
+ * centred sums to the rounding of its mean, not to 0: where nothing else is summed, that is the
+ * answer (the mean of x - mean x, by which centring twice is better than once), and it stays.
  * Invariant: the rule looks at a sum's own graph alone, leaves the order of the additions that
  * stay, and keeps values and derivatives, NaN included. */
 #include "autograd/ops.h"
@@ -12,9 +14,8 @@
 typedef struct {
     bool away[CT_MAX_RANK];           /* axes of the sum                                       */
     int looked_at;                    /* terms                                                 */
-    int n;                            /* terms that are left away, each once ...               */
-    ct_tensor *left_away[MOST_TERMS];
-    ct_tensor *zeros[MOST_TERMS];     /* ... and what each sums to: 0, or NaN if it has one    */
+    int n;                            /* terms that are left away                              */
+    ct_tensor *zeros[MOST_TERMS];     /* what each sums to: 0, or NaN where it has one         */
 } expansion;
 
 /* What is summed by t, a sum or a sum of sums over further axes, and over which axes; NULL if t is
@@ -104,8 +105,13 @@ static bool is_mean(const expansion *e, ct_tensor *m, const ct_tensor *x) {
     return false;
 }
 
-static bool is_centred(const expansion *e, const ct_tensor *t) {
-    return cti_is_sub(t) && is_mean(e, per_group(e, t->inputs[1]), t->inputs[0]);
+/* Which operand of a difference is the mean of the other; -1: none. Both orders, as -(x - m) has
+ * become m - x. */
+static int mean_in(const expansion *e, const ct_tensor *t) {
+    for (int k = 0; k < 2 && cti_is_sub(t); k++) {
+        if (is_mean(e, per_group(e, t->inputs[k]), t->inputs[1 - k])) return k;
+    }
+    return -1;
 }
 
 /* Which operand of a product is the same along the axes; -1: none, or no product. */
@@ -120,28 +126,24 @@ static int factor_of(const expansion *e, const ct_tensor *t) {
  * is something else. */
 static ct_tensor *zero_of(const expansion *e, ct_tensor *t) {
     ct_tensor *factors[MOST_TERMS], *zero;
-    int n = 0;
-    for (int f; !is_centred(e, t); t = t->inputs[1 - f]) {
+    int n = 0, mean;
+    for (int f; (mean = mean_in(e, t)) < 0; t = t->inputs[1 - f]) {
         if (n == MOST_TERMS || (f = factor_of(e, t)) < 0) return NULL;
         factors[n++] = t->inputs[f];
     }
-    zero = ct_scale(cti_unstretched(t->inputs[1], e->away), 0.0);
+    zero = ct_scale(cti_unstretched(t->inputs[mean], e->away), 0.0);
     while (n-- > 0) zero = ct_mul(cti_unstretched(factors[n], e->away), zero);
     return zero;
 }
 
 /* --- The sum without it ----------------------------------------------------------------------- */
 
-/* Whether t is such a term, and then takes note of it. */
+/* Whether t is such a term, and then takes note of it: at each place anew, because what multiplies
+ * it there belongs to its zero. */
 static bool leave_away(expansion *e, ct_tensor *t) {
-    for (int k = 0; k < e->n; k++) {
-        if (e->left_away[k] == t) return true;
-    }
     ct_tensor *zero = zero_of(e, t);
-    if (!zero) return false;
-    e->zeros[e->n] = zero;
-    e->left_away[e->n++] = t;
-    return true;
+    if (zero) e->zeros[e->n++] = zero;
+    return zero != NULL;
 }
 
 static ct_tensor *without(expansion *e, ct_tensor *t);
@@ -174,19 +176,31 @@ static ct_tensor *without(expansion *e, ct_tensor *t) {
     return !b ? a : difference ? ct_sub(a, b) : ct_add(a, b);
 }
 
-/* The sum of what is left. A factor of all of it comes after the sum, which then waits for the
- * factor no more; that is no further rounding, as each product would have been one. */
+/* The sum of what is left. Factors of all of it come after the sum, which then waits for them no
+ * more: in their order, so that nothing leaves the range that did not before, and with no further
+ * rounding, as each product would have been one. An infinite factor may give inf for NaN. */
 static ct_tensor *sum_of(const expansion *e, ct_tensor *t) {
     ct_axes axes = {0};
     for (int d = 0; d < t->shape.rank; d++) {
         if (e->away[d]) axes.axis[axes.count++] = d;
     }
-    ct_tensor *factors = NULL;
-    for (int f; (f = factor_of(e, t)) >= 0; t = t->inputs[1 - f]) {
-        ct_tensor *few = cti_unstretched(t->inputs[f], e->away);
-        factors = factors ? ct_mul(factors, few) : few;
+    ct_tensor *factors[MOST_TERMS];
+    int n = 0;
+    for (int f; n < MOST_TERMS && (f = factor_of(e, t)) >= 0; t = t->inputs[1 - f]) {
+        factors[n++] = cti_unstretched(t->inputs[f], e->away);
     }
-    return factors ? ct_mul(factors, ct_sum(t, axes)) : ct_sum(t, axes);
+    ct_tensor *sum = ct_sum(t, axes);
+    while (n-- > 0) sum = ct_mul(factors[n], sum);
+    return sum;
+}
+
+/* Whether t, what is left of an operand, has a term that differs along the axes. */
+static bool varies(const expansion *e, const ct_tensor *t) {
+    int factor = factor_of(e, t);
+    if (factor >= 0) return varies(e, t->inputs[1 - factor]);
+    if (cti_is_neg(t)) return varies(e, t->inputs[0]);
+    if (cti_is_add(t) || cti_is_sub(t)) return varies(e, t->inputs[0]) || varies(e, t->inputs[1]);
+    return !cti_is_stretched(t, e->away);
 }
 
 ct_tensor *cti_sum_without_centred(ct_tensor *sum) {
@@ -194,8 +208,8 @@ ct_tensor *cti_sum_without_centred(ct_tensor *sum) {
     ct_tensor *t = summed(sum, e.away);
     if (!t || ct_numel(t) == 0) return NULL;
     ct_tensor *rest = without(&e, t);
-    if (e.n == 0) return NULL;
-    ct_tensor *total = rest ? sum_of(&e, rest) : NULL;
-    for (int k = 0; k < e.n; k++) total = total ? ct_add(total, e.zeros[k]) : e.zeros[k];
+    if (e.n == 0 || !rest || !varies(&e, rest)) return NULL;
+    ct_tensor *total = sum_of(&e, rest);
+    for (int k = 0; k < e.n; k++) total = ct_add(total, e.zeros[k]);
     return total;
 }

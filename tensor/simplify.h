@@ -19,7 +19,10 @@ CT_C_BEGIN
  *     ct_dot_save("loss.svg", &loss, 1, (ct_dot_options){0});
  *
  * Values are the same up to rounding, and no worse: a rewrite never loses digits that the graph as
- * written keeps, and overflows nowhere below 2^100 (f64: 2^900). Zeros may change their sign. What
+ * written keeps, and overflows nowhere below 2^100 (f64: 2^900). Two exceptions lie at the ends of
+ * the range: in normalizations of N values a factor below sqrt(N) times the smallest normal number
+ * (1e-36, say) may become subnormal, and a sum with an infinite factor may be inf where it would
+ * be NaN. Zeros may change their sign. What
  * happens to a tensor follows from its own graph as far as it is still to be computed, so its bits
  * do not depend on what is evaluated beside it; they may differ by rounding when a part of its graph
  * was read before it, because a value is never looked behind: what is centred or stretched in a
