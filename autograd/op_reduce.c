@@ -91,11 +91,12 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     return spread(g, y);
 }
 
-/* sum(-x) = -sum(x); the sum of what is stretched along the axes is a product; what is centred
- * sums to zero. */
+/* A sum of one element each is a view; sum(-x) = -sum(x); the sum of what is stretched along the
+ * axes is a product; what is centred sums to zero. */
 static ct_tensor *simplify_sum(ct_tensor *y) {
     const reduce_attr *attr = ct_attr(y);
     ct_tensor *x = ct_input(y, 0);
+    if (ct_numel(x) > 0 && attr->geometry.count == 1) return ct_reshape(x, ct_shape_of(y));
     if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
     if (cti_is_neg(x)) {
         x = ct_input(x, 0);

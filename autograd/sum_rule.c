@@ -1,8 +1,8 @@
 /* sum(a + c*(x - mean(x))) = sum(a), for a c that is the same along the axes of sum and mean.
  * What is centred sums to zero, so a sum need not wait for a c that comes out of a pass over the
  * same elements: the gradient of a mean inside of a normalization then costs no pass of its own.
- * It is no distributive law: sum(a) + c*sum(b) would cancel where sum(a + c*b) does not. And what is
- * centred sums to the rounding of its mean, not to 0: where nothing else is summed, that is the
+ * It is no distributive law: sum(a) + c*sum(b) would cancel where sum(a + c*b) does not. And what
+ * is centred sums to the rounding of its mean, not to 0: where nothing else is summed that is the
  * answer (the mean of x - mean x, by which centring twice is better than once), and it stays.
  * Invariant: the rule looks at a sum's own graph alone, leaves the order of the additions that
  * stay, and keeps values and derivatives, NaN included. */

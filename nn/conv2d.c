@@ -65,17 +65,18 @@ ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options opti
     }
     int64_t groups = options.groups = at_least_one(options.groups);
     if (check(inputs, filters, &options) != CT_OK) return NULL;
+    ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], inputs / groups, filters);
+    if (cti_shape_check("ct_conv2d_new", kernel, options.dtype, NULL) != CT_OK) return NULL;
     conv2d *layer = (conv2d *)ct_module_new(sizeof *layer, &conv2d_kind);
     if (!layer) return NULL;
     layer->options = options;
-    ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], inputs / groups, filters);
-    int64_t taps = options.kernel[0] * options.kernel[1];
+    int64_t taps = options.kernel[0] * options.kernel[1], fan_in = taps * (inputs / groups);
     ct_status status =
         cti_add_weight(&layer->base, "kernel", options.kernel_init, &ct_glorot_uniform,
-                       options.dtype, kernel, taps * (inputs / groups), taps * filters);
+                       options.dtype, kernel, fan_in, taps * filters);
     if (status == CT_OK && !options.no_bias) {
         status = cti_add_weight(&layer->base, "bias", options.bias_init, &ct_init_zeros,
-                                options.dtype, CT_SHAPE(filters), taps * inputs, filters);
+                                options.dtype, CT_SHAPE(filters), fan_in, filters);
     }
     return cti_module_or_free(&layer->base, status);
 }

@@ -43,12 +43,12 @@ static ct_tensor *normal(ct_dtype dtype, ct_shape shape, double variance) {
     return ct_mul(ct_random_normal(ct_seed_draw(), dtype, shape), root(dtype, variance));
 }
 
-static double fan(int64_t n) { return n > 0 ? (double)n : 1.0; }
+static double fan(double n) { return n > 0 ? n : 1.0; }
 
 #define INITIALIZER(symbol, expression)                                                     \
     static ct_tensor *make_##symbol(const ct_initializer *self, ct_dtype dtype,             \
                                     ct_shape shape, int64_t fan_in, int64_t fan_out) {      \
-        double in = fan(fan_in), both = fan(fan_in + fan_out);                              \
+        double in = fan((double)fan_in), both = fan((double)fan_in + (double)fan_out);      \
         (void)self, (void)in, (void)both;                                                   \
         return expression;                                                                  \
     }                                                                                       \

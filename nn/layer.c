@@ -40,8 +40,9 @@ ct_module *cti_module_or_free(ct_module *module, ct_status status) {
 }
 
 ct_status cti_check_size(const char *function, const char *name, int64_t size) {
-    if (size >= 1) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "%s: %s must be >= 1, got %lld", function, name, (long long)size);
+    if (size >= 1 && size <= INT32_MAX) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: %s must be %s, got %lld", function, name,
+                   size < 1 ? ">= 1" : "< 2^31", (long long)size);
 }
 
 ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker) {
@@ -50,7 +51,7 @@ ct_status cti_check_made_by(const char *function, const char *made_by, const cha
 }
 
 void cti_same_padding(int64_t input, int64_t window, int64_t stride, int64_t pad[2]) {
-    int64_t outputs = (input + stride - 1) / stride;
+    int64_t outputs = input / stride + (input % stride != 0);
     int64_t total = outputs > 0 ? (outputs - 1) * stride + window - input : 0;
     if (total < 0) total = 0;
     pad[0] = total / 2;

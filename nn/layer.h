@@ -10,7 +10,7 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
                          int64_t fan_in, int64_t fan_out);
 /* The finished module, or NULL after freeing it when `status` is an error. */
 ct_module *cti_module_or_free(ct_module *module, ct_status status);
-/* Checks that a size is at least 1. */
+/* Checks that a size is in 1..2^31-1, so that products of two sizes stay below 2^62. */
 ct_status cti_check_size(const char *function, const char *name, int64_t size);
 /* Checks that options are those of `maker`, whose mark is the address of its name. Where zero is a
  * legal number and not the default, zeroed options would be numbers that nobody chose. */

@@ -196,7 +196,8 @@ ct_module *ct_avg_pool2d_new(ct_pool2d_options options);
 ct_module *ct_global_avg_pool2d_new(void);  /* [N,H,W,C] -> [N,C]                             */
 ct_module *ct_flatten_new(void);            /* [N,...] -> [N,rest]: height, width, channel    */
 /* In training zeroes a share `rate` of the elements and scales the others by 1/(1-rate)
- * (Srivastava et al., 2014). Slot stream: the i64 [2] key of the next mask. */
+ * (Srivastava et al., 2014). Slot stream: the i64 [2] key of the next mask. Each forward in
+ * training takes one, at once, also that of a frozen module or of a step that is refused. */
 ct_module *ct_dropout_new(double rate);
 
 /* An activation by name; a user's own is one such constant. */

@@ -16,7 +16,7 @@ static ct_pool2d_spec spec_for(const pool2d *layer, ct_tensor *x) {
     for (int d = 0; d < 2; d++) {
         spec.window[d] = o->window[d] ? o->window[d] : 2;
         spec.stride[d] = o->stride[d] ? o->stride[d] : spec.window[d];
-        if (o->padding == CT_SAME && spec.stride[d] > 0) {
+        if (o->padding == CT_SAME) {
             cti_same_padding(ct_dim(x, 1 + d), spec.window[d], spec.stride[d], &spec.pad[2 * d]);
         }
     }
@@ -38,7 +38,16 @@ static ct_tensor *avg_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 static const ct_module_kind max_kind = {.name = "MaxPool2D", .forward = max_forward};
 static const ct_module_kind avg_kind = {.name = "AvgPool2D", .forward = avg_forward};
 
-static ct_module *pool_new(const ct_module_kind *kind, ct_pool2d_options options) {
+static ct_module *pool_new(const char *function, const ct_module_kind *kind,
+                           ct_pool2d_options options) {
+    const struct { const char *name; int64_t size; } sizes[] = {
+        {"window", options.window[0]}, {"window", options.window[1]},
+        {"stride", options.stride[0]}, {"stride", options.stride[1]},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (!sizes[i].size) continue; /* the default */
+        if (cti_check_size(function, sizes[i].name, sizes[i].size) != CT_OK) return NULL;
+    }
     pool2d *layer = (pool2d *)ct_module_new(sizeof *layer, kind);
     if (layer) layer->options = options;
     return layer ? &layer->base : NULL;
@@ -46,12 +55,12 @@ static ct_module *pool_new(const ct_module_kind *kind, ct_pool2d_options options
 
 ct_module *ct_max_pool2d_new(ct_pool2d_options options) {
     CTI_CALLED;
-    return pool_new(&max_kind, options);
+    return pool_new("ct_max_pool2d_new", &max_kind, options);
 }
 
 ct_module *ct_avg_pool2d_new(ct_pool2d_options options) {
     CTI_CALLED;
-    return pool_new(&avg_kind, options);
+    return pool_new("ct_avg_pool2d_new", &avg_kind, options);
 }
 
 static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {

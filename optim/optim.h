@@ -17,7 +17,9 @@ CT_C_BEGIN
 /* --- Learning rates --------------------------------------------------------------------------- */
 
 /* A rate as a function of the number of finished steps (an f64 scalar tensor), so that it is part
- * of the step's graph. A schedule of your own is a function and its numbers. */
+ * of the step's graph. A schedule of your own is a function and its numbers. Whoever makes an
+ * optimizer gets CT_ERR_RANGE for a rate or factor that is negative or not finite, for a period
+ * below 1 and for a negative warm-up. */
 typedef struct ct_schedule ct_schedule;
 struct ct_schedule {
     ct_tensor *(*rate)(const ct_schedule *self, ct_tensor *step); /* NULL: constant */

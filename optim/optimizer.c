@@ -91,16 +91,6 @@ static ct_status check_step_options(const char *function, const ct_step_options 
                    (long long)step->accumulate);
 }
 
-static ct_status check_rate(const char *function, const ct_schedule *rate) {
-    if (!rate->rate && rate->initial == 0) {
-        return ct_fail(CT_ERR_RANGE, "%s: 'rate' is missing; set it to ct_rate(0.001), say",
-                       function);
-    }
-    if (rate->initial >= 0 && rate->initial < 1e300) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "%s: rate must be finite and >= 0, got %g", function,
-                   rate->initial);
-}
-
 /* What a kind of the user's own may lack. */
 static ct_status check_kind(const char *function, const ct_optimizer_kind *kind) {
     if (!kind || !kind->name || !kind->update) {
@@ -125,7 +115,7 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
         if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'model' is NULL", function);
         return NULL;
     }
-    if (check_rate(function, &rate) != CT_OK || check_step_options(function, &step) != CT_OK) {
+    if (cti_schedule_check(function, &rate) != CT_OK || check_step_options(function, &step) != CT_OK) {
         return NULL;
     }
     ct_optimizer *o = cti_alloc(1, sizeof *o);

@@ -12,7 +12,7 @@ static ct_tensor *decayed(const ct_schedule *self, ct_tensor *exponent) {
 }
 
 static ct_tensor *periods(const ct_schedule *self, ct_tensor *step) {
-    return ct_div(step, number((double)(self->period > 0 ? self->period : 1)));
+    return ct_div(step, number((double)self->period));
 }
 
 static ct_tensor *step_rate(const ct_schedule *self, ct_tensor *step) {
@@ -46,6 +46,32 @@ ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step) {
 static ct_tensor *constant_rate(const ct_schedule *self, ct_tensor *step) {
     (void)step;
     return number(self->initial);
+}
+
+/* What a schedule of the user's own makes of its numbers is the user's business. */
+static ct_status check_numbers(const char *function, const ct_schedule *s) {
+    if (s->rate != step_rate && s->rate != exponential_rate && s->rate != cosine_rate) return CT_OK;
+    if (s->period < 1) {
+        return ct_fail(CT_ERR_RANGE, "%s: the rate's period must be >= 1, got %lld", function,
+                       (long long)s->period);
+    }
+    if (s->factor >= 0 && s->factor < 1e300) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: the rate's %s must be finite and >= 0, got %g", function,
+                   s->rate == cosine_rate ? "final_share" : "factor", s->factor);
+}
+
+ct_status cti_schedule_check(const char *function, const ct_schedule *s) {
+    if (!s->rate && s->initial == 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: 'rate' is missing; set it to ct_rate(0.001), say",
+                       function);
+    }
+    if (!(s->initial >= 0 && s->initial < 1e300)) {
+        return ct_fail(CT_ERR_RANGE, "%s: rate must be finite and >= 0, got %g", function,
+                       s->initial);
+    }
+    if (s->warmup >= 0) return check_numbers(function, s);
+    return ct_fail(CT_ERR_RANGE, "%s: the rate's warm-up must be >= 0 steps, got %lld", function,
+                   (long long)s->warmup);
 }
 
 /* With its function, so that a rate of 0 is told from none. */

@@ -19,8 +19,8 @@ typedef struct {
 /* Both end with the block that they stand in, however it is left. */
 #define CTI_CALLED CTI_CALLED_AS(__func__)
 #define CTI_CALLS_USER CTI_CALLED_AS(NULL)
-#define CTI_CALLED_AS(function)                                             \
-    const cti_call cti_outer_call __attribute__((cleanup(cti_call_end))) =  \
+#define CTI_CALLED_AS(function)                                                     \
+    const cti_call cti_outer_call __attribute__((unused, cleanup(cti_call_end))) =  \
         cti_call_begin(function)
 
 cti_call cti_call_begin(const char *name);

@@ -8,6 +8,8 @@
 
 #ifdef __cplusplus
 
+#include <initializer_list>
+
 #define CT_C_BEGIN extern "C" {
 #define CT_C_END }
 
@@ -25,7 +27,8 @@ inline Counted cti_counted_of(Values... values) {
     return {static_cast<int>(sizeof...(Values)), {static_cast<Element>(values)...}};
 }
 
-#define CTI_LIST(element, ...) cti_array_of<element>(__VA_ARGS__).items
+/* In braces, because what stands there is evaluated from left to right. */
+#define CTI_LIST(element, ...) (std::initializer_list<element>{__VA_ARGS__}.begin())
 #define CTI_COUNT(element, ...) (sizeof(cti_array_of<element>(__VA_ARGS__)) / sizeof(element))
 #define CTI_COUNTED(type, element, ...) cti_counted_of<type, element>(__VA_ARGS__)
 #define CTI_STRUCT(type, ...) (type{__VA_ARGS__})

@@ -5,6 +5,8 @@
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
+#include "tensor/node.h"
+#include "tensor/simplify.h"
 
 #include <math.h>
 #include <string.h>
@@ -133,4 +135,23 @@ CORE_TEST(compose, softmax_of_large_numbers) {
     EXPECT(element(ct_softmax(x, 0), 0) == 0.5 && element(ct_softmax(x, -1), 2) == 0);
     EXPECT(near(ct_item(ct_logsumexp(x, 0)), 1000 + log(2), 0, 1e-15));
     EXPECT(near(element(ct_log_softmax(x, 0), 1), -log(2), 0, 1e-13));
+}
+
+/* The 1 that a derivative begins with belongs to all formulas of the thread; what is handed out is
+ * one's own. */
+CORE_TEST(grad, a_gradient_that_is_1_is_nobody_elses_number) {
+    ct_tensor *a = leaf_from(CT_F64, CT_SCALAR, (double[]){3}), *b = ct_detach(a);
+    ct_tensor *x[] = {a, b}, *g[2], *d, *s;
+    EXPECT(ct_grad(ct_add(a, b), x, 2, g) == CT_OK);
+    EXPECT(ct_grad(ct_offset(ct_mul(g[0], a), 1.0), &g[0], 1, &d) == CT_OK);
+    EXPECT(ct_item(d) == 3);
+    EXPECT(ct_grad(ct_offset(ct_mul(a, a), 1.0), &g[0], 1, &d) == CT_OK);
+    EXPECT(ct_item(d) == 0);
+    EXPECT(ct_order_of(g[0]) == 1 && ct_item(g[0]) == 1);
+    ct_tensor *one = ct_scale(ct_full(CT_F64, CT_SCALAR, 1), 1.0);
+    EXPECT(ct_simplify(&one, 1, &s) == CT_OK);
+    ct_name(g[0], "first"), ct_name(g[1], "second"), ct_name(s, "third");
+    EXPECT(strcmp(ct_name_of(g[0]), "first") == 0 && strcmp(ct_name_of(g[1]), "second") == 0);
+    EXPECT(!ct_name_of(ct_offset(a, 1.0)->inputs[1]) ||
+           !*ct_name_of(ct_offset(a, 1.0)->inputs[1]));
 }

@@ -254,3 +254,37 @@ NN_TEST(residual, adds_its_input_or_a_shortcut) {
                                        ct_activation_new(&ct_activation_leaky_relu));
     expect_close(forward_and_free(other, x), CT_SHAPE(2), (double[]){-0.01, 6}, 1e-15);
 }
+
+static void expect_range(ct_module *none, const char *message) {
+    cr_expect_null(none, "%s", message);
+    expect_error(CT_ERR_RANGE, message);
+}
+
+/* Before anything is multiplied. */
+NN_TEST(layers, sizes_beyond_all_measure_are_refused) {
+    int64_t most = INT64_MAX;
+    ct_conv2d_options tall = {.kernel = {most, 2}}, far = {.dilation = {1, most}};
+    ct_pool2d_options wide = {.window = {2, most}}, quick = {.stride = {most, 1}};
+    expect_range(ct_dense_new(most, 1, (ct_dense_options){0}),
+                 "ct_dense_new: inputs must be < 2^31, got 9223372036854775807");
+    expect_range(ct_conv2d_new(most, 1, (ct_conv2d_options){0}),
+                 "ct_conv2d_new: inputs must be < 2^31, got 9223372036854775807");
+    expect_range(ct_conv2d_new(1, 1, tall),
+                 "ct_conv2d_new: kernel must be < 2^31, got 9223372036854775807");
+    expect_range(ct_conv2d_new(1, 1, far),
+                 "ct_conv2d_new: dilation must be < 2^31, got 9223372036854775807");
+    expect_range(ct_max_pool2d_new(wide),
+                 "ct_max_pool2d_new: window must be < 2^31, got 9223372036854775807");
+    expect_range(ct_avg_pool2d_new(quick),
+                 "ct_avg_pool2d_new: stride must be < 2^31, got 9223372036854775807");
+    ct_conv2d_options huge = {.kernel = {INT32_MAX, INT32_MAX}};
+    cr_expect_null(ct_conv2d_new(INT32_MAX, INT32_MAX, huge));
+    cr_expect_eq(ct_error(), CT_ERR_SHAPE);
+    ct_error_clear();
+    ct_conv2d_options same = {.kernel = {3, 3}, .padding = CT_SAME, .dilation = {INT32_MAX, 1},
+                              .stride = {INT32_MAX, 1}};
+    ct_module *layer = ct_conv2d_new(1, 1, same);
+    ct_tensor *y = ct_forward(layer, ct_full(CT_F32, CT_SHAPE(1, 4, 4, 1), 1), CT_INFERENCE);
+    cr_expect(ct_shape_equal(ct_shape_of(y), CT_SHAPE(1, 1, 4, 1)), "%s", ct_error_message());
+    ct_module_free(layer);
+}

@@ -298,6 +298,59 @@ CORE_TEST(simplify_values, residuals_of_a_large_regression) {
     }
 }
 
+/* What is centred sums to the rounding of its mean, which a second centring corrects. */
+static ct_tensor *centred_rows(ct_tensor *x) { return ct_sub(x, ct_mean_keep(x, CT_AXES(1))); }
+static ct_tensor *centred_twice(ct_tensor *x) { return centred_rows(centred_rows(x)); }
+static ct_tensor *normalized_rows(ct_tensor *x) {
+    ct_dtype dtype = ct_dtype_of(x);
+    ct_tensor *one = ct_full(dtype, CT_SHAPE(ct_dim(x, -1)), 1);
+    return ct_layer_norm(x, one, ct_scale(one, 0.25), 1e-3);
+}
+static ct_tensor *normalized_centred(ct_tensor *x) { return normalized_rows(centred_rows(x)); }
+static ct_tensor *normalized_twice(ct_tensor *x) { return normalized_rows(normalized_rows(x)); }
+static ct_tensor *variance_centred(ct_tensor *x) {
+    return ct_var(centred_rows(x), CT_AXES(1));
+}
+static ct_tensor *normalized_one_row(ct_tensor *x) {
+    ct_tensor *b = ct_offset(normalized_rows(ct_reshape(x, CT_SHAPE(1, ct_numel(x)))), -1);
+    return normalized_rows(ct_sub(b, ct_mean_keep(b, CT_AXES(0)))); /* exactly 0 */
+}
+
+/* Root of the sum of squared differences from the same in f64. */
+static double error_of(ct_tensor *function(ct_tensor *), ct_tensor *x, bool simplify) {
+    ct_tensor *y, *truth;
+    cti_simplifies = simplify;
+    EXPECT(ct_eval((ct_tensor *[]){y = function(x)}, 1) == CT_OK, "%s", ct_error_message());
+    cti_simplifies = false;
+    EXPECT(ct_eval((ct_tensor *[]){truth = function(ct_cast(x, CT_F64))}, 1) == CT_OK);
+    cti_simplifies = true;
+    double sum = 0;
+    for (int64_t i = 0; i < ct_numel(y); i++) {
+        double d = element(y, i) - element(truth, i);
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+CORE_TEST(simplify_values, what_centring_again_corrects_is_kept) {
+    ct_tensor *(*const functions[])(ct_tensor *) = {
+        centred_rows, centred_twice, normalized_centred, normalized_twice, variance_centred,
+        normalized_one_row};
+    const double means[] = {10, 1000, 1e5};
+    test_random r = {11};
+    for (size_t m = 0; m < 3; m++) {
+        float values[20 * 45];
+        for (int i = 0; i < 20 * 45; i++) values[i] = (float)(means[m] + random_real(&r, -1, 1));
+        ct_tensor *x = ct_from(CT_F32, CT_SHAPE(20, 45), values);
+        for (size_t k = 0; k < sizeof functions / sizeof *functions; k++) {
+            double written = error_of(functions[k], x, false);
+            double simplified = error_of(functions[k], x, true);
+            EXPECT(simplified <= 4 * written, "function %zu, mean %g: %g as written, %g simplified",
+                   k, means[m], written, simplified);
+        }
+    }
+}
+
 /* --- Range ------------------------------------------------------------------------------------ */
 
 CORE_TEST(simplify_values, nothing_overflows_that_did_not) {
@@ -317,6 +370,28 @@ CORE_TEST(simplify_values, nothing_overflows_that_did_not) {
     EXPECT(near(element(twofold, 0), 3.6e35, 0, 1e-6));
     twofold = ct_add(ct_add(small, product), product);
     EXPECT(near(element(twofold, 1), 3.6, 0, 1e-6));
+}
+
+static ct_tensor *stretched(double value) {
+    return ct_broadcast(ct_scalar(CT_F32, value), CT_SHAPE(4));
+}
+
+/* Factors follow a sum in their order; terms that cancel do so whichever way round they are. */
+CORE_TEST(simplify_values, factors_beside_centred_terms_keep_their_order) {
+    ct_tensor *x = ct_from(CT_F32, CT_SHAPE(4), (float[]){0.1f, 0.2f, 0.4f, 0.6f});
+    ct_tensor *small = ct_from(CT_F32, CT_SHAPE(4), (float[]){1e-24f, 2e-24f, 3e-24f, 4e-24f});
+    ct_tensor *large = ct_from(CT_F32, CT_SHAPE(4), (float[]){1e25f, 2e25f, 3e25f, 4e25f});
+    ct_tensor *c = ct_sub(x, ct_mean_keep(x, CT_ALL)), *tiny = ct_scale(c, 1e-30);
+    ct_tensor *up = ct_mul(ct_mul(ct_add(small, tiny), stretched(1e21)), stretched(1e21));
+    EXPECT(near(ct_item(ct_sum_all(up)), 1e19, 0, 1e-6));
+    ct_tensor *down = ct_mul(ct_mul(ct_add(large, c), stretched(1e-24)), stretched(1e-24));
+    EXPECT(near(ct_item(ct_sum_all(down)), 1e-22, 0, 1e-6));
+    ct_tensor *nothing = ct_mul(ct_add(c, ct_neg(c)), stretched(1e25));
+    EXPECT(ct_item(ct_sum_all(nothing)) == 0);
+    for (int k = 0; k < 2; k++) {
+        ct_tensor *bad = ct_mul(ct_add(c, c), stretched(k ? NAN : INFINITY));
+        EXPECT(isnan(ct_item(ct_sum_all(ct_add(x, ct_add(c, bad))))), "factor %d", k);
+    }
 }
 
 CORE_TEST(simplify_values, nan_and_infinity_come_through) {

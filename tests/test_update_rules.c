@@ -407,6 +407,30 @@ NN_TEST(update_rules, warmup_reaches_the_peak) {
     }
 }
 
+static void expect_refused_rate(ct_schedule rate, const char *message) {
+    ct_module *model = ct_dense_new(1, 1, (ct_dense_options){0});
+    cr_expect_null(ct_sgd_new(model, (ct_sgd_options){.rate = rate}), "%s", message);
+    expect_error(CT_ERR_RANGE, message);
+    ct_module_free(model);
+}
+
+/* Each would be a NaN or a standstill from some step on. */
+NN_TEST(update_rules, schedules_of_impossible_numbers_are_refused) {
+    expect_refused_rate(ct_rate_cosine(0.1, 0, 0),
+                        "ct_sgd_new: the rate's period must be >= 1, got 0");
+    expect_refused_rate(ct_rate_step(0.1, 0.5, -3),
+                        "ct_sgd_new: the rate's period must be >= 1, got -3");
+    expect_refused_rate(ct_rate_exponential(0.1, -1, 10),
+                        "ct_sgd_new: the rate's factor must be finite and >= 0, got -1");
+    expect_refused_rate(ct_rate_step(0.1, INFINITY, 10),
+                        "ct_sgd_new: the rate's factor must be finite and >= 0, got inf");
+    expect_refused_rate(ct_rate_cosine(0.1, -1, 10),
+                        "ct_sgd_new: the rate's final_share must be finite and >= 0, got -1");
+    expect_refused_rate(ct_rate_warmup(ct_rate(0.1), -5),
+                        "ct_sgd_new: the rate's warm-up must be >= 0 steps, got -5");
+    expect_refused_rate(ct_rate(INFINITY), "ct_sgd_new: rate must be finite and >= 0, got inf");
+}
+
 /* --- Clipping --------------------------------------------------------------------------------- */
 
 static ct_tensor *moved(ct_step_options options, int step) {

@@ -67,7 +67,14 @@ static void check_op() {
 
 /* --- Macros that are compound literals in C --------------------------------------------------- */
 
+static ct_module *made_as(int number) {
+    static int made;
+    expect(made++ == number, "the modules of CT_SEQUENTIAL are made from left to right");
+    return ct_flatten_new();
+}
+
 static void check_macros() {
+    ct_module_free(CT_SEQUENTIAL("m", made_as(0), made_as(1), made_as(2)));
     ct_tensor *a = ct_full(CT_F64, CT_SHAPE(2, 3), 2), *b = ct_scalar(CT_F64, 5);
     ct_tensor *joined = CT_CONCAT(0, a, ct_broadcast(b, CT_SHAPE(1, 3)), a);
     expect(ct_shape_equal(ct_shape_of(joined), CT_SHAPE(5, 3)), "CT_CONCAT");
