@@ -117,9 +117,14 @@ static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor
     return CT_OK;
 }
 
-static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n) {
+static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
+                       ct_tensor *out[]) {
     if (!y || !cotangent) {
         return cti_null("ct_vjp: '%s' is NULL", y ? "cotangent" : "y");
+    }
+    if (cti_check_array("ct_vjp", "x", x, "n", n) != CT_OK ||
+        cti_check_array("ct_vjp", "out", out, "n", n) != CT_OK) {
+        return ct_error();
     }
     if (!ct_dtype_is_float(y->dtype)) {
         return ct_fail(CT_ERR_DTYPE, "ct_vjp: y is %s; only f32 and f64 have derivatives",
@@ -160,7 +165,7 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
 
 static ct_status vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
                      ct_tensor *out[], bool reached[]) {
-    ct_status status = check(y, cotangent, x, n);
+    ct_status status = check(y, cotangent, x, n, out);
     if (status != CT_OK) return status;
     ct_tensor **found = cti_alloc((size_t)n, sizeof *found);
     if (!found) return CT_ERR_MEMORY;
@@ -211,7 +216,11 @@ static ct_tensor *inner_product(ct_tensor *const a[], ct_tensor *const v[], int6
 
 static ct_status check_tangents(const char *function, ct_tensor *const x[], ct_tensor *const v[],
                                 int64_t n) {
-    if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one x", function);
+    if (cti_check_array(function, "x", x, "n", n) != CT_OK ||
+        cti_check_array(function, "v", v, "n", n) != CT_OK) {
+        return ct_error();
+    }
+    if (n == 0) return ct_fail(CT_ERR_RANGE, "%s: needs at least one x", function);
     for (int64_t k = 0; k < n; k++) {
         if (!x[k] || !v[k]) {
             return cti_null("%s: %s[%lld] is NULL", function, x[k] ? "v" : "x", (long long)k);
@@ -251,6 +260,7 @@ ct_status ct_hvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int64
                  ct_tensor *out[]) {
     CTI_CALLED;
     ct_status status = check_tangents("ct_hvp", x, v, n);
+    if (status == CT_OK) status = cti_check_array("ct_hvp", "out", out, "n", n);
     if (status != CT_OK) return status;
     ct_tensor **gradient = cti_alloc((size_t)n, sizeof *gradient);
     if (!gradient) return CT_ERR_MEMORY;

@@ -2,6 +2,8 @@
  * They are kernels because an output element may come from nowhere or from one of many inputs.
  * Invariant: a part is one output row of the axis's outer dimensions and writes it whole. */
 #include "autograd/stanza.h"
+#include "tensor/caller.h"
+#include "tensor/caller.h"
 
 #include <string.h>
 
@@ -135,6 +137,7 @@ ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis) {
         return ct_fail_null(CT_ERR_RANGE, "ct_concat: needs at least one tensor, got %lld",
                             (long long)n);
     }
+    if (cti_check_array("ct_concat", "parts", parts, "n", n) != CT_OK) return NULL;
     if (parts[0] && cti_shape_axis("ct_concat", ct_shape_of(parts[0]), axis, &at) != CT_OK) {
         return NULL;
     }

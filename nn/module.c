@@ -185,12 +185,15 @@ static ct_status add_children(ct_module *module, ct_module *const children[], in
 
 ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n) {
     CTI_CALLED;
+    if (cti_check_array("ct_module_add_children", "children", children, "n", n) != CT_OK) {
+        return ct_error();
+    }
     int64_t before = module ? module->n_children : 0;
     for (int64_t i = 0; i < n; i++) {
         if (children[i]) children[i]->owners++;
     }
     ct_status status = module ? add_children(module, children, n)
-                              : ct_fail(CT_ERR_NULL, "ct_module_add_children: 'module' is NULL");
+                              : cti_null("ct_module_add_children: 'module' is NULL");
     if (status == CT_OK) return CT_OK;
     if (module) module->n_children = before;
     for (int64_t i = 0; i < n; i++) {
@@ -281,8 +284,10 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
 
 ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
     CTI_CALLED;
-    *list = (ct_slot_list){0};
-    if (!module) return ct_fail(CT_ERR_NULL, "ct_module_list: 'module' is NULL");
+    if (list) *list = (ct_slot_list){0};
+    if (!module || !list) {
+        return cti_null("ct_module_list: '%s' is NULL", module ? "list" : "module");
+    }
     ct_status status = list_module(list, "", module, false);
     if (status != CT_OK) ct_slot_list_free(list);
     return status;

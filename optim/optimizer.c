@@ -383,6 +383,8 @@ static ct_status check_arguments(const ct_optimizer *o, ct_tensor *loss, ct_tens
                        function, ct_dtype_name(ct_dtype_of(loss)),
                        ct_shape_format(ct_shape_of(loss)).text);
     }
+    ct_status status = cti_check_array(function, "also", also, "n_also", n_also);
+    if (status != CT_OK) return status;
     for (int64_t k = 0; k < n_also; k++) {
         if (!also[k]) return cti_null("%s: also[%lld] is NULL", function, (long long)k);
     }
@@ -422,6 +424,7 @@ ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const a
 }
 
 int64_t ct_optimizer_steps(const ct_optimizer *o) {
+    CTI_CALLED;
     if (!o) return 0;
     int64_t scope = ct_scope_open();
     const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
@@ -448,8 +451,10 @@ static ct_status list_slot(ct_slot_list *list, const ct_optimizer *o, const char
 
 ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
     CTI_CALLED;
-    *list = (ct_slot_list){0};
-    if (!o) return ct_fail(CT_ERR_NULL, "ct_optimizer_list: 'optimizer' is NULL");
+    if (list) *list = (ct_slot_list){0};
+    if (!o || !list) {
+        return cti_null("ct_optimizer_list: '%s' is NULL", o ? "list" : "optimizer");
+    }
     ct_status status = list_slot(list, o, "", o->steps);
     for (int64_t i = 0; i < o->parameters.count * o->per_parameter && status == CT_OK; i++) {
         status = list_slot(list, o, o->parameters.items[i / o->per_parameter].path, o->states[i]);

@@ -9,11 +9,11 @@
 
 #include "tensor/error.h"
 
-#include <stdbool.h>
+#include <stdint.h>
 
 typedef struct {
     const char *name;   /* of the outermost function, NULL: none says its name */
-    bool late;          /* an error was on record when it was called           */
+    int errors;         /* recorded before it was called                       */
 } cti_call;
 
 /* Both end with the block that they stand in, however it is left. */
@@ -31,5 +31,10 @@ void cti_call_end(const cti_call *outer);
  * was there before the call, its message says from now on that it is the earlier one. Returns the
  * status on record. */
 ct_status cti_null(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The same for an array of `n` elements, in the arguments that are called `name` and `count`: one
+ * of none may be NULL, and a count is not negative. CT_OK when it is right. */
+ct_status cti_check_array(const char *function, const char *name, const void *array,
+                          const char *count, int64_t n);
 
 #endif

@@ -7,6 +7,7 @@
 #include "tensor/context.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,9 +19,11 @@ static _Thread_local struct {
     char message[1024];
 } record;
 
+static int errors_so_far(void) { return record.status == CT_OK ? 0 : 1 + record.later; }
+
 cti_call cti_call_begin(const char *name) {
     cti_call outer = record.call;
-    if (!name || !outer.name) record.call = (cti_call){name, record.status != CT_OK};
+    if (!name || !outer.name) record.call = (cti_call){name, errors_so_far()};
     return outer;
 }
 
@@ -65,13 +68,14 @@ static size_t function_length(const char *message) {
 }
 
 /* Appends a message under the name of the function that the user called. A message that begins
- * with something else, such as a file, keeps its beginning; memory runs out without any name. */
-static void append_message(ct_status status, const char *format, va_list arguments) {
+ * with something else, such as a file, keeps its beginning; memory runs out without any. */
+static void append_message(const char *format, va_list arguments) {
     char *end = record.message + strlen(record.message);
     size_t room = sizeof record.message - (size_t)(end - record.message);
     vsnprintf(end, room, format, arguments);
     size_t given = function_length(end);
-    if (!record.call.name || (given == 0 && status != CT_ERR_MEMORY)) return;
+    bool nameless = strncmp(end, "out of memory", strlen("out of memory")) == 0;
+    if (!record.call.name || (given == 0 && !nameless)) return;
     char text[sizeof record.message];
     snprintf(text, sizeof text, "%s%s", given ? "" : ": ", end + given);
     snprintf(end, room, "%s%s", record.call.name, text);
@@ -93,23 +97,24 @@ static void append_place(const cti_node_context *context) {
 }
 
 /* What goes wrong in a later call does not follow from the error on record as surely as what goes
- * wrong behind it in the same call: it is said beside the first cause, the latest for all. */
-static void append_later(ct_status status, const char *format, va_list arguments) {
-    if (record.call.name && !record.call.late) return;
+ * wrong behind it in the same call: it is said beside the first cause, the latest for all. Of one
+ * call that is the first thing, which the others follow from. */
+static void append_later(const char *format, va_list arguments) {
+    if (record.call.name && errors_so_far() != record.call.errors) return;
     record.message[record.length] = '\0';
     append(" (an earlier error; now ");
-    append_message(status, format, arguments);
+    append_message(format, arguments);
     append(")");
 }
 
 static void record_message(ct_status status, const char *format, va_list arguments) {
     if (record.status != CT_OK) {
+        append_later(format, arguments);
         record.later++;
-        append_later(status, format, arguments);
         return;
     }
     record.status = status;
-    append_message(status, format, arguments);
+    append_message(format, arguments);
     append_place(cti_context());
     record.length = strlen(record.message);
 }
@@ -117,10 +122,18 @@ static void record_message(ct_status status, const char *format, va_list argumen
 ct_status cti_null(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    if (record.status == CT_OK) record_message(CT_ERR_NULL, format, arguments);
-    else append_later(CT_ERR_NULL, format, arguments);
+    record_message(CT_ERR_NULL, format, arguments);
     va_end(arguments);
     return record.status;
+}
+
+ct_status cti_check_array(const char *function, const char *name, const void *array,
+                          const char *count, int64_t n) {
+    if (n < 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: %s must be >= 0, got %lld", function, count,
+                       (long long)n);
+    }
+    return n == 0 || array ? CT_OK : cti_null("%s: '%s' is NULL", function, name);
 }
 
 ct_status ct_fail(ct_status status, const char *format, ...) {

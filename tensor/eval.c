@@ -155,6 +155,7 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
 
 ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
     CTI_CALLED;
+    if (cti_check_array("ct_eval", "roots", roots, "n", n) != CT_OK) return ct_error();
     bool needed = false;
     for (int64_t r = 0; r < n; r++) {
         if (!roots[r]) {
@@ -169,7 +170,11 @@ ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
 
 const void *ct_data(ct_tensor *t) {
     CTI_CALLED;
-    return t && ct_eval(&t, 1) == CT_OK ? t->buffer->data : NULL;
+    if (!t) {
+        cti_null("ct_data: 't' is NULL");
+        return NULL;
+    }
+    return ct_eval(&t, 1) == CT_OK ? t->buffer->data : NULL;
 }
 
 static const void *typed_data(ct_tensor *t, ct_dtype dtype, const char *function) {
@@ -207,6 +212,10 @@ double ct_item(ct_tensor *t) {
 
 ct_tensor *ct_detach(ct_tensor *t) {
     CTI_CALLED;
+    if (!t) {
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_detach: 't' is NULL");
+        return NULL;
+    }
     if (!ct_data(t)) return NULL;
     ct_tensor *leaf = cti_leaf_over(t->buffer, t->dtype, t->shape);
     if (leaf) leaf->name = t->name;

@@ -155,6 +155,10 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
         return ct_fail_null(CT_ERR_RANGE, "ct_%s: takes %d inputs, got %d", op->name,
                             op->n_inputs, n);
     }
+    if (attr_size > 0 && !attr) {
+        return ct_fail_null(CT_ERR_NULL, "ct_%s: 'attr' is NULL, its size %zu", op->name,
+                            attr_size);
+    }
     if (check_descriptor(op, attr_size) != CT_OK) return NULL;
     ct_type out = {0};
     if (infer(op, name, inputs, n, attr, &out) != CT_OK) {
@@ -223,6 +227,7 @@ void ct_drop(ct_tensor *t) {
 }
 
 void ct_set(ct_tensor **slot, ct_tensor *t) {
+    if (!slot) return;
     ct_tensor *old = *slot;
     *slot = ct_keep(t);
     ct_drop(old);

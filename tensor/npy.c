@@ -3,6 +3,7 @@
  * Invariant: nothing is allocated before the lengths in the file agree with the file's length. */
 #include "tensor/npy.h"
 
+#include "tensor/caller.h"
 #include "tensor/file.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
@@ -118,6 +119,7 @@ static void read_transposed(const cti_npy_header *header, uint8_t *to, const uin
 }
 
 ct_tensor *ct_npy_parse(const char *name, const uint8_t *bytes, size_t length) {
+    CTI_CALLED;
     if (!name) return ct_fail_null(CT_ERR_NULL, "ct_npy_parse: 'name' is NULL");
     if (!bytes) return ct_fail_null(CT_ERR_NULL, "ct_npy_parse: 'bytes' is NULL");
     cti_shown shown = cti_show_path(name);
@@ -143,6 +145,7 @@ static ct_status check_start(const char *name, const uint8_t *start, size_t n, s
 }
 
 ct_tensor *ct_npy_load(const char *path) {
+    CTI_CALLED;
     uint8_t *bytes;
     size_t length;
     if (cti_file_read_checked("ct_npy_load", path, check_start, &bytes, &length) != CT_OK) {
@@ -156,7 +159,8 @@ ct_tensor *ct_npy_load(const char *path) {
 /* --- Writing ------------------------------------------------------------------------------ */
 
 ct_status ct_npy_save(const char *path, ct_tensor *t) {
-    if (!t) return ct_error() ? ct_error() : ct_fail(CT_ERR_NULL, "ct_npy_save: 't' is NULL");
+    CTI_CALLED;
+    if (!t) return cti_null("ct_npy_save: 't' is NULL");
     const void *data = ct_data(t);
     if (!data) return ct_error();
     uint8_t header[CTI_NPY_HEADER_SIZE];

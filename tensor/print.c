@@ -119,7 +119,7 @@ static void print_axis(const printer *p, int axis, int64_t at) {
 
 ct_status ct_print(FILE *out, ct_tensor *t) {
     CTI_CALLED;
-    if (!t) return cti_null("ct_print: 't' is NULL");
+    if (!out || !t) return cti_null("ct_print: '%s' is NULL", out ? "t" : "out");
     if (!ct_data(t)) return ct_error();
     printer p = {.out = out, .t = t, .summarize = t->numel > SUMMARY_ABOVE};
     cti_shape_strides(t->shape, p.strides);

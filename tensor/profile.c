@@ -3,6 +3,7 @@
  * Invariant: memory is taken before a run, so that a run which ends is always counted. */
 #include "tensor/profile_private.h"
 
+#include "tensor/caller.h"
 #include "tensor/clock.h"
 #include "tensor/mem.h"
 
@@ -274,8 +275,10 @@ static int by_seconds(const void *a, const void *b) {
 }
 
 const ct_profile_pass *ct_profile_passes(int64_t *n) {
+    CTI_CALLED;
     int64_t count = 0;
     for (int64_t k = 0; k < profile.n_plans; k++) count += profile.plans[k].n;
+    if (!n) return ct_fail_null(CT_ERR_NULL, "ct_profile_passes: 'n' is NULL");
     *n = 0;
     cti_free(profile.sorted);
     profile.sorted = cti_alloc((size_t)count, sizeof *profile.sorted);

@@ -2,6 +2,7 @@
  * It holds no grammar: the header's text is safetensors_header.c.
  * Invariant: a file that was handed out has been checked whole, so that reading a value from it
  * can only fail for lack of memory, or because its type is none of cotan's. */
+#include "tensor/caller.h"
 #include "tensor/file.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
@@ -128,6 +129,7 @@ static ct_safetensors *adopt(const char *name, uint8_t *bytes, size_t length) {
 }
 
 ct_safetensors *ct_safetensors_parse(const char *name, const uint8_t *bytes, size_t length) {
+    CTI_CALLED;
     if (!name) return ct_fail_null(CT_ERR_NULL, "ct_safetensors_parse: 'name' is NULL");
     if (!bytes) return ct_fail_null(CT_ERR_NULL, "ct_safetensors_parse: 'bytes' is NULL");
     uint8_t *copy = cti_alloc_raw(length, 1);
@@ -137,6 +139,7 @@ ct_safetensors *ct_safetensors_parse(const char *name, const uint8_t *bytes, siz
 }
 
 ct_safetensors *ct_safetensors_load(const char *path) {
+    CTI_CALLED;
     uint8_t *bytes;
     size_t length;
     if (cti_file_read_checked("ct_safetensors_load", path, check_start, &bytes, &length) != CT_OK) {
@@ -159,7 +162,7 @@ void ct_safetensors_free(ct_safetensors *file) {
 static const cti_safetensors_entry *entry_at(const char *function, const ct_safetensors *file,
                                              int64_t i) {
     if (!file) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'file' is NULL", function);
+        cti_null("%s: 'file' is NULL", function);
         return NULL;
     }
     if (i < 0 || i >= file->count) {
@@ -177,6 +180,7 @@ const char *ct_safetensors_name(const ct_safetensors *file, int64_t i) {
 }
 
 ct_tensor *ct_safetensors_value(const ct_safetensors *file, int64_t i) {
+    CTI_CALLED;
     static const char function[] = "ct_safetensors_value";
     const cti_safetensors_entry *entry = entry_at(function, file, i);
     if (!entry) return NULL;

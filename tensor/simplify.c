@@ -218,6 +218,10 @@ ct_status cti_simplify(const cti_walk *walk, ct_tensor **images) {
 
 ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]) {
     CTI_CALLED;
+    if (cti_check_array("ct_simplify", "roots", roots, "n", n) != CT_OK ||
+        cti_check_array("ct_simplify", "out", out, "n", n) != CT_OK) {
+        return ct_error();
+    }
     for (int64_t r = 0; r < n; r++) {
         if (roots[r]) continue;
         return cti_null("ct_simplify: root %lld is NULL", (long long)r);

@@ -5,6 +5,7 @@
 #include "tests/fit_support.h"
 
 #include "autograd/gradcheck.h"
+#include "tensor/npy.h"
 #include "tensor/op.h"
 #include "tensor/random.h"
 #include "tensor/simplify.h"
@@ -481,16 +482,58 @@ NN_TEST(called, an_error_from_before_is_said_to_be_earlier) {
     snprintf(expected, sizeof expected,
              "%s (an earlier error; now ct_optimizer_step: 'loss' is NULL)", first);
     cr_expect_str_eq(ct_error_message(), expected);
-    cr_expect_eq(ct_error_count(), 0, "a consequence, as far as the library knows");
+    cr_expect_eq(ct_error_count(), 1);
     /* The latest takes the place of the one before it. */
     cr_expect_eq(ct_grad(x, &x, 1, &g), CT_ERR_SHAPE);
     snprintf(expected, sizeof expected, "%s (an earlier error; now ct_grad: y must have one "
              "element, got [6]; ct_vjp takes a cotangent of that shape)", first);
     cr_expect_str_eq(ct_error_message(), expected);
-    cr_expect_eq(ct_error_count(), 1);
+    cr_expect_eq(ct_error_count(), 2);
     ct_error_clear();
     cr_expect_eq(ct_optimizer_step(b.optimizer, NULL, NULL, 0), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_optimizer_step: 'loss' is NULL");
+    close_bench(&b);
+}
+
+/* Reading is where a NULL ends that flowed through an expression. */
+#define READS_NOTHING(call, name)                                                           \
+    do {                                                                                    \
+        ct_error_clear();                                                                   \
+        (void)(call);                                                                       \
+        cr_expect_eq(ct_error(), CT_ERR_NULL);                                              \
+        cr_expect_str_eq(ct_error_message(), name ": 't' is NULL");                         \
+        ct_error_clear();                                                                   \
+        ct_fail(CT_ERR_RANGE, "mine: first");                                               \
+        (void)(call);                                                                       \
+        cr_expect_eq(ct_error(), CT_ERR_RANGE);                                             \
+        cr_expect_str_eq(ct_error_message(),                                                \
+                         "mine: first (an earlier error; now " name ": 't' is NULL)");      \
+        cr_expect_eq(ct_error_count(), 1);                                                  \
+        ct_error_clear();                                                                   \
+    } while (0)
+
+NN_TEST(called, reading_a_tensor_that_is_not_there) {
+    READS_NOTHING(ct_item(NULL), "ct_item");
+    READS_NOTHING(ct_data(NULL), "ct_data");
+    READS_NOTHING(ct_data_f32(NULL), "ct_data_f32");
+    READS_NOTHING(ct_data_f64(NULL), "ct_data_f64");
+    READS_NOTHING(ct_data_i64(NULL), "ct_data_i64");
+    READS_NOTHING(ct_data_u8(NULL), "ct_data_u8");
+    READS_NOTHING(ct_print(stdout, NULL), "ct_print");
+    READS_NOTHING(ct_npy_save("never", NULL), "ct_npy_save");
+}
+
+/* What fails first in a call is what it says; the rest of that call follows from it. */
+NN_TEST(called, a_later_call_says_its_first_error) {
+    bench b = open_bench(0.01);
+    ct_fail(CT_ERR_RANGE, "mine: first");
+    cr_expect(isnan(ct_item(ct_scope_add(NULL))));
+    ct_loss averages_of_four = {"mine", averages, false, NULL};
+    cr_expect_neq(ct_fit(b.model, b.optimizer, &averages_of_four, b.train, (ct_fit_options){0},
+                         NULL), CT_OK);
+    cr_expect_str_eq(ct_error_message(), "mine: first (an earlier error; now ct_mse: prediction "
+                     "is [4,3], target [4])");
+    ct_error_clear();
     close_bench(&b);
 }
 

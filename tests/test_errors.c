@@ -205,7 +205,8 @@ CORE_TEST(errors, of_reading) {
     NO_SUCCESS(ct_eval((ct_tensor *[]){x, NULL}, 2), CT_ERR_NULL, "ct_eval: root 1 is NULL");
     NO_TENSOR(ct_data_f64(x), CT_ERR_DTYPE, "ct_data_f64: the tensor is f32");
     NO_TENSOR(isnan(ct_item(x)) ? NULL : x, CT_ERR_SHAPE, "ct_item: needs one element, got [2]");
-    EXPECT(ct_detach(NULL) == NULL && ct_data(NULL) == NULL && ct_error() == CT_OK);
+    NO_TENSOR(ct_detach(NULL), CT_ERR_NULL, "ct_detach: 't' is NULL");
+    NO_TENSOR(ct_data(NULL), CT_ERR_NULL, "ct_data: 't' is NULL");
 }
 
 /* A system that has a gigabyte, until the limit is taken away again. */

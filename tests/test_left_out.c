@@ -4,6 +4,8 @@
 
 #include "autograd/gradcheck.h"
 #include "tensor/op.h"
+#include "tensor/profile.h"
+#include "tensor/simplify.h"
 
 /* --- Modules ---------------------------------------------------------------------------------- */
 
@@ -307,12 +309,98 @@ NN_TEST(left_out, the_derivative_of_an_op) {
     expect_error(CT_ERR_GRADIENT, "ct_grad: op 'mine' has no derivative for input 0");
 }
 
-/* --- Others ----------------------------------------------------------------------------------- */
-
 static ct_tensor *no_value(void *context, ct_tensor *const x[], int64_t n) {
     (void)context, (void)x, (void)n;
     return NULL;
 }
+
+/* --- Arrays and what is written to ------------------------------------------------------------ */
+
+#define NO_ARRAY(call, message)                                                             \
+    do {                                                                                    \
+        (void)(call);                                                                       \
+        expect_error(CT_ERR_NULL, message);                                                 \
+    } while (0)
+#define NO_COUNT(call, message)                                                             \
+    do {                                                                                    \
+        (void)(call);                                                                       \
+        expect_error(CT_ERR_RANGE, message);                                                \
+    } while (0)
+
+NN_TEST(left_out, arrays_of_a_derivative) {
+    ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 1), *y = ct_sum_all(ct_exp(x)), *g = x;
+    NO_ARRAY(ct_grad(y, NULL, 1, &g), "ct_grad: 'x' is NULL");
+    NO_ARRAY(ct_grad(y, &x, 1, NULL), "ct_grad: 'out' is NULL");
+    NO_COUNT(ct_grad(y, &x, -1, &g), "ct_grad: n must be >= 0, got -1");
+    NO_ARRAY(ct_vjp(y, y, NULL, 1, &g), "ct_vjp: 'x' is NULL");
+    NO_ARRAY(ct_vjp(y, y, &x, 1, NULL), "ct_vjp: 'out' is NULL");
+    NO_COUNT(ct_vjp(y, y, &x, -1, &g), "ct_vjp: n must be >= 0, got -1");
+    NO_ARRAY(ct_jvp(y, NULL, &x, 1), "ct_jvp: 'x' is NULL");
+    NO_ARRAY(ct_jvp(y, &x, NULL, 1), "ct_jvp: 'v' is NULL");
+    NO_COUNT(ct_jvp(y, &x, &x, -1), "ct_jvp: n must be >= 0, got -1");
+    NO_ARRAY(ct_hvp(y, NULL, &x, 1, &g), "ct_hvp: 'x' is NULL");
+    NO_ARRAY(ct_hvp(y, &x, NULL, 1, &g), "ct_hvp: 'v' is NULL");
+    NO_ARRAY(ct_hvp(y, &x, &x, 1, NULL), "ct_hvp: 'out' is NULL");
+    NO_COUNT(ct_hvp(y, &x, &x, -1, &g), "ct_hvp: n must be >= 0, got -1");
+    OK(ct_grad(y, NULL, 0, NULL));
+    OK(ct_vjp(y, y, NULL, 0, NULL));
+    cr_expect_eq(g, x);
+}
+
+NN_TEST(left_out, arrays_of_tensors) {
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1), *y = x;
+    ct_update update = {NULL, x};
+    NO_ARRAY(ct_eval(NULL, 1), "ct_eval: 'roots' is NULL");
+    NO_COUNT(ct_eval(&x, -1), "ct_eval: n must be >= 0, got -1");
+    OK(ct_eval(NULL, 0));
+    NO_ARRAY(ct_simplify(NULL, 1, &y), "ct_simplify: 'roots' is NULL");
+    NO_ARRAY(ct_simplify(&x, 1, NULL), "ct_simplify: 'out' is NULL");
+    NO_COUNT(ct_simplify(&x, -1, &y), "ct_simplify: n must be >= 0, got -1");
+    OK(ct_simplify(NULL, 0, NULL));
+    NO_ARRAY(ct_commit(NULL, 1, NULL, 0), "ct_commit: 'roots' is NULL");
+    NO_ARRAY(ct_commit(&x, 1, NULL, 1), "ct_commit: 'updates' is NULL");
+    NO_ARRAY(ct_commit(&x, 1, &update, 1), "ct_commit: update 0 is NULL");
+    NO_COUNT(ct_commit(&x, -1, NULL, 0), "ct_commit: n_roots must be >= 0, got -1");
+    NO_COUNT(ct_commit(&x, 1, NULL, -1), "ct_commit: n_updates must be >= 0, got -1");
+    OK(ct_commit(NULL, 0, NULL, 0));
+    NO_ARRAY(ct_concat(NULL, 1, 0), "ct_concat: 'parts' is NULL");
+    NO_ARRAY(ct_node(OP(.infer = ct_infer_same, .tile = {[CT_F32] = tile}), &x, 1, NULL, 8),
+             "ct_mine: 'attr' is NULL, its size 8");
+    NO_ARRAY(ct_gradcheck(no_value, NULL, NULL, 1, (ct_gradcheck_options){0}, NULL),
+             "ct_gradcheck: 'inputs' is NULL");
+    NO_ARRAY(ct_print(NULL, x), "ct_print: 'out' is NULL");
+    NO_ARRAY(ct_profile_passes(NULL), "ct_profile_passes: 'n' is NULL");
+    ct_set(NULL, x);
+    cr_expect_eq(ct_error(), CT_OK);
+    cr_expect_eq(y, x);
+}
+
+NN_TEST(left_out, arrays_of_modules_and_slots) {
+    ct_module *model = small_mlp();
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
+    ct_tensor *loss = ct_scalar(CT_F32, 1);
+    ct_slot_list list = {NULL, 7};
+    NO_ARRAY(ct_optimizer_step(adam, loss, NULL, 1), "ct_optimizer_step: 'also' is NULL");
+    NO_COUNT(ct_optimizer_step(adam, loss, NULL, -1),
+             "ct_optimizer_step: n_also must be >= 0, got -1");
+    NO_ARRAY(ct_sequential_new("x", NULL, 2), "ct_sequential_new: 'children' is NULL");
+    NO_COUNT(ct_sequential_new("x", NULL, -1), "ct_sequential_new: n must be >= 0, got -1");
+    NO_ARRAY(ct_module_add_children(model, NULL, 1),
+             "ct_module_add_children: 'children' is NULL");
+    NO_COUNT(ct_module_add_children(model, &model, -1),
+             "ct_module_add_children: n must be >= 0, got -1");
+    OK(ct_module_add_children(model, NULL, 0));
+    NO_ARRAY(ct_module_list(model, NULL), "ct_module_list: 'list' is NULL");
+    NO_ARRAY(ct_module_list(NULL, NULL), "ct_module_list: 'module' is NULL");
+    NO_ARRAY(ct_module_list(NULL, &list), "ct_module_list: 'module' is NULL");
+    cr_expect_eq(list.count, 0, "empty after an error");
+    NO_ARRAY(ct_optimizer_list(NULL, NULL), "ct_optimizer_list: 'optimizer' is NULL");
+    NO_ARRAY(ct_optimizer_list(adam, NULL), "ct_optimizer_list: 'list' is NULL");
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
+/* --- Others ----------------------------------------------------------------------------------- */
 
 NN_TEST(left_out, of_a_gradcheck_and_an_allocator) {
     ct_tensor *x = ct_scalar(CT_F64, 1);

@@ -214,6 +214,7 @@ Test(npy_refusals, takes_no_null) {
     cr_expect_str_eq(ct_error_message(), "ct_npy_load: 'path' is NULL");
     /* The first cause stays. */
     cr_expect_eq(ct_npy_save("a.npy", NULL), CT_ERR_NULL);
-    cr_expect_str_eq(ct_error_message(), "ct_npy_load: 'path' is NULL");
+    cr_expect_str_eq(ct_error_message(), "ct_npy_load: 'path' is NULL (an earlier error; now "
+                                         "ct_npy_save: 't' is NULL)");
 }
 

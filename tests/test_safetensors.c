@@ -285,7 +285,8 @@ Test(safetensors, misuse_is_an_error) {
     cr_expect_null(ct_safetensors_value(NULL, 0));
     cr_expect_str_eq(ct_error_message(), "ct_safetensors_value: 'file' is NULL");
     cr_expect_null(ct_safetensors_name(NULL, 0));
-    cr_expect_str_eq(ct_error_message(), "ct_safetensors_value: 'file' is NULL");
+    cr_expect_str_eq(ct_error_message(), "ct_safetensors_value: 'file' is NULL (an earlier error; "
+                                         "now ct_safetensors_name: 'file' is NULL)");
     ct_error_clear();
     ct_safetensors *file = parse(golden_safetensors, sizeof golden_safetensors);
     cr_expect_null(ct_safetensors_value(file, -1));
