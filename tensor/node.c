@@ -97,18 +97,24 @@ static ct_status infer(const ct_op *op, const char *name, ct_tensor *const input
     return status;
 }
 
-/* What a tile or reduce function relies on, whoever wrote the shape rule. */
+/* What a tile or reduce function relies on, whoever wrote the shape rule. The library's own ops do;
+ * so the message is to the author of another one, who knows it by its own name. */
 static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int n,
                                  const ct_type *out) {
+    static const char *const spelled[CT_DTYPES] = {
+        [CT_F32] = "CT_F32", [CT_F64] = "CT_F64", [CT_I64] = "CT_I64", [CT_U8] = "CT_U8"};
     if (op->kind != CT_MAP && op->kind != CT_REDUCE) return CT_OK;
     ct_dtype by = n > 0 ? inputs[0]->dtype : out->dtype;
-    if (op->kind == CT_MAP ? !op->tile[by] : !op->reduce[by] || !op->start[by]) {
-        return ct_fail(CT_ERR_DTYPE, "ct_%s: not defined for %s; use ct_cast", op->name,
-                       ct_dtype_name(by));
+    const char *missing = op->kind == CT_MAP ? (op->tile[by] ? NULL : "tile")
+                          : !op->reduce[by]  ? "reduce"
+                          : !op->start[by]   ? "start" : NULL;
+    if (missing) {
+        return ct_fail(CT_ERR_DTYPE, "%s: not defined for %s; give it .%s[%s] or use ct_cast",
+                       op->name, ct_dtype_name(by), missing, spelled[by]);
     }
     for (int i = 0; i < n && op->kind == CT_MAP; i++) {
         if (ct_shape_equal(inputs[i]->shape, out->shape)) continue;
-        return ct_fail(CT_ERR_SHAPE, "ct_%s: operand %d is %s, the result %s", op->name, i + 1,
+        return ct_fail(CT_ERR_SHAPE, "%s: operand %d is %s, the result %s", op->name, i + 1,
                        ct_shape_format(inputs[i]->shape).text, ct_shape_format(out->shape).text);
     }
     return CT_OK;
@@ -124,13 +130,13 @@ static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
         if (!stage->run && (stage->parts || s == 0)) missing = "run of a stage";
     }
     if (missing) {
-        return ct_fail(CT_ERR_NULL, "ct_%s: the descriptor has no '%s'", op->name, missing);
+        return ct_fail(CT_ERR_NULL, "%s: the descriptor has no '%s'", op->name, missing);
     }
     if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
-        return ct_fail(CT_ERR_RANGE, "ct_%s: a view or a reduction needs an input", op->name);
+        return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
     }
     if (op->kind == CT_REDUCE && attr_size < sizeof(ct_reduction)) {
-        return ct_fail(CT_ERR_RANGE, "ct_%s: the attribute of a reduction begins with "
+        return ct_fail(CT_ERR_RANGE, "%s: the attribute of a reduction begins with "
                        "ct_reduction", op->name);
     }
     return CT_OK;
@@ -152,18 +158,18 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
         return NULL;
     }
     if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_%s: takes %d inputs, got %d", op->name,
+        return ct_fail_null(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name,
                             op->n_inputs, n);
     }
     if (attr_size > 0 && !attr) {
-        return ct_fail_null(CT_ERR_NULL, "ct_%s: 'attr' is NULL, its size %zu", op->name,
+        return ct_fail_null(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name,
                             attr_size);
     }
     if (check_descriptor(op, attr_size) != CT_OK) return NULL;
     ct_type out = {0};
     if (infer(op, name, inputs, n, attr, &out) != CT_OK) {
         if (ct_error() != CT_OK) return NULL;
-        return ct_fail_null(CT_ERR_SHAPE, "ct_%s: 'infer' failed and recorded no error", op->name);
+        return ct_fail_null(CT_ERR_SHAPE, "%s: 'infer' failed and recorded no error", op->name);
     }
     if (check_streaming(op, inputs, n, &out) != CT_OK) return NULL;
     ct_tensor *t = node_alloc(n, attr_size);

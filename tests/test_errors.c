@@ -116,11 +116,11 @@ CORE_TEST(errors, of_a_users_op) {
                CT_ERR_GRADIENT, "ct_grad: the derivative of 'too_small' for input 0 has shape [], "
                "the input [2]");
     NO_TENSOR(ct_node(&twice, &single, 1, NULL, 0), CT_ERR_DTYPE,
-              "ct_twice: not defined for f32; use ct_cast");
+              "twice: not defined for f32; give it .tile[CT_F32] or use ct_cast");
     NO_TENSOR(ct_node(&twice, (ct_tensor *[]){x, x}, 2, NULL, 0), CT_ERR_RANGE,
-              "ct_twice: takes 1 inputs, got 2");
+              "twice: takes 1 inputs, got 2");
     NO_TENSOR(ct_node(&shrinks, &x, 1, NULL, 0), CT_ERR_SHAPE,
-              "ct_shrinks: operand 1 is [2], the result []");
+              "shrinks: operand 1 is [2], the result []");
 }
 
 static void tile_total(int64_t n, void *y, const void *const x[], const ct_tile *tile) {

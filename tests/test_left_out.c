@@ -267,31 +267,32 @@ static void expect_op(const ct_op *op, const char *message) {
 NN_TEST(left_out, of_an_op) {
     expect_op(NULL, "ct_node: 'op' is NULL");
     expect_op(&(ct_op){.n_inputs = 1}, "ct_node: 'op->name' is NULL");
-    expect_op(OP(.kind = CT_MAP), "ct_mine: the descriptor has no 'infer'");
-    expect_op(OP(.infer = silent_infer), "ct_mine: 'infer' failed and recorded no error");
+    expect_op(OP(.kind = CT_MAP), "mine: the descriptor has no 'infer'");
+    expect_op(OP(.infer = silent_infer), "mine: 'infer' failed and recorded no error");
     expect_op(OP(.kind = CT_MAP, .infer = ct_infer_same),
-              "ct_mine: not defined for f32; use ct_cast");
+              "mine: not defined for f32; give it .tile[CT_F32] or use ct_cast");
     expect_op(OP(.kind = CT_VIEW, .infer = ct_infer_same),
-              "ct_mine: the descriptor has no 'view'");
+              "mine: the descriptor has no 'view'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same),
-              "ct_mine: the descriptor has no 'run of a stage'");
+              "mine: the descriptor has no 'run of a stage'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same, .stages = {{NULL, no_run}}),
-              "ct_mine: the descriptor has no 'parts of a stage'");
+              "mine: the descriptor has no 'parts of a stage'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same,
                  .stages = {{one_part, no_run}, {one_part, NULL}}),
-              "ct_mine: the descriptor has no 'run of a stage'");
+              "mine: the descriptor has no 'run of a stage'");
     expect_op(OP(.kind = CT_REDUCE, .infer = ct_infer_same),
-              "ct_mine: the attribute of a reduction begins with ct_reduction");
+              "mine: the attribute of a reduction begins with ct_reduction");
     cr_expect_null(ct_node(&(ct_op){.name = "mine", .kind = CT_REDUCE, .infer = ct_infer_same},
                            NULL, 0, NULL, 0));
-    expect_error(CT_ERR_RANGE, "ct_mine: a view or a reduction needs an input");
+    expect_error(CT_ERR_RANGE, "mine: a view or a reduction needs an input");
     cr_expect_null(ct_node(OP(.infer = ct_infer_same), NULL, 1, NULL, 0));
     expect_error(CT_ERR_NULL, "ct_mine: argument 1 is NULL");
     ct_reduction geometry = {1, 2, 1};
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1);
     cr_expect_null(ct_node(OP(.kind = CT_REDUCE, .infer = ct_infer_same), &x, 1, &geometry,
                            sizeof geometry));
-    expect_error(CT_ERR_DTYPE, "ct_mine: not defined for f32; use ct_cast");
+    expect_error(CT_ERR_DTYPE, "mine: not defined for f32; give it .reduce[CT_F32] or use "
+                               "ct_cast");
 }
 
 static void tile(int64_t n, void *y, const void *const x[], const ct_tile *t) {
@@ -365,7 +366,7 @@ NN_TEST(left_out, arrays_of_tensors) {
     OK(ct_commit(NULL, 0, NULL, 0));
     NO_ARRAY(ct_concat(NULL, 1, 0), "ct_concat: 'parts' is NULL");
     NO_ARRAY(ct_node(OP(.infer = ct_infer_same, .tile = {[CT_F32] = tile}), &x, 1, NULL, 8),
-             "ct_mine: 'attr' is NULL, its size 8");
+             "mine: 'attr' is NULL, its size 8");
     NO_ARRAY(ct_gradcheck(no_value, NULL, NULL, 1, (ct_gradcheck_options){0}, NULL),
              "ct_gradcheck: 'inputs' is NULL");
     NO_ARRAY(ct_print(NULL, x), "ct_print: 'out' is NULL");
