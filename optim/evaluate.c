@@ -68,14 +68,15 @@ static ct_status run_pass(ct_module *model, const ct_loss *loss, cti_metric *met
     return CT_OK;
 }
 
-ct_status cti_evaluate(const char *function, ct_module *model, const ct_loss *loss,
-                       cti_metric *metric, ct_source *source, bool (*stop)(void), bool *stopped,
-                       double *mean_loss, double *mean_metric) {
+ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
+                       const ct_loss *loss, cti_metric *metric, ct_source *source,
+                       bool (*stop)(void), bool *stopped, double *mean_loss,
+                       double *mean_metric) {
     bool ended = false;
     cti_sums sums = {0};
     ct_status status = run_pass(model, loss, metric, source, stop, &ended, &sums);
     if (status == CT_OK && !ended && sums.items == 0) {
-        status = ct_fail(CT_ERR_STATE, "%s: the source gave no batches", function);
+        status = ct_fail(CT_ERR_STATE, "%s: %s gave no batches", function, what);
     }
     if (stopped) *stopped = ended;
     bool whole = status == CT_OK && !ended;
@@ -96,8 +97,8 @@ ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, 
         status = cti_check_loss("ct_evaluate", loss);
     }
     if (status == CT_OK) {
-        status = cti_evaluate("ct_evaluate", model, loss, loss->metric, source, NULL, NULL,
-                              &values[0], &values[1]);
+        status = cti_evaluate("ct_evaluate", "the source", model, loss, loss->metric, source, NULL,
+                              NULL, &values[0], &values[1]);
     }
     if (mean_loss) *mean_loss = values[0];
     if (accuracy) *accuracy = values[1];

@@ -11,10 +11,11 @@ ct_status cti_check_loss(const char *function, const ct_loss *loss);
 /* One batch as scalars that are not evaluated yet; *measured stays NULL without a metric. */
 ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
                       const ct_batch *batch, ct_tensor **value, ct_tensor **measured);
-/* `stop` (may be NULL) is asked before each batch; when it says so, *stopped is true and the means
- * are NaN. */
-ct_status cti_evaluate(const char *function, ct_module *model, const ct_loss *loss,
-                       cti_metric *metric, ct_source *source, bool (*stop)(void), bool *stopped,
-                       double *mean_loss, double *mean_metric);
+/* `what`: what messages call the source. `stop` (may be NULL) is asked before each batch; when it
+ * says so, *stopped is true and the means are NaN. */
+ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
+                       const ct_loss *loss, cti_metric *metric, ct_source *source,
+                       bool (*stop)(void), bool *stopped, double *mean_loss,
+                       double *mean_metric);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "optim/best.h"
 #include "optim/evaluate.h"
+#include "optim/finite.h"
 #include "optim/history.h"
 #include "optim/interrupt.h"
 #include "optim/progress.h"
@@ -48,6 +49,17 @@ static ct_status check_finite(const training *t, const char *what, double value,
 static ct_status accept_step(void *context, ct_tensor *const roots[]) {
     const training *t = context;
     return check_finite(t, "loss", ct_item(roots[0]), &t->last);
+}
+
+/* A loss that is finite may have a derivative that is not. */
+static ct_status check_parameters(const training *t) {
+    cti_nonfinite found;
+    if (t->options->allow_nonfinite) return CT_OK;
+    if (cti_nonfinite_find(t->model, &found) != CT_OK) return ct_error();
+    if (!*found.path) return CT_OK;
+    char what[sizeof found.path + 16];
+    snprintf(what, sizeof what, "parameter '%s'", found.path);
+    return check_finite(t, what, found.value, &t->last);
 }
 
 /* --- Steps ------------------------------------------------------------------------------------ */
@@ -141,7 +153,8 @@ static ct_status run_steps(training *t) {
 static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
     bool stopped = false, broken_off = t->history->interrupted || t->history->stopped_early;
     if (!t->options->validation || broken_off) return CT_OK;
-    ct_status status = cti_evaluate("ct_fit", t->model, t->loss, t->metric, t->options->validation,
+    ct_status status = cti_evaluate("ct_fit", "the validation", t->model, t->loss, t->metric,
+                                    t->options->validation,
                                     t->options->no_signals ? NULL : interrupted, &stopped,
                                     &epoch->val_loss, &epoch->val_accuracy);
     if (stopped) t->stop = t->history->interrupted = true;
@@ -177,6 +190,7 @@ static ct_status end_epoch(training *t, ct_status status) {
                       cti_sums_mean(t->sums.metric, t->sums.items), nan, nan,
                       cti_seconds() - t->progress.started, t->epoch_steps, t->sums.items};
     bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;
+    if (status == CT_OK) status = check_parameters(t);
     if (status == CT_OK) status = validate(t, &epoch, &validated);
     t->history->epochs[t->history->n_epochs++] = epoch;
     cti_progress_line(&t->progress, &epoch, validated);
@@ -185,7 +199,21 @@ static ct_status end_epoch(training *t, ct_status status) {
     return status;
 }
 
+/* Every step of an epoch has a number. */
+static ct_status check_numbers(const training *t, int64_t number, int64_t batch) {
+    int64_t before, last;
+    if (!__builtin_mul_overflow(number, t->count, &before) &&
+        !__builtin_add_overflow(before, t->count > batch ? t->count : batch, &last) &&
+        last < INT64_MAX) {
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_RANGE, "ct_fit: the steps from start.epoch %lld, start.batch %lld have "
+                   "numbers above 2^63-1, with %lld batches in an epoch", (long long)number,
+                   (long long)batch, (long long)t->count);
+}
+
 static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
+    if (check_numbers(t, number, batch) != CT_OK) return CT_ERR_RANGE;
     if (cti_history_reserve_epoch(t->history) != CT_OK) return CT_ERR_MEMORY;
     if (ct_source_seek(t->train, number, batch) != CT_OK) return ct_error();
     t->history->position.epoch = number;

@@ -66,7 +66,7 @@ struct ct_fit_options {
     int64_t patience;          /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
     bool restore_best;         /* gives the model back the weights of its best epoch, see below */
-    bool allow_nonfinite;      /* goes on when a loss or val_loss is infinite or NaN           */
+    bool allow_nonfinite;      /* goes on when a loss, val_loss or parameter is infinite or NaN */
     ct_fit_callback *callback;
     void *context;
     bool record_steps;
@@ -86,6 +86,10 @@ struct ct_fit_options {
  * moments and statistics are those from which the loss came (the step before may have spoilt them),
  * and `position` is that of its batch. Its loss is in `history`, where it makes the mean of its
  * epoch infinite or NaN too, and in the log. With allow_nonfinite every update is applied.
+ * A loss that is finite may have a derivative that is not, as sqrt at 0. So at the end of each
+ * epoch, also of one that is cut short, and before its validation, the trained parameters are
+ * looked at: one that is infinite or NaN ends training with CT_ERR_DIVERGED too, and the message
+ * gives its path. The updates of that epoch have been applied. allow_nonfinite does without.
  *
  * Early stopping: after `patience` epochs in a row without a val_loss below the smallest before.
  * Epochs that max_steps cut short do not count. The best epoch and its val_loss are part of the
@@ -99,8 +103,8 @@ struct ct_fit_options {
  * before it, the model stays as it is and history->restored is false. ct_weights_save from the
  * callback keeps them over a restart.
  *
- * Errors: CT_ERR_NULL, CT_ERR_RANGE (options), CT_ERR_STATE (no batches), CT_ERR_DIVERGED,
- * CT_ERR_MEMORY, and what model, loss, optimizer and source record. */
+ * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
+ * batches), CT_ERR_DIVERGED, CT_ERR_MEMORY, and what model, loss, optimizer and source record. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 

@@ -114,7 +114,8 @@ NN_TEST(fit, a_step_is_one_evaluation) {
     OK(fit(&b, (ct_fit_options){0}, NULL));
     ct_stats_reset();
     OK(fit(&b, (ct_fit_options){.epochs = 5}, NULL));
-    cr_expect_eq(ct_stats_read().evaluations, 5 * BATCHES);
+    /* At the end of an epoch comes one over the parameters. */
+    cr_expect_eq(ct_stats_read().evaluations, 5 * (BATCHES + 1));
     cr_expect_eq(ct_stats_read().plan_misses, 0);
     close_bench(&b);
 }
@@ -272,6 +273,8 @@ NN_TEST(fit, an_error_keeps_what_was_learned) {
                         (ct_fit_options){0}, &history), CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_fit: the source gave no batches");
     ct_history_free(&history);
+    cr_expect_eq(fit(&b, (ct_fit_options){.validation = &source.base}, NULL), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_fit: the validation gave no batches");
     close_bench(&b);
 }
 
@@ -300,6 +303,14 @@ NN_TEST(fit, says_what_does_not_fit) {
                    "ct_fit: start.best_epoch must be >= 0, got -3");
     expect_refusal(&b, (ct_fit_options){.start = {.batch = BATCHES + 1}}, CT_ERR_RANGE,
                    "ct_source_seek: batch must be 0..6, got 7");
+    ct_fit_options far = {.epochs = INT64_MAX, .start = {.epoch = INT64_MAX / 2}};
+    expect_refusal(&b, far, CT_ERR_RANGE,
+                   "ct_fit: the steps from start.epoch 4611686018427387903, start.batch 0 have "
+                   "numbers above 2^63-1, with 6 batches in an epoch");
+    far.start = (ct_position){.epoch = 1, .batch = INT64_MAX};
+    expect_refusal(&b, far, CT_ERR_RANGE,
+                   "ct_fit: the steps from start.epoch 1, start.batch 9223372036854775807 have "
+                   "numbers above 2^63-1, with 6 batches in an epoch");
     none.train = NULL;
     cr_expect_eq(fit(&none, (ct_fit_options){0}, NULL), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_fit: 'train' is NULL");

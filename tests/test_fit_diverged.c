@@ -131,6 +131,49 @@ NN_TEST(fit_diverged, a_refused_step_moves_no_slot) {
     ct_module_free(model);
 }
 
+/* --- Parameters ------------------------------------------------------------------------------- */
+
+static ct_tensor *root_value(ct_tensor *prediction, ct_tensor *target) {
+    return ct_sqrt(ct_mse(prediction, target));
+}
+
+static const ct_loss root_loss = {.name = "rmse", .value = root_value};
+
+/* Of all zeros: the loss is 0, its gradient is not a number. */
+static ct_status fit_exact(ct_fit_options options, ct_history *history) {
+    ct_tensor *x = task_x(1), *zeros = ct_full(CT_F32, CT_SHAPE(ITEMS, 2), 0);
+    ct_dense_options from_zero = {.kernel = ct_init_zeros};
+    ct_module *model = CT_SEQUENTIAL("net", ct_dense_new(4, 2, from_zero));
+    ct_optimizer *sgd = ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)});
+    ct_source *source = ct_batches_new(x, zeros, (ct_batches_options){.size = ITEMS});
+    ct_status status = ct_fit(model, sgd, &root_loss, source, options, history);
+    cr_expect_eq(ct_optimizer_steps(sgd), 1);
+    ct_source_free(source);
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+    return status;
+}
+
+NN_TEST(fit_diverged, a_parameter_that_is_not_finite_ends_training) {
+    const char *message = "ct_fit: parameter 'dense/kernel' is nan at step 1, in epoch 1" HINT;
+    ct_history history;
+    calls c = {0};
+    ct_fit_options options = {.callback = count_calls, .context = &c};
+    cr_expect_eq(fit_exact(options, &history), CT_ERR_DIVERGED);
+    expect_error(CT_ERR_DIVERGED, message);
+    cr_assert_eq(history.n_epochs, 1);
+    cr_expect_eq(history.epochs[0].loss, 0);
+    cr_expect(history.position.epoch == 1 && history.position.batch == 0);
+    cr_expect(c.steps == 1 && c.epochs == 0);
+    ct_history_free(&history);
+    options.max_steps = 1;
+    options.epochs = 9;
+    cr_expect_eq(fit_exact(options, NULL), CT_ERR_DIVERGED);
+    expect_error(CT_ERR_DIVERGED, message);
+    options.allow_nonfinite = true;
+    OK(fit_exact(options, NULL));
+}
+
 /* --- Validation ------------------------------------------------------------------------------- */
 
 /* The first batch of the second validation. */
