@@ -269,7 +269,7 @@ ct_status ct_model_plot_save(const char *path, ct_module *model);
 ct_status ct_weights_save(ct_module *model, const char *path);
 /* Every slot must be there with its shape and dtype, and nothing else; otherwise nothing
  * changes. Numbers of types that safetensors.h reads into a slot's dtype fit too: a file of F16 or
- * BF16 loads into an f32 model. */
+ * BF16 loads into an f32 model. Of a checkpoint the message says that it is one. */
 ct_status ct_weights_load(ct_module *model, const char *path);
 
 /* What is called `model` here is called `file` in the file: the whole path of a slot, or its

@@ -191,11 +191,22 @@ static ct_status match(comparison *c, int64_t place[], bool wanted[]) {
     return c->text.status;
 }
 
+/* For who reads weights alone, and took the file of a checkpoint for one of them. */
+static const char *advice(const comparison *c) {
+    const char *format = ct_safetensors_metadata(c->file, "format");
+    bool is_checkpoint = format && strcmp(format, CTI_CHECKPOINT_FORMAT) == 0;
+    bool of_weights = c->n == 1 && !*c->groups[0].prefix;
+    bool known = c->options->partial && c->options->n_names > 0;
+    if (!is_checkpoint || !of_weights || known) return "";
+    return "a checkpoint, which ct_checkpoint_load reads, or ct_weights_load_with, partial and "
+           "with the name {\"\", \"model/\"}: ";
+}
+
 static ct_status judge(const comparison *c) {
     bool partial = c->options->partial;
     if (c->count == 0 || (partial && c->fitting > 0)) return CT_OK;
-    return ct_fail(CT_ERR_SHAPE, "%s: %s: %s%lld mismatch%s: %.*s", c->function,
-                   cti_show_path(c->path).text, partial ? "nothing fits, " : "",
+    return ct_fail(CT_ERR_SHAPE, "%s: %s: %s%s%lld mismatch%s: %.*s", c->function,
+                   cti_show_path(c->path).text, advice(c), partial ? "nothing fits, " : "",
                    (long long)c->count, c->count == 1 ? "" : "es", (int)c->text.used, c->text.text);
 }
 

@@ -5,6 +5,9 @@
 #include "nn/nn.h"
 #include "tensor/safetensors.h"
 
+/* What the metadata of a checkpoint calls its "format". */
+#define CTI_CHECKPOINT_FORMAT "cotan checkpoint"
+
 /* Slots whose tensors are called prefix + path. */
 typedef struct {
     const char *prefix;

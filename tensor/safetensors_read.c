@@ -79,8 +79,8 @@ static ct_status find_header(const char *name, const uint8_t *bytes, size_t leng
     uint64_t size = 0;
     for (int i = START; i-- > 0;) size = size << 8 | bytes[i];
     if (size > CTI_SAFETENSORS_HEADER) {
-        return ct_fail(CT_ERR_FORMAT, "%s: header length %llu exceeds limit %d", name,
-                       (unsigned long long)size, CTI_SAFETENSORS_HEADER);
+        return ct_fail(CT_ERR_FORMAT, "%s: not a safetensors file: header length %llu exceeds "
+                       "limit %d", name, (unsigned long long)size, CTI_SAFETENSORS_HEADER);
     }
     if (size > length - START) {
         return ct_fail(CT_ERR_FORMAT, "%s: header length %llu exceeds the %zu bytes that follow",

@@ -57,7 +57,8 @@ Test(safetensors_damage, a_large_file_is_judged_by_its_first_bytes) {
         size_t n;
         const char *message;
     } rows[] = {
-        {"no safetensors", 14, "header length 8387222449776783214 exceeds limit 100000000"},
+        {"no safetensors", 14, "not a safetensors file: header length "
+         "8387222449776783214 exceeds limit 100000000"},
         {"", 0, "JSON: expected '{', got the end at byte 8"},
         {"\x09\0\0\0\0\0\0\0[\"a\"]", 13, "JSON: expected '{', got '[' at byte 8"},
     };

@@ -232,6 +232,11 @@ WEIGHTS_TEST(names_may_differ) {
     ct_module_free(model);
 }
 
+static void expect_start(const char *start) {
+    cr_expect(strncmp(ct_error_message(), start, strlen(start)) == 0, "%s", ct_error_message());
+    ct_error_clear();
+}
+
 /* What is wanted of a checkpoint of which only the model is needed. */
 WEIGHTS_TEST(the_weights_of_a_checkpoint) {
     ct_module *saved = numbered(two_layers("fc2", 2, CT_F32, false));
@@ -239,8 +244,21 @@ WEIGHTS_TEST(the_weights_of_a_checkpoint) {
     ct_optimizer *sgd = ct_sgd_new(saved, (ct_sgd_options){.rate = ct_rate(0.1)});
     OK(ct_checkpoint_save(file_name, saved, sgd, (ct_position){0}));
     ct_optimizer_free(sgd);
+    cr_expect_eq(ct_weights_load(model, file_name), CT_ERR_SHAPE);
+    expect_start("ct_weights_load: w.safetensors: a checkpoint, which ct_checkpoint_load reads, or "
+                 "ct_weights_load_with, partial and with the name {\"\", \"model/\"}: 10 "
+                 "mismatches: 'fc1/kernel' missing; ");
     const ct_weights_name names = {"", "model/"};
     ct_weights_report report;
+    cr_expect_eq(ct_weights_load_with(model, file_name, (ct_weights_load_options){true, NULL, 0},
+                                      &report), CT_ERR_SHAPE);
+    ct_weights_report_free(&report);
+    expect_start("ct_weights_load_with: w.safetensors: a checkpoint, which ct_checkpoint_load "
+                 "reads, or ct_weights_load_with, partial and with the name {\"\", \"model/\"}: "
+                 "nothing fits, ");
+    ct_weights_load_options whole = {.names = &names, .n_names = 1};
+    cr_expect_eq(ct_weights_load_with(model, file_name, whole, NULL), CT_ERR_SHAPE);
+    expect_start("ct_weights_load_with: w.safetensors: a checkpoint, which ");
     OK(ct_weights_load_with(model, file_name,
                             (ct_weights_load_options){true, &names, 1}, &report));
     cr_expect_eq(report.loaded, 4);
