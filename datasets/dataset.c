@@ -5,6 +5,7 @@
 #include "datasets/datasets.h"
 #include "datasets/digits.h"
 #include "datasets/idx.h"
+#include "tensor/caller.h"
 #include "tensor/file.h"
 #include "tensor/mem.h"
 #include "tensor/node.h"
@@ -100,6 +101,7 @@ static bool render(ct_tensor **images, ct_tensor **labels, int64_t first, int64_
 }
 
 ct_dataset *ct_dataset_digits(int64_t n_train, int64_t n_test, uint64_t seed) {
+    CTI_CALLED;
     bool train_fits = n_train >= 0 && n_train <= TEST_DIGITS;
     if (!train_fits || n_test < 0 || n_test > TEST_DIGITS) {
         return ct_fail_null(CT_ERR_RANGE, "ct_dataset_digits: %s must be 0..2^40, got %lld",
@@ -279,6 +281,7 @@ static bool cache_directory(char path[PATH_BYTES]) {
 }
 
 ct_dataset *ct_dataset_open(const char *directory) {
+    CTI_CALLED;
     const char *variable = secure_getenv("COTAN_DATA");
     if (directory) return open_named(directory);
     if (variable && *variable) return open_named(variable);

@@ -11,6 +11,7 @@ static ct_status check_arguments(const char *function, const ct_module *model, c
 }
 
 ct_status ct_weights_save(ct_module *model, const char *path) {
+    CTI_CALLED;
     if (check_arguments("ct_weights_save", model, path) != CT_OK) return ct_error();
     cti_slot_group group = {"", {0}};
     if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
@@ -56,11 +57,13 @@ static ct_status load(const char *function, ct_module *model, const char *path,
 }
 
 ct_status ct_weights_load(ct_module *model, const char *path) {
+    CTI_CALLED;
     return load("ct_weights_load", model, path, &(ct_weights_load_options){0}, NULL);
 }
 
 ct_status ct_weights_load_with(ct_module *model, const char *path, ct_weights_load_options options,
                                ct_weights_report *report) {
+    CTI_CALLED;
     if (report) *report = (ct_weights_report){0};
     ct_status status = load("ct_weights_load_with", model, path, &options, report);
     /* Running out of memory leaves half a list. */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char format_name[] = "cotan checkpoint";
+static const char format_name[] = CTI_CHECKPOINT_FORMAT;
 static const char format_version[] = "1";
 
 enum { MODEL, OPTIMIZER, SEED, GROUPS };
@@ -103,6 +103,7 @@ static ct_status check_position(const char *function, ct_position position) {
 
 ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position position) {
+    CTI_CALLED;
     static const char function[] = "ct_checkpoint_save";
     if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
     if (check_position(function, position) != CT_OK) return CT_ERR_RANGE;
@@ -209,6 +210,7 @@ static ct_status load(const char *path, const ct_safetensors *file, const conten
 
 ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position *position) {
+    CTI_CALLED;
     if (check_arguments(function_load, path, model, optimizer) != CT_OK) return ct_error();
     contents c;
     int64_t scope = ct_scope_open();

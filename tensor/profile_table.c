@@ -3,6 +3,7 @@
  * Invariant: both tables show the same seconds. */
 #include "tensor/profile.h"
 
+#include "tensor/caller.h"
 #include "tensor/mem.h"
 
 #include <stdlib.h>
@@ -81,6 +82,7 @@ static void put_modules(FILE *out, share *modules, int64_t count, double whole) 
 }
 
 ct_status ct_profile_write(FILE *out) {
+    CTI_CALLED;
     if (!out) return ct_fail(CT_ERR_NULL, "ct_profile_write: 'out' is NULL");
     int64_t n;
     const ct_profile_pass *passes = ct_profile_passes(&n);

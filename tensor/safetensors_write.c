@@ -165,6 +165,7 @@ static ct_status write_file(const char *path, cti_writer header, const ct_named 
 
 ct_status ct_safetensors_save(const char *path, const ct_named *entries, int64_t n,
                               const ct_pair *metadata, int64_t n_metadata) {
+    CTI_CALLED;
     ct_status status = check_entries(entries, n);
     if (status == CT_OK) status = check_metadata(metadata, n_metadata);
     cti_writer header = {0};

@@ -8,7 +8,10 @@
 #include "tensor/npy.h"
 #include "tensor/op.h"
 #include "tensor/random.h"
+#include "tensor/safetensors.h"
 #include "tensor/simplify.h"
+
+#include <unistd.h>
 
 /* ANY: that of a layer or a loss too, which the user named in his turn. */
 #define ANY NULL
@@ -397,6 +400,36 @@ NN_TEST(called, training) {
                   "ct_optimizer_step", ct_optimizer_step(b.optimizer, value, NULL, 0));
     STARVED_IN("ct_adam_new",
                ct_optimizer_free(ct_adam_new(b.model, ct_adam_defaults(0.01))));
+    close_bench(&b);
+}
+
+/* Files are opened and written by functions that the user did not call. */
+NN_TEST(called, weights_and_checkpoints) {
+    bench b = open_bench(0.01);
+    ct_position at = {0}, wrong = {.epoch = -1};
+    const char *const places[] = {"/nowhere/model.st", "/", "/dev/full"};
+    for (int i = 0; i < 3; i++) {
+        WRONG(ct_weights_save, b.model, places[i]);
+        WRONG(ct_weights_load, b.model, places[i]);
+        WRONG(ct_weights_load_with, b.model, places[i], (ct_weights_load_options){0}, NULL);
+        WRONG(ct_checkpoint_save, places[i], b.model, b.optimizer, at);
+        WRONG(ct_checkpoint_load, places[i], b.model, b.optimizer, &at);
+        WRONG(ct_model_plot_save, places[i], b.model);
+        WRONG(ct_safetensors_load, places[i]);
+        WRONG(ct_npy_load, places[i]);
+        WRONG(ct_npy_save, places[i], ones(CT_F32, CT_SCALAR));
+    }
+    WRONG(ct_checkpoint_save, "never", b.model, b.optimizer, wrong);
+    char path[] = "/tmp/cotan-called-XXXXXX";
+    close(mkstemp(path));
+    STARVED(ct_weights_save, b.model, path);
+    STARVED(ct_weights_load, b.model, path);
+    STARVED(ct_checkpoint_save, path, b.model, b.optimizer, at);
+    STARVED(ct_checkpoint_load, path, b.model, b.optimizer, &at);
+    ct_tensor *one = ones(CT_F32, CT_SCALAR);
+    STARVED_AFTER(one = ct_exp(one), "ct_npy_save", ct_npy_save(path, one));
+    STARVED_IN("ct_dataset_digits", ct_dataset_free(ct_dataset_digits(2, 2, 1)));
+    remove(path);
     close_bench(&b);
 }
 

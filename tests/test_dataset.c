@@ -189,7 +189,7 @@ COUNTED_TEST(dataset, missing_files) {
     mkdir(in_folder(f, "t10k-images-idx3-ubyte").text, 0700);
     cr_expect_null(ct_dataset_open(f.path));
     char message[1024];
-    snprintf(message, sizeof message, "ct_idx_load: %s/t10k-images-idx3-ubyte: is a directory, "
+    snprintf(message, sizeof message, "ct_dataset_open: %s/t10k-images-idx3-ubyte: is a directory, "
              "expected a regular file", f.path);
     expect_error(CT_ERR_IO, message);
     rmdir(in_folder(f, "t10k-images-idx3-ubyte").text);
@@ -197,7 +197,7 @@ COUNTED_TEST(dataset, missing_files) {
     file_path loop = in_folder(f, "t10k-images-idx3-ubyte");
     cr_assert_eq(symlink(loop.text, loop.text), 0);
     cr_expect_null(ct_dataset_open(f.path));
-    snprintf(message, sizeof message, "ct_idx_load: %s: Too many levels of symbolic links",
+    snprintf(message, sizeof message, "ct_dataset_open: %s: Too many levels of symbolic links",
              loop.text);
     expect_error(CT_ERR_IO, message);
     unlink(loop.text);
