@@ -33,8 +33,10 @@ NN_TEST(dense, says_what_does_not_fit) {
     expect_error(CT_ERR_RANGE, "ct_dense_new: inputs must be >= 1, got 0");
     ct_module *model = CT_SEQUENTIAL("net", ct_dense_new(4, 3, (ct_dense_options){0}));
     cr_expect_null(ct_forward(model, centred(CT_F32, CT_SHAPE(2, 5), 1, 1, 0), CT_TRAINING));
-    expect_error(CT_ERR_SHAPE, "Dense: inner dims must match, got a [2,5] and b [4,3] "
+    expect_error(CT_ERR_SHAPE, "Dense: inner dims must match, got x [2,5], kernel [4,3] "
                                "(5 vs 4) (in net/dense)");
+    cr_expect_null(ct_forward(model, ct_scalar(CT_F32, 1), CT_TRAINING));
+    expect_error(CT_ERR_SHAPE, "Dense: x needs rank >= 1, got a scalar (in net/dense)");
     ct_module_free(model);
 }
 
