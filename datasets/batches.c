@@ -3,11 +3,11 @@
  * Invariant: a batch is a function of (options, epoch, batch number); the position moves only when
  * a whole batch was made. */
 #include "datasets/datasets.h"
-#include "tensor/caller.h"
+#include "tensor/base/caller.h"
 #include "tensor/mem.h"
-#include "tensor/node.h"
+#include "tensor/graph/node.h"
 #include "tensor/random.h"
-#include "tensor/text.h"
+#include "tensor/base/text.h"
 
 #include <float.h>
 #include <string.h>

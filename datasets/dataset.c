@@ -3,15 +3,15 @@
  * Invariant: a data set that is returned has images u8 [N,28,28,1] and as many labels, all of them
  * classes; and a directory that was named is never replaced by other data. */
 #include "datasets/datasets.h"
-#include "datasets/digits.h"
-#include "datasets/idx.h"
-#include "tensor/caller.h"
-#include "tensor/file.h"
+#include "datasets/digits/digits.h"
+#include "datasets/formats/idx.h"
+#include "tensor/base/caller.h"
+#include "tensor/io/file.h"
 #include "tensor/mem.h"
-#include "tensor/node.h"
-#include "tensor/process.h"
+#include "tensor/graph/node.h"
+#include "tensor/base/process.h"
 #include "tensor/runtime.h"
-#include "tensor/text.h"
+#include "tensor/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

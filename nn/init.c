@@ -1,9 +1,9 @@
 /* Initializers: how a slot gets its first value, from this thread's stream of keys.
  * Distributions are tensor algebra on the random ops.
  * Invariant: the same seed and the same order of construction give the same weights. */
-#include "nn/layer.h"
+#include "nn/layers/layer.h"
 
-#include "tensor/caller.h"
+#include "tensor/base/caller.h"
 
 static _Thread_local struct { uint64_t seed, stream; } source;
 

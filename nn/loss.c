@@ -3,7 +3,7 @@
  * Invariant: losses of probabilities start from logits, where no logarithm sees a 0. */
 #include "nn/nn.h"
 
-#include "tensor/caller.h"
+#include "tensor/base/caller.h"
 
 /* Labels as a distribution [N,K] beside scores [N,K]. */
 static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {

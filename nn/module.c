@@ -4,9 +4,9 @@
  * different siblings have different names. */
 #include "nn/nn.h"
 
-#include "tensor/caller.h"
+#include "tensor/base/caller.h"
 #include "tensor/mem.h"
-#include "tensor/slot_private.h"
+#include "tensor/value/slot_private.h"
 
 #include <ctype.h>
 #include <string.h>

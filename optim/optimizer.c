@@ -3,14 +3,14 @@
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/optim.h"
 
-#include "autograd/grad_private.h"
+#include "autograd/derive/grad_private.h"
 #include "autograd/stage.h"
 #include "optim/step.h"
-#include "tensor/caller.h"
+#include "tensor/base/caller.h"
 #include "tensor/mem.h"
-#include "tensor/node.h"
-#include "tensor/slot_private.h"
-#include "tensor/walk.h"
+#include "tensor/graph/node.h"
+#include "tensor/value/slot_private.h"
+#include "tensor/graph/walk.h"
 
 #include <string.h>
 

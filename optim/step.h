@@ -2,8 +2,8 @@
 #ifndef COTAN_STEP_H
 #define COTAN_STEP_H
 
-#include "autograd/stage_private.h"
-#include "nn/layer.h"
+#include "autograd/derive/stage_private.h"
+#include "nn/layers/layer.h"
 #include "optim/optim.h"
 
 /* ct_optimizer_step, which `accept` may refuse before anything changes; its roots are the loss and

@@ -5,7 +5,7 @@
 #include "datasets/datasets.h"
 #include "nn/nn.h"
 #include "optim/optim.h"
-#include "tensor/gemm.h"
+#include "tensor/base/gemm.h"
 #include "tensor/runtime.h"
 #include "tests/support.h"
 

@@ -2,7 +2,7 @@
 #ifndef COTAN_TESTS_IDX_FILES_H
 #define COTAN_TESTS_IDX_FILES_H
 
-#include "tensor/context.h"
+#include "tensor/base/context.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 #include "tensor/tensor.h"

@@ -4,7 +4,7 @@
 #define COTAN_TESTS_IO_SUPPORT_H
 
 #include "tensor/error.h"
-#include "tensor/file.h"
+#include "tensor/io/file.h"
 #include "tensor/mem.h"
 #include "tensor/op.h"
 #include "tensor/runtime.h"

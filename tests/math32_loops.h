@@ -3,7 +3,7 @@
 #ifndef COTAN_TESTS_MATH32_LOOPS_H
 #define COTAN_TESTS_MATH32_LOOPS_H
 
-#include "autograd/math32.h"
+#include "autograd/kernels/math32.h"
 
 #include <stddef.h>
 #include <stdio.h>

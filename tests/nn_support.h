@@ -7,7 +7,7 @@
 #include "autograd/stage.h"
 #include "nn/nn.h"
 #include "optim/fit.h"
-#include "tensor/context.h"
+#include "tensor/base/context.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 

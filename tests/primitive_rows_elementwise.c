@@ -1,7 +1,7 @@
 /* Rows of the elementwise primitives.
  * References are libm and C operators on doubles.
  * Invariant: sample ranges keep clear of kinks and poles by more than a difference step. */
-#include "autograd/stanza.h"
+#include "autograd/ops/stanza.h"
 #include "tests/primitive_table.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
 #include "golden_safetensors.h"
 #include "io_support.h"
 
-#include "tensor/json.h"
+#include "tensor/io/json.h"
 #include "tensor/safetensors.h"
 
 enum { MIB = 1 << 20 };

@@ -3,7 +3,7 @@
  * Invariant: a failure is printed where it happens and counted; no run passes by accident. */
 #include "tests/support.h"
 
-#include "tensor/context.h"
+#include "tensor/base/context.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 

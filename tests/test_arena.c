@@ -4,7 +4,7 @@
 #define COTAN_SUITE
 #include "tests/support.h"
 
-#include "tensor/arena.h"
+#include "tensor/plan/arena.h"
 
 #define PLACES 3000
 #define LEVELS 400

@@ -3,7 +3,7 @@
  * Not a test of how the digits look; that is test_digits.c.
  * Invariant: sizes, first labels and CRC-32 of MNIST are those of the published files. */
 #include "datasets/datasets.h"
-#include "datasets/digits.h"
+#include "datasets/digits/digits.h"
 #include "tensor/runtime.h"
 #include "tests/idx_files.h"
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "datasets/digits.h"
+#include "datasets/digits/digits.h"
 
 enum { SIDE = CTI_DIGIT_SIDE, PIXELS = CTI_DIGIT_PIXELS, INKED = 64 };
 

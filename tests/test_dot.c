@@ -5,10 +5,10 @@
 
 #include "autograd/compose.h"
 #include "autograd/dot.h"
-#include "autograd/dot_label.h"
+#include "autograd/draw/dot_label.h"
 #include "autograd/grad.h"
 #include "autograd/stage.h"
-#include "tensor/context.h"
+#include "tensor/base/context.h"
 
 #include <locale.h>
 

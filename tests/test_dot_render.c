@@ -5,10 +5,10 @@
 #include "io_support.h"
 
 #include "autograd/dot.h"
-#include "autograd/dot_label.h"
+#include "autograd/draw/dot_label.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
-#include "tensor/context.h"
+#include "tensor/base/context.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -8,7 +8,7 @@
 #include "autograd/compose.h"
 #include "autograd/grad.h"
 #include "autograd/stage.h"
-#include "tensor/context.h"
+#include "tensor/base/context.h"
 #include "tensor/mem.h"
 #include "tensor/op.h"
 #include "tensor/random.h"

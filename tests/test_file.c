@@ -4,7 +4,7 @@
  * Invariant: an error leaves no memory and no descriptor behind. */
 #include "io_support.h"
 
-#include "tensor/text.h"
+#include "tensor/base/text.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

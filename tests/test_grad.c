@@ -5,7 +5,7 @@
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
-#include "tensor/node.h"
+#include "tensor/graph/node.h"
 #include "tensor/simplify.h"
 
 #include <math.h>

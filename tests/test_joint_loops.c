@@ -6,7 +6,7 @@
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
-#include "tensor/node.h"
+#include "tensor/graph/node.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * Invariant: elements are small multiples of 1/8, so that sums of products are exact. */
 #define COTAN_SUITE
 #include "autograd/ops.h"
-#include "autograd/small_product.h"
+#include "autograd/kernels/small_product.h"
 #include "tests/support.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * first. The values themselves are test_fit.c's. */
 #include "nn_support.h"
 
-#include "optim/progress.h"
+#include "optim/train/progress.h"
 
 #include <fcntl.h>
 #include <stdio.h>

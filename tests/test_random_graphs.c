@@ -8,8 +8,8 @@
 #include "autograd/ops.h"
 #include "tensor/op.h"
 #include "tensor/runtime.h"
-#include "tensor/simplify_private.h"
-#include "tensor/walk.h"
+#include "tensor/graph/simplify_private.h"
+#include "tensor/graph/walk.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * counted in calls, so that the speed of the machine plays no part. */
 #include "nn_support.h"
 
-#include "tensor/file.h"
+#include "tensor/io/file.h"
 #include "tensor/safetensors.h"
 
 #include <errno.h>

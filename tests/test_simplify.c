@@ -11,7 +11,7 @@
 #include "tensor/profile.h"
 #include "tensor/runtime.h"
 #include "tensor/simplify.h"
-#include "tensor/walk.h"
+#include "tensor/graph/walk.h"
 
 #include <math.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
-#include "tensor/simplify_private.h"
+#include "tensor/graph/simplify_private.h"
 
 #include <float.h>
 #include <math.h>

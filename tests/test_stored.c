@@ -1,7 +1,7 @@
 /* The number types of files: every half and every bfloat16, and the ends of the integers.
  * What numpy and safetensors write is in test_npy.c and test_safetensors.c.
  * Invariant: the expected number is computed in f64 from the type's definition. */
-#include "tensor/stored.h"
+#include "tensor/io/stored.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

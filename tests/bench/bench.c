@@ -5,7 +5,7 @@
 
 #include "examples/options.h"
 #include "examples/program.h"
-#include "tensor/gemm.h"
+#include "tensor/base/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include "memory_file.h"
 
 #include "tensor/mem.h"
-#include "tensor/safetensors_file.h"
+#include "tensor/io/safetensors_file.h"
 
 #include <jansson.h>
 

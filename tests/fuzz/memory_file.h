@@ -3,7 +3,7 @@
 #ifndef COTAN_TESTS_MEMORY_FILE_H
 #define COTAN_TESTS_MEMORY_FILE_H
 
-#include "tensor/file.h"
+#include "tensor/io/file.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,0 +1,322 @@
+/* The gradient checker: drives a function at perturbed inputs and compares.
+ * It knows no op and no derivative; what it needs of them is ct_vjp. The report is printed
+ * elsewhere.
+ * Invariant: an evaluation opens a scope and closes it, so a check holds no more memory than one
+ * evaluation and its matrices. */
+#include "autograd/gradcheck.h"
+
+#include "autograd/check/gradcheck_private.h"
+#include "autograd/grad.h"
+#include "tensor/base/caller.h"
+#include "tensor/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+#define SMALLEST 1e-6 /* size of a value that is not 0 because something larger was rounded */
+
+/* --- Calling the function ----------------------------------------------------------------- */
+
+static ct_tensor *call_user(cti_check *c, ct_tensor *const inputs[]) {
+    CTI_CALLS_USER;
+    return c->f(c->context, inputs, c->n);
+}
+
+ct_tensor *cti_gradcheck_call(cti_check *c, ct_tensor *const inputs[]) {
+    ct_tensor *y = call_user(c, inputs);
+    if (!y) {
+        cti_null("ct_gradcheck: f returned NULL");
+        return NULL;
+    }
+    if (ct_dtype_of(y) != CT_F64) {
+        return ct_fail_null(CT_ERR_DTYPE, "ct_gradcheck: f must return f64, got %s",
+                            ct_dtype_name(ct_dtype_of(y)));
+    }
+    if (c->y_known && !ct_shape_equal(ct_shape_of(y), c->y_shape)) {
+        return ct_fail_null(CT_ERR_STATE, "ct_gradcheck: f returned %s, before that %s",
+                            ct_shape_format(ct_shape_of(y)).text,
+                            ct_shape_format(c->y_shape).text);
+    }
+    return y;
+}
+
+/* y = f(inputs), as numbers. */
+static ct_status values_at(cti_check *c, ct_tensor *const inputs[], double *y) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *value = cti_gradcheck_call(c, inputs);
+    const double *data = value ? ct_data_f64(value) : NULL;
+    if (data && c->n_out) memcpy(y, data, (size_t)c->n_out * sizeof *y);
+    ct_scope_close(scope);
+    return data ? CT_OK : ct_error();
+}
+
+/* y = f with `elements` in the place of input k. */
+static ct_status values_with(cti_check *c, int64_t k, const double *elements, double *y) {
+    int64_t scope = ct_scope_open();
+    ct_status status = CT_ERR_MEMORY;
+    ct_tensor *leaf = ct_from(CT_F64, ct_shape_of(c->x[k]), elements);
+    if (leaf) {
+        memcpy(c->point, c->x, (size_t)c->n * sizeof(ct_tensor *));
+        c->point[k] = leaf;
+        status = values_at(c, c->point, y);
+    }
+    ct_scope_close(scope);
+    return status;
+}
+
+/* g = J^T cotangent, over all inputs one behind the other. */
+static ct_status gradient(cti_check *c, const double *cotangent, double *g) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *y = cti_gradcheck_call(c, c->x);
+    ct_tensor *u = y ? ct_from(CT_F64, c->y_shape, cotangent) : NULL;
+    ct_status status = u ? ct_vjp(y, u, c->x, c->n, c->point) : ct_error();
+    if (status == CT_OK) status = ct_eval(c->point, c->n);
+    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
+        int64_t numel = ct_numel(c->x[k]);
+        const double *data = ct_data_f64(c->point[k]);
+        if (!data) status = ct_error();
+        else if (numel) memcpy(g, data, (size_t)numel * sizeof *g);
+        g += numel;
+    }
+    ct_scope_close(scope);
+    return status;
+}
+
+/* --- Differences -------------------------------------------------------------------------- */
+
+/* A straight line through the inputs: input k moves along `direction`, and J goes with it. */
+typedef struct {
+    int64_t input, index;     /* of the element that moves; -1: many                          */
+    const double *direction;
+    const double *u;          /* the dense cotangent                                          */
+    const double *g;          /* J^T u, when many elements move                               */
+    double largest;           /* derivative along it, as far as outputs are looked at singly  */
+} line;
+
+static double dot(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* d f / d t along a line, by a step of t; *moved is how far t goes when rounding is done. */
+static ct_status difference(cti_check *c, const line *l, double step, double *moved,
+                            double *column) {
+    int64_t k = l->input, n = ct_numel(c->x[k]);
+    const double *x = ct_data_f64(c->x[k]);
+    double *up = c->up, *down = c->down;
+    for (int64_t j = 0; j < n; j++) {
+        double h = step * fmax(1.0, fabs(x[j])) * l->direction[j];
+        up[j] = x[j] + h;
+        down[j] = x[j] - h;
+        moved[j] = (up[j] - down[j]) / (2 * step);
+    }
+    ct_status status = values_with(c, k, up, column);
+    if (status == CT_OK) status = values_with(c, k, down, c->y_down);
+    for (int64_t i = 0; i < c->n_out && status == CT_OK; i++) {
+        column[i] = (column[i] - c->y_down[i]) / (2 * step);
+    }
+    return status;
+}
+
+/* The differences of a line at all steps. Where many elements move, rounding moves them a little
+ * differently at each step; what J makes of that is taken out, so that the steps compare. */
+static ct_status climb(cti_check *c, const line *l) {
+    int64_t n = ct_numel(c->x[l->input]);
+    double usual = l->g ? dot(l->g, c->moved, n) : 0;
+    for (int r = 0; r < CTI_RUNGS; r++) {
+        double *rung = c->rung, *moved = c->rung_moved;
+        ct_status status = difference(c, l, cti_gradcheck_rung(r), moved, rung);
+        if (status != CT_OK) return status;
+        double along = dot(l->u, rung, c->n_out);
+        if (l->g) {
+            c->ladder[r] = along - (dot(l->g, moved, n) - usual);
+            continue;
+        }
+        double by = moved[l->index];
+        for (int64_t i = 0; i < c->n_out; i++) c->ladder[i * CTI_RUNGS + r] = rung[i] / by;
+        c->ladder[c->n_out * CTI_RUNGS + r] = along / by;
+    }
+    c->climbed = true;
+    return CT_OK;
+}
+
+/* --- Comparing ---------------------------------------------------------------------------- */
+
+/* Whether the entry is right but for `nothing`, which a derivative of 0 may differ by. */
+static bool judge(const cti_check *c, ct_gradcheck_entry *entry, double nothing) {
+    entry->error = fabs(entry->analytic - entry->numeric);
+    if (!isfinite(entry->error)) entry->error = INFINITY;
+    entry->allowed = c->relative * fabs(entry->analytic) + nothing;
+    return isfinite(entry->error) && entry->error <= entry->allowed;
+}
+
+static void note(cti_check *c, ct_gradcheck_entry entry, bool within, double step,
+                 double uncertainty) {
+    ct_gradcheck_report *report = c->report;
+    report->compared++;
+    report->missed += !within;
+    report->passed &= within;
+    double nothing = entry.allowed - c->relative * fabs(entry.analytic);
+    if (!(fabs(entry.analytic) <= nothing && fabs(entry.numeric) <= nothing)) c->dead = false;
+    double ratio = entry.error == 0 ? 0 : entry.error / entry.allowed;
+    if (ratio <= c->worst_ratio) return;
+    c->worst_ratio = ratio;
+    report->worst = entry;
+    report->worst_step = step;
+    report->worst_uncertainty = uncertainty;
+}
+
+/* `f` is the size of the value whose rounding the difference carries, `moved` how far the input
+ * moves by a step of 1, `row` the comparison's in the ladder. The usual step is taken at its word
+ * where it agrees by far, as the value's own rounding lets it; values that are 0 come out of
+ * something larger that was rounded. */
+static ct_status compare(cti_check *c, const line *l, ct_gradcheck_entry entry, double f,
+                         double moved, int64_t row) {
+    double size = fmax(1.0, f), most = c->absolute * size, step = 0, uncertainty = 0;
+    double least = fmin(most, c->absolute * fmax(SMALLEST, f) / fabs(moved));
+    entry.order = c->order;
+    entry.input = l->input;
+    entry.index = l->index;
+    bool within = judge(c, &entry, c->step_given ? most : least);
+    if (!c->step_given && !(within && 10 * entry.error <= entry.allowed)) {
+        ct_status status = c->climbed ? CT_OK : climb(c, l);
+        if (status != CT_OK) return status;
+        entry.numeric = cti_gradcheck_extrapolate(c->ladder + row * CTI_RUNGS, size / fabs(moved),
+                                                  &uncertainty, &step);
+        most = fmax(most, 10 * c->relative * fmax(l->largest, fabs(entry.analytic)));
+        within = judge(c, &entry, fmin(most, least + 10 * uncertainty));
+    }
+    note(c, entry, within, step, uncertainty);
+    return CT_OK;
+}
+
+/* An input whose every derivative is 0. At order 2 that is ordinary: linear functions. */
+static void note_dead(cti_check *c, int64_t k) {
+    ct_gradcheck_report *report = c->report;
+    if (c->order > 1 || !c->dead || c->n_out == 0 || ct_numel(c->x[k]) == 0) return;
+    if (!report->degenerate) report->degenerate_input = k;
+    report->degenerate = true;
+}
+
+/* Root of the sum of (u f)^2: the size of <u, f>'s rounding, whatever the signs of u. */
+static double size_of_product(const double *u, const double *f, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += u[i] * f[i] * u[i] * f[i];
+    return sqrt(sum);
+}
+
+/* --- The full Jacobian -------------------------------------------------------------------- */
+
+/* rows[i][j] = d y_i / d x_j, and one more row: J^T u for the dense cotangent u. */
+static ct_status analytic_rows(cti_check *c, double *rows, const double *u) {
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i <= c->n_out && status == CT_OK; i++) {
+        memset(c->y_down, 0, (size_t)c->n_out * sizeof(double));
+        if (i < c->n_out) c->y_down[i] = 1;
+        status = gradient(c, i < c->n_out ? c->y_down : u, rows + i * c->n_in);
+    }
+    return status;
+}
+
+static ct_status compare_column(cti_check *c, line *l, const double *rows) {
+    double moved = c->moved[l->index];
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < c->n_out; i++) l->largest = fmax(l->largest, fabs(rows[i * c->n_in]));
+    c->climbed = false;
+    for (int64_t i = 0; i < c->n_out && status == CT_OK; i++) {
+        ct_gradcheck_entry entry = {.output = i, .analytic = rows[i * c->n_in],
+                                    .numeric = c->column[i] / moved};
+        status = compare(c, l, entry, fabs(c->y[i]), moved, i);
+    }
+    if (status != CT_OK) return status;
+    ct_gradcheck_entry entry = {.output = -1, .analytic = rows[c->n_out * c->n_in],
+                                .numeric = dot(l->u, c->column, c->n_out) / moved};
+    return compare(c, l, entry, size_of_product(l->u, c->y, c->n_out), moved, c->n_out);
+}
+
+/* Element by element of input k. */
+static ct_status check_input(cti_check *c, int64_t k, const double *rows, const double *u) {
+    ct_status status = CT_OK;
+    for (int64_t j = 0; j < ct_numel(c->x[k]) && status == CT_OK; j++) {
+        line l = {.input = k, .index = j, .direction = c->direction, .u = u};
+        c->direction[j] = 1;
+        status = difference(c, &l, c->step, c->moved, c->column);
+        if (status == CT_OK) status = compare_column(c, &l, rows + j);
+        c->direction[j] = 0;
+    }
+    return status;
+}
+
+static ct_status check_full(cti_check *c) {
+    int64_t cells = (c->n_out + 1) * c->n_in, at = 0;
+    double *rows = cti_alloc((size_t)cells, sizeof *rows);
+    double *u = cti_gradcheck_draw(c, c->n_out);
+    c->ladder = cti_alloc((size_t)(c->n_out + 1) * CTI_RUNGS, sizeof *c->ladder);
+    ct_status status = rows && u && c->ladder ? analytic_rows(c, rows, u) : CT_ERR_MEMORY;
+    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
+        c->dead = true;
+        status = check_input(c, k, rows + at, u);
+        at += ct_numel(c->x[k]);
+        if (status == CT_OK) note_dead(c, k);
+    }
+    cti_free(rows);
+    cti_free(u);
+    return status;
+}
+
+/* --- Random projections ------------------------------------------------------------------- */
+
+static ct_status project(cti_check *c, const line *l) {
+    int64_t n = ct_numel(c->x[l->input]);
+    ct_status status = difference(c, l, c->step, c->moved, c->column);
+    c->dead = true;
+    c->climbed = false;
+    if (status != CT_OK || n == 0) return status;
+    ct_gradcheck_entry entry = {.output = -1, .analytic = dot(l->g, c->moved, n),
+                                .numeric = dot(l->u, c->column, c->n_out)};
+    status = compare(c, l, entry, size_of_product(l->u, c->y, c->n_out), 1, 0);
+    if (!c->dead) c->alive[l->input] = true;
+    return status;
+}
+
+static ct_status check_projection(cti_check *c, double *g) {
+    double *u = cti_gradcheck_draw(c, c->n_out);
+    ct_status status = u ? gradient(c, u, g) : CT_ERR_MEMORY;
+    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
+        double *v = cti_gradcheck_draw(c, ct_numel(c->x[k]));
+        line l = {.input = k, .index = -1, .direction = v, .u = u, .g = g};
+        status = v ? project(c, &l) : CT_ERR_MEMORY;
+        cti_free(v);
+        g += ct_numel(c->x[k]);
+    }
+    cti_free(u);
+    return status;
+}
+
+static ct_status check_projections(cti_check *c) {
+    double *g = cti_alloc((size_t)c->n_in, sizeof *g);
+    c->ladder = cti_alloc(CTI_RUNGS, sizeof *c->ladder);
+    ct_status status = g && c->ladder ? CT_OK : CT_ERR_MEMORY;
+    for (int i = 0; i < c->directions && status == CT_OK; i++) status = check_projection(c, g);
+    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
+        c->dead = !c->alive[k];
+        note_dead(c, k);
+    }
+    cti_free(g);
+    c->report->full = false;
+    return status;
+}
+
+ct_status cti_gradcheck_run(cti_check *c) {
+    int64_t entries;
+    bool small = !__builtin_mul_overflow(c->n_out, c->n_in, &entries) && entries <= c->full_limit;
+    ct_status status = values_at(c, c->x, c->y);
+    if (status == CT_OK) status = values_at(c, c->x, c->column);
+    if (status == CT_OK && memcmp(c->y, c->column, (size_t)c->n_out * sizeof(double)) != 0) {
+        return ct_fail(CT_ERR_STATE, "ct_gradcheck: f gave other values when it was called again; "
+                       "random numbers must come from a key that stays the same");
+    }
+    if (status != CT_OK) return status;
+    return small ? check_full(c) : check_projections(c);
+}

@@ -1,0 +1,46 @@
+/* Mean, deviation and variance, in a few lines of ops.
+ * There is no derivative here; and nothing is detached but what cancels: a detached mean would be
+ * right at order 1 and wrong from order 2 on.
+ * Invariant: the deviation is what the sum rule calls centred, times a number of the structure. */
+#include "autograd/compose/moments.h"
+
+#include "autograd/compose.h"
+#include "autograd/ops/stanza.h"
+#include "tensor/graph/node.h"
+
+#include <math.h>
+
+/* The first element of each group. */
+static ct_tensor *first_of(ct_tensor *x, ct_axes axes) {
+    for (int k = 0; k < axes.count; k++) x = ct_slice(x, axes.axis[k], 0, 1, 1);
+    return ct_stop_gradient(x);
+}
+
+/* The power of two next to 1 / sqrt(count): between a half and all of it. */
+static double scale_for(double count) {
+    int exponent;
+    frexp(sqrt(count), &exponent);
+    return ldexp(1.0, -exponent);
+}
+
+cti_moments cti_moments_of(const char *function, ct_tensor *x, ct_axes axes) {
+    cti_moments m = {.scale = 1.0};
+    ct_axes sorted;
+    if (!x && ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'x' is NULL", function);
+    if (!x || cti_axes(function, ct_shape_of(x), axes, &sorted) != CT_OK) return m;
+    if (ct_numel(x) == 0) {
+        ct_fail(CT_ERR_SHAPE, "%s: cannot average 0 elements of %s", function,
+                ct_shape_format(ct_shape_of(x)).text);
+        return m;
+    }
+    double count = 1;
+    for (int k = 0; k < sorted.count; k++) count *= (double)ct_dim(x, sorted.axis[k]);
+    ct_dtype dtype = ct_dtype_of(x);
+    ct_tensor *first = first_of(x, sorted);
+    ct_tensor *mean = ct_add(first, ct_mean_keep(ct_sub(x, first), sorted));
+    double scale = scale_for(count);
+    ct_tensor *deviation = ct_mul(ct_sub(x, mean), cti_structural(dtype, scale));
+    ct_tensor *squares = ct_sum_keep(ct_square(deviation), sorted);
+    ct_tensor *variance = ct_div(squares, cti_structural(dtype, count * scale * scale));
+    return variance ? (cti_moments){mean, deviation, variance, scale} : m;
+}

@@ -1,0 +1,200 @@
+/* Staged updates: the op that carries them, and the commit that applies them.
+ * It does not decide what is updated; layers and optimizers do.
+ * Invariant: everything is evaluated before the first slot changes, and changing a slot cannot
+ * fail. */
+#include "autograd/derive/stage_private.h"
+
+#include "autograd/ops.h"
+#include "tensor/base/caller.h"
+#include "tensor/mem.h"
+#include "tensor/op.h"
+#include "tensor/value/slot_private.h"
+#include "tensor/graph/walk.h"
+
+#include <stdlib.h>
+
+/* Inputs: y, and the value that the slot is to receive. As a view it needs only y, so reading y
+ * never computes the value. */
+typedef struct {
+    ct_slot *slot;
+    double decay;
+    bool applied;     /* by a commit, which is the last to do so */
+} stage_attr;
+
+static ct_status infer_stage(const ct_infer *call, ct_type *out) {
+    *out = call->in[0];
+    return CT_OK;
+}
+
+static bool view_stage(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                       ct_layout *y) {
+    (void)attr, (void)in, (void)out;
+    *y = *x;
+    return true;
+}
+
+static ct_tensor *vjp_stage(ct_tensor *g, ct_tensor *y, int i) {
+    (void)y, (void)i;
+    return g;
+}
+
+static ct_tensor *simplify_stage(ct_tensor *y) { return ct_input(y, 0); }
+
+static void release_stage(void *attr) { ct_slot_drop(((stage_attr *)attr)->slot); }
+
+CT_OP(op_stage) = {
+    .name = "stage",
+    .kind = CT_VIEW,
+    .n_inputs = 2,
+    .attr_is_runtime = true,
+    .infer = infer_stage,
+    .view = view_stage,
+    .vjp = {vjp_stage, ct_no_gradient},
+    .simplify = simplify_stage,
+    .release = release_stage,
+};
+
+ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value) {
+    CTI_CALLED;
+    if (!y || !value || !slot) {
+        if (ct_error() == CT_OK) {
+            ct_fail(CT_ERR_NULL, "ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
+        }
+        return NULL;
+    }
+    stage_attr attr = {ct_slot_keep(slot), decay, false};
+    ct_tensor *t = ct_node(&op_stage, (ct_tensor *[]){y, value}, 2, &attr, sizeof attr);
+    if (!t) ct_slot_drop(slot);
+    return t;
+}
+
+/* --- Commit ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    ct_update *updates;   /* the caller's, then one per staged slot */
+    int64_t n, given;
+    ct_tensor **values;   /* roots, then the values of the updates  */
+    ct_tensor **prepared;
+    cti_accept *accept;
+    void *context;
+} commit;
+
+static int by_id(const void *a, const void *b) {
+    const ct_tensor *x = *(ct_tensor *const *)a, *y = *(ct_tensor *const *)b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static ct_update *update_of(commit *c, const ct_slot *slot) {
+    for (int64_t k = 0; k < c->n; k++) {
+        if (c->updates[k].slot == slot) return &c->updates[k];
+    }
+    return NULL;
+}
+
+static ct_status compose(commit *c, const ct_tensor *stage) {
+    const stage_attr *attr = stage->attr;
+    ct_update *update = update_of(c, attr->slot);
+    if (update && update < c->updates + c->given) {
+        return ct_fail(CT_ERR_STATE, "ct_commit: slot '%s' is both updated and staged",
+                       ct_slot_name(attr->slot));
+    }
+    if (!update) {
+        update = &c->updates[c->n++];
+        *update = (ct_update){attr->slot, ct_slot_read(attr->slot)};
+    }
+    ct_tensor *old = ct_scale(update->value, attr->decay);
+    update->value = ct_add(old, stage->inputs[1]);
+    return update->value ? CT_OK : ct_error();
+}
+
+/* The stages that are to be applied, oldest first, folded into one update per slot. */
+static ct_status collect_stages(commit *c, ct_tensor **stages, int64_t n_stages) {
+    if (n_stages > 1) qsort(stages, (size_t)n_stages, sizeof *stages, by_id);
+    for (int64_t k = 0; k < n_stages; k++) {
+        if (compose(c, stages[k]) != CT_OK) return ct_error();
+    }
+    return CT_OK;
+}
+
+static bool is_pending(const ct_tensor *t) {
+    if (t->op != &op_stage) return false;
+    const stage_attr *attr = t->attr;
+    return !attr->applied && !cti_slot_frozen(attr->slot);
+}
+
+static ct_status find_stages(ct_tensor *const roots[], int64_t n, ct_tensor ***stages,
+                             int64_t *n_stages) {
+    cti_walk walk;
+    if (cti_walk_new(&walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
+    int64_t count = 0;
+    for (int64_t i = 0; i < walk.count; i++) {
+        if (is_pending(walk.items[i])) walk.items[count++] = walk.items[i];
+    }
+    *stages = walk.items;
+    *n_stages = count;
+    return CT_OK;
+}
+
+static ct_status evaluate_and_swap(commit *c, ct_tensor *const roots[], int64_t n_roots) {
+    for (int64_t r = 0; r < n_roots; r++) c->values[r] = roots[r];
+    for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
+    ct_status status = ct_eval(c->values, n_roots + c->n);
+    if (status == CT_OK && c->accept) status = c->accept(c->context, roots);
+    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
+        c->prepared[k] = cti_slot_prepare(c->updates[k].slot, c->updates[k].value);
+        if (!c->prepared[k]) status = ct_error();
+    }
+    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
+        cti_slot_swap(c->updates[k].slot, c->prepared[k]);
+    }
+    return status;
+}
+
+static ct_status commit_all(commit *c, ct_tensor *const roots[], int64_t n_roots,
+                            const ct_update *updates, ct_tensor **stages, int64_t n_stages) {
+    size_t most = (size_t)(c->given + n_stages);
+    c->updates = cti_alloc(most, sizeof *c->updates);
+    c->values = cti_alloc((size_t)n_roots + most, sizeof *c->values);
+    c->prepared = cti_alloc(most, sizeof *c->prepared);
+    if (!c->updates || !c->values || !c->prepared) return CT_ERR_MEMORY;
+    for (; c->n < c->given; c->n++) c->updates[c->n] = updates[c->n];
+    ct_status status = collect_stages(c, stages, n_stages);
+    if (status == CT_OK) status = evaluate_and_swap(c, roots, n_roots);
+    for (int64_t k = 0; k < n_stages && status == CT_OK; k++) {
+        ((stage_attr *)stages[k]->attr)->applied = true;
+    }
+    return status;
+}
+
+ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                        int64_t n_updates, cti_accept *accept, void *context) {
+    if (cti_check_array("ct_commit", "roots", roots, "n_roots", n_roots) != CT_OK ||
+        cti_check_array("ct_commit", "updates", updates, "n_updates", n_updates) != CT_OK) {
+        return ct_error();
+    }
+    for (int64_t r = 0; r < n_roots; r++) {
+        if (roots[r]) continue;
+        return cti_null("ct_commit: root %lld is NULL", (long long)r);
+    }
+    for (int64_t k = 0; k < n_updates; k++) {
+        if (updates[k].slot && updates[k].value) continue;
+        return cti_null("ct_commit: update %lld is NULL", (long long)k);
+    }
+    ct_tensor **stages = NULL;
+    int64_t n_stages = 0, scope = ct_scope_open();
+    ct_status status = find_stages(roots, n_roots, &stages, &n_stages);
+    commit c = {.given = n_updates, .accept = accept, .context = context};
+    if (status == CT_OK) status = commit_all(&c, roots, n_roots, updates, stages, n_stages);
+    cti_free(stages);
+    cti_free(c.updates);
+    cti_free(c.values);
+    cti_free(c.prepared);
+    ct_scope_close(scope);
+    return status;
+}
+
+ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                    int64_t n_updates) {
+    CTI_CALLED;
+    return cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
+}

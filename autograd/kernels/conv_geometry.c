@@ -1,0 +1,185 @@
+/* Convolution: shape rules and the numbers derived from them. No arithmetic on elements.
+ * The transposes are checked against the forward face: their operands must be what it would give.
+ * Invariant: after a shape rule has passed, cti_conv_of cannot overflow. */
+#include "autograd/kernels/conv_geometry.h"
+
+static int64_t at_least_default(int64_t value) { return value == 0 ? 1 : value; }
+
+cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t width) {
+    for (int d = 0; d < 2; d++) {
+        spec.stride[d] = at_least_default(spec.stride[d]);
+        spec.dilation[d] = at_least_default(spec.dilation[d]);
+    }
+    spec.groups = at_least_default(spec.groups);
+    return (cti_conv_attr){.spec = spec, .size = {height, width}};
+}
+
+static cti_axis axis_of(const ct_conv2d_spec *spec, int d, int64_t size, int64_t extent) {
+    return (cti_axis){.size = size,
+                      .extent = extent,
+                      .dilation = spec->dilation[d],
+                      .stride = spec->stride[d],
+                      .before = spec->pad[2 * d],
+                      .after = spec->pad[2 * d + 1]};
+}
+
+cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w,
+                     ct_shape y) {
+    cti_conv g = {.images = x.dims[0],
+                  .channels = x.dims[3],
+                  .outputs = w.dims[3],
+                  .groups = attr->spec.groups,
+                  .group_channels = w.dims[2],
+                  .group_outputs = w.dims[3] / attr->spec.groups,
+                  .taps = w.dims[0] * w.dims[1],
+                  .image_pixels = y.dims[1] * y.dims[2],
+                  .dtype = dtype,
+                  .element = ct_dtype_size(dtype)};
+    g.patch = g.taps * g.group_channels;
+    g.pixels = g.images * g.image_pixels;
+    for (int d = 0; d < 2; d++) {
+        g.axis[d] = axis_of(&attr->spec, d, x.dims[1 + d], w.dims[d]);
+        g.axis[d].out = y.dims[1 + d];
+    }
+    return g;
+}
+
+double cti_conv_operations(const cti_conv *g) {
+    return 2.0 * (double)g->pixels * (double)g->outputs * (double)g->patch;
+}
+
+/* --- Checks that the faces share -------------------------------------------------------------- */
+
+static ct_status check_operands(const ct_infer *call, const char *const names[2],
+                                const char *const layouts[2]) {
+    ct_dtype dtype = call->in[0].dtype;
+    if (!ct_dtype_is_float(dtype)) {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s; use ct_cast",
+                       call->name, ct_dtype_name(dtype));
+    }
+    if (call->in[1].dtype != dtype) {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", call->name,
+                       ct_dtype_name(dtype), ct_dtype_name(call->in[1].dtype));
+    }
+    for (int i = 0; i < 2; i++) {
+        if (call->in[i].shape.rank == 4) continue;
+        return ct_fail(CT_ERR_SHAPE, "%s: '%s' must have rank 4, %s, got %s", call->name, names[i],
+                       layouts[i], ct_shape_format(call->in[i].shape).text);
+    }
+    return CT_OK;
+}
+
+/* Both axes, for an input of size[] and a kernel of extent[]. */
+static ct_status check_axes(const char *function, const ct_conv2d_spec *spec,
+                            const int64_t size[2], const int64_t extent[2], cti_axis axis[2]) {
+    for (int d = 0; d < 2; d++) {
+        axis[d] = axis_of(spec, d, size[d], extent[d]);
+        ct_status status = cti_axis_check(function, "kernel", d, &axis[d]);
+        if (status != CT_OK) return status;
+    }
+    return CT_OK;
+}
+
+static ct_status check_groups(const char *function, int64_t groups, int64_t channels,
+                              int64_t outputs) {
+    if (groups < 1 || groups > INT32_MAX) {
+        return ct_fail(CT_ERR_RANGE, "%s: groups must be %s %d, got %lld", function,
+                       groups < 1 ? ">=" : "<=", groups < 1 ? 1 : INT32_MAX, (long long)groups);
+    }
+    if (channels % groups != 0) {
+        return ct_fail(CT_ERR_SHAPE, "%s: groups %lld must divide %lld input channels", function,
+                       (long long)groups, (long long)channels);
+    }
+    if (outputs % groups != 0) {
+        return ct_fail(CT_ERR_SHAPE, "%s: groups %lld must divide %lld output channels", function,
+                       (long long)groups, (long long)outputs);
+    }
+    return CT_OK;
+}
+
+/* That y is as large as the convolution of an input of this size. */
+static ct_status check_output(const char *function, const cti_axis axis[2], ct_shape y) {
+    for (int d = 0; d < 2; d++) {
+        if (y.dims[1 + d] == axis[d].out) continue;
+        return ct_fail(CT_ERR_SHAPE, "%s: y %s has %s %lld, an input of %lld gives %lld", function,
+                       ct_shape_format(y).text, d == 0 ? "height" : "width",
+                       (long long)y.dims[1 + d], (long long)axis[d].size,
+                       (long long)axis[d].out);
+    }
+    return CT_OK;
+}
+
+/* --- The faces -------------------------------------------------------------------------------- */
+
+static const char layout_x[] = "[N,H,W,C]", layout_w[] = "[kh,kw,C/groups,O]";
+static const char layout_y[] = "[N,OH,OW,O]";
+
+ct_status cti_conv2d_infer(const ct_infer *call, ct_type *out) {
+    const cti_conv_attr *attr = call->attr;
+    ct_shape x = call->in[0].shape, w = call->in[1].shape;
+    ct_status status = check_operands(call, (const char *const[]){"x", "w"},
+                                      (const char *const[]){layout_x, layout_w});
+    if (status != CT_OK) return status;
+    cti_axis axis[2];
+    status = check_groups(call->name, attr->spec.groups, x.dims[3], w.dims[3]);
+    if (status != CT_OK) return status;
+    if (x.dims[3] / attr->spec.groups != w.dims[2]) {
+        return ct_fail(CT_ERR_SHAPE,
+                       "%s: channels differ: x %s has %lld in each of %lld groups, w %s has %lld",
+                       call->name, ct_shape_format(x).text,
+                       (long long)(x.dims[3] / attr->spec.groups), (long long)attr->spec.groups,
+                       ct_shape_format(w).text, (long long)w.dims[2]);
+    }
+    status = check_axes(call->name, &attr->spec, &x.dims[1], w.dims, axis);
+    if (status != CT_OK) return status;
+    *out = (ct_type){call->in[0].dtype,
+                     CT_SHAPE(x.dims[0], axis[0].out, axis[1].out, w.dims[3])};
+    return CT_OK;
+}
+
+ct_status cti_conv2d_input_infer(const ct_infer *call, ct_type *out) {
+    const cti_conv_attr *attr = call->attr;
+    ct_shape y = call->in[0].shape, w = call->in[1].shape;
+    ct_status status = check_operands(call, (const char *const[]){"y", "w"},
+                                      (const char *const[]){layout_y, layout_w});
+    if (status != CT_OK) return status;
+    cti_axis axis[2];
+    status = check_groups(call->name, attr->spec.groups, 0, w.dims[3]);
+    if (status != CT_OK) return status;
+    if (y.dims[3] != w.dims[3]) {
+        return ct_fail(CT_ERR_SHAPE, "%s: output channels differ: y %s has %lld, w %s has %lld",
+                       call->name, ct_shape_format(y).text, (long long)y.dims[3],
+                       ct_shape_format(w).text, (long long)w.dims[3]);
+    }
+    int64_t channels;
+    if (__builtin_mul_overflow(w.dims[2], attr->spec.groups, &channels)) {
+        return ct_fail(CT_ERR_SHAPE, "%s: %lld channels in each of %lld groups are too many",
+                       call->name, (long long)w.dims[2], (long long)attr->spec.groups);
+    }
+    status = check_axes(call->name, &attr->spec, attr->size, w.dims, axis);
+    if (status != CT_OK) return status;
+    *out = (ct_type){call->in[0].dtype,
+                     CT_SHAPE(y.dims[0], attr->size[0], attr->size[1], channels)};
+    return check_output(call->name, axis, y);
+}
+
+ct_status cti_conv2d_kernel_infer(const ct_infer *call, ct_type *out) {
+    const cti_conv_attr *attr = call->attr;
+    ct_shape x = call->in[0].shape, y = call->in[1].shape;
+    ct_status status = check_operands(call, (const char *const[]){"x", "y"},
+                                      (const char *const[]){layout_x, layout_y});
+    if (status != CT_OK) return status;
+    cti_axis axis[2];
+    status = check_groups(call->name, attr->spec.groups, x.dims[3], y.dims[3]);
+    if (status != CT_OK) return status;
+    if (x.dims[0] != y.dims[0]) {
+        return ct_fail(CT_ERR_SHAPE, "%s: batches differ: x %s has %lld images, y %s has %lld",
+                       call->name, ct_shape_format(x).text, (long long)x.dims[0],
+                       ct_shape_format(y).text, (long long)y.dims[0]);
+    }
+    status = check_axes(call->name, &attr->spec, &x.dims[1], attr->size, axis);
+    if (status != CT_OK) return status;
+    *out = (ct_type){call->in[0].dtype, CT_SHAPE(attr->size[0], attr->size[1],
+                                                 x.dims[3] / attr->spec.groups, y.dims[3])};
+    return check_output(call->name, axis, y);
+}

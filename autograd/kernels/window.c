@@ -1,0 +1,70 @@
+/* Sliding windows along one axis: which outputs there are, which taps meet the input.
+ * It knows neither tensors nor what is computed over a window.
+ * Invariant: an axis that passed the check has sums and products below 2^63 in all that follows:
+ * its parameters are below 2^31, its input is below 2^61. */
+#include "autograd/kernels/window.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* The longest dimension that a shape of the smallest floating type can have. */
+#define LONGEST (INT64_MAX / 4)
+
+ct_status cti_axis_check(const char *function, const char *what, int dim, cti_axis *axis) {
+    const struct {
+        const char *what;
+        int64_t value, lowest, highest;
+    } numbers[] = {{what, axis->extent, 1, INT32_MAX},
+                   {"stride", axis->stride, 1, INT32_MAX},
+                   {"dilation", axis->dilation, 1, INT32_MAX},
+                   {"pad", axis->before, 0, INT32_MAX},
+                   {"pad", axis->after, 0, INT32_MAX},
+                   {"input", axis->size, 0, LONGEST}};
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+        int64_t value = numbers[k].value, lowest = numbers[k].lowest;
+        bool low = value < lowest;
+        if (!low && value <= numbers[k].highest) continue;
+        return ct_fail(CT_ERR_RANGE, "%s: %s must be %s %lld, got %lld (dim %d)", function,
+                       numbers[k].what, low ? ">=" : "<=",
+                       (long long)(low ? lowest : numbers[k].highest), (long long)value, dim);
+    }
+    int64_t padded = axis->size + axis->before + axis->after;
+    int64_t dilated = (axis->extent - 1) * axis->dilation + 1;
+    if (dilated > padded) {
+        char dilation[40] = "";
+        if (axis->dilation > 1) {
+            snprintf(dilation, sizeof dilation, " (dilated %lld)", (long long)dilated);
+        }
+        return ct_fail(CT_ERR_SHAPE, "%s: %s %lld%s exceeds padded input %lld on dim %d", function,
+                       what, (long long)axis->extent, dilation, (long long)padded, dim);
+    }
+    axis->out = (padded - dilated) / axis->stride + 1;
+    return CT_OK;
+}
+
+cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size) {
+    if (start >= size) return (cti_range){0, 0};
+    int64_t from = start < 0 ? cti_least(cti_divide_up(-start, step), count) : 0;
+    int64_t to = cti_least(cti_divide_up(size - start, step), count);
+    return (cti_range){from, to > from ? to : from};
+}
+
+cti_range cti_axis_outputs(const cti_axis *axis, int64_t t) {
+    return cti_window_clip(t * axis->dilation - axis->before, axis->stride, axis->out, axis->size);
+}
+
+int64_t cti_axis_band(const cti_axis *axis, int64_t wanted) {
+    int64_t dilated = (axis->extent - 1) * axis->dilation + 1, bands = axis->size / dilated / 4;
+    if (bands > wanted) bands = wanted;
+    return axis->size > 0 ? cti_divide_up(axis->size, bands > 1 ? bands : 1) : 1;
+}
+
+cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs) {
+    /* Output i covers the inputs from i * stride - before on, `dilated` of them. */
+    int64_t dilated = (axis->extent - 1) * axis->dilation + 1;
+    int64_t first = inputs.from + axis->before - dilated + 1;
+    int64_t last = inputs.to - 1 + axis->before;
+    int64_t from = first > 0 ? cti_divide_up(first, axis->stride) : 0;
+    int64_t to = cti_least(last / axis->stride + 1, axis->out);
+    return (cti_range){from, to > from ? to : from};
+}

@@ -1,0 +1,376 @@
+/* Elementwise primitives of two operands, and `where`, a stanza each.
+ * Broadcasting is not their business: the constructor inserts the explicit primitive, so the
+ * operands of a node have one shape and no derivative ever sums over a broadcast.
+ * Invariant: conventions at ties and kinks are those of ops.h. */
+#include "autograd/kernels/math32.h"
+#include "autograd/kernels/reduce_tile.h"
+#include "autograd/ops/rewrite.h"
+#include "autograd/ops/stanza.h"
+#include "tensor/base/caller.h"
+
+#include <math.h>
+
+static ct_tensor *broadcast_to(ct_tensor *x, ct_shape shape) {
+    return ct_shape_equal(ct_shape_of(x), shape) ? x : ct_broadcast(x, shape);
+}
+
+ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
+    if (!a || !b || ct_shape_equal(ct_shape_of(a), ct_shape_of(b))) {
+        return ct_node(op, (ct_tensor *[]){a, b}, 2, NULL, 0);
+    }
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
+    CTI_CALLED_AS(name);
+    ct_shape shape;
+    if (cti_shape_broadcast(name, ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK) return NULL;
+    ct_tensor *inputs[] = {broadcast_to(a, shape), broadcast_to(b, shape)};
+    return ct_node(op, inputs, 2, NULL, 0);
+}
+
+ct_tensor *cti_full_like(ct_tensor *x, double value) {
+    if (!x) return NULL;
+    return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
+}
+
+#define DEFINE_BINARY(prefix, verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite,      \
+                      joint_list)                                                           \
+    CT_OP(op_##verb) = {                                                                    \
+        .name = #verb,                                                                      \
+        .kind = CT_MAP,                                                                     \
+        .n_inputs = 2,                                                                      \
+        .costly = is_costly,                                                                \
+        .infer = infer_rule,                                                                \
+        .tile = tiles,                                                                      \
+        .vjp = {vjp0, vjp1},                                                                \
+        .simplify = rewrite,                                                                \
+        .joint = joint_list,                                                                \
+    };                                                                                      \
+    ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) {                                \
+        return cti_binary(&op_##verb, a, b);                                                \
+    }
+
+#define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
+#define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
+
+static ct_status infer_number(const ct_infer *call, ct_type *out) {
+    for (int i = 0; i < call->n_inputs; i++) {
+        if (call->in[i].dtype != CT_U8) continue;
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
+                       call->name);
+    }
+    return ct_infer_same(call, out);
+}
+
+/* Floating point only. */
+#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite)     \
+    CTI_TILE_2(verb##_f32, float, f32)                                                      \
+    CTI_TILE_2(verb##_f64, double, f64)                                                     \
+    CTI_VJP_2(verb, 0, derivative0)                                                         \
+    CTI_VJP_2(verb, 1, derivative1)                                                         \
+    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,       \
+                  vjp_##verb##_1, rewrite, NULL)
+
+/* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)          \
+    CTI_TILE_2(verb##_f32, float, real)                                                     \
+    CTI_TILE_2(verb##_f64, double, real)                                                    \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
+    CTI_VJP_2(verb, 0, derivative0)                                                         \
+    CTI_VJP_2(verb, 1, derivative1)                                                         \
+    DEFINE_BINARY(ct, verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0,             \
+                  vjp_##verb##_1, rewrite, joint_list)
+
+/* 0 or 1; nothing flows back. */
+#define CONDITION(prefix, verb, real, integer)                                              \
+    CTI_TILE_2(verb##_f32, float, real)                                                     \
+    CTI_TILE_2(verb##_f64, double, real)                                                    \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
+    DEFINE_BINARY(prefix, verb, false, infer_number, NUMBERS(verb), ct_no_gradient,         \
+                  ct_no_gradient, NULL, NULL)
+#define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
+
+/* Two products, two lists of the three inner ops, and what ends them. */
+#define MOST_JOINT 8
+static const ct_joint_loop joint_add[MOST_JOINT], joint_sub[MOST_JOINT], joint_mul[MOST_JOINT],
+    joint_maximum[MOST_JOINT], joint_where[MOST_JOINT];
+
+/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
+static ct_tensor *simplify_add(ct_tensor *y) {
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    if (ct_is_number(b, 0)) return a;
+    if (ct_is_number(a, 0)) return b;
+    if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
+    return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
+}
+BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
+       joint_add)
+bool cti_is_add(const ct_tensor *t) { return cti_applies(t, &op_add); }
+
+/* x - 0 = x, a - (-b) = a + b */
+static ct_tensor *simplify_sub(ct_tensor *y) {
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
+    if (ct_is_number(b, 0)) return a;
+    return cti_is_neg(b) ? ct_add(a, ct_input(b, 0)) : NULL;
+}
+BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub,
+       joint_sub)
+bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
+
+/* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
+static bool is_exact_factor(const ct_tensor *t) {
+    cti_number number = cti_number_behind(t);
+    int exponent;
+    return number.known && number.value <= 1.0 && frexp(number.value, &exponent) == 0.5;
+}
+
+/* Their product, the same for either order, so that it is found to be equal. */
+static ct_tensor *both(ct_tensor *f, ct_tensor *g) {
+    cti_number a = cti_number_behind(f), b = cti_number_behind(g);
+    if (a.known && b.known) return cti_structural(ct_dtype_of(f), a.value * b.value);
+    return a.known ? ct_mul(g, f) : ct_mul(f, g);
+}
+
+/* (x f) g = x (f g) for stretched f and g, one of them exact: as many multiplications as there are
+ * different numbers, and the same bits unless f g is subnormal. */
+static ct_tensor *factors_together(ct_tensor *product, ct_tensor *g) {
+    for (int k = 0; k < 2 && cti_is_mul(product) && cti_is_broadcast(g); k++) {
+        ct_tensor *f = ct_input(product, k), *x = ct_input(product, 1 - k);
+        if (!cti_is_broadcast(f) || !(is_exact_factor(f) || is_exact_factor(g))) continue;
+        return ct_mul(x, ct_broadcast(both(ct_input(f, 0), ct_input(g, 0)), ct_shape_of(g)));
+    }
+    return NULL;
+}
+
+/* Whether t is a sum of so few products, each with a stretched factor. */
+static bool has_factors(const ct_tensor *t, int *terms) {
+    if (--*terms < 0) return false;
+    if (cti_is_add(t)) {
+        return has_factors(ct_input(t, 0), terms) && has_factors(ct_input(t, 1), terms);
+    }
+    return cti_is_mul(t) &&
+           (cti_is_broadcast(ct_input(t, 0)) || cti_is_broadcast(ct_input(t, 1)));
+}
+
+/* (x f + y g) e = x (f e) + y (g e) for stretched f, g and an exact e, by the above. */
+static ct_tensor *distributed(ct_tensor *sum, ct_tensor *e) {
+    int terms = 8;
+    if (!cti_is_broadcast(e) || !is_exact_factor(e) || !cti_is_add(sum) ||
+        !has_factors(sum, &terms)) {
+        return NULL;
+    }
+    return ct_add(ct_mul(ct_input(sum, 0), e), ct_mul(ct_input(sum, 1), e));
+}
+
+/* A known number times what is stretched, before it is stretched: the same bits, fewer products. */
+static ct_tensor *before_stretching(ct_tensor *x, ct_tensor *number) {
+    if (!cti_is_broadcast(x) || !cti_is_broadcast(number) || !cti_number_behind(number).known) {
+        return NULL;
+    }
+    return ct_broadcast(both(ct_input(x, 0), ct_input(number, 0)), ct_shape_of(x));
+}
+
+/* x * 1 = x, and the above */
+static ct_tensor *simplify_mul(ct_tensor *y) {
+    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1), *z;
+    if (ct_is_number(b, 1)) return a;
+    if (ct_is_number(a, 1)) return b;
+    if ((z = before_stretching(a, b)) || (z = before_stretching(b, a))) return z;
+    if ((z = factors_together(a, b)) || (z = factors_together(b, a))) return z;
+    return (z = distributed(a, b)) ? z : distributed(b, a);
+}
+
+/* Of a square all goes to the first input: with g a number per group, 2 g is one too, while
+ * g x + g x would be one more addition per element. */
+static ct_tensor *times_other(ct_tensor *g, ct_tensor *a, ct_tensor *b, bool first) {
+    if (a != b) return ct_mul(g, first ? b : a);
+    ct_dtype dtype = ct_dtype_of(g);
+    return first ? ct_mul(ct_mul(g, cti_structural(dtype, 2.0)), a) : cti_full_like(g, 0.0);
+}
+BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), times_other(g, a, b, true),
+       times_other(g, a, b, false), simplify_mul, joint_mul)
+bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
+
+/* x / 1 = x */
+static ct_tensor *simplify_div(ct_tensor *y) {
+    return ct_is_number(ct_input(y, 1), 1) ? ct_input(y, 0) : NULL;
+}
+BINARY_FLOAT(ct, div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
+             simplify_div)
+bool cti_is_div(const ct_tensor *t) { return cti_applies(t, &op_div); }
+
+/* An infinity that counts nothing is nothing, not NaN. The derivatives are those of the product. */
+BINARY_FLOAT(ct, weigh, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
+             a == 0.0 && fabs(b) == INFINITY ? 0.0 : a * b, ct_mul(g, b), ct_mul(g, a), NULL)
+
+/* See stanza.h. */
+BINARY_FLOAT(cti, shift, false, a != b ? a - b : a == -INFINITY ? a : 0.0f,
+             a != b ? a - b : a == -INFINITY ? a : 0.0, g, ct_neg(g), NULL)
+
+/* Where the maximum, or minimum, of a and b is a; of two NaN too. */
+#define IS_MAX(a, b) (((a) >= (b)) | ((a) != (a)))
+#define IS_MIN(a, b) (((a) <= (b)) | ((a) != (a)))
+CONDITION(cti, max_is_first, IS_MAX(a, b), a >= b)
+CONDITION(cti, min_is_first, IS_MIN(a, b), a <= b)
+
+/* The cotangent goes where the value came from. */
+BINARY(maximum, IS_MAX(a, b) ? a : b, a >= b ? a : b,
+       ct_where(cti_max_is_first(a, b), g, cti_full_like(g, 0.0)),
+       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, joint_maximum)
+BINARY(minimum, IS_MIN(a, b) ? a : b, a <= b ? a : b,
+       ct_where(cti_min_is_first(a, b), g, cti_full_like(g, 0.0)),
+       ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
+
+COMPARISON(equal, ==)
+COMPARISON(not_equal, !=)
+COMPARISON(less, <)
+COMPARISON(less_equal, <=)
+COMPARISON(greater, >)
+COMPARISON(greater_equal, >=)
+
+/* d a^b / da = b a^(b-1). Where b is 0 the exponent is made harmless first: 0 * inf is NaN. */
+static ct_tensor *pow_base(ct_tensor *g, ct_tensor *a, ct_tensor *b) {
+    ct_tensor *constant = ct_equal(b, cti_full_like(b, 0.0));
+    ct_tensor *exponent = ct_where(constant, cti_full_like(b, 0.0), ct_offset(b, -1.0));
+    return ct_mul(ct_mul(g, b), ct_pow(ct_where(constant, cti_full_like(a, 1.0), a), exponent));
+}
+
+/* d a^b / db = a^b ln a. Where a is 0 it is 0; the logarithm gets 1 there for the same reason. */
+static ct_tensor *pow_exponent(ct_tensor *g, ct_tensor *y, ct_tensor *a) {
+    ct_tensor *zero = ct_equal(a, cti_full_like(a, 0.0));
+    ct_tensor *logarithm = ct_log(ct_where(zero, cti_full_like(a, 1.0), a));
+    return ct_mul(g, ct_mul(y, logarithm));
+}
+
+BINARY_FLOAT(ct, pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_exponent(g, y, a),
+             NULL)
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+#define WHERE_TILE(suffix, type)                                                            \
+    static CT_CLONES void where_##suffix(int64_t n, void *out, const void *const in[],      \
+                                         const ct_tile *tile) {                             \
+        (void)tile;                                                                         \
+        const type *c = in[0], *a = in[1], *b = in[2];                                      \
+        type *restrict y = out;                                                             \
+        for (int64_t i = 0; i < n; i++) y[i] = c[i] != 0 ? a[i] : b[i];                     \
+    }
+WHERE_TILE(f32, float)
+WHERE_TILE(f64, double)
+WHERE_TILE(i64, int64_t)
+
+static ct_tensor *vjp_where_1(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_where(ct_input(y, 0), g, cti_full_like(g, 0.0));
+}
+
+static ct_tensor *vjp_where_2(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_where(ct_input(y, 0), cti_full_like(g, 0.0), g);
+}
+
+CT_OP(op_where) = {
+    .name = "where",
+    .kind = CT_MAP,
+    .n_inputs = 3,
+    .infer = infer_number,
+    .tile = NUMBERS(where),
+    .joint = joint_where,
+    .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},
+};
+
+ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
+    CTI_CALLED;
+    if (!condition || !a || !b) {
+        return ct_node(&op_where, (ct_tensor *[]){condition, a, b}, 3, NULL, 0);
+    }
+    ct_shape shape;
+    if (cti_shape_broadcast("ct_where", ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK ||
+        cti_shape_broadcast("ct_where", ct_shape_of(condition), shape, &shape) != CT_OK) {
+        return NULL;
+    }
+    ct_tensor *inputs[] = {broadcast_to(condition, shape), broadcast_to(a, shape),
+                           broadcast_to(b, shape)};
+    return ct_node(&op_where, inputs, 3, NULL, 0);
+}
+
+/* A number in x's dtype; for a missing x the error of the function that the user called. */
+static ct_tensor *number_like(const char *function, ct_tensor *x, double value) {
+    if (x) return cti_literal(ct_dtype_of(x), value);
+    if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'x' is NULL", function);
+    return NULL;
+}
+
+ct_tensor *ct_scale(ct_tensor *x, double factor) {
+    CTI_CALLED;
+    return ct_mul(x, number_like("ct_scale", x, factor));
+}
+
+ct_tensor *ct_offset(ct_tensor *x, double term) {
+    CTI_CALLED;
+    return ct_add(x, number_like("ct_offset", x, term));
+}
+
+/* --- Joint loops ------------------------------------------------------------------------------ */
+
+/* Arithmetic behind arithmetic: y = outer(inner(a, b), c), with a rounding in between. */
+#define PAIR_TILE(function, type, inner, outer)                                             \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
+                                   const ct_tile *tile) {                                   \
+        (void)tile;                                                                         \
+        const type *pa = in[0], *pb = in[1], *pc = in[2];                                   \
+        type *restrict py = out;                                                            \
+        for (int64_t i = 0; i < n; i++) {                                                   \
+            type a = pa[i], b = pb[i], c = pc[i], t = inner;                                \
+            py[i] = outer;                                                                  \
+        }                                                                                   \
+    }
+
+#define PAIR(name, inner, outer)                                                            \
+    PAIR_TILE(name##_f32, float, inner, outer)                                              \
+    PAIR_TILE(name##_f64, double, inner, outer)
+#define PAIRS(name, outer)                                                                  \
+    PAIR(add_##name, a + b, outer)                                                          \
+    PAIR(sub_##name, a - b, outer)                                                          \
+    PAIR(mul_##name, a * b, outer)
+#define END {.inner = {NULL}}
+#define LIST(name, at)                                                                      \
+    {{[at] = &op_add}, .tile = FLOATS(add_##name)},                                         \
+    {{[at] = &op_sub}, .tile = FLOATS(sub_##name)},                                         \
+    {{[at] = &op_mul}, .tile = FLOATS(mul_##name)}
+
+PAIRS(then_add, t + c)
+PAIRS(then_sub, t - c)
+PAIRS(from, c - t)
+PAIRS(then_mul, t * c)
+PAIRS(then_maximum, IS_MAX(t, c) ? t : c)
+
+/* Four operands: y = a b + c d, and y = where(max_is_first(a, b), c, d). */
+#define TILE_4(function, type, expression)                                                  \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
+                                   const ct_tile *tile) {                                   \
+        (void)tile;                                                                         \
+        const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];                          \
+        type *restrict y = out;                                                             \
+        for (int64_t i = 0; i < n; i++) y[i] = expression;                                  \
+    }
+TILE_4(two_products_f32, float, a[i] * b[i] + c[i] * d[i])
+TILE_4(two_products_f64, double, a[i] * b[i] + c[i] * d[i])
+TILE_4(max_is_first_where_f32, float, IS_MAX(a[i], b[i]) ? c[i] : d[i])
+TILE_4(max_is_first_where_f64, double, IS_MAX(a[i], b[i]) ? c[i] : d[i])
+
+/* The order of the operands of a sum or product plays no part but for which NaN comes out. */
+static const ct_joint_loop joint_add[MOST_JOINT] = {
+    {{&op_mul, &op_mul}, .tile = FLOATS(two_products)}, LIST(then_add, 0), LIST(then_add, 1), END};
+static const ct_joint_loop joint_sub[MOST_JOINT] = {LIST(then_sub, 0), LIST(from, 1), END};
+static const ct_joint_loop joint_mul[MOST_JOINT] = {LIST(then_mul, 0), LIST(then_mul, 1), END};
+static const ct_joint_loop joint_maximum[MOST_JOINT] = {LIST(then_maximum, 0), END};
+static const ct_joint_loop joint_where[MOST_JOINT] = {
+    {{&op_max_is_first}, .tile = FLOATS(max_is_first_where)}, END};
+
+/* y = sum(a * b), and the sum of what was shifted */
+CTI_REDUCE(mul_sum_f32, float, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+CTI_REDUCE(mul_sum_f64, double, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+CTI_REDUCE(sub_sum_f32, float, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+CTI_REDUCE(sub_sum_f64, double, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
+const ct_joint_loop cti_joint_sum[] = {
+    {{&op_mul}, .reduce = FLOATS(mul_sum)}, {{&op_sub}, .reduce = FLOATS(sub_sum)}, END};

@@ -1,0 +1,146 @@
+/* Padding and concatenation: copies into a larger tensor, the transposes of slices.
+ * They are kernels because an output element may come from nowhere or from one of many inputs.
+ * Invariant: a part is one output row of the axis's outer dimensions and writes it whole. */
+#include "autograd/ops/stanza.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/caller.h"
+
+#include <string.h>
+
+/* --- pad -------------------------------------------------------------------------------------- */
+
+typedef struct { int64_t axis, before, after, interior; } pad_attr;
+
+static ct_status infer_pad(const ct_infer *call, ct_type *out) {
+    const pad_attr *p = call->attr;
+    *out = call->in[0];
+    int64_t *dim = &out->shape.dims[p->axis], gaps = *dim > 0 ? *dim - 1 : 0, spread;
+    if (__builtin_mul_overflow(gaps, p->interior, &spread) ||
+        __builtin_add_overflow(*dim, spread, dim) || __builtin_add_overflow(*dim, p->before, dim) ||
+        __builtin_add_overflow(*dim, p->after, dim)) {
+        return ct_fail(CT_ERR_SHAPE, "%s: dim %lld grows beyond 2^63-1", call->name,
+                       (long long)p->axis);
+    }
+    return CT_OK;
+}
+
+static int64_t pad_parts(const ct_call *call) {
+    return cti_shape_span(call->out.shape, 0, (int)((const pad_attr *)call->attr)->axis);
+}
+
+static void pad_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const pad_attr *p = call->attr;
+    const ct_operand *in = &call->in[0];
+    int axis = (int)p->axis;
+    size_t element = ct_dtype_size(in->dtype) *
+                     (size_t)cti_shape_span(in->shape, axis + 1, in->shape.rank);
+    size_t n_in = (size_t)in->shape.dims[axis], n_out = (size_t)call->out.shape.dims[axis];
+    const char *x = (const char *)in->data + (size_t)part * n_in * element;
+    char *y = (char *)call->out.data + (size_t)part * n_out * element;
+    memset(y, 0, n_out * element);
+    y += (size_t)p->before * element;
+    for (size_t i = 0; i < n_in; i++) {
+        memcpy(y + i * (size_t)(p->interior + 1) * element, x + i * element, element);
+    }
+}
+
+static ct_tensor *vjp_pad(ct_tensor *g, ct_tensor *y, int i) {
+    const pad_attr *p = ct_attr(y);
+    int64_t n = ct_dim(ct_input(y, i), (int)p->axis);
+    int64_t stop = n ? p->before + (n - 1) * (p->interior + 1) + 1 : p->before;
+    return ct_slice(g, (int)p->axis, p->before, stop, p->interior + 1);
+}
+
+CT_OP(op_pad) = {
+    .name = "pad",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = infer_pad,
+    .stages = {{pad_parts, pad_run}},
+    .vjp = {vjp_pad},
+};
+
+ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior) {
+    if (!x) return ct_node(&op_pad, &x, 1, NULL, 0);
+    int at;
+    if (cti_shape_axis("ct_pad", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
+    if (before < 0 || after < 0 || interior < 0) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_pad: padding must be >= 0, got %lld, %lld, %lld",
+                            (long long)before, (long long)after, (long long)interior);
+    }
+    pad_attr attr = {at, before, after, interior};
+    return ct_node(&op_pad, &x, 1, &attr, sizeof attr);
+}
+
+/* --- concat ----------------------------------------------------------------------------------- */
+
+typedef struct { int64_t axis; } concat_attr;
+
+static ct_status infer_concat(const ct_infer *call, ct_type *out) {
+    int axis = (int)((const concat_attr *)call->attr)->axis;
+    *out = call->in[0];
+    for (int i = 1; i < call->n_inputs; i++) {
+        ct_type in = call->in[i];
+        ct_shape expected = out->shape;
+        if (in.shape.rank == expected.rank) expected.dims[axis] = in.shape.dims[axis];
+        if (in.dtype != out->dtype || !ct_shape_equal(in.shape, expected)) {
+            return ct_fail(CT_ERR_SHAPE, "%s: part %d is %s %s, part 0 is %s %s; only dim %d may "
+                           "differ", call->name, i, ct_dtype_name(in.dtype),
+                           ct_shape_format(in.shape).text, ct_dtype_name(call->in[0].dtype),
+                           ct_shape_format(call->in[0].shape).text, axis);
+        }
+        if (__builtin_add_overflow(out->shape.dims[axis], in.shape.dims[axis],
+                                   &out->shape.dims[axis])) {
+            return ct_fail(CT_ERR_SHAPE, "%s: dim %d grows beyond 2^63-1", call->name, axis);
+        }
+    }
+    return CT_OK;
+}
+
+static int64_t concat_parts(const ct_call *call) {
+    return cti_shape_span(call->out.shape, 0, (int)((const concat_attr *)call->attr)->axis);
+}
+
+static void concat_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    int axis = (int)((const concat_attr *)call->attr)->axis, rank = call->out.shape.rank;
+    size_t size = ct_dtype_size(call->out.dtype);
+    size_t row = (size_t)cti_shape_span(call->out.shape, axis, rank) * size;
+    char *y = (char *)call->out.data + (size_t)part * row;
+    for (int i = 0; i < call->n_inputs; i++) {
+        size_t bytes = (size_t)cti_shape_span(call->in[i].shape, axis, rank) * size;
+        if (bytes) memcpy(y, (const char *)call->in[i].data + (size_t)part * bytes, bytes);
+        y += bytes;
+    }
+}
+
+static ct_tensor *vjp_concat(ct_tensor *g, ct_tensor *y, int i) {
+    int axis = (int)((const concat_attr *)ct_attr(y))->axis;
+    int64_t start = 0;
+    for (int k = 0; k < i; k++) start += ct_dim(ct_input(y, k), axis);
+    return ct_slice(g, axis, start, start + ct_dim(ct_input(y, i), axis), 1);
+}
+
+CT_OP(op_concat) = {
+    .name = "concat",
+    .kind = CT_KERNEL,
+    .n_inputs = -1,
+    .infer = infer_concat,
+    .stages = {{concat_parts, concat_run}},
+    .vjp_any = vjp_concat,
+};
+
+ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis) {
+    int at = 0;
+    if (n < 1 || n > INT32_MAX) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_concat: needs at least one tensor, got %lld",
+                            (long long)n);
+    }
+    if (cti_check_array("ct_concat", "parts", parts, "n", n) != CT_OK) return NULL;
+    if (parts[0] && cti_shape_axis("ct_concat", ct_shape_of(parts[0]), axis, &at) != CT_OK) {
+        return NULL;
+    }
+    concat_attr attr = {at};
+    return ct_node(&op_concat, parts, (int)n, &attr, sizeof attr);
+}

@@ -1,0 +1,153 @@
+/* Max pooling in three faces: the maximum, the scatter to where it came from, the gather from
+ * there. No place is stored: scatter and gather find it again in x (max_rows.c), so they are pure
+ * functions.
+ * Invariant: scatter and gather are transposes of each other, so the three are closed under
+ * differentiation. */
+#include "autograd/kernels/max_rows.h"
+
+/* --- Kernels ---------------------------------------------------------------------------------- */
+
+static const char *element(const ct_operand *t, int64_t index) {
+    return (const char *)t->data + (size_t)index * ct_dtype_size(t->dtype);
+}
+
+static char *output(const ct_call *call, int64_t index) {
+    return (char *)call->out.data + (size_t)index * ct_dtype_size(call->out.dtype);
+}
+
+static cti_pool pooling(const ct_call *call) {
+    return cti_pool_of(call->attr, call->in[0].shape, call->out.shape);
+}
+
+static cti_pool scattering(const ct_call *call) {
+    return cti_pool_of(call->attr, call->out.shape, call->in[0].shape);
+}
+
+static int64_t row_parts(const ct_call *call) {
+    cti_pool g = pooling(call);
+    return cti_pool_row_parts(&g);
+}
+
+static void max_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    cti_pool g = pooling(call);
+    cti_range rows = cti_pool_rows(&g, part);
+    int64_t height = g.axis[0].out, image = g.axis[0].size * g.axis[1].size * g.channels;
+    for (int64_t r = rows.from; r < rows.to; r++) {
+        const char *x = element(&call->in[0], r / height * image);
+        char *y = output(call, r * g.axis[1].out * g.channels);
+        cti_max_row(&g, call->out.dtype, r % height, x, y);
+    }
+}
+
+static void gather_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    cti_pool g = pooling(call);
+    cti_range rows = cti_pool_rows(&g, part);
+    int64_t height = g.axis[0].out, image = g.axis[0].size * g.axis[1].size * g.channels;
+    for (int64_t r = rows.from; r < rows.to; r++) {
+        const char *h = element(&call->in[0], r / height * image);
+        const char *x = element(&call->in[1], r / height * image);
+        char *y = output(call, r * g.axis[1].out * g.channels);
+        cti_max_gather_row(&g, call->out.dtype, r % height, h, x, y);
+    }
+}
+
+static int64_t band_parts(const ct_call *call) {
+    cti_pool g = scattering(call);
+    return cti_pool_band_parts(&g);
+}
+
+static void scatter_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    cti_pool g = scattering(call);
+    int64_t image;
+    cti_range band = cti_pool_band(&g, part, &image);
+    cti_range outputs = cti_axis_touching(&g.axis[0], band);
+    int64_t line = g.axis[1].size * g.channels, first = image * g.axis[0].size * line;
+    cti_max_scatter_clear(&g, call->out.dtype, band, output(call, first));
+    for (int64_t i = outputs.from; i < outputs.to; i++) {
+        int64_t row = (image * g.axis[0].out + i) * g.axis[1].out * g.channels;
+        cti_max_scatter_row(&g, call->out.dtype, i, band, element(&call->in[0], row),
+                            element(&call->in[1], first), output(call, first));
+    }
+}
+
+/* --- What parts write and read ---------------------------------------------------------------- */
+
+/* Of x all that lies under the windows that touch the band. */
+static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
+    (void)stage;
+    cti_pool g = scattering(call);
+    ct_span small = cti_pool_touching_span(&g, part);
+    if (i == 0) return small;
+    int64_t line = g.axis[1].out * g.channels;
+    if (line == 0) return (ct_span){0, 0};
+    return cti_pool_large_span(&g, (cti_range){small.first / line, small.last / line});
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------ */
+
+static ct_pool2d_spec spec_of(const ct_tensor *t) { return cti_pool_spec_of(ct_attr(t)); }
+
+static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
+    return ct_max_pool2d_scatter(g, ct_input(y, i), spec_of(y));
+}
+
+static ct_tensor *vjp_scatter(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_max_pool2d_gather(g, ct_input(y, 1), spec_of(y));
+}
+
+static ct_tensor *vjp_gather(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_max_pool2d_scatter(g, ct_input(y, 1), spec_of(y));
+}
+
+CT_OP(op_max_pool2d) = {
+    .name = "max_pool2d",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = cti_pool_infer,
+    .stages = {{row_parts, max_run}},
+    .writes = cti_pool_row_writes,
+    .reads = cti_pool_row_reads,
+    .vjp = {vjp_max},
+};
+
+CT_OP(op_max_pool2d_scatter) = {
+    .name = "max_pool2d_scatter",
+    .kind = CT_KERNEL,
+    .n_inputs = 2,
+    .infer = cti_pool_scatter_infer,
+    .stages = {{band_parts, scatter_run}},
+    .writes = cti_pool_band_writes,
+    .reads = band_reads,
+    .vjp = {vjp_scatter, ct_no_gradient},
+};
+
+CT_OP(op_max_pool2d_gather) = {
+    .name = "max_pool2d_gather",
+    .kind = CT_KERNEL,
+    .n_inputs = 2,
+    .infer = cti_pool_gather_infer,
+    .stages = {{row_parts, gather_run}},
+    .writes = cti_pool_row_writes,
+    .reads = cti_pool_row_reads,
+    .vjp = {vjp_gather, ct_no_gradient},
+};
+
+ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&op_max_pool2d, &x, 1, &attr, sizeof attr);
+}
+
+ct_tensor *ct_max_pool2d_scatter(ct_tensor *y, ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&op_max_pool2d_scatter, (ct_tensor *[]){y, x}, 2, &attr, sizeof attr);
+}
+
+ct_tensor *ct_max_pool2d_gather(ct_tensor *h, ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&op_max_pool2d_gather, (ct_tensor *[]){h, x}, 2, &attr, sizeof attr);
+}

@@ -1,0 +1,317 @@
+/* Reductions: sum and max over one run of neighbouring axes; argmax, and the places it counts.
+ * Other sets of axes are cut into runs by the constructors, the last run first.
+ * Invariant: the order of combination follows from the geometry [outer, count, inner] alone. */
+#include "autograd/kernels/reduce_tile.h"
+#include "autograd/ops/rewrite.h"
+#include "autograd/ops/stanza.h"
+#include "tensor/base/caller.h"
+
+#include <math.h>
+
+ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out) {
+    bool chosen[CT_MAX_RANK] = {0};
+    if (axes.count > CT_MAX_RANK) {
+        return ct_fail(CT_ERR_SHAPE, "%s: at most %d axes can be given, got %d", function,
+                       CT_MAX_RANK, axes.count);
+    }
+    for (int i = 0; i < shape.rank && axes.count < 0; i++) chosen[i] = true;
+    for (int i = 0; i < axes.count; i++) {
+        int axis;
+        if (cti_shape_axis(function, shape, axes.axis[i], &axis) != CT_OK) return CT_ERR_SHAPE;
+        if (chosen[axis]) {
+            return ct_fail(CT_ERR_SHAPE, "%s: axis %d given twice", function, axes.axis[i]);
+        }
+        chosen[axis] = true;
+    }
+    *out = (ct_axes){0};
+    for (int i = 0; i < shape.rank; i++) {
+        if (chosen[i]) out->axis[out->count++] = i;
+    }
+    return CT_OK;
+}
+
+typedef struct {
+    ct_reduction geometry;
+    int64_t first, last; /* the axes first .. last - 1 go */
+} reduce_attr;
+
+static reduce_attr reduce_over(ct_shape shape, int first, int last) {
+    return (reduce_attr){
+        {cti_shape_span(shape, 0, first), cti_shape_span(shape, first, last),
+         cti_shape_span(shape, last, shape.rank)},
+        first,
+        last};
+}
+
+static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
+    const reduce_attr *attr = call->attr;
+    ct_shape in = call->in[0].shape, shape = {0};
+    if (call->in[0].dtype == CT_U8) {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
+                       call->name);
+    }
+    for (int i = 0; i < in.rank; i++) {
+        if (i < attr->first || i >= attr->last) shape.dims[shape.rank++] = in.dims[i];
+    }
+    *out = (ct_type){call->in[0].dtype, shape};
+    return CT_OK;
+}
+
+#define START(verb, suffix, type, neutral)                                                  \
+    static void verb##_##suffix##_start(int64_t n, void *out) {                             \
+        type *y = out;                                                                      \
+        for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral);                             \
+    }
+
+#define DEFINE_REDUCE(verb, rewrite, joint_list)                                            \
+    CT_OP(op_##verb) = {                                                                    \
+        .name = #verb,                                                                      \
+        .kind = CT_REDUCE,                                                                  \
+        .n_inputs = 1,                                                                      \
+        .infer = infer_reduce,                                                              \
+        .reduce = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64},    \
+        .start = {[CT_F32] = verb##_f32_start, [CT_F64] = verb##_f64_start,                 \
+                  [CT_I64] = verb##_i64_start},                                             \
+        .joint = joint_list,                                                                \
+        .vjp = {vjp_##verb},                                                                \
+        .simplify = rewrite,                                                                \
+    };
+
+/* g with the axes that the reduction y took away, as size 1, then stretched over x. */
+static ct_tensor *spread(ct_tensor *g, ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    const reduce_attr *attr = ct_attr(y);
+    ct_shape kept = ct_shape_of(x);
+    for (int64_t i = attr->first; i < attr->last; i++) kept.dims[i] = 1;
+    return ct_broadcast(ct_reshape(g, kept), ct_shape_of(x));
+}
+
+static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return spread(g, y);
+}
+
+/* A sum of one element each is a view; sum(-x) = -sum(x); the sum of what is stretched along the
+ * axes is a product; what is centred sums to zero. */
+static ct_tensor *simplify_sum(ct_tensor *y) {
+    const reduce_attr *attr = ct_attr(y);
+    ct_tensor *x = ct_input(y, 0);
+    if (ct_numel(x) > 0 && attr->geometry.count == 1) return ct_reshape(x, ct_shape_of(y));
+    if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
+    if (cti_is_neg(x)) {
+        x = ct_input(x, 0);
+        return ct_neg(ct_node(ct_op_of(y), &x, 1, attr, sizeof *attr));
+    }
+    bool away[CT_MAX_RANK] = {0};
+    for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
+    ct_tensor *same = ct_numel(x) > 0 ? cti_unstretched(x, away) : NULL;
+    return same ? ct_scale(same, (double)attr->geometry.count) : cti_sum_without_centred(y);
+}
+
+/* i64 goes through unsigned, so that it wraps. */
+#define SUM(suffix, type)                                                                   \
+    CTI_REDUCE(sum_##suffix, type, 0, CTI_ELEMENT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)         \
+    START(sum, suffix, type, 0)
+SUM(f32, float)
+SUM(f64, double)
+SUM(i64, uint64_t)
+DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
+
+bool cti_is_sum(const ct_tensor *t, int *first, int *last) {
+    if (!cti_applies(t, &op_sum)) return false;
+    const reduce_attr *attr = ct_attr(t);
+    *first = (int)attr->first;
+    *last = (int)attr->last;
+    return true;
+}
+
+static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr);
+
+/* The cotangent goes to the lowest index of the maximum. */
+static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    ct_tensor *x = ct_input(y, 0);
+    const reduce_attr *attr = ct_attr(y);
+    ct_reduction r = attr->geometry;
+    ct_tensor *winner = argmax_run(x, *attr);
+    ct_tensor *place = ct_reshape(ct_iota(r.count), CT_SHAPE(r.count, 1));
+    ct_tensor *won = ct_equal(ct_reshape(winner, CT_SHAPE(r.outer, 1, r.inner)), place);
+    won = ct_cast(ct_reshape(won, ct_shape_of(x)), ct_dtype_of(x));
+    return ct_where(won, spread(g, y), cti_full_like(x, 0.0));
+}
+
+#define MAX(suffix, type, neutral, greater)                                                 \
+    static inline type max_##suffix##_of(type a, type b) { return greater ? a : b; }        \
+    CTI_REDUCE(max_##suffix, type, neutral, CTI_ELEMENT, max_##suffix##_of,                 \
+               CTI_BLOCKS_OF_ARRAYS)                                                        \
+    START(max, suffix, type, neutral)
+MAX(f32, float, -INFINITY, a >= b || a != a)
+MAX(f64, double, -INFINITY, a >= b || a != a)
+MAX(i64, int64_t, INT64_MIN, a >= b)
+DEFINE_REDUCE(max, NULL, NULL)
+
+/* --- iota ------------------------------------------------------------------------------------- */
+
+static ct_status infer_iota(const ct_infer *call, ct_type *out) {
+    *out = (ct_type){CT_I64, CT_SHAPE(*(const int64_t *)call->attr)};
+    return CT_OK;
+}
+
+static void iota_i64(int64_t n, void *out, const void *const in[], const ct_tile *tile) {
+    (void)in;
+    int64_t *y = out;
+    for (int64_t i = 0; i < n; i++) y[i] = tile->first + i;
+}
+
+CT_OP(op_iota) = {
+    .name = "iota",
+    .kind = CT_MAP,
+    .infer = infer_iota,
+    .tile = {[CT_I64] = iota_i64},
+};
+
+ct_tensor *ct_iota(int64_t n) {
+    CTI_CALLED;
+    return ct_node(&op_iota, NULL, 0, &n, sizeof n);
+}
+
+/* --- argmax ----------------------------------------------------------------------------------- */
+
+static ct_status infer_argmax(const ct_infer *call, ct_type *out) {
+    ct_status status = infer_reduce(call, out);
+    out->dtype = CT_I64;
+    return status;
+}
+
+static int64_t argmax_parts(const ct_call *call) {
+    return ((const reduce_attr *)call->attr)->geometry.outer;
+}
+
+#define ARGMAX_ROW(suffix, type)                                                            \
+    static void argmax_##suffix(int64_t count, int64_t inner, const type *x, int64_t *y) {  \
+        for (int64_t i = 0; i < inner; i++) {                                               \
+            int64_t best = 0;                                                               \
+            for (int64_t c = 1; c < count; c++) {                                           \
+                type a = x[c * inner + i], b = x[best * inner + i];                         \
+                if (b == b && (a > b || a != a)) best = c;                                  \
+            }                                                                               \
+            y[i] = best;                                                                    \
+        }                                                                                   \
+    }
+ARGMAX_ROW(f32, float)
+ARGMAX_ROW(f64, double)
+ARGMAX_ROW(i64, int64_t)
+
+static void argmax_run_part(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    ct_reduction r = ((const reduce_attr *)call->attr)->geometry;
+    int64_t *y = (int64_t *)call->out.data + part * r.inner, at = part * r.count * r.inner;
+    const void *x = call->in[0].data;
+    if (call->in[0].dtype == CT_F32) argmax_f32(r.count, r.inner, (const float *)x + at, y);
+    else if (call->in[0].dtype == CT_F64) argmax_f64(r.count, r.inner, (const double *)x + at, y);
+    else argmax_i64(r.count, r.inner, (const int64_t *)x + at, y);
+}
+
+CT_OP(op_argmax) = {
+    .name = "argmax",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = infer_argmax,
+    .stages = {{argmax_parts, argmax_run_part}},
+    .vjp = {ct_no_gradient},
+};
+
+static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr) {
+    return ct_node(&op_argmax, &x, 1, &attr, sizeof attr);
+}
+
+/* --- Constructors ----------------------------------------------------------------------------- */
+
+static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int first, int last) {
+    reduce_attr attr = reduce_over(ct_shape_of(x), first, last);
+    return ct_node(op, &x, 1, &attr, sizeof attr);
+}
+
+static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
+    if (!x) return ct_node(op, &x, 1, NULL, 0);
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
+    ct_axes sorted;
+    if (cti_axes(name, ct_shape_of(x), axes, &sorted) != CT_OK) return NULL;
+    if (sorted.count == 0) return ct_scope_add(x);
+    for (int end = sorted.count, begin; end > 0 && x; end = begin) {
+        begin = end - 1;
+        while (begin > 0 && sorted.axis[begin - 1] == sorted.axis[begin] - 1) begin--;
+        x = reduce_run(op, x, sorted.axis[begin], sorted.axis[end - 1] + 1);
+    }
+    return x;
+}
+
+static ct_tensor *keep_axes(ct_tensor *y, ct_tensor *x, ct_axes axes) {
+    if (!y || !x) return NULL;
+    ct_axes sorted;
+    ct_shape shape = ct_shape_of(x);
+    if (cti_axes("ct_sum", shape, axes, &sorted) != CT_OK) return NULL;
+    for (int i = 0; i < sorted.count; i++) shape.dims[sorted.axis[i]] = 1;
+    return ct_reshape(y, shape);
+}
+
+ct_tensor *ct_sum(ct_tensor *x, ct_axes axes) { return reduce(&op_sum, x, axes); }
+
+ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    return keep_axes(ct_sum(x, axes), x, axes);
+}
+
+ct_tensor *ct_sum_all(ct_tensor *x) {
+    CTI_CALLED;
+    return ct_sum(x, CT_ALL);
+}
+
+ct_tensor *ct_max(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    ct_axes sorted;
+    if (!x || cti_axes("ct_max", ct_shape_of(x), axes, &sorted) != CT_OK) {
+        return reduce(&op_max, x, axes);
+    }
+    for (int i = 0; i < sorted.count; i++) {
+        if (ct_dim(x, sorted.axis[i])) continue;
+        return ct_fail_null(CT_ERR_SHAPE, "ct_max: axis %d has size 0 and max has no identity",
+                            sorted.axis[i]);
+    }
+    return reduce(&op_max, x, axes);
+}
+
+ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes) {
+    CTI_CALLED;
+    return keep_axes(ct_max(x, axes), x, axes);
+}
+
+ct_tensor *ct_argmax(ct_tensor *x, int axis) {
+    CTI_CALLED;
+    if (!x) return ct_node(&op_argmax, &x, 1, NULL, 0);
+    int at;
+    if (cti_shape_axis("ct_argmax", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
+    if (ct_dim(x, at) == 0) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_argmax: axis %d has size 0 and max has no identity",
+                            at);
+    }
+    return argmax_run(x, reduce_over(ct_shape_of(x), at, at + 1));
+}
+
+ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
+    if (!x) return ct_sum(x, CT_ALL);
+    ct_shape in = ct_shape_of(x);
+    int shift = in.rank - shape.rank;
+    ct_axes axes = {0};
+    for (int i = 0; i < in.rank; i++) {
+        if (i >= shift && shift >= 0 && shape.dims[i - shift] == in.dims[i]) continue;
+        if (shift < 0 || (i >= shift && shape.dims[i - shift] != 1)) {
+            return ct_fail_null(CT_ERR_SHAPE, "ct_sum_to: %s does not stretch to %s",
+                                ct_shape_format(shape).text, ct_shape_format(in).text);
+        }
+        axes.axis[axes.count++] = i;
+    }
+    return ct_reshape(axes.count ? ct_sum(x, axes) : x, shape);
+}

@@ -1,0 +1,298 @@
+/* Views: other layouts of the same elements. Nothing is computed, nothing copied.
+ * Padding and concatenation are not views; see op_copy.c.
+ * Invariant: a view's layout is a function of its input's layout and of its attribute, so that
+ * chains of views fold into one layout when a plan is made. */
+#include "autograd/ops/rewrite.h"
+#include "autograd/ops/stanza.h"
+#include "tensor/base/caller.h"
+
+#include <string.h>
+
+/* A shape as an attribute: all words, because attributes are compared byte by byte. */
+typedef struct { int64_t rank, dims[CT_MAX_RANK]; } shape_attr;
+
+static shape_attr pack(ct_shape shape) {
+    shape_attr attr = {.rank = shape.rank};
+    for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];
+    return attr;
+}
+
+static ct_shape unpack(const shape_attr *attr) {
+    ct_shape shape = {.rank = (int)attr->rank};
+    memcpy(shape.dims, attr->dims, sizeof shape.dims);
+    return shape;
+}
+
+static ct_status infer_identity(const ct_infer *call, ct_type *out) {
+    *out = call->in[0];
+    return CT_OK;
+}
+
+/* --- reshape ---------------------------------------------------------------------------------- */
+
+static ct_status infer_reshape(const ct_infer *call, ct_type *out) {
+    *out = (ct_type){call->in[0].dtype, unpack(call->attr)};
+    return CT_OK;
+}
+
+/* Walks both shapes from the left in groups of equal element counts. A group can be re-cut if its
+ * input dimensions lie one behind the other. */
+static bool view_reshape(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                         ct_layout *y) {
+    (void)attr;
+    cti_shape_strides(out, y->strides);
+    y->offset = x->offset;
+    if (ct_shape_numel(out) == 0) return true;
+    int i = 0, o = 0;
+    while (o < out.rank) {
+        int i_end = i, o_end = o + 1;
+        int64_t have = 1, want = out.dims[o];
+        while (have != want) {
+            if (have < want) have *= in.dims[i_end++];
+            else want *= out.dims[o_end++];
+        }
+        int64_t stride = 1, expected = 0;
+        bool first = true;
+        for (int d = i_end - 1; d >= i; d--) {
+            if (in.dims[d] == 1) continue;
+            if (first) stride = x->strides[d];
+            else if (x->strides[d] != expected) return false;
+            expected = x->strides[d] * in.dims[d];
+            first = false;
+        }
+        for (int d = o_end - 1; d >= o; d--) {
+            y->strides[d] = stride;
+            stride *= out.dims[d];
+        }
+        i = i_end;
+        o = o_end;
+    }
+    return true;
+}
+
+static ct_tensor *vjp_reshape(ct_tensor *g, ct_tensor *y, int i) {
+    return ct_reshape(g, ct_shape_of(ct_input(y, i)));
+}
+
+static ct_tensor *simplify_reshape(ct_tensor *y);
+
+CT_OP(op_reshape) = {
+    .name = "reshape",
+    .kind = CT_VIEW,
+    .n_inputs = 1,
+    .infer = infer_reshape,
+    .view = view_reshape,
+    .vjp = {vjp_reshape},
+    .simplify = simplify_reshape,
+};
+
+bool cti_is_reshape(const ct_tensor *t) { return cti_applies(t, &op_reshape); }
+
+/* A reshape of a reshape is one; so is one that changes nothing. */
+static ct_tensor *simplify_reshape(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
+    return cti_is_reshape(x) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
+}
+
+/* Replaces a -1 by what is left. */
+static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
+    int open = -1;
+    int64_t known = 1;
+    for (int i = 0; i < shape->rank && i < CT_MAX_RANK; i++) {
+        if (shape->dims[i] == -1 && open >= 0) {
+            return ct_fail(CT_ERR_SHAPE, "ct_reshape: only one dim may be -1, got 2");
+        }
+        if (shape->dims[i] == -1) open = i;
+        else if (shape->dims[i] < 0) break;
+        else if (__builtin_mul_overflow(known, shape->dims[i], &known)) break;
+    }
+    if (open < 0) return CT_OK;
+    if (known == 0) {
+        return ct_fail(CT_ERR_SHAPE, "ct_reshape: -1 is ambiguous for 0 elements");
+    }
+    shape->dims[open] = ct_numel(x) / known;
+    return CT_OK;
+}
+
+ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
+    if (!x) return ct_node(&op_reshape, &x, 1, NULL, 0);
+    ct_shape whole = shape;
+    int64_t numel;
+    if (complete_shape(x, &whole) != CT_OK ||
+        cti_shape_check("ct_reshape", whole, ct_dtype_of(x), &numel) != CT_OK) {
+        return NULL;
+    }
+    if (numel != ct_numel(x)) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_reshape: %s has %lld elements, %s needs %lld",
+                            ct_shape_format(ct_shape_of(x)).text, (long long)ct_numel(x),
+                            ct_shape_format(shape).text, (long long)numel);
+    }
+    if (ct_shape_equal(whole, ct_shape_of(x))) return ct_scope_add(x);
+    shape_attr attr = pack(whole);
+    return ct_node(&op_reshape, &x, 1, &attr, sizeof attr);
+}
+
+/* --- permute ---------------------------------------------------------------------------------- */
+
+typedef struct { int64_t axes[CT_MAX_RANK]; } permute_attr;
+
+static ct_status infer_permute(const ct_infer *call, ct_type *out) {
+    const permute_attr *attr = call->attr;
+    *out = call->in[0];
+    for (int i = 0; i < out->shape.rank; i++) {
+        out->shape.dims[i] = call->in[0].shape.dims[attr->axes[i]];
+    }
+    return CT_OK;
+}
+
+static bool view_permute(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                         ct_layout *y) {
+    (void)in;
+    y->offset = x->offset;
+    for (int i = 0; i < out.rank; i++) {
+        y->strides[i] = x->strides[((const permute_attr *)attr)->axes[i]];
+    }
+    return true;
+}
+
+static ct_tensor *vjp_permute(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    const permute_attr *attr = ct_attr(y);
+    ct_axes inverse = {.count = ct_shape_of(y).rank};
+    for (int k = 0; k < inverse.count; k++) inverse.axis[attr->axes[k]] = k;
+    return ct_permute(g, inverse);
+}
+
+static ct_tensor *simplify_permute(ct_tensor *y);
+
+CT_OP(op_permute) = {
+    .name = "permute",
+    .kind = CT_VIEW,
+    .n_inputs = 1,
+    .infer = infer_permute,
+    .view = view_permute,
+    .vjp = {vjp_permute},
+    .simplify = simplify_permute,
+};
+
+/* Two permutations are one; one that moves nothing is none. */
+static ct_tensor *simplify_permute(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    const permute_attr *outer = ct_attr(y), *inner = ct_attr(x);
+    ct_axes axes = {.count = ct_shape_of(y).rank};
+    bool moves = false, twice = cti_applies(x, &op_permute);
+    for (int i = 0; i < axes.count; i++) {
+        axes.axis[i] = (int)(twice ? inner->axes[outer->axes[i]] : outer->axes[i]);
+        moves |= axes.axis[i] != i;
+    }
+    if (!moves) return twice ? ct_input(x, 0) : x;
+    return twice ? ct_permute(ct_input(x, 0), axes) : NULL;
+}
+
+ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
+    if (!x) return ct_node(&op_permute, &x, 1, NULL, 0);
+    ct_shape shape = ct_shape_of(x), given = {.rank = axes.count};
+    permute_attr attr = {0};
+    bool seen[CT_MAX_RANK] = {0}, valid = axes.count == shape.rank;
+    for (int i = 0; i < axes.count && i < CT_MAX_RANK; i++) {
+        int axis = axes.axis[i] < 0 ? axes.axis[i] + shape.rank : axes.axis[i];
+        given.dims[i] = axes.axis[i];
+        valid = valid && axis >= 0 && axis < shape.rank && !seen[axis];
+        if (!valid) continue;
+        seen[axis] = true;
+        attr.axes[i] = axis;
+    }
+    if (!valid) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_permute: %s is not a permutation of 0..%d",
+                            ct_shape_format(given).text, shape.rank - 1);
+    }
+    return ct_node(&op_permute, &x, 1, &attr, sizeof attr);
+}
+
+ct_tensor *ct_transpose(ct_tensor *x) {
+    CTI_CALLED;
+    int rank = ct_shape_of(x).rank;
+    if (x && rank < 2) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_transpose: needs rank >= 2, got %s",
+                            ct_shape_format(ct_shape_of(x)).text);
+    }
+    ct_axes axes = {.count = rank};
+    for (int i = 0; i < rank; i++) axes.axis[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    return ct_permute(x, axes);
+}
+
+/* --- broadcast -------------------------------------------------------------------------------- */
+
+static ct_status infer_broadcast(const ct_infer *call, ct_type *out) {
+    ct_shape in = call->in[0].shape, target = unpack(call->attr), both;
+    *out = (ct_type){call->in[0].dtype, target};
+    if (cti_shape_broadcast(call->name, in, target, &both) != CT_OK) return CT_ERR_SHAPE;
+    if (!ct_shape_equal(both, target)) {
+        return ct_fail(CT_ERR_SHAPE, "%s: %s does not stretch to %s", call->name,
+                       ct_shape_format(in).text, ct_shape_format(target).text);
+    }
+    return CT_OK;
+}
+
+static bool view_broadcast(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                           ct_layout *y) {
+    (void)attr;
+    int shift = out.rank - in.rank;
+    y->offset = x->offset;
+    for (int i = 0; i < out.rank; i++) {
+        bool stretched = i < shift || in.dims[i - shift] != out.dims[i];
+        y->strides[i] = stretched ? 0 : x->strides[i - shift];
+    }
+    return true;
+}
+
+static ct_tensor *vjp_broadcast(ct_tensor *g, ct_tensor *y, int i) {
+    return ct_sum_to(g, ct_shape_of(ct_input(y, i)));
+}
+
+/* A broadcast of a broadcast is one; so is one that stretches nothing. */
+static ct_tensor *simplify_broadcast(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
+    return cti_is_broadcast(x) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
+}
+
+CT_OP(op_broadcast) = {
+    .name = "broadcast",
+    .kind = CT_VIEW,
+    .n_inputs = 1,
+    .infer = infer_broadcast,
+    .view = view_broadcast,
+    .vjp = {vjp_broadcast},
+    .simplify = simplify_broadcast,
+};
+bool cti_is_broadcast(const ct_tensor *t) { return cti_applies(t, &op_broadcast); }
+
+ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
+    if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x), NULL) != CT_OK) return NULL;
+    shape_attr attr = pack(shape);
+    return ct_node(&op_broadcast, &x, 1, &attr, sizeof attr);
+}
+
+/* --- stop_gradient ---------------------------------------------------------------------------- */
+
+static bool view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                          ct_layout *y) {
+    (void)attr, (void)in, (void)out;
+    *y = *x;
+    return true;
+}
+
+CT_OP(op_stop_gradient) = {
+    .name = "stop_gradient",
+    .kind = CT_VIEW,
+    .n_inputs = 1,
+    .infer = infer_identity,
+    .view = view_identity,
+    .vjp = {ct_no_gradient},
+};
+
+ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&op_stop_gradient, &x, 1, NULL, 0); }

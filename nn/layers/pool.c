@@ -1,0 +1,101 @@
+/* Pooling layers and Flatten: they have no slots.
+ * The windows are the ops' business, the padding of "same" is found here at each forward.
+ * Invariant: nothing is stored between forwards. */
+#include "nn/layers/layer.h"
+
+#include "tensor/base/caller.h"
+
+typedef struct {
+    ct_module base;
+    ct_pool2d_options options;
+} pool2d;
+
+static ct_pool2d_spec spec_for(const pool2d *layer, ct_tensor *x) {
+    const ct_pool2d_options *o = &layer->options;
+    ct_pool2d_spec spec = {0};
+    for (int d = 0; d < 2; d++) {
+        spec.window[d] = o->window[d] ? o->window[d] : 2;
+        spec.stride[d] = o->stride[d] ? o->stride[d] : spec.window[d];
+        if (o->padding == CT_SAME) {
+            cti_same_padding(ct_dim(x, 1 + d), spec.window[d], spec.stride[d], &spec.pad[2 * d]);
+        }
+    }
+    return spec;
+}
+
+static ct_tensor *max_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
+    return ct_max_pool2d(x, spec_for((pool2d *)self, x));
+}
+
+static ct_tensor *avg_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
+    return ct_avg_pool2d(x, spec_for((pool2d *)self, x));
+}
+
+static const ct_module_kind max_kind = {.name = "MaxPool2D", .forward = max_forward};
+static const ct_module_kind avg_kind = {.name = "AvgPool2D", .forward = avg_forward};
+
+static ct_module *pool_new(const char *function, const ct_module_kind *kind,
+                           ct_pool2d_options options) {
+    const struct { const char *name; int64_t size; } sizes[] = {
+        {"window", options.window[0]}, {"window", options.window[1]},
+        {"stride", options.stride[0]}, {"stride", options.stride[1]},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (!sizes[i].size) continue; /* the default */
+        if (cti_check_size(function, sizes[i].name, sizes[i].size) != CT_OK) return NULL;
+    }
+    pool2d *layer = (pool2d *)ct_module_new(sizeof *layer, kind);
+    if (layer) layer->options = options;
+    return layer ? &layer->base : NULL;
+}
+
+ct_module *ct_max_pool2d_new(ct_pool2d_options options) {
+    CTI_CALLED;
+    return pool_new("ct_max_pool2d_new", &max_kind, options);
+}
+
+ct_module *ct_avg_pool2d_new(ct_pool2d_options options) {
+    CTI_CALLED;
+    return pool_new("ct_avg_pool2d_new", &avg_kind, options);
+}
+
+static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
+    if (ct_shape_of(x).rank != 4) {
+        return ct_fail_null(CT_ERR_SHAPE, "GlobalAvgPool2D: needs [N,H,W,C], got %s",
+                            ct_shape_format(ct_shape_of(x)).text);
+    }
+    return ct_mean(x, CT_AXES(1, 2));
+}
+
+static const ct_module_kind global_kind = {.name = "GlobalAvgPool2D", .forward = global_forward};
+
+ct_module *ct_global_avg_pool2d_new(void) {
+    CTI_CALLED;
+    return ct_module_new(sizeof(ct_module), &global_kind);
+}
+
+static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
+    ct_shape shape = ct_shape_of(x);
+    if (shape.rank < 1) {
+        return ct_fail_null(CT_ERR_SHAPE, "Flatten: needs [N,...], got %s",
+                            ct_shape_format(shape).text);
+    }
+    int64_t batch = shape.dims[0];
+    shape.dims[0] = 1;
+    return ct_reshape(x, CT_SHAPE(batch, ct_shape_numel(shape)));
+}
+
+static const ct_module_kind flatten_kind = {.name = "Flatten", .forward = flatten_forward};
+
+ct_module *ct_flatten_new(void) {
+    CTI_CALLED;
+    return ct_module_new(sizeof(ct_module), &flatten_kind);
+}

@@ -1,0 +1,265 @@
+/* Lists of slots in and out of safetensors files.
+ * It does not know what the slots are for.
+ * Invariant: everything is checked and made before the first slot changes, and then nothing can
+ * fail. */
+#include "nn/save/slot_file.h"
+
+#include "tensor/io/json.h"
+#include "tensor/mem.h"
+#include "tensor/io/safetensors_file.h"
+#include "tensor/value/slot_private.h"
+#include "tensor/base/text.h"
+
+#include <string.h>
+
+#define NAME_SIZE (CTI_SAFETENSORS_NAME + 1)
+#define SHOWN_MISMATCHES 4
+
+static int64_t count_slots(const cti_slot_group groups[], int n) {
+    int64_t total = 0;
+    for (int g = 0; g < n; g++) total += groups[g].slots.count;
+    return total;
+}
+
+static ct_status full_name(const char *function, const cti_slot_group *group, int64_t i,
+                           char name[NAME_SIZE]) {
+    int length = snprintf(name, NAME_SIZE, "%s%s", group->prefix, group->slots.items[i].path);
+    if (length < NAME_SIZE) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: a slot's path is longer than %d bytes", function,
+                   CTI_SAFETENSORS_NAME);
+}
+
+/* --- Saving ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    ct_named *entries;
+    char (*names)[NAME_SIZE];
+    int64_t count;
+} entries;
+
+static ct_status collect(const cti_slot_group groups[], int n, entries *e) {
+    size_t total = (size_t)count_slots(groups, n);
+    e->entries = cti_alloc(total, sizeof *e->entries);
+    e->names = cti_alloc(total, sizeof *e->names);
+    if (!e->entries || !e->names) return CT_ERR_MEMORY;
+    for (int g = 0; g < n; g++) {
+        for (int64_t i = 0; i < groups[g].slots.count; i++, e->count++) {
+            char *name = e->names[e->count];
+            if (full_name("ct_safetensors_save", &groups[g], i, name) != CT_OK) return ct_error();
+            e->entries[e->count] = (ct_named){name, ct_slot_read(groups[g].slots.items[i].slot)};
+        }
+    }
+    return CT_OK;
+}
+
+ct_status cti_slots_save(const char *path, const cti_slot_group groups[], int n,
+                         const ct_pair *metadata, int64_t n_metadata) {
+    entries e = {0};
+    int64_t scope = ct_scope_open();
+    ct_status status = collect(groups, n, &e);
+    if (status == CT_OK) {
+        status = ct_safetensors_save(path, e.entries, e.count, metadata, n_metadata);
+    }
+    ct_scope_close(scope);
+    cti_free(e.entries);
+    cti_free(e.names);
+    return status;
+}
+
+/* --- Comparing -------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *function, *path;
+    const ct_safetensors *file;
+    const cti_slot_group *groups;
+    int n;
+    const ct_weights_load_options *options;
+    ct_weights_report *report; /* NULL: nobody wants the list */
+    int64_t count, fitting;
+    cti_writer text;           /* of the first few differences */
+} comparison;
+
+static void add_to_report(comparison *c, ct_weights_reason reason, const char *name,
+                          const char *text) {
+    ct_weights_report *report = c->report;
+    /* Whenever the count is a power of two, the room doubles. */
+    if ((report->count & (report->count - 1)) == 0) {
+        size_t room = report->count ? 2 * (size_t)report->count : 1;
+        void *items = cti_realloc(report->items, room, sizeof *report->items);
+        if (!items) {
+            c->text.status = CT_ERR_MEMORY;
+            return;
+        }
+        report->items = items;
+    }
+    ct_weights_difference added = {reason, cti_strdup(name), cti_strdup(text)};
+    report->items[report->count++] = added;
+    if (!added.name || !added.text) c->text.status = CT_ERR_MEMORY;
+}
+
+/* "'fc1/kernel' is [784,128] here, [784,256] in file" */
+static void add_difference(comparison *c, ct_weights_reason reason, const char *name,
+                           const char *rest) {
+    char text[2 * sizeof(cti_shown) + 2 * sizeof(ct_shape_text)];
+    c->count++;
+    bool shown = c->count <= SHOWN_MISMATCHES + 1;
+    if (c->text.status != CT_OK || (!shown && !c->report)) return;
+    snprintf(text, sizeof text, "'%s'%s", cti_show(name, strlen(name)).text, rest);
+    if (c->report) add_to_report(c, reason, name, text);
+    if (!shown) return;
+    if (c->count > 1) cti_write_text(&c->text, "; ");
+    cti_write_text(&c->text, c->count == SHOWN_MISMATCHES + 1 ? "..." : text);
+}
+
+/* Whether the slot can hold what is in the file. */
+static bool compare(comparison *c, const char *name, const ct_tensor *here,
+                    const cti_safetensors_entry *there) {
+    char rest[2 * sizeof(ct_shape_text) + 64];
+    const cti_stored *stored = there->type->stored;
+    if (!ct_shape_equal(ct_shape_of(here), there->shape)) {
+        snprintf(rest, sizeof rest, " is %s here, %s in file",
+                 ct_shape_format(ct_shape_of(here)).text, ct_shape_format(there->shape).text);
+    } else if (!stored || ct_dtype_of(here) != stored->dtype) {
+        snprintf(rest, sizeof rest, " is %s here, %s in file", ct_dtype_name(ct_dtype_of(here)),
+                 stored && !stored->widen ? ct_dtype_name(stored->dtype) : there->type->name);
+    } else {
+        return true;
+    }
+    add_difference(c, CT_WEIGHT_UNFIT, name, rest);
+    return false;
+}
+
+/* Whether the pair is about this slot; a path that it begins must have been cut at a slash. */
+static bool holds_for(const ct_weights_name *pair, const char *path) {
+    size_t length = strlen(pair->model);
+    if (strncmp(path, pair->model, length) != 0) return false;
+    return path[length] == '\0' || length == 0 || pair->model[length - 1] == '/';
+}
+
+static ct_status name_in_file(const comparison *c, const char *name, char out[NAME_SIZE]) {
+    const ct_weights_name same = {"", ""}, *pair = &same;
+    for (int64_t i = 0; i < c->options->n_names && pair == &same; i++) {
+        if (holds_for(&c->options->names[i], name)) pair = &c->options->names[i];
+    }
+    int length = snprintf(out, NAME_SIZE, "%s%s", pair->file, name + strlen(pair->model));
+    if (length < NAME_SIZE) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: the name in the file of '%s' is longer than %d bytes",
+                   c->function, cti_show(name, strlen(name)).text, CTI_SAFETENSORS_NAME);
+}
+
+static void add_missing(comparison *c, const char *name, const char *there) {
+    char rest[sizeof(cti_shown) + 32];
+    bool renamed = strcmp(name, there) != 0;
+    snprintf(rest, sizeof rest, renamed ? " missing, called '%s' in file" : " missing",
+             cti_show(there, strlen(there)).text);
+    add_difference(c, CT_WEIGHT_MISSING, name, rest);
+}
+
+/* *place is the file's entry for the slot, -1 without one that fits; wanted[] says which entries
+ * some slot wants. */
+static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t i, int64_t *place,
+                            bool wanted[]) {
+    char name[NAME_SIZE], there[NAME_SIZE];
+    ct_status status = full_name(c->function, group, i, name);
+    if (status == CT_OK) status = name_in_file(c, name, there);
+    if (status != CT_OK) return status;
+    ct_tensor *here = ct_slot_read(group->slots.items[i].slot);
+    if (!here) return CT_ERR_MEMORY;
+    *place = ct_safetensors_find(c->file, there);
+    if (*place < 0) {
+        add_missing(c, name, there);
+        return CT_OK;
+    }
+    wanted[*place] = true;
+    if (compare(c, name, here, &c->file->entries[*place])) c->fitting++;
+    else *place = -1;
+    return CT_OK;
+}
+
+static ct_status match(comparison *c, int64_t place[], bool wanted[]) {
+    int64_t k = 0;
+    for (int g = 0; g < c->n; g++) {
+        for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
+            ct_status status = match_slot(c, &c->groups[g], i, &place[k], wanted);
+            if (status != CT_OK) return status;
+        }
+    }
+    for (int64_t i = 0; i < c->file->count; i++) {
+        const char *name = c->file->entries[i].name;
+        if (!wanted[i]) add_difference(c, CT_WEIGHT_UNUSED, name, " only in file");
+    }
+    return c->text.status;
+}
+
+/* For who reads weights alone, and took the file of a checkpoint for one of them. */
+static const char *advice(const comparison *c) {
+    const char *format = ct_safetensors_metadata(c->file, "format");
+    bool is_checkpoint = format && strcmp(format, CTI_CHECKPOINT_FORMAT) == 0;
+    bool of_weights = c->n == 1 && !*c->groups[0].prefix;
+    bool known = c->options->partial && c->options->n_names > 0;
+    if (!is_checkpoint || !of_weights || known) return "";
+    return "a checkpoint, which ct_checkpoint_load reads, or ct_weights_load_with, partial and "
+           "with the name {\"\", \"model/\"}: ";
+}
+
+static ct_status judge(const comparison *c) {
+    bool partial = c->options->partial;
+    if (c->count == 0 || (partial && c->fitting > 0)) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "%s: %s: %s%s%lld mismatch%s: %.*s", c->function,
+                   cti_show_path(c->path).text, advice(c), partial ? "nothing fits, " : "",
+                   (long long)c->count, c->count == 1 ? "" : "es", (int)c->text.used, c->text.text);
+}
+
+/* --- Loading ---------------------------------------------------------------------------------- */
+
+static ct_status make_values(const comparison *c, const int64_t place[], ct_tensor *prepared[]) {
+    int64_t k = 0;
+    for (int g = 0; g < c->n; g++) {
+        for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
+            if (place[k] < 0) continue;
+            ct_tensor *value = ct_safetensors_value(c->file, place[k]);
+            prepared[k] = cti_slot_prepare(c->groups[g].slots.items[i].slot, value);
+            if (!prepared[k]) return ct_error();
+        }
+    }
+    return CT_OK;
+}
+
+ct_tensor **cti_slots_prepare_with(const char *function, const char *path,
+                                   const ct_safetensors *file, const cti_slot_group groups[],
+                                   int n, const ct_weights_load_options *options,
+                                   ct_weights_report *report) {
+    comparison c = {.function = function, .path = path, .file = file, .groups = groups, .n = n,
+                    .options = options, .report = report};
+    size_t total = (size_t)count_slots(groups, n);
+    int64_t *place = cti_alloc(total, sizeof *place);
+    bool *wanted = cti_alloc((size_t)file->count, sizeof *wanted);
+    ct_tensor **prepared = cti_alloc(total, sizeof(ct_tensor *));
+    ct_status status = place && wanted && prepared ? CT_OK : CT_ERR_MEMORY;
+    if (status == CT_OK) status = match(&c, place, wanted);
+    if (status == CT_OK) status = judge(&c);
+    if (status == CT_OK) status = make_values(&c, place, prepared);
+    cti_free(place);
+    cti_free(wanted);
+    cti_free(c.text.text);
+    if (status == CT_OK) {
+        if (report) report->loaded = c.fitting;
+        return prepared;
+    }
+    cti_free(prepared);
+    return NULL;
+}
+
+ct_tensor **cti_slots_prepare(const char *function, const char *path, const ct_safetensors *file,
+                              const cti_slot_group groups[], int n) {
+    static const ct_weights_load_options strict = {.partial = false};
+    return cti_slots_prepare_with(function, path, file, groups, n, &strict, NULL);
+}
+
+void cti_slots_swap(const cti_slot_group groups[], int n, ct_tensor *const prepared[]) {
+    for (int g = 0; g < n; g++) {
+        for (int64_t i = 0; i < groups[g].slots.count; i++, prepared++) {
+            if (*prepared) cti_slot_swap(groups[g].slots.items[i].slot, *prepared);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+/* Weights in files: all slots of a model by path.
+ * The format is safetensors.h's business, optimizers are checkpoint.c's.
+ * Invariant: loading changes every slot or none. */
+#include "nn/save/slot_file.h"
+#include "tensor/base/caller.h"
+#include "tensor/mem.h"
+
+static ct_status check_arguments(const char *function, const ct_module *model, const char *path) {
+    if (model && path) return CT_OK;
+    return cti_null("%s: '%s' is NULL", function, model ? "path" : "model");
+}
+
+ct_status ct_weights_save(ct_module *model, const char *path) {
+    CTI_CALLED;
+    if (check_arguments("ct_weights_save", model, path) != CT_OK) return ct_error();
+    cti_slot_group group = {"", {0}};
+    if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
+    ct_status status = cti_slots_save(path, &group, 1, NULL, 0);
+    ct_slot_list_free(&group.slots);
+    return status;
+}
+
+static ct_status check_names(const char *function, const ct_weights_load_options *options) {
+    if (options->n_names < 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: n_names must be >= 0, got %lld", function,
+                       (long long)options->n_names);
+    }
+    if (options->n_names > 0 && !options->names) {
+        return ct_fail(CT_ERR_NULL, "%s: 'names' is NULL", function);
+    }
+    for (int64_t i = 0; i < options->n_names; i++) {
+        const ct_weights_name *pair = &options->names[i];
+        if (pair->model && pair->file) continue;
+        return ct_fail(CT_ERR_NULL, "%s: '%s' of name %lld is NULL", function,
+                       pair->model ? "file" : "model", (long long)i);
+    }
+    return CT_OK;
+}
+
+static ct_status load(const char *function, ct_module *model, const char *path,
+                      const ct_weights_load_options *options, ct_weights_report *report) {
+    if (check_arguments(function, model, path) != CT_OK) return ct_error();
+    if (check_names(function, options) != CT_OK) return ct_error();
+    cti_slot_group group = {"", {0}};
+    if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
+    int64_t scope = ct_scope_open();
+    ct_safetensors *file = ct_safetensors_load(path);
+    ct_tensor **prepared =
+        file ? cti_slots_prepare_with(function, path, file, &group, 1, options, report) : NULL;
+    if (prepared) cti_slots_swap(&group, 1, prepared);
+    ct_status status = prepared ? CT_OK : ct_error();
+    cti_free(prepared);
+    ct_safetensors_free(file);
+    ct_scope_close(scope);
+    ct_slot_list_free(&group.slots);
+    return status;
+}
+
+ct_status ct_weights_load(ct_module *model, const char *path) {
+    CTI_CALLED;
+    return load("ct_weights_load", model, path, &(ct_weights_load_options){0}, NULL);
+}
+
+ct_status ct_weights_load_with(ct_module *model, const char *path, ct_weights_load_options options,
+                               ct_weights_report *report) {
+    CTI_CALLED;
+    if (report) *report = (ct_weights_report){0};
+    ct_status status = load("ct_weights_load_with", model, path, &options, report);
+    /* Running out of memory leaves half a list. */
+    if (status != CT_OK && status != CT_ERR_SHAPE) ct_weights_report_free(report);
+    return status;
+}
+
+void ct_weights_report_free(ct_weights_report *report) {
+    if (!report) return;
+    for (int64_t i = 0; i < report->count; i++) {
+        cti_free(report->items[i].name);
+        cti_free(report->items[i].text);
+    }
+    cti_free(report->items);
+    *report = (ct_weights_report){0};
+}

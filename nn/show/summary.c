@@ -1,0 +1,182 @@
+/* The summary of a model: layers, output shapes and parameter counts, laid out as Keras does.
+ * Shapes are those of the graph of one forward in inference mode, which is never evaluated.
+ * Invariant: nothing is written before everything is known, and no slot changes. */
+#include "nn/show/chain.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/context.h"
+#include "tensor/mem.h"
+#include "tensor/base/text.h"
+
+#include <string.h>
+
+typedef struct {
+    char layer[512];
+    char shape[CT_MAX_RANK * 22 + 8];
+    int64_t parameters; /* those that no row above counts           */
+    bool shared;        /* some of its parameters are counted above */
+} row;
+
+typedef struct {
+    cti_layer_list layers;
+    row *rows;
+    ct_slot_list slots; /* of the whole model          */
+    bool *counted;      /* slot -> stands in some row  */
+    int64_t total, trainable;
+} summary;
+
+/* --- Texts ------------------------------------------------------------------------------------ */
+
+typedef struct { char text[32]; } count_text;
+
+/* 93556 as "93,556". */
+static count_text format_count(int64_t count) {
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%lld", (long long)count);
+    count_text out;
+    size_t used = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0) out.text[used++] = ',';
+        out.text[used++] = digits[i];
+    }
+    out.text[used] = '\0';
+    return out;
+}
+
+/* "(None, 26, 26, 32)": the first dimension is the batch. */
+static void format_shape(ct_shape shape, int64_t batch, char *out, size_t size) {
+    size_t used = (size_t)snprintf(out, size, "(");
+    for (int d = 0; d < shape.rank; d++) {
+        const char *before = d ? ", " : "";
+        if (d == 0 && shape.dims[0] == batch) {
+            used += (size_t)snprintf(out + used, size - used, "%sNone", before);
+        } else {
+            used += (size_t)snprintf(out + used, size - used, "%s%lld", before,
+                                     (long long)shape.dims[d]);
+        }
+    }
+    snprintf(out + used, size - used, shape.rank == 1 ? ",)" : ")");
+}
+
+/* --- Counting --------------------------------------------------------------------------------- */
+
+/* Streams of random keys are slots too, but no parameters: 0. */
+static int64_t parameters_in(ct_slot *slot) {
+    ct_tensor *value = ct_slot_read(slot);
+    return ct_dtype_is_float(ct_dtype_of(value)) ? ct_numel(value) : 0;
+}
+
+static void count_slot(summary *s, ct_slot *slot, row *r) {
+    for (int64_t k = 0; k < s->slots.count; k++) {
+        if (s->slots.items[k].slot != slot) continue;
+        if (s->counted[k]) r->shared = true;
+        else r->parameters += parameters_in(slot);
+        s->counted[k] = true;
+    }
+}
+
+static ct_status count_row(summary *s, ct_module *module, row *r) {
+    ct_slot_list slots;
+    if (ct_module_list(module, &slots) != CT_OK) return ct_error();
+    for (int64_t i = 0; i < slots.count; i++) count_slot(s, slots.items[i].slot, r);
+    ct_slot_list_free(&slots);
+    return CT_OK;
+}
+
+static void count_all(summary *s) {
+    for (int64_t i = 0; i < s->slots.count; i++) {
+        int64_t n = parameters_in(s->slots.items[i].slot);
+        s->total += n;
+        if (s->slots.items[i].trainable) s->trainable += n;
+    }
+}
+
+/* What the model is made for: the dtype of its first parameter. */
+static ct_dtype input_dtype(const summary *s) {
+    for (int64_t i = 0; i < s->slots.count; i++) {
+        ct_dtype dtype = ct_dtype_of(ct_slot_read(s->slots.items[i].slot));
+        if (ct_dtype_is_float(dtype)) return dtype;
+    }
+    return CT_F32;
+}
+
+/* The layer's output, with the path that it has inside of the model in messages. */
+static ct_tensor *pass_through(const cti_layer *layer, ct_tensor *x) {
+    const char *outside = cti_context()->path;
+    char parent[512];
+    snprintf(parent, sizeof parent, "%.*s", (int)layer->parent_length, layer->path);
+    if (*parent && ct_path_push(parent) != CT_OK) return NULL;
+    ct_tensor *y = ct_forward(layer->module, x, CT_INFERENCE);
+    cti_context()->path = outside;
+    return y;
+}
+
+static ct_status fill(summary *s, ct_module *model, ct_shape input) {
+    if (ct_module_list(model, &s->slots) != CT_OK) return ct_error();
+    s->rows = cti_alloc((size_t)s->layers.count, sizeof *s->rows);
+    s->counted = cti_alloc((size_t)s->slots.count, sizeof *s->counted);
+    if (!s->rows || !s->counted) return CT_ERR_MEMORY;
+    ct_tensor *x = ct_broadcast(ct_scalar(input_dtype(s), 0.0), input);
+    if (!x) return ct_error();
+    int64_t batch = input.rank > 0 ? input.dims[0] : 0;
+    for (int64_t i = 0; i < s->layers.count; i++) {
+        const cti_layer *layer = &s->layers.items[i];
+        row *r = &s->rows[i];
+        if (!(x = pass_through(layer, x))) return ct_error();
+        if (count_row(s, layer->module, r) != CT_OK) return ct_error();
+        snprintf(r->layer, sizeof r->layer, "%s (%s)",
+                 cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
+        format_shape(ct_shape_of(x), batch, r->shape, sizeof r->shape);
+    }
+    count_all(s);
+    return CT_OK;
+}
+
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+static void write_rule(FILE *out, char line, int width) {
+    for (int i = 0; i < width; i++) fputc(line, out);
+    fputc('\n', out);
+}
+
+static void write_table(FILE *out, const summary *s, const char *title) {
+    int layer = 29, shape = 26;
+    for (int64_t i = 0; i < s->layers.count; i++) {
+        int l = (int)strlen(s->rows[i].layer) + 2, h = (int)strlen(s->rows[i].shape) + 2;
+        if (l > layer) layer = l;
+        if (h > shape) shape = h;
+    }
+    int width = layer + shape + 10;
+    fprintf(out, "Model: \"%s\"\n", cti_show(title, strlen(title)).text);
+    write_rule(out, '_', width);
+    fprintf(out, "%-*s%-*s%s\n", layer, "Layer (type)", shape, "Output Shape", "Param #");
+    write_rule(out, '=', width);
+    for (int64_t i = 0; i < s->layers.count; i++) {
+        const row *r = &s->rows[i];
+        fprintf(out, "%-*s%-*s%s%s\n", layer, r->layer, shape, r->shape,
+                format_count(r->parameters).text, r->shared ? " (shared)" : "");
+    }
+    write_rule(out, '=', width);
+    fprintf(out, "Total params: %s\n", format_count(s->total).text);
+    fprintf(out, "Trainable params: %s\n", format_count(s->trainable).text);
+    fprintf(out, "Non-trainable params: %s\n", format_count(s->total - s->trainable).text);
+    write_rule(out, '_', width);
+}
+
+ct_status ct_summary(FILE *out, ct_module *model, ct_shape input) {
+    CTI_CALLED;
+    if (!out || !model) {
+        return cti_null("ct_summary: '%s' is NULL", out ? "model" : "out");
+    }
+    summary s = {0};
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_layer_list_make(model, &s.layers);
+    if (status == CT_OK) status = fill(&s, model, input);
+    if (status == CT_OK) write_table(out, &s, cti_module_title(model));
+    ct_scope_close(scope);
+    cti_free(s.rows);
+    cti_free(s.counted);
+    ct_slot_list_free(&s.slots);
+    cti_layer_list_free(&s.layers);
+    if (status == CT_OK && ferror(out)) status = ct_fail(CT_ERR_IO, "ct_summary: writing failed");
+    return status;
+}

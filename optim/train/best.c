@@ -1,0 +1,43 @@
+/* The weights of the best epoch: the tensors that were in the model's slots, held by reference.
+ * Which epoch is the best one is decided elsewhere.
+ * Invariant: values never change, so holding them copies nothing, and giving back is pointer swaps
+ * that cannot fail. */
+#include "optim/train/best.h"
+
+#include "tensor/mem.h"
+#include "tensor/value/slot_private.h"
+
+ct_status cti_best_hold(cti_best *best, ct_module *model, int64_t epoch) {
+    cti_best next = {.epoch = epoch};
+    int64_t scope = ct_scope_open();
+    ct_status status = ct_module_list(model, &next.slots);
+    if (status == CT_OK) {
+        next.values = cti_alloc((size_t)next.slots.count, sizeof(ct_tensor *));
+        if (!next.values) status = CT_ERR_MEMORY;
+    }
+    for (int64_t i = 0; i < next.slots.count && status == CT_OK; i++) {
+        next.values[i] = ct_keep(ct_slot_read(next.slots.items[i].slot));
+        if (!next.values[i]) status = ct_error();
+    }
+    ct_scope_close(scope);
+    if (status == CT_OK) {
+        cti_best old = *best;
+        *best = next;
+        next = old;
+    }
+    cti_best_free(&next);
+    return status;
+}
+
+void cti_best_restore(const cti_best *best) {
+    for (int64_t i = 0; i < best->slots.count; i++) {
+        cti_slot_swap(best->slots.items[i].slot, best->values[i]);
+    }
+}
+
+void cti_best_free(cti_best *best) {
+    for (int64_t i = 0; best->values && i < best->slots.count; i++) ct_drop(best->values[i]);
+    cti_free(best->values);
+    ct_slot_list_free(&best->slots);
+    *best = (cti_best){0};
+}

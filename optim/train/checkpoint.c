@@ -1,0 +1,224 @@
+/* Checkpoints: everything that the next steps depend on, in one safetensors file.
+ * Slots are in it by path, "model/..." and "optimizer/..."; the thread's stream of seeds is
+ * "seed/stream"; position, version and a checksum of all are in the metadata, the best val_loss as
+ * the 16 hexadecimal digits of its bits.
+ * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
+#include "nn/layers/layer.h"
+#include "nn/save/slot_file.h"
+#include "optim/fit.h"
+#include "tensor/base/caller.h"
+#include "tensor/io/checksum.h"
+#include "tensor/mem.h"
+#include "tensor/base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char format_name[] = CTI_CHECKPOINT_FORMAT;
+static const char format_version[] = "1";
+
+enum { MODEL, OPTIMIZER, SEED, GROUPS };
+
+typedef struct {
+    cti_slot_group groups[GROUPS];
+    ct_slot *stream;          /* this thread's seeds, for as long as it takes */
+    ct_named_slot seed_item;
+} contents;
+
+static void close_contents(contents *c) {
+    ct_slot_list_free(&c->groups[MODEL].slots);
+    ct_slot_list_free(&c->groups[OPTIMIZER].slots);
+    ct_slot_drop(c->stream);
+}
+
+/* Called inside of an open scope. */
+static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *optimizer) {
+    *c = (contents){.groups = {{.prefix = "model/"}, {.prefix = "optimizer/"},
+                               {.prefix = "seed/"}}};
+    ct_status status = ct_module_list(model, &c->groups[MODEL].slots);
+    if (status == CT_OK) status = ct_optimizer_list(optimizer, &c->groups[OPTIMIZER].slots);
+    if (status != CT_OK) return status;
+    int64_t state[2];
+    cti_seed_state(state);
+    c->stream = ct_slot_new("stream", ct_from(CT_I64, CT_SHAPE(2), state));
+    if (!c->stream) return ct_error();
+    static char path[] = "stream";
+    c->seed_item = (ct_named_slot){.path = path, .slot = c->stream};
+    c->groups[SEED].slots = (ct_slot_list){&c->seed_item, 1};
+    return CT_OK;
+}
+
+typedef struct { char text[17]; } bits_text;
+
+static bits_text show_bits(uint64_t bits) {
+    bits_text out;
+    snprintf(out.text, sizeof out.text, "%016llx", (unsigned long long)bits);
+    return out;
+}
+
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Over the values of all slots in the order of the groups, and the position. NULL values are read
+ * from the slots. */
+static ct_status checksum(const contents *c, ct_tensor *const values[], ct_position position,
+                          bits_text *out) {
+    uint64_t sum = cti_checksum(0, (int64_t[]){position.epoch, position.batch}, 16);
+    if (position.best_epoch > 0) {
+        sum = cti_checksum(sum, &position.best_epoch, sizeof position.best_epoch);
+        sum = cti_checksum(sum, &position.best_val_loss, sizeof position.best_val_loss);
+    }
+    for (int g = 0, k = 0; g < GROUPS; g++) {
+        for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
+            ct_tensor *t = values ? values[k] : ct_slot_read(c->groups[g].slots.items[i].slot);
+            const void *data = ct_data(t);
+            if (!data) return ct_error();
+            size_t bytes = (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t));
+            sum = cti_checksum(sum, data, bytes);
+        }
+    }
+    *out = show_bits(sum);
+    return CT_OK;
+}
+
+static ct_status check_arguments(const char *function, const char *path, const ct_module *model,
+                                 const ct_optimizer *optimizer) {
+    if (path && model && optimizer) return CT_OK;
+    return cti_null("%s: '%s' is NULL", function,
+                   !path ? "path" : !model ? "model" : "optimizer");
+}
+
+static ct_status check_position(const char *function, ct_position position) {
+    if (position.epoch < 0 || position.batch < 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: the position must be >= 0, got %lld, %lld", function,
+                       (long long)position.epoch, (long long)position.batch);
+    }
+    if (position.best_epoch >= 0) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: best_epoch must be >= 0, got %lld", function,
+                   (long long)position.best_epoch);
+}
+
+ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position position) {
+    CTI_CALLED;
+    static const char function[] = "ct_checkpoint_save";
+    if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
+    if (check_position(function, position) != CT_OK) return CT_ERR_RANGE;
+    char epoch[24], batch[24], best[24];
+    snprintf(epoch, sizeof epoch, "%lld", (long long)position.epoch);
+    snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
+    snprintf(best, sizeof best, "%lld", (long long)position.best_epoch);
+    bits_text sum, loss = show_bits(bits_of(position.best_val_loss));
+    const ct_pair metadata[] = {{"format", format_name}, {"version", format_version},
+                                {"epoch", epoch}, {"batch", batch}, {"checksum", sum.text},
+                                {"best_epoch", best}, {"best_val_loss", loss.text}};
+    int n_metadata = position.best_epoch > 0 ? 7 : 5; /* without a best epoch nothing is said */
+    contents c;
+    int64_t scope = ct_scope_open();
+    ct_status status = open_contents(&c, model, optimizer);
+    if (status == CT_OK) status = checksum(&c, NULL, position, &sum);
+    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, n_metadata);
+    close_contents(&c);
+    ct_scope_close(scope);
+    return status;
+}
+
+/* --- Loading ---------------------------------------------------------------------------------- */
+
+static const char function_load[] = "ct_checkpoint_load";
+
+static ct_status read_count(const char *path, const ct_safetensors *file, const char *key,
+                            int64_t *count) {
+    const char *text = ct_safetensors_metadata(file, key);
+    if (text && cti_whole_number(text, strlen(text), count)) return CT_OK;
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be a whole number, got '%s'", function_load,
+                   cti_show_path(path).text, key, text ? cti_show(text, strlen(text)).text : "");
+}
+
+static ct_status read_loss(const char *path, const ct_safetensors *file, const char *key,
+                           double *loss) {
+    const char *text = ct_safetensors_metadata(file, key);
+    uint64_t bits = text ? strtoull(text, NULL, 16) : 0;
+    if (text && strcmp(text, show_bits(bits).text) == 0) {
+        memcpy(loss, &bits, sizeof *loss);
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be 16 hexadecimal digits, got '%s'",
+                   function_load, cti_show_path(path).text, key,
+                   text ? cti_show(text, strlen(text)).text : "");
+}
+
+static ct_status read_position(const char *path, const ct_safetensors *file,
+                               ct_position *position) {
+    *position = (ct_position){0};
+    ct_status status = read_count(path, file, "epoch", &position->epoch);
+    if (status == CT_OK) status = read_count(path, file, "batch", &position->batch);
+    if (status != CT_OK || !ct_safetensors_metadata(file, "best_epoch")) return status;
+    status = read_count(path, file, "best_epoch", &position->best_epoch);
+    if (status != CT_OK) return status;
+    return read_loss(path, file, "best_val_loss", &position->best_val_loss);
+}
+
+static ct_status read_metadata(const char *path, const ct_safetensors *file,
+                               ct_position *position) {
+    const char *format = ct_safetensors_metadata(file, "format");
+    const char *version = ct_safetensors_metadata(file, "version");
+    if (!format || strcmp(format, format_name) != 0) {
+        return ct_fail(CT_ERR_FORMAT, "%s: %s: format must be '%s', got '%s'", function_load,
+                       cti_show_path(path).text, format_name,
+                       format ? cti_show(format, strlen(format)).text : "");
+    }
+    if (!version || strcmp(version, format_version) != 0) {
+        return ct_fail(CT_ERR_FORMAT, "%s: %s: version must be %s, got '%s'", function_load,
+                       cti_show_path(path).text, format_version,
+                       version ? cti_show(version, strlen(version)).text : "");
+    }
+    return read_position(path, file, position);
+}
+
+static ct_status check_sum(const char *path, const ct_safetensors *file, const contents *c,
+                           ct_tensor *const values[], ct_position position) {
+    const char *said = ct_safetensors_metadata(file, "checksum");
+    bits_text sum;
+    if (checksum(c, values, position, &sum) != CT_OK) return ct_error();
+    if (said && strcmp(said, sum.text) == 0) return CT_OK;
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: damaged: the checksum is %s, the file says '%s'",
+                   function_load, cti_show_path(path).text, sum.text,
+                   said ? cti_show(said, strlen(said)).text : "");
+}
+
+static ct_status load(const char *path, const ct_safetensors *file, const contents *c,
+                      ct_position *position) {
+    ct_position found;
+    if (read_metadata(path, file, &found) != CT_OK) return ct_error();
+    ct_tensor **prepared = cti_slots_prepare(function_load, path, file, c->groups, GROUPS);
+    if (!prepared) return ct_error();
+    ct_status status = check_sum(path, file, c, prepared, found);
+    int64_t last = c->groups[MODEL].slots.count + c->groups[OPTIMIZER].slots.count;
+    const int64_t *state = status == CT_OK ? ct_data_i64(prepared[last]) : NULL;
+    if (state) {
+        cti_seed_restore(state);
+        cti_slots_swap(c->groups, GROUPS, prepared);
+        if (position) *position = found;
+    }
+    cti_free(prepared);
+    return state ? CT_OK : ct_error();
+}
+
+ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position *position) {
+    CTI_CALLED;
+    if (check_arguments(function_load, path, model, optimizer) != CT_OK) return ct_error();
+    contents c;
+    int64_t scope = ct_scope_open();
+    ct_status status = open_contents(&c, model, optimizer);
+    ct_safetensors *file = status == CT_OK ? ct_safetensors_load(path) : NULL;
+    if (status == CT_OK) status = file ? load(path, file, &c, position) : ct_error();
+    ct_safetensors_free(file);
+    close_contents(&c);
+    ct_scope_close(scope);
+    return status;
+}

@@ -1,0 +1,334 @@
+/* ct_fit: epochs of steps, validation in between, and the reasons to stop.
+ * What a step does is the optimizer's business, and how data is ordered the source's.
+ * Invariant: a step either happened wholly, and is counted, or left everything as it was; one scope
+ * per step, so memory at the end of every epoch is the same. */
+#include "optim/fit.h"
+
+#include "optim/train/best.h"
+#include "optim/train/evaluate.h"
+#include "optim/train/finite.h"
+#include "optim/train/history.h"
+#include "optim/train/interrupt.h"
+#include "optim/train/progress.h"
+#include "optim/step.h"
+#include "tensor/base/caller.h"
+
+#include <math.h>
+
+typedef struct {
+    ct_module *model;
+    ct_optimizer *optimizer;
+    const ct_loss *loss;
+    cti_metric *metric;
+    ct_source *train;
+    const ct_fit_options *options;
+    ct_history *history;
+    cti_progress progress;
+    int64_t count;        /* batches in an epoch                        */
+    int64_t done;         /* steps in this call                         */
+    ct_step_record last;
+    cti_sums sums;        /* of the running epoch ...                   */
+    int64_t epoch_steps;  /* ... over so many steps                     */
+    cti_best best;        /* with restore_best                          */
+    bool stop;
+    bool out_of_patience;
+} training;
+
+/* --- Divergence ------------------------------------------------------------------------------- */
+
+static ct_status check_finite(const training *t, const char *what, double value,
+                              const ct_step_record *step) {
+    if (t->options->allow_nonfinite || isfinite(value)) return CT_OK;
+    return ct_fail(CT_ERR_DIVERGED, "ct_fit: %s is %s at step %lld, in epoch %lld; a smaller rate "
+                   "or clip_norm may help, allow_nonfinite goes on", what,
+                   isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", (long long)step->step,
+                   (long long)t->progress.epoch + 1);
+}
+
+/* Between the evaluation of a step and its commit. */
+static ct_status accept_step(void *context, ct_tensor *const roots[]) {
+    const training *t = context;
+    return check_finite(t, "loss", ct_item(roots[0]), &t->last);
+}
+
+/* A loss that is finite may have a derivative that is not. */
+static ct_status check_parameters(const training *t) {
+    cti_nonfinite found;
+    if (t->options->allow_nonfinite) return CT_OK;
+    if (cti_nonfinite_find(t->model, &found) != CT_OK) return ct_error();
+    if (!*found.path) return CT_OK;
+    char what[sizeof found.path + 16];
+    snprintf(what, sizeof what, "parameter '%s'", found.path);
+    return check_finite(t, what, found.value, &t->last);
+}
+
+/* --- Steps ------------------------------------------------------------------------------------ */
+
+static void next_epoch(ct_position *position) {
+    position->epoch++;
+    position->batch = 0;
+}
+
+static void record_step(training *t, double loss, double metric, int64_t items) {
+    t->last.loss = loss;
+    t->last.accuracy = metric;
+    t->epoch_steps++;
+    cti_sums_add(&t->sums, loss, metric, items);
+    if (t->options->record_steps) t->history->steps[t->history->n_steps++] = t->last;
+}
+
+static void move_on(training *t) {
+    ct_position *next = &t->history->position;
+    next->batch++;
+    if (next->batch >= t->count) next_epoch(next);
+    t->done++;
+}
+
+/* A step that is refused because it diverged has been measured all the same. */
+static ct_status learn(training *t, const ct_batch *batch) {
+    const ct_position *at = &t->history->position;
+    ct_tensor *value, *measured;
+    t->last.step = at->epoch * t->count + at->batch + 1;
+    ct_status status =
+        cti_measure(t->model, t->loss, t->metric, CT_TRAINING, batch, &value, &measured);
+    if (status != CT_OK) return status;
+    status = cti_optimizer_step_if(t->optimizer, value, &measured, measured != 0, accept_step, t);
+    if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
+    record_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN,
+                ct_dim(batch->x, 0));
+    if (status == CT_OK) move_on(t);
+    return status;
+}
+
+/* *more is false at the end of the epoch. */
+static ct_status step(training *t, bool *more) {
+    if (t->options->record_steps && cti_history_reserve_step(t->history) != CT_OK) {
+        return CT_ERR_MEMORY;
+    }
+    int64_t scope = ct_scope_open();
+    ct_batch batch = {NULL, NULL};
+    ct_status status = ct_source_next(t->train, &batch);
+    *more = status == CT_OK && batch.x;
+    if (*more) status = learn(t, &batch);
+    ct_scope_close(scope);
+    return status;
+}
+
+static void call_back(training *t, const ct_epoch *epoch) {
+    if (!t->options->callback) return;
+    CTI_CALLS_USER;
+    int64_t scope = ct_scope_open();
+    double start = cti_seconds();
+    bool go_on = t->options->callback(t->options->context, t->history->position, &t->last, epoch);
+    t->progress.started += cti_seconds() - start; /* its time is not training's */
+    ct_scope_close(scope);
+    if (!go_on) t->stop = t->history->stopped_early = true;
+}
+
+static bool interrupted(void) { return cti_interrupt_seen(); }
+
+static void look_for_interrupt(training *t) {
+    if (!t->options->no_signals && interrupted()) t->stop = t->history->interrupted = true;
+}
+
+static ct_status run_steps(training *t) {
+    for (bool more = true; more && !t->stop;) {
+        ct_status status = step(t, &more);
+        if (status != CT_OK) return status;
+        if (!more) {
+            /* Also when the source has fewer batches than it said, or none were left. */
+            if (t->history->position.batch > 0) next_epoch(&t->history->position);
+            return CT_OK;
+        }
+        cti_progress_step(&t->progress, t->epoch_steps, &t->sums);
+        call_back(t, NULL);
+        look_for_interrupt(t);
+        if (t->done == t->options->max_steps) t->stop = true;
+    }
+    return CT_OK;
+}
+
+/* --- Epochs ----------------------------------------------------------------------------------- */
+
+static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
+    bool stopped = false, broken_off = t->history->interrupted || t->history->stopped_early;
+    if (!t->options->validation || broken_off) return CT_OK;
+    ct_status status = cti_evaluate("ct_fit", "the validation", t->model, t->loss, t->metric,
+                                    t->options->validation,
+                                    t->options->no_signals ? NULL : interrupted, &stopped,
+                                    &epoch->val_loss, &epoch->val_accuracy);
+    if (stopped) t->stop = t->history->interrupted = true;
+    *validated = status == CT_OK && !stopped;
+    return *validated ? check_finite(t, "val_loss", epoch->val_loss, &t->last) : status;
+}
+
+/* Epochs without a better val_loss; before the first best one all of them. */
+static bool is_out_of_patience(const training *t, int64_t epochs_done) {
+    int64_t patience = t->options->patience;
+    return patience > 0 && epochs_done - t->history->position.best_epoch >= patience;
+}
+
+static ct_status watch_for_the_best(training *t, double val_loss) {
+    ct_position *position = &t->history->position;
+    int64_t number = t->progress.epoch + 1;
+    if (val_loss < (position->best_epoch ? position->best_val_loss : (double)INFINITY)) {
+        if (t->options->restore_best && cti_best_hold(&t->best, t->model, number) != CT_OK) {
+            return ct_error();
+        }
+        position->best_epoch = number;
+        position->best_val_loss = val_loss;
+    }
+    t->out_of_patience = is_out_of_patience(t, number);
+    if (t->out_of_patience) t->stop = t->history->stopped_early = true;
+    return CT_OK;
+}
+
+/* Also after an error or a stop in the middle: what was measured is kept. */
+static ct_status end_epoch(training *t, ct_status status) {
+    double nan = (double)NAN;
+    ct_epoch epoch = {cti_sums_mean(t->sums.loss, t->sums.items),
+                      cti_sums_mean(t->sums.metric, t->sums.items), nan, nan,
+                      cti_seconds() - t->progress.started, t->epoch_steps, t->sums.items};
+    bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;
+    if (status == CT_OK) status = check_parameters(t);
+    if (status == CT_OK) status = validate(t, &epoch, &validated);
+    t->history->epochs[t->history->n_epochs++] = epoch;
+    cti_progress_line(&t->progress, &epoch, validated);
+    if (status == CT_OK && validated && whole) status = watch_for_the_best(t, epoch.val_loss);
+    if (status == CT_OK) call_back(t, &epoch);
+    return status;
+}
+
+/* Every step of an epoch has a number. */
+static ct_status check_numbers(const training *t, int64_t number, int64_t batch) {
+    int64_t before, last;
+    if (!__builtin_mul_overflow(number, t->count, &before) &&
+        !__builtin_add_overflow(before, t->count > batch ? t->count : batch, &last) &&
+        last < INT64_MAX) {
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_RANGE, "ct_fit: the steps from start.epoch %lld, start.batch %lld have "
+                   "numbers above 2^63-1, with %lld batches in an epoch", (long long)number,
+                   (long long)batch, (long long)t->count);
+}
+
+static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
+    if (check_numbers(t, number, batch) != CT_OK) return CT_ERR_RANGE;
+    if (cti_history_reserve_epoch(t->history) != CT_OK) return CT_ERR_MEMORY;
+    if (ct_source_seek(t->train, number, batch) != CT_OK) return ct_error();
+    t->history->position.epoch = number;
+    t->history->position.batch = batch;
+    t->sums = (cti_sums){0};
+    t->epoch_steps = 0;
+    cti_progress_epoch(&t->progress, number, batch);
+    ct_status status = run_steps(t);
+    if (t->epoch_steps > 0) return end_epoch(t, status);
+    if (status == CT_OK && batch == 0) {
+        return ct_fail(CT_ERR_STATE, "ct_fit: the source gave no batches");
+    }
+    return status;
+}
+
+/* --- Checks ----------------------------------------------------------------------------------- */
+
+static ct_status check_arguments(const ct_module *model, const ct_optimizer *optimizer,
+                                 const ct_loss *loss, const ct_source *train) {
+    if (model && optimizer && loss && train) return CT_OK;
+    return cti_null("ct_fit: '%s' is NULL",
+                   !model ? "model" : !optimizer ? "optimizer" : !loss ? "loss" : "train");
+}
+
+static ct_status check_options(const ct_fit_options *options) {
+    const struct { const char *name; int64_t value; } counts[] = {
+        {"epochs", options->epochs},           {"max_steps", options->max_steps},
+        {"patience", options->patience},       {"start.epoch", options->start.epoch},
+        {"start.batch", options->start.batch}, {"start.best_epoch", options->start.best_epoch},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        if (counts[i].value >= 0) continue;
+        return ct_fail(CT_ERR_RANGE, "ct_fit: %s must be >= 0, got %lld", counts[i].name,
+                       (long long)counts[i].value);
+    }
+    if ((options->patience > 0 || options->restore_best) && !options->validation) {
+        return ct_fail(CT_ERR_NULL, "ct_fit: %s needs validation, which is NULL",
+                       options->patience > 0 ? "patience" : "restore_best");
+    }
+    return CT_OK;
+}
+
+/* --- A run ------------------------------------------------------------------------------------ */
+
+/* What a checkpoint tells of the epochs before. */
+static ct_status take_up(training *t) {
+    const ct_position *start = &t->options->start;
+    t->history->position = *start;
+    if (start->best_epoch == 0) return CT_OK;
+    t->out_of_patience = is_out_of_patience(t, start->epoch);
+    if (t->out_of_patience) t->stop = t->history->stopped_early = true;
+    bool is_the_best = start->best_epoch == start->epoch && start->batch == 0;
+    if (!t->options->restore_best || !is_the_best) return CT_OK;
+    return cti_best_hold(&t->best, t->model, start->best_epoch);
+}
+
+static void restore_best(training *t, bool ended_of_itself) {
+    int64_t wanted = t->history->position.best_epoch;
+    if (!t->options->restore_best || !ended_of_itself || wanted == 0) return;
+    t->history->restored = t->best.epoch == wanted;
+    if (t->history->restored) cti_best_restore(&t->best);
+    cti_progress_note(&t->progress, t->history->restored
+                                        ? "restored the weights of epoch %lld"
+                                        : "the best epoch, %lld, came before the start: its "
+                                          "weights are not restored", (long long)wanted);
+}
+
+static void say_which_data(training *t, const char *use, const ct_source *source) {
+    const char *about = ct_source_describe(source);
+    if (about) cti_progress_note(&t->progress, "%s: %s", use, about);
+}
+
+static ct_status run(training *t) {
+    int64_t epochs = t->progress.epochs, first = t->options->start.epoch;
+    say_which_data(t, "train", t->train);
+    say_which_data(t, "validation", t->options->validation);
+    ct_status status = take_up(t);
+    for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
+        status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
+    }
+    const ct_history *history = t->history;
+    bool diverged = status == CT_ERR_DIVERGED;
+    if (history->interrupted) cti_progress_note(&t->progress, "interrupted");
+    if (diverged) cti_progress_note(&t->progress, "diverged");
+    bool is_whole = status == CT_OK && history->position.epoch >= epochs &&
+                    !history->interrupted && !history->stopped_early;
+    restore_best(t, is_whole || diverged || t->out_of_patience);
+    return status;
+}
+
+ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
+                 ct_fit_options options, ct_history *history) {
+    CTI_CALLED;
+    ct_history own = {0};
+    if (history) *history = own;
+    if (check_arguments(model, optimizer, loss, train) != CT_OK) return ct_error();
+    if (cti_check_loss("ct_fit", loss) != CT_OK) return ct_error();
+    if (check_options(&options) != CT_OK) return ct_error();
+    training t = {
+        .model = model,
+        .optimizer = optimizer,
+        .loss = loss,
+        .metric = options.metric ? options.metric : loss->metric,
+        .train = train,
+        .options = &options,
+        .history = history ? history : &own,
+        .count = ct_source_count(train),
+    };
+    if (t.count < 0) return ct_error();
+    cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
+                       t.metric != NULL);
+    if (!options.no_signals) cti_interrupt_begin();
+    ct_status status = run(&t);
+    if (!options.no_signals) cti_interrupt_end();
+    cti_best_free(&t.best);
+    ct_history_free(&own);
+    return status;
+}

@@ -1,0 +1,153 @@
+/* The error record: one fixed buffer per thread.
+ * It is not a log: only the first error is kept in full, because the later ones follow from it.
+ * Invariant: recording an error allocates nothing. */
+#include "tensor/error.h"
+
+#include "tensor/base/caller.h"
+#include "tensor/base/context.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local struct {
+    ct_status status;
+    int later;
+    cti_call call;
+    size_t length;      /* of the message, without what is said of a later NULL */
+    char message[1024];
+} record;
+
+static int errors_so_far(void) { return record.status == CT_OK ? 0 : 1 + record.later; }
+
+cti_call cti_call_begin(const char *name) {
+    cti_call outer = record.call;
+    if (!name || !outer.name) record.call = (cti_call){name, errors_so_far()};
+    return outer;
+}
+
+void cti_call_end(const cti_call *outer) { record.call = *outer; }
+
+ct_status ct_error(void) { return record.status; }
+
+const char *ct_error_message(void) { return record.message; }
+
+int ct_error_count(void) { return record.later; }
+
+void ct_error_clear(void) {
+    record.status = CT_OK;
+    record.later = 0;
+    record.message[0] = '\0';
+}
+
+const char *ct_status_name(ct_status status) {
+    static const char *const names[] = {
+        [CT_OK] = "CT_OK",
+        [CT_ERR_NULL] = "CT_ERR_NULL",
+        [CT_ERR_SHAPE] = "CT_ERR_SHAPE",
+        [CT_ERR_DTYPE] = "CT_ERR_DTYPE",
+        [CT_ERR_RANGE] = "CT_ERR_RANGE",
+        [CT_ERR_MEMORY] = "CT_ERR_MEMORY",
+        [CT_ERR_IO] = "CT_ERR_IO",
+        [CT_ERR_FORMAT] = "CT_ERR_FORMAT",
+        [CT_ERR_GRADIENT] = "CT_ERR_GRADIENT",
+        [CT_ERR_STATE] = "CT_ERR_STATE",
+        [CT_ERR_DIVERGED] = "CT_ERR_DIVERGED",
+    };
+    size_t i = (size_t)status;
+    return i < sizeof names / sizeof *names ? names[i] : "unknown status";
+}
+
+/* --- Messages --------------------------------------------------------------------------------- */
+
+/* The length of "ct_reshape" in "ct_reshape: what is wrong"; 0 when no function comes first. */
+static size_t function_length(const char *message) {
+    size_t length = strspn(message, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return strncmp(message, "ct_", 3) == 0 && message[length] == ':' ? length : 0;
+}
+
+/* Appends a message under the name of the function that the user called. A message that begins
+ * with something else, such as a file, keeps its beginning; memory runs out without any. */
+static void append_message(const char *format, va_list arguments) {
+    char *end = record.message + strlen(record.message);
+    size_t room = sizeof record.message - (size_t)(end - record.message);
+    vsnprintf(end, room, format, arguments);
+    size_t given = function_length(end);
+    bool nameless = strncmp(end, "out of memory", strlen("out of memory")) == 0;
+    if (!record.call.name || (given == 0 && !nameless)) return;
+    char text[sizeof record.message];
+    snprintf(text, sizeof text, "%s%s", given ? "" : ": ", end + given);
+    snprintf(end, room, "%s%s", record.call.name, text);
+}
+
+static void append(const char *format, ...) {
+    size_t length = strlen(record.message);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(record.message + length, sizeof record.message - length, format, arguments);
+    va_end(arguments);
+}
+
+static void append_place(const cti_node_context *context) {
+    const char *derived = context->derived, *path = context->path;
+    if (derived && *path) append(" (in the derivative of '%s' in %s)", derived, path);
+    else if (derived) append(" (in the derivative of '%s')", derived);
+    else if (*path) append(" (in %s)", path);
+}
+
+/* What goes wrong in a later call does not follow from the error on record as surely as what goes
+ * wrong behind it in the same call: it is said beside the first cause, the latest for all. Of one
+ * call that is the first thing, which the others follow from. */
+static void append_later(const char *format, va_list arguments) {
+    if (record.call.name && errors_so_far() != record.call.errors) return;
+    record.message[record.length] = '\0';
+    append(" (an earlier error; now ");
+    append_message(format, arguments);
+    append(")");
+}
+
+static void record_message(ct_status status, const char *format, va_list arguments) {
+    if (record.status != CT_OK) {
+        append_later(format, arguments);
+        record.later++;
+        return;
+    }
+    record.status = status;
+    append_message(format, arguments);
+    append_place(cti_context());
+    record.length = strlen(record.message);
+}
+
+ct_status cti_null(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    record_message(CT_ERR_NULL, format, arguments);
+    va_end(arguments);
+    return record.status;
+}
+
+ct_status cti_check_array(const char *function, const char *name, const void *array,
+                          const char *count, int64_t n) {
+    if (n < 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: %s must be >= 0, got %lld", function, count,
+                       (long long)n);
+    }
+    return n == 0 || array ? CT_OK : cti_null("%s: '%s' is NULL", function, name);
+}
+
+ct_status ct_fail(ct_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    record_message(status, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+void *ct_fail_null(ct_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    record_message(status, format, arguments);
+    va_end(arguments);
+    return NULL;
+}

@@ -1,0 +1,87 @@
+/* Leaves: tensors made from data.
+ * It holds no op; random leaves come from ops of a key.
+ * Invariant: a leaf has its value from the start, row-major in a buffer of its own. */
+#include "tensor/graph/node.h"
+
+
+#include <math.h>
+#include <string.h>
+
+ct_tensor *ct_from(ct_dtype dtype, ct_shape shape, const void *elements) {
+    ct_tensor *t = cti_leaf_new("ct_from", dtype, shape);
+    if (!t) return NULL;
+    if (!elements && t->numel) return ct_fail_null(CT_ERR_NULL, "ct_from: 'elements' is NULL");
+    if (t->numel) memcpy(t->buffer->data, elements, (size_t)t->numel * ct_dtype_size(dtype));
+    return t;
+}
+
+void cti_store(void *data, ct_dtype dtype, int64_t i, double value) {
+    switch (dtype) {
+    case CT_F32: ((float *)data)[i] = (float)value; break;
+    case CT_F64: ((double *)data)[i] = value; break;
+    case CT_I64: ((int64_t *)data)[i] = (int64_t)value; break;
+    case CT_U8: ((uint8_t *)data)[i] = (uint8_t)value; break;
+    case CT_DTYPES: break;
+    }
+}
+
+static void store(const ct_tensor *t, int64_t i, double value) {
+    cti_store(t->buffer->data, t->dtype, i, value);
+}
+
+/* Integer leaves take whole numbers that the type can hold. */
+ct_status cti_check_value(const char *function, ct_dtype dtype, double value) {
+    if (dtype == CT_U8 && !(value >= 0 && value <= 255 && value == floor(value))) {
+        return ct_fail(CT_ERR_RANGE, "%s: a u8 must be a whole number in 0..255, got %g", function,
+                       value);
+    }
+    if (dtype == CT_I64 && !(fabs(value) < 0x1p63 && value == floor(value))) {
+        return ct_fail(CT_ERR_RANGE, "%s: an i64 must be a whole number below 2^63, got %g",
+                       function, value);
+    }
+    return CT_OK;
+}
+
+ct_tensor *ct_full(ct_dtype dtype, ct_shape shape, double value) {
+    ct_tensor *t = cti_leaf_new("ct_full", dtype, shape);
+    if (!t || cti_check_value("ct_full", dtype, value) != CT_OK) return NULL;
+    for (int64_t i = 0; i < t->numel; i++) store(t, i, value);
+    return t;
+}
+
+ct_tensor *ct_scalar(ct_dtype dtype, double value) {
+    ct_tensor *t = cti_leaf_new("ct_scalar", dtype, CT_SCALAR);
+    if (!t || cti_check_value("ct_scalar", dtype, value) != CT_OK) return NULL;
+    store(t, 0, value);
+    return t;
+}
+
+ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {
+    double count = ceil((stop - start) / step);
+    if (!(step != 0) || !isfinite(count)) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_arange: start %g, stop %g, step %g give no finite "
+                            "number of elements", start, stop, step);
+    }
+    if (count >= 0x1p62) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_arange: %g elements are too many", count);
+    }
+    int64_t n = count > 0 ? (int64_t)count : 0;
+    double last = n ? start + (double)(n - 1) * step : start;
+    if (cti_check_value("ct_arange", dtype, start) != CT_OK ||
+        cti_check_value("ct_arange", dtype, last) != CT_OK ||
+        (n > 1 && cti_check_value("ct_arange", dtype, start + step) != CT_OK)) {
+        return NULL;
+    }
+    ct_tensor *t = cti_leaf_new("ct_arange", dtype, CT_SHAPE(n));
+    if (!t) return NULL;
+    for (int64_t i = 0; i < n; i++) store(t, i, start + (double)i * step);
+    return t;
+}
+
+ct_tensor *ct_eye(ct_dtype dtype, int64_t n) {
+    ct_tensor *t = cti_leaf_new("ct_eye", dtype, CT_SHAPE(n, n));
+    if (!t) return NULL;
+    memset(t->buffer->data, 0, (size_t)t->numel * ct_dtype_size(dtype));
+    for (int64_t i = 0; i < n; i++) store(t, i * (n + 1), 1.0);
+    return t;
+}

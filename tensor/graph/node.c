@@ -1,0 +1,303 @@
+/* Nodes: construction and release.
+ * It does not evaluate anything; values come from eval.c.
+ * Invariant: a node owns its inputs, so what is reachable is alive; release is a work-list, so
+ * the depth of a graph costs no stack. */
+#include "tensor/graph/node.h"
+
+#include "tensor/base/caller.h"
+#include "tensor/base/context.h"
+#include "tensor/mem.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype) {
+    void *elements;
+    cti_buffer *buffer =
+        cti_alloc_elements(function, sizeof(cti_buffer), shape, dtype, &elements);
+    if (buffer) *buffer = (cti_buffer){1, elements};
+    return buffer;
+}
+
+cti_buffer *cti_buffer_keep(cti_buffer *buffer) {
+    if (buffer) buffer->refs++;
+    return buffer;
+}
+
+void cti_buffer_drop(cti_buffer *buffer) {
+    if (buffer && --buffer->refs == 0) cti_free(buffer);
+}
+
+static uint64_t next_id(void) {
+    static atomic_uint_least64_t ids;
+    return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
+}
+
+static ct_tensor *node_alloc(int n_inputs, size_t attr_size) {
+    size_t inputs = sizeof(ct_tensor *) * (size_t)n_inputs;
+    /* The attribute starts on a 16-byte boundary, whatever its type is. */
+    size_t attr_at = (sizeof(ct_tensor) + inputs + 15) / 16 * 16;
+    ct_tensor *t = cti_alloc(1, attr_at + attr_size);
+    if (!t) return NULL;
+    const cti_node_context *context = cti_context();
+    t->refs = 1;
+    t->id = next_id();
+    t->path = context->path;
+    t->order = context->order;
+    t->origin = context->origin;
+    t->name = "";
+    t->n_inputs = n_inputs;
+    t->attr = attr_size ? (char *)t + attr_at : NULL;
+    t->attr_size = attr_size;
+    return t;
+}
+
+/* Hands the construction's own reference to the scope. */
+static ct_tensor *registered(ct_tensor *t) {
+    ct_tensor *added = ct_scope_add(t);
+    ct_drop(t);
+    return added;
+}
+
+ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
+    ct_tensor *t = buffer ? node_alloc(0, 0) : NULL;
+    if (!t) return NULL;
+    t->dtype = dtype;
+    t->shape = shape;
+    t->numel = ct_shape_numel(shape);
+    t->buffer = cti_buffer_keep(buffer);
+    return registered(t);
+}
+
+ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape) {
+    CTI_CALLED_AS(function);
+    if (cti_shape_check(function, shape, dtype, NULL) != CT_OK) return NULL;
+    cti_buffer *buffer = cti_buffer_new(function, shape, dtype);
+    ct_tensor *t = cti_leaf_over(buffer, dtype, shape);
+    cti_buffer_drop(buffer);
+    return t;
+}
+
+void cti_op_title(const ct_op *op, char title[CTI_TITLE]) {
+    size_t length = strnlen(op->name, CTI_TITLE - 4);
+    memcpy(title, "ct_", 3);
+    memcpy(title + 3, op->name, length);
+    title[3 + length] = '\0';
+}
+
+static ct_status infer(const ct_op *op, const char *name, ct_tensor *const inputs[], int n,
+                       const void *attr, ct_type *out) {
+    ct_type few[CT_OP_INPUTS], *types = few;
+    if (n > CT_OP_INPUTS && !(types = cti_alloc((size_t)n, sizeof *types))) return CT_ERR_MEMORY;
+    for (int i = 0; i < n; i++) types[i] = (ct_type){inputs[i]->dtype, inputs[i]->shape};
+    ct_status status = op->infer(
+        &(ct_infer){.name = name, .attr = attr, .n_inputs = n, .in = types}, out);
+    if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype, NULL);
+    if (types != few) cti_free(types);
+    return status;
+}
+
+/* What a tile or reduce function relies on, whoever wrote the shape rule. The library's own ops do;
+ * so the message is to the author of another one, who knows it by its own name. */
+static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int n,
+                                 const ct_type *out) {
+    static const char *const spelled[CT_DTYPES] = {
+        [CT_F32] = "CT_F32", [CT_F64] = "CT_F64", [CT_I64] = "CT_I64", [CT_U8] = "CT_U8"};
+    if (op->kind != CT_MAP && op->kind != CT_REDUCE) return CT_OK;
+    ct_dtype by = n > 0 ? inputs[0]->dtype : out->dtype;
+    const char *missing = op->kind == CT_MAP ? (op->tile[by] ? NULL : "tile")
+                          : !op->reduce[by]  ? "reduce"
+                          : !op->start[by]   ? "start" : NULL;
+    if (missing) {
+        return ct_fail(CT_ERR_DTYPE, "%s: not defined for %s; give it .%s[%s] or use ct_cast",
+                       op->name, ct_dtype_name(by), missing, spelled[by]);
+    }
+    for (int i = 0; i < n && op->kind == CT_MAP; i++) {
+        if (ct_shape_equal(inputs[i]->shape, out->shape)) continue;
+        return ct_fail(CT_ERR_SHAPE, "%s: operand %d is %s, the result %s", op->name, i + 1,
+                       ct_shape_format(inputs[i]->shape).text, ct_shape_format(out->shape).text);
+    }
+    return CT_OK;
+}
+
+/* What the author of a descriptor may have left out. */
+static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
+    const char *missing = op->infer ? NULL : "infer";
+    if (op->kind == CT_VIEW && !op->view) missing = "view";
+    for (int s = 0; s < CT_KERNEL_STAGES && op->kind == CT_KERNEL; s++) {
+        const ct_stage_fns *stage = &op->stages[s];
+        if (stage->run && !stage->parts) missing = "parts of a stage";
+        if (!stage->run && (stage->parts || s == 0)) missing = "run of a stage";
+    }
+    if (missing) {
+        return ct_fail(CT_ERR_NULL, "%s: the descriptor has no '%s'", op->name, missing);
+    }
+    if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
+        return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
+    }
+    if (op->kind == CT_REDUCE && attr_size < sizeof(ct_reduction)) {
+        return ct_fail(CT_ERR_RANGE, "%s: the attribute of a reduction begins with "
+                       "ct_reduction", op->name);
+    }
+    return CT_OK;
+}
+
+ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                   size_t attr_size) {
+    if (!op || !op->name) {
+        return ct_fail_null(CT_ERR_NULL, "ct_node: '%s' is NULL", op ? "op->name" : "op");
+    }
+    char name[CTI_TITLE];
+    cti_op_title(op, name);
+    CTI_CALLED_AS(name);
+    for (int i = 0; i < n; i++) {
+        if (inputs && inputs[i]) continue;
+        if (ct_error() == CT_OK) {
+            ct_fail(CT_ERR_NULL, "ct_%s: argument %d is NULL", op->name, i + 1);
+        }
+        return NULL;
+    }
+    if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
+        return ct_fail_null(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name,
+                            op->n_inputs, n);
+    }
+    if (attr_size > 0 && !attr) {
+        return ct_fail_null(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name,
+                            attr_size);
+    }
+    if (check_descriptor(op, attr_size) != CT_OK) return NULL;
+    ct_type out = {0};
+    if (infer(op, name, inputs, n, attr, &out) != CT_OK) {
+        if (ct_error() != CT_OK) return NULL;
+        return ct_fail_null(CT_ERR_SHAPE, "%s: 'infer' failed and recorded no error", op->name);
+    }
+    if (check_streaming(op, inputs, n, &out) != CT_OK) return NULL;
+    ct_tensor *t = node_alloc(n, attr_size);
+    if (!t) return NULL;
+    t->dtype = out.dtype;
+    t->shape = out.shape;
+    t->numel = ct_shape_numel(out.shape);
+    for (int i = 0; i < n; i++) {
+        t->inputs[i] = ct_keep(inputs[i]);
+        if (inputs[i]->order > t->order) t->order = inputs[i]->order;
+        if (inputs[i]->level > t->level) t->level = inputs[i]->level;
+    }
+    t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
+    if (attr_size) memcpy(t->attr, attr, attr_size);
+    ct_tensor *added = ct_scope_add(t);
+    /* The op comes last: until the node has succeeded, what the attribute owns is the caller's. */
+    if (added) t->op = op;
+    ct_drop(t);
+    return added;
+}
+
+ct_tensor *cti_node_like(const ct_tensor *t) {
+    ct_tensor *copy = node_alloc(t->n_inputs, t->attr_size);
+    if (!copy) return NULL;
+    copy->op = t->op;
+    copy->dtype = t->dtype;
+    copy->shape = t->shape;
+    copy->numel = t->numel;
+    copy->order = t->order;
+    copy->name = t->name;
+    copy->path = t->path;
+    copy->origin = t->origin;
+    for (int i = 0; i < t->n_inputs; i++) copy->inputs[i] = ct_keep(t->inputs[i]);
+    if (t->attr_size) memcpy(copy->attr, t->attr, t->attr_size);
+    return registered(copy);
+}
+
+ct_tensor *ct_keep(ct_tensor *t) {
+    if (t) t->refs++;
+    return t;
+}
+
+void ct_drop(ct_tensor *t) {
+    if (!t || --t->refs > 0) return;
+    ct_tensor *dead = t;
+    t->dead = NULL;
+    while (dead) {
+        ct_tensor *node = dead;
+        dead = node->dead;
+        for (int i = 0; i < node->n_inputs; i++) {
+            ct_tensor *input = node->inputs[i];
+            if (--input->refs > 0) continue;
+            input->dead = dead;
+            dead = input;
+        }
+        if (node->op && node->op->release) node->op->release(node->attr);
+        if (node->literal) cti_literal_forget(node);
+        cti_buffer_drop(node->buffer);
+        cti_free(node);
+    }
+}
+
+void ct_set(ct_tensor **slot, ct_tensor *t) {
+    if (!slot) return;
+    ct_tensor *old = *slot;
+    *slot = ct_keep(t);
+    ct_drop(old);
+}
+
+/* --- What a node says of itself ----------------------------------------------------------- */
+
+ct_dtype ct_dtype_of(const ct_tensor *t) { return t ? t->dtype : CT_F32; }
+
+ct_shape ct_shape_of(const ct_tensor *t) { return t ? t->shape : CT_SCALAR; }
+
+int64_t ct_numel(const ct_tensor *t) { return t ? t->numel : 0; }
+
+int64_t ct_dim(const ct_tensor *t, int axis) {
+    if (!t) return 0;
+    if (axis < 0) axis += t->shape.rank;
+    return axis >= 0 && axis < t->shape.rank ? t->shape.dims[axis] : 0;
+}
+
+const ct_op *ct_op_of(const ct_tensor *t) { return t ? t->op : NULL; }
+
+int ct_input_count(const ct_tensor *t) { return t ? t->n_inputs : 0; }
+
+ct_tensor *ct_input(const ct_tensor *t, int i) {
+    return t && i >= 0 && i < t->n_inputs ? t->inputs[i] : NULL;
+}
+
+const void *ct_attr(const ct_tensor *t) { return t ? t->attr : NULL; }
+
+ct_tensor *ct_name(ct_tensor *t, const char *name) {
+    const char *interned = t ? cti_intern(name) : NULL;
+    if (!interned) return NULL;
+    t->name = interned;
+    return t;
+}
+
+const char *ct_name_of(const ct_tensor *t) { return t ? t->name : ""; }
+
+const char *ct_path_of(const ct_tensor *t) { return t ? t->path : ""; }
+
+int ct_order_of(const ct_tensor *t) { return t ? t->order : 0; }
+
+/* --- Shared shape rules ------------------------------------------------------------------- */
+
+ct_status ct_infer_same(const ct_infer *call, ct_type *out) {
+    *out = call->in[0];
+    for (int i = 1; i < call->n_inputs; i++) {
+        ct_type in = call->in[i];
+        if (in.dtype != out->dtype) {
+            return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", call->name,
+                           ct_dtype_name(out->dtype), ct_dtype_name(in.dtype));
+        }
+        if (!ct_shape_equal(in.shape, out->shape)) {
+            return ct_fail(CT_ERR_SHAPE, "%s: shapes differ: %s and %s", call->name,
+                           ct_shape_format(out->shape).text, ct_shape_format(in.shape).text);
+        }
+    }
+    return CT_OK;
+}
+
+ct_status ct_infer_float(const ct_infer *call, ct_type *out) {
+    if (!ct_dtype_is_float(call->in[0].dtype)) {
+        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s; use ct_cast",
+                       call->name, ct_dtype_name(call->in[0].dtype));
+    }
+    return ct_infer_same(call, out);
+}

@@ -1,0 +1,54 @@
+/* Scopes: one stack of temporaries per thread; a scope is a height of that stack.
+ * It does not know what the tensors are.
+ * Invariant: every entry is one reference, dropped when the stack is cut below it. */
+#include "tensor/mem.h"
+#include "tensor/graph/node.h"
+
+/* The nodes of a training step have left the caches when its scope is closed: so many are asked for
+ * before their turn. */
+#define AHEAD 8
+
+static _Thread_local struct {
+    ct_tensor **items;
+    int64_t count, capacity;
+} stack;
+
+int64_t ct_scope_open(void) { return stack.count; }
+
+ct_tensor *ct_scope_add(ct_tensor *t) {
+    if (!t) return NULL;
+    if (stack.count == stack.capacity) {
+        int64_t grown = stack.capacity ? 2 * stack.capacity : 64;
+        ct_tensor **items = cti_realloc(stack.items, (size_t)grown, sizeof *items);
+        if (!items) return NULL;
+        stack.items = items;
+        stack.capacity = grown;
+    }
+    stack.items[stack.count++] = ct_keep(t);
+    return t;
+}
+
+void ct_scope_close(int64_t scope) {
+    if (scope < 0) scope = 0;
+    while (stack.count > scope) {
+        if (stack.count > scope + AHEAD) {
+            const ct_tensor *soon = stack.items[stack.count - AHEAD - 1];
+            __builtin_prefetch(soon);
+            __builtin_prefetch(&soon->inputs);
+        }
+        ct_drop(stack.items[--stack.count]);
+    }
+    if (stack.count == 0) {
+        cti_free(stack.items);
+        stack.items = NULL;
+        stack.capacity = 0;
+    }
+}
+
+ct_tensor *ct_scope_yield(int64_t scope, ct_tensor *t) {
+    ct_keep(t);
+    ct_scope_close(scope);
+    ct_tensor *added = ct_scope_add(t);
+    ct_drop(t);
+    return added;
+}

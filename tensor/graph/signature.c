@@ -1,0 +1,152 @@
+/* The signature of a graph: ops, structural attributes, types, wiring, and which leaf is which.
+ * It holds no values: two graphs that differ in numbers alone are the same graph.
+ * Invariant: a hash only selects; equality is decided by comparing everything. */
+#include "tensor/graph/signature.h"
+
+#include "tensor/base/hash.h"
+#include "tensor/mem.h"
+
+#include <string.h>
+
+/* What a tensor is in a graph, besides its type and its inputs. */
+typedef struct {
+    const ct_op *op;
+    const void *attr;
+    size_t attr_size;
+    cti_number number;
+} identity;
+
+static identity identity_of(const ct_tensor *t) {
+    if (cti_has_value(t)) return (identity){.number = cti_number_of(t)};
+    if (t->op->attr_is_runtime) return (identity){.op = t->op};
+    return (identity){.op = t->op, .attr = t->attr, .attr_size = t->attr_size};
+}
+
+/* --- Hash ------------------------------------------------------------------------------------- */
+
+static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size) {
+    const unsigned char *at = bytes;
+    for (; size >= 8; size -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        hash = cti_mix(hash, word);
+    }
+    for (; size > 0; size--, at++) hash = cti_mix(hash, *at);
+    return hash;
+}
+
+static uint64_t node_hash(const ct_tensor *t) {
+    identity id = identity_of(t);
+    uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number.known << 16 |
+                            (uint64_t)t->dtype << 8 | (uint64_t)t->shape.rank);
+    if (id.number.known) hash = mix_bytes(hash, &id.number.value, sizeof id.number.value);
+    hash = mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
+    hash = mix_bytes(hash, id.attr, id.attr_size);
+    for (int k = 0; k < cti_walk_needed(t); k++) {
+        hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
+    }
+    return hash;
+}
+
+/* Each node begins anew, so that the processor can work on several at once. */
+uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
+    uint64_t hash = cti_mix((uint64_t)walk->count, (uint64_t)n_roots);
+    for (int64_t i = 0; i < walk->count; i++) hash = cti_mix(hash, node_hash(walk->items[i]));
+    for (int64_t r = 0; r < n_roots; r++) hash = cti_mix(hash, (uint64_t)roots[r]->index);
+    return hash;
+}
+
+/* --- Equality --------------------------------------------------------------------------------- */
+
+static bool node_is(const cti_graph *graph, const cti_graph_node *node, const ct_tensor *t) {
+    identity id = identity_of(t);
+    if (node->op != id.op || node->dtype != t->dtype || node->number.known != id.number.known ||
+        node->number.value != id.number.value || node->n_inputs != cti_walk_needed(t) ||
+        node->attr_size != id.attr_size || !ct_shape_equal(node->shape, t->shape)) {
+        return false;
+    }
+    const int64_t *edges = &graph->edges[node->edges];
+    for (int k = 0; k < node->n_inputs; k++) {
+        if (edges[k] != t->inputs[k]->index) return false;
+    }
+    return !id.attr_size || memcmp(node->attr, id.attr, id.attr_size) == 0;
+}
+
+bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
+                  ct_tensor *const roots[], int64_t n_roots) {
+    if (graph->hash != hash || graph->n_nodes != walk->count || graph->n_roots != n_roots) {
+        return false;
+    }
+    for (int64_t i = 0; i < walk->count; i++) {
+        if (!node_is(graph, &graph->nodes[i], walk->items[i])) return false;
+    }
+    for (int64_t r = 0; r < n_roots; r++) {
+        if (graph->roots[r] != roots[r]->index) return false;
+    }
+    return true;
+}
+
+/* --- Making one ------------------------------------------------------------------------------- */
+
+static size_t padded(size_t size) { return (size + 15) / 16 * 16; }
+
+static ct_status graph_alloc(cti_graph *graph, const cti_walk *walk, size_t *attr_at) {
+    size_t attr_bytes = 0;
+    for (int64_t i = 0; i < walk->count; i++) {
+        graph->n_edges += cti_walk_needed(walk->items[i]);
+        attr_bytes += padded(identity_of(walk->items[i]).attr_size);
+    }
+    *attr_at = padded(sizeof *graph->nodes * (size_t)graph->n_nodes);
+    graph->nodes = cti_alloc_raw(*attr_at + attr_bytes, 1);
+    graph->edges = cti_alloc_raw((size_t)graph->n_edges, sizeof *graph->edges);
+    graph->roots = cti_alloc_raw((size_t)graph->n_roots, sizeof *graph->roots);
+    if (graph->nodes && graph->edges && graph->roots) return CT_OK;
+    cti_graph_free(graph);
+    return CT_ERR_MEMORY;
+}
+
+static cti_graph_node node_from(const ct_tensor *t) {
+    identity id = identity_of(t);
+    return (cti_graph_node){
+        .op = id.op,
+        .attr = id.attr,
+        .attr_size = id.attr_size,
+        .path = t->path,
+        .order = t->order,
+        .dtype = t->dtype,
+        .shape = t->shape,
+        .numel = t->numel,
+        .number = id.number,
+        .n_inputs = cti_walk_needed(t),
+    };
+}
+
+/* The attributes lie in one block behind the nodes. */
+ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
+                         int64_t n_roots) {
+    *graph = (cti_graph){.n_nodes = walk->count, .n_roots = n_roots};
+    size_t attr_at;
+    if (graph_alloc(graph, walk, &attr_at) != CT_OK) return CT_ERR_MEMORY;
+    char *attr = (char *)graph->nodes + attr_at;
+    int64_t edge = 0;
+    for (int64_t i = 0; i < walk->count; i++) {
+        const ct_tensor *t = walk->items[i];
+        cti_graph_node *node = &graph->nodes[i];
+        *node = node_from(t);
+        node->edges = edge;
+        for (int k = 0; k < node->n_inputs; k++) graph->edges[edge++] = t->inputs[k]->index;
+        if (!node->attr_size) continue;
+        node->attr = memcpy(attr, node->attr, node->attr_size);
+        attr += padded(node->attr_size);
+    }
+    for (int64_t r = 0; r < n_roots; r++) graph->roots[r] = roots[r]->index;
+    graph->hash = cti_graph_hash(walk, roots, n_roots);
+    return CT_OK;
+}
+
+void cti_graph_free(cti_graph *graph) {
+    cti_free(graph->nodes);
+    cti_free(graph->edges);
+    cti_free(graph->roots);
+    *graph = (cti_graph){0};
+}

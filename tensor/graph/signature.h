@@ -1,0 +1,38 @@
+/* Private: a graph without its values, which is what a plan is made from and looked up by. */
+#ifndef COTAN_GRAPH_H
+#define COTAN_GRAPH_H
+
+#include "tensor/graph/walk.h"
+
+typedef struct {
+    const ct_op *op;     /* NULL: the value is there already                              */
+    const void *attr;
+    size_t attr_size;
+    ct_dtype dtype;
+    ct_shape shape;
+    int64_t numel;
+    cti_number number;   /* of a leaf                                                     */
+    const char *path;    /* of the module, and the derivative order: no part of equality  */
+    int order;
+    int n_inputs;
+    int64_t edges;       /* inputs are graph->edges[edges .. edges + n_inputs)            */
+} cti_graph_node;
+
+typedef struct {
+    int64_t n_nodes, n_edges, n_roots;
+    cti_graph_node *nodes; /* topological: inputs come first */
+    int64_t *edges;
+    int64_t *roots;
+    uint64_t hash;         /* over what equality compares    */
+} cti_graph;
+
+/* The graph of a walk along needed inputs, the current one. It outlives the tensors. */
+ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
+                         int64_t n_roots);
+/* The hash that the graph of such a walk would have, and whether a graph is that one. */
+uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
+bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
+                  ct_tensor *const roots[], int64_t n_roots);
+void cti_graph_free(cti_graph *graph);
+
+#endif

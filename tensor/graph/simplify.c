@@ -1,0 +1,248 @@
+/* Simplification: common subexpressions, and the rewrites that ops offer in their own stanzas.
+ * It knows no op and no rule.
+ * Invariant: no recursion; every node gets one image, in post-order, and what a rewrite builds is
+ * treated like what the user built. */
+#include "tensor/graph/simplify_private.h"
+
+#include "tensor/base/caller.h"
+#include "tensor/base/context.h"
+#include "tensor/base/hash.h"
+#include "tensor/mem.h"
+
+#include <string.h>
+
+_Thread_local bool cti_simplifies = true;
+
+typedef struct {
+    ct_tensor *image;   /* what computes the same; NULL: not known yet */
+    ct_tensor *forward; /* the rewritten node whose image it will be   */
+} entry;
+
+typedef struct {
+    uint64_t ticket;
+    entry *entries;     /* by t->index, while t->ticket is ours */
+    int64_t n_entries, entries_max;
+    ct_tensor **stack;
+    int64_t height, stack_max;
+    ct_tensor **table;  /* images that were computed, by their hash */
+    int64_t n_table, table_max;
+    int64_t rewrites;   /* that may still happen: rules that undo each other come to an end */
+} simplification;
+
+static ct_status grow(void *pointer, int64_t *max, int64_t needed, size_t size) {
+    if (needed <= *max) return CT_OK;
+    int64_t grown = *max ? 2 * *max : 256;
+    void **block = pointer;
+    void *larger = cti_realloc(*block, (size_t)grown, size);
+    if (!larger) return CT_ERR_MEMORY;
+    *block = larger;
+    *max = grown;
+    return CT_OK;
+}
+
+static ct_status enter(simplification *s, ct_tensor *t) {
+    if (t->ticket == s->ticket) return CT_OK;
+    if (grow(&s->entries, &s->entries_max, s->n_entries + 1, sizeof *s->entries) != CT_OK) {
+        return CT_ERR_MEMORY;
+    }
+    t->ticket = s->ticket;
+    t->index = s->n_entries++;
+    s->entries[t->index] = (entry){0};
+    return CT_OK;
+}
+
+static ct_status push(simplification *s, ct_tensor *t) {
+    if (enter(s, t) != CT_OK) return CT_ERR_MEMORY;
+    if (grow(&s->stack, &s->stack_max, s->height + 1, sizeof *s->stack) != CT_OK) {
+        return CT_ERR_MEMORY;
+    }
+    s->stack[s->height++] = t;
+    return CT_OK;
+}
+
+/* --- Common subexpressions ---------------------------------------------------------------- */
+
+static uint64_t hash_of(const ct_tensor *t) {
+    uint64_t hash = cti_mix((uint64_t)(uintptr_t)t->op, (uint64_t)t->dtype);
+    for (int k = 0; k < t->n_inputs; k++) hash = cti_mix(hash, (uint64_t)(uintptr_t)t->inputs[k]);
+    for (int d = 0; d < t->shape.rank; d++) hash = cti_mix(hash, (uint64_t)t->shape.dims[d]);
+    const unsigned char *attr = t->attr;
+    for (size_t k = 0; k < t->attr_size; k++) hash = cti_mix(hash, attr[k]);
+    return hash;
+}
+
+static bool same(const ct_tensor *a, const ct_tensor *b) {
+    return a->op == b->op && a->dtype == b->dtype && a->n_inputs == b->n_inputs &&
+           a->attr_size == b->attr_size && ct_shape_equal(a->shape, b->shape) &&
+           memcmp(a->inputs, b->inputs, sizeof *a->inputs * (size_t)a->n_inputs) == 0 &&
+           (!a->attr_size || memcmp(a->attr, b->attr, a->attr_size) == 0);
+}
+
+/* Where t is in the table, or would be. */
+static ct_tensor **find(const simplification *s, const ct_tensor *t) {
+    uint64_t at = hash_of(t), mask = (uint64_t)s->table_max - 1;
+    while (s->table[at & mask] && !same(s->table[at & mask], t)) at++;
+    return &s->table[at & mask];
+}
+
+static ct_status insert(simplification *s, ct_tensor *t) {
+    if (2 * (s->n_table + 1) > s->table_max) {
+        simplification larger = *s;
+        larger.table_max = s->table_max ? 2 * s->table_max : 256;
+        larger.table = cti_alloc((size_t)larger.table_max, sizeof *larger.table);
+        if (!larger.table) return CT_ERR_MEMORY;
+        for (int64_t k = 0; k < s->table_max; k++) {
+            if (s->table[k]) *find(&larger, s->table[k]) = s->table[k];
+        }
+        cti_free(s->table);
+        s->table = larger.table;
+        s->table_max = larger.table_max;
+    }
+    *find(s, t) = t;
+    s->n_table++;
+    return CT_OK;
+}
+
+/* --- One node ----------------------------------------------------------------------------- */
+
+/* An attribute that owns something cannot be in two nodes. */
+static bool copyable(const ct_tensor *t) { return !t->op->release; }
+
+/* t over the images of its inputs: t itself when these are its inputs. */
+static ct_tensor *rebuilt(const simplification *s, ct_tensor *t) {
+    int n = cti_walk_needed(t);
+    bool changed = false;
+    for (int k = 0; k < n; k++) {
+        changed |= s->entries[t->inputs[k]->index].image != t->inputs[k];
+    }
+    if (!changed || !copyable(t)) return t;
+    ct_tensor *copy = cti_node_like(t);
+    for (int k = 0; k < n && copy; k++) {
+        ct_set(&copy->inputs[k], s->entries[t->inputs[k]->index].image);
+    }
+    return copy;
+}
+
+/* Evaluation gives inputs values, so the level that a node was built with may be too high. */
+static void refresh_level(ct_tensor *t) {
+    t->level = 0;
+    for (int k = 0; k < cti_walk_needed(t); k++) {
+        if (t->inputs[k]->level > t->level) t->level = t->inputs[k]->level;
+    }
+    if (!cti_has_value(t)) t->level += t->op->kind == CT_REDUCE || t->op->kind == CT_KERNEL;
+}
+
+static int64_t errors(void) { return ct_error() == CT_OK ? 0 : 1 + ct_error_count(); }
+
+static ct_status rewrite(simplification *s, ct_tensor *t, ct_tensor *y, ct_tensor **result) {
+    *result = NULL;
+    if (!y->op->simplify || s->rewrites == 0) return CT_OK;
+    cti_node_context *context = cti_context(), saved = *context;
+    *context = (cti_node_context){.path = t->path, .order = t->order, .origin = t->origin};
+    int64_t before = errors();
+    *result = y->op->simplify(y);
+    *context = saved;
+    if (*result) s->rewrites--;
+    return errors() == before ? CT_OK : ct_error();
+}
+
+static ct_status finish(simplification *s, ct_tensor *t, ct_tensor *image) {
+    if (enter(s, image) != CT_OK) return CT_ERR_MEMORY;
+    s->entries[image->index].image = image;
+    s->entries[t->index].image = image;
+    return CT_OK;
+}
+
+/* The image of a node whose inputs have theirs, or what it is to be forwarded to. */
+static ct_status simplify_node(simplification *s, ct_tensor *t) {
+    ct_tensor *y = rebuilt(s, t), *better;
+    if (!y) return CT_ERR_MEMORY;
+    refresh_level(y);
+    if (copyable(y) && s->table_max) {
+        ct_tensor *known = *find(s, y);
+        if (known) return finish(s, t, known);
+    }
+    if (rewrite(s, t, y, &better) != CT_OK) return ct_error();
+    if (better && better != y) {
+        s->entries[t->index].forward = better;
+        return enter(s, better);
+    }
+    if (copyable(y) && insert(s, y) != CT_OK) return CT_ERR_MEMORY;
+    return finish(s, t, y);
+}
+
+/* Pushes the inputs without an image; false when there are none. */
+static bool push_inputs(simplification *s, ct_tensor *t, ct_status *status) {
+    int64_t before = s->height;
+    for (int k = 0; k < cti_walk_needed(t) && *status == CT_OK; k++) {
+        ct_tensor *input = t->inputs[k];
+        *status = enter(s, input);
+        if (*status == CT_OK && !s->entries[input->index].image) *status = push(s, input);
+    }
+    return s->height > before;
+}
+
+static ct_status simplify_from(simplification *s, ct_tensor *root) {
+    ct_status status = push(s, root);
+    while (status == CT_OK && s->height > 0) {
+        ct_tensor *t = s->stack[s->height - 1];
+        entry *e = &s->entries[t->index];
+        if (e->image) {
+            s->height--;
+        } else if (e->forward) {
+            ct_tensor *image = s->entries[e->forward->index].image;
+            if (image) e->image = image;
+            else status = push(s, e->forward);
+        } else if (cti_has_value(t)) {
+            t->level = 0;
+            e->image = t;
+        } else if (!push_inputs(s, t, &status) && status == CT_OK) {
+            status = simplify_node(s, t);
+        }
+    }
+    return status;
+}
+
+ct_status cti_simplify(const cti_walk *walk, ct_tensor **images) {
+    simplification s = {.ticket = cti_walk_ticket(), .rewrites = 64 + 8 * walk->count};
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < walk->count && status == CT_OK; i++) {
+        status = simplify_from(&s, walk->items[i]);
+        if (status == CT_OK) images[i] = s.entries[walk->items[i]->index].image;
+    }
+    cti_free(s.entries);
+    cti_free(s.stack);
+    cti_free(s.table);
+    return status;
+}
+
+ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]) {
+    CTI_CALLED;
+    if (cti_check_array("ct_simplify", "roots", roots, "n", n) != CT_OK ||
+        cti_check_array("ct_simplify", "out", out, "n", n) != CT_OK) {
+        return ct_error();
+    }
+    for (int64_t r = 0; r < n; r++) {
+        if (roots[r]) continue;
+        return cti_null("ct_simplify: root %lld is NULL", (long long)r);
+    }
+    cti_walk walk;
+    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
+    ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images);
+    int64_t *place = cti_alloc((size_t)n, sizeof *place);
+    ct_status status = images && place ? CT_OK : CT_ERR_MEMORY;
+    for (int64_t r = 0; r < n && status == CT_OK; r++) place[r] = roots[r]->index;
+    if (status == CT_OK) status = cti_simplify(&walk, images);
+    for (int64_t r = 0; r < n && status == CT_OK; r++) {
+        ct_tensor **image = &images[place[r]];
+        /* A number that the formulas of a thread share is not handed out. */
+        ct_tensor *own = (*image)->literal ? ct_detach(*image) : ct_scope_add(*image);
+        if (own) *image = own;
+        else status = CT_ERR_MEMORY;
+    }
+    for (int64_t r = 0; r < n && status == CT_OK; r++) out[r] = images[place[r]];
+    cti_free(images);
+    cti_free(place);
+    cti_walk_free(&walk);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* Private: simplification of a walk, and what rewrites may ask of a node. */
+#ifndef COTAN_SIMPLIFY_PRIVATE_H
+#define COTAN_SIMPLIFY_PRIVATE_H
+
+#include "tensor/simplify.h"
+#include "tensor/graph/walk.h"
+
+/* images[i] computes what walk->items[i] computes: the item itself, or a node of the open scope.
+ * The walk is along needed inputs, and is not the current one afterwards. */
+ct_status cti_simplify(const cti_walk *walk, ct_tensor **images);
+
+/* Whether this thread's evaluations simplify: true unless a test says otherwise. */
+extern _Thread_local bool cti_simplifies;
+
+/* Whether t is still to be computed, and by that op. */
+static inline bool cti_applies(const ct_tensor *t, const ct_op *op) {
+    return !cti_has_value(t) && t->op == op;
+}
+
+#endif

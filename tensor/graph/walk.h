@@ -1,0 +1,31 @@
+/* Private: the one way to go through a graph. */
+#ifndef COTAN_WALK_H
+#define COTAN_WALK_H
+
+#include "tensor/graph/node.h"
+
+/* Nodes in post-order: every node after its inputs. While no other walk has begun, a node is part
+ * of this one exactly if cti_walk_has says so, and then items[t->index] == t. */
+typedef struct {
+    ct_tensor **items; /* borrowed */
+    int64_t count, capacity;
+    uint64_t ticket;
+} cti_walk;
+
+/* How many inputs of a node to follow. */
+typedef int cti_walk_inputs(const ct_tensor *t);
+int cti_walk_whole_graph(const ct_tensor *t); /* all inputs: pictures, derivatives          */
+int cti_walk_needed(const ct_tensor *t);      /* what the node's value needs: evaluation    */
+
+ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
+                       cti_walk_inputs *inputs);
+/* A new ticket, for a traversal of another kind: it becomes the current one. */
+uint64_t cti_walk_ticket(void);
+/* Makes this walk the current one again, if others have begun and ended since. */
+void cti_walk_resume(cti_walk *walk);
+void cti_walk_free(cti_walk *walk);
+static inline bool cti_walk_has(const cti_walk *walk, const ct_tensor *t) {
+    return t->ticket == walk->ticket;
+}
+
+#endif

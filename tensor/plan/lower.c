@@ -1,0 +1,179 @@
+/* Lowering: the nodes of a graph become items; views disappear into layouts.
+ * It computes nothing and decides nothing about order or memory.
+ * Invariant: a kernel that wants row-major inputs gets them, and a root has memory of its own,
+ * because a copy item stands in between wherever a layout is in the way. */
+#include "tensor/plan/plan.h"
+
+#include "tensor/mem.h"
+
+#include <string.h>
+
+/* The copy is the only op that the engine has itself: it moves elements and knows no arithmetic. */
+#define COPY_TILE(name, type)                                                              \
+    static void name(int64_t n, void *y, const void *const x[], const ct_tile *tile) {     \
+        (void)tile;                                                                        \
+        memcpy(y, x[0], sizeof(type) * (size_t)n);                                         \
+    }
+COPY_TILE(copy_8, int64_t)
+COPY_TILE(copy_4, float)
+COPY_TILE(copy_1, uint8_t)
+
+static const ct_op op_copy = {
+    .name = "copy",
+    .kind = CT_MAP,
+    .n_inputs = 1,
+    .infer = ct_infer_same,
+    .tile = {[CT_F32] = copy_4, [CT_F64] = copy_8, [CT_I64] = copy_8, [CT_U8] = copy_1},
+};
+
+typedef struct {
+    cti_plan *plan;
+    int64_t *item_of;  /* graph node -> item              */
+    int64_t *copy_of;  /* item -> its copy, or -1         */
+    int64_t items_max, edges_max;
+} lowering;
+
+static bool row_major(ct_shape shape, const ct_layout *layout) {
+    int64_t expected = 1;
+    for (int i = shape.rank - 1; i >= 0; i--) {
+        if (shape.dims[i] != 1 && layout->strides[i] != expected) return false;
+        expected *= shape.dims[i];
+    }
+    return true;
+}
+
+static int64_t add_item(lowering *low, cti_item item) {
+    cti_plan *plan = low->plan;
+    int64_t i = plan->n_items++;
+    low->copy_of[i] = -1;
+    if (item.base < 0) {
+        item.base = i;
+        item.whole = true;
+        cti_shape_strides(item.shape, item.layout.strides);
+    }
+    plan->items[i] = item;
+    return i;
+}
+
+/* A row-major copy of an item's elements; made once. */
+static int64_t copy_item(lowering *low, int64_t source) {
+    cti_plan *plan = low->plan;
+    if (low->copy_of[source] >= 0) return low->copy_of[source];
+    const cti_item *from = &plan->items[source];
+    plan->edges[plan->n_edges] = source;
+    int64_t copy = add_item(low, (cti_item){.node = -1,
+                                            .op = &op_copy,
+                                            .dtype = from->dtype,
+                                            .shape = from->shape,
+                                            .numel = from->numel,
+                                            .n_inputs = 1,
+                                            .edges = plan->n_edges,
+                                            .base = -1});
+    plan->n_edges++;
+    low->copy_of[source] = copy;
+    return copy;
+}
+
+static int64_t lower_view(lowering *low, const cti_graph_node *node) {
+    cti_plan *plan = low->plan;
+    int64_t source = low->item_of[plan->graph.edges[node->edges]];
+    const cti_item *in = &plan->items[source];
+    cti_item view = {.dtype = node->dtype, .shape = node->shape, .numel = node->numel};
+    if (!node->op->view(node->attr, in->shape, &in->layout, node->shape, &view.layout)) {
+        source = copy_item(low, source);
+        in = &plan->items[source];
+        node->op->view(node->attr, in->shape, &in->layout, node->shape, &view.layout);
+    }
+    view.base = in->base;
+    view.whole = view.layout.offset == 0 && row_major(view.shape, &view.layout) &&
+                 view.numel == plan->items[in->base].numel;
+    return add_item(low, view);
+}
+
+/* A kernel reads elements that lie row-major at the base's beginning; one with strided inputs
+ * reads any that run forwards, because BLIS takes a stride of -1 for one of 1. */
+static bool kernel_takes(const ct_op *op, const cti_item *in) {
+    if (!op->strided_inputs) return in->layout.offset == 0 && row_major(in->shape, &in->layout);
+    for (int d = 0; d < in->shape.rank; d++) {
+        if (in->shape.dims[d] > 1 && in->layout.strides[d] < 0) return false;
+    }
+    return true;
+}
+
+static int64_t kernel_input(lowering *low, const ct_op *op, int64_t source) {
+    return kernel_takes(op, &low->plan->items[source]) ? source : copy_item(low, source);
+}
+
+static int64_t lower_node(lowering *low, int64_t i) {
+    cti_plan *plan = low->plan;
+    const cti_graph_node *node = &plan->graph.nodes[i];
+    if (node->op && node->op->kind == CT_VIEW) return lower_view(low, node);
+    cti_item item = {.op = node->op,
+                     .attr = node->attr,
+                     .dtype = node->dtype,
+                     .shape = node->shape,
+                     .numel = node->numel,
+                     .n_inputs = node->n_inputs,
+                     .base = -1};
+    const int64_t *inputs = &plan->graph.edges[node->edges];
+    bool kernel = node->op && node->op->kind == CT_KERNEL;
+    /* The copies' edges come first: those of an item lie together. */
+    for (int k = 0; k < node->n_inputs && kernel; k++) {
+        kernel_input(low, node->op, low->item_of[inputs[k]]);
+    }
+    item.edges = plan->n_edges;
+    for (int k = 0; k < node->n_inputs; k++) {
+        int64_t source = low->item_of[inputs[k]];
+        plan->edges[plan->n_edges++] = kernel ? kernel_input(low, node->op, source) : source;
+    }
+    if (!node->op) {
+        item.place = CTI_LEAF;
+        item.where = i;
+        item.stored = true;
+    }
+    return add_item(low, item);
+}
+
+static ct_status lower_all(lowering *low) {
+    cti_plan *plan = low->plan;
+    for (int64_t i = 0; i < plan->graph.n_nodes; i++) {
+        low->item_of[i] = lower_node(low, i);
+        plan->items[low->item_of[i]].node = i;
+    }
+    for (int64_t r = 0; r < plan->graph.n_roots; r++) {
+        int64_t item = low->item_of[plan->graph.roots[r]];
+        plan->roots[r] = plan->items[item].whole ? item : copy_item(low, item);
+    }
+    return CT_OK;
+}
+
+/* At worst every view, every operand of a kernel and every root needs a copy. */
+static int64_t most_copies(const cti_graph *graph) {
+    int64_t copies = graph->n_roots;
+    for (int64_t i = 0; i < graph->n_nodes; i++) {
+        const cti_graph_node *node = &graph->nodes[i];
+        if (!node->op) continue;
+        if (node->op->kind == CT_VIEW) copies++;
+        if (node->op->kind == CT_KERNEL) copies += node->n_inputs;
+    }
+    return copies;
+}
+
+ct_status cti_plan_lower(cti_plan *plan) {
+    int64_t copies = most_copies(&plan->graph); /* a copy has one edge */
+    lowering low = {.plan = plan,
+                    .items_max = plan->graph.n_nodes + copies,
+                    .edges_max = plan->graph.n_edges + copies};
+    plan->items = cti_alloc((size_t)low.items_max, sizeof *plan->items);
+    plan->edges = cti_alloc((size_t)low.edges_max, sizeof *plan->edges);
+    plan->roots = cti_alloc((size_t)plan->graph.n_roots, sizeof *plan->roots);
+    low.item_of = cti_alloc((size_t)plan->graph.n_nodes, sizeof *low.item_of);
+    low.copy_of = cti_alloc((size_t)low.items_max, sizeof *low.copy_of);
+    ct_status status = CT_ERR_MEMORY;
+    if (plan->items && plan->edges && plan->roots && low.item_of && low.copy_of) {
+        status = lower_all(&low);
+    }
+    cti_free(low.item_of);
+    cti_free(low.copy_of);
+    return status;
+}

@@ -1,0 +1,388 @@
+/* Scheduling: in which order parts run, and which of them need not wait for a whole phase.
+ * It looks at what parts read and write, and at nothing that they compute.
+ * Invariant: a part runs after all parts that write what it reads: they are in an earlier phase, or
+ * in its own and counted. */
+#include "tensor/plan/plan.h"
+
+#include "tensor/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Tasks that follow each other within a phase: their values are all in memory at once, so more
+ * would leave less of it to use again. A value that a single part waits for as a whole must be
+ * small. */
+#define MOST_IN_A_ROW 6
+#define SMALL 2048
+/* A stage of more parts is scheduled in bundles of them, and as a whole. */
+#define MOST_PARTS 65536
+
+/* Parts [from, to) of a task that some part needs. */
+typedef struct {
+    int64_t task, from, to;
+} need;
+
+typedef struct {
+    cti_plan *plan;
+    int64_t *task_of;  /* item -> the task that writes it, or -1            */
+    int64_t *first_of; /* pass -> its first task                            */
+    cti_task *tasks;   /* in the order of the passes                        */
+    need *needs;       /* of the part that is looked at                     */
+    int64_t n_needs, n_edges;
+} scheduling;
+
+static ct_span all_of(const cti_item *item) { return (ct_span){0, item->numel}; }
+
+static bool is_kernel(const cti_pass *pass) { return pass->kernel >= 0; }
+
+static cti_pass *pass_of(const scheduling *s, const cti_task *t) {
+    return &s->plan->passes[t->pass];
+}
+
+/* --- What parts write and read -------------------------------------------------------------- */
+
+/* The elements of the space that a part of a tile pass goes through. */
+static ct_span tile_span(const cti_pass *pass, int64_t part) {
+    ct_reduction g = pass->geometry;
+    ct_span span = {part * pass->chunk_rows, (part + 1) * pass->chunk_rows};
+    if (pass->n_reductions && pass->chunks == 0) {
+        int64_t block = g.count * g.inner, elements = CTI_NARROW_TILES * pass->tile;
+        span = (ct_span){part * elements, block ? (part + 1) * elements : 0};
+    } else if (pass->n_reductions) {
+        int64_t outer = part / pass->chunks, row = part % pass->chunks * pass->chunk_rows;
+        int64_t end = row + pass->chunk_rows < g.count ? row + pass->chunk_rows : g.count;
+        span.first = (outer * g.count + row) * g.inner;
+        span.last = (outer * g.count + end) * g.inner;
+    }
+    if (span.last > pass->numel) span.last = pass->numel;
+    return span;
+}
+
+/* What part `part` of the task writes of an item that it is the writer of. */
+static ct_span written(const scheduling *s, const cti_task *t, int64_t part, const cti_item *item) {
+    const cti_pass *pass = pass_of(s, t);
+    if (t->bundle > 1) return all_of(item);
+    if (is_kernel(pass)) {
+        return item->op->writes ? item->op->writes(&pass->call, part) : all_of(item);
+    }
+    return item->op->kind == CT_MAP ? tile_span(pass, part) : all_of(item);
+}
+
+/* The parts of an item's writer that write elements of the span: parts write ascending spans. */
+static need writers(const scheduling *s, const cti_item *item, int64_t task, ct_span span) {
+    const cti_task *t = &s->tasks[task];
+    need n = {.task = task};
+    for (int64_t high = t->parts; n.from < high;) {
+        int64_t middle = (n.from + high) / 2;
+        if (written(s, t, middle, item).last <= span.first) n.from = middle + 1;
+        else high = middle;
+    }
+    n.to = n.from;
+    for (int64_t high = t->parts; n.to < high;) {
+        int64_t middle = (n.to + high) / 2;
+        if (written(s, t, middle, item).first < span.last) n.to = middle + 1;
+        else high = middle;
+    }
+    return n;
+}
+
+static void add_need(scheduling *s, need n) {
+    if (n.from < n.to) s->needs[s->n_needs++] = n;
+}
+
+static void need_item(scheduling *s, int64_t base, ct_span span) {
+    const cti_item *item = &s->plan->items[base];
+    int64_t task = s->task_of[base];
+    if (task >= 0 && span.first < span.last) add_need(s, writers(s, item, task, span));
+}
+
+/* A stage without parts has no task. */
+static bool is_first(const scheduling *s, const cti_task *t) {
+    return t == &s->tasks[s->first_of[t->pass]];
+}
+
+static void needs_of_kernel(scheduling *s, const cti_task *t, int64_t part) {
+    const cti_plan *plan = s->plan;
+    const cti_pass *pass = pass_of(s, t);
+    const cti_item *item = &plan->items[pass->kernel];
+    for (int k = 0; k < item->n_inputs; k++) {
+        const cti_item *in = &plan->items[plan->edges[item->edges + k]];
+        ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
+        if (in->whole && item->op->reads && t->bundle == 1) {
+            span = item->op->reads(&pass->call, t->stage, k, part);
+        }
+        need_item(s, in->base, span);
+    }
+}
+
+static void needs_of_tiles(scheduling *s, const cti_task *t, int64_t part) {
+    const cti_pass *pass = pass_of(s, t);
+    for (int64_t k = 0; k < pass->n_loads && is_first(s, t); k++) {
+        const cti_load *load = &pass->loads[k];
+        ct_span span = all_of(&s->plan->items[load->item]);
+        if (load->kind == CTI_LINEAR && t->bundle == 1) {
+            span = tile_span(pass, part);
+            span.first += load->offset;
+            span.last += load->offset;
+        }
+        need_item(s, load->item, span);
+    }
+}
+
+/* Fills s->needs. */
+static void find_needs(scheduling *s, int64_t task, int64_t part) {
+    const cti_task *t = &s->tasks[task];
+    const cti_pass *pass = pass_of(s, t);
+    s->n_needs = 0;
+    if (!is_first(s, t)) {
+        const cti_task *before = &s->tasks[task - 1];
+        bool whole = is_kernel(pass) || t->bundle > 1 || before->bundle > 1;
+        int64_t chunks = pass->chunks;
+        add_need(s, whole ? (need){task - 1, 0, before->parts}
+                          : (need){task - 1, part * chunks, (part + 1) * chunks});
+    }
+    if (is_kernel(pass)) needs_of_kernel(s, t, part);
+    else needs_of_tiles(s, t, part);
+}
+
+/* --- Phases --------------------------------------------------------------------------------- */
+
+static bool is_small(const scheduling *s, const cti_task *t) {
+    const cti_pass *pass = pass_of(s, t);
+    return (is_kernel(pass) ? s->plan->items[pass->kernel].numel : pass->numel) <= SMALL;
+}
+
+/* Whether the parts of a task may begin one by one as what they need of another is done. Not if
+ * each needs nearly all of it: then they would begin all at once, on one thread. */
+static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
+                    int64_t needed) {
+    if (before->row >= MOST_IN_A_ROW) return false;
+    if (t->parts == 1) return !is_first(s, t) || is_small(s, t);
+    return needed <= 2 * (before->parts / t->parts) + 4 && needed < before->parts;
+}
+
+static void choose_phase(scheduling *s, int64_t task) {
+    cti_task *t = &s->tasks[task];
+    for (int64_t part = 0; part < t->parts; part++) {
+        find_needs(s, task, part);
+        for (int64_t k = 0; k < s->n_needs; k++) {
+            const cti_task *before = &s->tasks[s->needs[k].task];
+            int64_t phase = before->phase;
+            if (!follows(s, t, before, s->needs[k].to - s->needs[k].from)) phase++;
+            if (phase > t->phase) {
+                t->phase = phase;
+                t->row = 0;
+            }
+            if (phase == before->phase && phase == t->phase && t->row <= before->row) {
+                t->row = before->row + 1;
+            }
+        }
+    }
+}
+
+/* In its phase a task is chained, each part to one that is done there; a task of which only some
+ * parts wait for another begins with the next phase, where none does. */
+static void choose_chain(scheduling *s, int64_t task) {
+    cti_task *t = &s->tasks[task];
+    int64_t waiting = 0;
+    for (int64_t part = 0; part < t->parts; part++) {
+        bool waits = false;
+        find_needs(s, task, part);
+        for (int64_t k = 0; k < s->n_needs; k++) {
+            waits |= s->tasks[s->needs[k].task].phase == t->phase;
+        }
+        waiting += waits;
+    }
+    t->chained = waiting == t->parts;
+    if (waiting == 0 || t->chained) return;
+    t->phase++;
+    t->row = 0;
+}
+
+/* Counts, and on the second call stores, who waits for whom within a phase. */
+static void link_parts(scheduling *s, int64_t task, bool store) {
+    cti_plan *plan = s->plan;
+    const cti_task *t = &s->tasks[task];
+    for (int64_t part = 0; part < t->parts; part++) {
+        find_needs(s, task, part);
+        for (int64_t k = 0; k < s->n_needs; k++) {
+            need n = s->needs[k];
+            const cti_task *before = &s->tasks[n.task];
+            if (before->phase != t->phase) continue;
+            for (int64_t p = n.from; p < n.to && store; p++) {
+                int64_t *end = &plan->successor_end[before->first + p];
+                plan->successors[(*end)++] = t->first + part;
+                plan->waits[t->first + part]++;
+            }
+            for (int64_t p = n.from; p < n.to && !store; p++) {
+                plan->successor_end[before->first + p]++;
+                s->n_edges++;
+            }
+        }
+    }
+}
+
+static int by_phase(const void *a, const void *b) {
+    const cti_task *x = *(cti_task *const *)a, *y = *(cti_task *const *)b;
+    if (x->phase != y->phase) return x->phase < y->phase ? -1 : 1;
+    if (x->chained != y->chained) return x->chained ? 1 : -1;
+    return (x > y) - (x < y);
+}
+
+/* Numbers the parts: by phase, those that wait for nothing of their phase first. */
+static ct_status number_parts(scheduling *s) {
+    cti_plan *plan = s->plan;
+    cti_task **order = cti_alloc((size_t)plan->n_tasks, sizeof *order);
+    plan->phases = cti_alloc((size_t)plan->n_tasks, sizeof *plan->phases);
+    if (!order || !plan->phases) {
+        cti_free(order);
+        return CT_ERR_MEMORY;
+    }
+    for (int64_t k = 0; k < plan->n_tasks; k++) order[k] = &s->tasks[k];
+    qsort(order, (size_t)plan->n_tasks, sizeof *order, by_phase);
+    int64_t first = 0;
+    for (int64_t k = 0; k < plan->n_tasks; k++) {
+        cti_task *t = order[k];
+        cti_phase *phase = &plan->phases[t->phase];
+        if (t->phase == plan->n_phases) {
+            *phase = (cti_phase){.first = first};
+            plan->n_phases++;
+        }
+        t->first = first;
+        first += t->parts;
+        if (!t->chained) phase->roots = first - phase->first;
+    }
+    plan->n_parts = first;
+    cti_free(order);
+    return CT_OK;
+}
+
+/* A part's successors end where the next one's begin: the ends are counts first, then beginnings,
+ * and move to the ends while the successors are stored. */
+static ct_status link_all(scheduling *s) {
+    cti_plan *plan = s->plan;
+    size_t n = (size_t)plan->n_parts;
+    plan->successor_end = cti_alloc(n, sizeof *plan->successor_end);
+    plan->waits = cti_alloc(n, sizeof *plan->waits);
+    plan->left = cti_alloc(n, sizeof *plan->left);
+    plan->ready = cti_alloc(n, sizeof *plan->ready);
+    plan->task_of_part = cti_alloc(n, sizeof *plan->task_of_part);
+    if (!plan->successor_end || !plan->waits || !plan->left || !plan->ready ||
+        !plan->task_of_part) {
+        return CT_ERR_MEMORY;
+    }
+    for (int64_t k = 0; k < plan->n_tasks; k++) {
+        link_parts(s, k, false);
+        for (int64_t p = 0; p < s->tasks[k].parts; p++) {
+            plan->task_of_part[s->tasks[k].first + p] = k;
+        }
+    }
+    plan->successors = cti_alloc((size_t)s->n_edges, sizeof *plan->successors);
+    if (!plan->successors) return CT_ERR_MEMORY;
+    for (int64_t p = 0, at = 0; p < plan->n_parts; p++) {
+        int64_t count = plan->successor_end[p];
+        plan->successor_end[p] = at;
+        at += count;
+    }
+    for (int64_t k = 0; k < plan->n_tasks; k++) link_parts(s, k, true);
+    return CT_OK;
+}
+
+/* --- Turns -------------------------------------------------------------------------------- */
+
+typedef struct {
+    double place; /* in the task, from 0 to 1 */
+    int64_t number;
+} turn;
+
+static int by_place(const void *left, const void *right) {
+    const turn *a = left, *b = right;
+    if (a->place != b->place) return a->place < b->place ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* Tasks of a phase take turns, so that a share of the turns is the same share of each: parts of
+ * different tasks at the same place tend to read the same rows. */
+static ct_status take_turns(scheduling *s) {
+    cti_plan *plan = s->plan;
+    turn *turns = cti_alloc((size_t)plan->n_parts, sizeof *turns);
+    plan->turns = cti_alloc((size_t)plan->n_parts, sizeof *plan->turns);
+    if (!turns || !plan->turns) {
+        cti_free(turns);
+        return CT_ERR_MEMORY;
+    }
+    for (int64_t n = 0; n < plan->n_parts; n++) {
+        const cti_task *t = &plan->tasks[plan->task_of_part[n]];
+        turns[n] = (turn){((double)(n - t->first) + 0.5) / (double)t->parts, n};
+    }
+    for (int64_t p = 0; p < plan->n_phases; p++) {
+        const cti_phase *phase = &plan->phases[p];
+        qsort(turns + phase->first, (size_t)phase->roots, sizeof *turns, by_place);
+    }
+    for (int64_t n = 0; n < plan->n_parts; n++) plan->turns[n] = turns[n].number;
+    cti_free(turns);
+    return CT_OK;
+}
+
+/* --- The whole ------------------------------------------------------------------------------ */
+
+static void add_tasks(scheduling *s, int64_t p) {
+    const cti_plan *plan = s->plan;
+    const cti_pass *pass = &plan->passes[p];
+    s->first_of[p] = s->plan->n_tasks;
+    int64_t last = -1;
+    for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
+        if (pass->parts[stage] == 0) continue;
+        int64_t bundle = (pass->parts[stage] - 1) / MOST_PARTS + 1;
+        last = s->plan->n_tasks++;
+        s->tasks[last] = (cti_task){.pass = p,
+                                    .stage = stage,
+                                    .bundle = bundle,
+                                    .parts = (pass->parts[stage] - 1) / bundle + 1};
+    }
+    if (last < 0) return;
+    if (is_kernel(pass)) s->task_of[pass->kernel] = last;
+    for (int64_t k = 0; k < pass->n_stores; k++) {
+        s->task_of[pass->slots[pass->stores[k]].item] = s->first_of[p];
+    }
+    for (int64_t k = 0; k < pass->n_reductions; k++) s->task_of[pass->reductions[k].item] = last;
+}
+
+static int64_t most_needs(const cti_plan *plan) {
+    int64_t most = 0;
+    for (int64_t p = 0; p < plan->n_passes; p++) {
+        const cti_pass *pass = &plan->passes[p];
+        int64_t n = is_kernel(pass) ? plan->items[pass->kernel].n_inputs : pass->n_loads;
+        if (n > most) most = n;
+    }
+    return most + 1;
+}
+
+static ct_status schedule(scheduling *s) {
+    cti_plan *plan = s->plan;
+    for (int64_t i = 0; i < plan->n_items; i++) s->task_of[i] = -1;
+    for (int64_t p = 0; p < plan->n_passes; p++) add_tasks(s, p);
+    for (int64_t k = 0; k < plan->n_tasks; k++) {
+        choose_phase(s, k);
+        choose_chain(s, k);
+    }
+    if (number_parts(s) != CT_OK) return CT_ERR_MEMORY;
+    if (link_all(s) != CT_OK) return CT_ERR_MEMORY;
+    return take_turns(s);
+}
+
+ct_status cti_plan_schedule(cti_plan *plan) {
+    size_t tasks = CT_KERNEL_STAGES * (size_t)plan->n_passes;
+    plan->tasks = cti_alloc(tasks, sizeof *plan->tasks);
+    scheduling s = {.plan = plan,
+                    .task_of = cti_alloc((size_t)plan->n_items, sizeof *s.task_of),
+                    .first_of = cti_alloc((size_t)plan->n_passes, sizeof *s.first_of),
+                    .tasks = plan->tasks,
+                    .needs = cti_alloc((size_t)most_needs(plan), sizeof *s.needs)};
+    bool ready = s.tasks && s.task_of && s.first_of && s.needs;
+    ct_status status = ready ? schedule(&s) : CT_ERR_MEMORY;
+    cti_free(s.task_of);
+    cti_free(s.first_of);
+    cti_free(s.needs);
+    return status;
+}

@@ -1,0 +1,223 @@
+/* Evaluation: finds or makes the plan of a graph, runs it, and gives the roots their values.
+ * It does not know ops; the plan does not know tensors.
+ * Invariant: the roots get their values all together after the run, so an error leaves every
+ * tensor as it was. */
+#include "tensor/mem.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/blocks.h"
+#include "tensor/run/profile_private.h"
+#include "tensor/runtime.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+/* What a thread keeps between evaluations. */
+typedef struct {
+    void *arena, *scratch;
+    size_t arena_bytes, scratch_bytes;
+} engine_state;
+
+static _Thread_local engine_state state;
+static _Thread_local ct_stats stats;
+static _Thread_local ct_plan_stats last_plan;
+
+ct_stats ct_stats_read(void) { return stats; }
+
+void ct_stats_reset(void) { stats = (ct_stats){0}; }
+
+ct_plan_stats ct_plan_last(void) { return last_plan; }
+
+void ct_cache_clear(void) {
+    cti_plan_cache_clear();
+    cti_free(state.arena);
+    cti_free(state.scratch);
+    state = (engine_state){0};
+    cti_pool_clear();
+}
+
+/* --- Clean-up when a thread ends ------------------------------------------------------------ */
+
+static pthread_key_t exit_key;
+
+static void thread_exit(void *unused) {
+    (void)unused;
+    ct_cache_clear();
+}
+
+static void make_exit_key(void) { pthread_key_create(&exit_key, thread_exit); }
+
+static void clear_at_thread_exit(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_exit_key);
+    pthread_setspecific(exit_key, &state);
+}
+
+/* --- Memory --------------------------------------------------------------------------------- */
+
+static ct_status reserve(void **block, size_t *size, size_t bytes) {
+    if (*size >= bytes) return CT_OK;
+    void *grown = cti_alloc_raw(bytes, 1);
+    if (!grown) return CT_ERR_MEMORY;
+    cti_free(*block);
+    *block = grown;
+    *size = bytes;
+    return CT_OK;
+}
+
+/* --- Roots ------------------------------------------------------------------------------------ */
+
+/* New buffers for the roots that are computed; the others share one. */
+static ct_status make_buffers(const cti_planned *p, const cti_walk *walk, cti_buffer **buffers) {
+    const cti_plan *plan = p->plan;
+    for (int64_t r = 0; r < plan->graph.n_roots; r++) {
+        const cti_item *base = &plan->items[plan->items[plan->roots[r]].base];
+        if (base->place == CTI_LEAF) {
+            buffers[r] = cti_buffer_keep(cti_planned_leaf(p, walk, base->where));
+        } else if (base->where != r) {
+            buffers[r] = cti_buffer_keep(buffers[base->where]);
+        } else {
+            buffers[r] = cti_buffer_new("ct_eval", base->shape, base->dtype);
+        }
+        if (!buffers[r]) return CT_ERR_MEMORY;
+    }
+    return CT_OK;
+}
+
+static void bind(const cti_planned *p, const cti_walk *walk, cti_buffer *const *buffers) {
+    cti_plan *plan = p->plan;
+    for (int64_t i = 0; i < plan->n_items; i++) {
+        const cti_item *item = &plan->items[i];
+        if (item->base != i) continue;
+        if (item->place == CTI_LEAF) {
+            plan->data[i] = cti_planned_leaf(p, walk, item->where)->data;
+        }
+        if (item->place == CTI_ROOT) plan->data[i] = buffers[item->where]->data;
+    }
+}
+
+static ct_status run(const cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
+                     cti_buffer **buffers) {
+    cti_plan *plan = p->plan;
+    int threads = ct_threads();
+    if (threads == 0) return CT_ERR_RANGE;
+    if (make_buffers(p, walk, buffers) != CT_OK ||
+        reserve(&state.arena, &state.arena_bytes, plan->arena_bytes) != CT_OK ||
+        reserve(&state.scratch, &state.scratch_bytes, plan->scratch_bytes * (size_t)threads) !=
+            CT_OK) {
+        return CT_ERR_MEMORY;
+    }
+    double *seconds;
+    if (cti_profile_begin(p, threads, &seconds) != CT_OK) return CT_ERR_MEMORY;
+    bind(p, walk, buffers);
+    cti_plan_run(plan, state.arena, state.scratch, threads, seconds);
+    cti_profile_end(p, walk, threads);
+    for (int64_t r = 0; r < plan->graph.n_roots; r++) {
+        if (!roots[r]->buffer) roots[r]->buffer = cti_buffer_keep(buffers[r]);
+    }
+    return CT_OK;
+}
+
+static void count(const cti_plan *plan, int64_t nodes) {
+    stats.evaluations++;
+    stats.nodes += nodes;
+    stats.passes += plan->n_passes;
+    stats.bytes += plan->cost.bytes;
+    if ((int64_t)plan->arena_bytes > stats.arena_bytes) {
+        stats.arena_bytes = (int64_t)plan->arena_bytes;
+    }
+    last_plan = (ct_plan_stats){.passes = plan->n_passes,
+                                .phases = plan->n_phases,
+                                .arena_bytes = (int64_t)plan->arena_bytes,
+                                .needed_bytes = (int64_t)plan->needed_bytes};
+    for (int64_t p = 0; p < plan->n_passes; p++) last_plan.kernels += plan->passes[p].kernel >= 0;
+}
+
+static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
+    cti_walk walk;
+    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
+    cti_buffer **buffers = cti_alloc((size_t)n, sizeof *buffers);
+    ct_status status = CT_ERR_MEMORY;
+    if (buffers) {
+        bool hit;
+        const cti_planned *planned = cti_plan_for(&walk, roots, n, &hit);
+        if (hit) stats.plan_hits++;
+        else stats.plan_misses++;
+        if (!hit) clear_at_thread_exit();
+        status = planned ? run(planned, &walk, roots, buffers) : ct_error();
+        if (status == CT_OK) count(planned->plan, walk.count);
+    }
+    for (int64_t r = 0; buffers && r < n; r++) cti_buffer_drop(buffers[r]);
+    cti_free(buffers);
+    cti_walk_free(&walk);
+    return status;
+}
+
+ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
+    CTI_CALLED;
+    if (cti_check_array("ct_eval", "roots", roots, "n", n) != CT_OK) return ct_error();
+    bool needed = false;
+    for (int64_t r = 0; r < n; r++) {
+        if (!roots[r]) {
+            return cti_null("ct_eval: root %lld is NULL", (long long)r);
+        }
+        needed |= !cti_has_value(roots[r]);
+    }
+    return needed ? evaluate(roots, n) : CT_OK;
+}
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
+const void *ct_data(ct_tensor *t) {
+    CTI_CALLED;
+    if (!t) {
+        cti_null("ct_data: 't' is NULL");
+        return NULL;
+    }
+    return ct_eval(&t, 1) == CT_OK ? t->buffer->data : NULL;
+}
+
+static const void *typed_data(ct_tensor *t, ct_dtype dtype, const char *function) {
+    CTI_CALLED_AS(function);
+    if (t && t->dtype != dtype) {
+        return ct_fail_null(CT_ERR_DTYPE, "%s: the tensor is %s", function,
+                            ct_dtype_name(t->dtype));
+    }
+    return ct_data(t);
+}
+
+const float *ct_data_f32(ct_tensor *t) { return typed_data(t, CT_F32, "ct_data_f32"); }
+const double *ct_data_f64(ct_tensor *t) { return typed_data(t, CT_F64, "ct_data_f64"); }
+const int64_t *ct_data_i64(ct_tensor *t) { return typed_data(t, CT_I64, "ct_data_i64"); }
+const uint8_t *ct_data_u8(ct_tensor *t) { return typed_data(t, CT_U8, "ct_data_u8"); }
+
+double ct_item(ct_tensor *t) {
+    CTI_CALLED;
+    if (t && t->numel != 1) {
+        ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s",
+                ct_shape_format(t->shape).text);
+        return NAN;
+    }
+    const void *data = ct_data(t);
+    if (!data) return NAN;
+    switch (t->dtype) {
+    case CT_F32: return (double)*(const float *)data;
+    case CT_F64: return *(const double *)data;
+    case CT_I64: return (double)*(const int64_t *)data;
+    case CT_U8: return *(const uint8_t *)data;
+    case CT_DTYPES: break;
+    }
+    return NAN;
+}
+
+ct_tensor *ct_detach(ct_tensor *t) {
+    CTI_CALLED;
+    if (!t) {
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_detach: 't' is NULL");
+        return NULL;
+    }
+    if (!ct_data(t)) return NULL;
+    ct_tensor *leaf = cti_leaf_over(t->buffer, t->dtype, t->shape);
+    if (leaf) leaf->name = t->name;
+    return leaf;
+}

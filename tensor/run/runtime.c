@@ -1,0 +1,61 @@
+/* Settings of the engine that come from the environment, and a line that says what it runs on.
+ * It starts no threads; the runner does.
+ * Invariant: the environment is read once, and a bad value is an error, never a default. */
+#include "tensor/runtime.h"
+
+#include "tensor/base/gemm.h"
+#include "tensor/base/process.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MOST_THREADS 256
+
+static _Thread_local int chosen;
+
+ct_status ct_threads_set(int threads) {
+    if (threads < 1 || threads > MOST_THREADS) {
+        return ct_fail(CT_ERR_RANGE, "ct_threads_set: threads must be 1..%d, got %d",
+                       MOST_THREADS, threads);
+    }
+    chosen = threads;
+    return CT_OK;
+}
+
+/* Strict: the whole text must be a number in range. */
+static int parse_threads(const char *text) {
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    bool digits = text[0] >= '0' && text[0] <= '9';
+    return digits && !*end && !errno && value >= 1 && value <= MOST_THREADS ? (int)value : 0;
+}
+
+/* 0 with the error recorded for a bad value. */
+static int default_threads(void) {
+    const char *text = secure_getenv("CT_NUM_THREADS");
+    if (text) {
+        int threads = parse_threads(text);
+        if (threads) return threads;
+        ct_fail(CT_ERR_RANGE, "CT_NUM_THREADS must be 1..%d, got '%.64s'", MOST_THREADS, text);
+        return 0;
+    }
+    if (cti_process_forked()) return 1;
+    int available = omp_get_max_threads();
+    return available > MOST_THREADS ? MOST_THREADS : available;
+}
+
+int ct_threads(void) {
+    if (!chosen) chosen = default_threads();
+    return chosen && cti_process_forked() ? 1 : chosen;
+}
+
+const char *ct_info(void) {
+    static _Thread_local char line[256];
+    snprintf(line, sizeof line, "cotan %s, BLIS %s (%s kernels), %d thread%s", COTAN_VERSION,
+             cti_gemm_version(), cti_gemm_kernels(), ct_threads(), ct_threads() == 1 ? "" : "s");
+    return line;
+}

@@ -1,0 +1,104 @@
+/* Slots: named places for evaluated leaves.
+ * A slot takes no part in graphs: a graph holds the leaf that was in it.
+ * Invariant: the value is always evaluated, has no history, and is replaced by a pointer swap
+ * that cannot fail. */
+#include "tensor/slot.h"
+
+#include "tensor/base/caller.h"
+#include "tensor/base/context.h"
+#include "tensor/mem.h"
+#include "tensor/value/slot_private.h"
+
+#include <stdatomic.h>
+
+struct ct_slot {
+    int64_t refs;
+    uint64_t id;
+    const char *name; /* interned */
+    bool frozen;
+    ct_tensor *value;
+};
+
+/* A leaf that says which slot it belongs to. */
+static ct_tensor *leaf_for(const ct_slot *slot, ct_tensor *value) {
+    ct_tensor *leaf = ct_detach(value);
+    if (!leaf) return NULL;
+    leaf->name = slot->name;
+    leaf->slot = slot->id;
+    return leaf;
+}
+
+ct_slot *ct_slot_new(const char *name, ct_tensor *initial) {
+    CTI_CALLED;
+    static atomic_uint_least64_t ids;
+    if (!initial) {
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_slot_new: 'initial' is NULL");
+        return NULL;
+    }
+    ct_slot *slot = cti_alloc(1, sizeof *slot);
+    if (!slot) return NULL;
+    slot->refs = 1;
+    slot->id = atomic_fetch_add(&ids, 1) + 1;
+    slot->name = cti_intern(name);
+    ct_tensor *leaf = slot->name ? leaf_for(slot, initial) : NULL;
+    if (!leaf) {
+        cti_free(slot);
+        return NULL;
+    }
+    slot->value = ct_keep(leaf);
+    return slot;
+}
+
+ct_slot *ct_slot_keep(ct_slot *slot) {
+    if (slot) slot->refs++;
+    return slot;
+}
+
+void ct_slot_drop(ct_slot *slot) {
+    if (!slot || --slot->refs > 0) return;
+    ct_drop(slot->value);
+    cti_free(slot);
+}
+
+ct_tensor *ct_slot_read(ct_slot *slot) {
+    if (!slot) {
+        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_slot_read: 'slot' is NULL");
+        return NULL;
+    }
+    return ct_scope_add(slot->value);
+}
+
+ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value) {
+    if (!slot || !value) return NULL;
+    const ct_tensor *old = slot->value;
+    if (value->dtype != old->dtype || !ct_shape_equal(value->shape, old->shape)) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_slot_write: '%s' is %s %s, the new value is %s %s",
+                            slot->name, ct_dtype_name(old->dtype),
+                            ct_shape_format(old->shape).text, ct_dtype_name(value->dtype),
+                            ct_shape_format(value->shape).text);
+    }
+    return leaf_for(slot, value);
+}
+
+void cti_slot_swap(ct_slot *slot, ct_tensor *prepared) { ct_set(&slot->value, prepared); }
+
+ct_status ct_slot_write(ct_slot *slot, ct_tensor *value) {
+    CTI_CALLED;
+    if (!slot || !value) {
+        return cti_null("ct_slot_write: '%s' is NULL", slot ? "value" : "slot");
+    }
+    ct_tensor *leaf = cti_slot_prepare(slot, value);
+    if (!leaf) return ct_error();
+    cti_slot_swap(slot, leaf);
+    return CT_OK;
+}
+
+const char *ct_slot_name(const ct_slot *slot) { return slot ? slot->name : ""; }
+
+bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t) { return slot && slot->value == t; }
+
+void cti_slot_freeze(ct_slot *slot, bool frozen) { slot->frozen = frozen; }
+
+bool cti_slot_frozen(const ct_slot *slot) { return slot->frozen; }
+
+uint64_t cti_slot_id(const ct_slot *slot) { return slot ? slot->id : 0; }
