@@ -44,7 +44,7 @@ void *cti_alloc_elements(const char *function, size_t before, ct_shape shape, ct
 /* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);
-/* Gives a block that waited in a pool back to the system: pool.c's only. */
+/* Gives a block that waited in a pool back to the system: blocks.c's only. */
 void cti_system_free(void *block);
 /* Whether freed blocks wait for their next use. Off, a memory checker sees every use of a block
  * after its end. */

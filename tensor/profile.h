@@ -13,7 +13,7 @@
 #ifndef COTAN_PROFILE_H
 #define COTAN_PROFILE_H
 
-#include <cotan/tensor/error.h>
+#include <cotan/tensor/tensor.h>
 
 #include <stdint.h>
 #include <stdio.h>
@@ -55,6 +55,10 @@ int64_t ct_profile_evaluations(void);
  * it (us/call), and by module, in microseconds for each evaluation that was measured (us/eval),
  * where a pass is divided by its shares. Error: CT_ERR_IO. */
 ct_status ct_profile_write(FILE *out);
+
+/* The pass that computed the node in the last evaluation that was measured, or -1: its number in
+ * the order of execution, and its share of the time of that plan. */
+int64_t ct_profile_pass_of(const ct_tensor *t, double *share);
 
 CT_C_END
 

@@ -6,6 +6,8 @@
 # CC is the compiler, BLIS the archive, OPENMP the libraries, the others objects: lists with ':'
 # between them. Exit status 0 when all holds.
 #  - Each folder links as a shared object, all symbols defined, against its allowed folders alone.
+#  - Within a folder, each sub-folder uses those before it alone, and what lies beside them.
+#  - The headers of tensor/plan/ and tensor/run/ are included by those two alone.
 #  - nn/ and optim/ compute nothing themselves: no function of libm, none of BLIS, nothing that
 #    makes an op; they print nowhere but to a FILE that they were given.
 #  - Ops are defined in autograd/ and nowhere else.
@@ -17,6 +19,7 @@ if [ $# -ne 8 ]; then
 fi
 cc=$1 blis=$2 openmp=$(printf '%s' "$3" | tr ':' ' ')
 tensor=$4 autograd=$5 nn=$6 optim=$7 datasets=$8
+root=$(dirname "$(readlink -f -- "$0")")/..
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -46,6 +49,56 @@ link nn "$nn" "$work/autograd.so" "$work/tensor.so"
 link optim "$optim" "$work/nn.so" "$work/autograd.so" "$work/tensor.so"
 # shellcheck disable=SC2086
 link datasets "$datasets" "$work/tensor.so" -lz $openmp -lm
+
+# The layers within a folder, from the lowest; '+' stands between those of one height.
+layers() {
+    case $1 in
+    tensor) echo base graph plan run value io ;;
+    autograd) echo kernels+draw ops compose+derive check ;;
+    esac
+}
+
+# layered FOLDER OBJECTS: no symbol of a higher layer, or of another one of the same height, is used.
+layered() {
+    for object in $(objects "$2"); do
+        sub=$(basename "$(dirname "$object")")
+        nm "$object" | awk -v sub_folder="$sub" '
+            $(NF - 1) ~ /^[TDBRVW]$/ { print "defines", sub_folder, $NF }
+            $(NF - 1) == "U" { print "uses", sub_folder, $NF }'
+    done | awk -v folder="$1" -v layers="$(layers "$1")" '
+        BEGIN {
+            n = split(layers, heights)
+            for (h = 1; h <= n; h++) {
+                m = split(heights[h], names, "+")
+                for (k = 1; k <= m; k++) height[names[k]] = h
+            }
+        }
+        !($2 in height) { next }
+        $1 == "defines" { home[$3] = $2 }
+        $1 == "uses" { used[$2 " " $3] }
+        END {
+            for (use in used) {
+                split(use, part)
+                at = home[part[2]]
+                if (at == "" || at == part[1] || height[at] < height[part[1]]) continue
+                print folder "/" part[1] ": uses " part[2] " of " folder "/" at
+                bad = 1
+            }
+            exit bad
+        }' >&2 || failed=1
+}
+layered tensor "$tensor"
+layered autograd "$autograd"
+
+# How plans are made and run is nobody else's business but the tests'.
+for closed in plan run; do
+    cd "$root"
+    if grep -rn "#include \"tensor/$closed/" tensor autograd nn optim datasets examples |
+        grep -v -e '^tensor/run/' -e "^tensor/$closed/" >&2; then
+        echo "headers of tensor/$closed are included elsewhere" >&2
+        failed=1
+    fi
+done
 
 # The names that libm exports, without version tags.
 libm=$("$cc" -print-file-name=libm.so.6)

@@ -10,11 +10,6 @@
 #include "tensor/mem.h"
 #include "tensor/graph/walk.h"
 
-ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i) {
-    (void)g, (void)y, (void)i;
-    return NULL;
-}
-
 typedef struct {
     cti_walk walk;
     bool *active;         /* node -> leads to one of x     */

@@ -9,7 +9,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
 #include "tensor/mem.h"
-#include "tensor/run/profile_private.h"
+#include "tensor/profile.h"
 
 #include <errno.h>
 
@@ -50,7 +50,7 @@ static void choose_modules(cti_picture *p) {
 static void find_passes(cti_picture *p) {
     for (int64_t i = 0; i < p->walk.count; i++) {
         p->pass[i] = -1;
-        if (p->options.profile) p->pass[i] = cti_profile_pass_of(p->walk.items[i], &p->share[i]);
+        if (p->options.profile) p->pass[i] = ct_profile_pass_of(p->walk.items[i], &p->share[i]);
     }
 }
 

@@ -1,4 +1,4 @@
-/* The pool: free lists by size, so that a training step after the first asks the system for
+/* Free lists of blocks by size, so that a training step after the first asks the system for
  * nothing.
  * It does not decide how much is worth keeping; mem.c does.
  * Invariant: a list holds blocks of one rounded size; the link is the block's first word. */
@@ -21,11 +21,11 @@ typedef struct block {
 
 static _Thread_local block *lists[LISTS];
 static _Thread_local size_t waiting;
-static _Thread_local bool registered; /* this thread's end clears its pool */
+static _Thread_local bool registered; /* this thread's end clears its lists */
 
 static int log2_of(size_t n) { return 63 - __builtin_clzll(n); }
 
-size_t cti_pool_size(size_t bytes) {
+size_t cti_blocks_size(size_t bytes) {
     size_t units = (bytes + UNIT - 1) / UNIT;
     if (units <= SMALL) return units * UNIT;
     size_t step = (size_t)1 << (log2_of(units - 1) - 3);
@@ -48,7 +48,7 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static void thread_exit(void *unused) {
     (void)unused;
     registered = false; /* a later destructor may free more, and has it cleared again */
-    cti_pool_clear();
+    cti_blocks_clear();
 }
 
 static void make_exit_key(void) { pthread_key_create(&exit_key, thread_exit); }
@@ -62,7 +62,7 @@ static void fetch(const block *next, size_t size) {
     for (size_t at = 0; at < size; at += UNIT) __builtin_prefetch((const char *)next + at, 1);
 }
 
-void *cti_pool_take(size_t size) {
+void *cti_blocks_take(size_t size) {
     block **list = list_of(size), *taken = *list;
     if (!taken) return NULL;
     *list = taken->next;
@@ -71,7 +71,7 @@ void *cti_pool_take(size_t size) {
     return taken;
 }
 
-void cti_pool_give(void *memory, size_t size) {
+void cti_blocks_give(void *memory, size_t size) {
     if (!registered) {
         pthread_once(&exit_once, make_exit_key);
         registered = pthread_setspecific(exit_key, lists) == 0;
@@ -83,9 +83,9 @@ void cti_pool_give(void *memory, size_t size) {
     waiting += size;
 }
 
-size_t cti_pool_bytes(void) { return waiting; }
+size_t cti_blocks_bytes(void) { return waiting; }
 
-void cti_pool_clear(void) {
+void cti_blocks_clear(void) {
     for (int k = 0; k < LISTS; k++) {
         while (lists[k]) {
             block *first = lists[k];

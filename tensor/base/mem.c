@@ -1,5 +1,5 @@
 /* The one allocator: counting, fault injection, the user's hook, and when to keep a freed block.
- * Where kept blocks wait is pool.c's business.
+ * Where kept blocks wait is blocks.c's business.
  * Invariant: live_bytes is the sum of the sizes asked for in blocks not yet freed; what waits in
  * pools is not live, and together they stay near the most that was ever live. */
 #include "tensor/mem.h"
@@ -98,7 +98,7 @@ static void count(int64_t bytes) {
     if (live > highest) highest = live; /* a lost race only makes the pools smaller */
 }
 
-static size_t whole_size(size_t bytes) { return cti_pool_size(bytes + front(bytes)); }
+static size_t whole_size(size_t bytes) { return cti_blocks_size(bytes + front(bytes)); }
 
 static header *header_of(void *block) { return (header *)block - 1; }
 
@@ -107,8 +107,8 @@ void cti_system_free(void *block) { hook.free(block, hook.user); }
 /* Memory of the system; when it has none, what waits in this thread's pool is given back first. */
 static void *system_block(size_t whole) {
     void *block = hook.alloc(whole, hook.user);
-    if (block || cti_pool_bytes() == 0) return block;
-    cti_pool_clear();
+    if (block || cti_blocks_bytes() == 0) return block;
+    cti_blocks_clear();
     return hook.alloc(whole, hook.user);
 }
 
@@ -117,7 +117,7 @@ static void *take(size_t number, size_t size) {
     if (injected_failure() || __builtin_mul_overflow(number, size, &bytes)) return NULL;
     if (bytes > PTRDIFF_MAX / 2) return NULL;
     size_t whole = whole_size(bytes);
-    char *begin = pooling ? cti_pool_take(whole) : NULL;
+    char *begin = pooling ? cti_blocks_take(whole) : NULL;
     if (!begin) begin = system_block(whole);
     if (!begin) return NULL;
     void *block = begin + front(bytes);
@@ -179,8 +179,8 @@ void cti_free(void *block) {
     freed++;
     int64_t most = highest + highest / 4 + SPARE - live_bytes - (int64_t)whole;
     /* What waits is of sizes that are no longer asked for: a new working set begins. */
-    if ((int64_t)cti_pool_bytes() > most) cti_pool_clear();
-    if (pooling && (int64_t)cti_pool_bytes() <= most) cti_pool_give(begin, whole);
+    if ((int64_t)cti_blocks_bytes() > most) cti_blocks_clear();
+    if (pooling && (int64_t)cti_blocks_bytes() <= most) cti_blocks_give(begin, whole);
     else cti_system_free(begin);
 }
 

@@ -301,3 +301,8 @@ ct_status ct_infer_float(const ct_infer *call, ct_type *out) {
     }
     return ct_infer_same(call, out);
 }
+
+ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i) {
+    (void)g, (void)y, (void)i;
+    return NULL;
+}

@@ -33,7 +33,7 @@ void ct_cache_clear(void) {
     cti_free(state.arena);
     cti_free(state.scratch);
     state = (engine_state){0};
-    cti_pool_clear();
+    cti_blocks_clear();
 }
 
 /* --- Clean-up when a thread ends ------------------------------------------------------------ */

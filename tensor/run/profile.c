@@ -253,7 +253,7 @@ void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threa
 
 /* --- Questions -------------------------------------------------------------------------------- */
 
-int64_t cti_profile_pass_of(const ct_tensor *t, double *share) {
+int64_t ct_profile_pass_of(const ct_tensor *t, double *share) {
     int64_t low = 0, high = profile.n_nodes;
     while (low < high) {
         int64_t middle = (low + high) / 2;

@@ -1,4 +1,4 @@
-/* Private: what evaluations tell the profile, and what pictures ask it. */
+/* Private: what evaluations tell the profile. */
 #ifndef COTAN_PROFILE_PRIVATE_H
 #define COTAN_PROFILE_PRIVATE_H
 
@@ -10,9 +10,5 @@
 ct_status cti_profile_begin(const cti_planned *planned, int threads, double **seconds);
 /* `walk` is what the plan is for. */
 void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threads);
-
-/* The pass that computed the node in the last evaluation that was measured, or -1: its number in
- * the order of execution, and its share of the time of that plan. */
-int64_t cti_profile_pass_of(const ct_tensor *t, double *share);
 
 #endif
