@@ -4,7 +4,8 @@
  * a whole batch was made. */
 #include "datasets/datasets.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/graph/node.h"
 #include "tensor/random.h"
 #include "tensor/base/text.h"
@@ -38,7 +39,7 @@ static int64_t batches_count(const ct_source *source) { return ((const batches *
 static void set_epoch(batches *b, int64_t epoch) {
     b->epoch = epoch;
     if (b->order) {
-        cti_permute(b->order, b->options.limit, b->options.seed, EPOCH_STREAMS | (uint64_t)epoch);
+        ct_shuffle(b->order, b->options.limit, b->options.seed, EPOCH_STREAMS | (uint64_t)epoch);
     }
 }
 

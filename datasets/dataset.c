@@ -4,10 +4,10 @@
  * classes; and a directory that was named is never replaced by other data. */
 #include "datasets/datasets.h"
 #include "datasets/digits/digits.h"
-#include "datasets/formats/idx.h"
+#include "datasets/idx.h"
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/base/process.h"
 #include "tensor/runtime.h"

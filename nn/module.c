@@ -5,7 +5,7 @@
 #include "nn/nn.h"
 
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/value/slot_private.h"
 
 #include <ctype.h>

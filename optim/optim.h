@@ -2,7 +2,7 @@
  * loss, gradients, updates and staged statistics together, then a commit that cannot fail.
  *
  *     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.001));
- *     int scope = ct_scope_open();
+ *     int64_t scope = ct_scope_open();
  *     ct_tensor *loss = ct_cross_entropy(ct_logits(model, x, CT_TRAINING), labels);
  *     if (ct_optimizer_step(adam, loss, NULL, 0) != CT_OK) puts(ct_error_message());
  *     printf("%g\n", ct_item(loss));       // already computed by the step

@@ -7,7 +7,7 @@
 #include "autograd/stage.h"
 #include "optim/step.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/value/slot_private.h"
 #include "tensor/graph/walk.h"

@@ -1,7 +1,7 @@
 /* Random numbers without hidden state: Philox4x32-10, a bijection of a 128-bit counter under a
  * 64-bit key (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
  * SC 2011). A generator only hands out keys: the i64 leaf {seed, stream}. Block number b of that
- * stream is cti_philox(out, b, stream, seed); so each number is a function of the key and its
+ * stream is ct_philox(out, b, stream, seed); so each number is a function of the key and its
  * place, and does not depend on threads, on order or on how often it is computed.
  *
  * A generator counts its streams up from 0. Streams with the top bit set are never reached that
@@ -16,7 +16,7 @@ CT_C_BEGIN
 
 /* One block: four words, each uniform on 0..2^32-1. The counter's words 0..3 and the key's words
  * 0..1 are the arguments' halves, low half first. */
-static inline void cti_philox(uint32_t out[4], uint64_t counter_lo, uint64_t counter_hi,
+static inline void ct_philox(uint32_t out[4], uint64_t counter_lo, uint64_t counter_hi,
                               uint64_t key) {
     uint32_t c0 = (uint32_t)counter_lo, c1 = (uint32_t)(counter_lo >> 32);
     uint32_t c2 = (uint32_t)counter_hi, c3 = (uint32_t)(counter_hi >> 32);
@@ -57,7 +57,7 @@ ct_tensor *ct_random_permutation(ct_generator *generator, int64_t n);
 
 /* Writes a permutation of 0..n-1, a function of (n, seed, stream) alone: Fisher and Yates's
  * shuffle with Lemire's unbiased bounded draws (ACM TOMACS 29(1), 2019). */
-void cti_permute(int64_t *items, int64_t n, uint64_t seed, uint64_t stream);
+void ct_shuffle(int64_t *items, int64_t n, uint64_t seed, uint64_t stream);
 
 CT_C_END
 

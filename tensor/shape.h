@@ -37,19 +37,8 @@ static inline bool ct_shape_equal(ct_shape a, ct_shape b) {
 typedef struct { char text[CT_MAX_RANK * 21 + 3]; } ct_shape_text;
 ct_shape_text ct_shape_format(ct_shape shape);
 
-/* Checks rank, signs and that the elements (dimensions of 0 left out of the product) and their
- * bytes stay below 2^63; `function` names the caller in the message. *numel may be NULL. */
-ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, int64_t *numel);
-/* The number of elements of a shape that has passed cti_shape_check. */
+/* The product of the dimensions, which must stay below 2^63: that of every tensor does. */
 int64_t ct_shape_numel(ct_shape shape);
-/* NumPy's rule: align at the last dimension, 1 stretches. */
-ct_status cti_shape_broadcast(const char *function, ct_shape a, ct_shape b, ct_shape *out);
-/* Maps an axis in -rank..rank-1 to 0..rank-1. */
-ct_status cti_shape_axis(const char *function, ct_shape shape, int axis, int *out);
-/* Row-major strides in elements. */
-void cti_shape_strides(ct_shape shape, int64_t strides[CT_MAX_RANK]);
-/* The product of dims[from..to). */
-int64_t cti_shape_span(ct_shape shape, int from, int to);
 
 CT_C_END
 

@@ -9,7 +9,7 @@
  *  2. ct_keep(t) holds it longer, ct_drop(t) undoes that. Both take NULL.
  *  3. Structs own what they store, and change it only through ct_set.
  *
- *     int scope = ct_scope_open();
+ *     int64_t scope = ct_scope_open();
  *     ct_tensor *x = ct_from(CT_F32, CT_SHAPE(2, 2), (float[]){1, 2, 3, 4});
  *     ct_tensor *y = ct_sum_all(ct_mul(x, x));
  *     ct_tensor *dx;

@@ -2,6 +2,7 @@
  * References walk over coordinates.
  * Invariant: index operands hold valid rows only; invalid ones are in the error table. */
 #include "tests/primitive_table.h"
+#include "tensor/base/shape_rules.h"
 
 #include <string.h>
 

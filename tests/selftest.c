@@ -1,7 +1,7 @@
 /* The core suites as a plain program, for tools that cannot follow Criterion's processes.
  * Usage: selftest [--scale PERCENT] [--no-pool] [--list] [suite or suite/test ...]
  * Invariant: the exit status is 0 only if every test that was asked for ran and passed. */
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tests/support.h"
 
 #include <stdio.h>

@@ -8,6 +8,7 @@
 #include "autograd/draw/dot_label.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/context.h"
 
 #include <signal.h>

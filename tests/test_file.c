@@ -4,6 +4,7 @@
  * Invariant: an error leaves no memory and no descriptor behind. */
 #include "io_support.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 
 #include <sys/socket.h>

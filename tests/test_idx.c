@@ -2,7 +2,7 @@
  * what damage and lies can make it do.
  * Not a test of MNIST's content; that is test_dataset.c.
  * Invariant: whatever the bytes, the parser returns, says why, and takes no memory for a lie. */
-#include "datasets/formats/idx.h"
+#include "datasets/idx.h"
 #include "tests/idx_files.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
 
 static void expect_block(uint64_t lo, uint64_t hi, uint64_t key, const uint32_t expected[4]) {
     uint32_t out[4];
-    cti_philox(out, lo, hi, key);
+    ct_philox(out, lo, hi, key);
     cr_expect_arr_eq(out, expected, sizeof out);
 }
 
@@ -112,16 +112,16 @@ COUNTED_TEST(random, out_of_memory_uses_up_no_stream) {
 
 COUNTED_TEST(random, permutation_known_answers) {
     int64_t items[10];
-    cti_permute(items, 10, 0, 0);
+    ct_shuffle(items, 10, 0, 0);
     cr_expect_arr_eq(items, ((int64_t[]){8, 2, 1, 9, 5, 0, 4, 7, 6, 3}), sizeof items);
-    cti_permute(items, 10, 42, 7);
+    ct_shuffle(items, 10, 42, 7);
     cr_expect_arr_eq(items, ((int64_t[]){5, 6, 9, 2, 1, 0, 8, 7, 3, 4}), sizeof items);
-    cti_permute(items, 10, UINT64_MAX, UINT64_C(1) << 63);
+    ct_shuffle(items, 10, UINT64_MAX, UINT64_C(1) << 63);
     cr_expect_arr_eq(items, ((int64_t[]){6, 2, 3, 9, 0, 4, 5, 1, 7, 8}), sizeof items);
 
     enum { MANY = 60000 };
     int64_t *many = malloc(MANY * sizeof *many);
-    cti_permute(many, MANY, 1, (UINT64_C(1) << 63) + 3);
+    ct_shuffle(many, MANY, 1, (UINT64_C(1) << 63) + 3);
     uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
     for (size_t i = 0; i < MANY * sizeof *many; i++) {
         hash = (hash ^ ((const uint8_t *)many)[i]) * 0x100000001b3;
@@ -155,7 +155,7 @@ COUNTED_TEST(random, all_orders_are_equally_likely) {
     int64_t counts[ORDERS] = {0};
     for (uint64_t stream = 0; stream < ORDERS * EACH; stream++) {
         int64_t items[5];
-        cti_permute(items, 5, 2024, stream);
+        ct_shuffle(items, 5, 2024, stream);
         int64_t number = 0;
         for (int i = 0; i < 5; i++) {
             int64_t smaller_behind = 0;

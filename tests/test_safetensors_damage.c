@@ -2,6 +2,7 @@
  * Not a fuzzer: it tries what can be tried in full.
  * Invariant: any bytes give a checked file or a message that begins with the name of the file. */
 #include "safetensors_support.h"
+#include "tensor/base/alloc.h"
 
 TestSuite(safetensors_damage, .init = fixture_open, .fini = fixture_close);
 

@@ -8,7 +8,7 @@
 #include "autograd/check/gradcheck_private.h"
 #include "autograd/grad.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <math.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/random.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ double *cti_gradcheck_draw(cti_check *c, int64_t n) {
     double *out = cti_alloc((size_t)n, sizeof *out);
     for (int64_t i = 0; out && i < n; i++) {
         uint32_t word[4];
-        cti_philox(word, (uint64_t)i, c->stream, c->seed);
+        ct_philox(word, (uint64_t)i, c->stream, c->seed);
         double size = 0.5 + (double)word[0] * 0x1p-32;
         out[i] = word[1] & 1 ? size : -size;
     }

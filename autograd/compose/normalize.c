@@ -6,6 +6,7 @@
 
 #include "autograd/compose/moments.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/graph/node.h"
 
 /* [C] as [1, .., C, .., 1], so that it stretches along `axis` of x. */

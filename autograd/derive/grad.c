@@ -7,7 +7,7 @@
 #include "autograd/ops.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/walk.h"
 
 typedef struct {

@@ -6,7 +6,7 @@
 
 #include "autograd/ops.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/op.h"
 #include "tensor/value/slot_private.h"
 #include "tensor/graph/walk.h"

@@ -8,7 +8,7 @@
 #include "autograd/draw/dot_private.h"
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/profile.h"
 
 #include <errno.h>

@@ -8,7 +8,7 @@
 #include "autograd/draw/dot_label.h"
 #include "tensor/io/file.h"
 #include "tensor/io/json.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 
 #include <errno.h>

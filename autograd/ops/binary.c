@@ -7,6 +7,7 @@
 #include "autograd/ops/rewrite.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * Invariant: a part is one output row of the axis's outer dimensions and writes it whole. */
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
-#include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 
 #include <string.h>
 

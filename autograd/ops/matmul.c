@@ -8,6 +8,7 @@
 #include "autograd/kernels/window.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/gemm.h"
+#include "tensor/base/shape_rules.h"
 
 #include <string.h>
 

@@ -3,6 +3,7 @@
  * Invariant: element i depends on (key, i) alone: Philox block i / 4 of the key's stream. */
 #include "autograd/kernels/math32.h"
 #include "autograd/ops/stanza.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/random.h"
 
 #include <math.h>
@@ -68,7 +69,7 @@ static void normal_block_f64(const uint32_t bits[4], double y[4]) {
         for (int64_t i = first; i < end; i += 4) {                                          \
             uint32_t bits[4];                                                               \
             type block[4];                                                                  \
-            cti_philox(bits, (uint64_t)i / 4, (uint64_t)key[1], (uint64_t)key[0]);          \
+            ct_philox(bits, (uint64_t)i / 4, (uint64_t)key[1], (uint64_t)key[0]);          \
             verb##_block_##suffix(bits, block);                                             \
             for (int64_t k = 0; k < 4 && i + k < end; k++) y[i + k] = block[k];             \
         }                                                                                   \

@@ -2,6 +2,7 @@
  * Slicing with a step has padding with interior zeros as its transpose; see op_copy.c.
  * Invariant: bounds are checked when the node is made, so a layout never leaves its base. */
 #include "autograd/ops/stanza.h"
+#include "tensor/base/shape_rules.h"
 
 typedef struct { int64_t axis, start, step, count; } slice_attr;
 

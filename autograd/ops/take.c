@@ -4,6 +4,7 @@
 #include "autograd/ops/stanza.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 
 #include <string.h>
 

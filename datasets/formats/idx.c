@@ -1,11 +1,11 @@
 /* IDX: the header, its checks, and the elements as a tensor.
  * It does not know what the numbers mean; labels and images are dataset.c's words.
  * Invariant: the stream is walked to its end before anything of the promised size is allocated. */
-#include "datasets/formats/idx.h"
+#include "datasets/idx.h"
 
 #include "datasets/formats/idx_stream.h"
 #include "tensor/io/file.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/base/text.h"
 

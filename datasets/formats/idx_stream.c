@@ -4,7 +4,7 @@
  * into the caller's buffer or a fixed window. */
 #include "datasets/formats/idx_stream.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 

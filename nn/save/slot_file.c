@@ -5,7 +5,7 @@
 #include "nn/save/slot_file.h"
 
 #include "tensor/io/json.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/io/safetensors_file.h"
 #include "tensor/value/slot_private.h"
 #include "tensor/base/text.h"

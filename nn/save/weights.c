@@ -3,7 +3,7 @@
  * Invariant: loading changes every slot or none. */
 #include "nn/save/slot_file.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 static ct_status check_arguments(const char *function, const ct_module *model, const char *path) {
     if (model && path) return CT_OK;

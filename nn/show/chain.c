@@ -3,7 +3,7 @@
  * Invariant: the layers are in the order of the forward. */
 #include "nn/show/chain.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "nn/show/chain.h"
 #include "tensor/base/caller.h"
 #include "tensor/io/json.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 static void put_box(cti_writer *text, int64_t number, const char *name, const char *kind) {
     char id[64];

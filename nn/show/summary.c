@@ -4,7 +4,7 @@
 #include "nn/show/chain.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  * It is tensor algebra inside of the step's graph; nothing is evaluated here.
  * Invariant: clipping by norm keeps the direction. */
 #include "optim/step.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 static void clip_by_value(ct_tensor *gradients[], int64_t n, double limit) {
     for (int64_t i = 0; i < n; i++) gradients[i] = ct_clip(gradients[i], -limit, limit);

@@ -4,7 +4,7 @@
  * that cannot fail. */
 #include "optim/train/best.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/value/slot_private.h"
 
 ct_status cti_best_hold(cti_best *best, ct_module *model, int64_t epoch) {

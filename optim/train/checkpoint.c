@@ -8,7 +8,7 @@
 #include "optim/fit.h"
 #include "tensor/base/caller.h"
 #include "tensor/io/checksum.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 
 #include "optim/train/history.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * Invariant: an array of n records has room for the next power of two from n on, at least 16. */
 #include "optim/train/history.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
  * Invariant: a list holds blocks of one rounded size; the link is the block's first word. */
 #include "tensor/base/blocks.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <pthread.h>
 #include <stdint.h>

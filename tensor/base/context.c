@@ -4,7 +4,7 @@
 #include "tensor/base/context.h"
 
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/process.h"
 #include "tensor/tensor.h"
 

@@ -2,7 +2,7 @@
  * Where kept blocks wait is blocks.c's business.
  * Invariant: live_bytes is the sum of the sizes asked for in blocks not yet freed; what waits in
  * pools is not live, and together they stay near the most that was ever live. */
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include "tensor/error.h"
 #include "tensor/base/blocks.h"

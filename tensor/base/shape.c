@@ -3,6 +3,7 @@
  * Invariant: a shape that passed cti_shape_check has products of any of its dimensions, in bytes,
  * below 2^63, zeros left out; so later products need no check. */
 #include "tensor/shape.h"
+#include "tensor/base/shape_rules.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Invariant: while a literal lives, another of its type, bits and meaning is the same leaf, so that
  * two expressions that say the same are equal by structure, whatever their numbers are. */
 #include "tensor/base/hash.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 
 #include <string.h>

@@ -6,7 +6,8 @@
 
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/shape_rules.h"
 
 #include <stdatomic.h>
 #include <string.h>

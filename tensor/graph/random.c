@@ -5,7 +5,7 @@
 #include "tensor/random.h"
 
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 
 __extension__ typedef unsigned __int128 wide;
@@ -58,7 +58,7 @@ ct_tensor *ct_random_permutation(ct_generator *generator, int64_t n) {
     }
     ct_tensor *leaf = cti_leaf_new("ct_random_permutation", CT_I64, CT_SHAPE(n));
     if (!leaf) return NULL;
-    cti_permute(leaf->buffer->data, n, generator->seed, generator->stream);
+    ct_shuffle(leaf->buffer->data, n, generator->seed, generator->stream);
     generator->stream++;
     return leaf;
 }
@@ -73,7 +73,7 @@ typedef struct {
 static uint64_t next_word(stream_reader *reader) {
     if (reader->left == 0) {
         uint32_t out[4];
-        cti_philox(out, reader->block++, reader->stream, reader->seed);
+        ct_philox(out, reader->block++, reader->stream, reader->seed);
         reader->words[0] = (uint64_t)out[2] << 32 | out[3];
         reader->words[1] = (uint64_t)out[0] << 32 | out[1];
         reader->left = 2;
@@ -91,7 +91,7 @@ static uint64_t bounded(stream_reader *reader, uint64_t bound) {
     return (uint64_t)(product >> 64);
 }
 
-void cti_permute(int64_t *items, int64_t n, uint64_t seed, uint64_t stream) {
+void ct_shuffle(int64_t *items, int64_t n, uint64_t seed, uint64_t stream) {
     stream_reader reader = {.seed = seed, .stream = stream};
     for (int64_t i = 0; i < n; i++) items[i] = i;
     for (int64_t i = n - 1; i > 0; i--) {

@@ -1,7 +1,7 @@
 /* Scopes: one stack of temporaries per thread; a scope is a height of that stack.
  * It does not know what the tensors are.
  * Invariant: every entry is one reference, dropped when the stack is cut below it. */
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 
 /* The nodes of a training step have left the caches when its scope is closed: so many are asked for

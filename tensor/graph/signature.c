@@ -4,7 +4,7 @@
 #include "tensor/graph/signature.h"
 
 #include "tensor/base/hash.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
 #include "tensor/base/hash.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 

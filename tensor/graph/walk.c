@@ -3,7 +3,7 @@
  * Invariant: no recursion, so the depth of a graph costs heap and not stack. */
 #include "tensor/graph/walk.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 int cti_walk_whole_graph(const ct_tensor *t) { return t->n_inputs; }
 

@@ -3,7 +3,7 @@
  * Invariant: every descriptor opened here is closed here, whatever happens between. */
 #include "tensor/io/file.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  * Invariant: used <= capacity, and after a failure the text stays as it was. */
 #include "tensor/io/json.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <stdio.h>
 #include <string.h>

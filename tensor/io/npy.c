@@ -4,8 +4,9 @@
 #include "tensor/npy.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/io/file.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/io/npy_header.h"
 #include "tensor/base/text.h"

@@ -3,7 +3,8 @@
  * Invariant: memory is bounded by the header's length, since a written entry has a least size. */
 #include "tensor/io/safetensors_file.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/base/text.h"
 
 #include <stdio.h>

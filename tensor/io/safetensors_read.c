@@ -4,7 +4,7 @@
  * can only fail for lack of memory, or because its type is none of cotan's. */
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/io/safetensors_file.h"
 #include "tensor/base/text.h"

@@ -3,7 +3,7 @@
  * Invariant: what is written passes every check of the reader. */
 #include "tensor/io/file.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/io/safetensors_file.h"
 #include "tensor/base/text.h"
 

@@ -4,7 +4,7 @@
  * few gaps only, however many values are alive. */
 #include "tensor/plan/arena.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #define ALIGNMENT 64
 #define LOOKS 16 /* gaps of the request's own bin that are tried for the best fit */

@@ -4,7 +4,7 @@
  * kept by their buffers. */
 #include "tensor/plan/cache.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/graph/simplify_private.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * Invariant: what reads a reduction stays on a higher level than it. */
 #include "tensor/plan/fuse.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 /* Later levels that are looked at. */
 #define LEVELS_AHEAD 8

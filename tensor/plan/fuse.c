@@ -4,7 +4,7 @@
  * have one space and one level, so the passes of a level are independent of each other. */
 #include "tensor/plan/fuse.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 

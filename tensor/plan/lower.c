@@ -4,7 +4,8 @@
  * because a copy item stands in between wherever a layout is in the way. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/shape_rules.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "tensor/plan/plan.h"
 
 #include "tensor/plan/arena.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 static void read_at(cti_plan *plan, int64_t item, int64_t phase) {
     cti_item *base = &plan->items[plan->items[item].base];

@@ -4,7 +4,7 @@
  * Invariant: a plan owns all it points to and holds no tensor. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
     cti_plan *plan = cti_alloc(1, sizeof *plan);

@@ -4,7 +4,7 @@
  * Invariant: every slot is written before it is read. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 

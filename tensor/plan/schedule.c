@@ -4,7 +4,7 @@
  * in its own and counted. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * It does not know ops; the plan does not know tensors.
  * Invariant: the roots get their values all together after the run, so an error leaves every
  * tensor as it was. */
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/blocks.h"
 #include "tensor/run/profile_private.h"

@@ -5,7 +5,7 @@
 
 #include "tensor/base/caller.h"
 #include "tensor/base/clock.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * Invariant: both tables show the same seconds. */
 #include "tensor/profile.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
-#include "tensor/mem.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,7 @@
 #include "tensor/graph/node.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 
 #include <math.h>
 #include <string.h>

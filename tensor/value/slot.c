@@ -6,7 +6,7 @@
 
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/value/slot_private.h"
 
 #include <stdatomic.h>

@@ -8,7 +8,7 @@
  *     CC=clang cmake -G Ninja -B build-fuzz -DCOTAN_FUZZ=ON -DCOTAN_TESTS=OFF
  *     cmake --build build-fuzz && cd build-fuzz/fuzz
  *     ./fuzz_idx -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=128 corpus/ */
-#include "datasets/formats/idx.h"
+#include "datasets/idx.h"
 #include "tensor/base/context.h"
 #include "tensor/mem.h"
 

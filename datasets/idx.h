@@ -11,7 +11,9 @@
 #ifndef COTAN_IDX_H
 #define COTAN_IDX_H
 
-#include "tensor/tensor.h"
+#include <cotan/tensor/tensor.h>
+
+CT_C_BEGIN
 
 /* Reads the file at `path`, no further than its first 4096 bytes when these are no IDX. The tensor
  * is a temporary of the open scope. NULL on an error: CT_ERR_NULL, CT_ERR_IO, CT_ERR_FORMAT for a
@@ -23,5 +25,7 @@ ct_tensor *ct_idx_load(const char *path);
  * the elements it promises are there to the byte: nothing is allocated for a lying one, whether
  * plain or packed, beyond the fixed state of the unpacking (under 64 KiB). */
 ct_tensor *ct_idx_parse(const char *name, const uint8_t *bytes, size_t length);
+
+CT_C_END
 
 #endif

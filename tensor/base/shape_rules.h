@@ -1,0 +1,19 @@
+/* Private: what is asked of shapes before a tensor gets one. */
+#ifndef COTAN_SHAPE_RULES_H
+#define COTAN_SHAPE_RULES_H
+
+#include "tensor/shape.h"
+
+/* Checks rank, signs and that the elements (dimensions of 0 left out of the product) and their
+ * bytes stay below 2^63; `function` names the caller in the message. *numel may be NULL. */
+ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, int64_t *numel);
+/* NumPy's rule: align at the last dimension, 1 stretches. */
+ct_status cti_shape_broadcast(const char *function, ct_shape a, ct_shape b, ct_shape *out);
+/* Maps an axis in -rank..rank-1 to 0..rank-1. */
+ct_status cti_shape_axis(const char *function, ct_shape shape, int axis, int *out);
+/* Row-major strides in elements. */
+void cti_shape_strides(ct_shape shape, int64_t strides[CT_MAX_RANK]);
+/* The product of dims[from..to). */
+int64_t cti_shape_span(ct_shape shape, int from, int to);
+
+#endif
