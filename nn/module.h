@@ -1,0 +1,105 @@
+/* Modules: functions of tensors with named slots. A module holds no derivative and no loop over
+ * numbers; its forward is a few ops, and everything else follows from them.
+ *
+ *     ct_seed_set(1);
+ *     ct_module *model = CT_SEQUENTIAL("mlp",
+ *         ct_flatten_new(),
+ *         ct_dense_new(784, 64, (ct_dense_options){0}),
+ *         ct_batch_norm_new(64, ct_batch_norm_defaults()),
+ *         ct_activation_new(&ct_activation_relu),
+ *         ct_dense_new(64, 10, (ct_dense_options){0}));
+ *     ct_tensor *logits = ct_forward(model, x, CT_TRAINING);
+ *
+ * A `_new` function returns a module that the caller owns, or NULL with the error recorded. A
+ * container owns its children, also when it fails: then it frees every child passed in. A module
+ * may stand in several places, of one container or of several: it has one set of slots, and goes
+ * with the last container that holds it; see that one container is there before you give a child
+ * to another. */
+#ifndef COTAN_MODULE_H
+#define COTAN_MODULE_H
+
+#include <cotan/autograd/compose.h>
+#include <cotan/tensor/slot.h>
+
+CT_C_BEGIN
+
+typedef enum { CT_INFERENCE, CT_TRAINING } ct_mode;
+
+typedef struct ct_module ct_module;
+
+/* What a kind of module is: the type of the user's own modules too. */
+typedef struct {
+    const char *name; /* "Conv2D": the kind in pictures and summaries; the module's name is made
+                         from it unless one is given                                            */
+    ct_tensor *(*forward)(ct_module *self, ct_tensor *x, ct_mode mode);
+    /* The output before the last squashing activation, for losses from logits; NULL = forward. */
+    ct_tensor *(*logits)(ct_module *self, ct_tensor *x, ct_mode mode);
+    bool chain; /* its forward runs its children one after the other: pictures show them        */
+} ct_module_kind;
+
+/* A slot of a module. */
+typedef struct {
+    const char *name;   /* "kernel" */
+    ct_slot *slot;      /* owned    */
+    bool trainable;     /* an optimizer changes it, unless it is frozen; otherwise only staged
+                           updates do */
+} ct_module_slot;
+
+#define CT_MODULE_SLOTS 8
+
+/* The head of every module; a module of your own is a struct that begins with it. */
+struct ct_module {
+    const ct_module_kind *kind;
+    char *name;         /* different siblings have different ones */
+    int64_t owners;     /* places in containers; without any it is yours */
+    bool frozen;        /* set by ct_module_freeze */
+    int n_slots;
+    ct_module_slot slots[CT_MODULE_SLOTS];
+    int64_t n_children;
+    ct_module **children; /* owned, with other containers of the same */
+};
+
+/* --- Using modules ---------------------------------------------------------------------------- */
+
+ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode);
+/* The same without a final softmax or sigmoid: what a loss from logits wants. */
+ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode);
+/* Takes NULL. A module in a container is left to it. */
+void ct_module_free(ct_module *module);
+/* Freezes or thaws a module and all below it, at any time: from the next step on, the optimizer
+ * leaves the slots of a frozen module alone and keeps their moments; a frozen BatchNorm works as in
+ * inference, and its statistics stay. */
+void ct_module_freeze(ct_module *module, bool frozen);
+ct_status ct_module_rename(ct_module *module, const char *name);
+
+/* Every slot below a module once, in order, with the path "conv2d_1/kernel" of its first place. */
+typedef struct {
+    char *path;
+    ct_slot *slot;     /* borrowed */
+    bool trainable;    /* a parameter, and not frozen */
+    bool parameter;    /* made for an optimizer to change, frozen or not */
+} ct_named_slot;
+typedef struct {
+    ct_named_slot *items;
+    int64_t count;
+} ct_slot_list;
+ct_status ct_module_list(ct_module *module, ct_slot_list *list);
+void ct_slot_list_free(ct_slot_list *list); /* takes NULL */
+
+/* --- Making modules --------------------------------------------------------------------------- */
+/* Zeroed memory for a struct that begins with ct_module. */
+ct_module *ct_module_new(size_t size, const ct_module_kind *kind);
+/* Adds a slot with an initial value; a NULL value is an error of its maker. */
+ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
+                             bool trainable);
+/* The value of slot number i now. */
+ct_tensor *ct_module_read(ct_module *module, int i);
+/* Takes over n children. A child without a name gets one from its kind; of different siblings of
+ * one name the later one gets a number, or the earlier one where the later is named in another
+ * container. On failure frees all children but those that stand elsewhere. Error: a module that
+ * would contain itself; then a child that contains it stays yours. */
+ct_status ct_module_add_children(ct_module *module, ct_module *const children[], int64_t n);
+
+CT_C_END
+
+#endif

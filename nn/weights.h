@@ -1,0 +1,58 @@
+/* Weights in files: all slots of a model by path in one .safetensors file. */
+#ifndef COTAN_WEIGHTS_H
+#define COTAN_WEIGHTS_H
+
+#include <cotan/nn/module.h>
+
+CT_C_BEGIN
+
+/* All slots by path in one .safetensors file, atomically. */
+ct_status ct_weights_save(ct_module *model, const char *path);
+/* Every slot must be there with its shape and dtype, and nothing else; otherwise nothing
+ * changes. Numbers of types that safetensors.h reads into a slot's dtype fit too: a file of F16 or
+ * BF16 loads into an f32 model. Of a checkpoint the message says that it is one. */
+ct_status ct_weights_load(ct_module *model, const char *path);
+
+/* What is called `model` here is called `file` in the file: the whole path of a slot, or its
+ * beginning if `model` ends in a slash or is "". {"encoder/", "bert.encoder."} changes the
+ * beginning, {"fc1/kernel", "fc1.w"} one name, {"", "model/"} reads the model's part of a
+ * checkpoint. */
+typedef struct {
+    const char *model, *file;
+} ct_weights_name;
+
+typedef struct {
+    bool partial; /* load what fits, leave the other slots as they are; false: all or nothing */
+    const ct_weights_name *names; /* the first pair that holds for a path decides; a path
+                                     without one is the name in the file                      */
+    int64_t n_names;
+} ct_weights_load_options;
+
+typedef enum {
+    CT_WEIGHT_MISSING, /* a slot that the file has nothing for                       */
+    CT_WEIGHT_UNFIT,   /* a slot whose shape or dtype is another one in the file     */
+    CT_WEIGHT_UNUSED,  /* a tensor of the file that no slot wants                    */
+} ct_weights_reason;
+
+typedef struct {
+    ct_weights_reason reason;
+    char *name; /* the slot's path; of CT_WEIGHT_UNUSED the tensor's name               */
+    char *text; /* fit for a message: "'fc2/kernel' is [3,2] here, [3,5] in file"       */
+} ct_weights_difference;
+
+typedef struct {
+    int64_t loaded; /* slots that have changed */
+    int64_t count;
+    ct_weights_difference *items; /* the slots in the model's order, then what is unused */
+} ct_weights_report;
+
+/* Loads weights of another model, or under other names. Nothing changes on an error, which is
+ * also a partial load that no slot can take part in. The report, unless NULL, is set in any case
+ * and the caller frees what it holds; after CT_ERR_SHAPE it says what did not fit. */
+ct_status ct_weights_load_with(ct_module *model, const char *path, ct_weights_load_options options,
+                               ct_weights_report *report);
+void ct_weights_report_free(ct_weights_report *report); /* takes NULL; leaves an empty report */
+
+CT_C_END
+
+#endif
