@@ -1,4 +1,5 @@
-/* Private: blocks that were freed, kept for the next request of their size. One set of lists per thread. */
+/* Private: blocks that were freed, kept for the next request of their size, by each thread for
+ * itself. */
 #ifndef COTAN_BLOCKS_H
 #define COTAN_BLOCKS_H
 

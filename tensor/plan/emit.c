@@ -3,7 +3,6 @@
  * Invariant: a pass computes every stored member of its group once, and reads the rest. */
 #include "tensor/plan/fuse.h"
 
-#include "tensor/base/alloc.h"
 
 static void pull(cti_fusion *f, int64_t i, int64_t *count) {
     if (f->marked[i]) return;
@@ -53,7 +52,7 @@ static ct_status emit_kernel(cti_plan *plan, int64_t i) {
     const cti_item *item = &plan->items[i];
     cti_pass *pass = &plan->passes[plan->n_passes++];
     pass->kernel = i;
-    ct_operand *in = cti_alloc((size_t)item->n_inputs + 1, sizeof *in);
+    ct_operand *in = cti_zone_alloc(&plan->zone, (size_t)item->n_inputs + 1, sizeof *in);
     if (!in) return CT_ERR_MEMORY;
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *source = &plan->items[plan->edges[item->edges + k]];

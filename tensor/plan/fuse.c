@@ -4,7 +4,6 @@
  * have one space and one level, so the passes of a level are independent of each other. */
 #include "tensor/plan/fuse.h"
 
-#include "tensor/base/alloc.h"
 
 #include <string.h>
 
@@ -222,7 +221,8 @@ static ct_status fuse_all(cti_fusion *f) {
     assign_levels(f);
     if (cti_delay_reductions(f) != CT_OK) return CT_ERR_MEMORY;
     decide_stored(f);
-    plan->passes = cti_alloc((size_t)(f->n_groups + f->n_kernels), sizeof *plan->passes);
+    size_t passes = (size_t)(f->n_groups + f->n_kernels);
+    plan->passes = cti_zone_alloc(&plan->zone, passes, sizeof *plan->passes);
     if (!plan->passes) return CT_ERR_MEMORY;
     for (int64_t l = 1; l <= f->levels; l++) {
         if (cti_emit_level(f, l) != CT_OK) return CT_ERR_MEMORY;
@@ -235,35 +235,22 @@ ct_status cti_plan_fuse(cti_plan *plan) {
     while (slots < 2 * n) slots *= 2;
     cti_fusion f = {
         .plan = plan,
-        .table = cti_alloc(slots, sizeof(int64_t)),
+        .table = cti_zone_alloc(plan->work, slots, sizeof(int64_t)),
         .table_mask = slots - 1,
-        .group_of = cti_alloc(n, sizeof(int64_t)),
-        .next_member = cti_alloc(n, sizeof(int64_t)),
-        .operations = cti_alloc(n, sizeof(int64_t)),
-        .operands = cti_alloc(n, sizeof(cti_operands)),
-        .first_reader = cti_alloc(n, sizeof(int64_t)),
-        .readers = cti_alloc((size_t)plan->n_edges, sizeof(cti_reader)),
-        .groups = cti_alloc(n, sizeof(cti_group)),
-        .level_head = cti_alloc(n + 2, sizeof(int64_t)),
-        .level_kernels = cti_alloc(n + 2, sizeof(int64_t)),
-        .scratch = cti_alloc(n, sizeof(int64_t)),
-        .marked = cti_alloc(n, sizeof(bool)),
+        .group_of = cti_zone_alloc(plan->work, n, sizeof(int64_t)),
+        .next_member = cti_zone_alloc(plan->work, n, sizeof(int64_t)),
+        .operations = cti_zone_alloc(plan->work, n, sizeof(int64_t)),
+        .operands = cti_zone_alloc(plan->work, n, sizeof(cti_operands)),
+        .first_reader = cti_zone_alloc(plan->work, n, sizeof(int64_t)),
+        .readers = cti_zone_alloc(plan->work, (size_t)plan->n_edges, sizeof(cti_reader)),
+        .groups = cti_zone_alloc(plan->work, n, sizeof(cti_group)),
+        .level_head = cti_zone_alloc(plan->work, n + 2, sizeof(int64_t)),
+        .level_kernels = cti_zone_alloc(plan->work, n + 2, sizeof(int64_t)),
+        .scratch = cti_zone_alloc(plan->work, n, sizeof(int64_t)),
+        .marked = cti_zone_alloc(plan->work, n, sizeof(bool)),
     };
     bool ready = f.table && f.group_of && f.next_member && f.operations && f.operands && f.groups &&
                  f.first_reader && f.readers && f.level_head && f.level_kernels && f.scratch &&
                  f.marked;
-    ct_status status = ready ? fuse_all(&f) : CT_ERR_MEMORY;
-    cti_free(f.table);
-    cti_free(f.group_of);
-    cti_free(f.next_member);
-    cti_free(f.operations);
-    cti_free(f.operands);
-    cti_free(f.first_reader);
-    cti_free(f.readers);
-    cti_free(f.groups);
-    cti_free(f.level_head);
-    cti_free(f.level_kernels);
-    cti_free(f.scratch);
-    cti_free(f.marked);
-    return status;
+    return ready ? fuse_all(&f) : CT_ERR_MEMORY;
 }

@@ -4,7 +4,6 @@
  * because a copy item stands in between wherever a layout is in the way. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/base/alloc.h"
 #include "tensor/base/shape_rules.h"
 
 #include <string.h>
@@ -165,16 +164,14 @@ ct_status cti_plan_lower(cti_plan *plan) {
     lowering low = {.plan = plan,
                     .items_max = plan->graph.n_nodes + copies,
                     .edges_max = plan->graph.n_edges + copies};
-    plan->items = cti_alloc((size_t)low.items_max, sizeof *plan->items);
-    plan->edges = cti_alloc((size_t)low.edges_max, sizeof *plan->edges);
-    plan->roots = cti_alloc((size_t)plan->graph.n_roots, sizeof *plan->roots);
-    low.item_of = cti_alloc((size_t)plan->graph.n_nodes, sizeof *low.item_of);
-    low.copy_of = cti_alloc((size_t)low.items_max, sizeof *low.copy_of);
+    plan->items = cti_zone_alloc(&plan->zone, (size_t)low.items_max, sizeof *plan->items);
+    plan->edges = cti_zone_alloc(&plan->zone, (size_t)low.edges_max, sizeof *plan->edges);
+    plan->roots = cti_zone_alloc(&plan->zone, (size_t)plan->graph.n_roots, sizeof *plan->roots);
+    low.item_of = cti_zone_alloc(plan->work, (size_t)plan->graph.n_nodes, sizeof *low.item_of);
+    low.copy_of = cti_zone_alloc(plan->work, (size_t)low.items_max, sizeof *low.copy_of);
     ct_status status = CT_ERR_MEMORY;
     if (plan->items && plan->edges && plan->roots && low.item_of && low.copy_of) {
         status = lower_all(&low);
     }
-    cti_free(low.item_of);
-    cti_free(low.copy_of);
     return status;
 }

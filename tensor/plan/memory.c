@@ -4,7 +4,6 @@
 #include "tensor/plan/plan.h"
 
 #include "tensor/plan/arena.h"
-#include "tensor/base/alloc.h"
 
 static void read_at(cti_plan *plan, int64_t item, int64_t phase) {
     cti_item *base = &plan->items[plan->items[item].base];
@@ -107,11 +106,10 @@ static void find_begins(const cti_plan *plan, int64_t *begins, int64_t *next) {
 
 ct_status cti_plan_memory(cti_plan *plan) {
     cti_arena arena;
-    int64_t places = sum_up(plan), *next = cti_alloc((size_t)plan->n_passes, sizeof *next);
-    int64_t *begins = cti_alloc((size_t)plan->n_phases, sizeof *begins);
+    int64_t places = sum_up(plan);
+    int64_t *next = cti_zone_alloc(plan->work, (size_t)plan->n_passes, sizeof *next);
+    int64_t *begins = cti_zone_alloc(plan->work, (size_t)plan->n_phases, sizeof *begins);
     if (!next || !begins || cti_arena_new(&arena, places, plan->n_phases) != CT_OK) {
-        cti_free(next);
-        cti_free(begins);
         return CT_ERR_MEMORY;
     }
     find_roots(plan);
@@ -127,7 +125,5 @@ ct_status cti_plan_memory(cti_plan *plan) {
     plan->arena_bytes = (size_t)arena.most;
     plan->needed_bytes = (size_t)arena.most_in_use;
     cti_arena_free(&arena);
-    cti_free(next);
-    cti_free(begins);
     return CT_OK;
 }

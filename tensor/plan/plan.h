@@ -8,6 +8,7 @@
 #ifndef COTAN_PLAN_H
 #define COTAN_PLAN_H
 
+#include "tensor/base/zone.h"
 #include "tensor/graph/signature.h"
 
 #include <stdatomic.h>
@@ -154,6 +155,8 @@ typedef struct {
 } cti_phase;
 
 typedef struct cti_plan {
+    cti_zone zone;         /* all that the plan points to, but for the graph                   */
+    cti_zone *work;        /* what planning needs and running does not; NULL afterwards        */
     cti_graph graph;
     int64_t n_items, n_edges, n_passes, n_tasks, n_phases, n_parts;
     cti_item *items;

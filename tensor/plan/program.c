@@ -4,7 +4,6 @@
  * Invariant: every slot is written before it is read. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/base/alloc.h"
 
 #include <string.h>
 
@@ -283,21 +282,22 @@ static void set_pointers(cti_pass *pass) {
 
 static ct_status program_alloc(programming *p, int64_t edges) {
     cti_pass *pass = p->pass;
+    cti_zone *zone = &p->plan->zone, *work = p->plan->work;
     size_t n = (size_t)p->n_members, e = (size_t)edges;
-    pass->loads = cti_alloc(e, sizeof *pass->loads);
-    pass->instructions = cti_alloc(n, sizeof *pass->instructions);
-    pass->inputs = cti_alloc(e, sizeof *pass->inputs);
-    pass->slots = cti_alloc(n + e, sizeof *pass->slots);
-    pass->stores = cti_alloc(n, sizeof *pass->stores);
-    pass->reductions = cti_alloc(n, sizeof *pass->reductions);
-    pass->pointers = cti_alloc(n + 2 * e, sizeof *pass->pointers);
-    pass->moving = cti_alloc(n + 2 * e, sizeof *pass->moving);
-    p->slot_of = cti_alloc(n, sizeof *p->slot_of);
-    p->readers = cti_alloc(n, sizeof *p->readers);
-    p->loop = cti_alloc(n, sizeof *p->loop);
-    p->outer = cti_alloc(n, sizeof *p->outer);
-    p->last_use = cti_alloc(n + e, sizeof *p->last_use);
-    p->free_registers = cti_alloc(n, sizeof *p->free_registers);
+    pass->loads = cti_zone_alloc(zone, e, sizeof *pass->loads);
+    pass->instructions = cti_zone_alloc(zone, n, sizeof *pass->instructions);
+    pass->inputs = cti_zone_alloc(zone, e, sizeof *pass->inputs);
+    pass->slots = cti_zone_alloc(zone, n + e, sizeof *pass->slots);
+    pass->stores = cti_zone_alloc(zone, n, sizeof *pass->stores);
+    pass->reductions = cti_zone_alloc(zone, n, sizeof *pass->reductions);
+    pass->pointers = cti_zone_alloc(zone, n + 2 * e, sizeof *pass->pointers);
+    pass->moving = cti_zone_alloc(zone, n + 2 * e, sizeof *pass->moving);
+    p->slot_of = cti_zone_alloc(work, n, sizeof *p->slot_of);
+    p->readers = cti_zone_alloc(work, n, sizeof *p->readers);
+    p->loop = cti_zone_alloc(work, n, sizeof *p->loop);
+    p->outer = cti_zone_alloc(work, n, sizeof *p->outer);
+    p->last_use = cti_zone_alloc(work, n + e, sizeof *p->last_use);
+    p->free_registers = cti_zone_alloc(work, n, sizeof *p->free_registers);
     bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
                  pass->stores && pass->reductions && pass->pointers && pass->moving && p->slot_of &&
                  p->readers && p->loop && p->outer && p->last_use && p->free_registers;
@@ -331,11 +331,5 @@ ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members
             pass->fetched = (pass->tile / steps / line + 1) * line;
         }
     }
-    cti_free(p.slot_of);
-    cti_free(p.readers);
-    cti_free(p.loop);
-    cti_free(p.outer);
-    cti_free(p.last_use);
-    cti_free(p.free_registers);
     return status;
 }

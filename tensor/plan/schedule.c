@@ -4,7 +4,6 @@
  * in its own and counted. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/base/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -232,12 +231,9 @@ static int by_phase(const void *a, const void *b) {
 /* Numbers the parts: by phase, those that wait for nothing of their phase first. */
 static ct_status number_parts(scheduling *s) {
     cti_plan *plan = s->plan;
-    cti_task **order = cti_alloc((size_t)plan->n_tasks, sizeof *order);
-    plan->phases = cti_alloc((size_t)plan->n_tasks, sizeof *plan->phases);
-    if (!order || !plan->phases) {
-        cti_free(order);
-        return CT_ERR_MEMORY;
-    }
+    cti_task **order = cti_zone_alloc(plan->work, (size_t)plan->n_tasks, sizeof *order);
+    plan->phases = cti_zone_alloc(&plan->zone, (size_t)plan->n_tasks, sizeof *plan->phases);
+    if (!order || !plan->phases) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) order[k] = &s->tasks[k];
     qsort(order, (size_t)plan->n_tasks, sizeof *order, by_phase);
     int64_t first = 0;
@@ -253,7 +249,6 @@ static ct_status number_parts(scheduling *s) {
         if (!t->chained) phase->roots = first - phase->first;
     }
     plan->n_parts = first;
-    cti_free(order);
     return CT_OK;
 }
 
@@ -262,11 +257,11 @@ static ct_status number_parts(scheduling *s) {
 static ct_status link_all(scheduling *s) {
     cti_plan *plan = s->plan;
     size_t n = (size_t)plan->n_parts;
-    plan->successor_end = cti_alloc(n, sizeof *plan->successor_end);
-    plan->waits = cti_alloc(n, sizeof *plan->waits);
-    plan->left = cti_alloc(n, sizeof *plan->left);
-    plan->ready = cti_alloc(n, sizeof *plan->ready);
-    plan->task_of_part = cti_alloc(n, sizeof *plan->task_of_part);
+    plan->successor_end = cti_zone_alloc(&plan->zone, n, sizeof *plan->successor_end);
+    plan->waits = cti_zone_alloc(&plan->zone, n, sizeof *plan->waits);
+    plan->left = cti_zone_alloc(&plan->zone, n, sizeof *plan->left);
+    plan->ready = cti_zone_alloc(&plan->zone, n, sizeof *plan->ready);
+    plan->task_of_part = cti_zone_alloc(&plan->zone, n, sizeof *plan->task_of_part);
     if (!plan->successor_end || !plan->waits || !plan->left || !plan->ready ||
         !plan->task_of_part) {
         return CT_ERR_MEMORY;
@@ -277,7 +272,7 @@ static ct_status link_all(scheduling *s) {
             plan->task_of_part[s->tasks[k].first + p] = k;
         }
     }
-    plan->successors = cti_alloc((size_t)s->n_edges, sizeof *plan->successors);
+    plan->successors = cti_zone_alloc(&plan->zone, (size_t)s->n_edges, sizeof *plan->successors);
     if (!plan->successors) return CT_ERR_MEMORY;
     for (int64_t p = 0, at = 0; p < plan->n_parts; p++) {
         int64_t count = plan->successor_end[p];
@@ -305,12 +300,9 @@ static int by_place(const void *left, const void *right) {
  * different tasks at the same place tend to read the same rows. */
 static ct_status take_turns(scheduling *s) {
     cti_plan *plan = s->plan;
-    turn *turns = cti_alloc((size_t)plan->n_parts, sizeof *turns);
-    plan->turns = cti_alloc((size_t)plan->n_parts, sizeof *plan->turns);
-    if (!turns || !plan->turns) {
-        cti_free(turns);
-        return CT_ERR_MEMORY;
-    }
+    turn *turns = cti_zone_alloc(plan->work, (size_t)plan->n_parts, sizeof *turns);
+    plan->turns = cti_zone_alloc(&plan->zone, (size_t)plan->n_parts, sizeof *plan->turns);
+    if (!turns || !plan->turns) return CT_ERR_MEMORY;
     for (int64_t n = 0; n < plan->n_parts; n++) {
         const cti_task *t = &plan->tasks[plan->task_of_part[n]];
         turns[n] = (turn){((double)(n - t->first) + 0.5) / (double)t->parts, n};
@@ -320,7 +312,6 @@ static ct_status take_turns(scheduling *s) {
         qsort(turns + phase->first, (size_t)phase->roots, sizeof *turns, by_place);
     }
     for (int64_t n = 0; n < plan->n_parts; n++) plan->turns[n] = turns[n].number;
-    cti_free(turns);
     return CT_OK;
 }
 
@@ -372,17 +363,12 @@ static ct_status schedule(scheduling *s) {
 }
 
 ct_status cti_plan_schedule(cti_plan *plan) {
-    size_t tasks = CT_KERNEL_STAGES * (size_t)plan->n_passes;
-    plan->tasks = cti_alloc(tasks, sizeof *plan->tasks);
+    size_t items = (size_t)plan->n_items, passes = (size_t)plan->n_passes;
+    plan->tasks = cti_zone_alloc(&plan->zone, CT_KERNEL_STAGES * passes, sizeof *plan->tasks);
     scheduling s = {.plan = plan,
-                    .task_of = cti_alloc((size_t)plan->n_items, sizeof *s.task_of),
-                    .first_of = cti_alloc((size_t)plan->n_passes, sizeof *s.first_of),
+                    .task_of = cti_zone_alloc(plan->work, items, sizeof *s.task_of),
+                    .first_of = cti_zone_alloc(plan->work, passes, sizeof *s.first_of),
                     .tasks = plan->tasks,
-                    .needs = cti_alloc((size_t)most_needs(plan), sizeof *s.needs)};
-    bool ready = s.tasks && s.task_of && s.first_of && s.needs;
-    ct_status status = ready ? schedule(&s) : CT_ERR_MEMORY;
-    cti_free(s.task_of);
-    cti_free(s.first_of);
-    cti_free(s.needs);
-    return status;
+                    .needs = cti_zone_alloc(plan->work, (size_t)most_needs(plan), sizeof *s.needs)};
+    return s.tasks && s.task_of && s.first_of && s.needs ? schedule(&s) : CT_ERR_MEMORY;
 }
