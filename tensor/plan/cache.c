@@ -117,6 +117,7 @@ cti_planned *cti_plan_for(cti_walk *walk, ct_tensor *const roots[], int64_t n_ro
         planned_free(p);
         return NULL;
     }
+    cti_plan_debug(p->plan);
     if (cache.n == CACHED_PLANS) planned_free(cache.entries[--cache.n]);
     put_first(p, cache.n++);
     return p;

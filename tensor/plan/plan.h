@@ -12,6 +12,7 @@
 #include "tensor/graph/signature.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 /* Elements: a dozen tiles of f32 stay in a first-level cache of 32 KiB. Twice as many are slower
  * because they leave it, half as many because calls begin to show. */
@@ -197,6 +198,10 @@ cti_load cti_load_of(const cti_item *in);
 void cti_pass_partition(cti_pass *pass);
 ct_status cti_plan_schedule(cti_plan *plan);
 ct_status cti_plan_memory(cti_plan *plan);
+
+/* The whole plan as text; to standard error if the environment has COTAN_DEBUG=plan. */
+void cti_plan_print(FILE *out, const cti_plan *plan);
+void cti_plan_debug(const cti_plan *plan);
 
 /* Runs the plan: leaves[i] is the memory of graph leaf node i, roots[i] of root i (entries of
  * roots that are leaves or share memory are not looked at). `arena` and `scratch` (one block for

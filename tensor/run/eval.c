@@ -166,6 +166,23 @@ ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
     return needed ? evaluate(roots, n) : CT_OK;
 }
 
+ct_status ct_plan_write(FILE *out, ct_tensor *const roots[], int64_t n) {
+    CTI_CALLED;
+    if (!out || !roots) return cti_null("ct_plan_write: '%s' is NULL", out ? "roots" : "out");
+    for (int64_t r = 0; r < n; r++) {
+        if (!roots[r]) return cti_null("ct_plan_write: root %lld is NULL", (long long)r);
+    }
+    cti_walk walk;
+    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
+    bool hit;
+    const cti_planned *planned = cti_plan_for(&walk, roots, n, &hit);
+    if (!hit) clear_at_thread_exit();
+    cti_walk_free(&walk);
+    if (!planned) return ct_error();
+    cti_plan_print(out, planned->plan);
+    return ferror(out) ? ct_fail(CT_ERR_IO, "ct_plan_write: writing failed") : CT_OK;
+}
+
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 const void *ct_data(ct_tensor *t) {
