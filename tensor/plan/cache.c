@@ -23,9 +23,7 @@ static void planned_free(cti_planned *p) {
     }
     cti_plan_free(p->plan);
     cti_graph_free(&p->key);
-    cti_free(p->leaf_of);
-    cti_free(p->constants);
-    cti_free(p->image_of);
+    cti_zone_free(&p->zone);
     cti_free(p);
 }
 
@@ -40,14 +38,10 @@ void cti_plan_cache_clear(void) {
 static ct_status relate(cti_planned *p, cti_walk *walk, const cti_walk *simplified,
                         ct_tensor *const images[]) {
     int64_t n = p->plan->graph.n_nodes;
-    p->leaf_of = cti_alloc((size_t)n, sizeof *p->leaf_of);
-    p->image_of = cti_alloc((size_t)walk->count, sizeof *p->image_of);
-    cti_buffer **constants = cti_alloc((size_t)n, sizeof *constants);
-    if (!p->leaf_of || !p->image_of || !constants) {
-        cti_free(constants);
-        return CT_ERR_MEMORY;
-    }
-    p->constants = constants;
+    p->leaf_of = cti_zone_alloc(&p->zone, (size_t)n, sizeof *p->leaf_of);
+    p->image_of = cti_zone_alloc(&p->zone, (size_t)walk->count, sizeof *p->image_of);
+    p->constants = cti_zone_alloc(&p->zone, (size_t)n, sizeof *p->constants);
+    if (!p->leaf_of || !p->image_of || !p->constants) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < walk->count; i++) {
         p->image_of[i] = cti_walk_has(simplified, images[i]) ? images[i]->index : -1;
     }
@@ -56,7 +50,7 @@ static ct_status relate(cti_planned *p, cti_walk *walk, const cti_walk *simplifi
         const ct_tensor *t = simplified->items[i];
         if (!cti_has_value(t)) continue;
         if (cti_walk_has(walk, t)) p->leaf_of[i] = t->index;
-        else constants[i] = cti_buffer_keep(t->buffer);
+        else p->constants[i] = cti_buffer_keep(t->buffer);
     }
     return CT_OK;
 }

@@ -12,9 +12,7 @@ static ct_status make(cti_plan *plan) {
     if (status == CT_OK) status = cti_plan_fuse(plan);
     if (status == CT_OK) status = cti_plan_schedule(plan);
     if (status == CT_OK) status = cti_plan_memory(plan);
-    if (status != CT_OK) return status;
-    plan->data = cti_zone_alloc(&plan->zone, (size_t)plan->n_items, sizeof *plan->data);
-    return plan->data ? CT_OK : CT_ERR_MEMORY;
+    return status;
 }
 
 cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {

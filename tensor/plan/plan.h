@@ -11,7 +11,6 @@
 #include "tensor/base/zone.h"
 #include "tensor/graph/signature.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
 /* Elements: a dozen tiles of f32 stay in a first-level cache of 32 KiB. Twice as many are slower
@@ -103,7 +102,7 @@ typedef struct {
 typedef struct {
     /* A kernel pass: */
     int64_t kernel;        /* its item, or -1 for a tile pass                                  */
-    ct_call call;          /* data pointers are filled in at run time                          */
+    ct_call call;          /* without data: that belongs to a run                              */
     int64_t workspace;     /* arena offset                                                     */
     /* A tile pass: */
     int64_t numel, tile;   /* elements of the space and of one tile                            */
@@ -172,12 +171,9 @@ typedef struct cti_plan {
     int64_t *successor_end; /* its successors end there, and begin where the part before ends  */
     int64_t *successors;
     int *waits;            /* for how many parts of its phase                                  */
-    atomic_int *left;      /* run time: how many of them are not done                          */
-    int64_t *ready;        /* run time: the one below it on the stack of a thread              */
     size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
     size_t needed_bytes;   /* the most of the arena that is in use at one time                 */
     cti_cost cost;         /* of all passes                                                    */
-    void **data;           /* run time: item -> memory                                         */
 } cti_plan;
 
 cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass);
@@ -202,20 +198,5 @@ ct_status cti_plan_memory(cti_plan *plan);
 /* The whole plan as text; to standard error if the environment has COTAN_DEBUG=plan. */
 void cti_plan_print(FILE *out, const cti_plan *plan);
 void cti_plan_debug(const cti_plan *plan);
-
-/* Runs the plan: leaves[i] is the memory of graph leaf node i, roots[i] of root i (entries of
- * roots that are leaves or share memory are not looked at). `arena` and `scratch` (one block for
- * `threads` threads) are the caller's. `seconds` is NULL or [threads, passes], to which the time
- * spent in each pass is added. Cannot fail. */
-void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, double *seconds);
-
-/* Tile passes; see tile.c. */
-typedef struct {
-    cti_plan *plan;
-    void *arena, *scratch;   /* scratch: this thread's own */
-    const cti_pass *current; /* whose periodic loads are expanded in the scratch */
-} cti_worker;
-void cti_tile_part(cti_worker *worker, const cti_pass *pass, int64_t part);
-void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part);
 
 #endif

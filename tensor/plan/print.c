@@ -95,8 +95,8 @@ static void print_tile_pass(FILE *out, const cti_plan *plan, const cti_pass *pas
 static void print_pass(FILE *out, const cti_plan *plan, int64_t p) {
     const cti_pass *pass = &plan->passes[p];
     cti_cost cost = cti_pass_cost(plan, pass);
-    fprintf(out, "pass %" PRId64 ": %.0f bytes, %.0f operations, parts %" PRId64 "+%" PRId64 ", ", p,
-            cost.bytes, cost.operations, pass->parts[0], pass->parts[1]);
+    fprintf(out, "pass %" PRId64 ": %.0f bytes, %.0f operations, parts %" PRId64 "+%" PRId64 ", ",
+            p, cost.bytes, cost.operations, pass->parts[0], pass->parts[1]);
     if (pass->kernel < 0) {
         print_tile_pass(out, plan, pass);
         return;

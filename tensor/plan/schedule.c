@@ -259,13 +259,8 @@ static ct_status link_all(scheduling *s) {
     size_t n = (size_t)plan->n_parts;
     plan->successor_end = cti_zone_alloc(&plan->zone, n, sizeof *plan->successor_end);
     plan->waits = cti_zone_alloc(&plan->zone, n, sizeof *plan->waits);
-    plan->left = cti_zone_alloc(&plan->zone, n, sizeof *plan->left);
-    plan->ready = cti_zone_alloc(&plan->zone, n, sizeof *plan->ready);
     plan->task_of_part = cti_zone_alloc(&plan->zone, n, sizeof *plan->task_of_part);
-    if (!plan->successor_end || !plan->waits || !plan->left || !plan->ready ||
-        !plan->task_of_part) {
-        return CT_ERR_MEMORY;
-    }
+    if (!plan->successor_end || !plan->waits || !plan->task_of_part) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) {
         link_parts(s, k, false);
         for (int64_t p = 0; p < s->tasks[k].parts; p++) {

@@ -6,6 +6,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/blocks.h"
 #include "tensor/run/profile_private.h"
+#include "tensor/run/run.h"
 #include "tensor/runtime.h"
 
 #include <math.h>
@@ -85,23 +86,25 @@ static ct_status make_buffers(const cti_planned *p, const cti_walk *walk, cti_bu
 }
 
 static void bind(const cti_planned *p, const cti_walk *walk, cti_buffer *const *buffers) {
-    cti_plan *plan = p->plan;
+    const cti_plan *plan = p->plan;
+    void **data = p->run->data;
     for (int64_t i = 0; i < plan->n_items; i++) {
         const cti_item *item = &plan->items[i];
         if (item->base != i) continue;
-        if (item->place == CTI_LEAF) {
-            plan->data[i] = cti_planned_leaf(p, walk, item->where)->data;
-        }
-        if (item->place == CTI_ROOT) plan->data[i] = buffers[item->where]->data;
+        if (item->place == CTI_LEAF) data[i] = cti_planned_leaf(p, walk, item->where)->data;
+        if (item->place == CTI_ROOT) data[i] = buffers[item->where]->data;
     }
+    p->run->arena = state.arena;
+    p->run->scratch = state.scratch;
 }
 
-static ct_status run(const cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
+static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
                      cti_buffer **buffers) {
-    cti_plan *plan = p->plan;
+    const cti_plan *plan = p->plan;
     int threads = ct_threads();
     if (threads == 0) return CT_ERR_RANGE;
-    if (make_buffers(p, walk, buffers) != CT_OK ||
+    if (!p->run) p->run = cti_run_new(&p->zone, plan);
+    if (!p->run || make_buffers(p, walk, buffers) != CT_OK ||
         reserve(&state.arena, &state.arena_bytes, plan->arena_bytes) != CT_OK ||
         reserve(&state.scratch, &state.scratch_bytes, plan->scratch_bytes * (size_t)threads) !=
             CT_OK) {
@@ -110,7 +113,7 @@ static ct_status run(const cti_planned *p, const cti_walk *walk, ct_tensor *cons
     double *seconds;
     if (cti_profile_begin(p, threads, &seconds) != CT_OK) return CT_ERR_MEMORY;
     bind(p, walk, buffers);
-    cti_plan_run(plan, state.arena, state.scratch, threads, seconds);
+    cti_run_all(p->run, threads, seconds);
     cti_profile_end(p, walk, threads);
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {
         if (!roots[r]->buffer) roots[r]->buffer = cti_buffer_keep(buffers[r]);
@@ -140,7 +143,7 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     ct_status status = CT_ERR_MEMORY;
     if (buffers) {
         bool hit;
-        const cti_planned *planned = cti_plan_for(&walk, roots, n, &hit);
+        cti_planned *planned = cti_plan_for(&walk, roots, n, &hit);
         if (hit) stats.plan_hits++;
         else stats.plan_misses++;
         if (!hit) clear_at_thread_exit();

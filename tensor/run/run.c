@@ -2,8 +2,9 @@
  * It alone owns threads and scratch; it allocates nothing and cannot fail.
  * Invariant: which thread takes which part does not matter, because parts write disjoint memory
  * and were cut without looking at the number of threads. */
+#include "tensor/run/run.h"
+
 #include "tensor/base/clock.h"
-#include "tensor/plan/plan.h"
 #include "tensor/base/process.h"
 
 #include <sched.h>
@@ -23,14 +24,13 @@
  * to the other. A thread without parts helps the others. */
 #define MOST_STACKS 64
 typedef struct {
-    /* The part on top, or -1. Those below follow through plan->ready. No part is ever put on a
+    /* The part on top, or -1. Those below follow through run->ready. No part is ever put on a
      * stack twice, so a thread that sees the same top again sees the same stack. */
     _Alignas(CTI_LINE) atomic_int_least64_t top;
 } stack;
 
 typedef struct {
-    cti_plan *plan;
-    void *arena, *scratch;
+    cti_run *run;
     double *seconds; /* [threads, passes] or NULL */
     int stacks;
     stack stack[MOST_STACKS];
@@ -47,24 +47,24 @@ static inline void relax(void) {
 /* --- Stacks ----------------------------------------------------------------------------------- */
 
 /* From first to last they follow each other already. */
-static void push(running *run, int s, int64_t first, int64_t last) {
-    atomic_int_least64_t *top = &run->stack[s].top;
+static void push(running *r, int s, int64_t first, int64_t last) {
+    atomic_int_least64_t *top = &r->stack[s].top;
     int_least64_t below = *top;
-    do run->plan->ready[last] = below;
+    do r->run->ready[last] = below;
     while (!atomic_compare_exchange_weak(top, &below, first));
 }
 
-static int64_t pop(running *run, int s) {
-    atomic_int_least64_t *top = &run->stack[s].top;
+static int64_t pop(running *r, int s) {
+    atomic_int_least64_t *top = &r->stack[s].top;
     int_least64_t part = *top;
-    while (part >= 0 && !atomic_compare_exchange_weak(top, &part, run->plan->ready[part])) {}
+    while (part >= 0 && !atomic_compare_exchange_weak(top, &part, r->run->ready[part])) {}
     return part;
 }
 
 /* From the stack of thread s first. */
-static int64_t take(running *run, int s) {
-    for (int k = 0; k < run->stacks; k++) {
-        int64_t part = pop(run, (s + k) % run->stacks);
+static int64_t take(running *r, int s) {
+    for (int k = 0; k < r->stacks; k++) {
+        int64_t part = pop(r, (s + k) % r->stacks);
         if (part >= 0) return part;
     }
     return -1;
@@ -76,26 +76,28 @@ static int64_t end_of(const cti_plan *plan, int64_t p) {
 }
 
 /* All stacks are empty; those that are filled first may be taken from at once. */
-static void open_phase(running *run, int64_t p) {
-    const cti_plan *plan = run->plan;
+static void open_phase(running *r, int64_t p) {
+    const cti_plan *plan = r->run->plan;
     const cti_phase *phase = &plan->phases[p];
-    run->phase = p;
+    r->phase = p;
     const int64_t *roots = plan->turns + phase->first;
-    for (int s = 0; s < run->stacks; s++) {
-        int64_t k = phase->roots * s / run->stacks, first = k;
-        int64_t last = phase->roots * (s + 1) / run->stacks - 1;
+    for (int s = 0; s < r->stacks; s++) {
+        int64_t k = phase->roots * s / r->stacks, first = k;
+        int64_t last = phase->roots * (s + 1) / r->stacks - 1;
         if (first > last) continue;
-        for (; k < last; k++) plan->ready[roots[k]] = roots[k + 1];
-        push(run, s, roots[first], roots[last]);
+        for (; k < last; k++) r->run->ready[roots[k]] = roots[k + 1];
+        push(r, s, roots[first], roots[last]);
     }
 }
 
 /* --- Parts ------------------------------------------------------------------------------------ */
 
-static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
+static void run_part(cti_worker *w, int64_t p, int stage, int64_t part) {
+    const cti_plan *plan = w->run->plan;
+    const cti_pass *pass = &plan->passes[p];
     if (pass->kernel >= 0) {
         w->current = NULL; /* the kernel overwrites the scratch */
-        w->plan->items[pass->kernel].op->stages[stage].run(&pass->call, part, w->scratch);
+        plan->items[pass->kernel].op->stages[stage].run(&w->run->calls[p], part, w->scratch);
     } else if (stage == 0) {
         cti_tile_part(w, pass, part);
     } else {
@@ -104,42 +106,43 @@ static void run_part(cti_worker *w, cti_pass *pass, int stage, int64_t part) {
 }
 
 static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
-    const cti_task *t = &w->plan->tasks[w->plan->task_of_part[number]];
-    cti_pass *pass = &w->plan->passes[t->pass];
+    const cti_plan *plan = w->run->plan;
+    const cti_task *t = &plan->tasks[plan->task_of_part[number]];
     int64_t part = (number - t->first) * t->bundle, end = part + t->bundle;
-    if (end > pass->parts[t->stage]) end = pass->parts[t->stage];
+    int64_t parts = plan->passes[t->pass].parts[t->stage];
+    if (end > parts) end = parts;
     double begin = seconds ? cti_now() : 0;
-    for (; part < end; part++) run_part(w, pass, t->stage, part);
+    for (; part < end; part++) run_part(w, t->pass, t->stage, part);
     if (seconds) seconds[t->pass] += cti_now() - begin;
 }
 
 /* The last part of a phase opens the next one. */
-static void finish(running *run, int s, int64_t number) {
-    const cti_plan *plan = run->plan;
+static void finish(running *r, int s, int64_t number) {
+    const cti_plan *plan = r->run->plan;
     int64_t first = number ? plan->successor_end[number - 1] : 0;
     for (int64_t k = first; k < plan->successor_end[number]; k++) {
         int64_t next = plan->successors[k];
-        if (atomic_fetch_sub(&plan->left[next], 1) == 1) push(run, s, next, next);
+        if (atomic_fetch_sub(&r->run->left[next], 1) == 1) push(r, s, next, next);
     }
-    int64_t p = run->phase, end = end_of(plan, p); /* looked up while the phase is still open */
-    bool last = atomic_fetch_add(&run->done, 1) + 1 == end;
-    if (last && p + 1 < plan->n_phases) open_phase(run, p + 1);
+    int64_t p = r->phase, end = end_of(plan, p); /* looked up while the phase is still open */
+    bool last = atomic_fetch_add(&r->done, 1) + 1 == end;
+    if (last && p + 1 < plan->n_phases) open_phase(r, p + 1);
 }
 
 static void run_thread(void *context, int thread, int count) {
     (void)count; /* may be fewer than there are stacks: threads take from all */
-    running *run = context;
-    const cti_plan *plan = run->plan;
-    void *scratch = (char *)run->scratch + (size_t)thread * plan->scratch_bytes;
-    double *seconds = run->seconds ? run->seconds + thread * plan->n_passes : NULL;
-    cti_worker w = {.plan = run->plan, .arena = run->arena, .scratch = scratch};
-    int s = thread % run->stacks;
+    running *r = context;
+    const cti_plan *plan = r->run->plan;
+    void *scratch = (char *)r->run->scratch + (size_t)thread * plan->scratch_bytes;
+    double *seconds = r->seconds ? r->seconds + thread * plan->n_passes : NULL;
+    cti_worker w = {.run = r->run, .scratch = scratch};
+    int s = thread % r->stacks;
     int looks = 0;
-    while (run->done < plan->n_parts) {
-        int64_t part = take(run, s);
+    while (r->done < plan->n_parts) {
+        int64_t part = take(r, s);
         if (part >= 0) {
             run_numbered(&w, part, seconds);
-            finish(run, s, part);
+            finish(r, s, part);
             looks = 0;
         } else if (looks++ < LOOKS) {
             for (int k = 0; k < PAUSES; k++) relax();
@@ -150,34 +153,65 @@ static void run_thread(void *context, int thread, int count) {
     }
 }
 
-static void bind_kernels(cti_plan *plan, void *arena) {
+/* --- A run ------------------------------------------------------------------------------------ */
+
+static bool copy_calls(cti_run *run, cti_zone *zone) {
+    const cti_plan *plan = run->plan;
     for (int64_t p = 0; p < plan->n_passes; p++) {
-        cti_pass *pass = &plan->passes[p];
+        const ct_call *call = &plan->passes[p].call;
+        if (plan->passes[p].kernel < 0) continue;
+        ct_operand *in = cti_zone_alloc(zone, (size_t)call->n_inputs, sizeof *in);
+        if (!in) return false;
+        for (int k = 0; k < call->n_inputs; k++) in[k] = call->in[k];
+        run->calls[p] = *call;
+        run->calls[p].in = in;
+    }
+    return true;
+}
+
+cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan) {
+    cti_run *run = cti_zone_alloc(zone, 1, sizeof *run);
+    if (!run) return NULL;
+    size_t parts = (size_t)plan->n_parts;
+    *run = (cti_run){.plan = plan,
+                     .data = cti_zone_alloc(zone, (size_t)plan->n_items, sizeof *run->data),
+                     .calls = cti_zone_alloc(zone, (size_t)plan->n_passes, sizeof *run->calls),
+                     .left = cti_zone_alloc(zone, parts, sizeof *run->left),
+                     .ready = cti_zone_alloc(zone, parts, sizeof *run->ready)};
+    bool made = run->data && run->calls && run->left && run->ready;
+    return made && copy_calls(run, zone) ? run : NULL;
+}
+
+static void bind_kernels(cti_run *run) {
+    const cti_plan *plan = run->plan;
+    for (int64_t p = 0; p < plan->n_passes; p++) {
+        const cti_pass *pass = &plan->passes[p];
         if (pass->kernel < 0) continue;
         const cti_item *item = &plan->items[pass->kernel];
-        ct_operand *in = (ct_operand *)pass->call.in;
+        ct_call *call = &run->calls[p];
+        ct_operand *in = (ct_operand *)call->in;
         for (int k = 0; k < item->n_inputs; k++) {
-            in[k].data = plan->data[plan->items[plan->edges[item->edges + k]].base];
+            in[k].data = run->data[plan->items[plan->edges[item->edges + k]].base];
         }
-        pass->call.out.data = plan->data[pass->kernel];
-        if (arena) pass->call.workspace = (char *)arena + pass->workspace;
+        call->out.data = run->data[pass->kernel];
+        if (run->arena) call->workspace = (char *)run->arena + pass->workspace;
     }
 }
 
-void cti_plan_run(cti_plan *plan, void *arena, void *scratch, int threads, double *seconds) {
-    running run = {.plan = plan, .arena = arena, .scratch = scratch, .seconds = seconds};
+void cti_run_all(cti_run *run, int threads, double *seconds) {
+    const cti_plan *plan = run->plan;
+    running r = {.run = run, .seconds = seconds};
     for (int64_t i = 0; i < plan->n_items; i++) {
-        if (plan->items[i].place == CTI_ARENA) {
-            plan->data[i] = (char *)arena + plan->items[i].where;
-        }
+        if (plan->items[i].place != CTI_ARENA) continue;
+        run->data[i] = (char *)run->arena + plan->items[i].where;
     }
-    bind_kernels(plan, arena);
+    bind_kernels(run);
     for (int64_t p = 0; p < plan->n_parts; p++) {
-        atomic_store_explicit(&plan->left[p], plan->waits[p], memory_order_relaxed);
+        atomic_store_explicit(&run->left[p], plan->waits[p], memory_order_relaxed);
     }
     if (plan->cost.operations < WORK_FOR_THREADS) threads = 1;
-    run.stacks = threads < MOST_STACKS ? threads : MOST_STACKS;
-    for (int s = 0; s < run.stacks; s++) run.stack[s].top = -1;
-    if (plan->n_parts > 0) open_phase(&run, 0);
-    cti_parallel(threads, run_thread, &run);
+    r.stacks = threads < MOST_STACKS ? threads : MOST_STACKS;
+    for (int s = 0; s < r.stacks; s++) r.stack[s].top = -1;
+    if (plan->n_parts > 0) open_phase(&r, 0);
+    cti_parallel(threads, run_thread, &r);
 }

@@ -1,7 +1,7 @@
 /* Tile passes: streams one program over tiles, and combines the partial results of reductions.
  * It knows loads, registers and function pointers, and no op.
  * Invariant: everything a part writes is its own: stored tiles, its chunk's partial result. */
-#include "tensor/plan/plan.h"
+#include "tensor/run/run.h"
 
 #include <string.h>
 
@@ -73,13 +73,13 @@ static void enter_pass(cti_worker *w, const cti_pass *pass) {
     char **origin = w->scratch, **at = pointers(w, pass);
     for (int64_t k = 0; k < pass->n_slots + pass->n_inputs; k++) {
         const cti_pointer *p = &pass->pointers[k];
-        origin[k] = (char *)(p->item < 0 ? w->scratch : w->plan->data[p->item]) + p->offset;
+        origin[k] = (char *)(p->item < 0 ? w->scratch : w->run->data[p->item]) + p->offset;
         at[k] = origin[k];
     }
     for (int64_t k = 0; k < pass->n_loads; k++) {
         const cti_load *load = &pass->loads[k];
         if (load->kind != CTI_PERIODIC) continue;
-        gather(load, w->plan->data[load->item], 0, least(pass->tile, pass->numel),
+        gather(load, w->run->data[load->item], 0, least(pass->tile, pass->numel),
                (char *)w->scratch + cti_load_tile(pass, k));
     }
 }
@@ -98,7 +98,7 @@ static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int
     for (int64_t k = 0; k < pass->n_loads; k++) {
         const cti_load *load = &pass->loads[k];
         if (load->kind != CTI_GATHERED) continue;
-        gather(load, w->plan->data[load->item], first, n, pointers(w, pass)[k]);
+        gather(load, w->run->data[load->item], first, n, pointers(w, pass)[k]);
     }
 }
 
@@ -161,7 +161,7 @@ static void run_narrow(cti_worker *w, const cti_pass *pass, int64_t part) {
         if (block) run_tile(w, pass, b * block, blocks * block);
         for (int64_t k = 0; k < pass->n_reductions; k++) {
             const cti_reduction *r = &pass->reductions[k];
-            char *out = (char *)w->plan->data[r->item] + b * g.inner * (int64_t)r->size;
+            char *out = (char *)w->run->data[r->item] + b * g.inner * (int64_t)r->size;
             r->start(blocks * g.inner, out);
             if (block) r->reduce(blocks, g.count, g.inner, out, inputs_at(w, pass, r->inputs));
         }
@@ -214,8 +214,8 @@ static void run_wide(cti_worker *w, const cti_pass *pass, int64_t part) {
     }
     for (int64_t k = 0; k < pass->n_reductions; k++) {
         const cti_reduction *r = &pass->reductions[k];
-        char *to = pass->chunks > 1 ? (char *)w->arena + r->partials
-                                    : (char *)w->plan->data[r->item];
+        char *to = pass->chunks > 1 ? (char *)w->run->arena + r->partials
+                                    : (char *)w->run->data[r->item];
         to += (outer * pass->chunks + chunk) * g.inner * (int64_t)r->size;
         fold(r, pass->accumulator / g.inner, g.inner, to, accumulator(w, r));
     }
@@ -232,8 +232,8 @@ void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part) {
     ct_reduction g = pass->geometry;
     for (int64_t k = 0; k < pass->n_reductions; k++) {
         const cti_reduction *r = &pass->reductions[k];
-        char *to = (char *)worker->plan->data[r->item] + part * g.inner * (int64_t)r->size;
-        const char *partials = (char *)worker->arena + r->partials;
+        char *to = (char *)worker->run->data[r->item] + part * g.inner * (int64_t)r->size;
+        const char *partials = (char *)worker->run->arena + r->partials;
         fold(r, pass->chunks, g.inner, to,
              partials + part * pass->chunks * g.inner * (int64_t)r->size);
     }

@@ -1,0 +1,34 @@
+/* Private: a run of a plan. The plan stays as it was made; what a run writes is here. */
+#ifndef COTAN_RUN_H
+#define COTAN_RUN_H
+
+#include "tensor/plan/plan.h"
+
+#include <stdatomic.h>
+
+typedef struct cti_run {
+    const cti_plan *plan;
+    void **data;      /* item -> memory                                                      */
+    ct_call *calls;   /* pass -> the call of its kernel, with the data of this run           */
+    atomic_int *left; /* part -> for how many parts it still waits                           */
+    int64_t *ready;   /* part -> the one below it on the stack of a thread                   */
+    void *arena, *scratch; /* of the run at hand; the caller's, one scratch for each thread  */
+} cti_run;
+
+/* Room for runs of the plan, one at a time; lives as long as the zone. NULL with the error
+ * recorded. */
+cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan);
+/* Runs the plan. `data` of leaves and roots, `arena` and `scratch` are set by the caller. `seconds`
+ * is NULL or [threads, passes], to which the time spent in each pass is added. Cannot fail. */
+void cti_run_all(cti_run *run, int threads, double *seconds);
+
+/* What a thread works with; see tile.c. */
+typedef struct {
+    const cti_run *run;
+    void *scratch;           /* this thread's own                                */
+    const cti_pass *current; /* whose periodic loads are expanded in the scratch */
+} cti_worker;
+void cti_tile_part(cti_worker *worker, const cti_pass *pass, int64_t part);
+void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part);
+
+#endif
