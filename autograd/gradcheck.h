@@ -69,6 +69,12 @@ typedef struct {
  * 2^-6, 2^-9, .. 2^-45 are extrapolated (Richardson, 1911); the pair counts whose neighbours agree
  * best, and how they disagree is the numeric value's uncertainty. Ten times that is allowed more,
  * but no more than absolute * max(1, |f|), or 10 relative of the largest derivative by the element.
+ * There the value counts as rounded like one of size max(1, |f|), since f may be small beside what
+ * is rounded inside. Where that does not agree, the steps are judged once more with |f| itself, down
+ * to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further than 2^-147, and
+ * no further than f moves when all elements do; an entry passes where either agrees. When neither
+ * does, the check fails, and their distance is part of the stated uncertainty: one as large as the
+ * derivative says that no step decides.
  * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
  * CT_ERR_STATE when f does not repeat itself; whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,

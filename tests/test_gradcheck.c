@@ -265,6 +265,68 @@ CORE_TEST(gradcheck, passes_zeros_and_what_is_near_a_kink) {
     EXPECT(report.passed);
 }
 
+static ct_tensor *largest_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_max(x[0], CT_ALL);
+}
+static ct_tensor *length_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_norm(x[0]);
+}
+static ct_tensor *spread_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_std(x[0], CT_AXES(0));
+}
+static ct_tensor *share_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_div(x[0], ct_sum_all(x[0]));
+}
+static ct_tensor *log_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_log(x[0]);
+}
+static ct_tensor *root_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_sqrt(x[0]);
+}
+static ct_tensor *inverse_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_div(ct_scalar(CT_F64, 1), x[0]);
+}
+static ct_tensor *small_max(void *context, ct_tensor *const x[], int64_t n) {
+    return ct_scale(largest_of(context, x, n), 1e-6);
+}
+
+/* The value of a function whose derivative is 0.1 % off. */
+static ct_tensor *off(void *context, ct_tensor *const x[], int64_t n) {
+    ct_tensor *y = ((ct_function **)context)[0](NULL, x, n);
+    return ct_sub(ct_scale(y, 1.001), ct_detach(ct_scale(y, 0.001)));
+}
+
+/* Kinks, or all that there is, within much less than the usual steps. */
+CORE_TEST(gradcheck, passes_functions_of_tiny_data) {
+    struct { const char *name; ct_function *f; double size; int orders; } rows[] = {
+        {"max", largest_of, 1e-8, 1}, {"norm", length_of, 1e-10, 1}, {"std", spread_of, 1e-8, 1},
+        {"share", share_of, 1e-12, 1}, {"small max", small_max, 1e-6, 1}, {"log", log_of, 1e-12, 1},
+        {"sqrt", root_of, 1e-12, 1}, {"1/x", inverse_of, 1e-12, 1},
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        double values[] = {1, 1.1, 0.95, 1.05, 0.9};
+        ct_tensor *x = ct_scale(ct_from(CT_F64, CT_SHAPE(5), values), rows[k].size);
+        for (int order = 1; order <= rows[k].orders; order++) {
+            ct_gradcheck_options options = {.order = order};
+            ct_gradcheck_report right;
+            EXPECT(ct_gradcheck(rows[k].f, NULL, &x, 1, options, &right) == CT_OK);
+            EXPECT(right.passed, "%s order %d: %g for %g, %g by %g", rows[k].name, order,
+                   right.worst.numeric, right.worst.analytic, right.worst_uncertainty,
+                   right.worst_step);
+        }
+        ct_gradcheck_report r;
+        EXPECT(ct_gradcheck(off, &rows[k].f, &x, 1, (ct_gradcheck_options){0}, &r) == CT_OK);
+        EXPECT(!r.passed, "%s is off", rows[k].name);
+    }
+}
+
 /* --- The report --------------------------------------------------------------------------- */
 
 static ct_tensor *two_inputs(void *context, ct_tensor *const x[], int64_t n) {

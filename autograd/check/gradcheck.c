@@ -119,14 +119,47 @@ static ct_status difference(cti_check *c, const line *l, double step, double *mo
     return status;
 }
 
+/* The size that steps have to come down to: the element's, and of many or of a 0 that of the
+ * smallest one that is not 0. */
+static double smallest(const cti_check *c, const line *l) {
+    const double *x = ct_data_f64(c->x[l->input]);
+    if (l->index >= 0 && x[l->index] != 0) return fabs(x[l->index]);
+    double size = 1;
+    for (int64_t j = 0; j < ct_numel(c->x[l->input]); j++) {
+        if (x[j] != 0) size = fmin(size, fabs(x[j]));
+    }
+    return size;
+}
+
+/* Whether values still move when all elements do. Where they do not, they are rounded inside, and
+ * that they stand still says nothing about a derivative. */
+static ct_status push(cti_check *c, const line *l, int r) {
+    int64_t n = ct_numel(c->x[l->input]);
+    const double *x = ct_data_f64(c->x[l->input]);
+    for (int64_t j = 0; j < n; j++) {
+        double uneven = 1 + 0.5 * sin((double)j);
+        c->up[j] = x[j] + cti_gradcheck_rung(r) * fmax(1.0, fabs(x[j])) * uneven;
+    }
+    ct_status status = values_with(c, l->input, c->up, c->y_down);
+    for (int64_t i = 0; i < c->n_out && status == CT_OK; i++) {
+        if (c->y_down[i] == c->y[i]) continue;
+        if (!l->g) c->moving[i] = r + 1;
+        c->moving[l->g ? 0 : c->n_out] = r + 1;
+    }
+    return status;
+}
+
 /* The differences of a line at all steps. Where many elements move, rounding moves them a little
  * differently at each step; what J makes of that is taken out, so that the steps compare. */
 static ct_status climb(cti_check *c, const line *l) {
     int64_t n = ct_numel(c->x[l->input]);
     double usual = l->g ? dot(l->g, c->moved, n) : 0;
-    for (int r = 0; r < CTI_RUNGS; r++) {
+    int rungs = cti_gradcheck_rungs(smallest(c, l));
+    memset(c->moving, 0, (size_t)(l->g ? 1 : c->n_out + 1) * sizeof *c->moving);
+    for (int r = 0; r < rungs; r++) {
         double *rung = c->rung, *moved = c->rung_moved;
-        ct_status status = difference(c, l, cti_gradcheck_rung(r), moved, rung);
+        ct_status status = push(c, l, r);
+        if (status == CT_OK) status = difference(c, l, cti_gradcheck_rung(r), moved, rung);
         if (status != CT_OK) return status;
         double along = dot(l->u, rung, c->n_out);
         if (l->g) {
@@ -167,6 +200,28 @@ static void note(cti_check *c, ct_gradcheck_entry entry, bool within, double ste
     report->worst_uncertainty = uncertainty;
 }
 
+/* What the ladder says when the value may be rounded as something of size 1 is, and where that
+ * disagrees, when it is rounded as its own size is. Two that disagree are off by as much. */
+static bool judge_ladder(const cti_check *c, ct_gradcheck_entry *entry, double f, double moved,
+                         int64_t row, double bounds[2], double *uncertainty, double *step) {
+    const double *ladder = c->ladder + row * CTI_RUNGS;
+    entry->numeric = cti_gradcheck_extrapolate(ladder, CTI_USUAL_RUNGS, fmax(1.0, f) / fabs(moved),
+                                               uncertainty, step);
+    if (judge(c, entry, fmin(bounds[1], bounds[0] + 10 * *uncertainty))) return true;
+    ct_gradcheck_entry own = *entry;
+    double doubt, by;
+    own.numeric = cti_gradcheck_extrapolate(ladder, c->moving[row], f / fabs(moved), &doubt, &by);
+    if (judge(c, &own, fmin(bounds[1], bounds[0] + 10 * doubt))) {
+        *entry = own;
+        *uncertainty = doubt;
+        *step = by;
+        return true;
+    }
+    double apart = fabs(own.numeric - entry->numeric);
+    if (isfinite(apart)) *uncertainty = fmax(*uncertainty, apart);
+    return false;
+}
+
 /* `f` is the size of the value whose rounding the difference carries, `moved` how far the input
  * moves by a step of 1, `row` the comparison's in the ladder. The usual step is taken at its word
  * where it agrees by far, as the value's own rounding lets it; values that are 0 come out of
@@ -182,10 +237,9 @@ static ct_status compare(cti_check *c, const line *l, ct_gradcheck_entry entry, 
     if (!c->step_given && !(within && 10 * entry.error <= entry.allowed)) {
         ct_status status = c->climbed ? CT_OK : climb(c, l);
         if (status != CT_OK) return status;
-        entry.numeric = cti_gradcheck_extrapolate(c->ladder + row * CTI_RUNGS, size / fabs(moved),
-                                                  &uncertainty, &step);
         most = fmax(most, 10 * c->relative * fmax(l->largest, fabs(entry.analytic)));
-        within = judge(c, &entry, fmin(most, least + 10 * uncertainty));
+        within = judge_ladder(c, &entry, f, moved, row, (double[]){least, most}, &uncertainty,
+                              &step);
     }
     note(c, entry, within, step, uncertainty);
     return CT_OK;
@@ -253,7 +307,8 @@ static ct_status check_full(cti_check *c) {
     double *rows = cti_alloc((size_t)cells, sizeof *rows);
     double *u = cti_gradcheck_draw(c, c->n_out);
     c->ladder = cti_alloc((size_t)(c->n_out + 1) * CTI_RUNGS, sizeof *c->ladder);
-    ct_status status = rows && u && c->ladder ? analytic_rows(c, rows, u) : CT_ERR_MEMORY;
+    c->moving = cti_alloc((size_t)(c->n_out + 1), sizeof *c->moving);
+    ct_status status = rows && u && c->ladder && c->moving ? analytic_rows(c, rows, u) : CT_ERR_MEMORY;
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->dead = true;
         status = check_input(c, k, rows + at, u);
@@ -297,7 +352,8 @@ static ct_status check_projection(cti_check *c, double *g) {
 static ct_status check_projections(cti_check *c) {
     double *g = cti_alloc((size_t)c->n_in, sizeof *g);
     c->ladder = cti_alloc(CTI_RUNGS, sizeof *c->ladder);
-    ct_status status = g && c->ladder ? CT_OK : CT_ERR_MEMORY;
+    c->moving = cti_alloc(1, sizeof *c->moving);
+    ct_status status = g && c->ladder && c->moving ? CT_OK : CT_ERR_MEMORY;
     for (int i = 0; i < c->directions && status == CT_OK; i++) status = check_projection(c, g);
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->dead = !c->alive[k];

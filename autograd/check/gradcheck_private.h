@@ -24,6 +24,7 @@ typedef struct {
     double *up, *down, *moved, *direction;  /* elements of the largest input; direction is zeros */
     double *rung, *rung_moved;              /* column and moved at one of many steps             */
     double *ladder;          /* [comparisons of a column, rungs]: differences           */
+    int *moving;             /* [comparisons]: rungs at which their value still moves   */
     bool climbed;            /* the ladder holds those of the column at hand            */
     bool *alive;             /* n: the input has a derivative that is not 0             */
     bool dead;               /* nothing but zeros was compared since this was set       */
@@ -31,13 +32,15 @@ typedef struct {
     ct_gradcheck_report *report;
 } cti_check;
 
-/* Steps from 2^-6 down by factors of 8. */
-#define CTI_RUNGS 14
+/* Steps from 2^-6 down by factors of 8: to 2^-45, and further for what is smaller than 1. */
+#define CTI_USUAL_RUNGS 14
+#define CTI_RUNGS 48
 double cti_gradcheck_rung(int i);
-/* What the differences at all rungs say together, and how far it may be off: infinitely where they
+int cti_gradcheck_rungs(double x);
+/* What the differences at the first `rungs` rungs say together, and how far it may be off: infinitely where they
  * are not finite. `value` is the size of what they are differences of, *step the smaller one of
  * the two steps that the answer comes from. */
-double cti_gradcheck_extrapolate(const double differences[CTI_RUNGS], double value,
+double cti_gradcheck_extrapolate(const double differences[], int rungs, double value,
                                  double *uncertainty, double *step);
 
 /* Calls f and checks what comes back; NULL with the error recorded. */

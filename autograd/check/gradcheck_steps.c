@@ -11,6 +11,12 @@
 
 double cti_gradcheck_rung(int i) { return ldexp(1.0, -6 - 3 * i); }
 
+/* As many as it takes to come down to 2^-45 of x. */
+int cti_gradcheck_rungs(double x) {
+    int below = x > 0 && x < 1 ? (int)ceil(-log2(x) / 3) : 0;
+    return below < CTI_RUNGS - CTI_USUAL_RUNGS ? CTI_USUAL_RUNGS + below : CTI_RUNGS;
+}
+
 /* Of two differences at h and h / 8, with the term in h^2 taken out (Richardson, 1911). */
 static double without_square(const double *differences) {
     return differences[1] + (differences[1] - differences[0]) / (FACTOR * FACTOR - 1);
@@ -20,12 +26,12 @@ static double without_square(const double *differences) {
  * from the rung above shows the one, and the changes below show the other: the largest of them,
  * each carried back to here, because a single one may be small by chance. Where steps are so small
  * that the function stands still, nothing changes, but the value itself is rounded. */
-double cti_gradcheck_extrapolate(const double differences[CTI_RUNGS], double value,
+double cti_gradcheck_extrapolate(const double differences[], int rungs, double value,
                                  double *uncertainty, double *step) {
     double rounded = 0, finer = NAN, best = NAN;
     *uncertainty = INFINITY;
     *step = 0;
-    for (int i = CTI_RUNGS - 2; i > 0; i--) {
+    for (int i = rungs - 2; i > 0; i--) {
         double here = without_square(differences + i);
         double above = without_square(differences + i - 1);
         double change = fabs(finer - here), h = cti_gradcheck_rung(i + 1);
