@@ -70,7 +70,7 @@ typedef struct {
  * best, and how they disagree is the numeric value's uncertainty. Ten times that is allowed more,
  * but no more than absolute * max(1, |f|), or 10 relative of the largest derivative by the element.
  * There the value counts as rounded like one of size max(1, |f|), since f may be small beside what
- * is rounded inside. Where that does not agree, the steps are judged once more with |f| itself, down
+ * is rounded inside. Where that does not agree, steps are judged once more with |f| itself, down
  * to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further than 2^-147, and
  * no further than f moves when all elements do; an entry passes where either agrees. When neither
  * does, the check fails, and their distance is part of the stated uncertainty: one as large as the

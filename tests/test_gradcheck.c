@@ -297,6 +297,11 @@ static ct_tensor *small_max(void *context, ct_tensor *const x[], int64_t n) {
     return ct_scale(largest_of(context, x, n), 1e-6);
 }
 
+static ct_tensor *root_of_var(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_sqrt(ct_var(x[0], CT_AXES(0)));
+}
+
 /* The value of a function whose derivative is 0.1 % off. */
 static ct_tensor *off(void *context, ct_tensor *const x[], int64_t n) {
     ct_tensor *y = ((ct_function **)context)[0](NULL, x, n);
@@ -306,9 +311,9 @@ static ct_tensor *off(void *context, ct_tensor *const x[], int64_t n) {
 /* Kinks, or all that there is, within much less than the usual steps. */
 CORE_TEST(gradcheck, passes_functions_of_tiny_data) {
     struct { const char *name; ct_function *f; double size; int orders; } rows[] = {
-        {"max", largest_of, 1e-8, 1}, {"norm", length_of, 1e-10, 1}, {"std", spread_of, 1e-8, 1},
-        {"share", share_of, 1e-12, 1}, {"small max", small_max, 1e-6, 1}, {"log", log_of, 1e-12, 1},
-        {"sqrt", root_of, 1e-12, 1}, {"1/x", inverse_of, 1e-12, 1},
+        {"max", largest_of, 1e-8, 1}, {"norm", length_of, 1e-10, 2}, {"std", spread_of, 1e-8, 2},
+        {"share", share_of, 1e-12, 2}, {"small max", small_max, 1e-6, 1}, {"log", log_of, 1e-12, 2},
+        {"sqrt", root_of, 1e-12, 2}, {"1/x", inverse_of, 1e-12, 2},
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         double values[] = {1, 1.1, 0.95, 1.05, 0.9};
@@ -324,6 +329,56 @@ CORE_TEST(gradcheck, passes_functions_of_tiny_data) {
         ct_gradcheck_report r;
         EXPECT(ct_gradcheck(off, &rows[k].f, &x, 1, (ct_gradcheck_options){0}, &r) == CT_OK);
         EXPECT(!r.passed, "%s is off", rows[k].name);
+    }
+}
+
+CORE_TEST(gradcheck, passes_columns_of_different_sizes) {
+    double values[] = {.3e6, .9e-6, -.2e6, -.8e-6, .7e6, .1e-6};
+    ct_tensor *x = ct_from(CT_F64, CT_SHAPE(3, 2), values);
+    ct_function *functions[] = {spread_of, root_of_var};
+    for (int k = 0; k < 2; k++) {
+        ct_gradcheck_report r;
+        ct_gradcheck_options options = {0};
+        EXPECT(ct_gradcheck(functions[k], NULL, &x, 1, options, &r) == CT_OK);
+        EXPECT(r.passed, "%g for %g", r.worst.numeric, r.worst.analytic);
+        EXPECT(ct_gradcheck(off, &functions[k], &x, 1, options, &r) == CT_OK);
+        EXPECT(!r.passed);
+    }
+}
+
+CORE_TEST(gradcheck, passes_the_largest_of_many) {
+    double values[3000];
+    for (int i = 0; i < 3000; i++) values[i] = 1e-4 * sin(1.7 * i + 0.3);
+    ct_tensor *x = ct_from(CT_F64, CT_SHAPE(3000), values);
+    ct_function *f = largest_of;
+    for (int64_t limit = 0; limit < 2; limit++) {
+        ct_gradcheck_options options = {.full_limit = limit};
+        ct_gradcheck_report r;
+        EXPECT(ct_gradcheck(f, NULL, &x, 1, options, &r) == CT_OK);
+        EXPECT(r.passed, "%g for %g", r.worst.numeric, r.worst.analytic);
+        EXPECT(ct_gradcheck(off, &f, &x, 1, options, &r) == CT_OK);
+        EXPECT(!r.passed);
+    }
+}
+
+static ct_tensor *rounded_of(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_offset(ct_offset(x[0], 1e6), -1e6);
+}
+static ct_tensor *rounded_zeros(void *context, ct_tensor *const x[], int64_t n) {
+    return ct_detach(rounded_of(context, x, n));
+}
+
+/* A value that stands still because something larger is rounded is no derivative of 0. */
+CORE_TEST(gradcheck, takes_no_rounding_for_a_derivative_of_0) {
+    static const double sizes[] = {1, 1e-4, 1e-6, 1e-8, 1e-12};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        ct_tensor *x = ct_scale(like(7, VEC), sizes[k]);
+        ct_gradcheck_report r;
+        EXPECT(ct_gradcheck(rounded_of, NULL, &x, 1, (ct_gradcheck_options){0}, &r) == CT_OK);
+        EXPECT(r.passed, "at %g: %g", sizes[k], r.worst.numeric);
+        EXPECT(ct_gradcheck(rounded_zeros, NULL, &x, 1, (ct_gradcheck_options){0}, &r) == CT_OK);
+        EXPECT(!r.passed, "at %g", sizes[k]);
     }
 }
 

@@ -253,10 +253,13 @@ static void note_dead(cti_check *c, int64_t k) {
     report->degenerate = true;
 }
 
-/* Root of the sum of (u f)^2: the size of <u, f>'s rounding, whatever the signs of u. */
-static double size_of_product(const double *u, const double *f, int64_t n) {
+/* Root of the sum of (u f)^2: the size of <u, f>'s rounding, whatever the signs of u. An f that
+ * did not move is rounded the same on both sides and adds nothing. */
+static double size_of_product(const double *u, const double *f, const double *by, int64_t n) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += u[i] * f[i] * u[i] * f[i];
+    for (int64_t i = 0; i < n; i++) {
+        if (by[i] != 0) sum += u[i] * f[i] * u[i] * f[i];
+    }
     return sqrt(sum);
 }
 
@@ -286,7 +289,7 @@ static ct_status compare_column(cti_check *c, line *l, const double *rows) {
     if (status != CT_OK) return status;
     ct_gradcheck_entry entry = {.output = -1, .analytic = rows[c->n_out * c->n_in],
                                 .numeric = dot(l->u, c->column, c->n_out) / moved};
-    return compare(c, l, entry, size_of_product(l->u, c->y, c->n_out), moved, c->n_out);
+    return compare(c, l, entry, size_of_product(l->u, c->y, c->column, c->n_out), moved, c->n_out);
 }
 
 /* Element by element of input k. */
@@ -308,7 +311,8 @@ static ct_status check_full(cti_check *c) {
     double *u = cti_gradcheck_draw(c, c->n_out);
     c->ladder = cti_alloc((size_t)(c->n_out + 1) * CTI_RUNGS, sizeof *c->ladder);
     c->moving = cti_alloc((size_t)(c->n_out + 1), sizeof *c->moving);
-    ct_status status = rows && u && c->ladder && c->moving ? analytic_rows(c, rows, u) : CT_ERR_MEMORY;
+    ct_status status = CT_ERR_MEMORY;
+    if (rows && u && c->ladder && c->moving) status = analytic_rows(c, rows, u);
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->dead = true;
         status = check_input(c, k, rows + at, u);
@@ -330,7 +334,7 @@ static ct_status project(cti_check *c, const line *l) {
     if (status != CT_OK || n == 0) return status;
     ct_gradcheck_entry entry = {.output = -1, .analytic = dot(l->g, c->moved, n),
                                 .numeric = dot(l->u, c->column, c->n_out)};
-    status = compare(c, l, entry, size_of_product(l->u, c->y, c->n_out), 1, 0);
+    status = compare(c, l, entry, size_of_product(l->u, c->y, c->column, c->n_out), 1, 0);
     if (!c->dead) c->alive[l->input] = true;
     return status;
 }

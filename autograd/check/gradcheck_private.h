@@ -37,9 +37,9 @@ typedef struct {
 #define CTI_RUNGS 48
 double cti_gradcheck_rung(int i);
 int cti_gradcheck_rungs(double x);
-/* What the differences at the first `rungs` rungs say together, and how far it may be off: infinitely where they
- * are not finite. `value` is the size of what they are differences of, *step the smaller one of
- * the two steps that the answer comes from. */
+/* What the differences at the first `rungs` rungs say together, and how far it may be off:
+ * infinitely where they are not finite. `value` is the size of what they are differences of, *step
+ * the smaller one of the two steps that the answer comes from. */
 double cti_gradcheck_extrapolate(const double differences[], int rungs, double value,
                                  double *uncertainty, double *step);
 
