@@ -73,8 +73,9 @@ typedef struct {
  * is rounded inside. Where that does not agree, steps are judged once more with |f| itself, down
  * to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further than 2^-147, and
  * no further than f moves when all elements do; an entry passes where either agrees. When neither
- * does, the check fails, and their distance is part of the stated uncertainty: one as large as the
- * derivative says that no step decides.
+ * does, the check fails, and the stated uncertainty covers the distance of the two, and that of any
+ * smaller pair which contradicts by more than its own doubt: one as large as the derivative says
+ * that no step decides.
  * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
  * CT_ERR_STATE when f does not repeat itself; whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,

@@ -218,6 +218,9 @@ static bool judge_ladder(const cti_check *c, ct_gradcheck_entry *entry, double f
         return true;
     }
     double apart = fabs(own.numeric - entry->numeric);
+    double against = cti_gradcheck_contradiction(ladder, c->moving[row], f / fabs(moved),
+                                                 entry->numeric, *step);
+    *uncertainty = fmax(*uncertainty, against);
     if (isfinite(apart)) *uncertainty = fmax(*uncertainty, apart);
     return false;
 }

@@ -43,6 +43,11 @@ int cti_gradcheck_rungs(double x);
 double cti_gradcheck_extrapolate(const double differences[], int rungs, double value,
                                  double *uncertainty, double *step);
 
+/* How far a pair of smaller steps than `step` is from `numeric` beyond its own doubt: large steps
+ * may agree with each other and still step over all that the function does. */
+double cti_gradcheck_contradiction(const double differences[], int rungs, double value,
+                                   double numeric, double step);
+
 /* Calls f and checks what comes back; NULL with the error recorded. */
 ct_tensor *cti_gradcheck_call(cti_check *c, ct_tensor *const inputs[]);
 ct_status cti_gradcheck_run(cti_check *c);

@@ -45,3 +45,20 @@ double cti_gradcheck_extrapolate(const double differences[], int rungs, double v
     }
     return best;
 }
+
+double cti_gradcheck_contradiction(const double differences[], int rungs, double value,
+                                   double numeric, double step) {
+    double worst = 0, rounded = 0, finer = NAN;
+    for (int i = rungs - 2; i > 0 && cti_gradcheck_rung(i + 1) < step; i--) {
+        double here = without_square(differences + i);
+        double above = without_square(differences + i - 1);
+        double change = fabs(finer - here);
+        finer = here;
+        rounded = fmax(isfinite(change) ? change : 0, rounded) / FACTOR;
+        double doubt = fabs(here - above) + rounded;
+        doubt += DBL_EPSILON * value / cti_gradcheck_rung(i + 1);
+        double apart = fabs(here - numeric) - doubt;
+        if (isfinite(apart)) worst = fmax(worst, apart);
+    }
+    return worst;
+}
