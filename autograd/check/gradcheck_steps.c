@@ -22,42 +22,43 @@ static double without_square(const double *differences) {
     return differences[1] + (differences[1] - differences[0]) / (FACTOR * FACTOR - 1);
 }
 
+/* What two neighbouring steps say, the smaller one of them h, and how far that may be off. */
+typedef struct {
+    double numeric, doubt, rounded, h;
+} pair;
+
 /* What is left from h^4 on falls by 4096 with each rung, what is rounded grows by 8. So the change
  * from the rung above shows the one, and the changes below show the other: the largest of them,
  * each carried back to here, because a single one may be small by chance. Where steps are so small
  * that the function stands still, nothing changes, but the value itself is rounded. */
+static pair pair_at(const double differences[], int i, double value, pair finer) {
+    pair here = {.numeric = without_square(differences + i), .h = cti_gradcheck_rung(i + 1)};
+    double above = without_square(differences + i - 1);
+    double change = fabs(finer.numeric - here.numeric);
+    here.rounded = fmax(isfinite(change) ? change : 0, finer.rounded) / FACTOR;
+    here.doubt = fabs(here.numeric - above) + here.rounded + DBL_EPSILON * value / here.h;
+    return here;
+}
+
 double cti_gradcheck_extrapolate(const double differences[], int rungs, double value,
                                  double *uncertainty, double *step) {
-    double rounded = 0, finer = NAN, best = NAN;
-    *uncertainty = INFINITY;
-    *step = 0;
+    pair here = {.numeric = NAN}, best = {.numeric = NAN, .doubt = INFINITY};
     for (int i = rungs - 2; i > 0; i--) {
-        double here = without_square(differences + i);
-        double above = without_square(differences + i - 1);
-        double change = fabs(finer - here), h = cti_gradcheck_rung(i + 1);
-        finer = here;
-        rounded = fmax(isfinite(change) ? change : 0, rounded) / FACTOR;
-        double doubt = fabs(here - above) + rounded + DBL_EPSILON * value / h;
-        if (!(doubt < *uncertainty)) continue;
-        *uncertainty = doubt;
-        *step = h;
-        best = here;
+        here = pair_at(differences, i, value, here);
+        if (here.doubt < best.doubt) best = here;
     }
-    return best;
+    *uncertainty = best.doubt;
+    *step = best.h;
+    return best.numeric;
 }
 
 double cti_gradcheck_contradiction(const double differences[], int rungs, double value,
                                    double numeric, double step) {
-    double worst = 0, rounded = 0, finer = NAN;
+    pair here = {.numeric = NAN};
+    double worst = 0;
     for (int i = rungs - 2; i > 0 && cti_gradcheck_rung(i + 1) < step; i--) {
-        double here = without_square(differences + i);
-        double above = without_square(differences + i - 1);
-        double change = fabs(finer - here);
-        finer = here;
-        rounded = fmax(isfinite(change) ? change : 0, rounded) / FACTOR;
-        double doubt = fabs(here - above) + rounded;
-        doubt += DBL_EPSILON * value / cti_gradcheck_rung(i + 1);
-        double apart = fabs(here - numeric) - doubt;
+        here = pair_at(differences, i, value, here);
+        double apart = fabs(here.numeric - numeric) - here.doubt;
         if (isfinite(apart)) worst = fmax(worst, apart);
     }
     return worst;
