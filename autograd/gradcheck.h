@@ -75,7 +75,7 @@ typedef struct {
  * no further than f moves when all elements do; an entry passes where either agrees. When neither
  * does, the check fails, and the stated uncertainty covers the distance of the two, and that of any
  * smaller pair which contradicts by more than its own doubt: one as large as the derivative says
- * that no step decides.
+ * that no step decides. Under a dense cotangent |f| is that of the outputs which moved.
  * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
  * CT_ERR_STATE when f does not repeat itself; whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,
