@@ -70,8 +70,10 @@ typedef struct {
  * best, and how they disagree is the numeric value's uncertainty. Ten times that is allowed more,
  * but no more than absolute * max(1, |f|), or 10 relative of the largest derivative by the element.
  * There the value counts as rounded like one of size max(1, |f|), since f may be small beside what
- * is rounded inside. Where that does not agree, steps are judged once more with |f| itself, down
- * to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further than 2^-147, and
+ * is rounded inside. Where that does not agree, and differences ahead and behind by the largest
+ * step are of two functions (a kink, or a step beyond all that the data knows; where they agree f
+ * is straight, and stands still at small steps by rounding alone), steps are judged once more with
+ * |f| itself, down to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further than 2^-147, and
  * no further than f moves when all elements do; an entry passes where either agrees. When neither
  * does, the check fails, and the stated uncertainty covers the distance of the two, and that of any
  * smaller pair which contradicts by more than its own doubt: one as large as the derivative says

@@ -369,16 +369,30 @@ static ct_tensor *rounded_zeros(void *context, ct_tensor *const x[], int64_t n) 
     return ct_detach(rounded_of(context, x, n));
 }
 
+/* The first element is rounded, the second keeps the sum moving. */
+static ct_tensor *partly_rounded(void *context, ct_tensor *const x[], int64_t n) {
+    ct_tensor *a = ct_slice(x[0], 0, 0, 1, 1), *b = ct_slice(x[0], 0, 1, 2, 1);
+    return ct_add(rounded_of(context, &a, n), b);
+}
+static ct_tensor *partly_zeros(void *context, ct_tensor *const x[], int64_t n) {
+    ct_tensor *a = ct_slice(x[0], 0, 0, 1, 1), *b = ct_slice(x[0], 0, 1, 2, 1);
+    return ct_add(rounded_zeros(context, &a, n), b);
+}
+
 /* A value that stands still because something larger is rounded is no derivative of 0. */
 CORE_TEST(gradcheck, takes_no_rounding_for_a_derivative_of_0) {
     static const double sizes[] = {1, 1e-4, 1e-6, 1e-8, 1e-12};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        ct_tensor *x = ct_scale(like(7, VEC), sizes[k]);
+    ct_function *const right[] = {rounded_of, partly_rounded};
+    ct_function *const wrong[] = {rounded_zeros, partly_zeros};
+    for (size_t k = 0; k < 4 * sizeof sizes / sizeof *sizes; k++) {
+        double size = sizes[k / 4];
+        ct_tensor *x = ct_scale(like(7, CT_SHAPE(2)), size);
+        ct_gradcheck_options options = {.full_limit = (int64_t)(k / 2 % 2)};
         ct_gradcheck_report r;
-        EXPECT(ct_gradcheck(rounded_of, NULL, &x, 1, (ct_gradcheck_options){0}, &r) == CT_OK);
-        EXPECT(r.passed, "at %g: %g", sizes[k], r.worst.numeric);
-        EXPECT(ct_gradcheck(rounded_zeros, NULL, &x, 1, (ct_gradcheck_options){0}, &r) == CT_OK);
-        EXPECT(!r.passed, "at %g", sizes[k]);
+        EXPECT(ct_gradcheck(right[k % 2], NULL, &x, 1, options, &r) == CT_OK);
+        EXPECT(r.passed, "%zu at %g: %g", k % 4, size, r.worst.numeric);
+        EXPECT(ct_gradcheck(wrong[k % 2], NULL, &x, 1, options, &r) == CT_OK);
+        EXPECT(!r.passed, "%zu at %g", k % 4, size);
     }
 }
 

@@ -149,6 +149,25 @@ static ct_status push(cti_check *c, const line *l, int r) {
     return status;
 }
 
+/* Whether two one-sided differences are those of another function on each side: a kink, or a step
+ * beyond all that the data knows. Where they agree, the function is what that step says, and if it
+ * stands still at small ones it is rounded inside. */
+static bool disagree(double ahead, double behind) {
+    return !(fabs(ahead - behind) <= 0.5 * fmax(fabs(ahead), fabs(behind)));
+}
+
+/* From the differences at a step, whose value behind is still in y_down. */
+static void look_for_bends(cti_check *c, const line *l, double step) {
+    double ahead = 0, behind = 0;
+    for (int64_t i = 0; i < c->n_out; i++) {
+        double back = c->y[i] - c->y_down[i], forth = 2 * step * c->rung[i] - back;
+        ahead += l->u[i] * forth;
+        behind += l->u[i] * back;
+        if (!l->g) c->bent[i] = disagree(forth, back);
+    }
+    c->bent[l->g ? 0 : c->n_out] = disagree(ahead, behind);
+}
+
 /* The differences of a line at all steps. Where many elements move, rounding moves them a little
  * differently at each step; what J makes of that is taken out, so that the steps compare. */
 static ct_status climb(cti_check *c, const line *l) {
@@ -161,6 +180,7 @@ static ct_status climb(cti_check *c, const line *l) {
         ct_status status = push(c, l, r);
         if (status == CT_OK) status = difference(c, l, cti_gradcheck_rung(r), moved, rung);
         if (status != CT_OK) return status;
+        if (r == 0) look_for_bends(c, l, cti_gradcheck_rung(0));
         double along = dot(l->u, rung, c->n_out);
         if (l->g) {
             c->ladder[r] = along - (dot(l->g, moved, n) - usual);
@@ -201,7 +221,8 @@ static void note(cti_check *c, ct_gradcheck_entry entry, bool within, double ste
 }
 
 /* What the ladder says when the value may be rounded as something of size 1 is, and where that
- * disagrees, when it is rounded as its own size is. Two that disagree are off by as much. */
+ * disagrees and the function is not straight, when it is rounded as its own size is. Two that
+ * disagree are off by as much. */
 static bool judge_ladder(const cti_check *c, ct_gradcheck_entry *entry, double f, double moved,
                          int64_t row, double bounds[2], double *uncertainty, double *step) {
     const double *ladder = c->ladder + row * CTI_RUNGS;
@@ -211,7 +232,7 @@ static bool judge_ladder(const cti_check *c, ct_gradcheck_entry *entry, double f
     ct_gradcheck_entry own = *entry;
     double doubt, by;
     own.numeric = cti_gradcheck_extrapolate(ladder, c->moving[row], f / fabs(moved), &doubt, &by);
-    if (judge(c, &own, fmin(bounds[1], bounds[0] + 10 * doubt))) {
+    if (c->bent[row] && judge(c, &own, fmin(bounds[1], bounds[0] + 10 * doubt))) {
         *entry = own;
         *uncertainty = doubt;
         *step = by;
@@ -314,8 +335,9 @@ static ct_status check_full(cti_check *c) {
     double *u = cti_gradcheck_draw(c, c->n_out);
     c->ladder = cti_alloc((size_t)(c->n_out + 1) * CTI_RUNGS, sizeof *c->ladder);
     c->moving = cti_alloc((size_t)(c->n_out + 1), sizeof *c->moving);
+    c->bent = cti_alloc((size_t)(c->n_out + 1), sizeof *c->bent);
     ct_status status = CT_ERR_MEMORY;
-    if (rows && u && c->ladder && c->moving) status = analytic_rows(c, rows, u);
+    if (rows && u && c->ladder && c->moving && c->bent) status = analytic_rows(c, rows, u);
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->dead = true;
         status = check_input(c, k, rows + at, u);
@@ -360,7 +382,8 @@ static ct_status check_projections(cti_check *c) {
     double *g = cti_alloc((size_t)c->n_in, sizeof *g);
     c->ladder = cti_alloc(CTI_RUNGS, sizeof *c->ladder);
     c->moving = cti_alloc(1, sizeof *c->moving);
-    ct_status status = g && c->ladder && c->moving ? CT_OK : CT_ERR_MEMORY;
+    c->bent = cti_alloc(1, sizeof *c->bent);
+    ct_status status = g && c->ladder && c->moving && c->bent ? CT_OK : CT_ERR_MEMORY;
     for (int i = 0; i < c->directions && status == CT_OK; i++) status = check_projection(c, g);
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->dead = !c->alive[k];

@@ -24,6 +24,7 @@ typedef struct {
     double *up, *down, *moved, *direction;  /* elements of the largest input; direction is zeros */
     double *rung, *rung_moved;              /* column and moved at one of many steps             */
     double *ladder;          /* [comparisons of a column, rungs]: differences           */
+    bool *bent;              /* [comparisons]: not straight over the largest step       */
     int *moving;             /* [comparisons]: rungs at which their value still moves   */
     bool climbed;            /* the ladder holds those of the column at hand            */
     bool *alive;             /* n: the input has a derivative that is not 0             */

@@ -116,7 +116,7 @@ static ct_status check_order(cti_check *c, ct_tensor *const inputs[],
     ct_scope_close(scope);
     void *blocks[] = {c->x,     c->point,     c->alive,  c->y,    c->y_down, c->up,    c->down,
                       c->moved, c->direction, c->column, c->rung, c->ladder, c->rung_moved,
-                      c->moving};
+                      c->moving, c->bent};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) cti_free(blocks[i]);
     return status;
 }
