@@ -73,11 +73,12 @@ typedef struct {
  * is rounded inside. Where that does not agree, and differences ahead and behind by the largest
  * step are of two functions (a kink, or a step beyond all that the data knows; where they agree f
  * is straight, and stands still at small steps by rounding alone), steps are judged once more with
- * |f| itself, down to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further than 2^-147, and
- * no further than f moves when all elements do; an entry passes where either agrees. When neither
- * does, the check fails, and the stated uncertainty covers the distance of the two, and that of any
- * smaller pair which contradicts by more than its own doubt: one as large as the derivative says
- * that no step decides. Under a dense cotangent |f| is that of the outputs which moved.
+ * |f| itself, down to 2^-45 |x| (for x = 0, of the input's smallest other element) but no further
+ * than 2^-147, and no further than f moves when all elements do; an entry passes where either
+ * agrees. When neither does, the check fails, and the stated uncertainty covers the distance of the
+ * two, and that of any smaller pair which contradicts by more than its own doubt: one as large as
+ * the derivative says that no step decides. Under a dense cotangent |f| is that of the outputs
+ * which moved.
  * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
  * CT_ERR_STATE when f does not repeat itself; whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,
