@@ -3,6 +3,7 @@
  * Invariant: slot 0 is the kernel [kh,kw,inputs/groups,filters], slot 1 the bias. */
 #include "nn/layers/layer.h"
 
+#include "tensor/base/shape_rules.h"
 #include "tensor/base/caller.h"
 
 typedef struct {

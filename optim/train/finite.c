@@ -4,7 +4,7 @@
 #include "optim/train/finite.h"
 
 #include "autograd/ops.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 
 #include <math.h>
 
