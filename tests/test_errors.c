@@ -9,7 +9,7 @@
 #include "autograd/grad.h"
 #include "autograd/stage.h"
 #include "tensor/base/context.h"
-#include "tensor/mem.h"
+#include "tensor/base/alloc.h"
 #include "tensor/op.h"
 #include "tensor/random.h"
 #include "tensor/runtime.h"
@@ -234,6 +234,10 @@ CORE_TEST(errors, name_what_the_memory_was_for) {
               "for f32 [1073741824,134217728]");
     NO_TENSOR(ct_full(CT_F64, CT_SHAPE(INT64_C(1) << 62), 0), CT_ERR_MEMORY,
               "ct_full: out of memory: [4611686018427387904] of f64 has more than 2^63-1 bytes");
+    for (int power = 31; power < 63; power++) {
+        EXPECT(!cti_alloc_raw((size_t)1 << power, 1) && ct_error() == CT_ERR_MEMORY, "%d", power);
+        ct_error_clear();
+    }
     system_limit = SIZE_MAX;
 }
 

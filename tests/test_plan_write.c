@@ -23,6 +23,7 @@ static ct_tensor *graph(double value) {
 
 CORE_TEST(plan_write, shows_every_stage) {
     char text[4096] = "", again[4096] = "";
+    int64_t evaluations = ct_stats_read().evaluations;
     ct_tensor *a = graph(1), *b = graph(5);
     write_into(text, sizeof text, &a, 1);
     write_into(again, sizeof again, &b, 1);
@@ -35,7 +36,7 @@ CORE_TEST(plan_write, shows_every_stage) {
     for (size_t k = 0; k < sizeof lines / sizeof *lines; k++) {
         EXPECT(strstr(text, lines[k]), "'%s' in\n%s", lines[k], text);
     }
-    EXPECT(ct_stats_read().evaluations == 0);
+    EXPECT(ct_stats_read().evaluations == evaluations);
 }
 
 CORE_TEST(plan_write, refuses_what_is_missing) {

@@ -12,7 +12,8 @@
 #define UNIT 64
 /* One list per unit up to this many, then eight per doubling. */
 #define SMALL 16
-#define LISTS (SMALL + 1 + 8 * 48)
+/* Enough for every size below 2^63, so that one that nobody has is only a list without blocks. */
+#define LISTS (SMALL + 1 + 8 * 54)
 
 typedef struct block {
     struct block *next;

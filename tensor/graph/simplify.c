@@ -234,11 +234,10 @@ ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]) {
     for (int64_t r = 0; r < n && status == CT_OK; r++) place[r] = roots[r]->index;
     if (status == CT_OK) status = cti_simplify(&walk, images);
     for (int64_t r = 0; r < n && status == CT_OK; r++) {
-        ct_tensor **image = &images[place[r]];
+        ct_tensor **image = &images[place[r]], *t = *image;
         /* A number that the formulas of a thread share is not handed out. */
-        ct_tensor *own = (*image)->literal ? ct_detach(*image) : ct_scope_add(*image);
-        if (own) *image = own;
-        else status = CT_ERR_MEMORY;
+        *image = t->literal ? cti_leaf_over(t->buffer, t->dtype, t->shape) : ct_scope_add(t);
+        if (!*image) status = CT_ERR_MEMORY;
     }
     for (int64_t r = 0; r < n && status == CT_OK; r++) out[r] = images[place[r]];
     cti_free(images);
