@@ -1,5 +1,5 @@
-/* Initializers: what the slots of a new module hold. Their numbers come from a stream of the thread,
- * so a model is a function of the seed and of the order in which its modules are made. */
+/* Initializers: what the slots of a new module hold. Their numbers come from a stream of the
+ * thread, so a model is a function of the seed and of the order in which its modules are made. */
 #ifndef COTAN_INIT_H
 #define COTAN_INIT_H
 

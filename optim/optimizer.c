@@ -115,7 +115,8 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
         if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'model' is NULL", function);
         return NULL;
     }
-    if (cti_schedule_check(function, &rate) != CT_OK || check_step_options(function, &step) != CT_OK) {
+    if (cti_schedule_check(function, &rate) != CT_OK ||
+        check_step_options(function, &step) != CT_OK) {
         return NULL;
     }
     ct_optimizer *o = cti_alloc(1, sizeof *o);
@@ -312,8 +313,8 @@ static ct_status check_update(const ct_optimizer *o, int64_t number, const ct_sl
         ct_shape_equal(ct_shape_of(value), ct_shape_of(old))) {
         return CT_OK;
     }
-    return ct_fail(CT_ERR_SHAPE, "ct_optimizer_step: 'update' of '%s' makes %s %s for '%s' of '%s', "
-                   "which is %s %s", o->kind->name, ct_dtype_name(ct_dtype_of(value)),
+    return ct_fail(CT_ERR_SHAPE, "ct_optimizer_step: 'update' of '%s' makes %s %s for '%s' of "
+                   "'%s', which is %s %s", o->kind->name, ct_dtype_name(ct_dtype_of(value)),
                    ct_shape_format(ct_shape_of(value)).text, ct_slot_name(slot),
                    o->parameters.items[number].path, ct_dtype_name(ct_dtype_of(old)),
                    ct_shape_format(ct_shape_of(old)).text);

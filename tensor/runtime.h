@@ -38,9 +38,9 @@ typedef struct {
 ct_plan_stats ct_plan_last(void);
 
 /* How ct_eval would compute these roots now, as text: the items that the graph became after
- * simplification, with type, level and place; the passes, with what each loads, computes in one loop
- * and stores; and their schedule. COTAN_DEBUG=plan in the environment writes the same to standard
- * error whenever a plan is made. Errors: CT_ERR_NULL, CT_ERR_MEMORY, CT_ERR_IO. */
+ * simplification, with type, level and place; the passes, with what each loads, computes in one
+ * loop and stores; and their schedule. COTAN_DEBUG=plan in the environment writes the same to
+ * standard error whenever a plan is made. Errors: CT_ERR_NULL, CT_ERR_MEMORY, CT_ERR_IO. */
 ct_status ct_plan_write(FILE *out, ct_tensor *const roots[], int64_t n);
 
 /* Frees this thread's cached plans and buffers. Results do not change, the next evaluation plans

@@ -1,7 +1,7 @@
 /* Pictures as files: graphviz runs and succeeds, is missing, fails, hangs or misbehaves. A stand-in
  * for the program `dot`, found first in PATH, plays the bad cases.
- * Invariant: whatever happens, a picture that was there is whole, old or new, the text is there when
- * no picture could be made, and nothing else is left: no file, no process, no descriptor. */
+ * Invariant: whatever happens, a picture that was there is whole, old or new, the text is there
+ * when no picture could be made, and nothing else is left: no file, no process, no descriptor. */
 #include "io_support.h"
 
 #include "autograd/dot.h"

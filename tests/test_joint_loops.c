@@ -26,8 +26,8 @@ static void expect_same(ct_tensor *joint, ct_tensor *apart, int line, int a, int
     ct_tensor *roots[] = {apart, apart->inputs[0], apart->inputs[apart->n_inputs > 1]};
     EXPECT(ct_eval(&joint, 1) == CT_OK && ct_eval(roots, 3) == CT_OK, "%s", ct_error_message());
     size_t size = (size_t)ct_numel(joint) * ct_dtype_size(ct_dtype_of(joint));
-    EXPECT(memcmp(ct_data(joint), ct_data(apart), size) == 0, "line %d: inner %d, outer %d", line, a,
-           b);
+    EXPECT(memcmp(ct_data(joint), ct_data(apart), size) == 0, "line %d: inner %d, outer %d", line,
+           a, b);
 }
 #define SAME(build, a, b) expect_same(build, build, __LINE__, a, b)
 

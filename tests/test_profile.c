@@ -156,7 +156,8 @@ CORE_TEST(profile, has_one_unit) {
 CORE_TEST(profile, colours_a_picture) {
     char *text = NULL;
     size_t length = 0;
-    ct_tensor *x = leaf(CT_SHAPE(40, 8)), *y = ct_sum_all(ct_square(ct_matmul(x, leaf(CT_SHAPE(8, 3)))));
+    ct_tensor *x = leaf(CT_SHAPE(40, 8));
+    ct_tensor *y = ct_sum_all(ct_square(ct_matmul(x, leaf(CT_SHAPE(8, 3)))));
     ct_tensor *roots[2] = {y};
     EXPECT(ct_grad(y, &x, 1, &roots[1]) == CT_OK);
     ct_profile_start();

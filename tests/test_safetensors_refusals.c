@@ -179,7 +179,8 @@ Test(safetensors_refusals, refuses_other_files) {
         {"\xff\xe7\x76\x48\x17\0\0\0{}", 10,
          "m.st: not a safetensors file: header length 99999999999 exceeds limit 100000000"},
         {"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10,
-         "m.st: not a safetensors file: header length 18446744073709551615 exceeds limit 100000000"},
+         "m.st: not a safetensors file: header length 18446744073709551615 exceeds limit "
+         "100000000"},
         {"\x03\0\0\0\0\0\0\0{}", 10, "m.st: header length 3 exceeds the 2 bytes that follow"},
         {"\x01\xe1\xf5\x05\0\0\0\0{}", 10,
          "m.st: not a safetensors file: header length 100000001 exceeds limit 100000000"},

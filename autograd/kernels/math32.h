@@ -172,9 +172,9 @@ CTI_INLINE float cti_tanhf(float x) {
 }
 
 /* 1 / (1 + e^-x), as e^x / (1 + e^x) below 0, so that nothing overflows and the small values below
- * keep their digits; what rounding took away from the sum is put back. 0 below -87.33, where results
- * would soon be subnormal, which processors are slow with: a saturated layer hands them to all that
- * follows. */
+ * keep their digits; what rounding took away from the sum is put back. 0 below -87.33, where
+ * results would soon be subnormal, which processors are slow with: a saturated layer hands them to
+ * all that follows. */
 CTI_INLINE float cti_sigmoidf(float x) {
     uint32_t sign;
     float a = cti_f32_split_sign(x, &sign);

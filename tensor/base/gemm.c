@@ -66,7 +66,7 @@ static cntx_t *chosen_context(void) {
     return context;
 }
 
-/* The locks that BLIS takes within a product: of the list of pools and of the blocks for packing. */
+/* The locks that BLIS takes within a product: of the pools, and of the blocks for packing. */
 void cti_gemm_hold(void) {
     if (!context) return;
     bli_apool_lock(bli_sba_query());

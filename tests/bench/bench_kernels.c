@@ -7,7 +7,7 @@
 
 typedef struct {
     const char *name;
-    int64_t size, in, out, extent, stride; /* of the images, channels, kernel; "same" padding if > 0 */
+    int64_t size, in, out, extent, stride; /* of images, channels, kernel; "same" if pad > 0 */
     int64_t pad;
 } conv_shape;
 
@@ -35,7 +35,8 @@ static ct_tensor *random_leaf(ct_shape shape) {
 typedef ct_tensor *build_fn(ct_tensor *const in[], const conv_shape *shape);
 
 static ct_conv2d_spec spec_of(const conv_shape *s) {
-    return (ct_conv2d_spec){.stride = {s->stride, s->stride}, .pad = {s->pad, s->pad, s->pad, s->pad}};
+    return (ct_conv2d_spec){.stride = {s->stride, s->stride},
+                            .pad = {s->pad, s->pad, s->pad, s->pad}};
 }
 
 static ct_tensor *forward(ct_tensor *const in[], const conv_shape *s) {
@@ -95,13 +96,15 @@ static void bench_conv(json_t *results, const conv_shape *s, double best) {
 
 void bench_kernels(json_t *results) {
     double best = bench_peak() * ct_threads();
-    printf("\nConvolutions, 32 images: GFLOP/s (share of %.0f, the best of a product on %d threads)\n"
+    printf("\nConvolutions, 32 images: GFLOP/s "
+           "(share of %.0f, the best of a product on %d threads)\n"
            "%-16s %8s  %15s  %15s  %15s\n", best, ct_threads(), "", "MFLOP", "forward",
            "to the input", "to the kernel");
     for (int k = 0; k < CONVS; k++) bench_conv(results, &convs[k], best);
     printf("\nProducts [m,k] x [k,n]: GFLOP/s\n");
     for (int k = 0; k < PRODUCTS; k++) {
-        int64_t scope = ct_scope_open(), m = products[k].m, n = products[k].n, inner = products[k].k;
+        int64_t m = products[k].m, n = products[k].n, inner = products[k].k;
+        int64_t scope = ct_scope_open();
         ct_tensor *in[] = {random_leaf(CT_SHAPE(m, inner)), random_leaf(CT_SHAPE(inner, n)), NULL};
         double operations = 2.0 * (double)(m * n * inner);
         printf("%5lld %5lld %5lld", (long long)m, (long long)inner, (long long)n);

@@ -100,10 +100,12 @@ static void bench_size(json_t *results, const ct_dataset *data, int64_t batch, d
     printf("batch %3lld: with BatchNorm %.2f ms/step (%.0f images/s), without %.2f ms/step, "
            "ratio %.2f\n", (long long)batch, a, (double)batch * 1e3 / a, b, a / b);
     double floor_ms = step_operations((double)batch) * 1e-6 / (peak * ct_threads());
-    printf("           arithmetic floor %.2f ms (%.0f GFLOP/s on each of %d threads): %.2f times that, "
-           "without %.2f\n", floor_ms, peak, ct_threads(), a / floor_ms, b / floor_ms);
+    printf("           arithmetic floor %.2f ms (%.0f GFLOP/s on each of %d threads): "
+           "%.2f times that, without %.2f\n",
+           floor_ms, peak, ct_threads(), a / floor_ms, b / floor_ms);
     double arena = (double)memory.arena_bytes * 1e-6, needed = (double)memory.needed_bytes * 1e-6;
-    printf("           memory of a step between its passes %.1f MB, %.1f MB of it in use at one time\n",
+    printf("           memory of a step between its passes %.1f MB, "
+           "%.1f MB of it in use at one time\n",
            arena, needed);
     if (batch == 32) {
         bench_put(results, "seed.arena_mb", arena);

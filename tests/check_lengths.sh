@@ -1,0 +1,16 @@
+#!/bin/sh
+# Whether sources keep to 100 columns and 600 lines; tables that a program wrote have more lines.
+#
+#     check_lengths.sh REPOSITORY
+#
+# Prints what does not; exit status 0 when all do.
+set -eu
+cd "$1"
+find tensor autograd nn optim datasets examples tests -name '*.[ch]' -o -name '*.cpp' | sort |
+    xargs awk '
+        length > 100 { print FILENAME ":" FNR ": " length " columns"; bad = 1 }
+        FNR == 601 && FILENAME !~ /^tests\/reference\// {
+            print FILENAME ": more than 600 lines"
+            bad = 1
+        }
+        END { exit bad }' >&2
