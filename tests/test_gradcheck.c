@@ -396,6 +396,24 @@ CORE_TEST(gradcheck, takes_no_rounding_for_a_derivative_of_0) {
     }
 }
 
+/* Beyond a kink too: the large steps see both sides of it, the small ones no change at all. */
+static ct_tensor *zeros_of_rounded_norm(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_detach(ct_offset(ct_offset(ct_norm(x[0]), 1e6), -1e6));
+}
+
+CORE_TEST(gradcheck, takes_no_rounding_beyond_a_kink_for_a_derivative_of_0) {
+    static const double sizes[] = {1, 1e-4, 1e-8, 1e-10};
+    for (size_t k = 0; k < 2 * sizeof sizes / sizeof *sizes; k++) {
+        ct_tensor *values = ct_from(CT_F64, CT_SHAPE(3), (double[]){1.1, 0.7, -0.4});
+        ct_tensor *x = ct_scale(values, sizes[k / 2]);
+        ct_gradcheck_options options = {.full_limit = (int64_t)(k % 2)};
+        ct_gradcheck_report r;
+        EXPECT(ct_gradcheck(zeros_of_rounded_norm, NULL, &x, 1, options, &r) == CT_OK);
+        EXPECT(!r.passed, "at %g", sizes[k / 2]);
+    }
+}
+
 /* --- The report --------------------------------------------------------------------------- */
 
 static ct_tensor *two_inputs(void *context, ct_tensor *const x[], int64_t n) {
