@@ -17,17 +17,17 @@ CT_C_BEGIN
 
 /* Zero is the default everywhere. */
 typedef struct {
-    const char *title;    /* above the picture; any text                                      */
-    bool left_to_right;   /* otherwise from top to bottom                                     */
-    bool show_constants;  /* draw unnamed numbers; otherwise they stand in their op's label   */
-    bool collapse_views;  /* leave out reshape, broadcast and the like; otherwise drawn small */
-    bool clusters;        /* a frame around each module, another around its derivative; the   */
-                          /*   derivative stands beside the forward pass, not below           */
-    bool profile;         /* colour ops by their pass's share of the time that was measured   */
-                          /*   in the last evaluation of these nodes, a frame around each     */
-                          /*   pass; see profile.h. Nodes that it did not compute stay white  */
+    const char *title;   /* above the picture; any text */
+    bool left_to_right;  /* otherwise from top to bottom */
+    bool show_constants; /* draw unnamed numbers; otherwise they stand in their op's label */
+    bool collapse_views; /* leave out reshape, broadcast and the like; otherwise drawn small */
+    bool clusters;       /* a frame around each module, another around its derivative; the */
+                         /*   derivative stands beside the forward pass, not below           */
+    bool profile;        /* colour ops by their pass's share of the time that was measured */
+                         /*   in the last evaluation of these nodes, a frame around each     */
+                         /*   pass; see profile.h. Nodes that it did not compute stay white  */
     bool no_legend;
-    int64_t max_nodes;    /* more is an error, as nobody could read it; 0: 5000               */
+    int64_t max_nodes; /* more is an error, as nobody could read it; 0: 5000 */
 } ct_dot_options;
 
 /* Writes everything that n >= 1 roots depend on. Nodes are called n0, n1, ... in post-order from

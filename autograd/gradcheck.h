@@ -23,36 +23,36 @@ typedef ct_tensor *ct_function(void *context, ct_tensor *const inputs[], int64_t
 /* Zero is the default everywhere: no check can do with 0 of anything here. A tolerance that is not
  * to count is 1e-300. */
 typedef struct {
-    int order;          /* 1, or 2: the first and the second derivative; default 1               */
-    uint64_t seed;      /* of cotangents and directions                                          */
-    double step;        /* h = step * max(1, |x|); by default it follows the data, see below     */
-    double relative;    /* an entry passes with |analytic - numeric| <= relative * |analytic|    */
-    double absolute;    /*   + absolute * max(1, |f|); default 1e-6 and 3e-9, at the second      */
+    int order;          /* 1, or 2: the first and the second derivative; default 1 */
+    uint64_t seed;      /* of cotangents and directions */
+    double step;        /* h = step * max(1, |x|); by default it follows the data, see below */
+    double relative;    /* an entry passes with |analytic - numeric| <= relative * |analytic| */
+    double absolute;    /*   + absolute * max(1, |f|); default 1e-6 and 3e-9, at the second */
                         /*   derivative 1e-5 and 1e-7. |f| is the value that was differenced.    */
-    int64_t full_limit; /* all entries of a Jacobian of at most so many; default 4096            */
-    int directions;     /* of a larger one: so many random projections per input; default 8      */
+    int64_t full_limit; /* all entries of a Jacobian of at most so many; default 4096 */
+    int directions;     /* of a larger one: so many random projections per input; default 8 */
 } ct_gradcheck_options;
 
 /* One comparison. With a dense cotangent `output` is -1, with a direction `index` is -1. */
 typedef struct {
-    int order;          /* of the derivative                                                     */
-    int64_t input;      /* number of the input; n is the cotangent, at the second derivative     */
-    int64_t index;      /* flat index in it                                                      */
-    int64_t output;     /* flat index in the output                                              */
+    int order;      /* of the derivative */
+    int64_t input;  /* number of the input; n is the cotangent, at the second derivative */
+    int64_t index;  /* flat index in it */
+    int64_t output; /* flat index in the output */
     double analytic, numeric;
-    double error;       /* |analytic - numeric|; infinite when one of them is NaN                */
+    double error; /* |analytic - numeric|; infinite when one of them is NaN */
     double allowed;
 } ct_gradcheck_entry;
 
 typedef struct {
     bool passed;
-    bool full;              /* every entry of every Jacobian was compared                        */
-    bool degenerate;        /* some input's gradient is 0 everywhere: nothing was shown there    */
-    int64_t degenerate_input; /* the first such input                                            */
-    int64_t compared, missed; /* comparisons, and those outside of the tolerance                 */
-    ct_gradcheck_entry worst; /* the largest error / allowed                                     */
+    bool full;                /* every entry of every Jacobian was compared */
+    bool degenerate;          /* some input's gradient is 0 everywhere: nothing was shown there */
+    int64_t degenerate_input; /* the first such input */
+    int64_t compared, missed; /* comparisons, and those outside of the tolerance */
+    ct_gradcheck_entry worst; /* the largest error / allowed */
     double worst_step;        /* by which its numeric value was found, relative to max(1, |x|), */
-    double worst_uncertainty; /*   and how far that may be off; 0 when the usual step did       */
+    double worst_uncertainty; /*   and how far that may be off; 0 when the usual step did */
 } ct_gradcheck_report;
 
 /* Checks d f / d inputs, n >= 1 of them. CT_OK means that the check could be made;

@@ -19,39 +19,39 @@ typedef struct {
 /* --- Elementwise, one operand: f32 and f64 (neg, abs and sign: i64 too) ----------------------- */
 /* "n ulp": the largest error of the f32 function over all 2^32 arguments, in units in the last
  * place of the exact result, as tests/sweep_math32.c measures it. f64 calls the C library. */
-ct_tensor *ct_neg(ct_tensor *x);      /* -x                                                      */
-ct_tensor *ct_exp(ct_tensor *x);      /* e^x; 1.01 ulp                                           */
-ct_tensor *ct_expm1(ct_tensor *x);    /* e^x - 1, with all digits of small ones; 1.67 ulp        */
-ct_tensor *ct_log(ct_tensor *x);      /* ln x; -inf at 0, NaN below; 0.87 ulp                    */
-ct_tensor *ct_log1p(ct_tensor *x);    /* ln(1 + x), with all digits of small ones; 1.61 ulp      */
-ct_tensor *ct_sqrt(ct_tensor *x);     /* derivative inf at 0; 0.5 ulp                            */
-ct_tensor *ct_rsqrt(ct_tensor *x);    /* 1 / sqrt(x); 1.50 ulp                                   */
-ct_tensor *ct_sin(ct_tensor *x);      /* 1.50 ulp                                                */
-ct_tensor *ct_cos(ct_tensor *x);      /* 1.50 ulp                                                */
-ct_tensor *ct_tanh(ct_tensor *x);     /* 1.34 ulp                                                */
-ct_tensor *ct_sigmoid(ct_tensor *x);  /* 1 / (1 + e^-x); f32: 0 below -87.33, 1.97 ulp above     */
+ct_tensor *ct_neg(ct_tensor *x);     /* -x */
+ct_tensor *ct_exp(ct_tensor *x);     /* e^x; 1.01 ulp */
+ct_tensor *ct_expm1(ct_tensor *x);   /* e^x - 1, with all digits of small ones; 1.67 ulp */
+ct_tensor *ct_log(ct_tensor *x);     /* ln x; -inf at 0, NaN below; 0.87 ulp */
+ct_tensor *ct_log1p(ct_tensor *x);   /* ln(1 + x), with all digits of small ones; 1.61 ulp */
+ct_tensor *ct_sqrt(ct_tensor *x);    /* derivative inf at 0; 0.5 ulp */
+ct_tensor *ct_rsqrt(ct_tensor *x);   /* 1 / sqrt(x); 1.50 ulp */
+ct_tensor *ct_sin(ct_tensor *x);     /* 1.50 ulp */
+ct_tensor *ct_cos(ct_tensor *x);     /* 1.50 ulp */
+ct_tensor *ct_tanh(ct_tensor *x);    /* 1.34 ulp */
+ct_tensor *ct_sigmoid(ct_tensor *x); /* 1 / (1 + e^-x); f32: 0 below -87.33, 1.97 ulp above */
 /* 2/sqrt(pi) times the integral of e^-t^2 from 0 to x; 1.23 ulp. */
 ct_tensor *ct_erf(ct_tensor *x);
 /* The standard normal distribution function, (1 + erf(x / sqrt 2)) / 2, also where that is small;
  * 3.99 ulp, f64: 8. */
 ct_tensor *ct_ndtr(ct_tensor *x);
-ct_tensor *ct_abs(ct_tensor *x);      /* derivative sign(x), so 0 at 0             */
-ct_tensor *ct_sign(ct_tensor *x);     /* -1, 0 or 1; NaN stays; no gradient        */
-ct_tensor *ct_floor(ct_tensor *x);    /* no gradient                               */
+ct_tensor *ct_abs(ct_tensor *x);   /* derivative sign(x), so 0 at 0 */
+ct_tensor *ct_sign(ct_tensor *x);  /* -1, 0 or 1; NaN stays; no gradient */
+ct_tensor *ct_floor(ct_tensor *x); /* no gradient */
 /* Converts; to integers by truncation, saturating, NaN to 0. Gradients pass between floats. */
 ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype);
 
 /* --- Elementwise, two operands: f32, f64 and i64 (div, pow and weigh: floats) ----------------- */
-ct_tensor *ct_add(ct_tensor *a, ct_tensor *b);      /* a + b                                   */
-ct_tensor *ct_sub(ct_tensor *a, ct_tensor *b);      /* a - b                                   */
-ct_tensor *ct_mul(ct_tensor *a, ct_tensor *b);      /* a b                                     */
-ct_tensor *ct_div(ct_tensor *a, ct_tensor *b);      /* a / b                                   */
+ct_tensor *ct_add(ct_tensor *a, ct_tensor *b); /* a + b */
+ct_tensor *ct_sub(ct_tensor *a, ct_tensor *b); /* a - b */
+ct_tensor *ct_mul(ct_tensor *a, ct_tensor *b); /* a b */
+ct_tensor *ct_div(ct_tensor *a, ct_tensor *b); /* a / b */
 /* a^b; derivatives at a = 0, b = 0 are 0; f32: 0.54 ulp, over samples of pairs. */
 ct_tensor *ct_pow(ct_tensor *a, ct_tensor *b);
 /* NaN wins. The gradient goes where the value came from: at a tie and for two NaN to a. */
 ct_tensor *ct_maximum(ct_tensor *a, ct_tensor *b);
 ct_tensor *ct_minimum(ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_weigh(ct_tensor *w, ct_tensor *x);    /* w x; 0 for w = 0 and an infinite x      */
+ct_tensor *ct_weigh(ct_tensor *w, ct_tensor *x); /* w x; 0 for w = 0 and an infinite x */
 /* 1 where it holds and 0 elsewhere, in the operands' dtype; no gradient. */
 ct_tensor *ct_equal(ct_tensor *a, ct_tensor *b);
 ct_tensor *ct_not_equal(ct_tensor *a, ct_tensor *b);
@@ -62,15 +62,15 @@ ct_tensor *ct_greater_equal(ct_tensor *a, ct_tensor *b);
 /* a where condition != 0, else b; all of one dtype. A branch that is not taken still computes: if
  * its derivative can be infinite, feed it a harmless operand there, or 0 * inf makes NaN. */
 ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_scale(ct_tensor *x, double factor);   /* factor x, factor in x's dtype           */
-ct_tensor *ct_offset(ct_tensor *x, double term);    /* x + term, term in x's dtype             */
+ct_tensor *ct_scale(ct_tensor *x, double factor); /* factor x, factor in x's dtype */
+ct_tensor *ct_offset(ct_tensor *x, double term);  /* x + term, term in x's dtype */
 
 /* --- Views: nothing is copied; any dtype ------------------------------------------------------ */
 /* One dimension may be -1: the rest of the elements. */
 ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape);
 /* y.dims[i] = x.dims[axes[i]]; axes names each axis once. */
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_transpose(ct_tensor *x);              /* swaps the last two axes                 */
+ct_tensor *ct_transpose(ct_tensor *x); /* swaps the last two axes */
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape);
 /* Elements start, start + step, ... below stop, along one axis. step >= 1; negative start and
  * stop count from the end; CT_END is the end. */
@@ -85,23 +85,23 @@ ct_tensor *ct_stop_gradient(ct_tensor *x);
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior);
 /* Joins n >= 1 tensors along an axis. CT_CONCAT(axis, a, b, c) counts for you. */
 ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis);
-#define CT_CONCAT(axis, ...)                      \
-    ct_concat(CTI_LIST(ct_tensor *, __VA_ARGS__), \
-              (int64_t)CTI_COUNT(ct_tensor *, __VA_ARGS__), axis)
+#define CT_CONCAT(axis, ...)                                                                    \
+    ct_concat(CTI_LIST(ct_tensor *, __VA_ARGS__), (int64_t)CTI_COUNT(ct_tensor *, __VA_ARGS__), \
+              axis)
 /* Rows of x: y[i...] = x[indices[i...]] along axis 0. indices: i64, checked at once. */
 ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices);
 /* The transpose of ct_take: y[indices[i...]] += x[i...], y of `rows` rows, in ascending i. */
 ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows);
 
 /* --- Reductions ------------------------------------------------------------------------------- */
-ct_tensor *ct_sum(ct_tensor *x, ct_axes axes);       /* the sum of nothing is 0                  */
-ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes);  /* the axes stay, with size 1               */
+ct_tensor *ct_sum(ct_tensor *x, ct_axes axes);      /* the sum of nothing is 0 */
+ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
 ct_tensor *ct_sum_all(ct_tensor *x);
 /* The transpose of broadcasting: sums x down to `shape`. */
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape);
-ct_tensor *ct_max(ct_tensor *x, ct_axes axes);       /* NaN wins; a tie's gradient: lowest index */
+ct_tensor *ct_max(ct_tensor *x, ct_axes axes); /* NaN wins; a tie's gradient: lowest index */
 ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_argmax(ct_tensor *x, int axis);        /* i64, the lowest index of the maximum     */
+ct_tensor *ct_argmax(ct_tensor *x, int axis); /* i64, the lowest index of the maximum */
 
 /* 0, 1, .., n - 1 as i64 [n]. ct_arange makes data; this is part of a formula: two are equal. */
 ct_tensor *ct_iota(int64_t n);
@@ -112,10 +112,10 @@ ct_tensor *ct_iota(int64_t n);
 ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b);
 
 typedef struct {
-    int64_t stride[2];    /* height, width; 0 = 1                         */
-    int64_t pad[4];       /* zeros: top, bottom, left, right              */
-    int64_t dilation[2];  /* 0 = 1                                        */
-    int64_t groups;       /* 0 = 1                                        */
+    int64_t stride[2];   /* height, width; 0 = 1 */
+    int64_t pad[4];      /* zeros: top, bottom, left, right */
+    int64_t dilation[2]; /* 0 = 1 */
+    int64_t groups;      /* 0 = 1 */
 } ct_conv2d_spec;
 /* x [N,H,W,C], w [kh,kw,C/groups,O] -> [N,OH,OW,O], OH = (H + top + bottom - dilation (kh-1) - 1) /
  * stride + 1, rounded down: y[n,i,j,o] = sum over a,b,c of x[n, i s + a d - top, j s + b d - left,
@@ -125,15 +125,15 @@ ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec);
 ct_tensor *ct_conv2d_input(ct_tensor *y, ct_tensor *w, int64_t height, int64_t width,
                            ct_conv2d_spec spec);
 /* The transpose in w: x, y -> [kernel_height,kernel_width,C/groups,O]. */
-ct_tensor *ct_conv2d_kernel(ct_tensor *x, ct_tensor *y, int64_t kernel_height,
-                            int64_t kernel_width, ct_conv2d_spec spec);
+ct_tensor *ct_conv2d_kernel(ct_tensor *x, ct_tensor *y, int64_t kernel_height, int64_t kernel_width,
+                            ct_conv2d_spec spec);
 
 /* --- Pooling: x [N,H,W,C] --------------------------------------------------------------------- */
 typedef struct {
-    int64_t window[2];    /* height, width; 0 = 2                         */
-    int64_t stride[2];    /* 0 = the window                               */
-    int64_t pad[4];       /* top, bottom, left, right                     */
-    bool count_pad;       /* average: padding counts as zeros             */
+    int64_t window[2]; /* height, width; 0 = 2 */
+    int64_t stride[2]; /* 0 = the window */
+    int64_t pad[4];    /* top, bottom, left, right */
+    bool count_pad;    /* average: padding counts as zeros */
 } ct_pool2d_spec;
 /* The largest of each window, [N,OH,OW,C]; padding never wins; NaN wins; ties: lowest index. */
 ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec);

@@ -3,12 +3,12 @@
  * Invariant: a batch is a function of (options, epoch, batch number); the position moves only when
  * a whole batch was made. */
 #include "datasets/datasets.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/base/text.h"
 #include "tensor/graph/node.h"
 #include "tensor/random.h"
-#include "tensor/base/text.h"
 
 #include <float.h>
 #include <string.h>
@@ -19,19 +19,19 @@
 typedef struct {
     ct_tensor *tensor;
     const void *data; /* its whole value, alive as long as the tensor is */
-    int64_t row;      /* elements in one item                            */
+    int64_t row;      /* elements in one item */
     ct_dtype out;
-    double divide_by; /* 0: copy                                         */
+    double divide_by; /* 0: copy */
 } column;
 
 typedef struct {
     ct_source base;
     column x, y;
-    ct_batches_options options; /* `limit` and `size` filled in                  */
-    int64_t count;              /* batches in an epoch                           */
-    int64_t epoch, batch;       /* of the batch that comes next                  */
-    int64_t *order;             /* this epoch's; NULL: that of the items in x    */
-    char about[sizeof(cti_shown) + 40]; /* "" when x has no name                 */
+    ct_batches_options options;         /* `limit` and `size` filled in */
+    int64_t count;                      /* batches in an epoch */
+    int64_t epoch, batch;               /* of the batch that comes next */
+    int64_t *order;                     /* this epoch's; NULL: that of the items in x */
+    char about[sizeof(cti_shown) + 40]; /* "" when x has no name */
 } batches;
 
 static int64_t batches_count(const ct_source *source) { return ((const batches *)source)->count; }
@@ -119,8 +119,12 @@ static const char *batches_describe(const ct_source *source) {
 }
 
 static const ct_source_kind batches_kind = {
-    .name = "batches", .count = batches_count, .seek = batches_seek, .next = batches_next,
-    .free = batches_free, .describe = batches_describe,
+    .name = "batches",
+    .count = batches_count,
+    .seek = batches_seek,
+    .next = batches_next,
+    .free = batches_free,
+    .describe = batches_describe,
 };
 
 static ct_status check_tensors(const ct_tensor *x, const ct_tensor *y) {
@@ -144,8 +148,10 @@ static ct_status check_tensors(const ct_tensor *x, const ct_tensor *y) {
 /* Fills in what follows from the number of items. */
 static ct_status check_options(ct_batches_options *options, ct_dtype dtype, int64_t items) {
     if (options->limit < 0 || options->limit > items) {
-        return ct_fail(CT_ERR_RANGE, "ct_batches_new: limit must be 0 (all) or 1..%lld (items), "
-                       "got %lld", (long long)items, (long long)options->limit);
+        return ct_fail(CT_ERR_RANGE,
+                       "ct_batches_new: limit must be 0 (all) or 1..%lld (items), "
+                       "got %lld",
+                       (long long)items, (long long)options->limit);
     }
     if (options->limit == 0) options->limit = items;
     if (options->size < 0) {
@@ -153,8 +159,10 @@ static ct_status check_options(ct_batches_options *options, ct_dtype dtype, int6
                        (long long)options->size);
     }
     if (options->drop_last && options->size > options->limit) {
-        return ct_fail(CT_ERR_RANGE, "ct_batches_new: drop_last leaves no batch: %lld items, "
-                       "size %lld", (long long)options->limit, (long long)options->size);
+        return ct_fail(CT_ERR_RANGE,
+                       "ct_batches_new: drop_last leaves no batch: %lld items, "
+                       "size %lld",
+                       (long long)options->limit, (long long)options->size);
     }
     if (options->size == 0) options->size = 32;
     if (options->size > options->limit) options->size = options->limit;
@@ -165,7 +173,7 @@ static ct_status check_options(ct_batches_options *options, ct_dtype dtype, int6
     }
     if (divisor != 0 && dtype == CT_I64) {
         return ct_fail(CT_ERR_DTYPE, "ct_batches_new: divide_by needs x of u8, f32 or f64, got "
-                       "i64; use ct_cast");
+                                     "i64; use ct_cast");
     }
     return CT_OK;
 }

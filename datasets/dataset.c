@@ -5,13 +5,13 @@
 #include "datasets/datasets.h"
 #include "datasets/digits/digits.h"
 #include "datasets/idx.h"
-#include "tensor/base/caller.h"
-#include "tensor/io/file.h"
 #include "tensor/base/alloc.h"
-#include "tensor/graph/node.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/process.h"
-#include "tensor/runtime.h"
 #include "tensor/base/text.h"
+#include "tensor/graph/node.h"
+#include "tensor/io/file.h"
+#include "tensor/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,7 +126,9 @@ typedef struct {
 } file_name;
 
 static const file_name file_names[4] = {
-    {"train-images", "idx3"}, {"train-labels", "idx1"}, {"t10k-images", "idx3"},
+    {"train-images", "idx3"},
+    {"train-labels", "idx1"},
+    {"t10k-images", "idx3"},
     {"t10k-labels", "idx1"},
 };
 

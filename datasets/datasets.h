@@ -15,8 +15,8 @@ CT_C_BEGIN
 typedef struct {
     const char *name;        /* where the data came from: a directory, or "built-in digits";
                                 also the name (ct_name) of the images                       */
-    ct_tensor *train_images; /* u8 [N,28,28,1]                                              */
-    ct_tensor *train_labels; /* i64 [N], 0 to classes-1                                     */
+    ct_tensor *train_images; /* u8 [N,28,28,1] */
+    ct_tensor *train_labels; /* i64 [N], 0 to classes-1 */
     ct_tensor *test_images;
     ct_tensor *test_labels;
     int64_t classes;
@@ -46,12 +46,12 @@ void ct_dataset_free(ct_dataset *dataset); /* takes NULL */
 
 /* Zero means the default. */
 typedef struct {
-    int64_t size;     /* items in a batch; 0: 32; with fewer items they are one batch        */
-    bool shuffle;     /* a new order in each epoch, a function of seed and epoch number      */
+    int64_t size; /* items in a batch; 0: 32; with fewer items they are one batch */
+    bool shuffle; /* a new order in each epoch, a function of seed and epoch number */
     uint64_t seed;
-    bool drop_last;   /* leave out the last batch when it is smaller than `size`             */
-    int64_t limit;    /* use the first `limit` items only; 0: all                            */
-    double divide_by; /* gives x / divide_by: u8 becomes f32, f32 and f64 stay; 0: x as is   */
+    bool drop_last;   /* leave out the last batch when it is smaller than `size` */
+    int64_t limit;    /* use the first `limit` items only; 0: all */
+    double divide_by; /* gives x / divide_by: u8 becomes f32, f32 and f64 stay; 0: x as is */
 } ct_batches_options;
 
 /* A source of batches: rows of x [N,...] and y [N,...] of any dtype, copied together. Without

@@ -9,56 +9,58 @@
 #include <cotan/cotan.h>
 
 typedef struct {
-    const char *data;        /* NULL: COTAN_DATA, the cache, or the built-in digits */
-    const char *activation;  /* NULL: both                                          */
-    double rate;             /* 0: those of the original                            */
-    const char *batch_norm;  /* "on", "off", "both"                                 */
-    int64_t epochs, steps;   /* steps 0: no limit                                   */
-    int64_t batch, seed, threads; /* threads 0: as many as there are                */
+    const char *data;             /* NULL: COTAN_DATA, the cache, or the built-in digits */
+    const char *activation;       /* NULL: both */
+    double rate;                  /* 0: those of the original */
+    const char *batch_norm;       /* "on", "off", "both" */
+    int64_t epochs, steps;        /* steps 0: no limit */
+    int64_t batch, seed, threads; /* threads 0: as many as there are */
     const char *out;
     bool quiet;
 } study_options;
 
 /* Validation at one moment of a run. */
 typedef struct {
-    int64_t step;            /* 0: before training                                  */
+    int64_t step; /* 0: before training */
     double loss, accuracy;
-    bool all_images;         /* at the end of an epoch; otherwise the first of them */
+    bool all_images; /* at the end of an epoch; otherwise the first of them */
 } study_point;
 
 /* How the trained network treats the same images in the company of others. */
 typedef struct {
-    double training, inference; /* the largest difference of a probability          */
-    bool moved;              /* evaluation changed a parameter or a statistic       */
+    double training, inference; /* the largest difference of a probability */
+    bool moved;                 /* evaluation changed a parameter or a statistic */
 } study_modes;
 
 typedef struct {
     bool ran;
     ct_history history;
-    double *seconds;         /* of each epoch, training alone                       */
+    double *seconds; /* of each epoch, training alone */
     study_point *points;
     int64_t n_points;
-    double ms_per_step;      /* the median; NaN when too few steps were made        */
-    study_modes modes;       /* NaN where nothing was measured                      */
+    double ms_per_step; /* the median; NaN when too few steps were made */
+    study_modes modes;  /* NaN where nothing was measured */
 } study_run;
 
 enum { WITHOUT, WITH };
 typedef struct {
     const ct_activation *activation;
     double rate;
-    study_run run[2];        /* without and with BatchNorm */
+    study_run run[2]; /* without and with BatchNorm */
 } study_setting;
 
 /* The middle half of what was measured: quartiles and median. */
-typedef struct { double low, median, high; } study_spread;
+typedef struct {
+    double low, median, high;
+} study_spread;
 
 /* Steps of both networks that took turns. */
 typedef struct {
     const ct_activation *activation;
-    int64_t pairs;           /* of steps                                            */
-    study_spread ms[2];      /* without and with BatchNorm                          */
-    study_spread ratio;      /* with / without, of the pairs                        */
-    int64_t slower, faster;  /* pairs whose ratio is above 1, and below             */
+    int64_t pairs;          /* of steps */
+    study_spread ms[2];     /* without and with BatchNorm */
+    study_spread ratio;     /* with / without, of the pairs */
+    int64_t slower, faster; /* pairs whose ratio is above 1, and below */
 } study_cost;
 
 #define STUDY_SETTINGS 4
@@ -79,7 +81,9 @@ typedef struct {
 /* bn_study.c: prints the library's error and returns the exit status that belongs to it. */
 int study_failed(void);
 /* Where the images come from and how many there are: "built-in digits: 60000 training and ...". */
-typedef struct { char text[400]; } study_data;
+typedef struct {
+    char text[400];
+} study_data;
 study_data study_data_of(const study *s);
 
 /* bn_study_model.c: the network of the study, ending in softmax. NULL on error. */
@@ -104,7 +108,7 @@ double study_seconds(void);
 /* bn_study_verdicts.c: the original's conclusions, held against this study's numbers. */
 typedef struct {
     const char *claim;
-    const char *answer;      /* "yes", "partly", "no", "unsure", "not shown by these runs" */
+    const char *answer; /* "yes", "partly", "no", "unsure", "not shown by these runs" */
     char figures[1024];
 } study_verdict;
 #define STUDY_VERDICTS 5
@@ -122,7 +126,9 @@ int64_t study_shown_epochs(const study *s, int64_t *first);
 int study_curves_save(const study *s);
 int study_pictures_save(const study *s);
 /* "accuracy_relu_0.001": the files' name without an ending. */
-typedef struct { char text[64]; } study_name;
+typedef struct {
+    char text[64];
+} study_name;
 study_name study_curve_name(const study_setting *setting);
 
 /* bn_study_report.c: everything on one page. */

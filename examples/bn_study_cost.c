@@ -10,10 +10,10 @@
 
 enum {
     PAIRS = 100,      /* of steps, for each activation */
-    FEWEST_PAIRS = 8, /* also when they take longer    */
-    LEFT_OUT = 3,     /* they fill caches and plans    */
+    FEWEST_PAIRS = 8, /* also when they take longer */
+    LEFT_OUT = 3,     /* they fill caches and plans */
 };
-#define SECONDS 0.8   /* for each activation           */
+#define SECONDS 0.8 /* for each activation */
 
 /* --- Spreads ---------------------------------------------------------------------------------- */
 

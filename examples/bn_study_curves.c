@@ -90,39 +90,49 @@ static void write_plot(FILE *out, const study_setting *c, const char *data) {
                 separator, data, 3 * k, colours[k], labels[k]);
         separator = ", \\\n    ";
         if (run->n_points == 0) continue;
-        fprintf(out, ", \\\n     '%s' index %d using 1:2 with lines lw 2 dt (12,6) lc rgb '%s' "
-                     "notitle", data, 3 * k + 1, colours[k]);
-        fprintf(out, ", \\\n     '%s' index %d using 1:2 with points pt 7 ps 0.9 lc rgb '%s' "
-                     "notitle", data, 3 * k + 2, colours[k]);
-        fprintf(out, ", \\\n     NaN with linespoints lw 2 dt (12,6) pt 7 ps 0.9 lc rgb '%s' "
-                     "title 'validation, %s'", colours[k], labels[k]);
+        fprintf(out,
+                ", \\\n     '%s' index %d using 1:2 with lines lw 2 dt (12,6) lc rgb '%s' "
+                "notitle",
+                data, 3 * k + 1, colours[k]);
+        fprintf(out,
+                ", \\\n     '%s' index %d using 1:2 with points pt 7 ps 0.9 lc rgb '%s' "
+                "notitle",
+                data, 3 * k + 2, colours[k]);
+        fprintf(out,
+                ", \\\n     NaN with linespoints lw 2 dt (12,6) pt 7 ps 0.9 lc rgb '%s' "
+                "title 'validation, %s'",
+                colours[k], labels[k]);
     }
     fputc('\n', out);
 }
 
-static int save_script(const study *s, const study_setting *c, const char *base,
-                       const char *name) {
+static int save_script(const study *s, const study_setting *c, const char *base, const char *name) {
     study_text text;
     if (!study_text_open(&text)) return EXIT_FAILURE;
     char data[96];
     snprintf(data, sizeof data, "%s.dat", base);
     FILE *out = text.out;
     fprintf(out, "# gnuplot %s.gp, in this folder, makes %s.svg and %s.png\n", base, base, base);
-    fprintf(out, "set encoding utf8\n"
-                 "set label 1 'Accuracy During Training: %s, learning rate %g' "
-                 "at screen 0.5,0.955 center font ',18'\n"
-                 "set tmargin at screen 0.8\n"
-                 "set xlabel 'training steps'\nset ylabel 'accuracy'\n"
-                 "set grid lc rgb '#d0d0d0' lt 1 lw 1\nset border 3 lc rgb '#404040'\n"
-                 "set tics nomirror\nset format y '%%.2f'\n"
-                 "set xrange [0:*]\nset yrange [%g:1]\n"
-                 "set key at screen 0.5,0.92 center top horizontal maxcols 2 samplen 3 width 2\n",
+    fprintf(out,
+            "set encoding utf8\n"
+            "set label 1 'Accuracy During Training: %s, learning rate %g' "
+            "at screen 0.5,0.955 center font ',18'\n"
+            "set tmargin at screen 0.8\n"
+            "set xlabel 'training steps'\nset ylabel 'accuracy'\n"
+            "set grid lc rgb '#d0d0d0' lt 1 lw 1\nset border 3 lc rgb '#404040'\n"
+            "set tics nomirror\nset format y '%%.2f'\n"
+            "set xrange [0:*]\nset yrange [%g:1]\n"
+            "set key at screen 0.5,0.92 center top horizontal maxcols 2 samplen 3 width 2\n",
             c->activation->name, c->rate, lowest_shown(c));
-    fprintf(out, "set terminal svg size 900,560 dynamic font 'sans-serif,15' "
-                 "background '#ffffff'\nset output '%s.svg'\n", base);
+    fprintf(out,
+            "set terminal svg size 900,560 dynamic font 'sans-serif,15' "
+            "background '#ffffff'\nset output '%s.svg'\n",
+            base);
     write_plot(out, c, data);
-    fprintf(out, "set terminal pngcairo size 900,560 font 'sans,13'\nset output '%s.png'\n"
-                 "replot\n", base);
+    fprintf(out,
+            "set terminal pngcairo size 900,560 font 'sans,13'\nset output '%s.png'\n"
+            "replot\n",
+            base);
     return study_text_save(s, &text, name);
 }
 
@@ -144,8 +154,10 @@ static int draw(const study *s, const char *base, char *script) {
     study_file_remove(s, base, "png");
     tool_result result = study_tool_run(s, arguments);
     if (result == TOOL_MISSING) {
-        fprintf(stderr, "bn_study: 'gnuplot' not found in PATH; wrote %s/%s and its data (install "
-                        "gnuplot-nox)\n", s->options.out, script);
+        fprintf(stderr,
+                "bn_study: 'gnuplot' not found in PATH; wrote %s/%s and its data (install "
+                "gnuplot-nox)\n",
+                s->options.out, script);
         return 0;
     }
     if (result == TOOL_DONE && is_whole(s, base, "svg", "</svg>") &&

@@ -49,8 +49,8 @@ static ct_status save_step_of(const study *s, ct_module *model, const ct_slot_li
     ct_tensor **roots = parameters + slots->count;
     ct_status status = ct_grad(loss, parameters, n, roots);
     roots[n] = loss;
-    ct_dot_options options = {.title = "One training step: loss and gradients",
-                              .collapse_views = true, .clusters = true};
+    ct_dot_options options = {
+        .title = "One training step: loss and gradients", .collapse_views = true, .clusters = true};
     if (status == CT_OK) status = ct_dot_save(path, roots, n + 1, options);
     free(parameters);
     return status;
@@ -79,8 +79,10 @@ int study_pictures_save(const study *s) {
     for (int i = 0; i < 4; i++) study_file_remove(s, bases[i / 2], endings[i % 2]);
     char *version[] = {(char[]){"dot"}, (char[]){"-V"}, NULL};
     if (study_tool_run(s, version) == TOOL_MISSING) {
-        fprintf(stderr, "bn_study: 'dot' not found in PATH; wrote model.dot and step.dot in %s "
-                        "(install graphviz)\n", s->options.out);
+        fprintf(stderr,
+                "bn_study: 'dot' not found in PATH; wrote model.dot and step.dot in %s "
+                "(install graphviz)\n",
+                s->options.out);
         return 0;
     }
     for (int i = 0; i < 4; i++) {

@@ -40,8 +40,7 @@ static void escape(FILE *out, const char *text) {
 
 /* RFC 4648, section 4. */
 static void base64(FILE *out, const char *bytes, size_t n) {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
         unsigned group = 0;
         for (size_t k = 0; k < 3; k++) {
@@ -53,8 +52,8 @@ static void base64(FILE *out, const char *bytes, size_t n) {
     }
 }
 
-static void write_picture(FILE *out, const study *s, const char *base,
-                          const char *class, const char *caption) {
+static void write_picture(FILE *out, const study *s, const char *base, const char *class,
+                          const char *caption) {
     char name[96];
     size_t length;
     snprintf(name, sizeof name, "%s.svg", base);
@@ -93,7 +92,10 @@ static void write_run(FILE *out, const study_setting *c, int k, int64_t first, i
     for (int column = 0; column < 2; column++) {
         for (int64_t e = first; e < first + n; e++) {
             const ct_epoch *epoch = e < run->history.n_epochs ? &run->history.epochs[e] : NULL;
-            write_value(out, !epoch ? (double)NAN : column ? epoch->accuracy : epoch->val_accuracy,
+            write_value(out,
+                        !epoch   ? (double)NAN
+                        : column ? epoch->accuracy
+                                 : epoch->val_accuracy,
                         4);
         }
     }
@@ -103,11 +105,12 @@ static void write_run(FILE *out, const study_setting *c, int k, int64_t first, i
 
 static void write_table(FILE *out, const study *s) {
     int64_t first, n = study_shown_epochs(s, &first);
-    fprintf(out, "<div class=\"wide\"><table>\n<tr><th rowspan=\"2\">activation</th>"
-                 "<th rowspan=\"2\" class=\"n\">learning rate</th><th rowspan=\"2\">BatchNorm</th>"
-                 "<th colspan=\"%lld\">validation accuracy after epoch</th>"
-                 "<th colspan=\"%lld\">training accuracy in epoch</th>"
-                 "<th rowspan=\"2\" class=\"n\">ms per step, median</th></tr>\n<tr>",
+    fprintf(out,
+            "<div class=\"wide\"><table>\n<tr><th rowspan=\"2\">activation</th>"
+            "<th rowspan=\"2\" class=\"n\">learning rate</th><th rowspan=\"2\">BatchNorm</th>"
+            "<th colspan=\"%lld\">validation accuracy after epoch</th>"
+            "<th colspan=\"%lld\">training accuracy in epoch</th>"
+            "<th rowspan=\"2\" class=\"n\">ms per step, median</th></tr>\n<tr>",
             (long long)n, (long long)n);
     for (int64_t e = 0; e < 2 * n; e++) {
         fprintf(out, "<th class=\"n\">%lld</th>", (long long)(first + e % n + 1));
@@ -125,11 +128,13 @@ static void write_table(FILE *out, const study *s) {
 
 static void write_head(FILE *out, const study *s) {
     const study_options *o = &s->options;
-    fprintf(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
-                 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                 "<title>BatchNorm study</title>\n<style>\n%s</style></head>\n<body>\n"
-                 "<h1>BatchNorm study</h1>\n<p class=\"about\">One small convolutional network, "
-                 "trained with and without BatchNorm on ", style);
+    fprintf(out,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<title>BatchNorm study</title>\n<style>\n%s</style></head>\n<body>\n"
+            "<h1>BatchNorm study</h1>\n<p class=\"about\">One small convolutional network, "
+            "trained with and without BatchNorm on ",
+            style);
     escape(out, study_data_of(s).text);
     fprintf(out, ". %lld epochs of %lld steps, batch %lld, Adam, no shuffling, seed %lld.",
             (long long)o->epochs, (long long)s->steps_per_epoch, (long long)o->batch,
@@ -176,9 +181,10 @@ static int write_page(FILE *out, const study *s, const study_verdict verdicts[ST
     fprintf(out, "<h2>Results</h2>\n");
     write_table(out, s);
     write_verdicts(out, verdicts);
-    fprintf(out, "<h2>Accuracy during training</h2>\n<p class=\"about\">Training accuracy is the "
-                 "running mean of the epoch. Validation accuracy is measured on all test images "
-                 "after each epoch (dots), in between on the first %d of them.</p>\n",
+    fprintf(out,
+            "<h2>Accuracy during training</h2>\n<p class=\"about\">Training accuracy is the "
+            "running mean of the epoch. Validation accuracy is measured on all test images "
+            "after each epoch (dots), in between on the first %d of them.</p>\n",
             STUDY_VALIDATION_PART);
     for (int i = 0; i < s->n_settings; i++) {
         const study_setting *c = &s->settings[i];
@@ -194,7 +200,8 @@ static int write_page(FILE *out, const study *s, const study_verdict verdicts[ST
     for (int k = 0; k < 2 && status == 0; k++) status = write_summary(out, s, k == WITH);
     fprintf(out, "</div></div>\n");
     fprintf(out, "<h2>One training step</h2>\n");
-    write_picture(out, s, "step", "step", "Every primitive op of a step with BatchNorm: the loss "
+    write_picture(out, s, "step", "step",
+                  "Every primitive op of a step with BatchNorm: the loss "
                   "(blue) and the gradients that were derived from it (orange), a frame for each "
                   "layer. step.svg, beside this page, is the same picture to look into.");
     fprintf(out, "</body>\n</html>\n");

@@ -167,8 +167,8 @@ static int save_json(const study *s) {
 
 static void csv_row(FILE *out, const study_setting *c, int k, int64_t step, int64_t epoch,
                     const char *split, double loss, double accuracy) {
-    fprintf(out, "%s,%g,%d,%lld,%lld,%s,", c->activation->name, c->rate, k == WITH,
-            (long long)step, (long long)epoch, split);
+    fprintf(out, "%s,%g,%d,%lld,%lld,%s,", c->activation->name, c->rate, k == WITH, (long long)step,
+            (long long)epoch, split);
     if (isfinite(loss)) fprintf(out, "%.9g", loss);
     fputc(',', out);
     if (isfinite(accuracy)) fprintf(out, "%.9g", accuracy);

@@ -16,11 +16,11 @@ typedef struct {
     const study *study;
     study_run *run;
     ct_module *model;
-    double resumed;        /* when training last went on */
-    double *ms;            /* of the steps that count for the time per step */
+    double resumed; /* when training last went on */
+    double *ms;     /* of the steps that count for the time per step */
     int64_t n_ms, ms_capacity;
     int64_t steps, epoch;
-    int64_t capacity;      /* of run->points */
+    int64_t capacity; /* of run->points */
     ct_status status;
 } watch;
 
@@ -81,8 +81,8 @@ static bool on_step(void *context, ct_position next, const ct_step_record *step,
     if (epoch) {
         w->epoch++;
         if (epoch->val_accuracy == epoch->val_accuracy) { /* NaN: not measured */
-            w->status = add_point(w, (study_point){w->steps, epoch->val_loss,
-                                                   epoch->val_accuracy, true});
+            w->status = add_point(
+                w, (study_point){w->steps, epoch->val_loss, epoch->val_accuracy, true});
         }
     } else {
         after_step(w, next, study_seconds() - w->resumed);
@@ -102,13 +102,13 @@ static ct_status fit(watch *w, ct_optimizer *adam) {
         .context = w,
         .record_steps = true,
         .allow_nonfinite = true, /* what diverges is a result too */
-        .no_signals = true, /* the study catches them, between runs too */
+        .no_signals = true,      /* the study catches them, between runs too */
     };
     w->status = validate_part(w);
     if (w->status != CT_OK) return w->status;
     w->resumed = study_seconds();
-    ct_status status = ct_fit(w->model, adam, &ct_loss_cross_entropy, w->study->train,
-                              fit_options, &w->run->history);
+    ct_status status = ct_fit(w->model, adam, &ct_loss_cross_entropy, w->study->train, fit_options,
+                              &w->run->history);
     w->run->ms_per_step = study_spread_of(w->ms, w->n_ms).median;
     free(w->ms);
     return status != CT_OK ? status : w->status;
@@ -123,8 +123,7 @@ ct_status study_train(const study *s, const study_setting *setting, bool batch_n
     /* Both networks of a setting begin at the same place of the same stream. */
     ct_seed_set((uint64_t)s->options.seed);
     watch w = {.study = s, .run = run, .model = study_model(setting->activation, batch_norm)};
-    ct_optimizer *adam =
-        ct_adam_new(w.model, ct_adam_defaults(setting->rate));
+    ct_optimizer *adam = ct_adam_new(w.model, ct_adam_defaults(setting->rate));
     ct_status status = adam ? fit(&w, adam) : ct_error();
     if (status == CT_OK && batch_norm) status = study_modes_measure(s, w.model, &run->modes);
     ct_optimizer_free(adam);

@@ -8,15 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW 100          /* steps whose mean is the training accuracy of a moment         */
+#define WINDOW 100          /* steps whose mean is the training accuracy of a moment */
 #define DEAD_BELOW 0.2      /* training accuracy of an epoch; ten classes give 0.1 by chance */
 #define TRAINED_FROM 0.9    /* the same */
-#define LOSS_TOLERATED 0.01 /* of training accuracy, at ten times the rate                   */
+#define LOSS_TOLERATED 0.01 /* of training accuracy, at ten times the rate */
 
 static const char not_shown[] = "not shown by these runs";
 
-static void add(study_verdict *v, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static void add(study_verdict *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void add(study_verdict *v, const char *format, ...) {
     size_t used = strlen(v->figures);
@@ -190,10 +189,11 @@ static void judge_modes(const study *s, study_verdict *v) {
     }
     bool holds = least > 0 && most <= 1e-6 && !moved;
     v->answer = holds ? "yes" : "no";
-    add(v, "the same weights, the same images in another batch: probabilities move by up to %.2g%s "
+    add(v,
+        "the same weights, the same images in another batch: probabilities move by up to %.2g%s "
         "with the statistics of the batch (training), by up to %.2g with the moving ones "
-        "(inference); evaluating changed %s of them", least,
-        n > 1 ? " in the run where they move least" : "", most, moved ? "some" : "none");
+        "(inference); evaluating changed %s of them",
+        least, n > 1 ? " in the run where they move least" : "", most, moved ? "some" : "none");
 }
 
 /* --- Cost ------------------------------------------------------------------------------------- */
@@ -212,7 +212,8 @@ static void judge_cost(const study *s, study_verdict *v) {
     int more = 0, less = 0;
     for (int i = 0; i < s->n_costs; i++) {
         const study_cost *c = &s->costs[i];
-        add(v, "%s%s: %.2f ms with, %.2f without; of %lld pairs of steps that took turns %lld were "
+        add(v,
+            "%s%s: %.2f ms with, %.2f without; of %lld pairs of steps that took turns %lld were "
             "slower with it, %.2f times in the median, %.2f to %.2f in the middle half",
             i ? "; " : "", c->activation->name, c->ms[WITH].median, c->ms[WITHOUT].median,
             (long long)c->pairs, (long long)c->slower, c->ratio.median, c->ratio.low,

@@ -39,15 +39,16 @@ static ct_status compare_case(findings *found, test_case of, ct_generator *gener
 
 static ct_status compare_all(findings *found, ct_generator *generator) {
     /* What comes out of dense layers, and of convolutions. */
-    const ct_shape shapes[] = {CT_SHAPE(16, 8),        CT_SHAPE(32, 10),       CT_SHAPE(128, 64),
-                               CT_SHAPE(2, 5, 7, 8),   CT_SHAPE(8, 13, 13, 16),
-                               CT_SHAPE(16, 26, 26, 32)};
+    const ct_shape shapes[] = {CT_SHAPE(16, 8),         CT_SHAPE(32, 10),
+                               CT_SHAPE(128, 64),       CT_SHAPE(2, 5, 7, 8),
+                               CT_SHAPE(8, 13, 13, 16), CT_SHAPE(16, 26, 26, 32)};
     const double ratios[] = {0, 10, 1000};
     const ct_dtype dtypes[] = {CT_F64, CT_F32};
     printf("Against the closed form. Gated: max|a-b| / max|b|, over all elements of a gradient a.\n"
            "The worst single elements are shown beside it; entries of b can be near 0.\n\n"
-           "%-14s %s %9s  %-6s %12s %8s   %9s %9s %9s\n", "shape of x", "   ", "mean/std",
-           "tensor", "error", "bound", "absolute", "relative", "ulp");
+           "%-14s %s %9s  %-6s %12s %8s   %9s %9s %9s\n",
+           "shape of x", "   ", "mean/std", "tensor", "error", "bound", "absolute", "relative",
+           "ulp");
     for (int d = 0; d < 2; d++) {
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             for (int r = 0; r < 3; r++) {
@@ -79,20 +80,23 @@ static ct_status check_case(findings *found, test_case of, int order, ct_generat
     ct_scope_close(scope);
     if (status != CT_OK) return status;
     const ct_gradcheck_report *report = &check->report;
-    printf("%-14s     %9g  %5d  %9lld  %-12s %10.1e %10.1e  %s\n",
-           ct_shape_format(of.shape).text, of.ratio, order, (long long)report->compared,
-           report->full ? "every entry" : "projections", report->worst.error,
-           report->worst.allowed, report->passed ? "ok" : "WRONG");
+    printf("%-14s     %9g  %5d  %9lld  %-12s %10.1e %10.1e  %s\n", ct_shape_format(of.shape).text,
+           of.ratio, order, (long long)report->compared,
+           report->full ? "every entry" : "projections", report->worst.error, report->worst.allowed,
+           report->passed ? "ok" : "WRONG");
     found->pass &= report->passed;
     found->n_checked++;
     return CT_OK;
 }
 
 static ct_status check_all(findings *found, ct_generator *generator) {
-    const struct { test_case of; int order; } checks[] = {
-        {{CT_SHAPE(7, 3), CT_F64, 0}, 2},        {{CT_SHAPE(7, 3), CT_F64, 1000}, 2},
-        {{CT_SHAPE(2, 3, 2, 4), CT_F64, 0}, 2},  {{CT_SHAPE(2, 3, 2, 4), CT_F64, 1000}, 2},
-        {{CT_SHAPE(32, 10), CT_F64, 0}, 2},      {{CT_SHAPE(128, 64), CT_F64, 0}, 1},
+    const struct {
+        test_case of;
+        int order;
+    } checks[] = {
+        {{CT_SHAPE(7, 3), CT_F64, 0}, 2},          {{CT_SHAPE(7, 3), CT_F64, 1000}, 2},
+        {{CT_SHAPE(2, 3, 2, 4), CT_F64, 0}, 2},    {{CT_SHAPE(2, 3, 2, 4), CT_F64, 1000}, 2},
+        {{CT_SHAPE(32, 10), CT_F64, 0}, 2},        {{CT_SHAPE(128, 64), CT_F64, 0}, 1},
         {{CT_SHAPE(8, 13, 13, 16), CT_F64, 0}, 2},
     };
     printf("\nAgainst central differences, f64, with a random cotangent; order 2 checks the\n"
@@ -123,8 +127,10 @@ int main(int argc, char *argv[]) {
     const option list[] = {
         {"--json", "FILE", "write the findings there, too", OPTION_TEXT, &json, 0, 0},
     };
-    int usage = options_parse("bn_verify", "Compares BatchNorm's derived gradient with the closed "
-                              "form and with finite differences.", list, 1, argc, argv);
+    int usage = options_parse("bn_verify",
+                              "Compares BatchNorm's derived gradient with the closed "
+                              "form and with finite differences.",
+                              list, 1, argc, argv);
     if (usage >= 0) return usage;
     program_begin();
     static findings found;

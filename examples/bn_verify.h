@@ -20,7 +20,7 @@ extern const char *const gradient_names[GRADIENTS];
 typedef struct {
     test_case of;
     int gradient;
-    double error;                   /* max |a - b| / max |b|: this is gated                  */
+    double error; /* max |a - b| / max |b|: this is gated */
     double bound;
     double absolute, relative, ulp; /* the worst element: relative means little where b is near 0 */
     bool pass;
@@ -38,7 +38,7 @@ typedef struct {
     comparison compared[MOST];
     difference_check checked[MOST];
     int n_compared, n_checked;
-    double worst;                   /* error of the f64 comparisons */
+    double worst; /* error of the f64 comparisons */
     bool pass;
 } findings;
 

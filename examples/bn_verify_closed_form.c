@@ -87,8 +87,7 @@ static double ulps(double a, double b, ct_dtype dtype) {
     return fabs(a - b) / place;
 }
 
-static comparison compare(test_case of, int gradient, const double *a, const double *b,
-                          int64_t n) {
+static comparison compare(test_case of, int gradient, const double *a, const double *b, int64_t n) {
     comparison c = {.of = of, .gradient = gradient, .bound = bound_of(of)};
     double largest = 0;
     for (int64_t i = 0; i < n; i++) {

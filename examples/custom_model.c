@@ -13,7 +13,7 @@ enum { TRAIN = 6000, TEST = 1000, BATCH = 50, EPOCHS = 5, WIDTH = 64 };
 /* --- A module: a struct that begins with ct_module, and a kind with a forward ---------------- */
 
 typedef struct {
-    ct_module base;    /* its name, its children, its slots: all this block needs */
+    ct_module base; /* its name, its children, its slots: all this block needs */
 } gated_block;
 
 /* Children are modules too; the mode goes through to them, which is all that BatchNorm needs. */

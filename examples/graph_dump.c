@@ -68,12 +68,10 @@ static ct_module *dense(int64_t inputs, int64_t units) {
 }
 
 static ct_module *seed_model(void) {
-    return CT_SEQUENTIAL("cnn",
-        conv(1, 32), norm(32), relu(), pool(),
-        conv(32, 64), norm(64), relu(), pool(),
-        conv(64, 64), norm(64), relu(), ct_flatten_new(),
-        dense(576, 64), norm(64), relu(),
-        dense(64, 10), norm(10), ct_activation_new(&ct_activation_softmax));
+    return CT_SEQUENTIAL("cnn", conv(1, 32), norm(32), relu(), pool(), conv(32, 64), norm(64),
+                         relu(), pool(), conv(64, 64), norm(64), relu(), ct_flatten_new(),
+                         dense(576, 64), norm(64), relu(), dense(64, 10), norm(10),
+                         ct_activation_new(&ct_activation_softmax));
 }
 
 static ct_status add_gradients(picture *p, ct_module *model, ct_tensor *loss) {
@@ -138,8 +136,9 @@ int main(int argc, char *argv[]) {
     int64_t scope = ct_scope_open();
     picture p = {.n = 0};
     ct_module *model = strcmp(graph, "seed") == 0 ? seed_model() : NULL;
-    ct_status status = model ? network(&p, model, backward)
-                             : ct_error() != CT_OK ? ct_error() : batch_norm(&p, backward);
+    ct_status status = model                 ? network(&p, model, backward)
+                       : ct_error() != CT_OK ? ct_error()
+                                             : batch_norm(&p, backward);
     if (status == CT_OK) status = ct_dot_save(out, p.roots, p.n, p.style);
     int code = status == CT_OK ? 0 : failed();
     if (status == CT_OK) printf("wrote %s\n", show(out).text);

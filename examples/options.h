@@ -16,19 +16,19 @@
 #include <stdint.h>
 
 typedef enum {
-    OPTION_FLAG,    /* no value; bool                                                       */
-    OPTION_INTEGER, /* int64_t in low..high                                                 */
-    OPTION_NUMBER,  /* double above 0, at most `high`                                       */
-    OPTION_CHOICE,  /* const char *, one of the words in `metavar`, which '|' separates     */
-    OPTION_TEXT,    /* const char *, any but the empty one                                  */
+    OPTION_FLAG,    /* no value; bool */
+    OPTION_INTEGER, /* int64_t in low..high */
+    OPTION_NUMBER,  /* double above 0, at most `high` */
+    OPTION_CHOICE,  /* const char *, one of the words in `metavar`, which '|' separates */
+    OPTION_TEXT,    /* const char *, any but the empty one */
 } option_kind;
 
 typedef struct {
-    const char *name;    /* "--epochs"                   */
-    const char *metavar; /* "N" in the help; "on|off"    */
+    const char *name;    /* "--epochs" */
+    const char *metavar; /* "N" in the help; "on|off" */
     const char *help;
     option_kind kind;
-    void *value;         /* the default stands there     */
+    void *value; /* the default stands there */
     int64_t low, high;
 } option;
 
@@ -40,7 +40,9 @@ int options_parse(const char *program, const char *about, const option list[], i
 
 /* What a stranger wrote, quoted and made fit for a terminal: at most 64 bytes of it, those that
  * are not printable as \xHH. By value, so that one message can hold several. */
-typedef struct { char text[4 * 64 + 6]; } shown;
+typedef struct {
+    char text[4 * 64 + 6];
+} shown;
 shown show(const char *text);
 
 #endif

@@ -45,13 +45,13 @@ static ct_tensor *normal(ct_dtype dtype, ct_shape shape, double variance) {
 
 static double fan(double n) { return n > 0 ? n : 1.0; }
 
-#define INITIALIZER(symbol, expression)                                                     \
-    static ct_tensor *make_##symbol(const ct_initializer *self, ct_dtype dtype,             \
-                                    ct_shape shape, int64_t fan_in, int64_t fan_out) {      \
-        double in = fan((double)fan_in), both = fan((double)fan_in + (double)fan_out);      \
-        (void)self, (void)in, (void)both;                                                   \
-        return expression;                                                                  \
-    }                                                                                       \
+#define INITIALIZER(symbol, expression)                                                         \
+    static ct_tensor *make_##symbol(const ct_initializer *self, ct_dtype dtype, ct_shape shape, \
+                                    int64_t fan_in, int64_t fan_out) {                          \
+        double in = fan((double)fan_in), both = fan((double)fan_in + (double)fan_out);          \
+        (void)self, (void)in, (void)both;                                                       \
+        return expression;                                                                      \
+    }                                                                                           \
     const ct_initializer ct_##symbol = {make_##symbol, 0};
 
 INITIALIZER(glorot_uniform, uniform(dtype, shape, 6.0 / both))
@@ -85,6 +85,4 @@ static ct_tensor *make_constant(const ct_initializer *self, ct_dtype dtype, ct_s
     return ct_full(dtype, shape, self->value);
 }
 
-ct_initializer ct_init_constant(double value) {
-    return (ct_initializer){make_constant, value};
-}
+ct_initializer ct_init_constant(double value) { return (ct_initializer){make_constant, value}; }

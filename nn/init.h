@@ -18,13 +18,13 @@ struct ct_initializer {
                        int64_t fan_out);
     double value; /* the constant, or the standard deviation of plain distributions */
 };
-extern const ct_initializer ct_glorot_uniform; /* limit sqrt(6 / (fan_in + fan_out))  */
-extern const ct_initializer ct_glorot_normal;  /* std sqrt(2 / (fan_in + fan_out))    */
-extern const ct_initializer ct_he_uniform;     /* limit sqrt(6 / fan_in)              */
-extern const ct_initializer ct_he_normal;      /* std sqrt(2 / fan_in)                */
-extern const ct_initializer ct_lecun_uniform;  /* limit sqrt(3 / fan_in)              */
-extern const ct_initializer ct_lecun_normal;   /* std sqrt(1 / fan_in)                */
-extern const ct_initializer ct_truncated_normal; /* std 0.05, redrawn into 2 std      */
+extern const ct_initializer ct_glorot_uniform;   /* limit sqrt(6 / (fan_in + fan_out)) */
+extern const ct_initializer ct_glorot_normal;    /* std sqrt(2 / (fan_in + fan_out)) */
+extern const ct_initializer ct_he_uniform;       /* limit sqrt(6 / fan_in) */
+extern const ct_initializer ct_he_normal;        /* std sqrt(2 / fan_in) */
+extern const ct_initializer ct_lecun_uniform;    /* limit sqrt(3 / fan_in) */
+extern const ct_initializer ct_lecun_normal;     /* std sqrt(1 / fan_in) */
+extern const ct_initializer ct_truncated_normal; /* std 0.05, redrawn into 2 std */
 extern const ct_initializer ct_init_zeros, ct_init_ones;
 /* Every element `value`. */
 ct_initializer ct_init_constant(double value);

@@ -13,19 +13,19 @@ CT_C_BEGIN
 
 typedef struct {
     bool no_bias;
-    ct_initializer kernel;  /* default: Glorot uniform */
-    ct_initializer bias;    /* default: zeros          */
-    ct_dtype dtype;         /* default: f32            */
+    ct_initializer kernel; /* default: Glorot uniform */
+    ct_initializer bias;   /* default: zeros */
+    ct_dtype dtype;        /* default: f32 */
 } ct_dense_options;
 /* x [..., inputs] -> x kernel + bias [..., units]; slots kernel [inputs, units], bias [units]. */
 ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options);
 
 typedef enum { CT_VALID, CT_SAME } ct_padding;
 typedef struct {
-    int64_t kernel[2];      /* default: 3 x 3 */
+    int64_t kernel[2]; /* default: 3 x 3 */
     int64_t stride[2];
-    ct_padding padding;     /* default: valid; CT_SAME: output = ceil(input / stride) */
-    int64_t pad[4];         /* explicit: top, bottom, left, right; added to valid     */
+    ct_padding padding; /* default: valid; CT_SAME: output = ceil(input / stride) */
+    int64_t pad[4];     /* explicit: top, bottom, left, right; added to valid */
     int64_t dilation[2];
     int64_t groups;
     bool no_bias;
@@ -37,45 +37,45 @@ typedef struct {
 ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options);
 
 typedef enum {
-    CT_VARIANCE_BIASED,         /* moving variance from 1/N: Keras                              */
-    CT_VARIANCE_UNBIASED,       /* from 1/(N-1): PyTorch                                        */
-    CT_VARIANCE_UNBIASED_CONV,  /* from 1/(N-1) for rank-4 inputs only: TensorFlow 1, fused     */
+    CT_VARIANCE_BIASED,        /* moving variance from 1/N: Keras */
+    CT_VARIANCE_UNBIASED,      /* from 1/(N-1): PyTorch */
+    CT_VARIANCE_UNBIASED_CONV, /* from 1/(N-1) for rank-4 inputs only: TensorFlow 1, fused */
 } ct_moving_variance;
 typedef struct {
-    int axis;               /* the channel axis: -1, the last one                         */
-    double momentum;        /* weight of the old moving statistics: 0.99; in [0,1]        */
-    double epsilon;         /* 1e-3 */
+    int axis;        /* the channel axis: -1, the last one */
+    double momentum; /* weight of the old moving statistics: 0.99; in [0,1] */
+    double epsilon;  /* 1e-3 */
     bool no_scale, no_center;
     ct_moving_variance moving_variance;
     ct_dtype dtype;
-    const char *made_by;    /* private: set by the functions that make these options      */
+    const char *made_by; /* private: set by the functions that make these options */
 } ct_batch_norm_options;
 /* Batch normalization; see ct_batch_norm. Training uses batch statistics and stages moving :=
  * momentum moving + (1 - momentum) batch; inference, or a frozen module, uses the moving ones.
  * Slots gamma (1), beta (0), moving_mean (0), moving_variance (1). */
 ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options);
-ct_batch_norm_options ct_batch_norm_defaults(void);  /* Keras's                                 */
-ct_batch_norm_options ct_batch_norm_keras(void);     /* 0.99, 1e-3, biased                      */
-ct_batch_norm_options ct_batch_norm_tf1_fused(void); /* 0.99, 1e-3, Bessel's for conv layers    */
-ct_batch_norm_options ct_batch_norm_pytorch(void);   /* 0.9, 1e-5, Bessel's; axis stays last    */
+ct_batch_norm_options ct_batch_norm_defaults(void);  /* Keras's */
+ct_batch_norm_options ct_batch_norm_keras(void);     /* 0.99, 1e-3, biased */
+ct_batch_norm_options ct_batch_norm_tf1_fused(void); /* 0.99, 1e-3, Bessel's for conv layers */
+ct_batch_norm_options ct_batch_norm_pytorch(void);   /* 0.9, 1e-5, Bessel's; axis stays last */
 
 typedef struct {
-    double epsilon;         /* 1e-3 */
+    double epsilon; /* 1e-3 */
     ct_dtype dtype;
-    const char *made_by;    /* private */
+    const char *made_by; /* private */
 } ct_layer_norm_options;
 ct_layer_norm_options ct_layer_norm_defaults(void);
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
 
 typedef struct {
-    int64_t window[2];      /* default: 2 x 2 */
-    int64_t stride[2];      /* default: the window */
+    int64_t window[2]; /* default: 2 x 2 */
+    int64_t stride[2]; /* default: the window */
     ct_padding padding;
 } ct_pool2d_options;
 ct_module *ct_max_pool2d_new(ct_pool2d_options options);
 ct_module *ct_avg_pool2d_new(ct_pool2d_options options);
-ct_module *ct_global_avg_pool2d_new(void);  /* [N,H,W,C] -> [N,C]                             */
-ct_module *ct_flatten_new(void);            /* [N,...] -> [N,rest]: height, width, channel    */
+ct_module *ct_global_avg_pool2d_new(void); /* [N,H,W,C] -> [N,C] */
+ct_module *ct_flatten_new(void);           /* [N,...] -> [N,rest]: height, width, channel */
 /* In training zeroes a share `rate` of the elements and scales the others by 1/(1-rate)
  * (Srivastava et al., 2014). Slot stream: the i64 [2] key of the next mask. Each forward in
  * training takes one, at once, also that of a frozen module or of a step that is refused. */
@@ -85,7 +85,7 @@ ct_module *ct_dropout_new(double rate);
 typedef struct {
     const char *name;
     ct_tensor *(*apply)(ct_tensor *x);
-    bool squashes;          /* softmax, sigmoid: left away for losses from logits */
+    bool squashes; /* softmax, sigmoid: left away for losses from logits */
 } ct_activation;
 /* Softmax along the last axis; elu with alpha 1, leaky_relu with slope 0.01 (compose.h). */
 extern const ct_activation ct_activation_relu, ct_activation_sigmoid, ct_activation_tanh,

@@ -22,10 +22,11 @@ static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tenso
         ct_dtype_of(labels) == ct_dtype_of(scores)) {
         return ct_scope_add(labels);
     }
-    return ct_fail_null(CT_ERR_SHAPE, "%s: scores are %s %s, labels %s %s; expected i64 [N] or "
-                        "[N,K] of the scores' dtype", function, ct_dtype_name(ct_dtype_of(scores)),
-                        ct_shape_format(shape).text, ct_dtype_name(ct_dtype_of(labels)),
-                        ct_shape_format(given).text);
+    return ct_fail_null(CT_ERR_SHAPE,
+                        "%s: scores are %s %s, labels %s %s; expected i64 [N] or "
+                        "[N,K] of the scores' dtype",
+                        function, ct_dtype_name(ct_dtype_of(scores)), ct_shape_format(shape).text,
+                        ct_dtype_name(ct_dtype_of(labels)), ct_shape_format(given).text);
 }
 
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
@@ -115,8 +116,8 @@ ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets) {
 }
 
 const ct_loss ct_loss_cross_entropy = {"cross_entropy", ct_cross_entropy, true, ct_accuracy};
-const ct_loss ct_loss_binary_cross_entropy = {"binary_cross_entropy", ct_binary_cross_entropy,
-                                              true, ct_binary_accuracy};
+const ct_loss ct_loss_binary_cross_entropy = {"binary_cross_entropy", ct_binary_cross_entropy, true,
+                                              ct_binary_accuracy};
 const ct_loss ct_loss_mse = {"mse", ct_mse, false, NULL};
 const ct_loss ct_loss_mae = {"mae", ct_mae, false, NULL};
 const ct_loss ct_loss_huber = {"huber", huber_1, false, NULL};

@@ -12,8 +12,8 @@ ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
 /* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t, with all
  * digits of small ones; 0 at (inf, 1) and (-inf, 0). */
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
-ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target);   /* mean (p - t)^2              */
-ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target);   /* mean |p - t|                */
+ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target); /* mean (p - t)^2 */
+ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target); /* mean |p - t| */
 /* mean of d^2/2 for |d| <= delta, else delta (|d| - delta/2); Huber, 1964. */
 ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
 
@@ -21,12 +21,12 @@ ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
 typedef struct {
     const char *name;
     ct_tensor *(*value)(ct_tensor *prediction, ct_tensor *target);
-    bool from_logits;       /* gets ct_logits instead of ct_forward */
+    bool from_logits; /* gets ct_logits instead of ct_forward */
     /* What is reported as accuracy beside this loss, from the same prediction; NULL: nothing. */
     ct_tensor *(*metric)(ct_tensor *prediction, ct_tensor *target);
 } ct_loss;
 extern const ct_loss ct_loss_cross_entropy, ct_loss_binary_cross_entropy, ct_loss_mse, ct_loss_mae,
-    ct_loss_huber;          /* delta 1 */
+    ct_loss_huber; /* delta 1 */
 
 /* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
  * one-hot [N,K]. f32 scalar. */

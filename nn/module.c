@@ -4,8 +4,8 @@
  * different siblings have different names. */
 #include "nn/nn.h"
 
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/value/slot_private.h"
 
 #include <ctype.h>
@@ -18,9 +18,10 @@ ct_module *ct_module_new(size_t size, const ct_module_kind *kind) {
                             kind ? "kind->name" : "kind");
     }
     if (size < sizeof(ct_module)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_module_new: the struct of a %s begins with ct_module "
-                            "and has at least %zu bytes, got %zu", kind->name, sizeof(ct_module),
-                            size);
+        return ct_fail_null(CT_ERR_RANGE,
+                            "ct_module_new: the struct of a %s begins with ct_module "
+                            "and has at least %zu bytes, got %zu",
+                            kind->name, sizeof(ct_module), size);
     }
     ct_module *module = cti_alloc(1, size);
     if (module) module->kind = kind;
@@ -43,8 +44,10 @@ ct_status ct_module_rename(ct_module *module, const char *name) {
     CTI_CALLED;
     if (!module || !name) return ct_fail(CT_ERR_NULL, "ct_module_rename: an argument is NULL");
     if (!*name || strchr(name, '/')) {
-        return ct_fail(CT_ERR_RANGE, "ct_module_rename: a name has at least one character and no "
-                       "'/', got '%.64s'", name);
+        return ct_fail(CT_ERR_RANGE,
+                       "ct_module_rename: a name has at least one character and no "
+                       "'/', got '%.64s'",
+                       name);
     }
     char *copy = cti_strdup(name);
     if (!copy) return CT_ERR_MEMORY;
@@ -141,8 +144,10 @@ static ct_status name_child(ct_module *parent, int64_t k) {
     if (!other) return CT_OK;
     if (!stands_elsewhere(parent, child)) return number_child(parent, k, child);
     if (!stands_elsewhere(parent, other)) return number_child(parent, k, other);
-    return ct_fail(CT_ERR_STATE, "ct_module_add_children: two modules that stand in other "
-                   "containers too are named '%s'; rename one", child->name);
+    return ct_fail(CT_ERR_STATE,
+                   "ct_module_add_children: two modules that stand in other "
+                   "containers too are named '%s'; rename one",
+                   child->name);
 }
 
 /* --- Children --------------------------------------------------------------------------------- */
@@ -164,12 +169,13 @@ static ct_status add_children(ct_module *module, ct_module *const children[], in
     for (int64_t i = 0; i < n; i++) {
         if (!children[i]) {
             if (ct_error() != CT_OK) return ct_error();
-            return ct_fail(CT_ERR_NULL, "ct_module_add_children: child %lld is NULL",
-                           (long long)i);
+            return ct_fail(CT_ERR_NULL, "ct_module_add_children: child %lld is NULL", (long long)i);
         }
         if (!would_hold_itself(module, children[i])) continue;
-        return ct_fail(CT_ERR_STATE, "ct_module_add_children: '%s' would contain itself, by child "
-                       "%lld", module->name ? module->name : module->kind->name, (long long)i);
+        return ct_fail(CT_ERR_STATE,
+                       "ct_module_add_children: '%s' would contain itself, by child "
+                       "%lld",
+                       module->name ? module->name : module->kind->name, (long long)i);
     }
     int64_t before = module->n_children;
     ct_module **grown = cti_realloc(module->children, (size_t)(before + n), sizeof *grown);

@@ -34,14 +34,14 @@ typedef struct {
     ct_tensor *(*forward)(ct_module *self, ct_tensor *x, ct_mode mode);
     /* The output before the last squashing activation, for losses from logits; NULL = forward. */
     ct_tensor *(*logits)(ct_module *self, ct_tensor *x, ct_mode mode);
-    bool chain; /* its forward runs its children one after the other: pictures show them        */
+    bool chain; /* its forward runs its children one after the other: pictures show them */
 } ct_module_kind;
 
 /* A slot of a module. */
 typedef struct {
-    const char *name;   /* "kernel" */
-    ct_slot *slot;      /* owned    */
-    bool trainable;     /* an optimizer changes it, unless it is frozen; otherwise only staged
+    const char *name; /* "kernel" */
+    ct_slot *slot;    /* owned */
+    bool trainable;   /* an optimizer changes it, unless it is frozen; otherwise only staged
                            updates do */
 } ct_module_slot;
 
@@ -50,9 +50,9 @@ typedef struct {
 /* The head of every module; a module of your own is a struct that begins with it. */
 struct ct_module {
     const ct_module_kind *kind;
-    char *name;         /* different siblings have different ones */
-    int64_t owners;     /* places in containers; without any it is yours */
-    bool frozen;        /* set by ct_module_freeze */
+    char *name;     /* different siblings have different ones */
+    int64_t owners; /* places in containers; without any it is yours */
+    bool frozen;    /* set by ct_module_freeze */
     int n_slots;
     ct_module_slot slots[CT_MODULE_SLOTS];
     int64_t n_children;
@@ -75,9 +75,9 @@ ct_status ct_module_rename(ct_module *module, const char *name);
 /* Every slot below a module once, in order, with the path "conv2d_1/kernel" of its first place. */
 typedef struct {
     char *path;
-    ct_slot *slot;     /* borrowed */
-    bool trainable;    /* a parameter, and not frozen */
-    bool parameter;    /* made for an optimizer to change, frozen or not */
+    ct_slot *slot;  /* borrowed */
+    bool trainable; /* a parameter, and not frozen */
+    bool parameter; /* made for an optimizer to change, frozen or not */
 } ct_named_slot;
 typedef struct {
     ct_named_slot *items;

@@ -29,15 +29,15 @@ typedef struct {
 } ct_weights_load_options;
 
 typedef enum {
-    CT_WEIGHT_MISSING, /* a slot that the file has nothing for                       */
-    CT_WEIGHT_UNFIT,   /* a slot whose shape or dtype is another one in the file     */
-    CT_WEIGHT_UNUSED,  /* a tensor of the file that no slot wants                    */
+    CT_WEIGHT_MISSING, /* a slot that the file has nothing for */
+    CT_WEIGHT_UNFIT,   /* a slot whose shape or dtype is another one in the file */
+    CT_WEIGHT_UNUSED,  /* a tensor of the file that no slot wants */
 } ct_weights_reason;
 
 typedef struct {
     ct_weights_reason reason;
-    char *name; /* the slot's path; of CT_WEIGHT_UNUSED the tensor's name               */
-    char *text; /* fit for a message: "'fc2/kernel' is [3,2] here, [3,5] in file"       */
+    char *name; /* the slot's path; of CT_WEIGHT_UNUSED the tensor's name */
+    char *text; /* fit for a message: "'fc2/kernel' is [3,2] here, [3,5] in file" */
 } ct_weights_difference;
 
 typedef struct {

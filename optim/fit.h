@@ -19,33 +19,33 @@ CT_C_BEGIN
  * measured and not a number. */
 typedef struct {
     double loss, accuracy, val_loss, val_accuracy;
-    double seconds;          /* training alone, without validation */
+    double seconds; /* training alone, without validation */
     int64_t steps, items;
 } ct_epoch;
 
 /* A point within an epoch, for curves over training steps. */
 typedef struct {
-    int64_t step;            /* from the start of training, counting from 1 */
-    double loss, accuracy;   /* of that batch */
+    int64_t step;          /* from the start of training, counting from 1 */
+    double loss, accuracy; /* of that batch */
 } ct_step_record;
 
 /* How far training has come: the data position of the next batch, and the best epoch until then,
  * the one of the smallest val_loss: what early stopping goes by. All zero at the beginning. */
 typedef struct {
-    int64_t epoch, batch;    /* from 0                                                     */
-    int64_t best_epoch;      /* from 1, as the log counts; 0 = none                        */
+    int64_t epoch, batch; /* from 0 */
+    int64_t best_epoch;   /* from 1, as the log counts; 0 = none */
     double best_val_loss;
 } ct_position;
 
 typedef struct {
     ct_epoch *epochs;
     int64_t n_epochs;
-    ct_step_record *steps;   /* every step, when options.record_steps */
+    ct_step_record *steps; /* every step, when options.record_steps */
     int64_t n_steps;
-    bool interrupted;        /* ended by Ctrl-C or SIGTERM, after a finished step      */
-    bool stopped_early;      /* ended by early stopping or by a callback               */
-    bool restored;           /* by restore_best: the model is that of position.best_epoch */
-    ct_position position;    /* where to go on                                         */
+    bool interrupted;     /* ended by Ctrl-C or SIGTERM, after a finished step */
+    bool stopped_early;   /* ended by early stopping or by a callback */
+    bool restored;        /* by restore_best: the model is that of position.best_epoch */
+    ct_position position; /* where to go on */
 } ct_history;
 void ct_history_free(ct_history *history); /* takes NULL */
 
@@ -56,24 +56,24 @@ typedef struct ct_fit_options ct_fit_options;
 typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
                              const ct_epoch *epoch);
 struct ct_fit_options {
-    int64_t epochs;            /* default 1; all of them, also those before `start`            */
-    int64_t max_steps;         /* ends training after so many steps of this call, with a
+    int64_t epochs;        /* default 1; all of them, also those before `start` */
+    int64_t max_steps;     /* ends training after so many steps of this call, with a
                                   validation; 0 = no limit                                     */
-    ct_source *validation;     /* NULL: none                                                   */
-    ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own     */
-    FILE *log;                 /* NULL: silent. Which data it is, where the sources say so, and a
+    ct_source *validation; /* NULL: none */
+    ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own */
+    FILE *log;            /* NULL: silent. Which data it is, where the sources say so, and a
                                   line per epoch; a terminal gets a progress bar too           */
-    int64_t patience;          /* early stopping: epochs without a better val_loss, NaN is none;
+    int64_t patience;     /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
-    bool restore_best;         /* gives the model back the weights of its best epoch, see below */
-    bool allow_nonfinite;      /* goes on when a loss, val_loss or parameter is infinite or NaN */
+    bool restore_best;    /* gives the model back the weights of its best epoch, see below */
+    bool allow_nonfinite; /* goes on when a loss, val_loss or parameter is infinite or NaN */
     ct_fit_callback *callback;
     void *context;
     bool record_steps;
-    bool no_signals;           /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
+    bool no_signals;   /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
                                   SIGTERM ends training after the running step, the second acts
                                   as by default                                                */
-    ct_position start;         /* where to go on, from a checkpoint                            */
+    ct_position start; /* where to go on, from a checkpoint */
 };
 
 /* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)

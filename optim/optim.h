@@ -24,9 +24,9 @@ typedef struct ct_schedule ct_schedule;
 struct ct_schedule {
     ct_tensor *(*rate)(const ct_schedule *self, ct_tensor *step); /* NULL: constant */
     double initial;
-    double factor;     /* decay per period; cosine: the final share of the rate       */
-    int64_t period;    /* steps                                                       */
-    int64_t warmup;    /* steps before the schedule's own first one; see below        */
+    double factor;  /* decay per period; cosine: the final share of the rate */
+    int64_t period; /* steps */
+    int64_t warmup; /* steps before the schedule's own first one; see below */
 };
 ct_schedule ct_rate(double rate); /* constant; 0 is a rate too */
 ct_schedule ct_rate_step(double rate, double factor, int64_t period); /* factor^floor(t/period) */
@@ -48,10 +48,10 @@ typedef struct ct_optimizer ct_optimizer;
 
 /* What all of them share. */
 typedef struct {
-    double clip_value;   /* each gradient entry into +-clip_value; 0 = off                  */
-    double clip_norm;    /* all gradients together to this Euclidean norm at most; 0 = off  */
-    int64_t accumulate;  /* apply the mean gradient of so many steps at once; 0 = 1         */
-    bool allow_unused;   /* a parameter that the loss does not reach, as a head that is not in
+    double clip_value;  /* each gradient entry into +-clip_value; 0 = off */
+    double clip_norm;   /* all gradients together to this Euclidean norm at most; 0 = off */
+    int64_t accumulate; /* apply the mean gradient of so many steps at once; 0 = 1 */
+    bool allow_unused;  /* a parameter that the loss does not reach, as a head that is not in
                             use, stays with its moments, and weight decay does not move it;
                             otherwise it is an error. Under `accumulate`: that none of them
                             reaches                                                         */
@@ -62,14 +62,14 @@ typedef struct {
 
 /* One step as an update rule sees it. Scalars have the parameter's dtype. */
 typedef struct {
-    ct_tensor *rate;                          /* the learning rate                        */
-    ct_tensor *scalars[CT_OPTIMIZER_SCALARS]; /* what the kind's `prepare` computed      */
+    ct_tensor *rate;                          /* the learning rate */
+    ct_tensor *scalars[CT_OPTIMIZER_SCALARS]; /* what the kind's `prepare` computed */
 } ct_step;
 
 /* A kind of optimizer: an update rule of your own is one such constant. */
 typedef struct {
     const char *name;
-    int n_states;                                    /* slots per parameter, zeros at first */
+    int n_states; /* slots per parameter, zeros at first */
     const char *state_names[CT_OPTIMIZER_STATES];
     /* Scalars that all parameters share; `step` counts from 1, f64. May be NULL. */
     ct_status (*prepare)(const void *options, ct_tensor *step, ct_tensor *rate,
@@ -81,9 +81,8 @@ typedef struct {
 
 /* An optimizer for the parameters of a model, those that are frozen now too, as a step looks at
  * what is frozen then. Keeps the slots, not the model. `options` is copied (size bytes). */
-ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
-                               ct_schedule rate, ct_step_options step, const void *options,
-                               size_t size);
+ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model, ct_schedule rate,
+                               ct_step_options step, const void *options, size_t size);
 void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */
 
 /* Evaluates the loss (one element), its gradients, the updates, the staged statistics behind loss
@@ -112,11 +111,11 @@ ct_status ct_optimizer_list(ct_optimizer *optimizer, ct_slot_list *list);
 
 typedef struct {
     ct_schedule rate;
-    double momentum;         /* v := momentum v + g; theta -= rate v (PyTorch's form)     */
-    bool keras;              /* Keras's form: v := momentum v - rate g; theta += v        */
-    bool nesterov;           /* Nesterov, as Sutskever et al., 2013                       */
-    double weight_decay;     /* adds weight_decay theta to the gradient: PyTorch's, coupled */
-    bool decoupled;          /* theta -= rate weight_decay theta beside it: Keras's, in either
+    double momentum;     /* v := momentum v + g; theta -= rate v (PyTorch's form) */
+    bool keras;          /* Keras's form: v := momentum v - rate g; theta += v */
+    bool nesterov;       /* Nesterov, as Sutskever et al., 2013 */
+    double weight_decay; /* adds weight_decay theta to the gradient: PyTorch's, coupled */
+    bool decoupled;      /* theta -= rate weight_decay theta beside it: Keras's, in either
                                 form of momentum                                          */
     ct_step_options step;
 } ct_sgd_options;
@@ -124,14 +123,14 @@ ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options);
 
 typedef struct {
     ct_schedule rate;
-    double beta1, beta2;     /* 0.9, 0.999; in [0,1)                                      */
-    double epsilon;          /* 1e-7; PyTorch: 1e-8                                       */
-    bool pytorch;            /* sqrt(v / (1 - beta2^t)) + epsilon instead of Keras's form */
-    double weight_decay;     /* 0, AdamW: 0.004; PyTorch's AdamW: 0.01. Decoupled in all forms,
+    double beta1, beta2; /* 0.9, 0.999; in [0,1) */
+    double epsilon;      /* 1e-7; PyTorch: 1e-8 */
+    bool pytorch;        /* sqrt(v / (1 - beta2^t)) + epsilon instead of Keras's form */
+    double weight_decay; /* 0, AdamW: 0.004; PyTorch's AdamW: 0.01. Decoupled in all forms,
                                 theta -= rate weight_decay theta: as in Keras and in AdamW;
                                 torch.optim.Adam adds it to the gradient, which is not offered */
     ct_step_options step;
-    const char *made_by;     /* private: set by the functions that make these options     */
+    const char *made_by; /* private: set by the functions that make these options */
 } ct_adam_options;
 ct_adam_options ct_adam_defaults(double rate);
 ct_adam_options ct_adam_pytorch(double rate);
@@ -145,12 +144,12 @@ ct_optimizer *ct_adamw_new(ct_module *model, ct_adam_options options);
 
 typedef struct {
     ct_schedule rate;
-    double rho;              /* 0.9; PyTorch: 0.99; in [0,1)                              */
-    double momentum;         /* 0                                                         */
-    double epsilon;          /* 1e-7; PyTorch: 1e-8                                       */
-    bool pytorch;            /* g / (sqrt(v) + epsilon) instead of g / sqrt(v + epsilon)  */
+    double rho;      /* 0.9; PyTorch: 0.99; in [0,1) */
+    double momentum; /* 0 */
+    double epsilon;  /* 1e-7; PyTorch: 1e-8 */
+    bool pytorch;    /* g / (sqrt(v) + epsilon) instead of g / sqrt(v + epsilon) */
     ct_step_options step;
-    const char *made_by;     /* private */
+    const char *made_by; /* private */
 } ct_rmsprop_options;
 ct_rmsprop_options ct_rmsprop_defaults(double rate);
 ct_rmsprop_options ct_rmsprop_pytorch(double rate);
@@ -158,11 +157,11 @@ ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options);
 
 typedef struct {
     ct_schedule rate;
-    double epsilon;          /* 1e-7; PyTorch: 1e-10                                      */
-    double initial;          /* the sum s of squared gradients starts here: 0.1; PyTorch: 0 */
-    bool pytorch;            /* g / (sqrt(s) + epsilon) instead of g / sqrt(s + epsilon)  */
+    double epsilon; /* 1e-7; PyTorch: 1e-10 */
+    double initial; /* the sum s of squared gradients starts here: 0.1; PyTorch: 0 */
+    bool pytorch;   /* g / (sqrt(s) + epsilon) instead of g / sqrt(s + epsilon) */
     ct_step_options step;
-    const char *made_by;     /* private */
+    const char *made_by; /* private */
 } ct_adagrad_options;
 ct_adagrad_options ct_adagrad_defaults(double rate);
 ct_adagrad_options ct_adagrad_pytorch(double rate);

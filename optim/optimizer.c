@@ -6,11 +6,11 @@
 #include "autograd/derive/grad_private.h"
 #include "autograd/stage.h"
 #include "optim/step.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/graph/node.h"
-#include "tensor/value/slot_private.h"
 #include "tensor/graph/walk.h"
+#include "tensor/value/slot_private.h"
 
 #include <string.h>
 
@@ -18,12 +18,12 @@ struct ct_optimizer {
     const ct_optimizer_kind *kind;
     ct_schedule rate;
     ct_step_options options;
-    void *rule;              /* the kind's options                                    */
-    ct_slot_list parameters; /* frozen ones too; the slots are kept                    */
+    void *rule;              /* the kind's options */
+    ct_slot_list parameters; /* frozen ones too; the slots are kept */
     int64_t per_parameter;   /* states, then, if any, the accumulated gradient and whether
                                 there is one                                           */
-    ct_slot **states;        /* [parameter][per_parameter]                             */
-    ct_slot *steps;          /* i64 [2]: applied, accumulated                          */
+    ct_slot **states;        /* [parameter][per_parameter] */
+    ct_slot *steps;          /* i64 [2]: applied, accumulated */
 };
 
 /* --- Making ----------------------------------------------------------------------------------- */
@@ -95,7 +95,9 @@ static ct_status check_step_options(const char *function, const ct_step_options 
 static ct_status check_kind(const char *function, const ct_optimizer_kind *kind) {
     if (!kind || !kind->name || !kind->update) {
         return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
-                       !kind ? "kind" : !kind->name ? "kind->name" : "kind->update");
+                       !kind         ? "kind"
+                       : !kind->name ? "kind->name"
+                                     : "kind->update");
     }
     if (kind->n_states < 0 || kind->n_states > CT_OPTIMIZER_STATES) {
         return ct_fail(CT_ERR_RANGE, "%s: n_states must be 0..%d, got %d", function,
@@ -137,9 +139,8 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
     return o;
 }
 
-ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model,
-                               ct_schedule rate, ct_step_options step, const void *options,
-                               size_t size) {
+ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model, ct_schedule rate,
+                               ct_step_options step, const void *options, size_t size) {
     CTI_CALLED;
     static const char function[] = "ct_optimizer_new";
     if (check_kind(function, kind) != CT_OK) return NULL;
@@ -190,12 +191,16 @@ static ct_status unreached(const ct_optimizer *o, const ct_named_slot *p, ct_ten
     }
     cti_walk_free(&walk);
     if (stale) {
-        return ct_fail(CT_ERR_STATE, "ct_optimizer_step: '%s' was changed after the loss was "
-                       "built; build the loss again", p->path);
+        return ct_fail(CT_ERR_STATE,
+                       "ct_optimizer_step: '%s' was changed after the loss was "
+                       "built; build the loss again",
+                       p->path);
     }
     if (o->options.allow_unused) return CT_OK;
-    return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: '%s' has no gradient (not reached from "
-                   "the loss); step.allow_unused leaves such parameters alone", p->path);
+    return ct_fail(CT_ERR_GRADIENT,
+                   "ct_optimizer_step: '%s' has no gradient (not reached from "
+                   "the loss); step.allow_unused leaves such parameters alone",
+                   p->path);
 }
 
 /* Whether an earlier step of the round has reached the parameter. */
@@ -296,8 +301,10 @@ static ct_status prepare(const ct_optimizer *o, int64_t applied, ct_step *f64) {
     f64->rate = cti_schedule_rate(&o->rate, ct_scalar(CT_F64, (double)applied));
     if (!f64->rate) return failed(o, "the rate");
     if (ct_numel(f64->rate) != 1) {
-        return ct_fail(CT_ERR_SHAPE, "ct_optimizer_step: the rate of '%s' must be one number, got "
-                       "%s", o->kind->name, ct_shape_format(ct_shape_of(f64->rate)).text);
+        return ct_fail(CT_ERR_SHAPE,
+                       "ct_optimizer_step: the rate of '%s' must be one number, got "
+                       "%s",
+                       o->kind->name, ct_shape_format(ct_shape_of(f64->rate)).text);
     }
     ct_tensor *number = ct_scalar(CT_F64, (double)applied + 1);
     if (!o->kind->prepare) return number ? CT_OK : ct_error();
@@ -313,8 +320,10 @@ static ct_status check_update(const ct_optimizer *o, int64_t number, const ct_sl
         ct_shape_equal(ct_shape_of(value), ct_shape_of(old))) {
         return CT_OK;
     }
-    return ct_fail(CT_ERR_SHAPE, "ct_optimizer_step: 'update' of '%s' makes %s %s for '%s' of "
-                   "'%s', which is %s %s", o->kind->name, ct_dtype_name(ct_dtype_of(value)),
+    return ct_fail(CT_ERR_SHAPE,
+                   "ct_optimizer_step: 'update' of '%s' makes %s %s for '%s' of "
+                   "'%s', which is %s %s",
+                   o->kind->name, ct_dtype_name(ct_dtype_of(value)),
                    ct_shape_format(ct_shape_of(value)).text, ct_slot_name(slot),
                    o->parameters.items[number].path, ct_dtype_name(ct_dtype_of(old)),
                    ct_shape_format(ct_shape_of(old)).text);
@@ -324,8 +333,7 @@ static ct_status update(const ct_optimizer *o, work *w, int64_t i, const ct_step
     ct_slot **slots = states_of(o, w->numbers[i]);
     ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
     for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
-    ct_tensor *p =
-        o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
+    ct_tensor *p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
     ct_slot *slot = o->parameters.items[w->numbers[i]].slot;
     if (check_update(o, w->numbers[i], slot, p, w->parameters[i]) != CT_OK) return ct_error();
     add_update(w, slot, p);
@@ -357,8 +365,8 @@ static ct_status step(ct_optimizer *o, work *w, ct_tensor *loss, ct_tensor *cons
     if (!count) return ct_error();
     if (derive(o, w, loss) != CT_OK) return ct_error();
     bool now = accumulate(o, w, count[1]);
-    if (now && (cti_clip(w->gradients, w->n, &o->options) != CT_OK ||
-                apply(o, w, count[0]) != CT_OK)) {
+    if (now &&
+        (cti_clip(w->gradients, w->n, &o->options) != CT_OK || apply(o, w, count[0]) != CT_OK)) {
         return ct_error();
     }
     int64_t next[2] = {count[0] + now, now ? 0 : count[1] + 1};

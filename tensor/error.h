@@ -22,16 +22,16 @@ CT_C_BEGIN
 
 typedef enum {
     CT_OK = 0,
-    CT_ERR_NULL,      /* an argument is NULL                                       */
-    CT_ERR_SHAPE,     /* shapes, ranks or axes do not fit                          */
-    CT_ERR_DTYPE,     /* an element type that the function does not take           */
-    CT_ERR_RANGE,     /* a number outside its range                                */
-    CT_ERR_MEMORY,    /* out of memory                                             */
-    CT_ERR_IO,        /* the operating system refused a file or a process          */
-    CT_ERR_FORMAT,    /* a file does not say what its format demands               */
-    CT_ERR_GRADIENT,  /* a derivative that does not exist or cannot be formed      */
-    CT_ERR_STATE,     /* the right call at the wrong time                          */
-    CT_ERR_DIVERGED,  /* training came to a loss that is not finite                */
+    CT_ERR_NULL,     /* an argument is NULL */
+    CT_ERR_SHAPE,    /* shapes, ranks or axes do not fit */
+    CT_ERR_DTYPE,    /* an element type that the function does not take */
+    CT_ERR_RANGE,    /* a number outside its range */
+    CT_ERR_MEMORY,   /* out of memory */
+    CT_ERR_IO,       /* the operating system refused a file or a process */
+    CT_ERR_FORMAT,   /* a file does not say what its format demands */
+    CT_ERR_GRADIENT, /* a derivative that does not exist or cannot be formed */
+    CT_ERR_STATE,    /* the right call at the wrong time */
+    CT_ERR_DIVERGED, /* training came to a loss that is not finite */
 } ct_status;
 
 /* The status of the first error since the record was cleared; CT_OK when there is none. */
@@ -48,11 +48,9 @@ const char *ct_status_name(ct_status status);
 /* Records an error (printf format; start with the function's name) and returns `status`. The
  * module path that is open at the time is appended. For user-defined ops and modules too, whose
  * names are kept as they are unless they begin with ct_. */
-ct_status ct_fail(ct_status status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+ct_status ct_fail(ct_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same for functions that return a pointer: returns NULL. */
-void *ct_fail_null(ct_status status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void *ct_fail_null(ct_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 CT_C_END
 

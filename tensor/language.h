@@ -13,9 +13,7 @@
 #define CT_C_BEGIN extern "C" {
 #define CT_C_END }
 
-template <class Element, int count> struct cti_array {
-    Element items[count];
-};
+template <class Element, int count> struct cti_array { Element items[count]; };
 
 template <class Element, class... Values>
 inline cti_array<Element, sizeof...(Values)> cti_array_of(Values... values) {

@@ -20,8 +20,8 @@ typedef struct {
 void ct_allocator_set(ct_allocator allocator);
 
 typedef struct {
-    int64_t live_bytes, live_blocks; /* held now                       */
-    int64_t peak_bytes;              /* the most that was ever held    */
+    int64_t live_bytes, live_blocks; /* held now */
+    int64_t peak_bytes;              /* the most that was ever held */
     int64_t allocations;             /* requests so far, failed ones too */
 } ct_mem_stats;
 ct_mem_stats ct_mem_read(void);

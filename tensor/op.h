@@ -31,7 +31,7 @@ typedef struct {
 
 /* What a shape rule sees. */
 typedef struct {
-    const char *name;    /* the op's public name, for messages */
+    const char *name; /* the op's public name, for messages */
     const void *attr;
     int n_inputs;
     const ct_type *in;
@@ -54,7 +54,9 @@ typedef void ct_start_fn(int64_t n, void *y);
 
 /* The geometry of a reduction: x is [outer, count, inner], y is [outer, inner]. The attribute of a
  * REDUCE op begins with it. */
-typedef struct { int64_t outer, count, inner; } ct_reduction;
+typedef struct {
+    int64_t outer, count, inner;
+} ct_reduction;
 
 /* Where an element lies: offset + sum of index * stride, in elements of the base. */
 typedef struct {
@@ -87,7 +89,9 @@ typedef struct {
 } ct_stage_fns;
 
 /* Elements first .. last - 1 of an operand, counted row-major. */
-typedef struct { int64_t first, last; } ct_span;
+typedef struct {
+    int64_t first, last;
+} ct_span;
 
 #define CT_KERNEL_STAGES 2
 #define CT_OP_INPUTS 4
@@ -105,24 +109,24 @@ ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i);
  * that the ops give one after the other. */
 typedef struct {
     const struct ct_op *inner[CT_OP_JOINT]; /* all NULL ends a list; of several the first counts */
-    ct_tile_fn *tile[CT_DTYPES];     /* for MAP    */
-    ct_reduce_fn *reduce[CT_DTYPES]; /* for REDUCE */
+    ct_tile_fn *tile[CT_DTYPES];            /* for MAP */
+    ct_reduce_fn *reduce[CT_DTYPES];        /* for REDUCE */
 } ct_joint_loop;
 
 typedef struct ct_op {
     const char *name;
     ct_kind kind;
-    int n_inputs;         /* -1: any number from 1 on                                          */
-    bool costly;          /* MAP: store rather than recompute (exp, log, random, ...)          */
-    bool strided_inputs;  /* KERNEL: takes inputs of any layout, strides >= 0                  */
-    bool attr_is_runtime; /* the attribute is no part of the plan's signature                  */
+    int n_inputs;         /* -1: any number from 1 on */
+    bool costly;          /* MAP: store rather than recompute (exp, log, random, ...) */
+    bool strided_inputs;  /* KERNEL: takes inputs of any layout, strides >= 0 */
+    bool attr_is_runtime; /* the attribute is no part of the plan's signature */
     ct_status (*infer)(const ct_infer *call, ct_type *out);
     /* MAP: by the dtype of input 0, or of the output when there is no input. */
     ct_tile_fn *tile[CT_DTYPES];
     /* REDUCE: by dtype; the output has the input's dtype. */
     ct_reduce_fn *reduce[CT_DTYPES];
     ct_start_fn *start[CT_DTYPES];
-    const ct_joint_loop *joint; /* faster ways to run a MAP or REDUCE behind MAPs; NULL: none  */
+    const ct_joint_loop *joint; /* faster ways to run a MAP or REDUCE behind MAPs; NULL: none */
     /* VIEW: the output's layout from the input's; false when a copy is needed first. */
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
     /* KERNEL: bytes of memory per thread and per call (NULL: none), then the stages in order. */
@@ -138,11 +142,11 @@ typedef struct ct_op {
      * and several (NULL: one per element of the output). */
     double (*operations)(const ct_call *call);
     ct_vjp_fn *vjp[CT_OP_INPUTS];
-    ct_vjp_fn *vjp_any;   /* for ops of any number of inputs                                   */
+    ct_vjp_fn *vjp_any; /* for ops of any number of inputs */
     /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs
      * or theirs; NULL: nothing better is known. Looks at structure and ct_is_number alone. */
     ct_tensor *(*simplify)(ct_tensor *y);
-    void (*release)(void *attr); /* frees what the attribute owns, when the node goes          */
+    void (*release)(void *attr); /* frees what the attribute owns, when the node goes */
 } ct_op;
 
 /* Defines a descriptor and lists it, so that tests can go through all of them. C++ has neither
@@ -156,10 +160,9 @@ typedef struct ct_op {
 #define CTI_OP_DECLARE static
 #define CTI_OP_DEFINE static
 #endif
-#define CT_OP(symbol)                                                                      \
-    CTI_OP_DECLARE const ct_op symbol;                                                     \
-    static const ct_op *const symbol##_listed __attribute__((section("ct_ops"), used)) =   \
-        &symbol;                                                                           \
+#define CT_OP(symbol)                                                                             \
+    CTI_OP_DECLARE const ct_op symbol;                                                            \
+    static const ct_op *const symbol##_listed __attribute__((section("ct_ops"), used)) = &symbol; \
     CTI_OP_DEFINE const ct_op symbol
 
 /* A tile or reduce function, compiled for several instruction sets and chosen at load time, which
@@ -175,9 +178,9 @@ typedef struct ct_op {
  * copies `attr` and registers the node with the open scope. On failure `release` is not called. */
 ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                    size_t attr_size);
-const ct_op *ct_op_of(const ct_tensor *t);        /* NULL for a leaf */
+const ct_op *ct_op_of(const ct_tensor *t); /* NULL for a leaf */
 int ct_input_count(const ct_tensor *t);
-ct_tensor *ct_input(const ct_tensor *t, int i);   /* borrowed        */
+ct_tensor *ct_input(const ct_tensor *t, int i); /* borrowed */
 const void *ct_attr(const ct_tensor *t);
 /* For `simplify`: whether all elements of t are this number, which must be 0 or 1. Plans are made
  * for graphs without values, but these two are part of a plan where they stand in a formula: in

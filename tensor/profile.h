@@ -22,20 +22,20 @@ CT_C_BEGIN
 
 /* The ops that a pass runs for each element may come from several modules. */
 typedef struct {
-    const char *module;  /* path, "" outside of all modules                                     */
-    double share;        /* of the pass: the part of its ops that is the module's; all add to 1 */
+    const char *module; /* path, "" outside of all modules */
+    double share;       /* of the pass: the part of its ops that is the module's; all add to 1 */
 } ct_profile_share;
 
 typedef struct {
-    const char *module;  /* path of the last op in it, "" outside of all modules                */
-    const ct_profile_share *shares; /* of all modules that have an op in it                     */
+    const char *module;             /* path of the last op in it, "" outside of all modules */
+    const ct_profile_share *shares; /* of all modules that have an op in it */
     int64_t n_shares;
-    const char *ops;     /* their names, in the order in which they run; long lists end in ".." */
-    int order;           /* derivative order of the last op                                     */
-    int64_t calls;       /* evaluations that ran it                                             */
-    double seconds;      /* summed over calls and threads                                       */
-    double bytes;        /* read and written by one call, as far as it leaves the tiles         */
-    double operations;   /* of arithmetic in one call                                           */
+    const char *ops;   /* their names, in the order in which they run; long lists end in ".." */
+    int order;         /* derivative order of the last op */
+    int64_t calls;     /* evaluations that ran it */
+    double seconds;    /* summed over calls and threads */
+    double bytes;      /* read and written by one call, as far as it leaves the tiles */
+    double operations; /* of arithmetic in one call */
 } ct_profile_pass;
 
 /* Measures all evaluations from now on, in addition to what was measured before. It costs some 50

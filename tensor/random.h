@@ -17,7 +17,7 @@ CT_C_BEGIN
 /* One block: four words, each uniform on 0..2^32-1. The counter's words 0..3 and the key's words
  * 0..1 are the arguments' halves, low half first. */
 static inline void ct_philox(uint32_t out[4], uint64_t counter_lo, uint64_t counter_hi,
-                              uint64_t key) {
+                             uint64_t key) {
     uint32_t c0 = (uint32_t)counter_lo, c1 = (uint32_t)(counter_lo >> 32);
     uint32_t c2 = (uint32_t)counter_hi, c3 = (uint32_t)(counter_hi >> 32);
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);

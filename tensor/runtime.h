@@ -16,13 +16,13 @@ int ct_threads(void);
 
 /* Counts of this thread since it began or since the last reset. */
 typedef struct {
-    int64_t evaluations;  /* plans run                                            */
-    int64_t plan_hits;    /* evaluations whose plan was in the cache              */
-    int64_t plan_misses;  /* evaluations that had to plan                         */
-    int64_t nodes;        /* nodes looked at                                      */
-    int64_t passes;       /* passes run                                           */
-    double bytes;         /* moved by them to and from memory                     */
-    int64_t arena_bytes;  /* the largest arena of a plan                          */
+    int64_t evaluations; /* plans run */
+    int64_t plan_hits;   /* evaluations whose plan was in the cache */
+    int64_t plan_misses; /* evaluations that had to plan */
+    int64_t nodes;       /* nodes looked at */
+    int64_t passes;      /* passes run */
+    double bytes;        /* moved by them to and from memory */
+    int64_t arena_bytes; /* the largest arena of a plan */
 } ct_stats;
 ct_stats ct_stats_read(void);
 void ct_stats_reset(void);
@@ -31,9 +31,9 @@ void ct_stats_reset(void);
  * buffers of their own. */
 typedef struct {
     int64_t passes, kernels;
-    int64_t phases;       /* each begins when the one before is done              */
+    int64_t phases; /* each begins when the one before is done */
     int64_t arena_bytes;
-    int64_t needed_bytes; /* the most of it in use at one time: a lower bound     */
+    int64_t needed_bytes; /* the most of it in use at one time: a lower bound */
 } ct_plan_stats;
 ct_plan_stats ct_plan_last(void);
 

@@ -15,7 +15,7 @@ typedef enum { CT_F32, CT_F64, CT_I64, CT_U8, CT_DTYPES } ct_dtype;
 #define CT_MAX_RANK 8
 
 typedef struct {
-    int rank;                  /* 0 to CT_MAX_RANK; rank 0 is a scalar   */
+    int rank;                  /* 0 to CT_MAX_RANK; rank 0 is a scalar */
     int64_t dims[CT_MAX_RANK]; /* row-major, the last one varies fastest */
 } ct_shape;
 
@@ -24,7 +24,7 @@ typedef struct {
 #define CT_SCALAR CTI_STRUCT(ct_shape, 0, {0})
 
 const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8" */
-size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element         */
+size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element */
 bool ct_dtype_is_float(ct_dtype dtype);
 /* Inline because every node asks several times. */
 static inline bool ct_shape_equal(ct_shape a, ct_shape b) {
@@ -34,7 +34,9 @@ static inline bool ct_shape_equal(ct_shape a, ct_shape b) {
 }
 
 /* A shape as text, "[32,10]", by value so that one message can hold several. */
-typedef struct { char text[CT_MAX_RANK * 21 + 3]; } ct_shape_text;
+typedef struct {
+    char text[CT_MAX_RANK * 21 + 3];
+} ct_shape_text;
 ct_shape_text ct_shape_format(ct_shape shape);
 
 /* The product of the dimensions, which must stay below 2^63: that of every tensor does. */

@@ -42,8 +42,8 @@ ct_tensor *ct_scope_yield(int64_t scope, ct_tensor *t);
 /* Makes t a temporary of the open scope too. For functions that return a tensor they did not make.
  * Returns t; NULL when out of memory. */
 ct_tensor *ct_scope_add(ct_tensor *t);
-ct_tensor *ct_keep(ct_tensor *t); /* one more owner; returns t              */
-void ct_drop(ct_tensor *t);       /* one owner less; the last one frees     */
+ct_tensor *ct_keep(ct_tensor *t); /* one more owner; returns t */
+void ct_drop(ct_tensor *t);       /* one owner less; the last one frees */
 /* *slot = t: keeps the new tensor, drops the old one. */
 void ct_set(ct_tensor **slot, ct_tensor *t);
 
@@ -60,10 +60,10 @@ ct_tensor *ct_eye(ct_dtype dtype, int64_t n); /* [n,n], ones on the diagonal */
 
 /* --- Reading ------------------------------------------------------------------------------ */
 
-ct_dtype ct_dtype_of(const ct_tensor *t);  /* CT_F32 for NULL          */
-ct_shape ct_shape_of(const ct_tensor *t);  /* the scalar shape for NULL */
+ct_dtype ct_dtype_of(const ct_tensor *t);     /* CT_F32 for NULL */
+ct_shape ct_shape_of(const ct_tensor *t);     /* the scalar shape for NULL */
 int64_t ct_dim(const ct_tensor *t, int axis); /* negative axes count from the end; 0 if absent */
-int64_t ct_numel(const ct_tensor *t);      /* 0 for NULL               */
+int64_t ct_numel(const ct_tensor *t);         /* 0 for NULL */
 
 /* Computes the roots together; each keeps its value. All of them or, after an error, none. */
 ct_status ct_eval(ct_tensor *const roots[], int64_t n);

@@ -85,7 +85,10 @@ static ct_status faulty_next(ct_source *source, ct_batch *out) {
 static void faulty_free(ct_source *source) { (void)source; }
 
 UNUSED static const ct_source_kind faulty_kind = {
-    .name = "faulty", .count = faulty_count, .seek = faulty_seek, .next = faulty_next,
+    .name = "faulty",
+    .count = faulty_count,
+    .seek = faulty_seek,
+    .next = faulty_next,
     .free = faulty_free,
 };
 

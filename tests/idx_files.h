@@ -36,7 +36,8 @@ static inline file_bytes idx_file(uint8_t type, int rank, const uint32_t *counts
     return file;
 }
 
-#define COUNTS(...) (int)(sizeof((uint32_t[]){__VA_ARGS__}) / 4), (const uint32_t[]){__VA_ARGS__}
+#define COUNTS(...) \
+    (int)(sizeof((uint32_t[]){__VA_ARGS__}) / 4), (const uint32_t[]) { __VA_ARGS__ }
 
 static inline file_bytes packed(file_bytes plain) {
     z_stream z = {0};
@@ -61,7 +62,9 @@ static inline file_bytes followed(file_bytes file, const char *text, size_t n) {
     return out;
 }
 
-typedef struct { char path[256]; } folder;
+typedef struct {
+    char path[256];
+} folder;
 
 static inline folder folder_new(void) {
     folder f;
@@ -81,7 +84,9 @@ static inline void folder_free(folder f) {
     cr_assert_eq(rmdir(f.path), 0);
 }
 
-typedef struct { char text[512]; } file_path;
+typedef struct {
+    char text[512];
+} file_path;
 
 static inline file_path in_folder(folder f, const char *name) {
     file_path path;
@@ -117,13 +122,13 @@ static inline void expect_no_bytes_left(void) {
 
 /* A test that ends with as many live bytes as it began with. The check is a part of the test,
  * because Criterion reports what fails in a .fini function and passes the test all the same. */
-#define COUNTED_TEST(suite, name)                    \
-    static void suite##_##name##_counted(void);      \
-    Test(suite, name) {                              \
-        bytes_at_start = ct_mem_read().live_bytes;   \
-        suite##_##name##_counted();                  \
-        expect_no_bytes_left();                      \
-    }                                                \
+#define COUNTED_TEST(suite, name)                  \
+    static void suite##_##name##_counted(void);    \
+    Test(suite, name) {                            \
+        bytes_at_start = ct_mem_read().live_bytes; \
+        suite##_##name##_counted();                \
+        expect_no_bytes_left();                    \
+    }                                              \
     static void suite##_##name##_counted(void)
 
 #endif

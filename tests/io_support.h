@@ -109,8 +109,11 @@ static void modest_free(void *block, void *user) {
 }
 __attribute__((unused)) static ct_tensor *enormous(void) {
     ct_allocator_set((ct_allocator){modest_alloc, modest_free, NULL});
-    static const ct_op op = {.name = "enormous", .kind = CT_MAP, .n_inputs = 0,
-                             .infer = infer_enormous, .tile = {[CT_F64] = tile_enormous}};
+    static const ct_op op = {.name = "enormous",
+                             .kind = CT_MAP,
+                             .n_inputs = 0,
+                             .infer = infer_enormous,
+                             .tile = {[CT_F64] = tile_enormous}};
     return ct_node(&op, NULL, 0, NULL, 0);
 }
 
@@ -139,9 +142,9 @@ __attribute__((unused)) static bool file_is(const char *path, const void *bytes,
 enum { SHORT_COUNT = -1 }; /* in place of an errno value: read and write do less than asked */
 
 static struct {
-    int64_t calls, fail_at; /* call number `fail_at` fails; 0: none          */
+    int64_t calls, fail_at; /* call number `fail_at` fails; 0: none */
     int code;
-    bool persistent;        /* all later ones fail too                       */
+    bool persistent; /* all later ones fail too */
 } faults;
 
 static bool fault(void) {
@@ -207,9 +210,10 @@ static int faulty_fchown(int fd, uid_t owner, gid_t group) {
 }
 
 static const cti_system faulty_system = {
-    faulty_openat, faulty_fstat,  faulty_fstatat,  faulty_read,       faulty_write,
-    faulty_fsync,  faulty_close,  faulty_linkat,   faulty_renameat,   faulty_unlinkat,
-    faulty_readlinkat, faulty_getdents, faulty_flock, faulty_dup, faulty_fchmod, faulty_fchown,
+    faulty_openat,   faulty_fstat,    faulty_fstatat,    faulty_read,
+    faulty_write,    faulty_fsync,    faulty_close,      faulty_linkat,
+    faulty_renameat, faulty_unlinkat, faulty_readlinkat, faulty_getdents,
+    faulty_flock,    faulty_dup,      faulty_fchmod,     faulty_fchown,
 };
 
 __attribute__((unused)) static void arm(int64_t fail_at, int code, bool persistent) {

@@ -11,24 +11,25 @@
 
 /* The loops of one function, one for each instruction set: baseline, AVX2 with FMA, AVX-512. */
 #if defined(__x86_64__)
-#define WITH_SETS(loop)                                                                     \
-    loop(baseline, )                                                                        \
-    loop(avx2, __attribute__((target("avx2,fma"))))                                         \
-    loop(avx512, __attribute__((target("avx512f,avx2,fma"))))
-#define SETS(op) {op##_baseline, op##_avx2, op##_avx512}
+#define WITH_SETS(loop)                                              \
+    loop(baseline, ) loop(avx2, __attribute__((target("avx2,fma")))) \
+        loop(avx512, __attribute__((target("avx512f,avx2,fma"))))
+#define SETS(op) \
+    { op##_baseline, op##_avx2, op##_avx512 }
 #else
 #define WITH_SETS(loop) loop(baseline, )
-#define SETS(op) {op##_baseline}
+#define SETS(op) \
+    { op##_baseline }
 #endif
 
 /* Every loop takes y, so that pow is one of them. */
 typedef void loop(size_t n, float *out, const float *x, const float *y);
 
-#define LOOP(op, call, set, attribute)                                                      \
+#define LOOP(op, call, set, attribute)                                                       \
     attribute static void op##_##set(size_t n, float *restrict out, const float *restrict x, \
-                                     const float *restrict y) {                             \
-        (void)y;                                                                            \
-        for (size_t i = 0; i < n; i++) out[i] = call;                                       \
+                                     const float *restrict y) {                              \
+        (void)y;                                                                             \
+        for (size_t i = 0; i < n; i++) out[i] = call;                                        \
     }
 
 #define EXP(set, attribute) LOOP(exp, cti_expf(x[i]), set, attribute)
@@ -74,18 +75,12 @@ static const struct {
     double (*exact)(double);
     loop *set[N_SETS];
 } functions[] = {
-    {"exp", exp, SETS(exp)},
-    {"expm1", expm1, SETS(expm1)},
-    {"log", log, SETS(log)},
-    {"log1p", log1p, SETS(log1p)},
-    {"sqrt", sqrt, SETS(sqrt)},
-    {"rsqrt", exact_rsqrt, SETS(rsqrt)},
-    {"sin", sin, SETS(sin)},
-    {"cos", cos, SETS(cos)},
-    {"tanh", tanh, SETS(tanh)},
-    {"sigmoid", exact_sigmoid, SETS(sigmoid)},
-    {"erf", erf, SETS(erf)},
-    {"ndtr", exact_ndtr, SETS(ndtr)},
+    {"exp", exp, SETS(exp)},    {"expm1", expm1, SETS(expm1)},
+    {"log", log, SETS(log)},    {"log1p", log1p, SETS(log1p)},
+    {"sqrt", sqrt, SETS(sqrt)}, {"rsqrt", exact_rsqrt, SETS(rsqrt)},
+    {"sin", sin, SETS(sin)},    {"cos", cos, SETS(cos)},
+    {"tanh", tanh, SETS(tanh)}, {"sigmoid", exact_sigmoid, SETS(sigmoid)},
+    {"erf", erf, SETS(erf)},    {"ndtr", exact_ndtr, SETS(ndtr)},
     {"pow", NULL, SETS(pow)},
 };
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions, N_UNARY = N_FUNCTIONS - 1 };

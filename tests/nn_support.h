@@ -44,12 +44,12 @@ UNUSED static void close_test(void) {
 
 /* The checks at the end run inside of the test: Criterion reports what fails in a .fini function
  * and passes the test all the same. */
-#define NN_TEST_WITH(suite, name, open, close)                                              \
-    static void suite##_##name(void);                                                       \
-    Test(suite, name, .init = open) {                                                       \
-        suite##_##name();                                                                   \
-        close();                                                                            \
-    }                                                                                       \
+#define NN_TEST_WITH(suite, name, open, close) \
+    static void suite##_##name(void);          \
+    Test(suite, name, .init = open) {          \
+        suite##_##name();                      \
+        close();                               \
+    }                                          \
     static void suite##_##name(void)
 #define NN_TEST(suite, name) NN_TEST_WITH(suite, name, open_test, close_test)
 
@@ -58,8 +58,7 @@ UNUSED static void close_test(void) {
 
 /* The record holds exactly this, and is cleared. */
 UNUSED static void expect_error(ct_status status, const char *message) {
-    cr_expect_eq(ct_error(), status, "got %s: %s", ct_status_name(ct_error()),
-                 ct_error_message());
+    cr_expect_eq(ct_error(), status, "got %s: %s", ct_status_name(ct_error()), ct_error_message());
     cr_expect_str_eq(ct_error_message(), message);
     ct_error_clear();
 }
@@ -78,7 +77,7 @@ UNUSED static double number(int64_t i, uint32_t salt) {
 
 /* start + limit (2 number - 1), in row-major order. */
 UNUSED static ct_tensor *centred(ct_dtype dtype, ct_shape shape, uint32_t salt, double limit,
-                          double start) {
+                                 double start) {
     int64_t n = ct_shape_numel(shape);
     double *values = malloc((size_t)(n + 1) * sizeof *values);
     for (int64_t i = 0; i < n; i++) values[i] = start + limit * (2.0 * number(i, salt) - 1.0);
@@ -113,8 +112,8 @@ UNUSED static bool is_near(double value, double wanted, double tolerance) {
     return fabs(value - wanted) <= tolerance * fmax(1.0, fabs(wanted));
 }
 
-#define EXPECT_NEAR(value, wanted, tolerance)                                               \
-    cr_expect(is_near((value), (wanted), (tolerance)), #value ": %.17g for %.17g",          \
+#define EXPECT_NEAR(value, wanted, tolerance)                                      \
+    cr_expect(is_near((value), (wanted), (tolerance)), #value ": %.17g for %.17g", \
               (double)(value), (double)(wanted))
 
 /* --- Slots ------------------------------------------------------------------------------------ */
@@ -170,12 +169,12 @@ UNUSED static ct_module *seed_model(bool batch_norm, ct_dtype dtype) {
     int64_t n = 0;
     for (int i = 0; i < 5; i++) {
         if (i == 3) layers[n++] = ct_flatten_new();
-        layers[n++] = i < 3 ? ct_conv2d_new(inputs[i], outputs[i],
-                                            (ct_conv2d_options){.no_bias = batch_norm,
-                                                                .dtype = dtype})
-                            : ct_dense_new(inputs[i], outputs[i],
-                                           (ct_dense_options){.no_bias = batch_norm,
-                                                              .dtype = dtype});
+        layers[n++] = i < 3
+                          ? ct_conv2d_new(
+                                inputs[i], outputs[i],
+                                (ct_conv2d_options){.no_bias = batch_norm, .dtype = dtype})
+                          : ct_dense_new(inputs[i], outputs[i],
+                                         (ct_dense_options){.no_bias = batch_norm, .dtype = dtype});
         ct_batch_norm_options options = ct_batch_norm_defaults();
         options.dtype = dtype;
         if (batch_norm) layers[n++] = ct_batch_norm_new(outputs[i], options);

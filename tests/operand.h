@@ -27,9 +27,9 @@ typedef enum { VIEW_PERMUTE, VIEW_SLICE, VIEW_FLIP, VIEW_BROADCAST, VIEW_KINDS }
 
 typedef struct {
     view_kind kind;
-    ct_axes axes;               /* permute: all of them; flip: those that turn round  */
-    int axis;                   /* slice                                              */
-    int64_t start, stop, step;  /* slice, not negative                                */
+    ct_axes axes;              /* permute: all of them; flip: those that turn round */
+    int axis;                  /* slice */
+    int64_t start, stop, step; /* slice, not negative */
     ct_shape out;
 } view_step;
 
@@ -46,10 +46,10 @@ ct_shape view_sample(test_random *r, view_kind kind, ct_shape out, view_step *st
 
 typedef struct {
     ct_dtype dtype;
-    ct_shape shape;       /* as the op sees it                           */
-    array base;           /* what is stored                              */
+    ct_shape shape; /* as the op sees it */
+    array base;     /* what is stored */
     int64_t numel;
-    int64_t *map;         /* element of the operand -> element of base   */
+    int64_t *map; /* element of the operand -> element of base */
     int n_steps;
     view_step steps[OPERAND_STEPS];
 } operand;

@@ -53,8 +53,8 @@ void check_values(const sample *s, bool whole) {
     double epsilon = single ? 0x1p-24 : 0x1p-53;
     array want = expected(s), size = row->linear ? magnitudes(s) : expected(s);
     for (int64_t i = 0; b.y && i < want.numel; i++) {
-        double got = element(b.y, i), allowed = 16 * epsilon * fabs(size.v[i]) +
-                                                (single ? row->slack : row->slack * 1e-8);
+        double got = element(b.y, i),
+               allowed = 16 * epsilon * fabs(size.v[i]) + (single ? row->slack : row->slack * 1e-8);
         if (whole && row->exact) allowed = 0;
         if (!EXPECT(near(got, want.v[i], allowed, 0), "%s: element %lld is %.17g, not %.17g",
                     sample_text(s), (long long)i, got, want.v[i])) {
@@ -213,9 +213,9 @@ void check_order_1(const sample *given) {
     for (int64_t k = 0; k < y.numel; k++) f += y.v[k] * weights.v[k];
     for (int i = 0; i < b.n; i++) {
         operand *o = &s->operands[b.of[i] - s->operands];
-        array want = !sample_flows(s, o)  ? array_new(o->base.shape)
-                     : s->row->rough ? exact_gradient(s, o, &weights)
-                                     : difference_quotient(s, o, &weights);
+        array want = !sample_flows(s, o) ? array_new(o->base.shape)
+                     : s->row->rough     ? exact_gradient(s, o, &weights)
+                                         : difference_quotient(s, o, &weights);
         compare_gradient(s, o, g[i], &want, f);
         array_free(&want);
     }

@@ -7,9 +7,9 @@
 /* An application with its operands. */
 typedef struct {
     const primitive_row *row;
-    uint64_t seed;                      /* reproduces it                                     */
+    uint64_t seed; /* reproduces it */
     op_case c;
-    bool same;                          /* operand 1 is operand 0                            */
+    bool same; /* operand 1 is operand 0 */
     operand operands[MOST_OPERANDS];
     operand cotangent;
 } sample;

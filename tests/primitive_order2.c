@@ -111,8 +111,8 @@ static bool product(const sample *s, const point *v, ct_tensor *out[]) {
     for (int i = 0; i < v->n; i++) {
         tangents[i] = leaf_from(CT_F64, v->part[i].shape, v->part[i].v);
     }
-    return EXPECT(ct_hvp(f.value, f.z, tangents, v->n, out) == CT_OK &&
-                      ct_eval(out, v->n) == CT_OK, "%s: %s", sample_text(s), ct_error_message());
+    return EXPECT(ct_hvp(f.value, f.z, tangents, v->n, out) == CT_OK && ct_eval(out, v->n) == CT_OK,
+                  "%s: %s", sample_text(s), ct_error_message());
 }
 
 void check_order_2(const sample *s) {

@@ -148,25 +148,25 @@ static void each_product(const conv *v, const array x[], array *y,
     }
 }
 
-#define FACE(face, first, second, third, visit_expression, build_expression)                \
-    static void shape_##face(test_random *r, op_case *c) {                                  \
-        conv v = sample_conv(r, c);                                                         \
-        store_conv(c, &v);                                                                  \
-        c->shapes[0] = v.first;                                                             \
-        c->shapes[1] = v.second;                                                            \
-        c->out = v.third;                                                                   \
-    }                                                                                       \
-    static void visit_##face(const array x[], array *y, int64_t at_x, int64_t at_w,         \
-                             int64_t at_y) {                                                \
-        visit_expression;                                                                   \
-    }                                                                                       \
-    static void reference_##face(const op_case *c, const array x[], array *y) {             \
-        conv v = load_conv(c);                                                              \
-        each_product(&v, x, y, visit_##face);                                               \
-    }                                                                                       \
-    static ct_tensor *build_##face(ct_tensor *const x[], const op_case *c) {                \
-        conv v = load_conv(c);                                                              \
-        return build_expression;                                                            \
+#define FACE(face, first, second, third, visit_expression, build_expression)        \
+    static void shape_##face(test_random *r, op_case *c) {                          \
+        conv v = sample_conv(r, c);                                                 \
+        store_conv(c, &v);                                                          \
+        c->shapes[0] = v.first;                                                     \
+        c->shapes[1] = v.second;                                                    \
+        c->out = v.third;                                                           \
+    }                                                                               \
+    static void visit_##face(const array x[], array *y, int64_t at_x, int64_t at_w, \
+                             int64_t at_y) {                                        \
+        visit_expression;                                                           \
+    }                                                                               \
+    static void reference_##face(const op_case *c, const array x[], array *y) {     \
+        conv v = load_conv(c);                                                      \
+        each_product(&v, x, y, visit_##face);                                       \
+    }                                                                               \
+    static ct_tensor *build_##face(ct_tensor *const x[], const op_case *c) {        \
+        conv v = load_conv(c);                                                      \
+        return build_expression;                                                    \
     }
 
 FACE(conv2d, x, w, y, y->v[at_y] += x[0].v[at_x] * x[1].v[at_w], ct_conv2d(x[0], x[1], v.spec))
@@ -175,10 +175,11 @@ FACE(conv2d_input, y, w, x, y->v[at_x] += x[0].v[at_y] * x[1].v[at_w],
 FACE(conv2d_kernel, x, y, w, y->v[at_w] += x[0].v[at_x] * x[1].v[at_y],
      ct_conv2d_kernel(x[0], x[1], v.w.dims[0], v.w.dims[1], v.spec))
 
-#define ROW(verb)                                                                           \
-    {.op = #verb, .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true,               \
-     .linear = true, .shape = shape_##verb, .build = build_##verb,                          \
-     .reference = reference_##verb}
+#define ROW(verb)                                                                                \
+    {                                                                                            \
+        .op = #verb, .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .exact = true, .linear = true, \
+        .shape = shape_##verb, .build = build_##verb, .reference = reference_##verb              \
+    }
 
 const primitive_row contraction_rows[] = {ROW(matmul), ROW(conv2d), ROW(conv2d_input),
                                           ROW(conv2d_kernel)};

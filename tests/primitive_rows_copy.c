@@ -1,8 +1,8 @@
 /* Rows of padding, concatenation, take and scatter_add.
  * References walk over coordinates.
  * Invariant: index operands hold valid rows only; invalid ones are in the error table. */
-#include "tests/primitive_table.h"
 #include "tensor/base/shape_rules.h"
+#include "tests/primitive_table.h"
 
 #include <string.h>
 
@@ -123,6 +123,7 @@ static void reference_scatter_add(const op_case *c, const array x[], array *y) {
     }
 }
 
+/* clang-format off */
 const primitive_row copy_rows[] = {
     {.op = "pad", .n_inputs = 1, .dtypes = ANY, .flows = 1, .exact = true, .linear = true,
      .shape = shape_pad, .build = build_pad, .reference = reference_pad},
@@ -134,4 +135,5 @@ const primitive_row copy_rows[] = {
      .linear = true, .shape = shape_scatter, .fill = fill_rows, .build = build_scatter_add,
      .reference = reference_scatter_add},
 };
+/* clang-format on */
 const int n_copy_rows = sizeof copy_rows / sizeof *copy_rows;

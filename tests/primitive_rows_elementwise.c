@@ -7,24 +7,24 @@
 #include <math.h>
 
 /* One operand: value, and how the library builds it. */
-#define UNARY(verb, expression)                                                             \
-    static double value_##verb(const double *x) {                                           \
-        double a = x[0];                                                                    \
-        return expression;                                                                  \
-    }                                                                                       \
-    static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) {                \
-        (void)c;                                                                            \
-        return ct_##verb(x[0]);                                                             \
+#define UNARY(verb, expression)                                              \
+    static double value_##verb(const double *x) {                            \
+        double a = x[0];                                                     \
+        return expression;                                                   \
+    }                                                                        \
+    static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) { \
+        (void)c;                                                             \
+        return ct_##verb(x[0]);                                              \
     }
 
-#define BINARY_OF(prefix, verb, expression)                                                 \
-    static double value_##verb(const double *x) {                                           \
-        double a = x[0], b = x[1];                                                          \
-        return expression;                                                                  \
-    }                                                                                       \
-    static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) {                \
-        (void)c;                                                                            \
-        return prefix##_##verb(x[0], x[1]);                                                 \
+#define BINARY_OF(prefix, verb, expression)                                  \
+    static double value_##verb(const double *x) {                            \
+        double a = x[0], b = x[1];                                           \
+        return expression;                                                   \
+    }                                                                        \
+    static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) { \
+        (void)c;                                                             \
+        return prefix##_##verb(x[0], x[1]);                                  \
     }
 #define BINARY(verb, expression) BINARY_OF(ct, verb, expression)
 
@@ -40,17 +40,17 @@ UNARY(cos, cos(a))
 UNARY(tanh, tanh(a))
 UNARY(sigmoid, 1 / (1 + exp(-a)))
 UNARY(erf, erf(a))
-UNARY(ndtr, erfc(-a * sqrt(0.5)) / 2)
+UNARY(ndtr, erfc(-a *sqrt(0.5)) / 2)
 UNARY(abs, a < 0 ? -a : a)
 UNARY(sign, a > 0 ? 1 : a < 0 ? -1 : 0)
 UNARY(floor, floor(a))
 
 BINARY(add, a + b)
 BINARY(sub, a - b)
-BINARY(mul, a * b)
+BINARY(mul, a *b)
 BINARY(div, a / b)
 BINARY(pow, pow(a, b))
-BINARY(weigh, a * b)
+BINARY(weigh, a *b)
 BINARY_OF(cti, shift, a - b)
 BINARY(maximum, a > b ? a : b)
 BINARY(minimum, a < b ? a : b)
@@ -102,14 +102,12 @@ static void gradient_cast(const op_case *c, int i, const array *w, array *out) {
 
 static double value_float(const double *x) { return x[0]; }
 static double value_i64(const double *x) { return trunc(x[0]); }
-static double value_u8(const double *x) {
-    return x[0] < 0 ? 0 : x[0] > 255 ? 255 : trunc(x[0]);
-}
+static double value_u8(const double *x) { return x[0] < 0 ? 0 : x[0] > 255 ? 255 : trunc(x[0]); }
 
-#define CAST(to, dtype_to)                                                                  \
-    static ct_tensor *build_cast_##to(ct_tensor *const x[], const op_case *c) {             \
-        (void)c;                                                                            \
-        return ct_cast(x[0], dtype_to);                                                     \
+#define CAST(to, dtype_to)                                                      \
+    static ct_tensor *build_cast_##to(ct_tensor *const x[], const op_case *c) { \
+        (void)c;                                                                \
+        return ct_cast(x[0], dtype_to);                                         \
     }
 CAST(f32, CT_F32)
 CAST(f64, CT_F64)
@@ -118,6 +116,7 @@ CAST(u8, CT_U8)
 
 #define BUILT(verb) .op = #verb, .build = build_##verb, .scalar = value_##verb
 
+/* clang-format off */
 const primitive_row elementwise_rows[] = {
     {BUILT(neg), .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .exact = true},
     {BUILT(exp), .n_inputs = 1, .dtypes = FLOATS, .flows = 1},
@@ -172,4 +171,5 @@ const primitive_row elementwise_rows[] = {
      .high = 300, .sampling = FRACTIONS, .shape = shape_cast, .build = build_cast_u8,
      .scalar = value_u8},
 };
+/* clang-format on */
 const int n_elementwise_rows = sizeof elementwise_rows / sizeof *elementwise_rows;

@@ -150,10 +150,10 @@ static void reference_avg_pool2d_spread(const op_case *c, const array x[], array
     }
 }
 
-#define BUILD(verb, expression)                                                             \
-    static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) {                \
-        pool p = load_pool(c);                                                              \
-        return expression;                                                                  \
+#define BUILD(verb, expression)                                              \
+    static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) { \
+        pool p = load_pool(c);                                               \
+        return expression;                                                   \
     }
 BUILD(max_pool2d, ct_max_pool2d(x[0], p.spec))
 BUILD(max_pool2d_scatter, ct_max_pool2d_scatter(x[0], x[1], p.spec))
@@ -161,9 +161,11 @@ BUILD(max_pool2d_gather, ct_max_pool2d_gather(x[0], x[1], p.spec))
 BUILD(avg_pool2d, ct_avg_pool2d(x[0], p.spec))
 BUILD(avg_pool2d_spread, ct_avg_pool2d_spread(x[0], p.x.dims[1], p.x.dims[2], p.spec))
 
-#define ROW(verb) .op = #verb, .shape = shape_##verb, .build = build_##verb, \
-                  .reference = reference_##verb, .dtypes = FLOATS, .flows = 1
+#define ROW(verb)                                                                             \
+    .op = #verb, .shape = shape_##verb, .build = build_##verb, .reference = reference_##verb, \
+    .dtypes = FLOATS, .flows = 1
 
+/* clang-format off */
 const primitive_row pool_rows[] = {
     {ROW(max_pool2d), .n_inputs = 1, .sampling = APART, .exact = true},
     {ROW(max_pool2d_scatter), .n_inputs = 2, .sampling = APART, .linear = true},
@@ -171,4 +173,5 @@ const primitive_row pool_rows[] = {
     {ROW(avg_pool2d), .n_inputs = 1, .linear = true},
     {ROW(avg_pool2d_spread), .n_inputs = 1, .linear = true},
 };
+/* clang-format on */
 const int n_pool_rows = sizeof pool_rows / sizeof *pool_rows;

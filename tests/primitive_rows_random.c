@@ -70,10 +70,12 @@ static ct_tensor *build_normal(ct_tensor *const x[], const op_case *c) {
     return ct_random_normal(x[0], c->dtype, c->target);
 }
 
+/* clang-format off */
 const primitive_row random_rows[] = {
     {.op = "random_uniform", .n_inputs = 1, .dtypes = FLOATS, .shape = shape_random,
      .fill = fill_key, .build = build_uniform, .reference = reference_uniform},
     {.op = "random_normal", .n_inputs = 1, .dtypes = FLOATS, .shape = shape_random,
      .slack = 4e-6, .fill = fill_key, .build = build_normal, .reference = reference_normal},
 };
+/* clang-format on */
 const int n_random_rows = sizeof random_rows / sizeof *random_rows;

@@ -126,6 +126,7 @@ static void reference_iota(const op_case *c, const array x[], array *y) {
     for (int64_t i = 0; i < y->numel; i++) y->v[i] = (double)i;
 }
 
+/* clang-format off */
 const primitive_row reduction_rows[] = {
     {.op = "sum", .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .exact = true, .linear = true,
      .shape = shape_reduce, .build = build_sum, .reference = reference_sum},
@@ -136,4 +137,5 @@ const primitive_row reduction_rows[] = {
     {.op = "iota", .dtypes = ON(CT_I64), .exact = true, .shape = shape_iota, .build = build_iota,
      .reference = reference_iota},
 };
+/* clang-format on */
 const int n_reduction_rows = sizeof reduction_rows / sizeof *reduction_rows;

@@ -101,6 +101,7 @@ static ct_tensor *build_stage(ct_tensor *const x[], const op_case *c) {
     return y;
 }
 
+/* clang-format off */
 const primitive_row view_rows[] = {
     {.op = "reshape", .n_inputs = 1, .dtypes = ANY, .flows = 1, .exact = true, .linear = true,
      .shape = shape_reshape, .build = build_reshape, .reference = reference_copy},
@@ -117,4 +118,5 @@ const primitive_row view_rows[] = {
     {.op = "stage", .n_inputs = 2, .dtypes = ANY, .flows = 1, .exact = true, .linear = true,
      .shape = shape_same, .build = build_stage, .reference = reference_copy},
 };
+/* clang-format on */
 const int n_view_rows = sizeof view_rows / sizeof *view_rows;

@@ -12,9 +12,12 @@ typedef struct {
 } block_of_rows;
 
 static const block_of_rows blocks[] = {
-    {elementwise_rows, &n_elementwise_rows}, {view_rows, &n_view_rows},
-    {copy_rows, &n_copy_rows},               {reduction_rows, &n_reduction_rows},
-    {contraction_rows, &n_contraction_rows}, {pool_rows, &n_pool_rows},
+    {elementwise_rows, &n_elementwise_rows},
+    {view_rows, &n_view_rows},
+    {copy_rows, &n_copy_rows},
+    {reduction_rows, &n_reduction_rows},
+    {contraction_rows, &n_contraction_rows},
+    {pool_rows, &n_pool_rows},
     {random_rows, &n_random_rows},
 };
 

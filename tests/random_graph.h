@@ -10,12 +10,12 @@
 typedef struct {
     test_random r;
     ct_dtype dtype;
-    bool smooth;                    /* only ops whose values and derivatives are continuous     */
-    int64_t most;                   /* elements of a tensor                                     */
+    bool smooth;  /* only ops whose values and derivatives are continuous */
+    int64_t most; /* elements of a tensor */
     int n;
-    ct_tensor *nodes[GRAPH_NODES];  /* what was made, in order, floats of `dtype`               */
+    ct_tensor *nodes[GRAPH_NODES]; /* what was made, in order, floats of `dtype` */
     int n_leaves;
-    ct_tensor *leaves[GRAPH_NODES]; /* leaves of `dtype` among them                             */
+    ct_tensor *leaves[GRAPH_NODES]; /* leaves of `dtype` among them */
     int n_roots;
     ct_tensor *roots[GRAPH_ROOTS];
 } random_graph;

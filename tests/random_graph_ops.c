@@ -77,8 +77,8 @@ static ct_tensor *view(random_graph *g, ct_tensor *x) {
     switch (random_below(&g->r, 7)) {
     case 0: return shape.rank > 1 ? ct_transpose(x) : NULL;
     case 1: return shape.rank ? ct_flip(x, CT_AXES(axis)) : NULL;
-    case 2: return size > 1 ? ct_slice(x, axis, size > 2, CT_END, random_between(&g->r, 1, 2))
-                            : NULL;
+    case 2:
+        return size > 1 ? ct_slice(x, axis, size > 2, CT_END, random_between(&g->r, 1, 2)) : NULL;
     case 3: return ct_reshape(x, CT_SHAPE(ct_numel(x)));
     case 4:
         if (shape.rank >= 5 || 2 * ct_numel(x) > g->most) return NULL;
@@ -173,8 +173,8 @@ static ct_tensor *windows(random_graph *g, ct_tensor *x) {
     if (numel == 0 || height * width * channels != numel || height < 3 || width < 3) return NULL;
     ct_tensor *image = ct_reshape(x, CT_SHAPE(1, height, width, channels));
     ct_conv2d_spec conv = {.stride = {random_between(&g->r, 1, 2), 1}, .pad = {1, 0, 1, 1}};
-    ct_pool2d_spec pool = {.window = {2, 2}, .stride = {random_between(&g->r, 1, 2), 2},
-                           .pad = {0, 1, 0, 0}};
+    ct_pool2d_spec pool = {
+        .window = {2, 2}, .stride = {random_between(&g->r, 1, 2), 2}, .pad = {0, 1, 0, 0}};
     switch (random_below(&g->r, g->smooth ? 2 : 3)) {
     case 0: {
         ct_tensor *w = random_graph_leaf(g, CT_SHAPE(2, 3, channels, 2));
@@ -197,9 +197,9 @@ static ct_tensor *noise(random_graph *g, ct_tensor *x) {
 }
 
 ct_tensor *random_graph_grow(random_graph *g) {
-    static grow_fn *const kinds[] = {unary, unary, unary, binary, binary, binary, binary,
-                                     view,  view,  copies, reduction, reduction, reduction,
-                                     product, windows, noise};
+    static grow_fn *const kinds[] = {unary,     unary,   unary,   binary, binary,    binary,
+                                     binary,    view,    view,    copies, reduction, reduction,
+                                     reduction, product, windows, noise};
     grow_fn *grow = kinds[random_below(&g->r, sizeof kinds / sizeof *kinds)];
     return grow(g, random_graph_pick(g));
 }

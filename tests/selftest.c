@@ -33,8 +33,8 @@ int main(int argc, char *argv[]) {
             return 2;
         }
     }
-    for (const selftest_case *const *test = __start_selftest_cases;
-         test < __stop_selftest_cases; test++) {
+    for (const selftest_case *const *test = __start_selftest_cases; test < __stop_selftest_cases;
+         test++) {
         if (!asked_for(*test, argv + first, argc - first)) continue;
         printf("%s/%s\n", (*test)->suite, (*test)->name);
         fflush(stdout);

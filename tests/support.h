@@ -34,19 +34,19 @@ typedef struct {
     void (*run)(void);
 } selftest_case;
 
-#define CORE_TEST(suite, name)                                                              \
-    static void suite##_##name(void);                                                       \
-    static const selftest_case suite##_##name##_case = {#suite, #name, suite##_##name};     \
-    static const selftest_case *const suite##_##name##_listed                               \
-        __attribute__((section("selftest_cases"), used)) = &suite##_##name##_case;          \
+#define CORE_TEST(suite, name)                                                          \
+    static void suite##_##name(void);                                                   \
+    static const selftest_case suite##_##name##_case = {#suite, #name, suite##_##name}; \
+    static const selftest_case *const suite##_##name##_listed                           \
+        __attribute__((section("selftest_cases"), used)) = &suite##_##name##_case;      \
     static void suite##_##name(void)
 
 #elif defined(COTAN_SUITE)
 #include <criterion/criterion.h>
 
-#define CORE_TEST(suite, name)                                                              \
-    static void suite##_##name(void);                                                       \
-    Test(suite, name) { cr_assert(support_run(suite##_##name)); }                           \
+#define CORE_TEST(suite, name)                                    \
+    static void suite##_##name(void);                             \
+    Test(suite, name) { cr_assert(support_run(suite##_##name)); } \
     static void suite##_##name(void)
 
 #endif
@@ -54,9 +54,11 @@ typedef struct {
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
 /* SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): small, and nothing of the library. */
-typedef struct { uint64_t state; } test_random;
+typedef struct {
+    uint64_t state;
+} test_random;
 uint64_t random_word(test_random *r);
-int64_t random_below(test_random *r, int64_t n);                  /* 0 .. n - 1 */
+int64_t random_below(test_random *r, int64_t n);                   /* 0 .. n - 1 */
 int64_t random_between(test_random *r, int64_t low, int64_t high); /* both included */
 double random_real(test_random *r, double low, double high);
 bool random_chance(test_random *r, int percent);

@@ -9,9 +9,7 @@
 #define PLACES 3000
 #define LEVELS 400
 
-static struct {
-    int64_t begin, end, last_level;
-} used[PLACES];
+static struct { int64_t begin, end, last_level; } used[PLACES];
 
 static void expect_alone(int64_t n, int64_t level) {
     for (int64_t k = 0; k + 1 < n; k++) {

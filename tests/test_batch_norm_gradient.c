@@ -17,8 +17,8 @@ static const char *const names[] = {"dx", "dgamma", "dbeta"};
 
 /* After convolutions early and late, after a dense layer, and wide ones. */
 static const ct_shape shapes[] = {
-    {4, {4, 26, 26, 32}}, {4, {8, 11, 11, 64}}, {4, {2, 56, 56, 64}}, {4, {2, 14, 14, 256}},
-    {2, {2048, 64}},
+    {4, {4, 26, 26, 32}},  {4, {8, 11, 11, 64}}, {4, {2, 56, 56, 64}},
+    {4, {2, 14, 14, 256}}, {2, {2048, 64}},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -37,8 +37,11 @@ static double *draw(test_random *r, int64_t n, double low, double high) {
 static numbers numbers_new(ct_shape shape, double mean) {
     test_random r = {support_seed(17)};
     int64_t channels = shape.dims[shape.rank - 1], n = ct_shape_numel(shape);
-    return (numbers){n / channels, channels, draw(&r, n, mean - 1.5, mean + 1.5),
-                     draw(&r, channels, 0.5, 1.5), draw(&r, channels, -1, 1),
+    return (numbers){n / channels,
+                     channels,
+                     draw(&r, n, mean - 1.5, mean + 1.5),
+                     draw(&r, channels, 0.5, 1.5),
+                     draw(&r, channels, -1, 1),
                      draw(&r, n, -1, 1)};
 }
 
@@ -212,9 +215,9 @@ CORE_TEST(batch_norm_gradient, refuses_what_makes_no_sense) {
                    "ct_batch_norm: epsilon must be >= 0, got -1");
     expect_refused(of(CT_SHAPE(4, 2), two, two, -1, NAN), CT_ERR_RANGE,
                    "ct_batch_norm: epsilon must be >= 0, got nan");
-    expect_refused(ct_batch_norm(ct_full(CT_F32, CT_SHAPE(4, 2), 1), NULL, NULL, -1, 0, NULL,
-                                 NULL), CT_ERR_NULL, "ct_batch_norm: 'gamma' is NULL");
+    expect_refused(ct_batch_norm(ct_full(CT_F32, CT_SHAPE(4, 2), 1), NULL, NULL, -1, 0, NULL, NULL),
+                   CT_ERR_NULL, "ct_batch_norm: 'gamma' is NULL");
     expect_refused(ct_batch_norm(ct_full(CT_F32, CT_SHAPE(4, 2), 1), ct_full(CT_F64, two, 1),
-                                 ct_full(CT_F64, two, 1), -1, 0, NULL, NULL), CT_ERR_DTYPE,
-                   "ct_batch_norm: dtypes differ: f64 and f32; use ct_cast");
+                                 ct_full(CT_F64, two, 1), -1, 0, NULL, NULL),
+                   CT_ERR_DTYPE, "ct_batch_norm: dtypes differ: f64 and f32; use ct_cast");
 }

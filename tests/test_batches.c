@@ -101,7 +101,7 @@ COUNTED_TEST(batches, default_size_and_limit) {
 
 COUNTED_TEST(batches, fewer_items_than_a_batch_are_one_batch) {
     static const ct_batches_options all[] = {
-        {.size = 11}, {.size = INT64_MAX, .shuffle = true}, {.size = 11, .limit = 10},
+        {.size = 11},        {.size = INT64_MAX, .shuffle = true}, {.size = 11, .limit = 10},
         {.drop_last = true}, {.size = 10, .drop_last = true},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -259,13 +259,17 @@ COUNTED_TEST(batches, errors_of_new) {
            "ct_batches_new: limit must be 0 (all) or 1..10 (items), got 11");
     refuse(x, y, (ct_batches_options){.limit = -1}, CT_ERR_RANGE,
            "ct_batches_new: limit must be 0 (all) or 1..10 (items), got -1");
-    refuse(x, y, (ct_batches_options){.divide_by = -1}, CT_ERR_RANGE, "ct_batches_new: divide_by "
+    refuse(x, y, (ct_batches_options){.divide_by = -1}, CT_ERR_RANGE,
+           "ct_batches_new: divide_by "
            "must be 0 (none) or 1.17549e-38..3.40282e+38, got -1");
-    refuse(x, y, (ct_batches_options){.divide_by = 1e300}, CT_ERR_RANGE, "ct_batches_new: "
+    refuse(x, y, (ct_batches_options){.divide_by = 1e300}, CT_ERR_RANGE,
+           "ct_batches_new: "
            "divide_by must be 0 (none) or 1.17549e-38..3.40282e+38, got 1e+300");
-    refuse(x, y, (ct_batches_options){.divide_by = (double)NAN}, CT_ERR_RANGE, "ct_batches_new: "
+    refuse(x, y, (ct_batches_options){.divide_by = (double)NAN}, CT_ERR_RANGE,
+           "ct_batches_new: "
            "divide_by must be 0 (none) or 1.17549e-38..3.40282e+38, got nan");
-    refuse(y, y, (ct_batches_options){.divide_by = 255}, CT_ERR_DTYPE, "ct_batches_new: "
+    refuse(y, y, (ct_batches_options){.divide_by = 255}, CT_ERR_DTYPE,
+           "ct_batches_new: "
            "divide_by needs x of u8, f32 or f64, got i64; use ct_cast");
     /* An argument that failed before: that error stays. */
     ct_fail(CT_ERR_SHAPE, "earlier");

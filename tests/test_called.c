@@ -26,29 +26,29 @@ static void expect_name(const char *name) {
 }
 
 /* A call that has to fail. */
-#define WRONG_IN(name, call)                                                                \
-    do {                                                                                    \
-        (void)(call);                                                                       \
-        expect_name(name);                                                                  \
+#define WRONG_IN(name, call) \
+    do {                     \
+        (void)(call);        \
+        expect_name(name);   \
     } while (0)
 #define WRONG(function, ...) WRONG_IN(#function, function(__VA_ARGS__))
 
 /* A call that is right, at each of its allocations in turn; `before` it there is memory. */
-#define STARVED_AFTER(before, name, call)                                                   \
-    do {                                                                                    \
-        int64_t count = 1;                                                                  \
-        for (int64_t nth = 0; nth <= count; nth++) {                                        \
-            ct_cache_clear();                                                               \
-            (void)(before);                                                                 \
-            count = nth == 0 ? -ct_mem_read().allocations : count;                          \
-            ct_mem_fail_at(nth, false);                                                     \
-            (void)(call);                                                                   \
-            ct_mem_fail_at(0, false);                                                       \
-            count += nth == 0 ? ct_mem_read().allocations : 0;                              \
-            cr_expect(nth > 0 || ct_error() == CT_OK, "%s", ct_error_message());            \
-            if (ct_error() != CT_OK) expect_name(name);                                     \
-        }                                                                                   \
-        cr_expect_gt(count, 0, "%s", #call);                                                \
+#define STARVED_AFTER(before, name, call)                                        \
+    do {                                                                         \
+        int64_t count = 1;                                                       \
+        for (int64_t nth = 0; nth <= count; nth++) {                             \
+            ct_cache_clear();                                                    \
+            (void)(before);                                                      \
+            count = nth == 0 ? -ct_mem_read().allocations : count;               \
+            ct_mem_fail_at(nth, false);                                          \
+            (void)(call);                                                        \
+            ct_mem_fail_at(0, false);                                            \
+            count += nth == 0 ? ct_mem_read().allocations : 0;                   \
+            cr_expect(nth > 0 || ct_error() == CT_OK, "%s", ct_error_message()); \
+            if (ct_error() != CT_OK) expect_name(name);                          \
+        }                                                                        \
+        cr_expect_gt(count, 0, "%s", #call);                                     \
     } while (0)
 #define STARVED_IN(name, call) STARVED_AFTER(0, name, call)
 #define STARVED(function, ...) STARVED_IN(#function, function(__VA_ARGS__))
@@ -57,40 +57,40 @@ static ct_tensor *ones(ct_dtype dtype, ct_shape shape) { return ct_full(dtype, s
 
 /* --- Ops and compositions --------------------------------------------------------------------- */
 
-#define OF_ONE(row)                                                                         \
-    row(ct_neg) row(ct_exp) row(ct_log) row(ct_sqrt) row(ct_rsqrt) row(ct_sin) row(ct_cos)  \
-    row(ct_tanh) row(ct_sigmoid) row(ct_erf) row(ct_abs) row(ct_sign) row(ct_floor)         \
-    row(ct_square) row(ct_reciprocal) row(ct_mean_all) row(ct_norm) row(ct_relu)            \
-    row(ct_softplus) row(ct_gelu) row(ct_silu) row(ct_sum_all)
-#define OF_TWO(row)                                                                         \
-    row(ct_add) row(ct_sub) row(ct_mul) row(ct_div) row(ct_pow) row(ct_maximum)             \
-    row(ct_minimum) row(ct_equal) row(ct_not_equal) row(ct_less) row(ct_less_equal)         \
-    row(ct_greater) row(ct_greater_equal)
-#define OVER_AXES(row)                                                                      \
-    row(ct_sum) row(ct_sum_keep) row(ct_max) row(ct_max_keep) row(ct_mean)                  \
-    row(ct_mean_keep) row(ct_var) row(ct_var_keep) row(ct_std) row(ct_min)
+#define OF_ONE(row)                                                                        \
+    row(ct_neg) row(ct_exp) row(ct_log) row(ct_sqrt) row(ct_rsqrt) row(ct_sin) row(ct_cos) \
+        row(ct_tanh) row(ct_sigmoid) row(ct_erf) row(ct_abs) row(ct_sign) row(ct_floor)    \
+            row(ct_square) row(ct_reciprocal) row(ct_mean_all) row(ct_norm) row(ct_relu)   \
+                row(ct_softplus) row(ct_gelu) row(ct_silu) row(ct_sum_all)
+#define OF_TWO(row)                                                                             \
+    row(ct_add) row(ct_sub) row(ct_mul) row(ct_div) row(ct_pow) row(ct_maximum) row(ct_minimum) \
+        row(ct_equal) row(ct_not_equal) row(ct_less) row(ct_less_equal) row(ct_greater)         \
+            row(ct_greater_equal)
+#define OVER_AXES(row)                                                                       \
+    row(ct_sum) row(ct_sum_keep) row(ct_max) row(ct_max_keep) row(ct_mean) row(ct_mean_keep) \
+        row(ct_var) row(ct_var_keep) row(ct_std) row(ct_min)
 #define ALONG_AN_AXIS(row) row(ct_argmax) row(ct_logsumexp) row(ct_softmax) row(ct_log_softmax)
 #define OF_A_NUMBER(row) row(ct_scale) row(ct_offset) row(ct_leaky_relu) row(ct_elu)
 
 NN_TEST(called, elementwise_functions) {
     ct_tensor *u8 = ones(CT_U8, CT_SHAPE(2, 3)), *x = ones(CT_F32, CT_SHAPE(2, 3));
     ct_tensor *row = ones(CT_F32, CT_SHAPE(3)), *four = ones(CT_F32, CT_SHAPE(4));
-#define ROW(f)                                                                              \
-    WRONG(f, u8);                                                                           \
-    WRONG(f, NULL);                                                                         \
+#define ROW(f)      \
+    WRONG(f, u8);   \
+    WRONG(f, NULL); \
     STARVED(f, x);
     OF_ONE(ROW)
 #undef ROW
-#define ROW(f)                                                                              \
-    WRONG(f, u8, u8);                                                                       \
-    WRONG(f, x, four);                                                                      \
-    WRONG(f, x, NULL);                                                                      \
+#define ROW(f)         \
+    WRONG(f, u8, u8);  \
+    WRONG(f, x, four); \
+    WRONG(f, x, NULL); \
     STARVED(f, x, row);
     OF_TWO(ROW)
 #undef ROW
-#define ROW(f)                                                                              \
-    WRONG(f, u8, 0.5);                                                                      \
-    WRONG(f, NULL, 0.5);                                                                    \
+#define ROW(f)           \
+    WRONG(f, u8, 0.5);   \
+    WRONG(f, NULL, 0.5); \
     STARVED(f, x, 0.5);
     OF_A_NUMBER(ROW)
 #undef ROW
@@ -107,17 +107,17 @@ NN_TEST(called, elementwise_functions) {
 
 NN_TEST(called, functions_over_axes) {
     ct_tensor *u8 = ones(CT_U8, CT_SHAPE(2, 3)), *x = ones(CT_F32, CT_SHAPE(2, 3));
-#define ROW(f)                                                                              \
-    WRONG(f, u8, CT_AXES(0));                                                               \
-    WRONG(f, x, CT_AXES(2));                                                                \
-    WRONG(f, NULL, CT_AXES(0));                                                             \
+#define ROW(f)                  \
+    WRONG(f, u8, CT_AXES(0));   \
+    WRONG(f, x, CT_AXES(2));    \
+    WRONG(f, NULL, CT_AXES(0)); \
     STARVED(f, x, CT_AXES(0));
     OVER_AXES(ROW)
 #undef ROW
-#define ROW(f)                                                                              \
-    WRONG(f, u8, 0);                                                                        \
-    WRONG(f, x, 2);                                                                         \
-    WRONG(f, NULL, 0);                                                                      \
+#define ROW(f)         \
+    WRONG(f, u8, 0);   \
+    WRONG(f, x, 2);    \
+    WRONG(f, NULL, 0); \
     STARVED(f, x, 0);
     ALONG_AN_AXIS(ROW)
 #undef ROW
@@ -225,14 +225,16 @@ NN_TEST(called, normalizations_losses_and_metrics) {
     WRONG(ct_cross_entropy, x, none);
     WRONG(ct_cross_entropy, ones(CT_F32, CT_SHAPE(0, 3)), ct_arange(CT_I64, 0, 0, 1));
     STARVED(ct_cross_entropy, x, labels);
-#define ROW(f, ...)                                                                         \
-    WRONG(f, x, c __VA_ARGS__);                                                             \
-    WRONG(f, x, NULL __VA_ARGS__);                                                          \
-    WRONG(f, x, ct_cast(x, CT_F64) __VA_ARGS__);                                            \
+#define ROW(f, ...)                              \
+    WRONG(f, x, c __VA_ARGS__);                  \
+    WRONG(f, x, NULL __VA_ARGS__);               \
+    WRONG(f, x, ct_cast(x, CT_F64) __VA_ARGS__); \
     STARVED(f, x, x __VA_ARGS__);
-    ROW(ct_binary_cross_entropy) ROW(ct_mse) ROW(ct_mae) ROW(ct_huber, , 1) ROW(ct_binary_accuracy)
+    ROW(ct_binary_cross_entropy)
+    ROW(ct_mse)
+    ROW(ct_mae) ROW(ct_huber, , 1) ROW(ct_binary_accuracy)
 #undef ROW
-    WRONG(ct_mse, i64, i64);
+        WRONG(ct_mse, i64, i64);
     WRONG(ct_huber, i64, i64, 1);
     WRONG(ct_mae, i64, i64);
     WRONG(ct_accuracy, x, c);
@@ -319,9 +321,8 @@ NN_TEST(called, derivatives_and_slots) {
 
 /* --- Modules, training ------------------------------------------------------------------------ */
 
-#define MODULE_IS_WRONG(function, ...)                                                      \
-    WRONG_IN(#function, ct_module_free(function(__VA_ARGS__)))
-#define MODULE_IS_STARVED(function, ...)                                                    \
+#define MODULE_IS_WRONG(function, ...) WRONG_IN(#function, ct_module_free(function(__VA_ARGS__)))
+#define MODULE_IS_STARVED(function, ...) \
     STARVED_IN(#function, ct_module_free(function(__VA_ARGS__)))
 
 NN_TEST(called, constructors_of_modules) {
@@ -398,8 +399,7 @@ NN_TEST(called, training) {
     WRONG(ct_optimizer_step, b.optimizer, x, NULL, 0);
     STARVED_AFTER(value = loss->value(ct_logits(b.model, x, CT_TRAINING), labels),
                   "ct_optimizer_step", ct_optimizer_step(b.optimizer, value, NULL, 0));
-    STARVED_IN("ct_adam_new",
-               ct_optimizer_free(ct_adam_new(b.model, ct_adam_defaults(0.01))));
+    STARVED_IN("ct_adam_new", ct_optimizer_free(ct_adam_new(b.model, ct_adam_defaults(0.01))));
     close_bench(&b);
 }
 
@@ -481,8 +481,11 @@ static ct_tensor *vjp_wrong(ct_tensor *g, ct_tensor *y, int i) {
     return ct_mul(g, ct_full(CT_F64, CT_SHAPE(3), 1));
 }
 
-static const ct_op op_copy = {.name = "copy", .kind = CT_MAP, .n_inputs = 1,
-                              .infer = ct_infer_float, .tile = {[CT_F64] = tile_copy},
+static const ct_op op_copy = {.name = "copy",
+                              .kind = CT_MAP,
+                              .n_inputs = 1,
+                              .infer = ct_infer_float,
+                              .tile = {[CT_F64] = tile_copy},
                               .vjp = {vjp_wrong}};
 
 NN_TEST(called, a_derivative_is_the_place) {
@@ -518,8 +521,10 @@ NN_TEST(called, an_error_from_before_is_said_to_be_earlier) {
     cr_expect_eq(ct_error_count(), 1);
     /* The latest takes the place of the one before it. */
     cr_expect_eq(ct_grad(x, &x, 1, &g), CT_ERR_SHAPE);
-    snprintf(expected, sizeof expected, "%s (an earlier error; now ct_grad: y must have one "
-             "element, got [6]; ct_vjp takes a cotangent of that shape)", first);
+    snprintf(expected, sizeof expected,
+             "%s (an earlier error; now ct_grad: y must have one "
+             "element, got [6]; ct_vjp takes a cotangent of that shape)",
+             first);
     cr_expect_str_eq(ct_error_message(), expected);
     cr_expect_eq(ct_error_count(), 2);
     ct_error_clear();
@@ -529,20 +534,20 @@ NN_TEST(called, an_error_from_before_is_said_to_be_earlier) {
 }
 
 /* Reading is where a NULL ends that flowed through an expression. */
-#define READS_NOTHING(call, name)                                                           \
-    do {                                                                                    \
-        ct_error_clear();                                                                   \
-        (void)(call);                                                                       \
-        cr_expect_eq(ct_error(), CT_ERR_NULL);                                              \
-        cr_expect_str_eq(ct_error_message(), name ": 't' is NULL");                         \
-        ct_error_clear();                                                                   \
-        ct_fail(CT_ERR_RANGE, "mine: first");                                               \
-        (void)(call);                                                                       \
-        cr_expect_eq(ct_error(), CT_ERR_RANGE);                                             \
-        cr_expect_str_eq(ct_error_message(),                                                \
-                         "mine: first (an earlier error; now " name ": 't' is NULL)");      \
-        cr_expect_eq(ct_error_count(), 1);                                                  \
-        ct_error_clear();                                                                   \
+#define READS_NOTHING(call, name)                                                      \
+    do {                                                                               \
+        ct_error_clear();                                                              \
+        (void)(call);                                                                  \
+        cr_expect_eq(ct_error(), CT_ERR_NULL);                                         \
+        cr_expect_str_eq(ct_error_message(), name ": 't' is NULL");                    \
+        ct_error_clear();                                                              \
+        ct_fail(CT_ERR_RANGE, "mine: first");                                          \
+        (void)(call);                                                                  \
+        cr_expect_eq(ct_error(), CT_ERR_RANGE);                                        \
+        cr_expect_str_eq(ct_error_message(),                                           \
+                         "mine: first (an earlier error; now " name ": 't' is NULL)"); \
+        cr_expect_eq(ct_error_count(), 1);                                             \
+        ct_error_clear();                                                              \
     } while (0)
 
 NN_TEST(called, reading_a_tensor_that_is_not_there) {
@@ -562,10 +567,10 @@ NN_TEST(called, a_later_call_says_its_first_error) {
     ct_fail(CT_ERR_RANGE, "mine: first");
     cr_expect(isnan(ct_item(ct_scope_add(NULL))));
     ct_loss averages_of_four = {"mine", averages, false, NULL};
-    cr_expect_neq(ct_fit(b.model, b.optimizer, &averages_of_four, b.train, (ct_fit_options){0},
-                         NULL), CT_OK);
+    cr_expect_neq(
+        ct_fit(b.model, b.optimizer, &averages_of_four, b.train, (ct_fit_options){0}, NULL), CT_OK);
     cr_expect_str_eq(ct_error_message(), "mine: first (an earlier error; now ct_mse: prediction "
-                     "is [4,3], target [4])");
+                                         "is [4,3], target [4])");
     ct_error_clear();
     close_bench(&b);
 }

@@ -115,15 +115,18 @@ CHECKPOINT_TEST(the_file_is_one_safetensors_file) {
     OK(ct_checkpoint_save(path, r.model, r.optimizer, (ct_position){.epoch = 7, .batch = 3}));
     ct_safetensors *file = ct_safetensors_load(path);
     MADE(file);
-    static const char *const names[] = {"model/conv2d/kernel", "model/batch_norm/moving_mean",
-                                        "model/dropout/stream", "optimizer/adam/steps",
+    static const char *const names[] = {"model/conv2d/kernel",
+                                        "model/batch_norm/moving_mean",
+                                        "model/dropout/stream",
+                                        "optimizer/adam/steps",
                                         "optimizer/adam/conv2d/kernel/m",
-                                        "optimizer/adam/dense/bias/accumulated", "seed/stream"};
+                                        "optimizer/adam/dense/bias/accumulated",
+                                        "seed/stream"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         cr_expect_geq(ct_safetensors_find(file, names[i]), 0, "%s", names[i]);
     }
-    static const char *const metadata[] = {"format", "cotan checkpoint", "version", "1",
-                                           "epoch", "7", "batch", "3"};
+    static const char *const metadata[] = {
+        "format", "cotan checkpoint", "version", "1", "epoch", "7", "batch", "3"};
     for (int i = 0; i < 8; i += 2) {
         cr_expect_str_eq(ct_safetensors_metadata(file, metadata[i]), metadata[i + 1]);
     }

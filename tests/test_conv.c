@@ -117,7 +117,8 @@ static void expect_values(const problem *p, int into) {
         double error = fabs(element(t, k) - sum[k]);
         double bound = 4 * (double)terms[into] * epsilon * size[k];
         if (EXPECT(error <= bound, "operand %d, element %lld: %g, not %g", into, (long long)k,
-                   element(t, k), sum[k])) continue;
+                   element(t, k), sum[k]))
+            continue;
         break;
     }
     free(sum);
@@ -156,7 +157,13 @@ static void expect_grid(ct_dtype dtype) {
     for (int k = 0; k < 3 * 4 * 2 * 4 * 5 * 3; k++) {
         const int64_t *kernel = kernels[k % 3], *stride = strides[k / 3 % 4];
         const int64_t *dilation = dilations[k / 24 % 4], *c = channels[k / 96 % 5];
-        conv_case one = {batches[k / 480], 9, 11, c[0], c[1], kernel[0], kernel[1],
+        conv_case one = {batches[k / 480],
+                         9,
+                         11,
+                         c[0],
+                         c[1],
+                         kernel[0],
+                         kernel[1],
                          {{stride[0], stride[1]}, {0}, {dilation[0], dilation[1]}, c[2]}};
         memcpy(one.spec.pad, pads[k / 12 % 2], sizeof one.spec.pad);
         expect_faces(one, dtype, (uint64_t)k);

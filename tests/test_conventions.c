@@ -10,8 +10,8 @@
 
 #include <math.h>
 
-#define F64(...)                                                                            \
-    ct_from(CT_F64, CT_SHAPE((int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double))),   \
+#define F64(...)                                                                           \
+    ct_from(CT_F64, CT_SHAPE((int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double))), \
             (double[]){__VA_ARGS__})
 
 static void expect_values(int line, ct_tensor *t, const double *expected, int64_t n) {
@@ -23,8 +23,8 @@ static void expect_values(int line, ct_tensor *t, const double *expected, int64_
     }
 }
 
-#define IS(t, ...)                                                                          \
-    expect_values(__LINE__, t, (double[]){__VA_ARGS__},                                     \
+#define IS(t, ...)                                      \
+    expect_values(__LINE__, t, (double[]){__VA_ARGS__}, \
                   (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)))
 
 /* The derivative of the sum of y. */

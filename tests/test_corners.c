@@ -21,16 +21,15 @@ static void expect(int line, ct_tensor *t, const double *wanted, int64_t n, doub
     double relative = roundings * (ct_dtype_of(t) == CT_F32 ? FLT_EPSILON : DBL_EPSILON);
     if (!EXPECT(ct_numel(t) == n, "line %d: %s", line, ct_error_message())) return;
     for (int64_t i = 0; i < n; i++) {
-        EXPECT(near(element(t, i), wanted[i], 0, relative), "line %d, %s: element %lld is %.9g, "
-               "not %.9g", line, ct_dtype_name(ct_dtype_of(t)), (long long)i, element(t, i),
-               wanted[i]);
+        EXPECT(near(element(t, i), wanted[i], 0, relative),
+               "line %d, %s: element %lld is %.9g, "
+               "not %.9g",
+               line, ct_dtype_name(ct_dtype_of(t)), (long long)i, element(t, i), wanted[i]);
     }
 }
 
-#define EXACTLY(t, ...) \
-    expect(__LINE__, t, (double[]){__VA_ARGS__}, COUNT(__VA_ARGS__), 0)
-#define CLOSELY(t, ...) \
-    expect(__LINE__, t, (double[]){__VA_ARGS__}, COUNT(__VA_ARGS__), 8)
+#define EXACTLY(t, ...) expect(__LINE__, t, (double[]){__VA_ARGS__}, COUNT(__VA_ARGS__), 0)
+#define CLOSELY(t, ...) expect(__LINE__, t, (double[]){__VA_ARGS__}, COUNT(__VA_ARGS__), 8)
 
 /* The derivative of the sum of y. */
 static ct_tensor *slope(ct_tensor *y, ct_tensor *x) {
@@ -166,7 +165,8 @@ CORE_TEST(corners, gelu_keeps_its_tail) {
     EACH_DTYPE(dtype) {
         ct_tensor *x = VECTOR(dtype, -6, -3, -0.5, 0, 2, 50), *g = slope(ct_gelu(x), x);
         const double slopes[] = {-3.5468709453902015e-8, -0.011945647204183927,
-                                 0.13250487534383716, 0.5, 1.0852318010781969, 1};
+                                 0.13250487534383716,    0.5,
+                                 1.0852318010781969,     1};
         CLOSELY(ct_gelu(x), -5.9195258702261888e-9, -0.0040496940948902836, -0.15426876936299345, 0,
                 1.9544997361036416, 50);
         for (int64_t i = 0; i < 6; i++) EXPECT(near(element(g, i), slopes[i], 0, 1e-6));
@@ -240,10 +240,10 @@ static ct_tensor *pooled(ct_tensor *x) {
  * value did not depend on the argument. */
 CORE_TEST(corners, nan_passes_through_values_and_gradients) {
     function *const functions[] = {
-        ct_exp, ct_expm1, ct_log, ct_log1p, ct_sqrt, ct_rsqrt, ct_sin, ct_cos, ct_tanh, ct_sigmoid,
-        ct_erf, ct_ndtr, ct_abs, ct_square, ct_reciprocal, ct_norm, ct_relu, ct_softplus, ct_gelu,
-        ct_silu, elu, leaky_relu, relu_6, largest, smallest, pooled, deviation, logsumexp, softmax,
-        log_softmax};
+        ct_exp,   ct_expm1,    ct_log,    ct_log1p,  ct_sqrt, ct_rsqrt,   ct_sin,        ct_cos,
+        ct_tanh,  ct_sigmoid,  ct_erf,    ct_ndtr,   ct_abs,  ct_square,  ct_reciprocal, ct_norm,
+        ct_relu,  ct_softplus, ct_gelu,   ct_silu,   elu,     leaky_relu, relu_6,        largest,
+        smallest, pooled,      deviation, logsumexp, softmax, log_softmax};
     EACH_DTYPE(dtype) {
         for (size_t k = 0; k < sizeof functions / sizeof *functions; k++) {
             ct_tensor *x = VECTOR(dtype, 1, NAN, -1), *y = functions[k](x);

@@ -100,8 +100,10 @@ COUNTED_TEST(dataset, a_folder_for_each_file) {
     folder_write(f, "train-images-idx3-ubyte/train-images-idx3-ubyte", labels(12));
     cr_expect_null(ct_dataset_open(f.path));
     char message[1024];
-    snprintf(message, sizeof message, "%s/train-images-idx3-ubyte/train-images-idx3-ubyte: images "
-             "need rank 3 or 4, got rank 1", f.path);
+    snprintf(message, sizeof message,
+             "%s/train-images-idx3-ubyte/train-images-idx3-ubyte: images "
+             "need rank 3 or 4, got rank 1",
+             f.path);
     expect_error(CT_ERR_FORMAT, message);
     unlink(in_folder(f, "train-images-idx3-ubyte/train-images-idx3-ubyte").text);
     unlink(in_folder(f, "train-labels-idx1-ubyte/train-labels.idx1-ubyte").text);
@@ -164,8 +166,8 @@ COUNTED_TEST(dataset, bad_labels) {
     folder_write(f, name, labels(6));
     cr_expect_null(ct_dataset_open(f.path));
     char message[512];
-    snprintf(message, sizeof message,
-             "%s/t10k-images-idx3-ubyte: images have 5 items, labels 6", f.path);
+    snprintf(message, sizeof message, "%s/t10k-images-idx3-ubyte: images have 5 items, labels 6",
+             f.path);
     expect_error(CT_ERR_FORMAT, message);
     folder_free(f);
 }
@@ -189,8 +191,10 @@ COUNTED_TEST(dataset, missing_files) {
     mkdir(in_folder(f, "t10k-images-idx3-ubyte").text, 0700);
     cr_expect_null(ct_dataset_open(f.path));
     char message[1024];
-    snprintf(message, sizeof message, "ct_dataset_open: %s/t10k-images-idx3-ubyte: is a directory, "
-             "expected a regular file", f.path);
+    snprintf(message, sizeof message,
+             "ct_dataset_open: %s/t10k-images-idx3-ubyte: is a directory, "
+             "expected a regular file",
+             f.path);
     expect_error(CT_ERR_IO, message);
     rmdir(in_folder(f, "t10k-images-idx3-ubyte").text);
     /* So is one that leads nowhere but to itself. */
@@ -228,8 +232,9 @@ static void move_to_cache(folder f, bool there) {
         char here[64], away[64];
         snprintf(here, sizeof here, "%s-ubyte", stems[i]);
         snprintf(away, sizeof away, "cotan/mnist/%s-ubyte", stems[i]);
-        cr_assert_eq(rename(in_folder(f, there ? here : away).text,
-                            in_folder(f, there ? away : here).text), 0);
+        cr_assert_eq(
+            rename(in_folder(f, there ? here : away).text, in_folder(f, there ? away : here).text),
+            0);
     }
     if (!there) {
         rmdir(in_folder(f, "cotan/mnist").text);

@@ -62,9 +62,7 @@ COUNTED_TEST(dataset_values, digits_that_are_refused) {
 
 /* --- MNIST -------------------------------------------------------------------------------- */
 
-static unsigned long checksum(ct_tensor *t) {
-    return crc32(0, ct_data(t), (uInt)ct_numel(t));
-}
+static unsigned long checksum(ct_tensor *t) { return crc32(0, ct_data(t), (uInt)ct_numel(t)); }
 
 /* Labels are bytes in the file and i64 in memory. */
 static unsigned long label_checksum(ct_tensor *t) {

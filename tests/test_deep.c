@@ -144,8 +144,9 @@ static ct_tensor *shapes(int64_t n) {
         ct_shape shape = CT_SHAPE(1 + m % 6, 1 + m / 6 % 6, 1 + m / 36 % 6, 1 + m / 216 % 6,
                                   1 + m / 1296 % 6, 1 + m / 7776);
         ct_tensor *part = ct_exp(ct_broadcast(x, shape));
-        total = ct_add(total, ct_reshape(ct_slice(ct_reshape(part, CT_SHAPE(ct_numel(part))), 0, 0,
-                                                  1, 1), CT_SCALAR));
+        total = ct_add(total,
+                       ct_reshape(ct_slice(ct_reshape(part, CT_SHAPE(ct_numel(part))), 0, 0, 1, 1),
+                                  CT_SCALAR));
     }
     return total;
 }

@@ -21,9 +21,7 @@ static digit render(uint64_t seed, int64_t index) {
     return d;
 }
 
-static int differ(digit a, digit b) {
-    return memcmp(a.pixels, b.pixels, PIXELS) != 0;
-}
+static int differ(digit a, digit b) { return memcmp(a.pixels, b.pixels, PIXELS) != 0; }
 
 static int inked_pixels(const digit *d) {
     int count = 0;

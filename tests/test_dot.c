@@ -48,27 +48,27 @@ DOT_TEST(text_of_a_small_graph) {
     ct_tensor *x = vector("x"), *w = vector("");
     ct_tensor *y = ct_name(ct_sum_all(ct_sub(ct_scale(x, 0.5), w)), "loss");
     char *text = text_of(&y, 1, (ct_dot_options){.title = "a \"small\" graph"});
-    cr_expect_str_eq(text,
-        "digraph cotan {\n"
-        "  graph [rankdir=TB, ranksep=0.3, nodesep=0.2, fontname=\"Helvetica\", fontsize=12, "
-        "labelloc=t, label=\"a \\\"small\\\" graph\"];\n"
-        "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.3, "
-        "margin=\"0.1,0.04\", color=\"#666666\"];\n"
-        "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, labeldistance=1.5, "
-        "fontcolor=\"#666666\"];\n"
-        "  n0 [label=\"x\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
-        "  n1 [label=\"mul(\xc2\xb7, 0.5)\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
-        "  n2 [label=\"data\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
-        "  n3 [label=\"sub\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
-        "  n4 [label=\"loss = sum\\n[] f64\", fillcolor=\"#dcebf7\", peripheries=2];\n"
-        "  n0 -> n1 [color=\"#30597a\"];\n"
-        "  n1 -> n3 [color=\"#30597a\", headlabel=\"1\"];\n"
-        "  n2 -> n3 [color=\"#30597a\", headlabel=\"2\"];\n"
-        "  n3 -> n4 [color=\"#30597a\"];\n"
-        "  legend [shape=none, style=\"\", margin=0, label=<<table border=\"0\" "
-        "cellspacing=\"3\" cellpadding=\"4\"><tr><td bgcolor=\"#dcebf7\">forward</td></tr>"
-        "</table>>];\n"
-        "}\n");
+    cr_expect_str_eq(
+        text, "digraph cotan {\n"
+              "  graph [rankdir=TB, ranksep=0.3, nodesep=0.2, fontname=\"Helvetica\", fontsize=12, "
+              "labelloc=t, label=\"a \\\"small\\\" graph\"];\n"
+              "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.3, "
+              "margin=\"0.1,0.04\", color=\"#666666\"];\n"
+              "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, labeldistance=1.5, "
+              "fontcolor=\"#666666\"];\n"
+              "  n0 [label=\"x\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
+              "  n1 [label=\"mul(\xc2\xb7, 0.5)\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
+              "  n2 [label=\"data\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
+              "  n3 [label=\"sub\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
+              "  n4 [label=\"loss = sum\\n[] f64\", fillcolor=\"#dcebf7\", peripheries=2];\n"
+              "  n0 -> n1 [color=\"#30597a\"];\n"
+              "  n1 -> n3 [color=\"#30597a\", headlabel=\"1\"];\n"
+              "  n2 -> n3 [color=\"#30597a\", headlabel=\"2\"];\n"
+              "  n3 -> n4 [color=\"#30597a\"];\n"
+              "  legend [shape=none, style=\"\", margin=0, label=<<table border=\"0\" "
+              "cellspacing=\"3\" cellpadding=\"4\"><tr><td bgcolor=\"#dcebf7\">forward</td></tr>"
+              "</table>>];\n"
+              "}\n");
     free(text);
 }
 
@@ -103,8 +103,8 @@ DOT_TEST(the_same_graph_gives_the_same_bytes) {
 DOT_TEST(options_choose_what_is_drawn) {
     char *all = batch_norm_text((ct_dot_options){.show_constants = true});
     char *usual = batch_norm_text((ct_dot_options){0});
-    char *few = batch_norm_text((ct_dot_options){.collapse_views = true, .no_legend = true,
-                                                 .left_to_right = true});
+    char *few = batch_norm_text(
+        (ct_dot_options){.collapse_views = true, .no_legend = true, .left_to_right = true});
     char *framed = batch_norm_text((ct_dot_options){.clusters = true});
     cr_expect(strstr(all, "label=\"4\\n[] f32\"") && !strstr(all, "div(\xc2\xb7, 4)"));
     cr_expect(strstr(usual, "div(\xc2\xb7, 4)") && strstr(usual, "broadcast"));
@@ -149,7 +149,8 @@ DOT_TEST(refuses_what_nobody_could_read) {
     for (int i = 0; i < 5000; i++) y = ct_mul(y, x);
     FILE *out = fopen("/dev/null", "w");
     cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){0}), CT_ERR_RANGE);
-    cr_expect_str_eq(ct_error_message(), "ct_dot_write: the picture would have 5001 nodes, more "
+    cr_expect_str_eq(ct_error_message(),
+                     "ct_dot_write: the picture would have 5001 nodes, more "
                      "than 5000; collapse the views, draw a smaller part or raise max_nodes");
     ct_error_clear();
     cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.max_nodes = 5001}), CT_OK);
@@ -211,7 +212,10 @@ DOT_TEST(labels_are_escaped) {
     expect_label("\x01\t\r\x1b\x7f", UNKNOWN UNKNOWN UNKNOWN UNKNOWN UNKNOWN);
     static const char other[] = "\xce\xb3 \xe2\x88\x82 \xf0\x9f\x99\x82";
     expect_label(other, other);
-    expect_label("\xff" "a\xc3" "b\xe2\x82", UNKNOWN "a" UNKNOWN "b" UNKNOWN UNKNOWN);
+    expect_label("\xff"
+                 "a\xc3"
+                 "b\xe2\x82",
+                 UNKNOWN "a" UNKNOWN "b" UNKNOWN UNKNOWN);
     expect_label("\xc0\xaf\xed\xa0\x80", UNKNOWN UNKNOWN UNKNOWN UNKNOWN UNKNOWN);
     expect_label("\xc2\x85|\xef\xbf\xbe|\xef\xbf\xbf", UNKNOWN "|" UNKNOWN "|" UNKNOWN);
 }
@@ -239,8 +243,20 @@ DOT_TEST(a_label_is_written_in_quotes) {
 }
 
 static const char *const hostile[] = {
-    "\\N\\G\\T\\E\\H", "\"]; evil [label=\"", "\\", "\"", "<b>bold</b>", "<<b>x</b>>", "&lt;&#65;",
-    "a -> b", "{a|b|<p>c}", "image=\"/etc/passwd\"", "\\\"", "// /* #", "digraph", "%s%n",
+    "\\N\\G\\T\\E\\H",
+    "\"]; evil [label=\"",
+    "\\",
+    "\"",
+    "<b>bold</b>",
+    "<<b>x</b>>",
+    "&lt;&#65;",
+    "a -> b",
+    "{a|b|<p>c}",
+    "image=\"/etc/passwd\"",
+    "\\\"",
+    "// /* #",
+    "digraph",
+    "%s%n",
 };
 enum { HOSTILE = sizeof hostile / sizeof *hostile, LABELS = 2000 };
 

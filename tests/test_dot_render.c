@@ -122,7 +122,8 @@ RENDER_TEST(large_pictures_pass) {
     cr_expect_eq(ct_dot_save(in_folder("cat.svg"), roots, 300, options), CT_OK);
     cr_expect_eq(ct_dot_save(in_folder("cat.dot"), roots, 300, options), CT_OK);
     cr_expect_eq(system("cd \"$(dirname \"$(command -v dot)\")\" && cd \"${PWD%.bin}\" && "
-                        "cmp cat.svg cat.dot"), 0);
+                        "cmp cat.svg cat.dot"),
+                 0);
 }
 
 /* Names come through escaped: what an SVG viewer shows is what was written. */
@@ -150,8 +151,7 @@ RENDER_TEST(other_endings_are_refused) {
                    "ct_dot_render: 'a.dot' must end in .svg, .png or .pdf");
     expect_failure(ct_dot_render(in_folder("g.dot"), "x.svg\x1b[2J"), CT_ERR_RANGE,
                    "ct_dot_render: 'x.svg\\x1b[2J' must end in .svg, .png or .pdf");
-    expect_failure(ct_dot_render(NULL, "a.svg"), CT_ERR_NULL,
-                   "ct_dot_render: 'dot_path' is NULL");
+    expect_failure(ct_dot_render(NULL, "a.svg"), CT_ERR_NULL, "ct_dot_render: 'dot_path' is NULL");
     expect_failure(ct_dot_render("a.dot", NULL), CT_ERR_NULL,
                    "ct_dot_render: 'picture_path' is NULL");
     expect_failure(save(NULL), CT_ERR_NULL, "ct_dot_save: 'path' is NULL");
@@ -162,8 +162,10 @@ RENDER_TEST(files_that_cannot_be_used) {
     snprintf(message, sizeof message, "ct_dot_render: %s: No such file or directory",
              in_folder("none.dot"));
     expect_failure(ct_dot_render(in_folder("none.dot"), in_folder("a.svg")), CT_ERR_IO, message);
-    snprintf(message, sizeof message, "ct_dot_save: %s: No such file or directory; no file was "
-             "written", in_folder("none/a.svg"));
+    snprintf(message, sizeof message,
+             "ct_dot_save: %s: No such file or directory; no file was "
+             "written",
+             in_folder("none/a.svg"));
     expect_failure(save(in_folder("none/a.svg")), CT_ERR_IO, message);
     cr_expect_eq(entries(false), 0);
 }
@@ -189,12 +191,16 @@ RENDER_TEST(without_dot_the_text_is_written) {
     char message[800];
     setenv("PATH", "/nonexistent", 1);
     put_file(in_folder("g.svg"), "old", 3);
-    snprintf(message, sizeof message, "ct_dot_save: 'dot' not found in PATH; wrote %s (install "
-             "graphviz)", in_folder("g.dot"));
+    snprintf(message, sizeof message,
+             "ct_dot_save: 'dot' not found in PATH; wrote %s (install "
+             "graphviz)",
+             in_folder("g.dot"));
     expect_failure(save(in_folder("g.svg")), CT_ERR_IO, message);
     cr_expect(begins_with(in_folder("g.dot"), "digraph", 7));
-    snprintf(message, sizeof message, "ct_dot_render: 'dot' not found in PATH; the text is in %s "
-             "(install graphviz)", in_folder("g.dot"));
+    snprintf(message, sizeof message,
+             "ct_dot_render: 'dot' not found in PATH; the text is in %s "
+             "(install graphviz)",
+             in_folder("g.dot"));
     expect_failure(ct_dot_render(in_folder("g.dot"), in_folder("g.svg")), CT_ERR_IO, message);
     cr_expect(file_is(in_folder("g.svg"), "old", 3));
     cr_expect_eq(entries(false), 2);
@@ -203,8 +209,10 @@ RENDER_TEST(without_dot_the_text_is_written) {
 RENDER_TEST(exit_status_127_is_no_dot) {
     char message[800];
     pretend("exit 127");
-    snprintf(message, sizeof message, "ct_dot_save: 'dot' not found in PATH; wrote %s (install "
-             "graphviz)", in_folder("g.dot"));
+    snprintf(message, sizeof message,
+             "ct_dot_save: 'dot' not found in PATH; wrote %s (install "
+             "graphviz)",
+             in_folder("g.dot"));
     expect_failure(save(in_folder("g.svg")), CT_ERR_IO, message);
     cr_expect(begins_with(in_folder("g.dot"), "digraph", 7));
 }
@@ -280,8 +288,10 @@ RENDER_TEST(a_dot_that_cannot_start) {
 RENDER_TEST(no_place_for_the_text_either) {
     pretend("exit 1");
     char message[800];
-    snprintf(message, sizeof message, "ct_dot_save: %s: No such file or directory; no file was "
-             "written", in_folder("none/a.dot"));
+    snprintf(message, sizeof message,
+             "ct_dot_save: %s: No such file or directory; no file was "
+             "written",
+             in_folder("none/a.dot"));
     expect_failure(save(in_folder("none/a.svg")), CT_ERR_IO, message);
     cr_expect_eq(entries(false), 0);
 }

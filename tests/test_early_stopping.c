@@ -62,7 +62,10 @@ static ct_status scripted_next(ct_source *source, ct_batch *out) {
 static void scripted_free(ct_source *source) { (void)source; }
 
 static const ct_source_kind scripted_kind = {
-    .name = "scripted", .count = scripted_count, .seek = scripted_seek, .next = scripted_next,
+    .name = "scripted",
+    .count = scripted_count,
+    .seek = scripted_seek,
+    .next = scripted_next,
     .free = scripted_free,
 };
 
@@ -115,8 +118,7 @@ static void expect_position(ct_position p, int64_t epoch, int64_t best_epoch) {
 
 static uint64_t hash_of_whole(void) {
     run r = open_run(1);
-    ct_history history =
-        train(&r, (ct_fit_options){.epochs = SCRIPTED, .patience = PATIENCE});
+    ct_history history = train(&r, (ct_fit_options){.epochs = SCRIPTED, .patience = PATIENCE});
     cr_expect(history.stopped_early && history.n_epochs == STOP && !history.restored);
     expect_position(history.position, STOP, BEST);
     ct_history_free(&history);
@@ -214,8 +216,8 @@ STOPPING_TEST(the_best_weights_come_back) {
 
 STOPPING_TEST(what_is_to_go_on_is_not_restored) {
     run r = open_run(1);
-    ct_history history = train(&r, (ct_fit_options){.epochs = SCRIPTED, .max_steps = 4 * BATCHES,
-                                                    .restore_best = true});
+    ct_history history = train(
+        &r, (ct_fit_options){.epochs = SCRIPTED, .max_steps = 4 * BATCHES, .restore_best = true});
     cr_expect_not(history.restored);
     cr_expect_eq(model_hash(&r), r.hashes[4]);
     ct_history_free(&history);
@@ -228,7 +230,9 @@ static char *resume_at(int64_t epoch, bool restored) {
     ct_history history = train(&r, options);
     char *text = NULL;
     size_t length = 0;
-    options = (ct_fit_options){.epochs = SCRIPTED, .patience = PATIENCE, .restore_best = true,
+    options = (ct_fit_options){.epochs = SCRIPTED,
+                               .patience = PATIENCE,
+                               .restore_best = true,
                                .start = history.position,
                                .log = open_memstream(&text, &length)};
     ct_history_free(&history);
@@ -281,7 +285,9 @@ STOPPING_TEST(divergence_gives_the_best_weights_back) {
     uint64_t first = state_hash(model, NULL);
     steps_left = BATCHES + 2;
     ct_history history;
-    ct_fit_options options = {.epochs = 4, .validation = test, .restore_best = true,
+    ct_fit_options options = {.epochs = 4,
+                              .validation = test,
+                              .restore_best = true,
                               .start = {.epoch = 1, .best_epoch = 1, .best_val_loss = 1.5}};
     cr_expect_eq(ct_fit(model, adam, &breaking_loss, train, options, &history), CT_ERR_DIVERGED);
     ct_error_clear();
@@ -297,8 +303,7 @@ STOPPING_TEST(divergence_gives_the_best_weights_back) {
 /* --- The file --------------------------------------------------------------------------------- */
 
 STOPPING_TEST(the_file_keeps_every_bit) {
-    static const double losses[] = {0, -0.0, 0.1, -1.0 / 3, 5e-324, 1.7e308,
-                                    -(double)INFINITY};
+    static const double losses[] = {0, -0.0, 0.1, -1.0 / 3, 5e-324, 1.7e308, -(double)INFINITY};
     bench b = open_bench(0.05);
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
         ct_position saved = {.epoch = 4, .batch = 1, .best_epoch = 3, .best_val_loss = losses[i]};
@@ -324,8 +329,11 @@ STOPPING_TEST(the_file_keeps_every_bit) {
 static void expect_refusal(bench *b, const char *best_epoch, const char *best_val_loss,
                            const char *rest) {
     ct_named one = {"w", ct_scalar(CT_F32, 1)};
-    ct_pair metadata[] = {{"format", "cotan checkpoint"}, {"version", "1"}, {"epoch", "4"},
-                          {"batch", "0"}, {"best_epoch", best_epoch},
+    ct_pair metadata[] = {{"format", "cotan checkpoint"},
+                          {"version", "1"},
+                          {"epoch", "4"},
+                          {"batch", "0"},
+                          {"best_epoch", best_epoch},
                           {"best_val_loss", best_val_loss}};
     OK(ct_safetensors_save(path, &one, 1, metadata, best_val_loss ? 6 : 5));
     ct_position position = {.epoch = -1};
@@ -339,8 +347,13 @@ static void expect_refusal(bench *b, const char *best_epoch, const char *best_va
 STOPPING_TEST(says_what_does_not_fit) {
     bench b = open_bench(0.05);
     static const char bits[] = "best_val_loss must be 16 hexadecimal digits, got ";
-    static const char *const bad[] = {"0.5", "", "3fe000000000000", " 3fe000000000000",
-                                      "3FE0000000000000", "3fe00000000000000", "0x3fe00000000000"};
+    static const char *const bad[] = {"0.5",
+                                      "",
+                                      "3fe000000000000",
+                                      " 3fe000000000000",
+                                      "3FE0000000000000",
+                                      "3fe00000000000000",
+                                      "0x3fe00000000000"};
     expect_refusal(&b, "-1", "3fe0000000000000", "best_epoch must be a whole number, got '-1'");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char rest[128];

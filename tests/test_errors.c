@@ -8,8 +8,8 @@
 #include "autograd/compose.h"
 #include "autograd/grad.h"
 #include "autograd/stage.h"
-#include "tensor/base/context.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/context.h"
 #include "tensor/op.h"
 #include "tensor/random.h"
 #include "tensor/runtime.h"
@@ -37,7 +37,8 @@ static ct_tensor *f32(ct_shape shape) { return ct_full(CT_F32, shape, 1.0); }
 CORE_TEST(errors, of_a_gradient) {
     ct_tensor *x = f32(CT_SHAPE(32, 10)), *y = ct_sum_all(x), *i = ct_arange(CT_I64, 0, 3, 1);
     ct_tensor *mark = x, *out[2] = {mark, mark};
-    NO_SUCCESS(ct_grad(x, &x, 1, out), CT_ERR_SHAPE, "ct_grad: y must have one element, got "
+    NO_SUCCESS(ct_grad(x, &x, 1, out), CT_ERR_SHAPE,
+               "ct_grad: y must have one element, got "
                "[32,10]; ct_vjp takes a cotangent of that shape");
     NO_SUCCESS(ct_grad(ct_sum_all(i), &x, 1, out), CT_ERR_DTYPE,
                "ct_grad: y is i64; only f32 and f64 have derivatives");
@@ -65,7 +66,8 @@ CORE_TEST(errors, of_products_with_a_jacobian) {
                "ct_hvp: x[0] is f32 [2,3], v[0] is f32 [3]");
     NO_SUCCESS(ct_hvp(ct_sum_all(y), &x, (ct_tensor *[]){NULL}, 1, &out), CT_ERR_NULL,
                "ct_hvp: v[0] is NULL");
-    NO_SUCCESS(ct_hvp(y, &x, &x, 1, &out), CT_ERR_SHAPE, "ct_hvp: y must have one element, got "
+    NO_SUCCESS(ct_hvp(y, &x, &x, 1, &out), CT_ERR_SHAPE,
+               "ct_hvp: y must have one element, got "
                "[2,3]; ct_vjp takes a cotangent of that shape");
     EXPECT(out == x);
 }
@@ -93,6 +95,7 @@ static ct_tensor *vjp_too_small(ct_tensor *g, ct_tensor *y, int i) {
 }
 
 /* Not listed: these are no primitives of the library. */
+/* clang-format off */
 static const ct_op twice = {.name = "twice", .kind = CT_MAP, .n_inputs = 1,
                             .infer = ct_infer_float, .tile = {[CT_F64] = tile_twice}};
 static const ct_op forgetful = {.name = "forgetful", .kind = CT_MAP, .n_inputs = 1,
@@ -103,6 +106,7 @@ static const ct_op too_small = {.name = "too_small", .kind = CT_MAP, .n_inputs =
                                 .vjp = {vjp_too_small}};
 static const ct_op shrinks = {.name = "shrinks", .kind = CT_MAP, .n_inputs = 1,
                               .infer = infer_scalar, .tile = {[CT_F64] = tile_twice}};
+/* clang-format on */
 
 CORE_TEST(errors, of_a_users_op) {
     ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 3.0), *single = f32(CT_SHAPE(2)), *g;
@@ -110,10 +114,10 @@ CORE_TEST(errors, of_a_users_op) {
     EXPECT(element(y, 1) == 6);
     NO_SUCCESS(ct_grad(ct_sum_all(y), &x, 1, &g), CT_ERR_GRADIENT,
                "ct_grad: op 'twice' has no derivative for input 0");
-    NO_SUCCESS(ct_grad(ct_sum_all(ct_node(&forgetful, &x, 1, NULL, 0)), &x, 1, &g),
-               CT_ERR_GRADIENT, "ct_grad: the derivative of 'forgetful' for input 0 is NULL");
-    NO_SUCCESS(ct_grad(ct_sum_all(ct_node(&too_small, &x, 1, NULL, 0)), &x, 1, &g),
-               CT_ERR_GRADIENT, "ct_grad: the derivative of 'too_small' for input 0 has shape [], "
+    NO_SUCCESS(ct_grad(ct_sum_all(ct_node(&forgetful, &x, 1, NULL, 0)), &x, 1, &g), CT_ERR_GRADIENT,
+               "ct_grad: the derivative of 'forgetful' for input 0 is NULL");
+    NO_SUCCESS(ct_grad(ct_sum_all(ct_node(&too_small, &x, 1, NULL, 0)), &x, 1, &g), CT_ERR_GRADIENT,
+               "ct_grad: the derivative of 'too_small' for input 0 has shape [], "
                "the input [2]");
     NO_TENSOR(ct_node(&twice, &single, 1, NULL, 0), CT_ERR_DTYPE,
               "twice: not defined for f32; give it .tile[CT_F32] or use ct_cast");
@@ -139,8 +143,11 @@ static ct_tensor *vjp_total(ct_tensor *g, ct_tensor *y, int i) {
 
 /* As many operands as one likes. */
 CORE_TEST(errors, none_for_an_op_of_nine_operands) {
-    static const ct_op total = {.name = "total", .kind = CT_MAP, .n_inputs = -1,
-                                .infer = ct_infer_float, .tile = {[CT_F64] = tile_total},
+    static const ct_op total = {.name = "total",
+                                .kind = CT_MAP,
+                                .n_inputs = -1,
+                                .infer = ct_infer_float,
+                                .tile = {[CT_F64] = tile_total},
                                 .vjp_any = vjp_total};
     ct_tensor *x[9], *g[9];
     int n = 9;
@@ -230,7 +237,8 @@ CORE_TEST(errors, name_what_the_memory_was_for) {
     NO_TENSOR(ct_full(CT_F32, CT_SHAPE(INT64_C(1) << 30, INT64_C(1) << 27), 0), CT_ERR_MEMORY,
               "ct_full: out of memory: need 576460752303423488 bytes for f32 "
               "[1073741824,134217728]");
-    NO_TENSOR(ct_data(wide), CT_ERR_MEMORY, "ct_data: out of memory: need 576460752303423488 bytes "
+    NO_TENSOR(ct_data(wide), CT_ERR_MEMORY,
+              "ct_data: out of memory: need 576460752303423488 bytes "
               "for f32 [1073741824,134217728]");
     NO_TENSOR(ct_full(CT_F64, CT_SHAPE(INT64_C(1) << 62), 0), CT_ERR_MEMORY,
               "ct_full: out of memory: [4611686018427387904] of f64 has more than 2^63-1 bytes");
@@ -276,34 +284,101 @@ CORE_TEST(errors, of_the_environment) {
 CORE_TEST(errors, null_goes_through_every_op) {
     ct_tensor *x = f32(CT_SHAPE(2, 2)), *c = f32(CT_SHAPE(2)), *n = NULL;
     ct_fail(CT_ERR_RANGE, "the first");
-    ct_tensor *results[] = {
-        ct_neg(n), ct_exp(n), ct_log(n), ct_sqrt(n), ct_rsqrt(n), ct_sin(n), ct_cos(n),
-        ct_tanh(n), ct_erf(n), ct_abs(n), ct_sign(n), ct_floor(n), ct_cast(n, CT_F64),
-        ct_add(n, x), ct_sub(x, n), ct_mul(n, n), ct_div(n, x), ct_pow(x, n), ct_maximum(n, x),
-        ct_minimum(x, n), ct_equal(n, x), ct_not_equal(x, n), ct_less(n, x),
-        ct_less_equal(n, x), ct_greater(n, x), ct_greater_equal(n, x), ct_where(n, x, x),
-        ct_where(x, n, x), ct_where(x, x, n), ct_scale(n, 2), ct_offset(n, 2),
-        ct_reshape(n, CT_SHAPE(4)), ct_permute(n, CT_AXES(0)), ct_transpose(n),
-        ct_broadcast(n, CT_SHAPE(2)), ct_slice(n, 0, 0, 1, 1), ct_flip(n, CT_AXES(0)),
-        ct_stop_gradient(n), ct_pad(n, 0, 1, 1, 0), CT_CONCAT(0, x, n), CT_CONCAT(0, n, x),
-        ct_take(n, x), ct_take(x, n), ct_scatter_add(n, x, 1), ct_scatter_add(x, n, 1),
-        ct_sum(n, CT_ALL), ct_sum_keep(n, CT_AXES(0)), ct_sum_all(n), ct_sum_to(n, CT_SCALAR),
-        ct_max(n, CT_ALL), ct_max_keep(n, CT_ALL), ct_argmax(n, 0), ct_matmul(n, x),
-        ct_matmul(x, n), ct_conv2d(n, x, (ct_conv2d_spec){0}),
-        ct_conv2d_input(x, n, 1, 1, (ct_conv2d_spec){0}),
-        ct_conv2d_kernel(n, x, 1, 1, (ct_conv2d_spec){0}), ct_max_pool2d(n, (ct_pool2d_spec){0}),
-        ct_max_pool2d_scatter(n, x, (ct_pool2d_spec){0}),
-        ct_max_pool2d_gather(x, n, (ct_pool2d_spec){0}), ct_avg_pool2d(n, (ct_pool2d_spec){0}),
-        ct_avg_pool2d_spread(n, 1, 1, (ct_pool2d_spec){0}),
-        ct_random_uniform(n, CT_F32, CT_SCALAR), ct_random_normal(n, CT_F32, CT_SCALAR),
-        ct_square(n), ct_reciprocal(n), ct_clip(n, 0, 1), ct_mean(n, CT_ALL), ct_mean_all(n),
-        ct_mean_keep(n, CT_ALL), ct_var(n, CT_ALL), ct_var_keep(n, CT_ALL), ct_std(n, CT_ALL),
-        ct_min(n, CT_ALL), ct_norm(n), ct_logsumexp(n, 0), ct_softmax(n, 0),
-        ct_log_softmax(n, 0), ct_one_hot(n, 3, CT_F32), ct_relu(n), ct_leaky_relu(n, 0.1),
-        ct_elu(n, 1), ct_sigmoid(n), ct_softplus(n), ct_gelu(n), ct_silu(n),
-        ct_batch_norm(n, c, c, 0, 0, NULL, NULL), ct_batch_norm(x, n, c, 0, 0, NULL, NULL),
-        ct_batch_norm_inference(x, c, c, n, c, 0, 0), ct_layer_norm(x, n, c, 0),
-        ct_name(n, "n"), ct_detach(n), ct_scope_add(n), ct_keep(n), ct_jvp(n, &x, &x, 1)};
+    ct_tensor *results[] = {ct_neg(n),
+                            ct_exp(n),
+                            ct_log(n),
+                            ct_sqrt(n),
+                            ct_rsqrt(n),
+                            ct_sin(n),
+                            ct_cos(n),
+                            ct_tanh(n),
+                            ct_erf(n),
+                            ct_abs(n),
+                            ct_sign(n),
+                            ct_floor(n),
+                            ct_cast(n, CT_F64),
+                            ct_add(n, x),
+                            ct_sub(x, n),
+                            ct_mul(n, n),
+                            ct_div(n, x),
+                            ct_pow(x, n),
+                            ct_maximum(n, x),
+                            ct_minimum(x, n),
+                            ct_equal(n, x),
+                            ct_not_equal(x, n),
+                            ct_less(n, x),
+                            ct_less_equal(n, x),
+                            ct_greater(n, x),
+                            ct_greater_equal(n, x),
+                            ct_where(n, x, x),
+                            ct_where(x, n, x),
+                            ct_where(x, x, n),
+                            ct_scale(n, 2),
+                            ct_offset(n, 2),
+                            ct_reshape(n, CT_SHAPE(4)),
+                            ct_permute(n, CT_AXES(0)),
+                            ct_transpose(n),
+                            ct_broadcast(n, CT_SHAPE(2)),
+                            ct_slice(n, 0, 0, 1, 1),
+                            ct_flip(n, CT_AXES(0)),
+                            ct_stop_gradient(n),
+                            ct_pad(n, 0, 1, 1, 0),
+                            CT_CONCAT(0, x, n),
+                            CT_CONCAT(0, n, x),
+                            ct_take(n, x),
+                            ct_take(x, n),
+                            ct_scatter_add(n, x, 1),
+                            ct_scatter_add(x, n, 1),
+                            ct_sum(n, CT_ALL),
+                            ct_sum_keep(n, CT_AXES(0)),
+                            ct_sum_all(n),
+                            ct_sum_to(n, CT_SCALAR),
+                            ct_max(n, CT_ALL),
+                            ct_max_keep(n, CT_ALL),
+                            ct_argmax(n, 0),
+                            ct_matmul(n, x),
+                            ct_matmul(x, n),
+                            ct_conv2d(n, x, (ct_conv2d_spec){0}),
+                            ct_conv2d_input(x, n, 1, 1, (ct_conv2d_spec){0}),
+                            ct_conv2d_kernel(n, x, 1, 1, (ct_conv2d_spec){0}),
+                            ct_max_pool2d(n, (ct_pool2d_spec){0}),
+                            ct_max_pool2d_scatter(n, x, (ct_pool2d_spec){0}),
+                            ct_max_pool2d_gather(x, n, (ct_pool2d_spec){0}),
+                            ct_avg_pool2d(n, (ct_pool2d_spec){0}),
+                            ct_avg_pool2d_spread(n, 1, 1, (ct_pool2d_spec){0}),
+                            ct_random_uniform(n, CT_F32, CT_SCALAR),
+                            ct_random_normal(n, CT_F32, CT_SCALAR),
+                            ct_square(n),
+                            ct_reciprocal(n),
+                            ct_clip(n, 0, 1),
+                            ct_mean(n, CT_ALL),
+                            ct_mean_all(n),
+                            ct_mean_keep(n, CT_ALL),
+                            ct_var(n, CT_ALL),
+                            ct_var_keep(n, CT_ALL),
+                            ct_std(n, CT_ALL),
+                            ct_min(n, CT_ALL),
+                            ct_norm(n),
+                            ct_logsumexp(n, 0),
+                            ct_softmax(n, 0),
+                            ct_log_softmax(n, 0),
+                            ct_one_hot(n, 3, CT_F32),
+                            ct_relu(n),
+                            ct_leaky_relu(n, 0.1),
+                            ct_elu(n, 1),
+                            ct_sigmoid(n),
+                            ct_softplus(n),
+                            ct_gelu(n),
+                            ct_silu(n),
+                            ct_batch_norm(n, c, c, 0, 0, NULL, NULL),
+                            ct_batch_norm(x, n, c, 0, 0, NULL, NULL),
+                            ct_batch_norm_inference(x, c, c, n, c, 0, 0),
+                            ct_layer_norm(x, n, c, 0),
+                            ct_name(n, "n"),
+                            ct_detach(n),
+                            ct_scope_add(n),
+                            ct_keep(n),
+                            ct_jvp(n, &x, &x, 1)};
     for (size_t k = 0; k < sizeof results / sizeof *results; k++) {
         EXPECT(results[k] == NULL, "result %zu", k);
     }

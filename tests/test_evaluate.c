@@ -8,8 +8,7 @@ NN_TEST(evaluate, is_the_mean_over_all_items) {
     double wanted_accuracy = ct_item(ct_accuracy(logits, task_labels(x)));
     uint64_t before = state_hash(b.model, b.optimizer);
     for (int64_t size = 1; size <= ITEMS; size += 7) {
-        ct_source *source =
-            ct_batches_new(x, task_labels(x), (ct_batches_options){.size = size});
+        ct_source *source = ct_batches_new(x, task_labels(x), (ct_batches_options){.size = size});
         double loss, accuracy;
         OK(ct_source_seek(source, 5, 0)); /* wherever it stands */
         OK(ct_evaluate(b.model, &ct_loss_cross_entropy, source, &loss, &accuracy));

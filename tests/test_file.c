@@ -132,8 +132,7 @@ Test(file, notices_a_change_while_reading) {
     lying.fstat = lying_fstat;
     cti_system_replace(&lying);
     pretended = 12;
-    expect_refused(in_folder("a"),
-                   "gave fewer than its 12 bytes: it changed while being read");
+    expect_refused(in_folder("a"), "gave fewer than its 12 bytes: it changed while being read");
     pretended = 8;
     expect_refused(in_folder("a"), "gave more than its 8 bytes: it changed while being read");
     pretended = -1;
@@ -195,8 +194,18 @@ Test(file, shows_foreign_text) {
 }
 
 Test(file, reads_plain_numbers) {
-    static const char *const wrong[] = {"", "-1", "+1", " 1", "1 ", "01", "00", "1.0", "1e3",
-                                        "0x1", "9223372036854775808", "99999999999999999999"};
+    static const char *const wrong[] = {"",
+                                        "-1",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "01",
+                                        "00",
+                                        "1.0",
+                                        "1e3",
+                                        "0x1",
+                                        "9223372036854775808",
+                                        "99999999999999999999"};
     int64_t value = 5;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         cr_expect_not(cti_whole_number(wrong[i], strlen(wrong[i]), &value), "%s", wrong[i]);

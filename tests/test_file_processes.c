@@ -196,16 +196,14 @@ Test(file_processes, an_undone_save_leaves_a_later_one_alone) {
 static int64_t kill_at;
 static bool kill_after;
 
-static void die(void) {
-    raise(SIGKILL);
-}
-#define DEADLY(type, call)                                    \
-    do {                                                      \
-        bool last = ++calls_made == kill_at;                  \
-        if (last && !kill_after) die();                       \
-        type deadly_result = (call);                          \
-        if (last) die();                                      \
-        return deadly_result;                                 \
+static void die(void) { raise(SIGKILL); }
+#define DEADLY(type, call)                   \
+    do {                                     \
+        bool last = ++calls_made == kill_at; \
+        if (last && !kill_after) die();      \
+        type deadly_result = (call);         \
+        if (last) die();                     \
+        return deadly_result;                \
     } while (0)
 
 static int deadly_openat(int at, const char *path, int flags, mode_t mode) {
@@ -278,8 +276,8 @@ Test(file_processes, what_killed_saves_leave_is_removed_by_the_next) {
 
 /* Only what this file's saves have made, and only regular files. */
 Test(file_processes, other_files_stay) {
-    static const char *const names[] = {".a.1.2.tmp.", "a.1.2.tmp", ".a.1.tmp", ".a.x.2.tmp",
-                                        ".a.1..tmp", ".aa.1.2.tmp", ".b.1.2.tmp", ".a.1.2.3.tmp"};
+    static const char *const names[] = {".a.1.2.tmp.", "a.1.2.tmp",   ".a.1.tmp",   ".a.x.2.tmp",
+                                        ".a.1..tmp",   ".aa.1.2.tmp", ".b.1.2.tmp", ".a.1.2.3.tmp"};
     for (int i = 0; i < 8; i++) put_file(in_folder(names[i]), "other", 5);
     cr_assert_eq(mkfifo(in_folder(".a.1.3.tmp"), 0600), 0);
     cr_assert_eq(symlink("a.1.2.tmp", in_folder(".a.1.4.tmp")), 0);

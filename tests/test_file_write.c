@@ -51,8 +51,7 @@ static void expect_write_refused(const char *path, const char *what) {
 
 Test(file_write, replaces_regular_files_only) {
     char path[600];
-    expect_write_refused("/dev/full",
-                         "is a character device, expected a regular file or none");
+    expect_write_refused("/dev/full", "is a character device, expected a regular file or none");
     expect_write_refused(folder, "is a directory, expected a regular file or none");
     put_file(in_folder("a"), "kept", 4);
     expect_write_refused("", "does not end in the name of a file");
@@ -219,8 +218,7 @@ Test(file_write, refuses_links_that_lead_nowhere) {
     cr_assert_eq(symlink(folder, in_folder("d")), 0);
     expect_write_refused(in_folder("d"), "is a directory, expected a regular file or none");
     cr_assert_eq(symlink("/dev/full", in_folder("e")), 0);
-    expect_write_refused(in_folder("e"),
-                         "is a character device, expected a regular file or none");
+    expect_write_refused(in_folder("e"), "is a character device, expected a regular file or none");
     char longest[PATH_MAX];
     memset(longest, 'n', 300);
     longest[300] = '\0';
@@ -274,9 +272,29 @@ Test(file_write, survives_every_fault) {
 
 /* The system calls of a save over a previous file of mode 0644, counted from 1. */
 enum {
-    OPEN_FOLDER = 1, STAT_TARGET, LIST_FOLDER, LIST_END, CREATE, LOCK, STAT_CREATED, STAT_NAME, DUP,
-    WRITE_1, WRITE_2, WRITE_3, SET_MODE, SYNC, CLOSE, OPEN_OLD, LOCK_OLD, LINK_OLD, STAT_OLD,
-    STAT_AGAIN, RENAME, SYNC_FOLDER, UNLINK
+    OPEN_FOLDER = 1,
+    STAT_TARGET,
+    LIST_FOLDER,
+    LIST_END,
+    CREATE,
+    LOCK,
+    STAT_CREATED,
+    STAT_NAME,
+    DUP,
+    WRITE_1,
+    WRITE_2,
+    WRITE_3,
+    SET_MODE,
+    SYNC,
+    CLOSE,
+    OPEN_OLD,
+    LOCK_OLD,
+    LINK_OLD,
+    STAT_OLD,
+    STAT_AGAIN,
+    RENAME,
+    SYNC_FOLDER,
+    UNLINK
 };
 
 static void expect_at_call(int64_t call, int code, const char *what) {
@@ -290,16 +308,19 @@ static void expect_at_call(int64_t call, int code, const char *what) {
 }
 
 Test(file_write, says_what_failed) {
-    expect_at_call(CREATE, EACCES, "cannot create a temporary file beside it: Permission denied; "
-                              "the previous file is kept");
+    expect_at_call(CREATE, EACCES,
+                   "cannot create a temporary file beside it: Permission denied; "
+                   "the previous file is kept");
     expect_at_call(WRITE_1, ENOSPC,
                    "No space left on device after 0 of 13 bytes; the previous file is kept");
     expect_at_call(WRITE_3, ENOSPC,
                    "No space left on device after 8 of 13 bytes; the previous file is kept");
-    expect_at_call(STAT_CREATED, EIO, "cannot create a temporary file beside it: Input/output "
-                                      "error; the previous file is kept");
-    expect_at_call(DUP, EMFILE, "cannot create a temporary file beside it: Too many open files; "
-                                "the previous file is kept");
+    expect_at_call(STAT_CREATED, EIO,
+                   "cannot create a temporary file beside it: Input/output "
+                   "error; the previous file is kept");
+    expect_at_call(DUP, EMFILE,
+                   "cannot create a temporary file beside it: Too many open files; "
+                   "the previous file is kept");
     expect_at_call(SET_MODE, EIO,
                    "cannot set its mode: Input/output error; the previous file is kept");
     expect_at_call(SYNC, EIO, "cannot synchronize: Input/output error; the previous file is kept");
@@ -307,14 +328,15 @@ Test(file_write, says_what_failed) {
     expect_at_call(LINK_OLD, EIO, "cannot link: Input/output error; the previous file is kept");
     expect_at_call(RENAME, EROFS,
                    "cannot rename: Read-only file system; the previous file is kept");
-    expect_at_call(SYNC_FOLDER, EIO, "cannot synchronize its directory: Input/output error; the "
-                                     "previous file is kept");
+    expect_at_call(SYNC_FOLDER, EIO,
+                   "cannot synchronize its directory: Input/output error; the "
+                   "previous file is kept");
     cr_expect_eq(entries(false), 1);
 }
 
 Test(file_write, interrupted_calls_are_repeated) {
-    static const int64_t interruptible[] = {OPEN_FOLDER, CREATE, WRITE_1, WRITE_2, WRITE_3, SYNC,
-                                            CLOSE, OPEN_OLD, LINK_OLD, SYNC_FOLDER};
+    static const int64_t interruptible[] = {OPEN_FOLDER, CREATE, WRITE_1,  WRITE_2,  WRITE_3,
+                                            SYNC,        CLOSE,  OPEN_OLD, LINK_OLD, SYNC_FOLDER};
     for (size_t i = 0; i < sizeof interruptible / sizeof *interruptible; i++) {
         put_file(in_folder("a"), "old", 3);
         arm(interruptible[i], EINTR, false);
@@ -529,4 +551,3 @@ Test(file_write, a_write_of_nothing_is_no_progress) {
     cr_expect_str_eq(ct_error_message(), said(in_folder("a"), "File too large; no file was "
                                                               "written"));
 }
-

@@ -101,8 +101,10 @@ NN_TEST(fit, live_bytes_are_equal_at_every_epoch_end) {
     bench b = open_bench(0.05);
     memory_record record = {0};
     ct_history history;
-    OK(fit(&b, (ct_fit_options){.epochs = 6, .validation = b.test, .callback = record_memory,
-                                .context = &record}, &history));
+    OK(fit(&b,
+           (ct_fit_options){
+               .epochs = 6, .validation = b.test, .callback = record_memory, .context = &record},
+           &history));
     cr_assert_eq(record.epochs, 6);
     for (int e = 1; e < 6; e++) cr_expect_eq(record.live[e], record.live[0]);
     ct_history_free(&history);
@@ -143,8 +145,8 @@ NN_TEST(fit, a_loss_without_a_metric_reports_none) {
     ct_source *source = ct_batches_new(x, ct_full(CT_F32, CT_SHAPE(ITEMS, 3), 0.2),
                                        (ct_batches_options){.size = SIZE});
     ct_history history;
-    OK(ct_fit(b.model, b.optimizer, &ct_loss_mse, source,
-              (ct_fit_options){.validation = source}, &history));
+    OK(ct_fit(b.model, b.optimizer, &ct_loss_mse, source, (ct_fit_options){.validation = source},
+              &history));
     cr_expect(isfinite(history.epochs[0].loss) && isfinite(history.epochs[0].val_loss));
     cr_expect(isnan(history.epochs[0].accuracy) && isnan(history.epochs[0].val_accuracy));
     ct_history_free(&history);
@@ -270,7 +272,8 @@ NN_TEST(fit, an_error_keeps_what_was_learned) {
     ct_history_free(&history);
     source = (faulty_source){{&faulty_kind}, .ends = true};
     cr_expect_eq(ct_fit(b.model, b.optimizer, &ct_loss_cross_entropy, &source.base,
-                        (ct_fit_options){0}, &history), CT_ERR_STATE);
+                        (ct_fit_options){0}, &history),
+                 CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_fit: the source gave no batches");
     ct_history_free(&history);
     cr_expect_eq(fit(&b, (ct_fit_options){.validation = &source.base}, NULL), CT_ERR_STATE);

@@ -22,7 +22,9 @@ static ct_tensor *breaking_value(ct_tensor *prediction, ct_tensor *labels) {
 }
 
 static const ct_loss breaking_loss = {
-    .value = breaking_value, .metric = ct_accuracy, .from_logits = true,
+    .value = breaking_value,
+    .metric = ct_accuracy,
+    .from_logits = true,
 };
 
 static ct_status run(bench *b, ct_fit_options options, ct_history *history) {
@@ -30,7 +32,9 @@ static ct_status run(bench *b, ct_fit_options options, ct_history *history) {
     return ct_fit(b->model, b->optimizer, &breaking_loss, b->train, options, history);
 }
 
-typedef struct { int64_t steps, epochs; } calls;
+typedef struct {
+    int64_t steps, epochs;
+} calls;
 
 static bool count_calls(void *context, ct_position position, const ct_step_record *step,
                         const ct_epoch *epoch) {
@@ -58,8 +62,10 @@ static void expect_end(int64_t at, double value, const char *shown) {
     bench b = open_bench(0.05);
     ct_history history;
     calls c = {0};
-    cr_expect_eq(run(&b, (ct_fit_options){.epochs = 9, .record_steps = true,
-                                          .callback = count_calls, .context = &c}, &history),
+    cr_expect_eq(run(&b,
+                     (ct_fit_options){
+                         .epochs = 9, .record_steps = true, .callback = count_calls, .context = &c},
+                     &history),
                  CT_ERR_DIVERGED);
     char message[200];
     int64_t epoch = (at - 1) / BATCHES;
@@ -185,8 +191,10 @@ NN_TEST(fit_diverged, a_val_loss_that_is_not_finite_ends_training) {
     breaking.value = (double)NAN;
     ct_history history;
     calls c = {0};
-    cr_expect_eq(run(&b, (ct_fit_options){.epochs = 9, .validation = b.test,
-                                          .callback = count_calls, .context = &c}, &history),
+    cr_expect_eq(run(&b,
+                     (ct_fit_options){
+                         .epochs = 9, .validation = b.test, .callback = count_calls, .context = &c},
+                     &history),
                  CT_ERR_DIVERGED);
     expect_error(CT_ERR_DIVERGED, "ct_fit: val_loss is nan at step 12, in epoch 2" HINT);
     cr_assert_eq(history.n_epochs, 2);
@@ -220,8 +228,10 @@ static int64_t epochs_of(int64_t breaks_at, int64_t patience) {
     breaking.at = breaks_at;
     breaking.value = (double)NAN;
     ct_history history;
-    OK(run(&b, (ct_fit_options){.epochs = 20, .validation = b.test, .patience = patience,
-                                .allow_nonfinite = true}, &history));
+    OK(run(&b,
+           (ct_fit_options){
+               .epochs = 20, .validation = b.test, .patience = patience, .allow_nonfinite = true},
+           &history));
     cr_expect_eq(history.stopped_early, history.n_epochs < 20);
     int64_t epochs = history.n_epochs;
     ct_history_free(&history);
@@ -247,8 +257,10 @@ static char *log_of(int64_t breaks_at, bool allow) {
     char *text = NULL;
     size_t length = 0;
     FILE *log = open_memstream(&text, &length);
-    ct_status status = run(&b, (ct_fit_options){.epochs = 2, .validation = b.test, .log = log,
-                                                .allow_nonfinite = allow}, NULL);
+    ct_status status = run(
+        &b,
+        (ct_fit_options){.epochs = 2, .validation = b.test, .log = log, .allow_nonfinite = allow},
+        NULL);
     cr_expect_eq(status, allow ? CT_OK : CT_ERR_DIVERGED);
     ct_error_clear();
     fclose(log);

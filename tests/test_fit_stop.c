@@ -8,9 +8,9 @@
 /* --- Steps and callbacks ---------------------------------------------------------------------- */
 
 typedef struct {
-    int64_t steps, epochs;      /* calls of either kind              */
+    int64_t steps, epochs; /* calls of either kind */
     int64_t stop_step, stop_epoch;
-    int raise_at;               /* in that step these signals come   */
+    int raise_at; /* in that step these signals come */
     int signals[2];
     ct_position last;
 } watcher;
@@ -81,8 +81,8 @@ NN_TEST(fit_stop, a_callback_stops_after_its_epoch) {
 NN_TEST(fit_stop, max_steps_ends_with_a_validation) {
     bench b = open_bench(0.05);
     watcher w = {0};
-    ct_history history =
-        run(&b, &w, (ct_fit_options){.epochs = 5, .max_steps = 8, .validation = b.test});
+    ct_history history = run(&b, &w,
+                             (ct_fit_options){.epochs = 5, .max_steps = 8, .validation = b.test});
     cr_expect(w.steps == 8 && w.epochs == 2 && history.n_epochs == 2);
     cr_expect(history.epochs[1].steps == 2 && isfinite(history.epochs[1].val_loss));
     cr_expect_not(history.stopped_early || history.interrupted);
@@ -102,8 +102,8 @@ NN_TEST(fit_stop, max_steps_ends_with_a_validation) {
 NN_TEST(fit_stop, early_stopping_waits_for_a_better_val_loss) {
     bench b = open_bench(0); /* nothing is learned: the first epoch stays the best */
     watcher w = {0};
-    ct_history history =
-        run(&b, &w, (ct_fit_options){.epochs = 50, .validation = b.test, .patience = 3});
+    ct_history history = run(&b, &w,
+                             (ct_fit_options){.epochs = 50, .validation = b.test, .patience = 3});
     cr_expect(history.n_epochs == 4 && history.stopped_early);
     ct_history_free(&history);
     close_bench(&b);
@@ -113,8 +113,8 @@ NN_TEST(fit_stop, early_stopping_goes_on_while_it_gets_better) {
     bench b = open_bench(0.02);
     b.test = (ct_source_free(b.test), task(1, false)); /* what is trained on */
     watcher w = {0};
-    ct_history history =
-        run(&b, &w, (ct_fit_options){.epochs = 20, .validation = b.test, .patience = 1});
+    ct_history history = run(&b, &w,
+                             (ct_fit_options){.epochs = 20, .validation = b.test, .patience = 1});
     for (int64_t e = 1; e < history.n_epochs - history.stopped_early; e++) {
         cr_expect_lt(history.epochs[e].val_loss, history.epochs[e - 1].val_loss);
     }
@@ -155,8 +155,8 @@ static void expect_end_after_the_running_step(int signal_number) {
     char *text = NULL;
     size_t length = 0;
     FILE *log = open_memstream(&text, &length);
-    ct_history history =
-        run(&b, &w, (ct_fit_options){.epochs = 5, .validation = b.test, .log = log});
+    ct_history history = run(&b, &w,
+                             (ct_fit_options){.epochs = 5, .validation = b.test, .log = log});
     fclose(log);
     cr_expect_eq(w.steps, BATCHES + 3);
     cr_expect(history.interrupted && !history.stopped_early);
@@ -180,9 +180,7 @@ NN_TEST(fit_stop, the_first_interrupt_ends_after_the_running_step) {
     expect_end_after_the_running_step(SIGINT);
 }
 
-NN_TEST(fit_stop, sigterm_ends_as_an_interrupt_does) {
-    expect_end_after_the_running_step(SIGTERM);
-}
+NN_TEST(fit_stop, sigterm_ends_as_an_interrupt_does) { expect_end_after_the_running_step(SIGTERM); }
 
 static void run_into(int first, int second) {
     install(SIG_DFL); /* programs in the background may inherit that it is ignored */

@@ -83,8 +83,8 @@ CORE_TEST(vjp, wants_a_cotangent) {
 CORE_TEST(vjp, refuses_integers) {
     ct_tensor *i = ct_arange(CT_I64, 0, 3, 1), *g = NULL;
     EXPECT(ct_grad(ct_sum_all(ct_cast(i, CT_F64)), &i, 1, &g) == CT_ERR_DTYPE);
-    EXPECT(strcmp(taken_error(NULL),
-                  "ct_grad: x[0] is i64; only f32 and f64 have derivatives") == 0);
+    EXPECT(strcmp(taken_error(NULL), "ct_grad: x[0] is i64; only f32 and f64 have derivatives") ==
+           0);
 }
 
 /* f(x) = (sum x^3, x0 x1): J = [[3x0^2, 3x1^2, 3x2^2], [x1, x0, 0]] */
@@ -152,6 +152,5 @@ CORE_TEST(grad, a_gradient_that_is_1_is_nobody_elses_number) {
     EXPECT(ct_simplify(&one, 1, &s) == CT_OK);
     ct_name(g[0], "first"), ct_name(g[1], "second"), ct_name(s, "third");
     EXPECT(strcmp(ct_name_of(g[0]), "first") == 0 && strcmp(ct_name_of(g[1]), "second") == 0);
-    EXPECT(!ct_name_of(ct_offset(a, 1.0)->inputs[1]) ||
-           !*ct_name_of(ct_offset(a, 1.0)->inputs[1]));
+    EXPECT(!ct_name_of(ct_offset(a, 1.0)->inputs[1]) || !*ct_name_of(ct_offset(a, 1.0)->inputs[1]));
 }

@@ -63,11 +63,11 @@ typedef struct {
     ct_tensor *(*vjp)(ct_tensor *g, ct_tensor *a, ct_tensor *y);
 } planted_row;
 
-#define FUNCTIONS(name, text, shape, y_of_a, vjp_of_a)                                            \
-    static ct_tensor *name##_value(ct_tensor *a) { return y_of_a; }                               \
-    static ct_tensor *name##_vjp(ct_tensor *g, ct_tensor *a, ct_tensor *y) {                      \
-        (void)g, (void)a, (void)y;                                                                \
-        return vjp_of_a;                                                                          \
+#define FUNCTIONS(name, text, shape, y_of_a, vjp_of_a)                       \
+    static ct_tensor *name##_value(ct_tensor *a) { return y_of_a; }          \
+    static ct_tensor *name##_vjp(ct_tensor *g, ct_tensor *a, ct_tensor *y) { \
+        (void)g, (void)a, (void)y;                                           \
+        return vjp_of_a;                                                     \
     }
 PLANTED_ELEMENTWISE(FUNCTIONS)
 PLANTED_SHAPES(FUNCTIONS)
@@ -233,8 +233,8 @@ static ct_tensor *layer_norm(void *context, ct_tensor *const x[], int64_t n) {
 CORE_TEST(gradcheck, passes_a_normalization_far_from_its_mean) {
     static const double places[][3] = {
         /* mean, deviation, epsilon */
-        {1000, 1, 1e-3}, {1, 1e-3, 1e-12}, {1e6, 1e3, 1e-3}, {-1e5, 1, 1e-3}, {1e-6, 1e-6, 1e-18},
-        {0, 1e-6, 1e-18}, {1e9, 1e9, 1e-3},
+        {1000, 1, 1e-3},     {1, 1e-3, 1e-12}, {1e6, 1e3, 1e-3}, {-1e5, 1, 1e-3},
+        {1e-6, 1e-6, 1e-18}, {0, 1e-6, 1e-18}, {1e9, 1e9, 1e-3},
     };
     for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
         double epsilon = places[k][2];
@@ -245,9 +245,9 @@ CORE_TEST(gradcheck, passes_a_normalization_far_from_its_mean) {
             ct_gradcheck_options options = {.order = 2, .full_limit = limit};
             ct_gradcheck_report report = {.passed = false};
             EXPECT(ct_gradcheck(layer_norm, &epsilon, x, 3, options, &report) == CT_OK);
-            EXPECT(report.passed, "%g +- %g: %lld of %lld, %g for %g", places[k][0],
-                   places[k][1], (long long)report.missed, (long long)report.compared,
-                   report.worst.numeric, report.worst.analytic);
+            EXPECT(report.passed, "%g +- %g: %lld of %lld, %g for %g", places[k][0], places[k][1],
+                   (long long)report.missed, (long long)report.compared, report.worst.numeric,
+                   report.worst.analytic);
         }
     }
 }
@@ -310,10 +310,16 @@ static ct_tensor *off(void *context, ct_tensor *const x[], int64_t n) {
 
 /* Kinks, or all that there is, within much less than the usual steps. */
 CORE_TEST(gradcheck, passes_functions_of_tiny_data) {
-    struct { const char *name; ct_function *f; double size; int orders; } rows[] = {
-        {"max", largest_of, 1e-8, 1}, {"norm", length_of, 1e-10, 2}, {"std", spread_of, 1e-8, 2},
-        {"share", share_of, 1e-12, 2}, {"small max", small_max, 1e-6, 1}, {"log", log_of, 1e-12, 2},
-        {"sqrt", root_of, 1e-12, 2}, {"1/x", inverse_of, 1e-12, 2},
+    struct {
+        const char *name;
+        ct_function *f;
+        double size;
+        int orders;
+    } rows[] = {
+        {"max", largest_of, 1e-8, 1},      {"norm", length_of, 1e-10, 2},
+        {"std", spread_of, 1e-8, 2},       {"share", share_of, 1e-12, 2},
+        {"small max", small_max, 1e-6, 1}, {"log", log_of, 1e-12, 2},
+        {"sqrt", root_of, 1e-12, 2},       {"1/x", inverse_of, 1e-12, 2},
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         double values[] = {1, 1.1, 0.95, 1.05, 0.9};
@@ -437,20 +443,26 @@ CORE_TEST(gradcheck, reports_the_worst_entry) {
 
     char text[1000] = "";
     FILE *out = fmemopen(text, sizeof text, "w");
-    EXPECT(ct_gradcheck_print(out, &(ct_gradcheck_report){
-        .full = true, .degenerate = true, .compared = 84, .missed = 12,
-        .worst = {1, 1, 2, 2, -3, -6, 3, 6e-9}}) == CT_OK);
+    EXPECT(ct_gradcheck_print(
+               out, &(ct_gradcheck_report){.full = true,
+                                           .degenerate = true,
+                                           .compared = 84,
+                                           .missed = 12,
+                                           .worst = {1, 1, 2, 2, -3, -6, 3, 6e-9}}) == CT_OK);
     fclose(out);
-    EXPECT(strcmp(text,
-        "gradient check FAILED: 72 of 84 comparisons within tolerance (every entry of the "
-        "Jacobian)\n"
-        "  worst: order 1, input 1, element 2, output 2\n"
-        "    analytic                       -3\n"
-        "    numeric                        -6\n"
-        "    error                           3\n"
-        "    allowed                     6e-09\n"
-        "  note: the gradient of input 0 is 0 everywhere, so little was shown there: does f depend "
-        "on it?\n") == 0, "%s", text);
+    EXPECT(
+        strcmp(text,
+               "gradient check FAILED: 72 of 84 comparisons within tolerance (every entry of the "
+               "Jacobian)\n"
+               "  worst: order 1, input 1, element 2, output 2\n"
+               "    analytic                       -3\n"
+               "    numeric                        -6\n"
+               "    error                           3\n"
+               "    allowed                     6e-09\n"
+               "  note: the gradient of input 0 is 0 everywhere, so little was shown there: does f "
+               "depend "
+               "on it?\n") == 0,
+        "%s", text);
 }
 
 /* A difference that no step makes exact says so. */

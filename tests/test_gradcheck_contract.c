@@ -98,7 +98,7 @@ static ct_tensor *restless(void *context, ct_tensor *const x[], int64_t n) {
 static ct_tensor *growing(void *context, ct_tensor *const x[], int64_t n) {
     (void)n;
     *(double *)context += 1;
-    return ct_broadcast(x[0], CT_SHAPE((int64_t)*(double *)context, 3));
+    return ct_broadcast(x[0], CT_SHAPE((int64_t) * (double *)context, 3));
 }
 
 static ct_tensor *stuck(void *context, ct_tensor *const x[], int64_t n);
@@ -208,10 +208,14 @@ static ct_tensor *vjp_curious(ct_tensor *g, ct_tensor *y, int i) {
     return ct_grad(ct_sum_all(ct_sin(x)), &x, 1, &other) == CT_OK ? g : NULL;
 }
 
-static const ct_op op_stuck = {.name = "stuck", .kind = CT_VIEW, .n_inputs = 1,
-                               .infer = infer_same, .view = view_same};
-static const ct_op op_curious = {.name = "curious", .kind = CT_VIEW, .n_inputs = 1,
-                                 .infer = infer_same, .view = view_same, .vjp = {vjp_curious}};
+static const ct_op op_stuck = {
+    .name = "stuck", .kind = CT_VIEW, .n_inputs = 1, .infer = infer_same, .view = view_same};
+static const ct_op op_curious = {.name = "curious",
+                                 .kind = CT_VIEW,
+                                 .n_inputs = 1,
+                                 .infer = infer_same,
+                                 .view = view_same,
+                                 .vjp = {vjp_curious}};
 
 static ct_tensor *stuck(void *context, ct_tensor *const x[], int64_t n) {
     (void)context, (void)n;

@@ -44,8 +44,8 @@ COUNTED_TEST(idx, golden_wider_numbers) {
     const uint8_t f32[] = {0x3f, 0x80, 0x00, 0x00, 0xc0, 0x49, 0x0f, 0xdb, 0x7f, 0x80, 0x00, 0x00};
     expect_tensor(idx_file(0x0D, COUNTS(3), f32, 12), CT_F32, CT_SHAPE(3),
                   (float[]){1, -0x1.921fb6p+1f, INFINITY});
-    const uint8_t f64[] = {0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0xc0, 0x09, 0x21, 0xfb, 0x54, 0x44, 0x2d,
-                           0x18};
+    const uint8_t f64[] = {0x3f, 0xf0, 0,    0,    0,    0,    0,    0,
+                           0xc0, 0x09, 0x21, 0xfb, 0x54, 0x44, 0x2d, 0x18};
     expect_tensor(idx_file(0x0E, COUNTS(2, 1), f64, 16), CT_F64, CT_SHAPE(2, 1),
                   (double[]){1, -0x1.921fb54442d18p+1});
 }
@@ -117,15 +117,19 @@ COUNTED_TEST(idx, headers_that_are_cut_off) {
 COUNTED_TEST(idx, lengths_that_do_not_fit) {
     refuse_both(idx_file(0x08, COUNTS(60000, 28, 28), NULL, 31000),
                 "t.idx: header promises 47040000 bytes, file has 31000 at byte 16");
-    refuse_both(idx_file(0x08, COUNTS(UINT32_MAX, 28, 28), NULL, 1000), "t.idx: header promises "
+    refuse_both(idx_file(0x08, COUNTS(UINT32_MAX, 28, 28), NULL, 1000),
+                "t.idx: header promises "
                 "3367254359280 bytes (4294967295x28x28), file has 1000 after the header");
     refuse_both(idx_file(0x0E, COUNTS(2), NULL, 15),
                 "t.idx: header promises 16 bytes, file has 15 at byte 8");
-    refuse_both(idx_file(0x08, COUNTS(UINT32_MAX, UINT32_MAX, 2), NULL, 5), "t.idx: header "
+    refuse_both(idx_file(0x08, COUNTS(UINT32_MAX, UINT32_MAX, 2), NULL, 5),
+                "t.idx: header "
                 "promises more than 2^63-1 bytes of u8 (4294967295x4294967295x2)");
-    refuse_both(idx_file(0x0E, COUNTS(0, UINT32_MAX, UINT32_MAX), NULL, 0), "t.idx: header "
+    refuse_both(idx_file(0x0E, COUNTS(0, UINT32_MAX, UINT32_MAX), NULL, 0),
+                "t.idx: header "
                 "promises more than 2^63-1 bytes of f64 (0x4294967295x4294967295)");
-    refuse_both(idx_file(0x09, COUNTS(UINT32_MAX, UINT32_MAX / 2), NULL, 0), "t.idx: header "
+    refuse_both(idx_file(0x09, COUNTS(UINT32_MAX, UINT32_MAX / 2), NULL, 0),
+                "t.idx: header "
                 "promises more than 2^63-1 bytes of f32 (4294967295x2147483647)");
     refuse(idx_file(0x08, COUNTS(2, 3), NULL, 18), "t.idx: 12 extra bytes at 18");
     refuse(idx_file(0x08, COUNTS(2, 3), NULL, 7), "t.idx: 1 extra byte at 18");
@@ -150,8 +154,7 @@ COUNTED_TEST(idx, damaged_gzip) {
            "t.idx: gzip: 3 bytes after the end of the stream at byte 34");
     refuse(followed(file, "\x1f", 1), "t.idx: gzip: 1 byte after the end of the stream at byte 34");
     refuse(followed(file, (const char *)file.bytes, length), "t.idx: extra bytes at 14");
-    refuse(followed(file, (const char *)file.bytes, length - 9),
-           "t.idx: extra bytes at 14");
+    refuse(followed(file, (const char *)file.bytes, length - 9), "t.idx: extra bytes at 14");
     refuse(followed(file, (const char *)file.bytes, 10),
            "t.idx: gzip: the stream is cut off at byte 44");
     refuse(followed(file, "\x1f\x8b\x07\0", 4),
@@ -206,8 +209,8 @@ static file_bytes members(file_bytes plain, const size_t *cuts, int n, size_t ze
 COUNTED_TEST(idx, gzip_of_several_members) {
     uint8_t elements[1000];
     for (size_t i = 0; i < sizeof elements; i++) elements[i] = (uint8_t)(i * 37 + i / 256);
-    static const size_t cuts[][4] = {{500, 500, 500, 500}, {0, 1, 3, 8}, {8, 9, 1000, 1008},
-                                     {300, 600, 601, 900}};
+    static const size_t cuts[][4] = {
+        {500, 500, 500, 500}, {0, 1, 3, 8}, {8, 9, 1000, 1008}, {300, 600, 601, 900}};
     file_bytes plain = idx_file(0x08, COUNTS(1000), elements, sizeof elements);
     for (int i = 0; i < 4; i++) {
         for (size_t zeros = 0; zeros < 4; zeros++) {
@@ -230,10 +233,10 @@ COUNTED_TEST(idx, gzip_of_several_members) {
 /* As gzip 1.12 makes them: printf '\0\0\10\1\0\0\0\6ab' | gzip -n; printf cdef | gzip -n */
 COUNTED_TEST(idx, gzip_itself_puts_members_together) {
     static const uint8_t golden[] = {
-        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x63, 0x60, 0xe0, 0x60, 0x64,
-        0x60, 0x60, 0x60, 0x4b, 0x4c, 0x02, 0x00, 0x57, 0x5e, 0xcf, 0x4d, 0x0a, 0x00, 0x00, 0x00,
-        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x4b, 0x4e, 0x49, 0x4d, 0x03,
-        0x00, 0x82, 0xbf, 0x52, 0xfb, 0x04, 0x00, 0x00, 0x00,
+        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x63, 0x60, 0xe0, 0x60,
+        0x64, 0x60, 0x60, 0x60, 0x4b, 0x4c, 0x02, 0x00, 0x57, 0x5e, 0xcf, 0x4d, 0x0a, 0x00,
+        0x00, 0x00, 0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x4b, 0x4e,
+        0x49, 0x4d, 0x03, 0x00, 0x82, 0xbf, 0x52, 0xfb, 0x04, 0x00, 0x00, 0x00,
     };
     ct_tensor *t = ct_idx_parse("t.idx", golden, sizeof golden);
     cr_assert_not_null(t, "%s", ct_error_message());
@@ -387,7 +390,8 @@ COUNTED_TEST(idx, a_large_file_is_judged_by_its_first_bytes) {
     refuse_sparse(f, header.bytes, header.length, "3174185456 extra bytes at 47040016");
     free(header.bytes);
     header = idx_file(0x08, COUNTS(1 << 16, 1 << 16), NULL, 0);
-    refuse_sparse(f, header.bytes, header.length, "header promises 4294967296 bytes "
+    refuse_sparse(f, header.bytes, header.length,
+                  "header promises 4294967296 bytes "
                   "(65536x65536), file has 3221225460 after the header");
     free(header.bytes);
     file_bytes text = {(uint8_t *)"no idx in here", 14};

@@ -61,8 +61,10 @@ NN_TEST(initializers, truncated_normal_has_no_tail) {
 
 NN_TEST(initializers, constants) {
     ct_initializer quarter = ct_init_constant(0.25);
-    const struct { const ct_initializer *init; double value; } rows[] = {
-        {&ct_init_zeros, 0}, {&ct_init_ones, 1}, {&quarter, 0.25}};
+    const struct {
+        const ct_initializer *init;
+        double value;
+    } rows[] = {{&ct_init_zeros, 0}, {&ct_init_ones, 1}, {&quarter, 0.25}};
     for (int i = 0; i < 3; i++) {
         moments m = make(rows[i].init, CT_F64);
         EXPECT_NEAR(m.mean, rows[i].value, 1e-12);

@@ -54,7 +54,8 @@ CORE_TEST(joint_loops, a_sum_of_arithmetic) {
             for (int axis = 0; axis < 2; axis++) {
                 SAME(ct_sum(inner_ops[i](x, y), CT_AXES(axis)), i, axis);
                 SAME(ct_sum(inner_ops[i](ct_slice(x, 1, 0, 4, 1), ct_slice(y, 1, 0, 4, 1)),
-                            CT_AXES(axis)), i, axis);
+                            CT_AXES(axis)),
+                     i, axis);
             }
         }
     }

@@ -44,7 +44,7 @@ NN_TEST(dense, says_what_does_not_fit) {
 
 typedef struct {
     int64_t size[2], out[2]; /* height, width */
-    int64_t before[2];       /* padding       */
+    int64_t before[2];       /* padding */
     int64_t stride[2], dilation[2], kernel[2];
     int64_t inputs, filters, groups;
 } conv_case;
@@ -108,8 +108,11 @@ NN_TEST(conv2d, same_padding_puts_the_larger_half_after) {
 
 NN_TEST(conv2d, explicit_padding_dilation_and_groups) {
     expect_conv((conv_case){{6, 5}, {3, 4}, {1, 0}, {2, 1}, {1, 2}, {3, 2}, 4, 6, 2},
-                (ct_conv2d_options){.kernel = {3, 2}, .stride = {2, 1}, .dilation = {1, 2},
-                                    .pad = {1, 0, 0, 1}, .groups = 2});
+                (ct_conv2d_options){.kernel = {3, 2},
+                                    .stride = {2, 1},
+                                    .dilation = {1, 2},
+                                    .pad = {1, 0, 0, 1},
+                                    .groups = 2});
 }
 
 NN_TEST(conv2d, says_what_does_not_fit) {
@@ -155,8 +158,8 @@ NN_TEST(pooling, global_average_and_flatten) {
     double numbers[12];
     for (int i = 0; i < 12; i++) numbers[i] = i;
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(1, 2, 3, 2), numbers);
-    expect_close(forward_and_free(ct_global_avg_pool2d_new(), x), CT_SHAPE(1, 2),
-                 (double[]){5, 6}, 1e-15);
+    expect_close(forward_and_free(ct_global_avg_pool2d_new(), x), CT_SHAPE(1, 2), (double[]){5, 6},
+                 1e-15);
     /* Height, width, channel: the order in memory. */
     expect_close(forward_and_free(ct_flatten_new(), x), CT_SHAPE(1, 12), numbers, 1e-15);
     ct_tensor *vectors = ct_from(CT_F64, CT_SHAPE(12), numbers);
@@ -211,7 +214,10 @@ NN_TEST(layer_norm, takes_epsilon_0_and_says_what_does_not_fit) {
 
 NN_TEST(activation, functions_by_name) {
     const double x = -0.7, exponential = exp(x);
-    const struct { const ct_activation *activation; double wanted; } rows[] = {
+    const struct {
+        const ct_activation *activation;
+        double wanted;
+    } rows[] = {
         {&ct_activation_relu, 0},
         {&ct_activation_sigmoid, 1 / (1 + exp(-x))},
         {&ct_activation_tanh, tanh(x)},
@@ -240,8 +246,7 @@ NN_TEST(activation, logits_leave_out_a_final_squashing) {
     ct_tensor *x = centred(CT_F32, CT_SHAPE(2, 4), 1, 1, 0);
     ct_tensor *logits = ct_logits(model, x, CT_INFERENCE);
     ct_tensor *probabilities = ct_forward(model, x, CT_INFERENCE);
-    ct_tensor *difference =
-        ct_sum_all(ct_abs(ct_sub(ct_softmax(logits, -1), probabilities)));
+    ct_tensor *difference = ct_sum_all(ct_abs(ct_sub(ct_softmax(logits, -1), probabilities)));
     cr_expect_lt(ct_item(difference), 1e-6);
     EXPECT_NEAR(ct_item(ct_sum_all(probabilities)), 2, 1e-6);
     cr_expect_gt(fabs(ct_item(ct_sum_all(logits)) - 2), 1e-3);
@@ -283,8 +288,8 @@ NN_TEST(layers, sizes_beyond_all_measure_are_refused) {
     cr_expect_null(ct_conv2d_new(INT32_MAX, INT32_MAX, huge));
     cr_expect_eq(ct_error(), CT_ERR_SHAPE);
     ct_error_clear();
-    ct_conv2d_options same = {.kernel = {3, 3}, .padding = CT_SAME, .dilation = {INT32_MAX, 1},
-                              .stride = {INT32_MAX, 1}};
+    ct_conv2d_options same = {
+        .kernel = {3, 3}, .padding = CT_SAME, .dilation = {INT32_MAX, 1}, .stride = {INT32_MAX, 1}};
     ct_module *layer = ct_conv2d_new(1, 1, same);
     ct_tensor *y = ct_forward(layer, ct_full(CT_F32, CT_SHAPE(1, 4, 4, 1), 1), CT_INFERENCE);
     cr_expect(ct_shape_equal(ct_shape_of(y), CT_SHAPE(1, 1, 4, 1)), "%s", ct_error_message());

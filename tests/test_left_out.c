@@ -147,12 +147,16 @@ static void expect_step(const ct_optimizer_kind *kind, ct_schedule rate, const c
 }
 
 NN_TEST(left_out, by_the_functions_of_an_optimizer) {
-    static const ct_optimizer_kind
-        empty = {.name = "mine", .update = no_update},
-        forgetful = {.name = "mine", .update = no_state, .n_states = 1, .state_names = {"m"}},
-        silent = {.name = "mine", .update = no_state, .prepare = no_message},
-        wrong = {.name = "mine", .update = of_another_shape},
-        plain = {.name = "mine", .update = no_state};
+    static const ct_optimizer_kind empty = {.name = "mine", .update = no_update},
+                                   forgetful = {.name = "mine",
+                                                .update = no_state,
+                                                .n_states = 1,
+                                                .state_names = {"m"}},
+                                   silent = {.name = "mine",
+                                             .update = no_state,
+                                             .prepare = no_message},
+                                   wrong = {.name = "mine", .update = of_another_shape},
+                                   plain = {.name = "mine", .update = no_state};
     expect_step(&empty, ct_rate(1),
                 "ct_optimizer_step: 'update' of 'mine' failed and recorded no error");
     expect_step(&forgetful, ct_rate(1),
@@ -271,8 +275,7 @@ NN_TEST(left_out, of_an_op) {
     expect_op(OP(.infer = silent_infer), "mine: 'infer' failed and recorded no error");
     expect_op(OP(.kind = CT_MAP, .infer = ct_infer_same),
               "mine: not defined for f32; give it .tile[CT_F32] or use ct_cast");
-    expect_op(OP(.kind = CT_VIEW, .infer = ct_infer_same),
-              "mine: the descriptor has no 'view'");
+    expect_op(OP(.kind = CT_VIEW, .infer = ct_infer_same), "mine: the descriptor has no 'view'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same),
               "mine: the descriptor has no 'run of a stage'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same, .stages = {{NULL, no_run}}),
@@ -289,8 +292,8 @@ NN_TEST(left_out, of_an_op) {
     expect_error(CT_ERR_NULL, "ct_mine: argument 1 is NULL");
     ct_reduction geometry = {1, 2, 1};
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1);
-    cr_expect_null(ct_node(OP(.kind = CT_REDUCE, .infer = ct_infer_same), &x, 1, &geometry,
-                           sizeof geometry));
+    cr_expect_null(
+        ct_node(OP(.kind = CT_REDUCE, .infer = ct_infer_same), &x, 1, &geometry, sizeof geometry));
     expect_error(CT_ERR_DTYPE, "mine: not defined for f32; give it .reduce[CT_F32] or use "
                                "ct_cast");
 }
@@ -301,8 +304,8 @@ static void tile(int64_t n, void *y, const void *const x[], const ct_tile *t) {
 }
 
 NN_TEST(left_out, the_derivative_of_an_op) {
-    static const ct_op op = {.name = "mine", .n_inputs = 1, .infer = ct_infer_same,
-                             .tile = {[CT_F32] = tile}};
+    static const ct_op op = {
+        .name = "mine", .n_inputs = 1, .infer = ct_infer_same, .tile = {[CT_F32] = tile}};
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1), *g;
     ct_tensor *y = ct_sum_all(ct_node(&op, &x, 1, NULL, 0));
     EXPECT_NEAR(ct_item(y), 2, 0);
@@ -317,15 +320,15 @@ static ct_tensor *no_value(void *context, ct_tensor *const x[], int64_t n) {
 
 /* --- Arrays and what is written to ------------------------------------------------------------ */
 
-#define NO_ARRAY(call, message)                                                             \
-    do {                                                                                    \
-        (void)(call);                                                                       \
-        expect_error(CT_ERR_NULL, message);                                                 \
+#define NO_ARRAY(call, message)             \
+    do {                                    \
+        (void)(call);                       \
+        expect_error(CT_ERR_NULL, message); \
     } while (0)
-#define NO_COUNT(call, message)                                                             \
-    do {                                                                                    \
-        (void)(call);                                                                       \
-        expect_error(CT_ERR_RANGE, message);                                                \
+#define NO_COUNT(call, message)              \
+    do {                                     \
+        (void)(call);                        \
+        expect_error(CT_ERR_RANGE, message); \
     } while (0)
 
 NN_TEST(left_out, arrays_of_a_derivative) {
@@ -386,8 +389,7 @@ NN_TEST(left_out, arrays_of_modules_and_slots) {
              "ct_optimizer_step: n_also must be >= 0, got -1");
     NO_ARRAY(ct_sequential_new("x", NULL, 2), "ct_sequential_new: 'children' is NULL");
     NO_COUNT(ct_sequential_new("x", NULL, -1), "ct_sequential_new: n must be >= 0, got -1");
-    NO_ARRAY(ct_module_add_children(model, NULL, 1),
-             "ct_module_add_children: 'children' is NULL");
+    NO_ARRAY(ct_module_add_children(model, NULL, 1), "ct_module_add_children: 'children' is NULL");
     NO_COUNT(ct_module_add_children(model, &model, -1),
              "ct_module_add_children: n must be >= 0, got -1");
     OK(ct_module_add_children(model, NULL, 0));

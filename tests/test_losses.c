@@ -52,8 +52,7 @@ NN_TEST(losses, binary_cross_entropy) {
         double p = 1 / (1 + exp(-z[i]));
         wanted -= (t[i] * log(p) + (1 - t[i]) * log(1 - p)) / 4;
     }
-    ct_tensor *loss =
-        ct_binary_cross_entropy(values(CT_SHAPE(2, 2), z), values(CT_SHAPE(2, 2), t));
+    ct_tensor *loss = ct_binary_cross_entropy(values(CT_SHAPE(2, 2), z), values(CT_SHAPE(2, 2), t));
     EXPECT_NEAR(ct_item(loss), wanted, 1e-15);
 }
 
@@ -65,8 +64,8 @@ static bool is_close(double value, double wanted, double relative) {
 
 /* Classes that are impossible, or certain; f32, where 3e38 less -3e38 is inf. */
 NN_TEST(losses, cross_entropy_of_infinite_logits) {
-    const float rows[][3] = {{-INFINITY, 0, 1}, {3e38f, -3e38f, 0}, {INFINITY, 1, 2},
-                             {-INFINITY, 0, 1}};
+    const float rows[][3] = {
+        {-INFINITY, 0, 1}, {3e38f, -3e38f, 0}, {INFINITY, 1, 2}, {-INFINITY, 0, 1}};
     const int64_t labels[] = {2, 0, 0, 0};
     const double losses[] = {0.31326168751822284, 0, 0, INFINITY}, p = 0.26894142136999512;
     const double gradients[][3] = {{0, p, -p}, {0, 0, 0}, {0, 0, 0}, {-1, p, 1 - p}};

@@ -11,6 +11,7 @@
 
 enum { BLOCK = 1024, STRIDE = 1021 };
 
+/* clang-format off */
 static const float special[] = {
     0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 0x1.fffffcp-127f, 0x1p-126f, -0x1p-126f, 0x1p-13f,
     0.5f, -0.5f, 0x1.fffffep-1f, 1.0f, -1.0f, 0x1.000002p+0f, 1.5f, 2.0f, -2.0f, 3.0f, -3.0f,
@@ -18,6 +19,7 @@ static const float special[] = {
     8388609.0f, -8388609.0f, 16777215.0f, -16777216.0f, 1e30f, -1e30f, 0x1.fffffep+127f,
     -0x1.fffffep+127f, INFINITY, -INFINITY, NAN,
 };
+/* clang-format on */
 enum { N_SPECIAL = sizeof special / sizeof *special };
 
 static uint64_t mix(uint64_t hash, float value) {
@@ -65,7 +67,7 @@ static void sample(const char *name, uint64_t recorded) {
                  (unsigned long long)hash);
 }
 
-#define SAMPLE(name, recorded)                                                              \
+#define SAMPLE(name, recorded) \
     Test(math32, name##_is_within_its_bound) { sample(#name, UINT64_C(recorded)); }
 SAMPLE(exp, 0x6867a4af323868b0)
 SAMPLE(expm1, 0xbad4478474afcdc4)
@@ -107,8 +109,8 @@ Test(math32, pow_is_within_its_bound) {
             double error = ulps(out[i], pow((double)x[i], (double)y[i]));
             hash = mix(hash, out[i]);
             worst = error > worst ? error : worst;
-            cr_assert(error <= bound, "pow(%a, %a) = %a: %g ulp", (double)x[i],
-                      (double)y[i], (double)out[i], error);
+            cr_assert(error <= bound, "pow(%a, %a) = %a: %g ulp", (double)x[i], (double)y[i],
+                      (double)out[i], error);
         }
     }
     cr_log_info("pow: %.4f ulp, hash %#llx", worst, (unsigned long long)hash);

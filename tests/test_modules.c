@@ -27,9 +27,8 @@ NN_TEST(modules, names_are_unique_among_siblings) {
                                      ct_global_avg_pool2d_new(),
                                      CT_SEQUENTIAL("", dense(), relu()));
     MADE(model);
-    static const char *const names[] = {"conv2d",     "conv2d_1",          "dense_1", "dense",
-                                        "dense_2",    "batch_norm",        "global_avg_pool2d",
-                                        "sequential"};
+    static const char *const names[] = {"conv2d",  "conv2d_1",   "dense_1",           "dense",
+                                        "dense_2", "batch_norm", "global_avg_pool2d", "sequential"};
     for (int64_t i = 0; i < model->n_children; i++) {
         cr_expect_str_eq(model->children[i]->name, names[i]);
     }
@@ -222,8 +221,9 @@ NN_TEST(modules, of_ones_own_train_like_any_other) {
         cr_expect_leq(ct_item(loss), last);
         last = ct_item(loss);
     }
-    EXPECT_NEAR(ct_item(ct_mul(read_slot(model, "powers/factor"),
-                               read_slot(model, "powers_1/factor"))), 3.0, 1e-3);
+    EXPECT_NEAR(
+        ct_item(ct_mul(read_slot(model, "powers/factor"), read_slot(model, "powers_1/factor"))),
+        3.0, 1e-3);
     ct_optimizer_free(sgd);
     ct_module_free(model);
 }

@@ -55,9 +55,14 @@ Test(npy, reads_numpys_other_types) {
 }
 
 Test(npy, round_trips) {
-    static const ct_shape shapes[] = {
-        {0}, {1, {0}}, {1, {1}}, {1, {1000}}, {2, {3, 5}}, {3, {4, 0, 2}},
-        {8, {2, 1, 3, 1, 2, 1, 1, 2}}, {8, {0, 1, 2, 3, 4, 5, 6, 7}}};
+    static const ct_shape shapes[] = {{0},
+                                      {1, {0}},
+                                      {1, {1}},
+                                      {1, {1000}},
+                                      {2, {3, 5}},
+                                      {3, {4, 0, 2}},
+                                      {8, {2, 1, 3, 1, 2, 1, 1, 2}},
+                                      {8, {0, 1, 2, 3, 4, 5, 6, 7}}};
     uint8_t bytes[8000];
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 37 + i / 256);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
@@ -142,7 +147,8 @@ Test(npy, a_large_file_is_judged_by_its_first_bytes) {
     } rows[] = {
         {"text", 4, "expected npy magic '\\x93NUMPY', got 'text\\x00\\x00' at byte 0"},
         {"\x93NUMPY\x07", 7, "unsupported npy version 7.0 (1.0, 2.0, 3.0 known)"},
-        {"\x93NUMPY\x01\0\x10\0{'descr':'<c16'}", 26, "dtype '<c16' is not supported (f2, f4, "
+        {"\x93NUMPY\x01\0\x10\0{'descr':'<c16'}", 26,
+         "dtype '<c16' is not supported (f2, f4, "
          "f8, i4, i8, u1, u4 and b1 are)"},
         {"\x93NUMPY\x01\0\x36\0{'descr':'<f4','fortran_order':False,'shape':(2L,3L)}\n", 64,
          "data needs 24 bytes, file has 3221225408"},
@@ -229,8 +235,7 @@ Test(npy, refuses_what_is_no_regular_file) {
                                          "a regular file or none");
     ct_error_clear();
     cr_expect_null(ct_npy_load("/"));
-    cr_expect_str_eq(ct_error_message(),
-                     "ct_npy_load: /: is a directory, expected a regular file");
+    cr_expect_str_eq(ct_error_message(), "ct_npy_load: /: is a directory, expected a regular file");
     ct_error_clear();
     put_file(in_folder("bad.npy"), "text", 4);
     cr_expect_null(ct_npy_load(in_folder("bad.npy")));

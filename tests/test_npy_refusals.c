@@ -217,4 +217,3 @@ Test(npy_refusals, takes_no_null) {
     cr_expect_str_eq(ct_error_message(), "ct_npy_load: 'path' is NULL (an earlier error; now "
                                          "ct_npy_save: 't' is NULL)");
 }
-

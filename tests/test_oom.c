@@ -18,7 +18,7 @@ typedef struct {
     ct_slot *slots[SLOTS]; /* kernel, weights, gamma, and two running statistics */
     ct_tensor *before[SLOTS], *after[SLOTS];
     ct_generator *generator;
-    bool recorded;         /* `after` holds what an undisturbed step gives */
+    bool recorded; /* `after` holds what an undisturbed step gives */
 } training;
 
 static ct_tensor *image(int64_t n) {

@@ -12,16 +12,15 @@
 
 static ct_tensor *f32(ct_shape shape) { return ct_full(CT_F32, shape, 1.0); }
 
-
 /* Each row is evaluated and its record looked at before the next one is. */
-#define ROW(call, expected_status, expected_text)                                           \
-    do {                                                                                    \
-        ct_tensor *result = (call);                                                         \
-        ct_status status;                                                                   \
-        const char *text = taken_error(&status);                                            \
-        EXPECT(result == NULL);                                                             \
-        EXPECT(status == (expected_status), "%s", ct_status_name(status));                  \
-        EXPECT(strcmp(text, (expected_text)) == 0, "said '%s'", text);                      \
+#define ROW(call, expected_status, expected_text)                          \
+    do {                                                                   \
+        ct_tensor *result = (call);                                        \
+        ct_status status;                                                  \
+        const char *text = taken_error(&status);                           \
+        EXPECT(result == NULL);                                            \
+        EXPECT(status == (expected_status), "%s", ct_status_name(status)); \
+        EXPECT(strcmp(text, (expected_text)) == 0, "said '%s'", text);     \
     } while (0)
 
 CORE_TEST(op_errors, shapes) {
@@ -59,8 +58,7 @@ CORE_TEST(op_errors, views) {
     ct_tensor *x = f32(CT_SHAPE(2, 3));
     ROW(ct_reshape(x, CT_SHAPE(4, 2)), CT_ERR_SHAPE,
         "ct_reshape: [2,3] has 6 elements, [4,2] needs 8");
-    ROW(ct_reshape(x, CT_SHAPE(-1, -1)), CT_ERR_SHAPE,
-        "ct_reshape: only one dim may be -1, got 2");
+    ROW(ct_reshape(x, CT_SHAPE(-1, -1)), CT_ERR_SHAPE, "ct_reshape: only one dim may be -1, got 2");
     ROW(ct_reshape(f32(CT_SHAPE(0)), CT_SHAPE(0, -1)), CT_ERR_SHAPE,
         "ct_reshape: -1 is ambiguous for 0 elements");
     ROW(ct_permute(f32(CT_SHAPE(1, 2, 3)), CT_AXES(0, 0, 2)), CT_ERR_SHAPE,
@@ -82,8 +80,7 @@ CORE_TEST(op_errors, reductions) {
     ROW(ct_sum(x, CT_AXES(1, -1)), CT_ERR_SHAPE, "ct_sum: axis -1 given twice");
     ROW(ct_max(empty, CT_AXES(0)), CT_ERR_SHAPE,
         "ct_max: axis 0 has size 0 and max has no identity");
-    ROW(ct_argmax(empty, 0), CT_ERR_SHAPE,
-        "ct_argmax: axis 0 has size 0 and max has no identity");
+    ROW(ct_argmax(empty, 0), CT_ERR_SHAPE, "ct_argmax: axis 0 has size 0 and max has no identity");
     ROW(ct_mean_all(empty), CT_ERR_SHAPE, "ct_mean_all: cannot average 0 elements of [0,10]");
     ROW(ct_softmax(ct_scalar(CT_F32, 1), 0), CT_ERR_SHAPE,
         "ct_softmax: a scalar has no axis, got 0");
@@ -110,7 +107,8 @@ CORE_TEST(op_errors, the_first_stays_and_the_later_are_counted) {
     ct_tensor *y = ct_mul(ct_exp(bad), ct_add(bad, bad));
     EXPECT(y == NULL && ct_error() == CT_ERR_SHAPE && ct_error_count() == 0);
     EXPECT(ct_reshape(f32(CT_SHAPE(6)), CT_SHAPE(5)) == NULL && ct_error_count() == 1);
-    EXPECT(strcmp(ct_error_message(), "ct_reshape: [6] has 6 elements, [4] needs 4 (an earlier "
+    EXPECT(strcmp(ct_error_message(),
+                  "ct_reshape: [6] has 6 elements, [4] needs 4 (an earlier "
                   "error; now ct_reshape: [6] has 6 elements, [5] needs 5)") == 0);
     EXPECT(ct_data(NULL) == NULL && isnan(ct_item(NULL)));
     ct_error_clear();

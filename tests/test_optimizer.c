@@ -100,8 +100,7 @@ NN_TEST(optimizer, accumulated_batches_equal_one_big_batch) {
         step_on(whole, one, x, y);
         uint64_t before = state_hash(parts, NULL);
         for (int64_t k = 0; k < PARTS; k++) {
-            cr_expect_eq(state_hash(parts, NULL), before, "changed after %lld parts",
-                         (long long)k);
+            cr_expect_eq(state_hash(parts, NULL), before, "changed after %lld parts", (long long)k);
             step_on(parts, many, ct_slice(x, 0, k * ROWS, (k + 1) * ROWS, 1),
                     ct_slice(y, 0, k * ROWS, (k + 1) * ROWS, 1));
             cr_expect_eq(ct_optimizer_steps(many), round + (k + 1 == PARTS));
@@ -134,8 +133,12 @@ NN_TEST(optimizer, accumulation_commits_staged_statistics) {
 
 NN_TEST(optimizer, lists_its_slots_by_path) {
     static const char *const wanted[] = {
-        "adam/steps",         "adam/net/kernel/m",         "adam/net/kernel/v",
-        "adam/net/kernel/accumulated", "adam/net/bias/m", "adam/net/bias/v",
+        "adam/steps",
+        "adam/net/kernel/m",
+        "adam/net/kernel/v",
+        "adam/net/kernel/accumulated",
+        "adam/net/bias/m",
+        "adam/net/bias/v",
         "adam/net/bias/accumulated",
     };
     ct_module *dense = ct_dense_new(4, 2, (ct_dense_options){0});
@@ -434,8 +437,8 @@ NN_TEST(optimizer, unused_is_not_stale_and_not_everything) {
 /* A head that one batch of a round uses moves by the mean, one that none uses stays. */
 NN_TEST(optimizer, unused_under_accumulation) {
     ct_module *model = two_heads();
-    ct_sgd_options options = {.rate = ct_rate(0.1), .weight_decay = 0.5,
-                              .step = {.accumulate = 2, .allow_unused = true}};
+    ct_sgd_options options = {
+        .rate = ct_rate(0.1), .weight_decay = 0.5, .step = {.accumulate = 2, .allow_unused = true}};
     ct_optimizer *sgd = ct_sgd_new(model, options);
     MADE(sgd);
     ct_slot *one = slot_at(model, "dense_1/kernel"), *two = slot_at(model, "dense_2/kernel");

@@ -31,8 +31,7 @@ NN_TEST(parity, batch_norm_of_rank_4) {
 }
 
 NN_TEST(parity, batch_norm_of_rank_2) {
-    ct_tensor *x[] = {leaf(CT_SHAPE(6, 3), 5, 3), leaf(CT_SHAPE(3), 6, 1),
-                      leaf(CT_SHAPE(3), 7, 1)};
+    ct_tensor *x[] = {leaf(CT_SHAPE(6, 3), 5, 3), leaf(CT_SHAPE(3), 6, 1), leaf(CT_SHAPE(3), 7, 1)};
     ct_tensor *y = ct_batch_norm(x[0], x[1], x[2], -1, 1e-5, NULL, NULL);
     expect_layer(y, 8, bn2_y, x, 3, (const double *[]){bn2_dx, bn2_dgamma, bn2_dbeta});
 }
@@ -48,8 +47,7 @@ NN_TEST(parity, conv2d) {
 NN_TEST(parity, conv2d_with_everything) {
     ct_tensor *x[] = {leaf(CT_SHAPE(2, 7, 6, 4), 21, 1), leaf(CT_SHAPE(3, 2, 2, 6), 31, 1),
                       leaf(CT_SHAPE(6), 41, 1)};
-    ct_conv2d_spec spec = {
-        .stride = {2, 3}, .pad = {1, 0, 2, 1}, .dilation = {1, 2}, .groups = 2};
+    ct_conv2d_spec spec = {.stride = {2, 3}, .pad = {1, 0, 2, 1}, .dilation = {1, 2}, .groups = 2};
     ct_tensor *y = ct_add(ct_conv2d(x[0], x[1], spec), x[2]);
     expect_layer(y, 51, conv_strided_y, x, 3,
                  (const double *[]){conv_strided_dx, conv_strided_dkernel, conv_strided_dbias});
@@ -89,8 +87,8 @@ static ct_module *vector_new(void) {
 static void expect_rule(ct_module *module, ct_optimizer *optimizer, const double *wanted) {
     MADE(optimizer);
     for (uint32_t step = 0; step < 10; step++) {
-        ct_tensor *loss =
-            ct_sum_all(ct_forward(module, leaf(CT_SHAPE(7), 1000 + step, 1), CT_TRAINING));
+        ct_tensor *loss = ct_sum_all(
+            ct_forward(module, leaf(CT_SHAPE(7), 1000 + step, 1), CT_TRAINING));
         OK(ct_optimizer_step(optimizer, loss, NULL, 0));
     }
     double error = distance(read_slot(module, "theta"), wanted);
@@ -99,9 +97,9 @@ static void expect_rule(ct_module *module, ct_optimizer *optimizer, const double
     ct_module_free(module);
 }
 
-#define RULE(wanted, make, ...)                    \
-    do {                                           \
-        ct_module *m = vector_new();               \
+#define RULE(wanted, make, ...)                       \
+    do {                                              \
+        ct_module *m = vector_new();                  \
         expect_rule(m, make(m, __VA_ARGS__), wanted); \
     } while (0)
 

@@ -228,8 +228,8 @@ CORE_TEST(plan, a_sum_of_products_has_the_bits_of_one_op_after_the_other) {
                                CT_SHAPE(3000, 1), CT_SHAPE(5, 700), CT_SHAPE(0, 4)};
     const ct_dtype dtypes[] = {CT_F32, CT_F64};
     for (size_t k = 0; k < 2 * sizeof shapes / sizeof *shapes; k++) {
-        ct_tensor *x = ct_detach(ct_cast(ct_sin(ct_scale(ramp(shapes[k / 2]), 1e3)),
-                                         dtypes[k % 2]));
+        ct_tensor *x = ct_detach(
+            ct_cast(ct_sin(ct_scale(ramp(shapes[k / 2]), 1e3)), dtypes[k % 2]));
         ct_tensor *y = ct_detach(ct_cos(x)), *product = ct_mul(x, y);
         ct_tensor *fused = ct_sum(ct_mul(x, y), CT_AXES(0)), *sum = ct_sum(product, CT_AXES(0));
         EXPECT(ct_eval(&fused, 1) == CT_OK && ct_eval(&product, 1) == CT_OK);

@@ -30,8 +30,14 @@ CORE_TEST(plan_write, shows_every_stage) {
     EXPECT(strcmp(text, again) == 0, "%s\n%s", text, again);
     static const char *const lines[] = {
         "leaf               f32 [3,4]                0 stored  leaf",
-        "reshape            f32 [4,3] ", "view of", "exp                f32 [4,3] ", "pass 0: ",
-        "reduces [1,4,3] over the middle", "repeated every", "mul+sum ", "schedule:\n",
+        "reshape            f32 [4,3] ",
+        "view of",
+        "exp                f32 [4,3] ",
+        "pass 0: ",
+        "reduces [1,4,3] over the middle",
+        "repeated every",
+        "mul+sum ",
+        "schedule:\n",
         "  phase 0: pass 0 stage 0, 1 parts\n"};
     for (size_t k = 0; k < sizeof lines / sizeof *lines; k++) {
         EXPECT(strstr(text, lines[k]), "'%s' in\n%s", lines[k], text);

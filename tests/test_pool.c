@@ -76,7 +76,8 @@ static void expect_elements(ct_tensor *t, ct_shape shape, const double *expected
     EXPECT(ct_data(t) != NULL, "%s", ct_error_message());
     for (int64_t i = 0; i < ct_shape_numel(shape); i++) {
         if (EXPECT(near(element(t, i), expected[i], tolerance, tolerance), "%lld: %g, not %g",
-                   (long long)i, element(t, i), expected[i])) continue;
+                   (long long)i, element(t, i), expected[i]))
+            continue;
         return;
     }
 }
@@ -179,9 +180,14 @@ CORE_TEST(pool, a_tie_goes_to_the_first_and_so_does_nan) {
     const struct {
         double x[4];
         int64_t place;
-    } windows[] = {{{5, 5, 5, 5}, 0},        {{1, 7, 7, 7}, 1},         {{1, 2, 9, 9}, 2},
-                   {{-0.0, 0.0, 0, 0}, 0},   {{-inf, -inf, -inf, -inf}, 0},
-                   {{-inf, -inf, -3, 0}, 3}, {{1, nan, 9, nan}, 1},     {{nan, nan, inf, 1}, 0},
+    } windows[] = {{{5, 5, 5, 5}, 0},
+                   {{1, 7, 7, 7}, 1},
+                   {{1, 2, 9, 9}, 2},
+                   {{-0.0, 0.0, 0, 0}, 0},
+                   {{-inf, -inf, -inf, -inf}, 0},
+                   {{-inf, -inf, -3, 0}, 3},
+                   {{1, nan, 9, nan}, 1},
+                   {{nan, nan, inf, 1}, 0},
                    {{inf, 1, nan, inf}, 2}};
     for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) {
         for (ct_dtype dtype = CT_F32; dtype <= CT_F64; dtype++) {
@@ -229,8 +235,8 @@ CORE_TEST(pool, operands_of_any_layout) {
     EXPECT(same_bits(ct_avg_pool2d(x, spec), ct_avg_pool2d(copy, spec)));
     EXPECT(same_bits(ct_max_pool2d_gather(x, x, spec), ct_max_pool2d_gather(copy, copy, spec)));
     ct_tensor *flat = ct_from(CT_F32, ct_shape_of(turned), ct_data(turned));
-    EXPECT(same_bits(ct_max_pool2d_scatter(turned, x, spec),
-                     ct_max_pool2d_scatter(flat, copy, spec)));
+    EXPECT(
+        same_bits(ct_max_pool2d_scatter(turned, x, spec), ct_max_pool2d_scatter(flat, copy, spec)));
     EXPECT(same_bits(ct_avg_pool2d_spread(turned, 9, 8, spec),
                      ct_avg_pool2d_spread(flat, 9, 8, spec)));
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define SEED UINT64_C(20240511)
-#define SMALL_SAMPLES 40   /* of values, per dtype, real and whole */
+#define SMALL_SAMPLES 40 /* of values, per dtype, real and whole */
 #define LARGE_SAMPLES 6
 #define ORDER_1_SAMPLES 200
 #define ORDER_2_SAMPLES 50
@@ -33,8 +33,8 @@ typedef void sample_check(const sample *s, bool whole);
 
 static sample_census census;
 
-static void take_sample(const primitive_row *row, int64_t k, ct_dtype dtype, bool large,
-                        bool whole, sample_check *check) {
+static void take_sample(const primitive_row *row, int64_t k, ct_dtype dtype, bool large, bool whole,
+                        sample_check *check) {
     sample s;
     int64_t scope = ct_scope_open();
     sample_new(&s, row, seed_of(row, k), dtype, large, whole);

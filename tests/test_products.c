@@ -3,8 +3,8 @@
  * Derivatives, batches and broadcasting are in test_primitives.c, refusals in test_op_errors.c.
  * Invariant: elements are small multiples of 1/8, so that sums of products are exact. */
 #define COTAN_SUITE
-#include "autograd/ops.h"
 #include "autograd/kernels/small_product.h"
+#include "autograd/ops.h"
 #include "tests/support.h"
 
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void expect_product(ct_tensor *y, size s, const double *a, const double *
         for (int64_t p = 0; p < s.k; p++) sum += a[at / s.n * s.k + p] * b[p * s.n + at % s.n];
         if (EXPECT(element(y, at) == sum, "[%lld,%lld] of %lld: element %lld is %g, not %g",
                    (long long)s.m, (long long)s.n, (long long)s.k, (long long)at, element(y, at),
-                   sum)) continue;
+                   sum))
+            continue;
         return;
     }
 }

@@ -37,8 +37,12 @@ static void close_screen(screen *s) {
     close(s->master);
 }
 
-static const ct_epoch done = {.loss = 0.1234, .accuracy = 0.9876, .val_loss = 0.2345,
-                              .val_accuracy = 0.8765, .seconds = 11.25, .steps = 1875};
+static const ct_epoch done = {.loss = 0.1234,
+                              .accuracy = 0.9876,
+                              .val_loss = 0.2345,
+                              .val_accuracy = 0.8765,
+                              .seconds = 11.25,
+                              .steps = 1875};
 
 /* As if a step had taken 6 s, so that what the test itself takes changes no width. */
 static void draw(screen *s, int64_t steps, double loss) {
@@ -77,7 +81,10 @@ static void expect_bar(screen *s, const char *wanted) {
 }
 
 NN_TEST(progress, fits_the_terminal) {
-    static const struct { int columns; const char *bar; } all[] = {
+    static const struct {
+        int columns;
+        const char *bar;
+    } all[] = {
         {120, "epoch 2/3 [====..........................] 250/1875, 6000.00 ms/step, "
               "loss 0.1234, accuracy 0.9876"},
         {80, "epoch 2/3 [=..........] 250/1875, 6000.00 ms/step, loss 0.1234, accuracy 0.9876"},
@@ -99,10 +106,14 @@ NN_TEST(progress, fits_the_terminal) {
 }
 
 NN_TEST(progress, shows_losses_of_any_size) {
-    static const struct { double loss; const char *text; } all[] = {
-        {999999, "loss 999999.0000,"}, {1e6, "loss 1.0000e+06,"}, {-3.5e38, "loss -3.5000e+38,"},
-        {(double)INFINITY, "loss inf,"}, {-(double)INFINITY, "loss -inf,"},
-        {(double)NAN, "loss nan,"}, {-(double)NAN, "loss nan,"},
+    static const struct {
+        double loss;
+        const char *text;
+    } all[] = {
+        {999999, "loss 999999.0000,"},     {1e6, "loss 1.0000e+06,"},
+        {-3.5e38, "loss -3.5000e+38,"},    {(double)INFINITY, "loss inf,"},
+        {-(double)INFINITY, "loss -inf,"}, {(double)NAN, "loss nan,"},
+        {-(double)NAN, "loss nan,"},
     };
     screen s = open_screen(120, 0);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

@@ -6,10 +6,10 @@
 #include "tests/random_graph.h"
 
 #include "autograd/ops.h"
-#include "tensor/op.h"
-#include "tensor/runtime.h"
 #include "tensor/graph/simplify_private.h"
 #include "tensor/graph/walk.h"
+#include "tensor/op.h"
+#include "tensor/runtime.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -122,8 +122,7 @@ static void check_accuracy(uint64_t seed) {
         for (int64_t k = 0; k < ct_numel(b); k++) {
             if (!EXPECT(near(element(a, k), element(b, k), 1e-3 * size, 0),
                         "seed %llu: root %d, element %lld: f32 %.9g, f64 %.9g",
-                        (unsigned long long)seed, i, (long long)k, element(a, k),
-                        element(b, k))) {
+                        (unsigned long long)seed, i, (long long)k, element(a, k), element(b, k))) {
                 return;
             }
         }

@@ -77,17 +77,21 @@ Test(safetensors, other_types_are_refused_when_they_are_asked_for) {
         char message[100];
         cr_expect_null(named(file, rows[i][0]));
         cr_expect_eq(ct_error(), CT_ERR_DTYPE);
-        snprintf(message, sizeof message, "ct_safetensors_value: '%s' has elements of type %s, "
-                 "which cotan cannot hold", rows[i][0], rows[i][1]);
+        snprintf(message, sizeof message,
+                 "ct_safetensors_value: '%s' has elements of type %s, "
+                 "which cotan cannot hold",
+                 rows[i][0], rows[i][1]);
         cr_expect_str_eq(ct_error_message(), message);
         ct_error_clear();
     }
     ct_safetensors_free(file);
     /* Elements of less than a byte are counted in bits. */
     uint8_t bytes[1000];
-    static const char header[] = "{" ENTRY("a", "F4", "[2,3]", "[0,3]") ","
-        ENTRY("b", "F6_E2M3", "[4]", "[3,6]") "," ENTRY("c", "F6_E3M2", "[0,5]", "[6,6]") ","
-        ENTRY("d", "F8_E8M0", "[]", "[6,7]") "," ENTRY("w", "U8", "[]", "[7,8]") "}";
+    static const char header[] = "{" ENTRY("a", "F4", "[2,3]", "[0,3]") "," ENTRY(
+        "b", "F6_E2M3", "[4]",
+        "[3,6]") "," ENTRY("c", "F6_E3M2", "[0,5]",
+                           "[6,6]") "," ENTRY("d", "F8_E8M0", "[]",
+                                              "[6,7]") "," ENTRY("w", "U8", "[]", "[7,8]") "}";
     file = parse(bytes, build(bytes, header, 8));
     cr_assert_not_null(file, "%s", ct_error_message());
     expect_value(named(file, "w"), CT_U8, CT_SCALAR, "\1");
@@ -102,8 +106,8 @@ Test(safetensors, values_outlive_the_file) {
 }
 
 Test(safetensors, round_trips) {
-    static const ct_shape shapes[] = {{0}, {1, {0}}, {1, {1000}}, {2, {3, 5}}, {3, {4, 0, 2}},
-                                      {8, {2, 1, 3, 1, 2, 1, 1, 2}}};
+    static const ct_shape shapes[] = {{0},         {1, {0}},       {1, {1000}},
+                                      {2, {3, 5}}, {3, {4, 0, 2}}, {8, {2, 1, 3, 1, 2, 1, 1, 2}}};
     enum { SHAPES = sizeof shapes / sizeof *shapes, N = SHAPES * CT_DTYPES };
     uint8_t bytes[8000];
     char names[N][16];
@@ -163,14 +167,17 @@ Test(safetensors, accepts_every_spelling) {
         {"{ \"w\" :\t{\n\"data_offsets\":[ 0 , 4 ],\r\"shape\":[ ] , \"dtype\" : \"F32\" } }  ",
          "w"},
         {"{\"\\u0077\":{\"\\u0064type\":\"F\\u00332\",\"sh\\u0061pe\":[1,1,1,1,1,1,1,1],"
-         "\"data_offsets\":[0,4]}}", "w"},
+         "\"data_offsets\":[0,4]}}",
+         "w"},
         {"{\"\\\"\\\\\\/\\b\\f\\n\\r\\t\":"
          "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
          "\"\\/\b\f\n\r\t"},
         {"{\"\\u00e4\\u20AC\\ue000\\ud83D\\uDe00\":{\"dtype\":\"F32\",\"shape\":[1],"
-         "\"data_offsets\":[0,4]}}", "\xc3\xa4\xe2\x82\xac\xee\x80\x80\xf0\x9f\x98\x80"},
+         "\"data_offsets\":[0,4]}}",
+         "\xc3\xa4\xe2\x82\xac\xee\x80\x80\xf0\x9f\x98\x80"},
         {"{\"__metadata__\":{},"
-         "\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "w"},
+         "\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+         "w"},
     };
     uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -184,9 +191,9 @@ Test(safetensors, accepts_every_spelling) {
 
 Test(safetensors, header_and_data_may_differ_in_order) {
     uint8_t bytes[1000];
-    static const char header[] = "{" ENTRY("c", "U8", "[2]", "[1,3]") ","
-        ENTRY("e", "U8", "[0]", "[1,1]") "," ENTRY("a", "U8", "[1]", "[0,1]") ","
-        ENTRY("d", "F32", "[7,0]", "[3,3]") "}";
+    static const char header[] = "{" ENTRY("c", "U8", "[2]", "[1,3]") "," ENTRY(
+        "e", "U8", "[0]", "[1,1]") "," ENTRY("a", "U8", "[1]",
+                                             "[0,1]") "," ENTRY("d", "F32", "[7,0]", "[3,3]") "}";
     size_t length = build(bytes, header, 3);
     memcpy(bytes + length - 3, "xyz", 3);
     ct_safetensors *file = parse(bytes, length);
@@ -255,8 +262,7 @@ Test(safetensors, saves_valid_files_only) {
 }
 
 Test(safetensors, a_value_that_cannot_be_computed_is_an_error) {
-    const ct_named given[] = {
-        {"b", enormous()}, {"a", ct_scalar(CT_F32, 1)}, {"c", enormous()}};
+    const ct_named given[] = {{"b", enormous()}, {"a", ct_scalar(CT_F32, 1)}, {"c", enormous()}};
     ct_error_clear();
     cr_expect_eq(ct_safetensors_save(in_folder("a.st"), given, 2, NULL, 0), CT_ERR_MEMORY);
     cr_expect_not_null(strstr(ct_error_message(), "out of memory"));
@@ -305,4 +311,3 @@ Test(safetensors, misuse_is_an_error) {
     cr_expect_null(ct_safetensors_metadata(NULL, "w"));
     ct_safetensors_free(NULL);
 }
-

@@ -58,7 +58,8 @@ Test(safetensors_damage, a_large_file_is_judged_by_its_first_bytes) {
         size_t n;
         const char *message;
     } rows[] = {
-        {"no safetensors", 14, "not a safetensors file: header length "
+        {"no safetensors", 14,
+         "not a safetensors file: header length "
          "8387222449776783214 exceeds limit 100000000"},
         {"", 0, "JSON: expected '{', got the end at byte 8"},
         {"\x09\0\0\0\0\0\0\0[\"a\"]", 13, "JSON: expected '{', got '[' at byte 8"},
@@ -104,8 +105,9 @@ Test(safetensors_damage, many_entries_stay_within_the_bound) {
 }
 
 Test(safetensors_damage, hostile_headers_stay_within_the_bound) {
-    static const char *const repeated[] = {"[", "{", "{\"a\":", "\"\":\"\",", ":", ",", "\"",
-                                           "\"\":{},", "\\u0041", " ", "{}", "\xe2\x82\xac"};
+    static const char *const repeated[] = {"[",       "{", "{\"a\":", "\"\":\"\",",
+                                           ":",       ",", "\"",      "\"\":{},",
+                                           "\\u0041", " ", "{}",      "\xe2\x82\xac"};
     enum { LENGTH = 1 << 21 };
     uint8_t *bytes = malloc(LENGTH);
     for (size_t r = 0; r < sizeof repeated / sizeof *repeated; r++) {
@@ -171,8 +173,9 @@ static ct_status load_again(void) {
 }
 
 Test(safetensors_damage, saving_survives_every_fault) {
-    cr_expect_gt(fault_sweep(save_golden, in_folder("a.st"), golden_safetensors,
-                             sizeof golden_safetensors), 150);
+    cr_expect_gt(
+        fault_sweep(save_golden, in_folder("a.st"), golden_safetensors, sizeof golden_safetensors),
+        150);
 }
 
 Test(safetensors_damage, loading_survives_every_fault) {
@@ -193,8 +196,8 @@ Test(safetensors_damage, loading_survives_every_fault) {
 }
 
 static ct_status parse_again(void) {
-    ct_safetensors *file =
-        ct_safetensors_parse("m.st", golden_safetensors, sizeof golden_safetensors);
+    ct_safetensors *file = ct_safetensors_parse("m.st", golden_safetensors,
+                                                sizeof golden_safetensors);
     ct_safetensors_free(file);
     return file ? CT_OK : ct_error();
 }

@@ -44,13 +44,19 @@ NN_TEST(sharing, a_module_in_several_containers) {
     ct_module *model = ct_residual_new(first, second);
     ct_module *alone = CT_SEQUENTIAL("alone", second);
     cr_assert(model && alone, "%s", ct_error_message());
-    expect_paths(model, (const char *[]){"first/dense/kernel", "first/dense/bias",
-                                         "second/dense_1/kernel", "second/dense_1/bias"}, 4);
-    expect_paths(alone, (const char *[]){"second/dense/kernel", "second/dense/bias",
-                                         "second/dense_1/kernel", "second/dense_1/bias"}, 4);
+    expect_paths(model,
+                 (const char *[]){"first/dense/kernel", "first/dense/bias", "second/dense_1/kernel",
+                                  "second/dense_1/bias"},
+                 4);
+    expect_paths(alone,
+                 (const char *[]){"second/dense/kernel", "second/dense/bias",
+                                  "second/dense_1/kernel", "second/dense_1/bias"},
+                 4);
     ct_module_free(model);
-    expect_paths(alone, (const char *[]){"second/dense/kernel", "second/dense/bias",
-                                         "second/dense_1/kernel", "second/dense_1/bias"}, 4);
+    expect_paths(alone,
+                 (const char *[]){"second/dense/kernel", "second/dense/bias",
+                                  "second/dense_1/kernel", "second/dense_1/bias"},
+                 4);
     MADE(ct_forward(alone, centred(CT_F64, CT_SHAPE(3, 2), 1, 1, 0), CT_TRAINING));
     ct_module_free(alone);
 }
@@ -59,8 +65,10 @@ NN_TEST(sharing, a_shared_container_is_listed_once) {
     ct_module *block = CT_SEQUENTIAL("block", dense(), dense());
     ct_module *model = CT_SEQUENTIAL("m", block, ct_residual_new(block, NULL), block);
     MADE(model);
-    expect_paths(model, (const char *[]){"block/dense/kernel", "block/dense/bias",
-                                         "block/dense_1/kernel", "block/dense_1/bias"}, 4);
+    expect_paths(model,
+                 (const char *[]){"block/dense/kernel", "block/dense/bias", "block/dense_1/kernel",
+                                  "block/dense_1/bias"},
+                 4);
     ct_module_free(model);
 }
 

@@ -7,11 +7,11 @@
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
+#include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/profile.h"
 #include "tensor/runtime.h"
 #include "tensor/simplify.h"
-#include "tensor/graph/walk.h"
 
 #include <math.h>
 #include <string.h>
@@ -150,9 +150,10 @@ static ct_tensor *to_a_power(ct_tensor *x) { return ct_pow(ct_abs(x), ct_abs(x))
 
 CORE_TEST(simplify, two_derivatives_of_one_loss_are_one) {
     ct_tensor *(*const functions[])(ct_tensor *) = {
-        ct_relu, mean_of_squares, ct_rsqrt, ct_sigmoid, ct_tanh, largest, pooled, averages,
-        normalized, normalized_rows, likelihood, ct_gelu, ct_silu, ct_softplus, with_elu,
-        with_leak, cut, to_a_power, ct_norm, ct_sqrt, ct_erf, ct_abs, ct_reciprocal};
+        ct_relu, mean_of_squares, ct_rsqrt,   ct_sigmoid,      ct_tanh,      largest,
+        pooled,  averages,        normalized, normalized_rows, likelihood,   ct_gelu,
+        ct_silu, ct_softplus,     with_elu,   with_leak,       cut,          to_a_power,
+        ct_norm, ct_sqrt,         ct_erf,     ct_abs,          ct_reciprocal};
     ct_tensor *x = x_of(CT_SHAPE(4, 6));
     for (size_t k = 0; k < sizeof functions / sizeof *functions; k++) {
         ct_tensor *loss = ct_sum_all(ct_sin(functions[k](x))), *g[4], *out[4];
@@ -229,11 +230,11 @@ CORE_TEST(simplify, what_is_centred_sums_to_zero) {
 CORE_TEST(simplify, what_is_not_centred_stays) {
     ct_tensor *x = x_of(CT_SHAPE(8, 8)), *a = ct_sin(x), *row = ct_exp(x_of(CT_SHAPE(8)));
     ct_tensor *kept[] = {
-        ct_add(a, ct_sub(x, ct_sum_keep(x, CT_AXES(0)))),                /* no mean           */
-        ct_add(a, ct_sub(a, ct_mean_keep(x, CT_AXES(0)))),               /* of something else */
-        ct_add(a, centred(x, 1)),                                        /* of other axes     */
-        ct_add(a, ct_sub(x, ct_mean(x, CT_AXES(0)))),                    /* this one is       */
-        ct_add(a, ct_sub(x, ct_mean(x, CT_AXES(1)))),                    /* of columns        */
+        ct_add(a, ct_sub(x, ct_sum_keep(x, CT_AXES(0)))),  /* no mean */
+        ct_add(a, ct_sub(a, ct_mean_keep(x, CT_AXES(0)))), /* of something else */
+        ct_add(a, centred(x, 1)),                          /* of other axes */
+        ct_add(a, ct_sub(x, ct_mean(x, CT_AXES(0)))),      /* this one is */
+        ct_add(a, ct_sub(x, ct_mean(x, CT_AXES(1)))),      /* of columns */
         ct_add(a, ct_sub(x, ct_stop_gradient(ct_mean_keep(x, CT_AXES(0))))),
         ct_add(a, ct_mul(ct_exp(centred(x, 0)), row)),
         ct_add(a, ct_mul(centred(x, 0), a)),
@@ -268,8 +269,8 @@ CORE_TEST(simplify, passes_of_batch_norm_over_its_input) {
         ct_profile_start();
         ct_data(ct_batch_norm(x, gamma, beta, -1, 1e-3, NULL, NULL));
         EXPECT(passes_over(512 * 32 * 4) == 3);
-        ct_tensor *loss = ct_sum_all(ct_matmul(ct_reshape(y, CT_SHAPE(512, 32)),
-                                               data(CT_F32, CT_SHAPE(32, 8), 0, 6)));
+        ct_tensor *loss = ct_sum_all(
+            ct_matmul(ct_reshape(y, CT_SHAPE(512, 32)), data(CT_F32, CT_SHAPE(32, 8), 0, 6)));
         EXPECT(ct_grad(ct_square(loss), in, 3, out) == CT_OK);
         EXPECT(ct_eval(out, 3) == CT_OK);
         ct_profile_stop();
@@ -327,8 +328,11 @@ static void tile_same(int64_t n, void *y, const void *const x[], const ct_tile *
 
 static ct_tensor *restless_again(ct_tensor *y);
 
-static const ct_op restless = {.name = "restless", .kind = CT_MAP, .n_inputs = 1,
-                               .infer = ct_infer_float, .tile = {[CT_F64] = tile_same},
+static const ct_op restless = {.name = "restless",
+                               .kind = CT_MAP,
+                               .n_inputs = 1,
+                               .infer = ct_infer_float,
+                               .tile = {[CT_F64] = tile_same},
                                .simplify = restless_again};
 
 /* Another node each time: this would never end. */
@@ -350,8 +354,11 @@ static ct_tensor *fails(ct_tensor *y) {
     return ct_fail_null(CT_ERR_RANGE, "the rule says no");
 }
 
-static const ct_op failing = {.name = "failing", .kind = CT_MAP, .n_inputs = 1,
-                              .infer = ct_infer_float, .tile = {[CT_F64] = tile_same},
+static const ct_op failing = {.name = "failing",
+                              .kind = CT_MAP,
+                              .n_inputs = 1,
+                              .infer = ct_infer_float,
+                              .tile = {[CT_F64] = tile_same},
                               .simplify = fails};
 
 CORE_TEST(simplify, an_error_in_a_rule_is_an_error_of_the_evaluation) {

@@ -210,9 +210,8 @@ static const struct {
 };
 #define FORMS ((int)(sizeof forms / sizeof *forms))
 
-static void (*const families[])(test_random *r, numbers *a) = {cancelling, large_mean,
-                                                              mixed_magnitudes, centred_already,
-                                                              huge};
+static void (*const families[])(test_random *r, numbers *a) = {
+    cancelling, large_mean, mixed_magnitudes, centred_already, huge};
 #define FAMILIES ((int)(sizeof families / sizeof *families))
 
 /* --- Digits ----------------------------------------------------------------------------------- */
@@ -292,8 +291,8 @@ CORE_TEST(simplify_values, residuals_of_a_large_regression) {
             error[simplify] = fabs(sum - truth);
         }
         cti_simplifies = true;
-        EXPECT(error[1] <= 4 * error[0], "n %lld: error %g, as written %g", (long long)n,
-               error[1], error[0]);
+        EXPECT(error[1] <= 4 * error[0], "n %lld: error %g, as written %g", (long long)n, error[1],
+               error[0]);
         free(x), free(y);
     }
 }
@@ -308,9 +307,7 @@ static ct_tensor *normalized_rows(ct_tensor *x) {
 }
 static ct_tensor *normalized_centred(ct_tensor *x) { return normalized_rows(centred_rows(x)); }
 static ct_tensor *normalized_twice(ct_tensor *x) { return normalized_rows(normalized_rows(x)); }
-static ct_tensor *variance_centred(ct_tensor *x) {
-    return ct_var(centred_rows(x), CT_AXES(1));
-}
+static ct_tensor *variance_centred(ct_tensor *x) { return ct_var(centred_rows(x), CT_AXES(1)); }
 static ct_tensor *normalized_one_row(ct_tensor *x) {
     ct_tensor *b = ct_offset(normalized_rows(ct_reshape(x, CT_SHAPE(1, ct_numel(x)))), -1);
     return normalized_rows(ct_sub(b, ct_mean_keep(b, CT_AXES(0)))); /* exactly 0 */
@@ -333,9 +330,9 @@ static double error_of(ct_tensor *function(ct_tensor *), ct_tensor *x, bool simp
 }
 
 CORE_TEST(simplify_values, what_centring_again_corrects_is_kept) {
-    ct_tensor *(*const functions[])(ct_tensor *) = {
-        centred_rows, centred_twice, normalized_centred, normalized_twice, variance_centred,
-        normalized_one_row};
+    ct_tensor *(*const functions[])(ct_tensor *) = {centred_rows,       centred_twice,
+                                                    normalized_centred, normalized_twice,
+                                                    variance_centred,   normalized_one_row};
     const double means[] = {10, 1000, 1e5};
     test_random r = {11};
     for (size_t m = 0; m < 3; m++) {

@@ -8,7 +8,8 @@
 
 static void expect_spread(study_spread s, double low, double median, double high) {
     cr_expect(near(s.low, low, 0, 1e-12) && near(s.median, median, 0, 1e-12) &&
-              near(s.high, high, 0, 1e-12), "%g %g %g", s.low, s.median, s.high);
+                  near(s.high, high, 0, 1e-12),
+              "%g %g %g", s.low, s.median, s.high);
 }
 
 NN_TEST(study, spreads) {
@@ -20,16 +21,21 @@ NN_TEST(study, spreads) {
     expect_spread(study_spread_of(NULL, 0), (double)NAN, (double)NAN, (double)NAN);
 }
 
-typedef struct { int64_t pairs, slower, faster; } pairs;
+typedef struct {
+    int64_t pairs, slower, faster;
+} pairs;
 
 /* The verdict on time, of n activations. */
 static study_verdict verdict_of(const pairs counts[], int n) {
     static study s;
     s = (study){.n_costs = n};
     for (int i = 0; i < n; i++) {
-        s.costs[i] = (study_cost){.activation = &ct_activation_relu, .pairs = counts[i].pairs,
-                                  .ms = {{2, 2, 2}, {2, 2, 2}}, .ratio = {1.15, 1.19, 1.23},
-                                  .slower = counts[i].slower, .faster = counts[i].faster};
+        s.costs[i] = (study_cost){.activation = &ct_activation_relu,
+                                  .pairs = counts[i].pairs,
+                                  .ms = {{2, 2, 2}, {2, 2, 2}},
+                                  .ratio = {1.15, 1.19, 1.23},
+                                  .slower = counts[i].slower,
+                                  .faster = counts[i].faster};
     }
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(&s, verdicts);
@@ -38,12 +44,24 @@ static study_verdict verdict_of(const pairs counts[], int n) {
 }
 
 NN_TEST(study, pairs_that_do_not_agree_are_unsure) {
-    static const struct { const char *answer; int n; pairs counts[2]; } cases[] = {
-        {"yes", 1, {{100, 98, 2}}},  {"yes", 1, {{100, 75, 25}}},  {"unsure", 1, {{100, 74, 26}}},
-        {"no", 1, {{100, 20, 80}}},  {"unsure", 1, {{100, 26, 74}}}, {"unsure", 1, {{100, 50, 50}}},
+    static const struct {
+        const char *answer;
+        int n;
+        pairs counts[2];
+    } cases[] = {
+        {"yes", 1, {{100, 98, 2}}},
+        {"yes", 1, {{100, 75, 25}}},
+        {"unsure", 1, {{100, 74, 26}}},
+        {"no", 1, {{100, 20, 80}}},
+        {"unsure", 1, {{100, 26, 74}}},
+        {"unsure", 1, {{100, 50, 50}}},
         {"unsure", 1, {{100, 0, 0}}}, /* a clock that stands still */
-        {"unsure", 1, {{5, 5, 0}}},  {"unsure", 1, {{5, 0, 5}}},   {"yes", 1, {{8, 8, 0}}},
-        {"unsure", 1, {{8, 7, 1}}},  {"unsure", 1, {{20, 15, 5}}}, {"yes", 1, {{20, 16, 4}}},
+        {"unsure", 1, {{5, 5, 0}}},
+        {"unsure", 1, {{5, 0, 5}}},
+        {"yes", 1, {{8, 8, 0}}},
+        {"unsure", 1, {{8, 7, 1}}},
+        {"unsure", 1, {{20, 15, 5}}},
+        {"yes", 1, {{20, 16, 4}}},
         {"yes", 2, {{100, 90, 10}, {50, 45, 5}}},
         {"no", 2, {{100, 10, 90}, {50, 5, 45}}},
         {"partly", 2, {{100, 90, 10}, {50, 5, 45}}},

@@ -38,28 +38,27 @@ NN_TEST(summary, of_the_seed_model) {
     ct_stats_reset();
     uint64_t before = state_hash(model, NULL);
     char *text = summary_of(model, CT_SHAPE(32, 28, 28, 1));
-    cr_expect_str_eq(text,
-        "Model: \"seed\"\n" LINE HEAD DOUBLE
-        "conv2d (Conv2D)              (None, 26, 26, 32)        288\n"
-        "batch_norm (BatchNorm)       (None, 26, 26, 32)        128\n"
-        "activation (Activation)      (None, 26, 26, 32)        0\n"
-        "max_pool2d (MaxPool2D)       (None, 13, 13, 32)        0\n"
-        "conv2d_1 (Conv2D)            (None, 11, 11, 64)        18,432\n"
-        "batch_norm_1 (BatchNorm)     (None, 11, 11, 64)        256\n"
-        "activation_1 (Activation)    (None, 11, 11, 64)        0\n"
-        "max_pool2d_1 (MaxPool2D)     (None, 5, 5, 64)          0\n"
-        "conv2d_2 (Conv2D)            (None, 3, 3, 64)          36,864\n"
-        "batch_norm_2 (BatchNorm)     (None, 3, 3, 64)          256\n"
-        "activation_2 (Activation)    (None, 3, 3, 64)          0\n"
-        "flatten (Flatten)            (None, 576)               0\n"
-        "dense (Dense)                (None, 64)                36,864\n"
-        "batch_norm_3 (BatchNorm)     (None, 64)                256\n"
-        "activation_3 (Activation)    (None, 64)                0\n"
-        "dense_1 (Dense)              (None, 10)                640\n"
-        "batch_norm_4 (BatchNorm)     (None, 10)                40\n"
-        "activation_4 (Activation)    (None, 10)                0\n"
-        DOUBLE
-        "Total params: 94,024\nTrainable params: 93,556\nNon-trainable params: 468\n" LINE);
+    cr_expect_str_eq(
+        text, "Model: \"seed\"\n" LINE HEAD DOUBLE
+              "conv2d (Conv2D)              (None, 26, 26, 32)        288\n"
+              "batch_norm (BatchNorm)       (None, 26, 26, 32)        128\n"
+              "activation (Activation)      (None, 26, 26, 32)        0\n"
+              "max_pool2d (MaxPool2D)       (None, 13, 13, 32)        0\n"
+              "conv2d_1 (Conv2D)            (None, 11, 11, 64)        18,432\n"
+              "batch_norm_1 (BatchNorm)     (None, 11, 11, 64)        256\n"
+              "activation_1 (Activation)    (None, 11, 11, 64)        0\n"
+              "max_pool2d_1 (MaxPool2D)     (None, 5, 5, 64)          0\n"
+              "conv2d_2 (Conv2D)            (None, 3, 3, 64)          36,864\n"
+              "batch_norm_2 (BatchNorm)     (None, 3, 3, 64)          256\n"
+              "activation_2 (Activation)    (None, 3, 3, 64)          0\n"
+              "flatten (Flatten)            (None, 576)               0\n"
+              "dense (Dense)                (None, 64)                36,864\n"
+              "batch_norm_3 (BatchNorm)     (None, 64)                256\n"
+              "activation_3 (Activation)    (None, 64)                0\n"
+              "dense_1 (Dense)              (None, 10)                640\n"
+              "batch_norm_4 (BatchNorm)     (None, 10)                40\n"
+              "activation_4 (Activation)    (None, 10)                0\n" DOUBLE
+              "Total params: 94,024\nTrainable params: 93,556\nNon-trainable params: 468\n" LINE);
     free(text);
     cr_expect_eq(ct_stats_read().evaluations, 0);
     cr_expect_eq(state_hash(model, NULL), before);
@@ -109,9 +108,9 @@ NN_TEST(summary, of_nested_chains) {
     /* Nothing of the path stays, and messages have all of it. */
     cr_expect_str_eq(ct_path_of(ct_scalar(CT_F32, 1)), "");
     cr_expect_eq(ct_summary(stdout, model, CT_SHAPE(2, 3, 3, 5)), CT_ERR_SHAPE);
-    cr_expect_not_null(strstr(ct_error_message(),
-                              "(in a_name_that_is_longer_than_the_column/block/dense)"),
-                       "%s", ct_error_message());
+    cr_expect_not_null(
+        strstr(ct_error_message(), "(in a_name_that_is_longer_than_the_column/block/dense)"), "%s",
+        ct_error_message());
     ct_error_clear();
     cr_expect_str_eq(ct_path_of(ct_scalar(CT_F32, 1)), "");
     ct_module_free(model);
@@ -122,7 +121,8 @@ NN_TEST(summary, of_a_single_layer) {
     char *text = summary_of(dense, CT_SHAPE(4));
     cr_expect_not_null(strstr(text, "Model: \"Dense\"\n"));
     cr_expect_not_null(strstr(text, "\nDense (Dense)                (1000,)                   "
-                                    "5,000\n"), "%s", text);
+                                    "5,000\n"),
+                       "%s", text);
     free(text);
     ct_module_free(dense);
 }
@@ -153,14 +153,25 @@ NN_TEST(plot, of_the_seed_model_has_19_boxes) {
     char *text = plot_of(model);
     cr_expect_eq(count(text, "[label="), 19);
     cr_expect_eq(count(text, " -> "), 18);
-    static const char *const labels[] = {
-        "input: Input",             "conv2d: Conv2D",         "batch_norm: BatchNorm",
-        "activation: Activation",   "max_pool2d: MaxPool2D",  "conv2d_1: Conv2D",
-        "batch_norm_1: BatchNorm",  "activation_1: Activation", "max_pool2d_1: MaxPool2D",
-        "conv2d_2: Conv2D",         "batch_norm_2: BatchNorm", "activation_2: Activation",
-        "flatten: Flatten",         "dense: Dense",           "batch_norm_3: BatchNorm",
-        "activation_3: Activation", "dense_1: Dense",         "batch_norm_4: BatchNorm",
-        "activation_4: Activation"};
+    static const char *const labels[] = {"input: Input",
+                                         "conv2d: Conv2D",
+                                         "batch_norm: BatchNorm",
+                                         "activation: Activation",
+                                         "max_pool2d: MaxPool2D",
+                                         "conv2d_1: Conv2D",
+                                         "batch_norm_1: BatchNorm",
+                                         "activation_1: Activation",
+                                         "max_pool2d_1: MaxPool2D",
+                                         "conv2d_2: Conv2D",
+                                         "batch_norm_2: BatchNorm",
+                                         "activation_2: Activation",
+                                         "flatten: Flatten",
+                                         "dense: Dense",
+                                         "batch_norm_3: BatchNorm",
+                                         "activation_3: Activation",
+                                         "dense_1: Dense",
+                                         "batch_norm_4: BatchNorm",
+                                         "activation_4: Activation"};
     for (int i = 0; i < 19; i++) {
         char box[128], arrow[64];
         snprintf(box, sizeof box, "  n%d [label=\"%s\"];\n", i, labels[i]);

@@ -120,8 +120,8 @@ CORE_TEST(tensor, errors_name_the_module) {
     ct_path_push("model");
     ct_reshape(ct_full(CT_F32, CT_SHAPE(2, 3), 0), CT_SHAPE(4, 2));
     ct_path_pop();
-    EXPECT(strcmp(taken_error(NULL), "ct_reshape: [2,3] has 6 elements, [4,2] needs 8 (in model)")
-           == 0);
+    EXPECT(strcmp(taken_error(NULL),
+                  "ct_reshape: [2,3] has 6 elements, [4,2] needs 8 (in model)") == 0);
 }
 
 /* --- Printing --------------------------------------------------------------------------------- */
@@ -144,8 +144,7 @@ CORE_TEST(tensor, prints_like_numpy) {
                    "[inf -0. nan]\n");
     expect_printed(ct_reshape(ct_arange(CT_I64, 0, 8, 1), CT_SHAPE(2, 2, 2)),
                    "[[[0 1]\n  [2 3]]\n\n [[4 5]\n  [6 7]]]\n");
-    expect_printed(ct_arange(CT_F64, 0, 5000, 1),
-                   "[   0.    1.    2. ... 4997. 4998. 4999.]\n");
+    expect_printed(ct_arange(CT_F64, 0, 5000, 1), "[   0.    1.    2. ... 4997. 4998. 4999.]\n");
     expect_printed(ct_full(CT_F32, CT_SHAPE(0), 0), "[]\n");
     expect_printed(ct_arange(CT_I64, 0, 30, 1),
                    "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n"
@@ -167,8 +166,8 @@ CORE_TEST(slot, holds_an_evaluated_leaf) {
 CORE_TEST(slot, refuses_another_shape) {
     ct_slot *slot = ct_slot_new("w", ct_full(CT_F32, CT_SHAPE(2), 1));
     EXPECT(ct_slot_write(slot, ct_full(CT_F32, CT_SHAPE(3), 1)) == CT_ERR_SHAPE);
-    EXPECT(strcmp(taken_error(NULL),
-                  "ct_slot_write: 'w' is f32 [2], the new value is f32 [3]") == 0);
+    EXPECT(strcmp(taken_error(NULL), "ct_slot_write: 'w' is f32 [2], the new value is f32 [3]") ==
+           0);
     EXPECT(element(ct_slot_read(slot), 0) == 1);
     ct_slot_drop(slot);
 }

@@ -12,9 +12,9 @@ typedef struct {
     ct_module *model;
     ct_optimizer *optimizer;
     ct_tensor *x, *labels;
-    uint64_t before, after; /* hashes of all slots            */
+    uint64_t before, after; /* hashes of all slots */
     ct_slot_list lists[2];  /* of the model, of the optimizer */
-    ct_tensor **values;     /* of the slots before the step   */
+    ct_tensor **values;     /* of the slots before the step */
 } training;
 
 static ct_status train(void *state) {

@@ -47,9 +47,9 @@ static void expect_rule(rule *plain, ct_module *module, ct_optimizer *optimizer)
     ct_module_free(module);
 }
 
-#define EXPECT_RULE(plain, make, ...)              \
-    do {                                           \
-        ct_module *m = vector_new();               \
+#define EXPECT_RULE(plain, make, ...)                \
+    do {                                             \
+        ct_module *m = vector_new();                 \
         expect_rule(plain, m, make(m, __VA_ARGS__)); \
     } while (0)
 
@@ -62,12 +62,34 @@ static void expect_rule(rule *plain, ct_module *module, ct_optimizer *optimizer)
 #define RULE(name) static void name(double *p, double g, double *a, double *b, int t)
 #define IGNORE (void)a, (void)b, (void)t
 
-RULE(sgd) { IGNORE; *p -= RATE * g; }
-RULE(sgd_decay) { IGNORE; *p -= RATE * (g + DECAY * *p); }
-RULE(momentum) { IGNORE; *a = MU * *a + g; *p -= RATE * *a; }
-RULE(nesterov) { IGNORE; *a = MU * *a + g; *p -= RATE * (g + MU * *a); }
-RULE(keras_momentum) { IGNORE; *a = MU * *a - RATE * g; *p += *a; }
-RULE(keras_nesterov) { IGNORE; *a = MU * *a - RATE * g; *p += MU * *a - RATE * g; }
+RULE(sgd) {
+    IGNORE;
+    *p -= RATE * g;
+}
+RULE(sgd_decay) {
+    IGNORE;
+    *p -= RATE * (g + DECAY * *p);
+}
+RULE(momentum) {
+    IGNORE;
+    *a = MU * *a + g;
+    *p -= RATE * *a;
+}
+RULE(nesterov) {
+    IGNORE;
+    *a = MU * *a + g;
+    *p -= RATE * (g + MU * *a);
+}
+RULE(keras_momentum) {
+    IGNORE;
+    *a = MU * *a - RATE * g;
+    *p += *a;
+}
+RULE(keras_nesterov) {
+    IGNORE;
+    *a = MU * *a - RATE * g;
+    *p += MU * *a - RATE * g;
+}
 
 /* Keras's decay is no part of the gradient, so momentum does not gather it. */
 RULE(decoupled) { sgd(p, g + DECAY * *p, a, b, t); }
@@ -239,7 +261,10 @@ NN_TEST(update_rules, rmsprop_and_adagrad) {
     EXPECT_RULE(adagrad_pytorch, ct_adagrad_new, ct_adagrad_pytorch(RATE));
 }
 
-RULE(sign) { IGNORE; *p -= RATE * (g > 0 ? 1 : -1); }
+RULE(sign) {
+    IGNORE;
+    *p -= RATE * (g > 0 ? 1 : -1);
+}
 RULE(adagrad_0) {
     IGNORE;
     *a += g * g;
@@ -284,12 +309,12 @@ NN_TEST(update_rules, options_come_from_their_defaults) {
     ct_module_free(module);
 }
 
-#define REFUSED(make, made, member, value, message)                           \
-    do {                                                                      \
-        __typeof__(made) o = made;                                            \
-        o.member = value;                                                     \
-        cr_expect_null(make(module, o));                                      \
-        expect_error(CT_ERR_RANGE, message);                                  \
+#define REFUSED(make, made, member, value, message) \
+    do {                                            \
+        __typeof__(made) o = made;                  \
+        o.member = value;                           \
+        cr_expect_null(make(module, o));            \
+        expect_error(CT_ERR_RANGE, message);        \
     } while (0)
 
 /* The message names the function and the option that the user wrote. */
@@ -472,8 +497,8 @@ static void expect_moves(const double *g, const double *wanted) {
     MADE(module);
     OK(ct_module_add_slot(module, "narrow", ct_scalar(CT_F32, 0), true));
     OK(ct_module_add_slot(module, "wide", ct_scalar(CT_F64, 0), true));
-    ct_optimizer *sgd =
-        ct_sgd_new(module, (ct_sgd_options){.rate = ct_rate(1), .step = {.clip_norm = 1}});
+    ct_optimizer *sgd = ct_sgd_new(module,
+                                   (ct_sgd_options){.rate = ct_rate(1), .step = {.clip_norm = 1}});
     MADE(sgd);
     ct_tensor *narrow = ct_scale(ct_module_read(module, 0), g[0]);
     ct_tensor *wide = ct_scale(ct_module_read(module, 1), g[1]);

@@ -143,8 +143,8 @@ static const char *lines(const ct_weights_report *report) {
     text[0] = '\0';
     for (int64_t i = 0; i < report->count; i++) {
         const ct_weights_difference *d = &report->items[i];
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s: %s\n",
-                                 reasons[d->reason], d->name, d->text);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s: %s\n", reasons[d->reason],
+                                 d->name, d->text);
     }
     return text;
 }
@@ -178,9 +178,8 @@ WEIGHTS_TEST(what_fits_is_loaded_on_request) {
     ct_weights_report report;
     OK(ct_weights_load_with(model, file_name, (ct_weights_load_options){.partial = true}, &report));
     cr_expect_eq(report.loaded, 2);
-    cr_expect_str_eq(lines(&report),
-                     "unfit fc2/kernel: 'fc2/kernel' is [3,2] here, [3,5] in file\n"
-                     "missing fc2/bias: 'fc2/bias' missing\n");
+    cr_expect_str_eq(lines(&report), "unfit fc2/kernel: 'fc2/kernel' is [3,2] here, [3,5] in file\n"
+                                     "missing fc2/bias: 'fc2/bias' missing\n");
     cr_expect_eq(value_at(model, "fc1/kernel"), 1);
     cr_expect_eq(value_at(model, "fc1/bias"), 2);
     cr_expect_eq(value_at(model, "fc2/kernel"), 20);
@@ -191,9 +190,8 @@ WEIGHTS_TEST(what_fits_is_loaded_on_request) {
     OK(ct_weights_save(model, file_name));
     OK(ct_weights_load_with(saved, file_name, (ct_weights_load_options){.partial = true}, NULL));
     OK(ct_weights_load_with(saved, file_name, (ct_weights_load_options){.partial = true}, &report));
-    cr_expect_str_eq(lines(&report),
-                     "unfit fc2/kernel: 'fc2/kernel' is [3,5] here, [3,2] in file\n"
-                     "unused fc2/bias: 'fc2/bias' only in file\n");
+    cr_expect_str_eq(lines(&report), "unfit fc2/kernel: 'fc2/kernel' is [3,5] here, [3,2] in file\n"
+                                     "unused fc2/bias: 'fc2/bias' only in file\n");
     ct_weights_report_free(&report);
     ct_weights_report_free(NULL);
     ct_module_free(saved);
@@ -210,7 +208,8 @@ WEIGHTS_TEST(names_may_differ) {
     ct_error_clear();
     /* The first pair that holds decides; a name without a slash at its end is a whole name. */
     const ct_weights_name names[] = {{"encoder/fc2", "nonsense"},
-                                     {"encoder/fc1/kernel", "fc2/bias"}, {"encoder/", ""},
+                                     {"encoder/fc1/kernel", "fc2/bias"},
+                                     {"encoder/", ""},
                                      {"", "nonsense/"}};
     OK(ct_weights_load_with(model, file_name,
                             (ct_weights_load_options){.names = names + 2, .n_names = 2}, NULL));
@@ -219,7 +218,8 @@ WEIGHTS_TEST(names_may_differ) {
     ct_weights_report report;
     cr_expect_eq(ct_weights_load_with(model, file_name,
                                       (ct_weights_load_options){.names = names, .n_names = 4},
-                                      &report), CT_ERR_SHAPE);
+                                      &report),
+                 CT_ERR_SHAPE);
     cr_expect_str_eq(lines(&report),
                      "unfit encoder/fc1/kernel: 'encoder/fc1/kernel' is [4,3] here, [2] in file\n"
                      "unused fc1/kernel: 'fc1/kernel' only in file\n");
@@ -250,8 +250,9 @@ WEIGHTS_TEST(the_weights_of_a_checkpoint) {
                  "mismatches: 'fc1/kernel' missing; ");
     const ct_weights_name names = {"", "model/"};
     ct_weights_report report;
-    cr_expect_eq(ct_weights_load_with(model, file_name, (ct_weights_load_options){true, NULL, 0},
-                                      &report), CT_ERR_SHAPE);
+    cr_expect_eq(
+        ct_weights_load_with(model, file_name, (ct_weights_load_options){true, NULL, 0}, &report),
+        CT_ERR_SHAPE);
     ct_weights_report_free(&report);
     expect_start("ct_weights_load_with: w.safetensors: a checkpoint, which ct_checkpoint_load "
                  "reads, or ct_weights_load_with, partial and with the name {\"\", \"model/\"}: "
@@ -259,8 +260,7 @@ WEIGHTS_TEST(the_weights_of_a_checkpoint) {
     ct_weights_load_options whole = {.names = &names, .n_names = 1};
     cr_expect_eq(ct_weights_load_with(model, file_name, whole, NULL), CT_ERR_SHAPE);
     expect_start("ct_weights_load_with: w.safetensors: a checkpoint, which ");
-    OK(ct_weights_load_with(model, file_name,
-                            (ct_weights_load_options){true, &names, 1}, &report));
+    OK(ct_weights_load_with(model, file_name, (ct_weights_load_options){true, &names, 1}, &report));
     cr_expect_eq(report.loaded, 4);
     cr_expect_eq(state_hash(model, NULL), state_hash(saved, NULL));
     cr_expect(strstr(lines(&report), "unused seed/stream: 'seed/stream' only in file\n"));
@@ -287,8 +287,9 @@ WEIGHTS_TEST(a_partial_load_of_nothing_is_an_error) {
     OK(ct_weights_save(saved, file_name));
     uint64_t before = state_hash(model, NULL);
     ct_weights_report report;
-    cr_expect_eq(ct_weights_load_with(model, file_name, (ct_weights_load_options){.partial = true},
-                                      &report), CT_ERR_SHAPE);
+    cr_expect_eq(
+        ct_weights_load_with(model, file_name, (ct_weights_load_options){.partial = true}, &report),
+        CT_ERR_SHAPE);
     cr_expect(strstr(ct_error_message(), "ct_weights_load_with: w.safetensors: nothing fits, 11 "
                                          "mismatches: 'conv2d/kernel' missing; "),
               "%s", ct_error_message());
@@ -306,8 +307,10 @@ WEIGHTS_TEST(a_partial_load_of_nothing_is_an_error) {
 /* A file of one tensor, as training in half precision leaves it. */
 static void write_tensor(const char *type, const char *shape, const uint8_t *data, size_t n) {
     char header[200];
-    int length = snprintf(header, sizeof header, "{\"kernel\":{\"dtype\":\"%s\",\"shape\":%s,"
-                          "\"data_offsets\":[0,%zu]}}", type, shape, n);
+    int length = snprintf(header, sizeof header,
+                          "{\"kernel\":{\"dtype\":\"%s\",\"shape\":%s,"
+                          "\"data_offsets\":[0,%zu]}}",
+                          type, shape, n);
     FILE *out = fopen(file_name, "wb");
     MADE(out);
     for (int i = 0; i < 8; i++) fputc((int)((uint64_t)length >> 8 * i & 255), out);

@@ -106,7 +106,8 @@ CORE_TEST(window_refusals, transposes_of_a_convolution) {
     REFUSED(ct_conv2d_input(y, w, 7, 7, (ct_conv2d_spec){.groups = 3}), CT_ERR_SHAPE,
             "ct_conv2d_input: groups 3 must divide 4 output channels");
     REFUSED(ct_conv2d_input(ones(1, 1, 1, 0), ones(1, 1, INT64_MAX / 8, 0), 1, 1,
-                            (ct_conv2d_spec){.groups = INT32_MAX}), CT_ERR_SHAPE,
+                            (ct_conv2d_spec){.groups = INT32_MAX}),
+            CT_ERR_SHAPE,
             "ct_conv2d_input: 1152921504606846975 channels in each of 2147483647 groups are too "
             "many");
     REFUSED(ct_conv2d_kernel(x, ones(2, 5, 5, 4), 3, 3, plain), CT_ERR_SHAPE,
@@ -156,8 +157,7 @@ CORE_TEST(window_refusals, pooling) {
 
 CORE_TEST(window_refusals, null_in_is_null_out) {
     ct_tensor *x = ones(1, 4, 5, 2);
-    REFUSED(ct_conv2d(x, NULL, (ct_conv2d_spec){0}), CT_ERR_NULL,
-            "ct_conv2d: argument 2 is NULL");
+    REFUSED(ct_conv2d(x, NULL, (ct_conv2d_spec){0}), CT_ERR_NULL, "ct_conv2d: argument 2 is NULL");
     REFUSED(ct_max_pool2d_scatter(NULL, x, (ct_pool2d_spec){0}), CT_ERR_NULL,
             "ct_max_pool2d_scatter: argument 1 is NULL");
     EXPECT(ct_avg_pool2d(ct_max_pool2d(NULL, (ct_pool2d_spec){0}), (ct_pool2d_spec){0}) == NULL);

@@ -7,8 +7,8 @@
 
 #include "autograd/check/gradcheck_private.h"
 #include "autograd/grad.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,8 +34,7 @@ ct_tensor *cti_gradcheck_call(cti_check *c, ct_tensor *const inputs[]) {
     }
     if (c->y_known && !ct_shape_equal(ct_shape_of(y), c->y_shape)) {
         return ct_fail_null(CT_ERR_STATE, "ct_gradcheck: f returned %s, before that %s",
-                            ct_shape_format(ct_shape_of(y)).text,
-                            ct_shape_format(c->y_shape).text);
+                            ct_shape_format(ct_shape_of(y)).text, ct_shape_format(c->y_shape).text);
     }
     return y;
 }
@@ -86,11 +85,11 @@ static ct_status gradient(cti_check *c, const double *cotangent, double *g) {
 
 /* A straight line through the inputs: input k moves along `direction`, and J goes with it. */
 typedef struct {
-    int64_t input, index;     /* of the element that moves; -1: many                          */
+    int64_t input, index; /* of the element that moves; -1: many */
     const double *direction;
-    const double *u;          /* the dense cotangent                                          */
-    const double *g;          /* J^T u, when many elements move                               */
-    double largest;           /* derivative along it, as far as outputs are looked at singly  */
+    const double *u; /* the dense cotangent */
+    const double *g; /* J^T u, when many elements move */
+    double largest;  /* derivative along it, as far as outputs are looked at singly */
 } line;
 
 static double dot(const double *a, const double *b, int64_t n) {
@@ -306,12 +305,13 @@ static ct_status compare_column(cti_check *c, line *l, const double *rows) {
     for (int64_t i = 0; i < c->n_out; i++) l->largest = fmax(l->largest, fabs(rows[i * c->n_in]));
     c->climbed = false;
     for (int64_t i = 0; i < c->n_out && status == CT_OK; i++) {
-        ct_gradcheck_entry entry = {.output = i, .analytic = rows[i * c->n_in],
-                                    .numeric = c->column[i] / moved};
+        ct_gradcheck_entry entry = {
+            .output = i, .analytic = rows[i * c->n_in], .numeric = c->column[i] / moved};
         status = compare(c, l, entry, fabs(c->y[i]), moved, i);
     }
     if (status != CT_OK) return status;
-    ct_gradcheck_entry entry = {.output = -1, .analytic = rows[c->n_out * c->n_in],
+    ct_gradcheck_entry entry = {.output = -1,
+                                .analytic = rows[c->n_out * c->n_in],
                                 .numeric = dot(l->u, c->column, c->n_out) / moved};
     return compare(c, l, entry, size_of_product(l->u, c->y, c->column, c->n_out), moved, c->n_out);
 }
@@ -357,7 +357,8 @@ static ct_status project(cti_check *c, const line *l) {
     c->dead = true;
     c->climbed = false;
     if (status != CT_OK || n == 0) return status;
-    ct_gradcheck_entry entry = {.output = -1, .analytic = dot(l->g, c->moved, n),
+    ct_gradcheck_entry entry = {.output = -1,
+                                .analytic = dot(l->g, c->moved, n),
                                 .numeric = dot(l->u, c->column, c->n_out)};
     status = compare(c, l, entry, size_of_product(l->u, c->y, c->column, c->n_out), 1, 0);
     if (!c->dead) c->alive[l->input] = true;
@@ -401,7 +402,7 @@ ct_status cti_gradcheck_run(cti_check *c) {
     if (status == CT_OK) status = values_at(c, c->x, c->column);
     if (status == CT_OK && memcmp(c->y, c->column, (size_t)c->n_out * sizeof(double)) != 0) {
         return ct_fail(CT_ERR_STATE, "ct_gradcheck: f gave other values when it was called again; "
-                       "random numbers must come from a key that stays the same");
+                                     "random numbers must come from a key that stays the same");
     }
     if (status != CT_OK) return status;
     return small ? check_full(c) : check_projections(c);

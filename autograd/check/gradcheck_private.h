@@ -9,26 +9,26 @@ typedef struct {
     ct_function *f;
     void *context;
     ct_tensor **x;
-    int64_t n, n_in, n_out;  /* inputs; elements of all of them; elements of the output */
+    int64_t n, n_in, n_out; /* inputs; elements of all of them; elements of the output */
     bool y_known;
     ct_shape y_shape;
     /* The options, completed for this order. */
     int order, directions;
     double step, relative, absolute;
-    bool step_given;         /* by the user: no other one is tried                      */
+    bool step_given; /* by the user: no other one is tried */
     int64_t full_limit;
-    uint64_t seed, stream;   /* of random numbers: seed and the next stream             */
+    uint64_t seed, stream; /* of random numbers: seed and the next stream */
     /* Working memory. */
-    ct_tensor **point;                      /* n: operands or results of the call at hand        */
-    double *y, *y_down, *column;            /* n_out                                             */
-    double *up, *down, *moved, *direction;  /* elements of the largest input; direction is zeros */
-    double *rung, *rung_moved;              /* column and moved at one of many steps             */
-    double *ladder;          /* [comparisons of a column, rungs]: differences           */
-    bool *bent;              /* [comparisons]: not straight over the largest step       */
-    int *moving;             /* [comparisons]: rungs at which their value still moves   */
-    bool climbed;            /* the ladder holds those of the column at hand            */
-    bool *alive;             /* n: the input has a derivative that is not 0             */
-    bool dead;               /* nothing but zeros was compared since this was set       */
+    ct_tensor **point;                     /* n: operands or results of the call at hand */
+    double *y, *y_down, *column;           /* n_out */
+    double *up, *down, *moved, *direction; /* elements of the largest input; direction is zeros */
+    double *rung, *rung_moved;             /* column and moved at one of many steps */
+    double *ladder;                        /* [comparisons of a column, rungs]: differences */
+    bool *bent;                            /* [comparisons]: not straight over the largest step */
+    int *moving;  /* [comparisons]: rungs at which their value still moves */
+    bool climbed; /* the ladder holds those of the column at hand */
+    bool *alive;  /* n: the input has a derivative that is not 0 */
+    bool dead;    /* nothing but zeros was compared since this was set */
     double worst_ratio;
     ct_gradcheck_report *report;
 } cti_check;

@@ -6,8 +6,8 @@
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/random.h"
 
 #include <math.h>
@@ -47,9 +47,10 @@ static ct_status check_inputs(ct_tensor *const inputs[], int64_t n) {
     for (int64_t k = 0; k < n; k++) {
         if (!inputs[k]) return cti_null("ct_gradcheck: input %lld is NULL", (long long)k);
         if (ct_dtype_of(inputs[k]) == CT_F64) continue;
-        return ct_fail(CT_ERR_DTYPE, "ct_gradcheck: input %lld must be f64, got %s; finite "
-                       "differences in less precision show nothing", (long long)k,
-                       ct_dtype_name(ct_dtype_of(inputs[k])));
+        return ct_fail(CT_ERR_DTYPE,
+                       "ct_gradcheck: input %lld must be f64, got %s; finite "
+                       "differences in less precision show nothing",
+                       (long long)k, ct_dtype_name(ct_dtype_of(inputs[k])));
     }
     return CT_OK;
 }
@@ -114,9 +115,9 @@ static ct_status check_order(cti_check *c, ct_tensor *const inputs[],
     if (status == CT_OK) status = take_output(c);
     if (status == CT_OK) status = cti_gradcheck_run(c);
     ct_scope_close(scope);
-    void *blocks[] = {c->x,     c->point,     c->alive,  c->y,    c->y_down, c->up,    c->down,
-                      c->moved, c->direction, c->column, c->rung, c->ladder, c->rung_moved,
-                      c->moving, c->bent};
+    void *blocks[] = {c->x,    c->point,  c->alive,      c->y,         c->y_down,
+                      c->up,   c->down,   c->moved,      c->direction, c->column,
+                      c->rung, c->ladder, c->rung_moved, c->moving,    c->bent};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) cti_free(blocks[i]);
     return status;
 }
@@ -145,8 +146,13 @@ static ct_tensor *derive(void *context, ct_tensor *const inputs[], int64_t n) {
 static ct_status check_second(const cti_check *first, ct_tensor *const inputs[],
                               ct_gradcheck_options options) {
     derivative d = {first->f, first->context};
-    cti_check c = {.f = derive, .context = &d, .n = first->n + 1, .order = 2, .stream = 1u << 16,
-                   .report = first->report, .seed = options.seed,
+    cti_check c = {.f = derive,
+                   .context = &d,
+                   .n = first->n + 1,
+                   .order = 2,
+                   .stream = 1u << 16,
+                   .report = first->report,
+                   .seed = options.seed,
                    .worst_ratio = first->worst_ratio};
     int64_t scope = ct_scope_open();
     ct_tensor **all = cti_alloc((size_t)c.n, sizeof *all);
@@ -168,15 +174,17 @@ ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], 
     CTI_CALLED;
     if (!f || !inputs || !report) {
         return ct_fail(CT_ERR_NULL, "ct_gradcheck: '%s' is NULL",
-                       !f ? "f" : !inputs ? "inputs" : "report");
+                       !f        ? "f"
+                       : !inputs ? "inputs"
+                                 : "report");
     }
     ct_status status = check_options(options);
     if (status == CT_OK) status = check_inputs(inputs, n);
     if (status != CT_OK) return status;
     ct_gradcheck_report made = {.passed = true, .full = true, .degenerate_input = -1};
     made.worst = (ct_gradcheck_entry){.order = 1, .input = -1, .index = -1, .output = -1};
-    cti_check c = {.f = f, .context = context, .n = n, .order = 1, .report = &made,
-                   .worst_ratio = -1};
+    cti_check c = {
+        .f = f, .context = context, .n = n, .order = 1, .report = &made, .worst_ratio = -1};
     status = check_order(&c, inputs, options);
     if (status == CT_OK && options.order == 2) status = check_second(&c, inputs, options);
     if (status == CT_OK) *report = made;
@@ -196,8 +204,9 @@ static void print_worst(FILE *out, const ct_gradcheck_report *report) {
     print_place(out, "element", worst->index, "a random direction");
     fputs(", ", out);
     print_place(out, "output", worst->output, "a random cotangent");
-    fprintf(out, "\n    analytic %24.17g\n    numeric  %24.17g\n    error    %24.3g\n"
-                 "    allowed  %24.3g\n",
+    fprintf(out,
+            "\n    analytic %24.17g\n    numeric  %24.17g\n    error    %24.3g\n"
+            "    allowed  %24.3g\n",
             worst->analytic, worst->numeric, worst->error, worst->allowed);
     if (report->worst_step > 0) {
         fprintf(out, "    numeric by a step of %.1e max(1, |x|), give or take %.1e\n",
@@ -216,8 +225,10 @@ ct_status ct_gradcheck_print(FILE *out, const ct_gradcheck_report *report) {
             report->full ? "every entry of the Jacobian" : "random projections");
     if (report->compared) print_worst(out, report);
     if (report->degenerate) {
-        fprintf(out, "  note: the gradient of input %lld is 0 everywhere, so little was shown "
-                     "there: does f depend on it?\n", (long long)report->degenerate_input);
+        fprintf(out,
+                "  note: the gradient of input %lld is 0 everywhere, so little was shown "
+                "there: does f depend on it?\n",
+                (long long)report->degenerate_input);
     }
     return ferror(out) ? ct_fail(CT_ERR_IO, "ct_gradcheck_print: writing failed") : CT_OK;
 }

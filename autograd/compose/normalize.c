@@ -38,7 +38,9 @@ static ct_status check(const char *function, ct_tensor *x, int *axis, ct_tensor 
     if (!x || !gamma || !beta) {
         if (ct_error() != CT_OK) return ct_error();
         return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
-                       !x ? "x" : !gamma ? "gamma" : "beta");
+                       !x       ? "x"
+                       : !gamma ? "gamma"
+                                : "beta");
     }
     if (cti_shape_axis(function, ct_shape_of(x), *axis, axis) != CT_OK) return CT_ERR_SHAPE;
     if (!(epsilon >= 0)) {
@@ -68,9 +70,10 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
     if (check("ct_batch_norm", x, &axis, gamma, beta, epsilon) != CT_OK) return NULL;
     int64_t channels = ct_dim(x, axis), values = channels ? ct_numel(x) / channels : 0;
     if (values <= 1) {
-        return ct_fail_null(CT_ERR_SHAPE, "ct_batch_norm: training needs > 1 value per channel, "
-                            "got %lld (x is %s, channels on axis %d)", (long long)values,
-                            ct_shape_format(ct_shape_of(x)).text, axis);
+        return ct_fail_null(CT_ERR_SHAPE,
+                            "ct_batch_norm: training needs > 1 value per channel, "
+                            "got %lld (x is %s, channels on axis %d)",
+                            (long long)values, ct_shape_format(ct_shape_of(x)).text, axis);
     }
     cti_moments m = cti_moments_of("ct_batch_norm", x, all_but(x, axis));
     if (mean) *mean = ct_reshape(m.mean, CT_SHAPE(channels));
@@ -78,9 +81,8 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
     return normalized(m, along(gamma, x, axis), along(beta, x, axis), epsilon);
 }
 
-ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta,
-                                   ct_tensor *mean, ct_tensor *variance, int axis,
-                                   double epsilon) {
+ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, ct_tensor *mean,
+                                   ct_tensor *variance, int axis, double epsilon) {
     CTI_CALLED;
     const char *function = "ct_batch_norm_inference";
     if (check(function, x, &axis, gamma, beta, epsilon) != CT_OK ||

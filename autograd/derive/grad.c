@@ -5,15 +5,15 @@
 #include "autograd/derive/grad_private.h"
 
 #include "autograd/ops.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/base/alloc.h"
 #include "tensor/graph/walk.h"
 
 typedef struct {
     cti_walk walk;
-    bool *active;         /* node -> leads to one of x     */
-    ct_tensor **sum;      /* node -> its cotangent so far  */
+    bool *active;    /* node -> leads to one of x */
+    ct_tensor **sum; /* node -> its cotangent so far */
 } backward;
 
 static ct_vjp_fn *vjp_of(const ct_tensor *t, int i) {
@@ -59,9 +59,11 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
         cti_context()->derived = NULL;
         cti_walk_resume(&b->walk); /* a user's VJP may have evaluated or derived something */
         if (part && !ct_shape_equal(part->shape, in->shape)) {
-            return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d has "
-                           "shape %s, the input %s", t->op->name, k,
-                           ct_shape_format(part->shape).text, ct_shape_format(in->shape).text);
+            return ct_fail(CT_ERR_GRADIENT,
+                           "ct_grad: the derivative of '%s' for input %d has "
+                           "shape %s, the input %s",
+                           t->op->name, k, ct_shape_format(part->shape).text,
+                           ct_shape_format(in->shape).text);
         }
         if (!part && ct_error() == CT_OK) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d is NULL",
@@ -179,8 +181,10 @@ ct_status ct_vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64
 ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[],
                    bool reached[]) {
     if (y && y->numel != 1) {
-        return ct_fail(CT_ERR_SHAPE, "ct_grad: y must have one element, got %s; ct_vjp takes a "
-                       "cotangent of that shape", ct_shape_format(y->shape).text);
+        return ct_fail(CT_ERR_SHAPE,
+                       "ct_grad: y must have one element, got %s; ct_vjp takes a "
+                       "cotangent of that shape",
+                       ct_shape_format(y->shape).text);
     }
     if (y && !ct_dtype_is_float(y->dtype)) {
         return ct_fail(CT_ERR_DTYPE, "ct_grad: y is %s; only f32 and f64 have derivatives",
@@ -223,8 +227,7 @@ static ct_status check_tangents(const char *function, ct_tensor *const x[], ct_t
         if (ct_shape_equal(x[k]->shape, v[k]->shape) && x[k]->dtype == v[k]->dtype) continue;
         return ct_fail(CT_ERR_SHAPE, "%s: x[%lld] is %s %s, v[%lld] is %s %s", function,
                        (long long)k, ct_dtype_name(x[k]->dtype), ct_shape_format(x[k]->shape).text,
-                       (long long)k, ct_dtype_name(v[k]->dtype),
-                       ct_shape_format(v[k]->shape).text);
+                       (long long)k, ct_dtype_name(v[k]->dtype), ct_shape_format(v[k]->shape).text);
     }
     return CT_OK;
 }

@@ -5,7 +5,6 @@
 #include "autograd/grad.h"
 
 /* ct_grad, and whether a derivative reaches x[i]; where it does not, out[i] is zeros. */
-ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[],
-                   bool reached[]);
+ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[], bool reached[]);
 
 #endif

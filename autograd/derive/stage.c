@@ -5,11 +5,11 @@
 #include "autograd/derive/stage_private.h"
 
 #include "autograd/ops.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/value/slot_private.h"
-#include "tensor/graph/walk.h"
 
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@
 typedef struct {
     ct_slot *slot;
     double decay;
-    bool applied;     /* by a commit, which is the last to do so */
+    bool applied; /* by a commit, which is the last to do so */
 } stage_attr;
 
 static ct_status infer_stage(const ct_infer *call, ct_type *out) {
@@ -71,9 +71,9 @@ ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value)
 /* --- Commit ----------------------------------------------------------------------------------- */
 
 typedef struct {
-    ct_update *updates;   /* the caller's, then one per staged slot */
+    ct_update *updates; /* the caller's, then one per staged slot */
     int64_t n, given;
-    ct_tensor **values;   /* roots, then the values of the updates  */
+    ct_tensor **values; /* roots, then the values of the updates */
     ct_tensor **prepared;
     cti_accept *accept;
     void *context;

@@ -6,9 +6,9 @@
 
 #include "autograd/draw/dot_label.h"
 #include "autograd/draw/dot_private.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
-#include "tensor/base/alloc.h"
 #include "tensor/profile.h"
 
 #include <errno.h>
@@ -74,9 +74,10 @@ static ct_status prepare(cti_picture *p, const char *function, ct_tensor *const 
     find_passes(p);
     int64_t most = p->options.max_nodes ? p->options.max_nodes : 5000;
     if (p->n_drawn <= most) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "%s: the picture would have %lld nodes, more than %lld; collapse "
-                   "the views, draw a smaller part or raise max_nodes", function,
-                   (long long)p->n_drawn, (long long)most);
+    return ct_fail(CT_ERR_RANGE,
+                   "%s: the picture would have %lld nodes, more than %lld; collapse "
+                   "the views, draw a smaller part or raise max_nodes",
+                   function, (long long)p->n_drawn, (long long)most);
 }
 
 /* --- Frames ------------------------------------------------------------------------------- */
@@ -146,8 +147,10 @@ static void put_legend(cti_picture *p) {
         cti_dot_format(p, "<td bgcolor=\"%s\">held by a slot</td>", cti_dot_slot_fill);
     }
     if (p->carried) {
-        cti_dot_format(p, "<td><font color=\"%s\"><b>\xe2\x86\x92</b></font> value used in a "
-                       "derivative</td>", cti_dot_carried);
+        cti_dot_format(p,
+                       "<td><font color=\"%s\"><b>\xe2\x86\x92</b></font> value used in a "
+                       "derivative</td>",
+                       cti_dot_carried);
     }
     if (p->staged) cti_dot_put(p, "<td>\xe2\x87\xa2 staged update</td>");
     cti_dot_put(p, "</tr></table>>];\n");

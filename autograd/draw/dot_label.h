@@ -11,7 +11,9 @@
 #define CTI_DOT_CHARACTERS 120
 
 /* Text that stands for itself between quotes, by value so that one line can hold several. */
-typedef struct { char text[CTI_DOT_CHARACTERS * 5 + 1]; } cti_dot_text;
+typedef struct {
+    char text[CTI_DOT_CHARACTERS * 5 + 1];
+} cti_dot_text;
 /* Escapes quotes, backslashes, ampersands and newlines; control characters and what is not UTF-8
  * become U+FFFD; above 120 characters it is cut, with "..." at the end. NULL is "". */
 cti_dot_text cti_dot_escape(const char *text);

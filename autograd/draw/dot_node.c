@@ -108,8 +108,8 @@ void cti_dot_put_node(cti_picture *p, int64_t i, const char *indent) {
 
 /* Whether it matters which operand is which. */
 static bool ordered(const cti_picture *p, const ct_tensor *t) {
-    static const char *const symmetric[] = {"add", "mul", "maximum", "minimum", "equal",
-                                            "not_equal"};
+    static const char *const symmetric[] = {"add",     "mul",   "maximum",
+                                            "minimum", "equal", "not_equal"};
     int arrows = 0;
     for (int k = 0; k < t->n_inputs; k++) arrows += p->constant[t->inputs[k]->index] < 0;
     for (size_t i = 0; i < sizeof symmetric / sizeof *symmetric; i++) {

@@ -6,10 +6,10 @@
 #include "autograd/dot.h"
 
 #include "autograd/draw/dot_label.h"
-#include "tensor/io/file.h"
-#include "tensor/io/json.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
+#include "tensor/io/file.h"
+#include "tensor/io/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,16 +30,16 @@ int cti_dot_patience = 30000;
 
 typedef struct {
     const char *function, *text;
-    size_t length;          /* of the text      */
+    size_t length; /* of the text */
     size_t sent;
-    int fds[3];             /* our ends of its standard streams; -1 when closed */
+    int fds[3]; /* our ends of its standard streams; -1 when closed */
     pid_t pid;
-    int64_t deadline;       /* in milliseconds  */
+    int64_t deadline; /* in milliseconds */
     cti_writer picture;
-    char said[160];         /* the beginning of what it says on standard error */
+    char said[160]; /* the beginning of what it says on standard error */
     size_t n_said;
-    char reason[256];       /* why there is no picture; empty when an error is on record */
-    const char *hint;       /* what to do about it, or "" */
+    char reason[256]; /* why there is no picture; empty when an error is on record */
+    const char *hint; /* what to do about it, or "" */
 } run;
 
 static int64_t now(void) {
@@ -199,8 +199,7 @@ static ct_status judge(run *r) {
     /* POSIX: so ends a process that could not be made to run the program. */
     if (WEXITSTATUS(how) == 127) return not_started(r, ENOENT);
     if (WEXITSTATUS(how) != 0 || r->picture.used == 0) {
-        return no_picture(r, "dot failed with exit status %d: %s", WEXITSTATUS(how),
-                          first_line(r));
+        return no_picture(r, "dot failed with exit status %d: %s", WEXITSTATUS(how), first_line(r));
     }
     return CT_OK;
 }
@@ -208,8 +207,7 @@ static ct_status judge(run *r) {
 static void stop(run *r) {
     if (r->pid > 0) {
         kill(r->pid, SIGKILL);
-        while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR) {}
     }
     for (int i = 0; i < 3; i++) close_fd(&r->fds[i]);
 }

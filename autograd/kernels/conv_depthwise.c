@@ -9,29 +9,28 @@ bool cti_conv_is_depthwise(const cti_conv *g) {
 }
 
 /* Calls for each tap that is inside: x, w and y are rows of `channels` elements. */
-#define DEPTHWISE(name, type, statement)                                                      \
-    static CT_CLONES void name(const cti_conv *g, cti_range pixels, cti_range rows,           \
-                               type *images, type *kernel, type *outputs) {                   \
-        const cti_axis *v = &g->axis[0], *h = &g->axis[1];                                    \
-        int64_t channels = g->channels;                                                       \
-        for (int64_t p = pixels.from; p < pixels.to; p++) {                                   \
-            int64_t inside = p % g->image_pixels, i = inside / h->out, j = inside % h->out;   \
-            int64_t top = i * v->stride - v->before, left = j * h->stride - h->before;        \
-            type *image = images + p / g->image_pixels * v->size * h->size * channels;        \
-            cti_range a = cti_window_clip(top - rows.from, v->dilation, v->extent,            \
-                                          rows.to - rows.from);                               \
-            cti_range b = cti_axis_taps(h, j);                                                \
-            int64_t columns = b.to - b.from, taps = (a.to - a.from) * columns;                \
-            for (int64_t t = 0; t < taps; t++) {                                              \
-                int64_t row = a.from + t / columns, column = b.from + t % columns;            \
-                int64_t pixel = (top + row * v->dilation) * h->size + left +                  \
-                                column * h->dilation;                                         \
-                type *restrict x = image + pixel * channels;                                  \
-                type *restrict w = kernel + (row * h->extent + column) * channels;            \
-                type *restrict y = outputs + p * channels;                                    \
-                for (int64_t c = 0; c < channels; c++) statement;                             \
-            }                                                                                 \
-        }                                                                                     \
+#define DEPTHWISE(name, type, statement)                                                           \
+    static CT_CLONES void name(const cti_conv *g, cti_range pixels, cti_range rows, type *images,  \
+                               type *kernel, type *outputs) {                                      \
+        const cti_axis *v = &g->axis[0], *h = &g->axis[1];                                         \
+        int64_t channels = g->channels;                                                            \
+        for (int64_t p = pixels.from; p < pixels.to; p++) {                                        \
+            int64_t inside = p % g->image_pixels, i = inside / h->out, j = inside % h->out;        \
+            int64_t top = i * v->stride - v->before, left = j * h->stride - h->before;             \
+            type *image = images + p / g->image_pixels * v->size * h->size * channels;             \
+            cti_range a = cti_window_clip(top - rows.from, v->dilation, v->extent,                 \
+                                          rows.to - rows.from);                                    \
+            cti_range b = cti_axis_taps(h, j);                                                     \
+            int64_t columns = b.to - b.from, taps = (a.to - a.from) * columns;                     \
+            for (int64_t t = 0; t < taps; t++) {                                                   \
+                int64_t row = a.from + t / columns, column = b.from + t % columns;                 \
+                int64_t pixel = (top + row * v->dilation) * h->size + left + column * h->dilation; \
+                type *restrict x = image + pixel * channels;                                       \
+                type *restrict w = kernel + (row * h->extent + column) * channels;                 \
+                type *restrict y = outputs + p * channels;                                         \
+                for (int64_t c = 0; c < channels; c++) statement;                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
 DEPTHWISE(depthwise_outputs_f32, float, y[c] += x[c] * w[c])
 DEPTHWISE(depthwise_outputs_f64, double, y[c] += x[c] * w[c])

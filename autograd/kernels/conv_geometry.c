@@ -70,8 +70,8 @@ static ct_status check_operands(const ct_infer *call, const char *const names[2]
 }
 
 /* Both axes, for an input of size[] and a kernel of extent[]. */
-static ct_status check_axes(const char *function, const ct_conv2d_spec *spec,
-                            const int64_t size[2], const int64_t extent[2], cti_axis axis[2]) {
+static ct_status check_axes(const char *function, const ct_conv2d_spec *spec, const int64_t size[2],
+                            const int64_t extent[2], cti_axis axis[2]) {
     for (int d = 0; d < 2; d++) {
         axis[d] = axis_of(spec, d, size[d], extent[d]);
         ct_status status = cti_axis_check(function, "kernel", d, &axis[d]);
@@ -103,8 +103,7 @@ static ct_status check_output(const char *function, const cti_axis axis[2], ct_s
         if (y.dims[1 + d] == axis[d].out) continue;
         return ct_fail(CT_ERR_SHAPE, "%s: y %s has %s %lld, an input of %lld gives %lld", function,
                        ct_shape_format(y).text, d == 0 ? "height" : "width",
-                       (long long)y.dims[1 + d], (long long)axis[d].size,
-                       (long long)axis[d].out);
+                       (long long)y.dims[1 + d], (long long)axis[d].size, (long long)axis[d].out);
     }
     return CT_OK;
 }
@@ -132,8 +131,7 @@ ct_status cti_conv2d_infer(const ct_infer *call, ct_type *out) {
     }
     status = check_axes(call->name, &attr->spec, &x.dims[1], w.dims, axis);
     if (status != CT_OK) return status;
-    *out = (ct_type){call->in[0].dtype,
-                     CT_SHAPE(x.dims[0], axis[0].out, axis[1].out, w.dims[3])};
+    *out = (ct_type){call->in[0].dtype, CT_SHAPE(x.dims[0], axis[0].out, axis[1].out, w.dims[3])};
     return CT_OK;
 }
 

@@ -2,34 +2,33 @@
 #ifndef COTAN_CONV_GEOMETRY_H
 #define COTAN_CONV_GEOMETRY_H
 
-#include "autograd/ops.h"
 #include "autograd/kernels/window.h"
+#include "autograd/ops.h"
 #include "tensor/op.h"
 
 /* The attribute of all three: int64_t only, so that equal ones have equal bytes. */
 typedef struct {
-    ct_conv2d_spec spec; /* with the defaults filled in                           */
-    int64_t size[2];     /* what a transpose cannot see: of x, or of the kernel   */
-    int64_t transposed;  /* 1: the transpose in x                                 */
+    ct_conv2d_spec spec; /* with the defaults filled in */
+    int64_t size[2];     /* what a transpose cannot see: of x, or of the kernel */
+    int64_t transposed;  /* 1: the transpose in x */
 } cti_conv_attr;
 
 typedef struct {
-    cti_axis axis[2];        /* height and width                              */
+    cti_axis axis[2]; /* height and width */
     int64_t images, channels, outputs, groups;
-    int64_t group_channels;  /* channels / groups                             */
-    int64_t group_outputs;   /* outputs / groups                              */
-    int64_t taps;            /* of the kernel                                 */
-    int64_t patch;           /* elements of one group under the window        */
-    int64_t image_pixels;    /* of the output                                 */
-    int64_t pixels;          /* of all output images                          */
+    int64_t group_channels; /* channels / groups */
+    int64_t group_outputs;  /* outputs / groups */
+    int64_t taps;           /* of the kernel */
+    int64_t patch;          /* elements of one group under the window */
+    int64_t image_pixels;   /* of the output */
+    int64_t pixels;         /* of all output images */
     ct_dtype dtype;
-    size_t element;          /* bytes                                         */
+    size_t element; /* bytes */
 } cti_conv;
 
 cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t width);
 /* From shapes that have passed a shape rule: x [N,H,W,C], w [kh,kw,C/groups,O], y [N,OH,OW,O]. */
-cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w,
-                     ct_shape y);
+cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w, ct_shape y);
 
 static inline void *cti_element(const cti_conv *g, void *data, int64_t element) {
     return (char *)data + (size_t)element * g->element;

@@ -87,7 +87,7 @@ void cti_conv_pixels_pack(const ct_call *call, int64_t part, void *scratch) {
 
 /* A part is some whole images, or a band of rows of one. */
 typedef struct {
-    int64_t images, rows; /* of one part  */
+    int64_t images, rows; /* of one part */
     int64_t bands;        /* of one image */
 } cut;
 
@@ -118,7 +118,8 @@ typedef struct {
 static region region_of(const face *f, int64_t part) {
     cut c = cut_of(f);
     int64_t first = part / c.bands * c.images, row = part % c.bands * c.rows;
-    return (region){first, cti_least(c.images, f->g.images - first),
+    return (region){first,
+                    cti_least(c.images, f->g.images - first),
                     {row, cti_least(row + c.rows, f->to.height)}};
 }
 
@@ -213,8 +214,8 @@ static void list_steps(work *w, const face *f, const cti_class *v, const cti_cla
             int64_t tap = (v->first_tap + a * v->tap_step) * f->g.axis[1].extent + h->first_tap +
                           b * h->tap_step;
             for (int64_t c = 0; c < channels; c++) {
-                w->steps[w->n_steps++] =
-                    (cti_step){pixel * from->channels + c, (tap * channels + c) * lanes};
+                w->steps[w->n_steps++] = (cti_step){pixel * from->channels + c,
+                                                    (tap * channels + c) * lanes};
             }
         }
     }
@@ -262,8 +263,8 @@ void cti_conv_pixels_run(const ct_call *call, int64_t part, void *scratch) {
     cti_class v, h;
     cti_classes rows = cti_classes_of(&f.g.axis[0], f.transposed, r.rows);
     while (cti_classes_next(&rows, &v)) {
-        cti_classes columns =
-            cti_classes_of(&f.g.axis[1], f.transposed, (cti_range){0, f.to.width});
+        cti_classes columns = cti_classes_of(&f.g.axis[1], f.transposed,
+                                             (cti_range){0, f.to.width});
         while (cti_classes_next(&columns, &h)) {
             list_pixels(&w, &f, r, &v, &h);
             list_steps(&w, &f, &v, &h);

@@ -35,9 +35,9 @@ double cti_conv_weights_operations(const ct_call *call) {
 /* A part is a range of the lines of y, through all images, for some outputs of one group; stage 1
  * sums over the ranges. */
 typedef struct {
-    int64_t lines, ranges;    /* of one range; all of them           */
-    int64_t outputs, stripes; /* of one stripe; those of one group   */
-    int64_t groups;           /* 1 when one part takes all           */
+    int64_t lines, ranges;    /* of one range; all of them */
+    int64_t outputs, stripes; /* of one stripe; those of one group */
+    int64_t groups;           /* 1 when one part takes all */
     bool apart;               /* summed in the workspace, for stage 1 */
 } cut;
 
@@ -100,10 +100,9 @@ ct_span cti_conv_weights_reads(const ct_call *call, int stage, int i, int64_t pa
 typedef struct {
     int64_t *from, *to; /* elements behind the first pixel of a group, and in the kernel */
     cti_step *steps;
-    void *panels;       /* room for the outputs of a block */
+    void *panels; /* room for the outputs of a block */
     int64_t n_streams, n_steps;
 } work;
-
 
 static int64_t block_lines(const cti_conv *g, const cut *c) {
     int64_t lines = BLOCK_PIXELS / cti_most(g->axis[1].out, 1);
@@ -263,15 +262,15 @@ int64_t cti_conv_weights_sum_parts(const ct_call *call) {
     return cti_divide_up(ct_shape_numel(call->out.shape), SUM_ELEMENTS);
 }
 
-#define SUM(name, type)                                                                       \
-    static CT_CLONES void name(int64_t n, int64_t count, int64_t distance, const void *in,    \
-                               void *out) {                                                   \
-        type *restrict y = out;                                                               \
-        for (int64_t i = 0; i < n; i++) y[i] = ((const type *)in)[i];                         \
-        for (int64_t k = 1; k < count; k++) {                                                 \
-            const type *restrict x = (const type *)in + k * distance;                         \
-            for (int64_t i = 0; i < n; i++) y[i] += x[i];                                     \
-        }                                                                                     \
+#define SUM(name, type)                                                                    \
+    static CT_CLONES void name(int64_t n, int64_t count, int64_t distance, const void *in, \
+                               void *out) {                                                \
+        type *restrict y = out;                                                            \
+        for (int64_t i = 0; i < n; i++) y[i] = ((const type *)in)[i];                      \
+        for (int64_t k = 1; k < count; k++) {                                              \
+            const type *restrict x = (const type *)in + k * distance;                      \
+            for (int64_t i = 0; i < n; i++) y[i] += x[i];                                  \
+        }                                                                                  \
     }
 SUM(conv_weights_sum_f32, float)
 SUM(conv_weights_sum_f64, double)

@@ -17,6 +17,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Polynomials are laid out by hand: one line where it fits.
+ * clang-format would give each bracket its own. */
+/* clang-format off */
 _Static_assert(FLT_EVAL_METHOD == 0, "math32.h needs f32 arithmetic rounded to f32");
 
 /* Forced, because a caller built for a wider instruction set vectorizes only what is inlined. */
@@ -332,5 +335,7 @@ CTI_INLINE float cti_powf(float x, float y) {
     z = x == x && y == y ? z : NAN;
     return x == 1.0f || y == 0.0f ? 1.0f : z;
 }
+
+/* clang-format on */
 
 #endif

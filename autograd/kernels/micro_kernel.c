@@ -15,60 +15,59 @@
  * multipliers busy. Two steps at a time: the counting would take a tenth of the issue slots. */
 #define STREAMS_4(each, fma) each(0, fma) each(1, fma) each(2, fma) each(3, fma)
 #define STREAMS_6(each, fma) STREAMS_4(each, fma) each(4, fma) each(5, fma)
-#define STREAMS_12(each, fma)                                                                 \
-    STREAMS_6(each, fma) each(6, fma) each(7, fma) each(8, fma) each(9, fma) each(10, fma)    \
-    each(11, fma)
+#define STREAMS_12(each, fma) \
+    STREAMS_6(each, fma)      \
+    each(6, fma) each(7, fma) each(8, fma) each(9, fma) each(10, fma) each(11, fma)
 #define FEW 4
 #define MOST_STREAMS 12
 /* Rows of a panel that stay in the first-level cache while streams pass by. */
 #define PANEL_ROWS 320
 #define MOST_LANES 32
 
-#define BEGIN(s, fma)                                                                         \
-    const element *x##s = streams + from[s];                                                  \
-    vector a##s = {0}, b##s = {0};                                                            \
-    if (sum->accumulate) {                                                                    \
-        a##s = *(const unaligned *)(out + to[s]);                                             \
-        b##s = *(const unaligned *)(out + to[s] + half);                                      \
+#define BEGIN(s, fma)                                    \
+    const element *x##s = streams + from[s];             \
+    vector a##s = {0}, b##s = {0};                       \
+    if (sum->accumulate) {                               \
+        a##s = *(const unaligned *)(out + to[s]);        \
+        b##s = *(const unaligned *)(out + to[s] + half); \
     }
-#define STEP(s, fma)                                                                          \
-    {                                                                                         \
-        vector x = x##s[at] - (vector){0};                                                    \
-        a##s = fma(x, v, a##s);                                                               \
-        b##s = fma(x, w, b##s);                                                               \
+#define STEP(s, fma)                       \
+    {                                      \
+        vector x = x##s[at] - (vector){0}; \
+        a##s = fma(x, v, a##s);            \
+        b##s = fma(x, w, b##s);            \
     }
-#define ONE_STEP(k, n, fma)                                                                   \
-    {                                                                                         \
-        int64_t at = (k).stream;                                                              \
-        const element *row = lanes + (k).lanes;                                               \
-        vector v = *(const unaligned *)row, w = *(const unaligned *)(row + half);             \
-        STREAMS_##n(STEP, fma)                                                                \
+#define ONE_STEP(k, n, fma)                                                       \
+    {                                                                             \
+        int64_t at = (k).stream;                                                  \
+        const element *row = lanes + (k).lanes;                                   \
+        vector v = *(const unaligned *)row, w = *(const unaligned *)(row + half); \
+        STREAMS_##n(STEP, fma)                                                    \
     }
-#define END(s, fma)                                                                           \
-    *(unaligned *)(out + to[s]) = a##s;                                                       \
+#define END(s, fma)                     \
+    *(unaligned *)(out + to[s]) = a##s; \
     *(unaligned *)(out + to[s] + half) = b##s;
 
-#define MICRO_KERNEL(name, target, type, bytes, n, fma)                                       \
-    target static void name(const cti_product *sum, int64_t tiles, const int64_t from[],      \
-                            const int64_t to[]) {                                             \
-        typedef type element;                                                                 \
-        typedef type vector __attribute__((vector_size(bytes)));                              \
-        typedef type unaligned                                                                \
-            __attribute__((vector_size(bytes), aligned(sizeof(type)), may_alias));            \
-        const int64_t half = bytes / sizeof(type);                                            \
-        const element *streams = sum->streams, *lanes = sum->lanes;                           \
-        element *out = sum->out;                                                              \
-        const cti_step *end = sum->steps + sum->n_steps;                                      \
-        for (; tiles > 0; tiles--, from += n, to += n) {                                      \
-            STREAMS_##n(BEGIN, fma)                                                           \
-            const cti_step *k = sum->steps;                                                   \
-            for (; end - k > 1; k += 2) {                                                     \
-                ONE_STEP(k[0], n, fma)                                                        \
-                ONE_STEP(k[1], n, fma)                                                        \
-            }                                                                                 \
-            if (k < end) ONE_STEP(*k, n, fma)                                                 \
-            STREAMS_##n(END, fma)                                                             \
-        }                                                                                     \
+#define MICRO_KERNEL(name, target, type, bytes, n, fma)                                  \
+    target static void name(const cti_product *sum, int64_t tiles, const int64_t from[], \
+                            const int64_t to[]) {                                        \
+        typedef type element;                                                            \
+        typedef type vector __attribute__((vector_size(bytes)));                         \
+        typedef type unaligned                                                           \
+            __attribute__((vector_size(bytes), aligned(sizeof(type)), may_alias));       \
+        const int64_t half = bytes / sizeof(type);                                       \
+        const element *streams = sum->streams, *lanes = sum->lanes;                      \
+        element *out = sum->out;                                                         \
+        const cti_step *end = sum->steps + sum->n_steps;                                 \
+        for (; tiles > 0; tiles--, from += n, to += n) {                                 \
+            STREAMS_##n(BEGIN, fma) const cti_step *k = sum->steps;                      \
+            for (; end - k > 1; k += 2) {                                                \
+                ONE_STEP(k[0], n, fma)                                                   \
+                ONE_STEP(k[1], n, fma)                                                   \
+            }                                                                            \
+            if (k < end) ONE_STEP(*k, n, fma)                                            \
+            STREAMS_##n(END, fma)                                                        \
+        }                                                                                \
     }
 
 #define MULTIPLY_ADD(x, v, a) ((x) * (v) + (a))
@@ -97,16 +96,19 @@ typedef struct {
 
 static const instruction_set *instructions(void) {
     static const instruction_set plain = {
-        4, 32,
+        4,
+        32,
         {[CT_F32] = micro_kernel_f32, [CT_F64] = micro_kernel_f64},
         {[CT_F32] = micro_kernel_f32, [CT_F64] = micro_kernel_f64}};
 #if defined(__x86_64__)
     static const instruction_set avx2 = {
-        6, 64,
+        6,
+        64,
         {[CT_F32] = micro_kernel_f32_avx2, [CT_F64] = micro_kernel_f64_avx2},
         {[CT_F32] = micro_kernel_f32_avx2_few, [CT_F64] = micro_kernel_f64_avx2_few}};
     static const instruction_set avx512 = {
-        12, 128,
+        12,
+        128,
         {[CT_F32] = micro_kernel_f32_avx512, [CT_F64] = micro_kernel_f64_avx512},
         {[CT_F32] = micro_kernel_f32_avx512_few, [CT_F64] = micro_kernel_f64_avx512_few}};
     if (__builtin_cpu_supports("avx512f")) return &avx512;
@@ -207,15 +209,15 @@ int64_t cti_panels(ct_dtype dtype, int64_t columns) {
     return cti_divide_up(columns, lanes);
 }
 
-#define PACK(name, type)                                                                      \
-    static void name(int64_t rows, int64_t columns, int64_t lanes, const void *matrix,        \
-                     int64_t row_stride, int64_t column_stride, void *panel) {                \
-        const type *from = matrix;                                                            \
-        type *to = panel;                                                                     \
-        for (int64_t r = 0; r < rows; r++, from += row_stride, to += lanes) {                 \
-            for (int64_t c = 0; c < columns; c++) to[c] = from[c * column_stride];            \
-            for (int64_t c = columns; c < lanes; c++) to[c] = 0;                              \
-        }                                                                                     \
+#define PACK(name, type)                                                               \
+    static void name(int64_t rows, int64_t columns, int64_t lanes, const void *matrix, \
+                     int64_t row_stride, int64_t column_stride, void *panel) {         \
+        const type *from = matrix;                                                     \
+        type *to = panel;                                                              \
+        for (int64_t r = 0; r < rows; r++, from += row_stride, to += lanes) {          \
+            for (int64_t c = 0; c < columns; c++) to[c] = from[c * column_stride];     \
+            for (int64_t c = columns; c < lanes; c++) to[c] = 0;                       \
+        }                                                                              \
     }
 PACK(panel_pack_f32, float)
 PACK(panel_pack_f64, double)
@@ -240,7 +242,7 @@ void cti_panels_pack(ct_dtype dtype, int64_t rows, int64_t columns, const void *
             copy_rows(rows, element * (size_t)lanes, from, element * (size_t)row_stride, to);
         } else {
             (dtype == CT_F32 ? panel_pack_f32 : panel_pack_f64)(rows, wanted, lanes, from,
-                                                              row_stride, column_stride, to);
+                                                                row_stride, column_stride, to);
         }
     }
 }

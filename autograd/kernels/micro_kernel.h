@@ -25,11 +25,11 @@ typedef struct {
     const cti_step *steps;
     int64_t n_steps;
     const void *streams;
-    const void *lanes;   /* the first panel                                   */
-    int64_t panel;       /* elements from one panel to the next               */
+    const void *lanes; /* the first panel */
+    int64_t panel;     /* elements from one panel to the next */
     void *out;
-    int64_t columns;     /* of out: lanes of all panels, the last one perhaps narrower */
-    bool accumulate;     /* the sum goes on from what out holds               */
+    int64_t columns; /* of out: lanes of all panels, the last one perhaps narrower */
+    bool accumulate; /* the sum goes on from what out holds */
 } cti_product;
 
 /* Lanes of a panel, for the processor at hand. */

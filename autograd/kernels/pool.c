@@ -77,8 +77,7 @@ static ct_status pooled(const ct_infer *call, ct_shape large, ct_shape *small) {
     const cti_pool_attr *attr = call->attr;
     *small = large;
     for (int d = 0; d < 2; d++) {
-        ct_status status =
-            check_axis(call->name, attr, d, large.dims[1 + d], &small->dims[1 + d]);
+        ct_status status = check_axis(call->name, attr, d, large.dims[1 + d], &small->dims[1 + d]);
         if (status != CT_OK) return status;
     }
     if (attr->window[0] > INT32_MAX / attr->window[1]) {
@@ -138,9 +137,8 @@ ct_status cti_pool_spread_infer(const ct_infer *call, ct_type *out) {
 /* --- Geometry --------------------------------------------------------------------------------- */
 
 cti_pool cti_pool_of(const cti_pool_attr *attr, ct_shape large, ct_shape small) {
-    cti_pool g = {.images = large.dims[0],
-                  .channels = large.dims[3],
-                  .count_pad = attr->count_pad != 0};
+    cti_pool g = {
+        .images = large.dims[0], .channels = large.dims[3], .count_pad = attr->count_pad != 0};
     for (int d = 0; d < 2; d++) {
         g.axis[d] = axis_of(attr, d, large.dims[1 + d]);
         g.axis[d].out = small.dims[1 + d];

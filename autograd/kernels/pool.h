@@ -2,15 +2,15 @@
 #ifndef COTAN_POOL_H
 #define COTAN_POOL_H
 
-#include "autograd/ops.h"
 #include "autograd/kernels/window.h"
+#include "autograd/ops.h"
 #include "tensor/op.h"
 
 /* int64_t only, so that equal attributes have equal bytes. */
 typedef struct {
-    int64_t window[2], stride[2], pad[4]; /* with the defaults filled in     */
-    int64_t count_pad;                    /* 0 or 1                          */
-    int64_t size[2];                      /* of x, where it cannot be seen   */
+    int64_t window[2], stride[2], pad[4]; /* with the defaults filled in */
+    int64_t count_pad;                    /* 0 or 1 */
+    int64_t size[2];                      /* of x, where it cannot be seen */
 } cti_pool_attr;
 
 typedef struct {

@@ -14,19 +14,18 @@ ct_status cti_axis_check(const char *function, const char *what, int dim, cti_ax
     const struct {
         const char *what;
         int64_t value, lowest, highest;
-    } numbers[] = {{what, axis->extent, 1, INT32_MAX},
-                   {"stride", axis->stride, 1, INT32_MAX},
-                   {"dilation", axis->dilation, 1, INT32_MAX},
-                   {"pad", axis->before, 0, INT32_MAX},
-                   {"pad", axis->after, 0, INT32_MAX},
-                   {"input", axis->size, 0, LONGEST}};
+    } numbers[] = {
+        {what, axis->extent, 1, INT32_MAX},         {"stride", axis->stride, 1, INT32_MAX},
+        {"dilation", axis->dilation, 1, INT32_MAX}, {"pad", axis->before, 0, INT32_MAX},
+        {"pad", axis->after, 0, INT32_MAX},         {"input", axis->size, 0, LONGEST}};
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
         int64_t value = numbers[k].value, lowest = numbers[k].lowest;
         bool low = value < lowest;
         if (!low && value <= numbers[k].highest) continue;
         return ct_fail(CT_ERR_RANGE, "%s: %s must be %s %lld, got %lld (dim %d)", function,
-                       numbers[k].what, low ? ">=" : "<=",
-                       (long long)(low ? lowest : numbers[k].highest), (long long)value, dim);
+                       numbers[k].what,
+                       low ? ">=" : "<=", (long long)(low ? lowest : numbers[k].highest),
+                       (long long)value, dim);
     }
     int64_t padded = axis->size + axis->before + axis->after;
     int64_t dilated = (axis->extent - 1) * axis->dilation + 1;

@@ -8,11 +8,11 @@
 
 /* Tap t of output i lies on input i * stride + t * dilation - before. */
 typedef struct {
-    int64_t size;             /* of the input            */
+    int64_t size;             /* of the input */
     int64_t extent, dilation; /* taps and their distance */
     int64_t stride;
-    int64_t before, after;    /* padding                 */
-    int64_t out;              /* of the output           */
+    int64_t before, after; /* padding */
+    int64_t out;           /* of the output */
 } cti_axis;
 
 typedef struct {

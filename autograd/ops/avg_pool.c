@@ -9,23 +9,23 @@ static int64_t elements(const cti_pool *g, cti_window w) {
     return g->count_pad ? g->axis[0].extent * g->axis[1].extent : w.rows * w.columns;
 }
 
-#define AVERAGE_ROW(name, type)                                                               \
-    static CT_CLONES void name(const cti_pool *g, int64_t i, const void *image, void *row) {  \
-        int64_t channels = g->channels, width = g->axis[1].size;                              \
-        type *restrict y = row;                                                               \
-        for (int64_t j = 0; j < g->axis[1].out; j++, y += channels) {                         \
-            cti_window w = cti_pool_window(g, i, j);                                          \
-            const type *corner = (const type *)image + (w.top * width + w.left) * channels;   \
-            type count = (type)elements(g, w);                                                \
-            memcpy(y, corner, sizeof(type) * (size_t)channels);                               \
-            for (int64_t a = 0; a < w.rows; a++) {                                            \
-                for (int64_t b = a == 0; b < w.columns; b++) {                                \
-                    const type *restrict x = corner + (a * width + b) * channels;             \
-                    for (int64_t c = 0; c < channels; c++) y[c] += x[c];                      \
-                }                                                                             \
-            }                                                                                 \
-            for (int64_t c = 0; c < channels; c++) y[c] /= count;                             \
-        }                                                                                     \
+#define AVERAGE_ROW(name, type)                                                              \
+    static CT_CLONES void name(const cti_pool *g, int64_t i, const void *image, void *row) { \
+        int64_t channels = g->channels, width = g->axis[1].size;                             \
+        type *restrict y = row;                                                              \
+        for (int64_t j = 0; j < g->axis[1].out; j++, y += channels) {                        \
+            cti_window w = cti_pool_window(g, i, j);                                         \
+            const type *corner = (const type *)image + (w.top * width + w.left) * channels;  \
+            type count = (type)elements(g, w);                                               \
+            memcpy(y, corner, sizeof(type) * (size_t)channels);                              \
+            for (int64_t a = 0; a < w.rows; a++) {                                           \
+                for (int64_t b = a == 0; b < w.columns; b++) {                               \
+                    const type *restrict x = corner + (a * width + b) * channels;            \
+                    for (int64_t c = 0; c < channels; c++) y[c] += x[c];                     \
+                }                                                                            \
+            }                                                                                \
+            for (int64_t c = 0; c < channels; c++) y[c] /= count;                            \
+        }                                                                                    \
     }
 AVERAGE_ROW(average_row_f32, float)
 AVERAGE_ROW(average_row_f64, double)
@@ -149,8 +149,7 @@ ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     return ct_node(&op_avg_pool2d, &x, 1, &attr, sizeof attr);
 }
 
-ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width,
-                                ct_pool2d_spec spec) {
+ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, height, width);
     return ct_node(&op_avg_pool2d_spread, &y, 1, &attr, sizeof attr);
 }

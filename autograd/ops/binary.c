@@ -33,25 +33,24 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
     return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
 }
 
-#define DEFINE_BINARY(prefix, verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite,      \
-                      joint_list)                                                           \
-    CT_OP(op_##verb) = {                                                                    \
-        .name = #verb,                                                                      \
-        .kind = CT_MAP,                                                                     \
-        .n_inputs = 2,                                                                      \
-        .costly = is_costly,                                                                \
-        .infer = infer_rule,                                                                \
-        .tile = tiles,                                                                      \
-        .vjp = {vjp0, vjp1},                                                                \
-        .simplify = rewrite,                                                                \
-        .joint = joint_list,                                                                \
-    };                                                                                      \
-    ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) {                                \
-        return cti_binary(&op_##verb, a, b);                                                \
-    }
+#define DEFINE_BINARY(prefix, verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite, joint_list) \
+    CT_OP(op_##verb) = {                                                                           \
+        .name = #verb,                                                                             \
+        .kind = CT_MAP,                                                                            \
+        .n_inputs = 2,                                                                             \
+        .costly = is_costly,                                                                       \
+        .infer = infer_rule,                                                                       \
+        .tile = tiles,                                                                             \
+        .vjp = {vjp0, vjp1},                                                                       \
+        .simplify = rewrite,                                                                       \
+        .joint = joint_list,                                                                       \
+    };                                                                                             \
+    ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
 
+/* clang-format off */
 #define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
 #define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
+/* clang-format on */
 
 static ct_status infer_number(const ct_infer *call, ct_type *out) {
     for (int i = 0; i < call->n_inputs; i++) {
@@ -63,30 +62,30 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 }
 
 /* Floating point only. */
-#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite)     \
-    CTI_TILE_2(verb##_f32, float, f32)                                                      \
-    CTI_TILE_2(verb##_f64, double, f64)                                                     \
-    CTI_VJP_2(verb, 0, derivative0)                                                         \
-    CTI_VJP_2(verb, 1, derivative1)                                                         \
-    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,       \
+#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite) \
+    CTI_TILE_2(verb##_f32, float, f32)                                                  \
+    CTI_TILE_2(verb##_f64, double, f64)                                                 \
+    CTI_VJP_2(verb, 0, derivative0)                                                     \
+    CTI_VJP_2(verb, 1, derivative1)                                                     \
+    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,   \
                   vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)          \
-    CTI_TILE_2(verb##_f32, float, real)                                                     \
-    CTI_TILE_2(verb##_f64, double, real)                                                    \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
-    CTI_VJP_2(verb, 0, derivative0)                                                         \
-    CTI_VJP_2(verb, 1, derivative1)                                                         \
-    DEFINE_BINARY(ct, verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0,             \
-                  vjp_##verb##_1, rewrite, joint_list)
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)              \
+    CTI_TILE_2(verb##_f32, float, real)                                                         \
+    CTI_TILE_2(verb##_f64, double, real)                                                        \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                    \
+    CTI_VJP_2(verb, 0, derivative0)                                                             \
+    CTI_VJP_2(verb, 1, derivative1)                                                             \
+    DEFINE_BINARY(ct, verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1, \
+                  rewrite, joint_list)
 
 /* 0 or 1; nothing flows back. */
-#define CONDITION(prefix, verb, real, integer)                                              \
-    CTI_TILE_2(verb##_f32, float, real)                                                     \
-    CTI_TILE_2(verb##_f64, double, real)                                                    \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
-    DEFINE_BINARY(prefix, verb, false, infer_number, NUMBERS(verb), ct_no_gradient,         \
+#define CONDITION(prefix, verb, real, integer)                                      \
+    CTI_TILE_2(verb##_f32, float, real)                                             \
+    CTI_TILE_2(verb##_f64, double, real)                                            \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                        \
+    DEFINE_BINARY(prefix, verb, false, infer_number, NUMBERS(verb), ct_no_gradient, \
                   ct_no_gradient, NULL, NULL)
 #define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
 
@@ -103,8 +102,7 @@ static ct_tensor *simplify_add(ct_tensor *y) {
     if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
     return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
 }
-BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
-       joint_add)
+BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add, joint_add)
 bool cti_is_add(const ct_tensor *t) { return cti_applies(t, &op_add); }
 
 /* x - 0 = x, a - (-b) = a + b */
@@ -113,8 +111,7 @@ static ct_tensor *simplify_sub(ct_tensor *y) {
     if (ct_is_number(b, 0)) return a;
     return cti_is_neg(b) ? ct_add(a, ct_input(b, 0)) : NULL;
 }
-BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub,
-       joint_sub)
+BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub, joint_sub)
 bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
 
 /* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
@@ -148,8 +145,7 @@ static bool has_factors(const ct_tensor *t, int *terms) {
     if (cti_is_add(t)) {
         return has_factors(ct_input(t, 0), terms) && has_factors(ct_input(t, 1), terms);
     }
-    return cti_is_mul(t) &&
-           (cti_is_broadcast(ct_input(t, 0)) || cti_is_broadcast(ct_input(t, 1)));
+    return cti_is_mul(t) && (cti_is_broadcast(ct_input(t, 0)) || cti_is_broadcast(ct_input(t, 1)));
 }
 
 /* (x f + y g) e = x (f e) + y (g e) for stretched f, g and an exact e, by the above. */
@@ -187,7 +183,7 @@ static ct_tensor *times_other(ct_tensor *g, ct_tensor *a, ct_tensor *b, bool fir
     ct_dtype dtype = ct_dtype_of(g);
     return first ? ct_mul(ct_mul(g, cti_structural(dtype, 2.0)), a) : cti_full_like(g, 0.0);
 }
-BINARY(mul, a * b, (int64_t)((uint64_t)a * (uint64_t)b), times_other(g, a, b, true),
+BINARY(mul, a *b, (int64_t)((uint64_t)a *(uint64_t)b), times_other(g, a, b, true),
        times_other(g, a, b, false), simplify_mul, joint_mul)
 bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
 
@@ -204,8 +200,14 @@ BINARY_FLOAT(ct, weigh, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
              a == 0.0 && fabs(b) == INFINITY ? 0.0 : a * b, ct_mul(g, b), ct_mul(g, a), NULL)
 
 /* See stanza.h. */
-BINARY_FLOAT(cti, shift, false, a != b ? a - b : a == -INFINITY ? a : 0.0f,
-             a != b ? a - b : a == -INFINITY ? a : 0.0, g, ct_neg(g), NULL)
+BINARY_FLOAT(cti, shift, false,
+             a != b           ? a - b
+             : a == -INFINITY ? a
+                              : 0.0f,
+             a != b           ? a - b
+             : a == -INFINITY ? a
+                              : 0.0,
+             g, ct_neg(g), NULL)
 
 /* Where the maximum, or minimum, of a and b is a; of two NaN too. */
 #define IS_MAX(a, b) (((a) >= (b)) | ((a) != (a)))
@@ -247,13 +249,13 @@ BINARY_FLOAT(ct, pow, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b), pow_ex
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-#define WHERE_TILE(suffix, type)                                                            \
-    static CT_CLONES void where_##suffix(int64_t n, void *out, const void *const in[],      \
-                                         const ct_tile *tile) {                             \
-        (void)tile;                                                                         \
-        const type *c = in[0], *a = in[1], *b = in[2];                                      \
-        type *restrict y = out;                                                             \
-        for (int64_t i = 0; i < n; i++) y[i] = c[i] != 0 ? a[i] : b[i];                     \
+#define WHERE_TILE(suffix, type)                                                       \
+    static CT_CLONES void where_##suffix(int64_t n, void *out, const void *const in[], \
+                                         const ct_tile *tile) {                        \
+        (void)tile;                                                                    \
+        const type *c = in[0], *a = in[1], *b = in[2];                                 \
+        type *restrict y = out;                                                        \
+        for (int64_t i = 0; i < n; i++) y[i] = c[i] != 0 ? a[i] : b[i];                \
     }
 WHERE_TILE(f32, float)
 WHERE_TILE(f64, double)
@@ -314,21 +316,22 @@ ct_tensor *ct_offset(ct_tensor *x, double term) {
 /* --- Joint loops ------------------------------------------------------------------------------ */
 
 /* Arithmetic behind arithmetic: y = outer(inner(a, b), c), with a rounding in between. */
-#define PAIR_TILE(function, type, inner, outer)                                             \
-    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
-                                   const ct_tile *tile) {                                   \
-        (void)tile;                                                                         \
-        const type *pa = in[0], *pb = in[1], *pc = in[2];                                   \
-        type *restrict py = out;                                                            \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            type a = pa[i], b = pb[i], c = pc[i], t = inner;                                \
-            py[i] = outer;                                                                  \
-        }                                                                                   \
+#define PAIR_TILE(function, type, inner, outer)                                  \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
+                                   const ct_tile *tile) {                        \
+        (void)tile;                                                              \
+        const type *pa = in[0], *pb = in[1], *pc = in[2];                        \
+        type *restrict py = out;                                                 \
+        for (int64_t i = 0; i < n; i++) {                                        \
+            type a = pa[i], b = pb[i], c = pc[i], t = inner;                     \
+            py[i] = outer;                                                       \
+        }                                                                        \
     }
 
-#define PAIR(name, inner, outer)                                                            \
-    PAIR_TILE(name##_f32, float, inner, outer)                                              \
+#define PAIR(name, inner, outer)               \
+    PAIR_TILE(name##_f32, float, inner, outer) \
     PAIR_TILE(name##_f64, double, inner, outer)
+/* clang-format off */
 #define PAIRS(name, outer)                                                                  \
     PAIR(add_##name, a + b, outer)                                                          \
     PAIR(sub_##name, a - b, outer)                                                          \
@@ -344,15 +347,16 @@ PAIRS(then_sub, t - c)
 PAIRS(from, c - t)
 PAIRS(then_mul, t * c)
 PAIRS(then_maximum, IS_MAX(t, c) ? t : c)
+/* clang-format on */
 
 /* Four operands: y = a b + c d, and y = where(max_is_first(a, b), c, d). */
-#define TILE_4(function, type, expression)                                                  \
-    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
-                                   const ct_tile *tile) {                                   \
-        (void)tile;                                                                         \
-        const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];                          \
-        type *restrict y = out;                                                             \
-        for (int64_t i = 0; i < n; i++) y[i] = expression;                                  \
+#define TILE_4(function, type, expression)                                       \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
+                                   const ct_tile *tile) {                        \
+        (void)tile;                                                              \
+        const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];               \
+        type *restrict y = out;                                                  \
+        for (int64_t i = 0; i < n; i++) y[i] = expression;                       \
     }
 TILE_4(two_products_f32, float, a[i] * b[i] + c[i] * d[i])
 TILE_4(two_products_f64, double, a[i] * b[i] + c[i] * d[i])

@@ -6,22 +6,22 @@
 
 #include "tensor/base/caller.h"
 
-#define CAST_TILE(from, type_from, to, type_to, expression)                                 \
-    static CT_CLONES void from##_to_##to(int64_t n, void *out, const void *const in[],      \
-                                         const ct_tile *tile) {                             \
-        (void)tile;                                                                         \
-        const type_from *restrict pa = in[0];                                               \
-        type_to *restrict py = out;                                                         \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            type_from a = pa[i];                                                            \
-            py[i] = (type_to)(expression);                                                  \
-        }                                                                                   \
+#define CAST_TILE(from, type_from, to, type_to, expression)                            \
+    static CT_CLONES void from##_to_##to(int64_t n, void *out, const void *const in[], \
+                                         const ct_tile *tile) {                        \
+        (void)tile;                                                                    \
+        const type_from *restrict pa = in[0];                                          \
+        type_to *restrict py = out;                                                    \
+        for (int64_t i = 0; i < n; i++) {                                              \
+            type_from a = pa[i];                                                       \
+            py[i] = (type_to)(expression);                                             \
+        }                                                                              \
     }
 
-#define SATURATE_I64(a)                                                                     \
-    ((a) != (a) ? 0                                                                         \
-     : (a) >= (__typeof__(a))0x1p63 ? INT64_MAX                                             \
-     : (a) < (__typeof__(a))-0x1p63 ? INT64_MIN                                             \
+#define SATURATE_I64(a)                         \
+    ((a) != (a)                     ? 0         \
+     : (a) >= (__typeof__(a))0x1p63 ? INT64_MAX \
+     : (a) < (__typeof__(a))-0x1p63 ? INT64_MIN \
                                     : (int64_t)(a))
 #define SATURATE_U8(a) ((a) != (a) ? 0 : (a) >= 255 ? 255 : (a) <= 0 ? 0 : (uint8_t)(a))
 
@@ -29,23 +29,25 @@ static ct_tensor *vjp_cast(ct_tensor *g, ct_tensor *y, int i) {
     return ct_cast(g, ct_dtype_of(ct_input(y, i)));
 }
 
-#define CAST(to, type, dtype_to, from_float, from_int)                                      \
-    CAST_TILE(f32, float, to, type, from_float)                                             \
-    CAST_TILE(f64, double, to, type, from_float)                                            \
-    CAST_TILE(i64, int64_t, to, type, from_int)                                             \
-    CAST_TILE(u8, uint8_t, to, type, a)                                                     \
-    static ct_status infer_##to(const ct_infer *call, ct_type *out) {                       \
-        *out = (ct_type){dtype_to, call->in[0].shape};                                      \
-        return CT_OK;                                                                       \
-    }                                                                                       \
-    CT_OP(op_cast_##to) = {                                                                 \
-        .name = "cast_" #to,                                                                \
-        .kind = CT_MAP,                                                                     \
-        .n_inputs = 1,                                                                      \
-        .infer = infer_##to,                                                                \
-        .tile = {[CT_F32] = f32_to_##to, [CT_F64] = f64_to_##to, [CT_I64] = i64_to_##to,    \
-                 [CT_U8] = u8_to_##to},                                                     \
-        .vjp = {vjp_cast},                                                                  \
+#define CAST(to, type, dtype_to, from_float, from_int)                \
+    CAST_TILE(f32, float, to, type, from_float)                       \
+    CAST_TILE(f64, double, to, type, from_float)                      \
+    CAST_TILE(i64, int64_t, to, type, from_int)                       \
+    CAST_TILE(u8, uint8_t, to, type, a)                               \
+    static ct_status infer_##to(const ct_infer *call, ct_type *out) { \
+        *out = (ct_type){dtype_to, call->in[0].shape};                \
+        return CT_OK;                                                 \
+    }                                                                 \
+    CT_OP(op_cast_##to) = {                                           \
+        .name = "cast_" #to,                                          \
+        .kind = CT_MAP,                                               \
+        .n_inputs = 1,                                                \
+        .infer = infer_##to,                                          \
+        .tile = {[CT_F32] = f32_to_##to,                              \
+                 [CT_F64] = f64_to_##to,                              \
+                 [CT_I64] = i64_to_##to,                              \
+                 [CT_U8] = u8_to_##to},                               \
+        .vjp = {vjp_cast},                                            \
     };
 
 CAST(f32, float, CT_F32, a, a)

@@ -9,7 +9,9 @@
 
 /* --- pad -------------------------------------------------------------------------------------- */
 
-typedef struct { int64_t axis, before, after, interior; } pad_attr;
+typedef struct {
+    int64_t axis, before, after, interior;
+} pad_attr;
 
 static ct_status infer_pad(const ct_infer *call, ct_type *out) {
     const pad_attr *p = call->attr;
@@ -75,7 +77,9 @@ ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t
 
 /* --- concat ----------------------------------------------------------------------------------- */
 
-typedef struct { int64_t axis; } concat_attr;
+typedef struct {
+    int64_t axis;
+} concat_attr;
 
 static ct_status infer_concat(const ct_infer *call, ct_type *out) {
     int axis = (int)((const concat_attr *)call->attr)->axis;
@@ -85,9 +89,11 @@ static ct_status infer_concat(const ct_infer *call, ct_type *out) {
         ct_shape expected = out->shape;
         if (in.shape.rank == expected.rank) expected.dims[axis] = in.shape.dims[axis];
         if (in.dtype != out->dtype || !ct_shape_equal(in.shape, expected)) {
-            return ct_fail(CT_ERR_SHAPE, "%s: part %d is %s %s, part 0 is %s %s; only dim %d may "
-                           "differ", call->name, i, ct_dtype_name(in.dtype),
-                           ct_shape_format(in.shape).text, ct_dtype_name(call->in[0].dtype),
+            return ct_fail(CT_ERR_SHAPE,
+                           "%s: part %d is %s %s, part 0 is %s %s; only dim %d may "
+                           "differ",
+                           call->name, i, ct_dtype_name(in.dtype), ct_shape_format(in.shape).text,
+                           ct_dtype_name(call->in[0].dtype),
                            ct_shape_format(call->in[0].shape).text, axis);
         }
         if (__builtin_add_overflow(out->shape.dims[axis], in.shape.dims[axis],

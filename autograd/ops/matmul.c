@@ -4,8 +4,8 @@
  * Invariant: a part is one block of one product; blocks are cut by shape alone, and the bits do
  * not depend on the operands' layouts. */
 #include "autograd/kernels/small_product.h"
-#include "autograd/ops/stanza.h"
 #include "autograd/kernels/window.h"
+#include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/gemm.h"
 #include "tensor/base/shape_rules.h"
@@ -21,8 +21,10 @@
 static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     ct_shape a = call->in[0].shape, b = call->in[1].shape;
     if (call->in[0].dtype != call->in[1].dtype || !ct_dtype_is_float(call->in[0].dtype)) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtypes must both be f32 or f64, got %s and %s; use "
-                       "ct_cast", call->name, ct_dtype_name(call->in[0].dtype),
+        return ct_fail(CT_ERR_DTYPE,
+                       "%s: dtypes must both be f32 or f64, got %s and %s; use "
+                       "ct_cast",
+                       call->name, ct_dtype_name(call->in[0].dtype),
                        ct_dtype_name(call->in[1].dtype));
     }
     *out = (ct_type){call->in[0].dtype, a};
@@ -31,9 +33,9 @@ static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
 }
 
 typedef struct {
-    int64_t batch;         /* products                     */
-    int64_t rows, columns; /* of a block                   */
-    int64_t down, across;  /* blocks of one product        */
+    int64_t batch;         /* products */
+    int64_t rows, columns; /* of a block */
+    int64_t down, across;  /* blocks of one product */
 } cut;
 
 static cut cut_of(const ct_call *call) {
@@ -141,8 +143,8 @@ static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     if (!a || !b) return NULL; /* out of memory, which is on record */
     ct_shape sa = ct_shape_of(a), sb = ct_shape_of(b), batch;
     if (sb.rank == 2 && sa.rank > 2) {
-        ct_tensor *flat = ct_reshape(a, CT_SHAPE(cti_shape_span(sa, 0, sa.rank - 1),
-                                                 sa.dims[sa.rank - 1]));
+        ct_tensor *flat = ct_reshape(
+            a, CT_SHAPE(cti_shape_span(sa, 0, sa.rank - 1), sa.dims[sa.rank - 1]));
         ct_tensor *y = ct_node(&op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
         sa.dims[sa.rank - 1] = sb.dims[1];
         return y ? ct_reshape(y, sa) : NULL;
@@ -164,10 +166,9 @@ ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
     }
     int64_t inner = sa.dims[sa.rank - 1], other = sb.dims[sb.rank > 1 ? sb.rank - 2 : 0];
     if (inner != other) {
-        return ct_fail_null(CT_ERR_SHAPE,
-                            "ct_matmul: inner dims must match, got a %s and b %s (%lld vs %lld)",
-                            ct_shape_format(sa).text, ct_shape_format(sb).text, (long long)inner,
-                            (long long)other);
+        return ct_fail_null(
+            CT_ERR_SHAPE, "ct_matmul: inner dims must match, got a %s and b %s (%lld vs %lld)",
+            ct_shape_format(sa).text, ct_shape_format(sb).text, (long long)inner, (long long)other);
     }
     if (sa.rank > 1 && sb.rank > 1) return product(a, b);
     ct_tensor *row = sa.rank == 1 ? ct_reshape(a, CT_SHAPE(1, inner)) : a;

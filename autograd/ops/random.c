@@ -1,14 +1,16 @@
 /* Random numbers as ops: pure functions of a key and of an element's index.
  * There is no hidden state; the generator that hands out keys is in tensor/graph/random.c.
  * Invariant: element i depends on (key, i) alone: Philox block i / 4 of the key's stream. */
+#include "tensor/random.h"
 #include "autograd/kernels/math32.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/shape_rules.h"
-#include "tensor/random.h"
 
 #include <math.h>
 
-typedef struct { int64_t dtype, rank, dims[CT_MAX_RANK]; } random_attr;
+typedef struct {
+    int64_t dtype, rank, dims[CT_MAX_RANK];
+} random_attr;
 
 #define CHUNK 4096 /* elements of a part, a multiple of 4 */
 
@@ -60,42 +62,42 @@ static void normal_block_f64(const uint32_t bits[4], double y[4]) {
     }
 }
 
-#define RUN(verb, suffix, type)                                                             \
-    static void verb##_run_##suffix(const ct_call *call, int64_t part) {                    \
-        const int64_t *key = call->in[0].data;                                              \
-        int64_t end = ct_shape_numel(call->out.shape), first = part * CHUNK;                \
-        if (end > first + CHUNK) end = first + CHUNK;                                       \
-        type *y = call->out.data;                                                           \
-        for (int64_t i = first; i < end; i += 4) {                                          \
-            uint32_t bits[4];                                                               \
-            type block[4];                                                                  \
-            ct_philox(bits, (uint64_t)i / 4, (uint64_t)key[1], (uint64_t)key[0]);          \
-            verb##_block_##suffix(bits, block);                                             \
-            for (int64_t k = 0; k < 4 && i + k < end; k++) y[i + k] = block[k];             \
-        }                                                                                   \
+#define RUN(verb, suffix, type)                                                   \
+    static void verb##_run_##suffix(const ct_call *call, int64_t part) {          \
+        const int64_t *key = call->in[0].data;                                    \
+        int64_t end = ct_shape_numel(call->out.shape), first = part * CHUNK;      \
+        if (end > first + CHUNK) end = first + CHUNK;                             \
+        type *y = call->out.data;                                                 \
+        for (int64_t i = first; i < end; i += 4) {                                \
+            uint32_t bits[4];                                                     \
+            type block[4];                                                        \
+            ct_philox(bits, (uint64_t)i / 4, (uint64_t)key[1], (uint64_t)key[0]); \
+            verb##_block_##suffix(bits, block);                                   \
+            for (int64_t k = 0; k < 4 && i + k < end; k++) y[i + k] = block[k];   \
+        }                                                                         \
     }
 
-#define RANDOM(verb)                                                                        \
-    RUN(verb, f32, float)                                                                   \
-    RUN(verb, f64, double)                                                                  \
-    static void verb##_run(const ct_call *call, int64_t part, void *scratch) {              \
-        (void)scratch;                                                                      \
-        if (call->out.dtype == CT_F32) verb##_run_f32(call, part);                          \
-        else verb##_run_f64(call, part);                                                    \
-    }                                                                                       \
-    CT_OP(op_random_##verb) = {                                                             \
-        .name = "random_" #verb,                                                            \
-        .kind = CT_KERNEL,                                                                  \
-        .n_inputs = 1,                                                                      \
-        .infer = infer_random,                                                              \
-        .stages = {{random_parts, verb##_run}},                                             \
-        .vjp = {ct_no_gradient},                                                            \
-    };                                                                                      \
-    ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {           \
-        if (cti_shape_check("ct_random_" #verb, shape, dtype, NULL) != CT_OK) return NULL;  \
-        random_attr attr = {.dtype = dtype, .rank = shape.rank};                            \
-        for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];                  \
-        return ct_node(&op_random_##verb, &key, 1, &attr, sizeof attr);                     \
+#define RANDOM(verb)                                                                       \
+    RUN(verb, f32, float)                                                                  \
+    RUN(verb, f64, double)                                                                 \
+    static void verb##_run(const ct_call *call, int64_t part, void *scratch) {             \
+        (void)scratch;                                                                     \
+        if (call->out.dtype == CT_F32) verb##_run_f32(call, part);                         \
+        else verb##_run_f64(call, part);                                                   \
+    }                                                                                      \
+    CT_OP(op_random_##verb) = {                                                            \
+        .name = "random_" #verb,                                                           \
+        .kind = CT_KERNEL,                                                                 \
+        .n_inputs = 1,                                                                     \
+        .infer = infer_random,                                                             \
+        .stages = {{random_parts, verb##_run}},                                            \
+        .vjp = {ct_no_gradient},                                                           \
+    };                                                                                     \
+    ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {          \
+        if (cti_shape_check("ct_random_" #verb, shape, dtype, NULL) != CT_OK) return NULL; \
+        random_attr attr = {.dtype = dtype, .rank = shape.rank};                           \
+        for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];                 \
+        return ct_node(&op_random_##verb, &key, 1, &attr, sizeof attr);                    \
     }
 
 RANDOM(uniform)

@@ -37,11 +37,10 @@ typedef struct {
 } reduce_attr;
 
 static reduce_attr reduce_over(ct_shape shape, int first, int last) {
-    return (reduce_attr){
-        {cti_shape_span(shape, 0, first), cti_shape_span(shape, first, last),
-         cti_shape_span(shape, last, shape.rank)},
-        first,
-        last};
+    return (reduce_attr){{cti_shape_span(shape, 0, first), cti_shape_span(shape, first, last),
+                          cti_shape_span(shape, last, shape.rank)},
+                         first,
+                         last};
 }
 
 static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
@@ -58,24 +57,25 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-#define START(verb, suffix, type, neutral)                                                  \
-    static void verb##_##suffix##_start(int64_t n, void *out) {                             \
-        type *y = out;                                                                      \
-        for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral);                             \
+#define START(verb, suffix, type, neutral)                      \
+    static void verb##_##suffix##_start(int64_t n, void *out) { \
+        type *y = out;                                          \
+        for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral); \
     }
 
-#define DEFINE_REDUCE(verb, rewrite, joint_list)                                            \
-    CT_OP(op_##verb) = {                                                                    \
-        .name = #verb,                                                                      \
-        .kind = CT_REDUCE,                                                                  \
-        .n_inputs = 1,                                                                      \
-        .infer = infer_reduce,                                                              \
-        .reduce = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64},    \
-        .start = {[CT_F32] = verb##_f32_start, [CT_F64] = verb##_f64_start,                 \
-                  [CT_I64] = verb##_i64_start},                                             \
-        .joint = joint_list,                                                                \
-        .vjp = {vjp_##verb},                                                                \
-        .simplify = rewrite,                                                                \
+#define DEFINE_REDUCE(verb, rewrite, joint_list)                                         \
+    CT_OP(op_##verb) = {                                                                 \
+        .name = #verb,                                                                   \
+        .kind = CT_REDUCE,                                                               \
+        .n_inputs = 1,                                                                   \
+        .infer = infer_reduce,                                                           \
+        .reduce = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}, \
+        .start = {[CT_F32] = verb##_f32_start,                                           \
+                  [CT_F64] = verb##_f64_start,                                           \
+                  [CT_I64] = verb##_i64_start},                                          \
+        .joint = joint_list,                                                             \
+        .vjp = {vjp_##verb},                                                             \
+        .simplify = rewrite,                                                             \
     };
 
 /* g with the axes that the reduction y took away, as size 1, then stretched over x. */
@@ -110,8 +110,8 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
 }
 
 /* i64 goes through unsigned, so that it wraps. */
-#define SUM(suffix, type)                                                                   \
-    CTI_REDUCE(sum_##suffix, type, 0, CTI_ELEMENT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)         \
+#define SUM(suffix, type)                                                           \
+    CTI_REDUCE(sum_##suffix, type, 0, CTI_ELEMENT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS) \
     START(sum, suffix, type, 0)
 SUM(f32, float)
 SUM(f64, double)
@@ -141,10 +141,9 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     return ct_where(won, spread(g, y), cti_full_like(x, 0.0));
 }
 
-#define MAX(suffix, type, neutral, greater)                                                 \
-    static inline type max_##suffix##_of(type a, type b) { return greater ? a : b; }        \
-    CTI_REDUCE(max_##suffix, type, neutral, CTI_ELEMENT, max_##suffix##_of,                 \
-               CTI_BLOCKS_OF_ARRAYS)                                                        \
+#define MAX(suffix, type, neutral, greater)                                                       \
+    static inline type max_##suffix##_of(type a, type b) { return greater ? a : b; }              \
+    CTI_REDUCE(max_##suffix, type, neutral, CTI_ELEMENT, max_##suffix##_of, CTI_BLOCKS_OF_ARRAYS) \
     START(max, suffix, type, neutral)
 MAX(f32, float, -INFINITY, a >= b || a != a)
 MAX(f64, double, -INFINITY, a >= b || a != a)
@@ -188,16 +187,16 @@ static int64_t argmax_parts(const ct_call *call) {
     return ((const reduce_attr *)call->attr)->geometry.outer;
 }
 
-#define ARGMAX_ROW(suffix, type)                                                            \
-    static void argmax_##suffix(int64_t count, int64_t inner, const type *x, int64_t *y) {  \
-        for (int64_t i = 0; i < inner; i++) {                                               \
-            int64_t best = 0;                                                               \
-            for (int64_t c = 1; c < count; c++) {                                           \
-                type a = x[c * inner + i], b = x[best * inner + i];                         \
-                if (b == b && (a > b || a != a)) best = c;                                  \
-            }                                                                               \
-            y[i] = best;                                                                    \
-        }                                                                                   \
+#define ARGMAX_ROW(suffix, type)                                                           \
+    static void argmax_##suffix(int64_t count, int64_t inner, const type *x, int64_t *y) { \
+        for (int64_t i = 0; i < inner; i++) {                                              \
+            int64_t best = 0;                                                              \
+            for (int64_t c = 1; c < count; c++) {                                          \
+                type a = x[c * inner + i], b = x[best * inner + i];                        \
+                if (b == b && (a > b || a != a)) best = c;                                 \
+            }                                                                              \
+            y[i] = best;                                                                   \
+        }                                                                                  \
     }
 ARGMAX_ROW(f32, float)
 ARGMAX_ROW(f64, double)

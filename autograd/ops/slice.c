@@ -4,7 +4,9 @@
 #include "autograd/ops/stanza.h"
 #include "tensor/base/shape_rules.h"
 
-typedef struct { int64_t axis, start, step, count; } slice_attr;
+typedef struct {
+    int64_t axis, start, step, count;
+} slice_attr;
 
 static ct_status infer_slice(const ct_infer *call, ct_type *out) {
     const slice_attr *attr = call->attr;
@@ -66,7 +68,9 @@ ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t
 
 /* --- flip ------------------------------------------------------------------------------------- */
 
-typedef struct { int64_t flipped[CT_MAX_RANK]; } flip_attr;
+typedef struct {
+    int64_t flipped[CT_MAX_RANK];
+} flip_attr;
 
 static ct_status infer_flip(const ct_infer *call, ct_type *out) {
     *out = call->in[0];

@@ -8,42 +8,42 @@
 #include "tensor/op.h"
 
 /* `restrict` is true: the planner never gives an output the memory of an input. */
-#define CTI_TILE_1(function, type, expression)                                              \
-    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
-                                   const ct_tile *tile) {                                   \
-        (void)tile;                                                                         \
-        const type *restrict pa = in[0];                                                    \
-        type *restrict py = out;                                                            \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            type a = pa[i];                                                                 \
-            py[i] = (type)(expression);                                                     \
-        }                                                                                   \
+#define CTI_TILE_1(function, type, expression)                                   \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
+                                   const ct_tile *tile) {                        \
+        (void)tile;                                                              \
+        const type *restrict pa = in[0];                                         \
+        type *restrict py = out;                                                 \
+        for (int64_t i = 0; i < n; i++) {                                        \
+            type a = pa[i];                                                      \
+            py[i] = (type)(expression);                                          \
+        }                                                                        \
     }
 
-#define CTI_TILE_2(function, type, expression)                                              \
-    static CT_CLONES void function(int64_t n, void *out, const void *const in[],            \
-                                   const ct_tile *tile) {                                   \
-        (void)tile;                                                                         \
-        const type *pa = in[0], *pb = in[1];                                                \
-        type *restrict py = out;                                                            \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            type a = pa[i], b = pb[i];                                                      \
-            py[i] = (type)(expression);                                                     \
-        }                                                                                   \
+#define CTI_TILE_2(function, type, expression)                                   \
+    static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
+                                   const ct_tile *tile) {                        \
+        (void)tile;                                                              \
+        const type *pa = in[0], *pb = in[1];                                     \
+        type *restrict py = out;                                                 \
+        for (int64_t i = 0; i < n; i++) {                                        \
+            type a = pa[i], b = pb[i];                                           \
+            py[i] = (type)(expression);                                          \
+        }                                                                        \
     }
 
-#define CTI_VJP_1(name, derivative)                                                         \
-    static ct_tensor *vjp_##name(ct_tensor *g, ct_tensor *y, int i) {                       \
-        ct_tensor *x = ct_input(y, 0);                                                      \
-        (void)g, (void)x, (void)i;                                                          \
-        return derivative;                                                                  \
+#define CTI_VJP_1(name, derivative)                                   \
+    static ct_tensor *vjp_##name(ct_tensor *g, ct_tensor *y, int i) { \
+        ct_tensor *x = ct_input(y, 0);                                \
+        (void)g, (void)x, (void)i;                                    \
+        return derivative;                                            \
     }
 
-#define CTI_VJP_2(name, number, derivative)                                                 \
-    static ct_tensor *vjp_##name##_##number(ct_tensor *g, ct_tensor *y, int i) {            \
-        ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);                                 \
-        (void)g, (void)a, (void)b, (void)i;                                                 \
-        return derivative;                                                                  \
+#define CTI_VJP_2(name, number, derivative)                                      \
+    static ct_tensor *vjp_##name##_##number(ct_tensor *g, ct_tensor *y, int i) { \
+        ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);                      \
+        (void)g, (void)a, (void)b, (void)i;                                      \
+        return derivative;                                                       \
     }
 
 /* Broadcasts both operands to their common shape and records the node. */

@@ -12,10 +12,10 @@
 #define MOST_TERMS 16 /* of an operand; and so deep does the rule look */
 
 typedef struct {
-    bool away[CT_MAX_RANK];           /* axes of the sum                                       */
-    int looked_at;                    /* terms                                                 */
-    int n;                            /* terms that are left away                              */
-    ct_tensor *zeros[MOST_TERMS];     /* what each sums to: 0, or NaN where it has one         */
+    bool away[CT_MAX_RANK];       /* axes of the sum */
+    int looked_at;                /* terms */
+    int n;                        /* terms that are left away */
+    ct_tensor *zeros[MOST_TERMS]; /* what each sums to: 0, or NaN where it has one */
 } expansion;
 
 /* What is summed by t, a sum or a sum of sums over further axes, and over which axes; NULL if t is

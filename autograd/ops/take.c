@@ -79,7 +79,9 @@ ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices) {
 
 /* --- scatter_add ------------------------------------------------------------------------------ */
 
-typedef struct { int64_t rows; } scatter_attr;
+typedef struct {
+    int64_t rows;
+} scatter_attr;
 
 static ct_status infer_scatter_add(const ct_infer *call, ct_type *out) {
     ct_shape x = call->in[0].shape, index = call->in[1].shape;
@@ -99,11 +101,11 @@ static ct_status infer_scatter_add(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-#define SCATTER(suffix, type)                                                               \
-    static void scatter_##suffix(int64_t n, int64_t row, const int64_t *index,              \
-                                 const type *x, type *y) {                                  \
-        for (int64_t i = 0; i < n; i++)                                                     \
-            for (int64_t k = 0; k < row; k++) y[index[i] * row + k] += x[i * row + k];      \
+#define SCATTER(suffix, type)                                                                 \
+    static void scatter_##suffix(int64_t n, int64_t row, const int64_t *index, const type *x, \
+                                 type *y) {                                                   \
+        for (int64_t i = 0; i < n; i++)                                                       \
+            for (int64_t k = 0; k < row; k++) y[index[i] * row + k] += x[i * row + k];        \
     }
 SCATTER(f32, float)
 SCATTER(f64, double)

@@ -7,29 +7,31 @@
 
 #include <math.h>
 
-#define DEFINE_UNARY(verb, is_costly, infer_rule, tiles, derivative, rewrite)               \
-    CT_OP(op_##verb) = {                                                                    \
-        .name = #verb,                                                                      \
-        .kind = CT_MAP,                                                                     \
-        .n_inputs = 1,                                                                      \
-        .costly = is_costly,                                                                \
-        .infer = infer_rule,                                                                \
-        .tile = tiles,                                                                      \
-        .vjp = {derivative},                                                                \
-        .simplify = rewrite,                                                                \
-    };                                                                                      \
+#define DEFINE_UNARY(verb, is_costly, infer_rule, tiles, derivative, rewrite) \
+    CT_OP(op_##verb) = {                                                      \
+        .name = #verb,                                                        \
+        .kind = CT_MAP,                                                       \
+        .n_inputs = 1,                                                        \
+        .costly = is_costly,                                                  \
+        .infer = infer_rule,                                                  \
+        .tile = tiles,                                                        \
+        .vjp = {derivative},                                                  \
+        .simplify = rewrite,                                                  \
+    };                                                                        \
     ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
 
-#define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
-#define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
+#define FLOATS(verb) \
+    { [CT_F32] = verb##_f32, [CT_F64] = verb##_f64 }
+#define NUMBERS(verb) \
+    { [CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64 }
 
-#define TILES_FLOAT(verb, f32, f64)                                                         \
-    CTI_TILE_1(verb##_f32, float, f32)                                                      \
+#define TILES_FLOAT(verb, f32, f64)    \
+    CTI_TILE_1(verb##_f32, float, f32) \
     CTI_TILE_1(verb##_f64, double, f64)
 
-#define UNARY(verb, is_costly, f32, f64, derivative)                                        \
-    TILES_FLOAT(verb, f32, f64)                                                             \
-    CTI_VJP_1(verb, derivative)                                                             \
+#define UNARY(verb, is_costly, f32, f64, derivative) \
+    TILES_FLOAT(verb, f32, f64)                      \
+    CTI_VJP_1(verb, derivative)                      \
     DEFINE_UNARY(verb, is_costly, ct_infer_float, FLOATS(verb), vjp_##verb, NULL)
 
 UNARY(exp, true, cti_expf(a), exp(a), ct_mul(g, y))
@@ -44,21 +46,21 @@ UNARY(rsqrt, false, 1.0f / sqrtf(a), 1.0 / sqrt(a),
 
 /* The loop for near arguments is vector code; one far argument sends the tile through the other,
  * which gives near ones the same bits. */
-#define TILE_TURNS(verb)                                                                    \
-    static CT_CLONES void verb##_f32(int64_t n, void *out, const void *const in[],          \
-                                     const ct_tile *tile) {                                 \
-        (void)tile;                                                                         \
-        const float *restrict x = in[0];                                                    \
-        float *restrict y = out;                                                            \
-        int far = 0;                                                                        \
-        for (int64_t i = 0; i < n; i++) far |= fabsf(x[i]) > CTI_NEAR;                      \
-        for (int64_t i = 0; i < n && !far; i++) y[i] = cti_near_##verb##f(x[i]);            \
-        for (int64_t i = 0; i < n && far; i++) y[i] = cti_##verb##f(x[i]);                  \
+#define TILE_TURNS(verb)                                                           \
+    static CT_CLONES void verb##_f32(int64_t n, void *out, const void *const in[], \
+                                     const ct_tile *tile) {                        \
+        (void)tile;                                                                \
+        const float *restrict x = in[0];                                           \
+        float *restrict y = out;                                                   \
+        int far = 0;                                                               \
+        for (int64_t i = 0; i < n; i++) far |= fabsf(x[i]) > CTI_NEAR;             \
+        for (int64_t i = 0; i < n && !far; i++) y[i] = cti_near_##verb##f(x[i]);   \
+        for (int64_t i = 0; i < n && far; i++) y[i] = cti_##verb##f(x[i]);         \
     }
-#define UNARY_TURNS(verb, derivative)                                                       \
-    TILE_TURNS(verb)                                                                        \
-    CTI_TILE_1(verb##_f64, double, verb(a))                                                 \
-    CTI_VJP_1(verb, derivative)                                                             \
+#define UNARY_TURNS(verb, derivative)       \
+    TILE_TURNS(verb)                        \
+    CTI_TILE_1(verb##_f64, double, verb(a)) \
+    CTI_VJP_1(verb, derivative)             \
     DEFINE_UNARY(verb, true, ct_infer_float, FLOATS(verb), vjp_##verb, NULL)
 UNARY_TURNS(sin, ct_mul(g, ct_cos(x)))
 UNARY_TURNS(cos, ct_neg(ct_mul(g, ct_sin(x))))
@@ -112,13 +114,13 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
     return ct_infer_same(call, out);
 }
 
-#define TILES_NUMBER(verb, f32, f64, i64)                                                   \
-    TILES_FLOAT(verb, f32, f64)                                                             \
+#define TILES_NUMBER(verb, f32, f64, i64) \
+    TILES_FLOAT(verb, f32, f64)           \
     CTI_TILE_1(verb##_i64, int64_t, i64)
 
-#define UNARY_NUMBER(verb, f32, f64, i64, derivative, rewrite)                              \
-    TILES_NUMBER(verb, f32, f64, i64)                                                       \
-    CTI_VJP_1(verb, derivative)                                                             \
+#define UNARY_NUMBER(verb, f32, f64, i64, derivative, rewrite) \
+    TILES_NUMBER(verb, f32, f64, i64)                          \
+    CTI_VJP_1(verb, derivative)                                \
     DEFINE_UNARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb, rewrite)
 
 /* -(-x) = x, -(a - b) = b - a */
@@ -131,8 +133,8 @@ static ct_tensor *simplify_neg(ct_tensor *y) {
 UNARY_NUMBER(neg, -a, -a, (int64_t)(0 - (uint64_t)a), ct_neg(g), simplify_neg)
 bool cti_is_neg(const ct_tensor *t) { return cti_applies(t, &op_neg); }
 
-UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a,
-             ct_mul(g, ct_sign(x)), NULL)
+UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a, ct_mul(g, ct_sign(x)),
+             NULL)
 TILES_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)),
              a != a ? a : (double)((a > 0) - (a < 0)), (a > 0) - (a < 0))
 DEFINE_UNARY(sign, false, infer_number, NUMBERS(sign), ct_no_gradient, NULL)

@@ -10,7 +10,9 @@
 #include <string.h>
 
 /* A shape as an attribute: all words, because attributes are compared byte by byte. */
-typedef struct { int64_t rank, dims[CT_MAX_RANK]; } shape_attr;
+typedef struct {
+    int64_t rank, dims[CT_MAX_RANK];
+} shape_attr;
 
 static shape_attr pack(ct_shape shape) {
     shape_attr attr = {.rank = shape.rank};
@@ -137,7 +139,9 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
 
 /* --- permute ---------------------------------------------------------------------------------- */
 
-typedef struct { int64_t axes[CT_MAX_RANK]; } permute_attr;
+typedef struct {
+    int64_t axes[CT_MAX_RANK];
+} permute_attr;
 
 static ct_status infer_permute(const ct_infer *call, ct_type *out) {
     const permute_attr *attr = call->attr;

@@ -117,9 +117,7 @@ static nib warp_point(const warp *w, nib p) {
     return out;
 }
 
-static int pixel_at(float coordinate) {
-    return (int)clamp(coordinate, 0.0F, (float)(SIDE - 1));
-}
+static int pixel_at(float coordinate) { return (int)clamp(coordinate, 0.0F, (float)(SIDE - 1)); }
 
 /* Inks one segment; a pixel keeps the strongest ink it has had, so joints do not darken. */
 static void ink_segment(canvas *c, nib from, nib to) {

@@ -4,10 +4,10 @@
 #include "datasets/idx.h"
 
 #include "datasets/formats/idx_stream.h"
-#include "tensor/io/file.h"
 #include "tensor/base/alloc.h"
-#include "tensor/graph/node.h"
 #include "tensor/base/text.h"
+#include "tensor/graph/node.h"
+#include "tensor/io/file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,11 +19,11 @@
 
 typedef struct {
     uint8_t code, size; /* in the file */
-    ct_dtype dtype;     /* in memory   */
+    ct_dtype dtype;     /* in memory */
 } element_type;
 
 static const element_type element_types[] = {
-    {0x08, 1, CT_U8}, {0x09, 1, CT_F32}, {0x0B, 2, CT_F32},
+    {0x08, 1, CT_U8},  {0x09, 1, CT_F32}, {0x0B, 2, CT_F32},
     {0x0C, 4, CT_I64}, {0x0D, 4, CT_F32}, {0x0E, 8, CT_F64},
 };
 
@@ -41,8 +41,7 @@ static ct_status check_start(const char *name, const uint8_t start[4], idx_layou
     if (start[0] || start[1]) {
         bool gzip = start[0] == 0x1f && start[1] == 0x8b;
         return ct_fail(CT_ERR_FORMAT, "%s: expected idx magic 00 00, got %02x %02x%s at byte 0%s",
-                       name, start[0], start[1], gzip ? " (gzip)" : "",
-                       gzip ? "; run gunzip" : "");
+                       name, start[0], start[1], gzip ? " (gzip)" : "", gzip ? "; run gunzip" : "");
     }
     size_t kinds = sizeof element_types / sizeof *element_types, i = 0;
     while (i < kinds && element_types[i].code != start[2]) i++;
@@ -50,8 +49,8 @@ static ct_status check_start(const char *name, const uint8_t start[4], idx_layou
         return ct_fail(CT_ERR_FORMAT, "%s: unknown element type 0x%02x at byte 2", name, start[2]);
     }
     if (start[3] < 1 || start[3] > CT_MAX_RANK) {
-        return ct_fail(CT_ERR_FORMAT, "%s: rank must be 1..%d, got %d at byte 3", name,
-                       CT_MAX_RANK, start[3]);
+        return ct_fail(CT_ERR_FORMAT, "%s: rank must be 1..%d, got %d at byte 3", name, CT_MAX_RANK,
+                       start[3]);
     }
     *out = (idx_layout){.type = element_types[i], .shape.rank = start[3]};
     return CT_OK;
@@ -68,7 +67,9 @@ static ct_status header_bytes(cti_idx_stream *stream, uint8_t *header, size_t fr
 }
 
 /* The counts as text, "60000x28x28". */
-typedef struct { char text[CT_MAX_RANK * 11 + 1]; } counts_text;
+typedef struct {
+    char text[CT_MAX_RANK * 11 + 1];
+} counts_text;
 
 static counts_text show_counts(ct_shape shape) {
     counts_text out = {""};

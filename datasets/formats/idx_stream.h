@@ -16,11 +16,11 @@
 #include <zlib.h>
 
 typedef struct {
-    const char *name;      /* for messages                             */
-    const uint8_t *bytes;  /* the file                                 */
-    size_t length, taken;  /* its bytes, and how many were used so far */
-    bool packed, ended;    /* `ended`: of the gzip stream              */
-    bool cut;              /* more of the file is elsewhere: the end of these bytes is no error */
+    const char *name;     /* for messages */
+    const uint8_t *bytes; /* the file */
+    size_t length, taken; /* its bytes, and how many were used so far */
+    bool packed, ended;   /* `ended`: of the gzip stream */
+    bool cut;             /* more of the file is elsewhere: the end of these bytes is no error */
     z_stream inflater;
 } cti_idx_stream;
 

@@ -95,8 +95,10 @@ ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options) {
     if (cti_check_size("ct_batch_norm_new", "channels", channels) != CT_OK) return NULL;
     if (cti_check_made_by("ct_batch_norm_new", options.made_by, made_by) != CT_OK) return NULL;
     if (!(options.momentum >= 0 && options.momentum <= 1) || !(options.epsilon >= 0)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_batch_norm_new: momentum must be in [0,1] and "
-                            "epsilon >= 0, got %g and %g", options.momentum, options.epsilon);
+        return ct_fail_null(CT_ERR_RANGE,
+                            "ct_batch_norm_new: momentum must be in [0,1] and "
+                            "epsilon >= 0, got %g and %g",
+                            options.momentum, options.epsilon);
     }
     batch_norm *bn = (batch_norm *)ct_module_new(sizeof *bn, &batch_norm_kind);
     if (!bn) return NULL;
@@ -106,8 +108,8 @@ ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options) {
 }
 
 ct_batch_norm_options ct_batch_norm_defaults(void) {
-    return (ct_batch_norm_options){.axis = -1, .momentum = 0.99, .epsilon = 1e-3,
-                                   .made_by = made_by};
+    return (ct_batch_norm_options){
+        .axis = -1, .momentum = 0.99, .epsilon = 1e-3, .made_by = made_by};
 }
 
 ct_batch_norm_options ct_batch_norm_keras(void) { return ct_batch_norm_defaults(); }
@@ -119,6 +121,9 @@ ct_batch_norm_options ct_batch_norm_tf1_fused(void) {
 }
 
 ct_batch_norm_options ct_batch_norm_pytorch(void) {
-    return (ct_batch_norm_options){.axis = -1, .momentum = 0.9, .epsilon = 1e-5,
-                                   .moving_variance = CT_VARIANCE_UNBIASED, .made_by = made_by};
+    return (ct_batch_norm_options){.axis = -1,
+                                   .momentum = 0.9,
+                                   .epsilon = 1e-5,
+                                   .moving_variance = CT_VARIANCE_UNBIASED,
+                                   .made_by = made_by};
 }

@@ -3,8 +3,8 @@
  * Invariant: slot 0 is the kernel [kh,kw,inputs/groups,filters], slot 1 the bias. */
 #include "nn/layers/layer.h"
 
-#include "tensor/base/shape_rules.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 
 typedef struct {
     ct_module base;
@@ -41,10 +41,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 static const ct_module_kind conv2d_kind = {.name = "Conv2D", .forward = forward};
 
 static ct_status check(int64_t inputs, int64_t filters, const ct_conv2d_options *o) {
-    const struct { const char *name; int64_t size; } sizes[] = {
-        {"inputs", inputs},           {"filters", filters},         {"groups", o->groups},
-        {"kernel", o->kernel[0]},     {"kernel", o->kernel[1]},     {"stride", o->stride[0]},
-        {"stride", o->stride[1]},     {"dilation", o->dilation[0]}, {"dilation", o->dilation[1]},
+    const struct {
+        const char *name;
+        int64_t size;
+    } sizes[] = {
+        {"inputs", inputs},       {"filters", filters},         {"groups", o->groups},
+        {"kernel", o->kernel[0]}, {"kernel", o->kernel[1]},     {"stride", o->stride[0]},
+        {"stride", o->stride[1]}, {"dilation", o->dilation[0]}, {"dilation", o->dilation[1]},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (cti_check_size("ct_conv2d_new", sizes[i].name, sizes[i].size) != CT_OK) {
@@ -72,9 +75,9 @@ ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options opti
     if (!layer) return NULL;
     layer->options = options;
     int64_t taps = options.kernel[0] * options.kernel[1], fan_in = taps * (inputs / groups);
-    ct_status status =
-        cti_add_weight(&layer->base, "kernel", options.kernel_init, &ct_glorot_uniform,
-                       options.dtype, kernel, fan_in, taps * filters);
+    ct_status status = cti_add_weight(&layer->base, "kernel", options.kernel_init,
+                                      &ct_glorot_uniform, options.dtype, kernel, fan_in,
+                                      taps * filters);
     if (status == CT_OK && !options.no_bias) {
         status = cti_add_weight(&layer->base, "bias", options.bias_init, &ct_init_zeros,
                                 options.dtype, CT_SHAPE(filters), fan_in, filters);

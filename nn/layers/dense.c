@@ -38,9 +38,8 @@ ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options)
     }
     ct_module *module = ct_module_new(sizeof *module, &dense_kind);
     if (!module) return NULL;
-    ct_status status =
-        cti_add_weight(module, "kernel", options.kernel, &ct_glorot_uniform, options.dtype,
-                       CT_SHAPE(inputs, units), inputs, units);
+    ct_status status = cti_add_weight(module, "kernel", options.kernel, &ct_glorot_uniform,
+                                      options.dtype, CT_SHAPE(inputs, units), inputs, units);
     if (status == CT_OK && !options.no_bias) {
         status = cti_add_weight(module, "bias", options.bias, &ct_init_zeros, options.dtype,
                                 CT_SHAPE(units), inputs, units);

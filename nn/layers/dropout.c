@@ -44,7 +44,8 @@ ct_module *ct_dropout_new(double rate) {
     /* The layer's own seed: the drawn key's stream number, with the seed's bits mixed in. */
     ct_tensor *key = ct_seed_draw();
     ct_tensor *mixed = key ? ct_sum_all(ct_mul(key, ct_from(CT_I64, CT_SHAPE(2),
-                                (int64_t[]){INT64_C(0x2545F4914F6CDD1D), INT64_C(0x1234567)})))
+                                                            (int64_t[]){INT64_C(0x2545F4914F6CDD1D),
+                                                                        INT64_C(0x1234567)})))
                            : NULL;
     ct_tensor *zero = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){0});
     ct_tensor *first = mixed ? CT_CONCAT(0, ct_reshape(mixed, CT_SHAPE(1)), zero) : NULL;

@@ -22,8 +22,10 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
                          int64_t fan_in, int64_t fan_out) {
     const ct_initializer *init = chosen.make ? &chosen : usual;
     if (!chosen.make && chosen.value != 0) {
-        return ct_fail(CT_ERR_NULL, "ct_module_add_slot: the initializer of '%s' has a value and "
-                       "no 'make'; ct_init_constant makes a constant one", name);
+        return ct_fail(CT_ERR_NULL,
+                       "ct_module_add_slot: the initializer of '%s' has a value and "
+                       "no 'make'; ct_init_constant makes a constant one",
+                       name);
     }
     int64_t scope = ct_scope_open();
     ct_tensor *value = init->make(init, dtype, shape, fan_in, fan_out);

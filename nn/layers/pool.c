@@ -40,9 +40,14 @@ static const ct_module_kind avg_kind = {.name = "AvgPool2D", .forward = avg_forw
 
 static ct_module *pool_new(const char *function, const ct_module_kind *kind,
                            ct_pool2d_options options) {
-    const struct { const char *name; int64_t size; } sizes[] = {
-        {"window", options.window[0]}, {"window", options.window[1]},
-        {"stride", options.stride[0]}, {"stride", options.stride[1]},
+    const struct {
+        const char *name;
+        int64_t size;
+    } sizes[] = {
+        {"window", options.window[0]},
+        {"window", options.window[1]},
+        {"stride", options.stride[0]},
+        {"stride", options.stride[1]},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (!sizes[i].size) continue; /* the default */

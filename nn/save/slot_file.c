@@ -4,11 +4,11 @@
  * fail. */
 #include "nn/save/slot_file.h"
 
-#include "tensor/io/json.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/text.h"
+#include "tensor/io/json.h"
 #include "tensor/io/safetensors_file.h"
 #include "tensor/value/slot_private.h"
-#include "tensor/base/text.h"
 
 #include <string.h>
 
@@ -76,7 +76,7 @@ typedef struct {
     const ct_weights_load_options *options;
     ct_weights_report *report; /* NULL: nobody wants the list */
     int64_t count, fitting;
-    cti_writer text;           /* of the first few differences */
+    cti_writer text; /* of the first few differences */
 } comparison;
 
 static void add_to_report(comparison *c, ct_weights_reason reason, const char *name,
@@ -226,11 +226,16 @@ static ct_status make_values(const comparison *c, const int64_t place[], ct_tens
 }
 
 ct_tensor **cti_slots_prepare_with(const char *function, const char *path,
-                                   const ct_safetensors *file, const cti_slot_group groups[],
-                                   int n, const ct_weights_load_options *options,
+                                   const ct_safetensors *file, const cti_slot_group groups[], int n,
+                                   const ct_weights_load_options *options,
                                    ct_weights_report *report) {
-    comparison c = {.function = function, .path = path, .file = file, .groups = groups, .n = n,
-                    .options = options, .report = report};
+    comparison c = {.function = function,
+                    .path = path,
+                    .file = file,
+                    .groups = groups,
+                    .n = n,
+                    .options = options,
+                    .report = report};
     size_t total = (size_t)count_slots(groups, n);
     int64_t *place = cti_alloc(total, sizeof *place);
     bool *wanted = cti_alloc((size_t)file->count, sizeof *wanted);

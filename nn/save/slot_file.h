@@ -25,8 +25,8 @@ ct_tensor **cti_slots_prepare(const char *function, const char *path, const ct_s
 /* The same under other names, and where `options` say so with NULL for slots that do not fit. The
  * report may be NULL; what differs is added to it. */
 ct_tensor **cti_slots_prepare_with(const char *function, const char *path,
-                                   const ct_safetensors *file, const cti_slot_group groups[],
-                                   int n, const ct_weights_load_options *options,
+                                   const ct_safetensors *file, const cti_slot_group groups[], int n,
+                                   const ct_weights_load_options *options,
                                    ct_weights_report *report);
 /* Puts them in; a slot with NULL stays. Cannot fail. */
 void cti_slots_swap(const cti_slot_group groups[], int n, ct_tensor *const prepared[]);

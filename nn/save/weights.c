@@ -2,8 +2,8 @@
  * The format is safetensors.h's business, optimizers are checkpoint.c's.
  * Invariant: loading changes every slot or none. */
 #include "nn/save/slot_file.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 
 static ct_status check_arguments(const char *function, const ct_module *model, const char *path) {
     if (model && path) return CT_OK;
@@ -45,8 +45,9 @@ static ct_status load(const char *function, ct_module *model, const char *path,
     if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
     int64_t scope = ct_scope_open();
     ct_safetensors *file = ct_safetensors_load(path);
-    ct_tensor **prepared =
-        file ? cti_slots_prepare_with(function, path, file, &group, 1, options, report) : NULL;
+    ct_tensor **prepared = file ? cti_slots_prepare_with(function, path, file, &group, 1, options,
+                                                         report)
+                                : NULL;
     if (prepared) cti_slots_swap(&group, 1, prepared);
     ct_status status = prepared ? CT_OK : ct_error();
     cti_free(prepared);

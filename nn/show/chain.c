@@ -47,7 +47,7 @@ static ct_status add_chain(cti_layer_list *list, ct_module *chain, const char *p
 ct_status cti_layer_list_make(ct_module *model, cti_layer_list *list) {
     *list = (cti_layer_list){0};
     ct_status status = model->kind->chain ? add_chain(list, model, "")
-                                           : add_layer(list, model, "", cti_module_title(model));
+                                          : add_layer(list, model, "", cti_module_title(model));
     if (status != CT_OK) cti_layer_list_free(list);
     return status;
 }

@@ -5,9 +5,9 @@
 #include "nn/nn.h"
 
 typedef struct {
-    char *path;          /* from the model down, "block/conv2d"; the module's own name if that is
+    char *path;            /* from the model down, "block/conv2d"; the module's own name if that is
                             the model                                                           */
-    ct_module *module;   /* borrowed */
+    ct_module *module;     /* borrowed */
     int64_t parent_length; /* of the path before the module's own name, without the slash */
 } cti_layer;
 

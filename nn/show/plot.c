@@ -3,9 +3,9 @@
  * Invariant: the text depends on names and classes alone, and these enter it only escaped. */
 #include "autograd/draw/dot_label.h"
 #include "nn/show/chain.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/io/json.h"
-#include "tensor/base/alloc.h"
 
 static void put_box(cti_writer *text, int64_t number, const char *name, const char *kind) {
     char id[64];

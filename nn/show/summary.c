@@ -2,9 +2,9 @@
  * Shapes are those of the graph of one forward in inference mode, which is never evaluated.
  * Invariant: nothing is written before everything is known, and no slot changes. */
 #include "nn/show/chain.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 
 #include <string.h>
@@ -12,21 +12,23 @@
 typedef struct {
     char layer[512];
     char shape[CT_MAX_RANK * 22 + 8];
-    int64_t parameters; /* those that no row above counts           */
+    int64_t parameters; /* those that no row above counts */
     bool shared;        /* some of its parameters are counted above */
 } row;
 
 typedef struct {
     cti_layer_list layers;
     row *rows;
-    ct_slot_list slots; /* of the whole model          */
-    bool *counted;      /* slot -> stands in some row  */
+    ct_slot_list slots; /* of the whole model */
+    bool *counted;      /* slot -> stands in some row */
     int64_t total, trainable;
 } summary;
 
 /* --- Texts ------------------------------------------------------------------------------------ */
 
-typedef struct { char text[32]; } count_text;
+typedef struct {
+    char text[32];
+} count_text;
 
 /* 93556 as "93,556". */
 static count_text format_count(int64_t count) {

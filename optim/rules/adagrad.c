@@ -34,11 +34,11 @@ ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options) {
 }
 
 ct_adagrad_options ct_adagrad_defaults(double rate) {
-    return (ct_adagrad_options){.rate = ct_rate(rate), .epsilon = 1e-7, .initial = 0.1,
-                                .made_by = made_by};
+    return (ct_adagrad_options){
+        .rate = ct_rate(rate), .epsilon = 1e-7, .initial = 0.1, .made_by = made_by};
 }
 
 ct_adagrad_options ct_adagrad_pytorch(double rate) {
-    return (ct_adagrad_options){.rate = ct_rate(rate), .epsilon = 1e-10, .pytorch = true,
-                                .made_by = made_by};
+    return (ct_adagrad_options){
+        .rate = ct_rate(rate), .epsilon = 1e-10, .pytorch = true, .made_by = made_by};
 }

@@ -72,8 +72,8 @@ ct_optimizer *ct_adamw_new(ct_module *model, ct_adam_options options) {
 }
 
 ct_adam_options ct_adam_defaults(double rate) {
-    return (ct_adam_options){.rate = ct_rate(rate), .beta1 = 0.9, .beta2 = 0.999,
-                             .epsilon = 1e-7, .made_by = of_adam};
+    return (ct_adam_options){
+        .rate = ct_rate(rate), .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7, .made_by = of_adam};
 }
 
 ct_adam_options ct_adam_pytorch(double rate) {

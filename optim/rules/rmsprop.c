@@ -34,9 +34,9 @@ static ct_tensor *update_momentum(const void *options, const ct_step *step, ct_t
 static const ct_optimizer_kind plain_kind = {
     .name = "rmsprop", .n_states = 1, .state_names = {"square"}, .update = update};
 static const ct_optimizer_kind momentum_kind = {.name = "rmsprop",
-                                                  .n_states = 2,
-                                                  .state_names = {"square", "momentum"},
-                                                  .update = update_momentum};
+                                                .n_states = 2,
+                                                .state_names = {"square", "momentum"},
+                                                .update = update_momentum};
 
 static const char made_by[] = "ct_rmsprop_defaults";
 
@@ -54,11 +54,11 @@ ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options) {
 }
 
 ct_rmsprop_options ct_rmsprop_defaults(double rate) {
-    return (ct_rmsprop_options){.rate = ct_rate(rate), .rho = 0.9, .epsilon = 1e-7,
-                                .made_by = made_by};
+    return (ct_rmsprop_options){
+        .rate = ct_rate(rate), .rho = 0.9, .epsilon = 1e-7, .made_by = made_by};
 }
 
 ct_rmsprop_options ct_rmsprop_pytorch(double rate) {
-    return (ct_rmsprop_options){.rate = ct_rate(rate), .rho = 0.99, .epsilon = 1e-8,
-                                .pytorch = true, .made_by = made_by};
+    return (ct_rmsprop_options){
+        .rate = ct_rate(rate), .rho = 0.99, .epsilon = 1e-8, .pytorch = true, .made_by = made_by};
 }

@@ -75,9 +75,7 @@ ct_status cti_schedule_check(const char *function, const ct_schedule *s) {
 }
 
 /* With its function, so that a rate of 0 is told from none. */
-ct_schedule ct_rate(double rate) {
-    return (ct_schedule){constant_rate, rate, 0, 0, 0};
-}
+ct_schedule ct_rate(double rate) { return (ct_schedule){constant_rate, rate, 0, 0, 0}; }
 
 ct_schedule ct_rate_step(double rate, double factor, int64_t period) {
     return (ct_schedule){step_rate, rate, factor, period, 0};

@@ -16,8 +16,8 @@ static ct_tensor *shrunk(const ct_sgd_options *o, const ct_step *step, ct_tensor
     return ct_sub(p, ct_mul(ct_scale(p, o->weight_decay), step->rate));
 }
 
-static ct_tensor *update_plain(const void *options, const ct_step *step, ct_tensor *p,
-                               ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
+static ct_tensor *update_plain(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
+                               ct_tensor *const state[], ct_tensor *next[]) {
     (void)state, (void)next;
     return ct_sub(shrunk(options, step, p), ct_mul(decayed(options, p, g), step->rate));
 }
@@ -33,8 +33,8 @@ static ct_tensor *update_pytorch(const void *options, const ct_step *step, ct_te
 }
 
 /* v := mu v - rate g; p += v, or mu v - rate g. */
-static ct_tensor *update_keras(const void *options, const ct_step *step, ct_tensor *p,
-                               ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
+static ct_tensor *update_keras(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
+                               ct_tensor *const state[], ct_tensor *next[]) {
     const ct_sgd_options *o = options;
     ct_tensor *pull = ct_mul(decayed(o, p, g), step->rate);
     next[0] = ct_sub(ct_scale(state[0], o->momentum), pull);

@@ -6,9 +6,9 @@
 
 /* Zeros hold nothing. */
 typedef struct {
-    ct_slot_list slots;  /* of the model               */
-    ct_tensor **values;  /* what was in them, kept     */
-    int64_t epoch;       /* when that was; 0 = nothing */
+    ct_slot_list slots; /* of the model */
+    ct_tensor **values; /* what was in them, kept */
+    int64_t epoch;      /* when that was; 0 = nothing */
 } cti_best;
 
 /* Holds what the model's slots have now instead of what was held before. On an error nothing has

@@ -6,10 +6,10 @@
 #include "nn/layers/layer.h"
 #include "nn/save/slot_file.h"
 #include "optim/fit.h"
-#include "tensor/base/caller.h"
-#include "tensor/io/checksum.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/text.h"
+#include "tensor/io/checksum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ enum { MODEL, OPTIMIZER, SEED, GROUPS };
 
 typedef struct {
     cti_slot_group groups[GROUPS];
-    ct_slot *stream;          /* this thread's seeds, for as long as it takes */
+    ct_slot *stream; /* this thread's seeds, for as long as it takes */
     ct_named_slot seed_item;
 } contents;
 
@@ -33,8 +33,8 @@ static void close_contents(contents *c) {
 
 /* Called inside of an open scope. */
 static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *optimizer) {
-    *c = (contents){.groups = {{.prefix = "model/"}, {.prefix = "optimizer/"},
-                               {.prefix = "seed/"}}};
+    *c = (contents){
+        .groups = {{.prefix = "model/"}, {.prefix = "optimizer/"}, {.prefix = "seed/"}}};
     ct_status status = ct_module_list(model, &c->groups[MODEL].slots);
     if (status == CT_OK) status = ct_optimizer_list(optimizer, &c->groups[OPTIMIZER].slots);
     if (status != CT_OK) return status;
@@ -48,7 +48,9 @@ static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *opti
     return CT_OK;
 }
 
-typedef struct { char text[17]; } bits_text;
+typedef struct {
+    char text[17];
+} bits_text;
 
 static bits_text show_bits(uint64_t bits) {
     bits_text out;
@@ -87,8 +89,7 @@ static ct_status checksum(const contents *c, ct_tensor *const values[], ct_posit
 static ct_status check_arguments(const char *function, const char *path, const ct_module *model,
                                  const ct_optimizer *optimizer) {
     if (path && model && optimizer) return CT_OK;
-    return cti_null("%s: '%s' is NULL", function,
-                   !path ? "path" : !model ? "model" : "optimizer");
+    return cti_null("%s: '%s' is NULL", function, !path ? "path" : !model ? "model" : "optimizer");
 }
 
 static ct_status check_position(const char *function, ct_position position) {
@@ -112,9 +113,13 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
     snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
     snprintf(best, sizeof best, "%lld", (long long)position.best_epoch);
     bits_text sum, loss = show_bits(bits_of(position.best_val_loss));
-    const ct_pair metadata[] = {{"format", format_name}, {"version", format_version},
-                                {"epoch", epoch}, {"batch", batch}, {"checksum", sum.text},
-                                {"best_epoch", best}, {"best_val_loss", loss.text}};
+    const ct_pair metadata[] = {{"format", format_name},
+                                {"version", format_version},
+                                {"epoch", epoch},
+                                {"batch", batch},
+                                {"checksum", sum.text},
+                                {"best_epoch", best},
+                                {"best_val_loss", loss.text}};
     int n_metadata = position.best_epoch > 0 ? 7 : 5; /* without a best epoch nothing is said */
     contents c;
     int64_t scope = ct_scope_open();

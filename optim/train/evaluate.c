@@ -5,8 +5,8 @@
 #include "optim/train/evaluate.h"
 
 #include "optim/train/history.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 
 #include <math.h>
 
@@ -31,20 +31,20 @@ ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric,
     if (*value && metric) *measured = measure(metric, prediction, batch->y);
     if (*value && (!metric || *measured)) {
         if (ct_numel(*value) == 1 && (!metric || ct_numel(*measured) == 1)) return CT_OK;
-        return ct_fail(CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s",
-                       ct_numel(*value) == 1 ? "a metric" : "a loss",
-                       ct_shape_format(ct_shape_of(ct_numel(*value) == 1 ? *measured
-                                                                        : *value)).text);
+        return ct_fail(
+            CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s",
+            ct_numel(*value) == 1 ? "a metric" : "a loss",
+            ct_shape_format(ct_shape_of(ct_numel(*value) == 1 ? *measured : *value)).text);
     }
-    return cti_null("ct_evaluate: %s returned NULL and no error",
-                   !prediction ? "a module" : *value ? "a metric" : "a loss");
+    return cti_null("ct_evaluate: %s returned NULL and no error", !prediction ? "a module"
+                                                                  : *value    ? "a metric"
+                                                                              : "a loss");
 }
 
 static ct_status add_batch(ct_module *model, const ct_loss *loss, cti_metric *metric,
                            const ct_batch *batch, cti_sums *sums) {
     ct_tensor *roots[2];
-    ct_status status =
-        cti_measure(model, loss, metric, CT_INFERENCE, batch, &roots[0], &roots[1]);
+    ct_status status = cti_measure(model, loss, metric, CT_INFERENCE, batch, &roots[0], &roots[1]);
     if (status == CT_OK) status = ct_eval(roots, metric ? 2 : 1);
     if (status != CT_OK) return status;
     cti_sums_add(sums, ct_item(roots[0]), metric ? ct_item(roots[1]) : (double)NAN,
@@ -70,8 +70,7 @@ static ct_status run_pass(ct_module *model, const ct_loss *loss, cti_metric *met
 
 ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
                        const ct_loss *loss, cti_metric *metric, ct_source *source,
-                       bool (*stop)(void), bool *stopped, double *mean_loss,
-                       double *mean_metric) {
+                       bool (*stop)(void), bool *stopped, double *mean_loss, double *mean_metric) {
     bool ended = false;
     cti_sums sums = {0};
     ct_status status = run_pass(model, loss, metric, source, stop, &ended, &sums);
@@ -91,8 +90,9 @@ ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, 
     double values[2] = {(double)NAN, (double)NAN};
     ct_status status = CT_OK;
     if (!model || !loss || !source) {
-        status = cti_null("ct_evaluate: '%s' is NULL",
-                          !model ? "model" : !loss ? "loss" : "source");
+        status = cti_null("ct_evaluate: '%s' is NULL", !model  ? "model"
+                                                       : !loss ? "loss"
+                                                               : "source");
     } else {
         status = cti_check_loss("ct_evaluate", loss);
     }

@@ -15,7 +15,6 @@ ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric,
  * says so, *stopped is true and the means are NaN. */
 ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
                        const ct_loss *loss, cti_metric *metric, ct_source *source,
-                       bool (*stop)(void), bool *stopped, double *mean_loss,
-                       double *mean_metric);
+                       bool (*stop)(void), bool *stopped, double *mean_loss, double *mean_metric);
 
 #endif

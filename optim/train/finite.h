@@ -6,7 +6,7 @@
 
 typedef struct {
     char path[640]; /* of the first parameter that is not finite; "": all are */
-    double value;   /* its largest magnitude: infinite or NaN                 */
+    double value;   /* its largest magnitude: infinite or NaN */
 } cti_nonfinite;
 
 /* Looks at the parameters that are trained, in the model's order. */

@@ -4,13 +4,13 @@
  * per step, so memory at the end of every epoch is the same. */
 #include "optim/fit.h"
 
+#include "optim/step.h"
 #include "optim/train/best.h"
 #include "optim/train/evaluate.h"
 #include "optim/train/finite.h"
 #include "optim/train/history.h"
 #include "optim/train/interrupt.h"
 #include "optim/train/progress.h"
-#include "optim/step.h"
 #include "tensor/base/caller.h"
 
 #include <math.h>
@@ -24,12 +24,12 @@ typedef struct {
     const ct_fit_options *options;
     ct_history *history;
     cti_progress progress;
-    int64_t count;        /* batches in an epoch                        */
-    int64_t done;         /* steps in this call                         */
+    int64_t count; /* batches in an epoch */
+    int64_t done;  /* steps in this call */
     ct_step_record last;
-    cti_sums sums;        /* of the running epoch ...                   */
-    int64_t epoch_steps;  /* ... over so many steps                     */
-    cti_best best;        /* with restore_best                          */
+    cti_sums sums;       /* of the running epoch ... */
+    int64_t epoch_steps; /* ... over so many steps */
+    cti_best best;       /* with restore_best */
     bool stop;
     bool out_of_patience;
 } training;
@@ -39,10 +39,14 @@ typedef struct {
 static ct_status check_finite(const training *t, const char *what, double value,
                               const ct_step_record *step) {
     if (t->options->allow_nonfinite || isfinite(value)) return CT_OK;
-    return ct_fail(CT_ERR_DIVERGED, "ct_fit: %s is %s at step %lld, in epoch %lld; a smaller rate "
-                   "or clip_norm may help, allow_nonfinite goes on", what,
-                   isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", (long long)step->step,
-                   (long long)t->progress.epoch + 1);
+    return ct_fail(CT_ERR_DIVERGED,
+                   "ct_fit: %s is %s at step %lld, in epoch %lld; a smaller rate "
+                   "or clip_norm may help, allow_nonfinite goes on",
+                   what,
+                   isnan(value) ? "nan"
+                   : value > 0  ? "inf"
+                                : "-inf",
+                   (long long)step->step, (long long)t->progress.epoch + 1);
 }
 
 /* Between the evaluation of a step and its commit. */
@@ -89,13 +93,12 @@ static ct_status learn(training *t, const ct_batch *batch) {
     const ct_position *at = &t->history->position;
     ct_tensor *value, *measured;
     t->last.step = at->epoch * t->count + at->batch + 1;
-    ct_status status =
-        cti_measure(t->model, t->loss, t->metric, CT_TRAINING, batch, &value, &measured);
+    ct_status status = cti_measure(t->model, t->loss, t->metric, CT_TRAINING, batch, &value,
+                                   &measured);
     if (status != CT_OK) return status;
     status = cti_optimizer_step_if(t->optimizer, value, &measured, measured != 0, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
-    record_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN,
-                ct_dim(batch->x, 0));
+    record_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN, ct_dim(batch->x, 0));
     if (status == CT_OK) move_on(t);
     return status;
 }
@@ -187,8 +190,12 @@ static ct_status watch_for_the_best(training *t, double val_loss) {
 static ct_status end_epoch(training *t, ct_status status) {
     double nan = (double)NAN;
     ct_epoch epoch = {cti_sums_mean(t->sums.loss, t->sums.items),
-                      cti_sums_mean(t->sums.metric, t->sums.items), nan, nan,
-                      cti_seconds() - t->progress.started, t->epoch_steps, t->sums.items};
+                      cti_sums_mean(t->sums.metric, t->sums.items),
+                      nan,
+                      nan,
+                      cti_seconds() - t->progress.started,
+                      t->epoch_steps,
+                      t->sums.items};
     bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;
     if (status == CT_OK) status = check_parameters(t);
     if (status == CT_OK) status = validate(t, &epoch, &validated);
@@ -207,9 +214,10 @@ static ct_status check_numbers(const training *t, int64_t number, int64_t batch)
         last < INT64_MAX) {
         return CT_OK;
     }
-    return ct_fail(CT_ERR_RANGE, "ct_fit: the steps from start.epoch %lld, start.batch %lld have "
-                   "numbers above 2^63-1, with %lld batches in an epoch", (long long)number,
-                   (long long)batch, (long long)t->count);
+    return ct_fail(CT_ERR_RANGE,
+                   "ct_fit: the steps from start.epoch %lld, start.batch %lld have "
+                   "numbers above 2^63-1, with %lld batches in an epoch",
+                   (long long)number, (long long)batch, (long long)t->count);
 }
 
 static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
@@ -234,12 +242,17 @@ static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
 static ct_status check_arguments(const ct_module *model, const ct_optimizer *optimizer,
                                  const ct_loss *loss, const ct_source *train) {
     if (model && optimizer && loss && train) return CT_OK;
-    return cti_null("ct_fit: '%s' is NULL",
-                   !model ? "model" : !optimizer ? "optimizer" : !loss ? "loss" : "train");
+    return cti_null("ct_fit: '%s' is NULL", !model       ? "model"
+                                            : !optimizer ? "optimizer"
+                                            : !loss      ? "loss"
+                                                         : "train");
 }
 
 static ct_status check_options(const ct_fit_options *options) {
-    const struct { const char *name; int64_t value; } counts[] = {
+    const struct {
+        const char *name;
+        int64_t value;
+    } counts[] = {
         {"epochs", options->epochs},           {"max_steps", options->max_steps},
         {"patience", options->patience},       {"start.epoch", options->start.epoch},
         {"start.batch", options->start.batch}, {"start.best_epoch", options->start.best_epoch},
@@ -275,10 +288,11 @@ static void restore_best(training *t, bool ended_of_itself) {
     if (!t->options->restore_best || !ended_of_itself || wanted == 0) return;
     t->history->restored = t->best.epoch == wanted;
     if (t->history->restored) cti_best_restore(&t->best);
-    cti_progress_note(&t->progress, t->history->restored
-                                        ? "restored the weights of epoch %lld"
-                                        : "the best epoch, %lld, came before the start: its "
-                                          "weights are not restored", (long long)wanted);
+    cti_progress_note(&t->progress,
+                      t->history->restored ? "restored the weights of epoch %lld"
+                                           : "the best epoch, %lld, came before the start: its "
+                                             "weights are not restored",
+                      (long long)wanted);
 }
 
 static void say_which_data(training *t, const char *use, const ct_source *source) {
@@ -298,8 +312,8 @@ static ct_status run(training *t) {
     bool diverged = status == CT_ERR_DIVERGED;
     if (history->interrupted) cti_progress_note(&t->progress, "interrupted");
     if (diverged) cti_progress_note(&t->progress, "diverged");
-    bool is_whole = status == CT_OK && history->position.epoch >= epochs &&
-                    !history->interrupted && !history->stopped_early;
+    bool is_whole = status == CT_OK && history->position.epoch >= epochs && !history->interrupted &&
+                    !history->stopped_early;
     restore_best(t, is_whole || diverged || t->out_of_patience);
     return status;
 }

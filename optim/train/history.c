@@ -10,9 +10,7 @@
 #define FIRST_CAPACITY 16
 
 /* True when n records fill the array that holds them. */
-static bool is_full(int64_t n) {
-    return n == 0 || (n >= FIRST_CAPACITY && (n & (n - 1)) == 0);
-}
+static bool is_full(int64_t n) { return n == 0 || (n >= FIRST_CAPACITY && (n & (n - 1)) == 0); }
 
 static void *grown(void *records, int64_t n, size_t size) {
     return cti_realloc(records, n ? 2 * (size_t)n : FIRST_CAPACITY, size);

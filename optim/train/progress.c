@@ -21,8 +21,7 @@ double cti_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void cti_progress_begin(cti_progress *p, FILE *out, int64_t epochs, int64_t batches,
-                        bool metric) {
+void cti_progress_begin(cti_progress *p, FILE *out, int64_t epochs, int64_t batches, bool metric) {
     *p = (cti_progress){.out = out, .epochs = epochs, .batches = batches, .metric = metric};
     p->terminal = out && isatty(fileno(out)) == 1;
 }
@@ -36,7 +35,9 @@ void cti_progress_epoch(cti_progress *p, int64_t epoch, int64_t first) {
 
 /* --- Pieces of a line ------------------------------------------------------------------------- */
 
-typedef struct { char text[64]; } piece;
+typedef struct {
+    char text[64];
+} piece;
 
 /* ", loss 0.1234". Not a number is "nan", without the sign that processors give it. */
 static piece value_piece(const char *name, double value) {

@@ -5,11 +5,11 @@
 #include "optim/train/history.h"
 
 typedef struct {
-    FILE *out;               /* NULL: silent                                    */
-    bool terminal, metric;   /* metric: there is an accuracy to show                */
-    int64_t epochs, batches; /* of the whole run; batches in one epoch          */
-    int64_t epoch, first;    /* the running one, from 0; the batch it began at  */
-    int width;               /* of the line on the terminal                     */
+    FILE *out;               /* NULL: silent */
+    bool terminal, metric;   /* metric: there is an accuracy to show */
+    int64_t epochs, batches; /* of the whole run; batches in one epoch */
+    int64_t epoch, first;    /* the running one, from 0; the batch it began at */
+    int width;               /* of the line on the terminal */
     double started, drawn;   /* seconds; when the epoch began, the bar was drawn */
 } cti_progress;
 

@@ -12,16 +12,16 @@
 #include <stdint.h>
 
 typedef struct {
-    const char *name;   /* of the outermost function, NULL: none says its name */
-    int errors;         /* recorded before it was called                       */
+    const char *name; /* of the outermost function, NULL: none says its name */
+    int errors;       /* recorded before it was called */
 } cti_call;
 
 /* Both end with the block that they stand in, however it is left. */
 #define CTI_CALLED CTI_CALLED_AS(__func__)
 #define CTI_CALLS_USER CTI_CALLED_AS(NULL)
-#define CTI_CALLED_AS(function)                                                     \
-    const cti_call cti_outer_call __attribute__((unused, cleanup(cti_call_end))) =  \
-        cti_call_begin(function)
+#define CTI_CALLED_AS(function)   \
+    const cti_call cti_outer_call \
+        __attribute__((unused, cleanup(cti_call_end))) = cti_call_begin(function)
 
 cti_call cti_call_begin(const char *name);
 void cti_call_end(const cti_call *outer);

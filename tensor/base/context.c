@@ -3,8 +3,8 @@
  * Invariant: two equal texts have one address. */
 #include "tensor/base/context.h"
 
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/process.h"
 #include "tensor/tensor.h"
 

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 typedef struct {
-    const char *path;     /* interned, "" outside of any module             */
-    int order;            /* derivative order of new nodes                  */
-    uint64_t origin;      /* id of the node being derived, or 0             */
-    const char *derived;  /* its op's name while its VJP runs; for messages */
+    const char *path;    /* interned, "" outside of any module */
+    int order;           /* derivative order of new nodes */
+    uint64_t origin;     /* id of the node being derived, or 0 */
+    const char *derived; /* its op's name while its VJP runs; for messages */
 } cti_node_context;
 
 cti_node_context *cti_context(void);

@@ -15,7 +15,7 @@ static _Thread_local struct {
     ct_status status;
     int later;
     cti_call call;
-    size_t length;      /* of the message, without what is said of a later NULL */
+    size_t length; /* of the message, without what is said of a later NULL */
     char message[1024];
 } record;
 

@@ -4,8 +4,8 @@
  * pools is not live, and together they stay near the most that was ever live. */
 #include "tensor/base/alloc.h"
 
-#include "tensor/error.h"
 #include "tensor/base/blocks.h"
+#include "tensor/error.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -93,8 +93,7 @@ static bool injected_failure(void) {
 static void count(int64_t bytes) {
     int_least64_t live = atomic_fetch_add(&live_bytes, bytes) + bytes;
     int_least64_t peak = peak_bytes;
-    while (live > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, live)) {
-    }
+    while (live > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, live)) {}
     if (live > highest) highest = live; /* a lost race only makes the pools smaller */
 }
 

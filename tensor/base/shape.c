@@ -30,8 +30,8 @@ ct_shape_text ct_shape_format(ct_shape shape) {
     ct_shape_text out = {"["};
     size_t used = 1;
     for (int i = 0; i < shape.rank && i < CT_MAX_RANK; i++) {
-        used += (size_t)snprintf(out.text + used, sizeof out.text - used, "%s%lld",
-                                 i ? "," : "", (long long)shape.dims[i]);
+        used += (size_t)snprintf(out.text + used, sizeof out.text - used, "%s%lld", i ? "," : "",
+                                 (long long)shape.dims[i]);
     }
     snprintf(out.text + used, sizeof out.text - used, "]");
     return out;

@@ -8,7 +8,9 @@
 
 /* Bytes as one printable line, by value so that one message can hold several. Quotes, backslashes
  * and whatever is not printable ASCII become \xHH: no terminal sequence gets through. */
-typedef struct { char text[4 * 64 + 4]; } cti_shown;
+typedef struct {
+    char text[4 * 64 + 4];
+} cti_shown;
 /* The first 64 bytes; "..." follows when there are more. */
 cti_shown cti_show(const void *bytes, size_t length);
 /* Names of files tell most at their end: keeps the last 200 bytes. */

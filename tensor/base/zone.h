@@ -8,7 +8,7 @@
 /* {0} is an empty one. */
 typedef struct {
     struct cti_zone_block *last; /* pieces are taken from it; it knows the one before */
-    size_t left;                 /* bytes at its end that are free                    */
+    size_t left;                 /* bytes at its end that are free */
 } cti_zone;
 
 /* count * size zeroed bytes, aligned for every type, or NULL with the error recorded; what was

@@ -3,7 +3,6 @@
  * Invariant: a leaf has its value from the start, row-major in a buffer of its own. */
 #include "tensor/graph/node.h"
 
-
 #include <math.h>
 #include <string.h>
 
@@ -59,8 +58,10 @@ ct_tensor *ct_scalar(ct_dtype dtype, double value) {
 ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {
     double count = ceil((stop - start) / step);
     if (!(step != 0) || !isfinite(count)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_arange: start %g, stop %g, step %g give no finite "
-                            "number of elements", start, stop, step);
+        return ct_fail_null(CT_ERR_RANGE,
+                            "ct_arange: start %g, stop %g, step %g give no finite "
+                            "number of elements",
+                            start, stop, step);
     }
     if (count >= 0x1p62) {
         return ct_fail_null(CT_ERR_RANGE, "ct_arange: %g elements are too many", count);

@@ -2,8 +2,8 @@
  * They are not data: a number that a user gives as a tensor is a leaf of its own (leaf.c).
  * Invariant: while a literal lives, another of its type, bits and meaning is the same leaf, so that
  * two expressions that say the same are equal by structure, whatever their numbers are. */
-#include "tensor/base/hash.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/hash.h"
 #include "tensor/graph/node.h"
 
 #include <string.h>

@@ -4,9 +4,9 @@
  * the depth of a graph costs no stack. */
 #include "tensor/graph/node.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/base/alloc.h"
 #include "tensor/base/shape_rules.h"
 
 #include <stdatomic.h>
@@ -14,8 +14,7 @@
 
 cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype) {
     void *elements;
-    cti_buffer *buffer =
-        cti_alloc_elements(function, sizeof(cti_buffer), shape, dtype, &elements);
+    cti_buffer *buffer = cti_alloc_elements(function, sizeof(cti_buffer), shape, dtype, &elements);
     if (buffer) *buffer = (cti_buffer){1, elements};
     return buffer;
 }
@@ -108,7 +107,8 @@ static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int
     ct_dtype by = n > 0 ? inputs[0]->dtype : out->dtype;
     const char *missing = op->kind == CT_MAP ? (op->tile[by] ? NULL : "tile")
                           : !op->reduce[by]  ? "reduce"
-                          : !op->start[by]   ? "start" : NULL;
+                          : !op->start[by]   ? "start"
+                                             : NULL;
     if (missing) {
         return ct_fail(CT_ERR_DTYPE, "%s: not defined for %s; give it .%s[%s] or use ct_cast",
                        op->name, ct_dtype_name(by), missing, spelled[by]);
@@ -137,8 +137,10 @@ static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
         return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
     }
     if (op->kind == CT_REDUCE && attr_size < sizeof(ct_reduction)) {
-        return ct_fail(CT_ERR_RANGE, "%s: the attribute of a reduction begins with "
-                       "ct_reduction", op->name);
+        return ct_fail(CT_ERR_RANGE,
+                       "%s: the attribute of a reduction begins with "
+                       "ct_reduction",
+                       op->name);
     }
     return CT_OK;
 }
@@ -159,12 +161,10 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
         return NULL;
     }
     if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
-        return ct_fail_null(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name,
-                            op->n_inputs, n);
+        return ct_fail_null(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name, op->n_inputs, n);
     }
     if (attr_size > 0 && !attr) {
-        return ct_fail_null(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name,
-                            attr_size);
+        return ct_fail_null(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name, attr_size);
     }
     if (check_descriptor(op, attr_size) != CT_OK) return NULL;
     ct_type out = {0};

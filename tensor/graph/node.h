@@ -19,27 +19,27 @@ void cti_buffer_drop(cti_buffer *buffer);
  * step the nodes of its graph lie in none. */
 struct ct_tensor {
     int64_t refs;
-    const ct_op *op;      /* NULL: a leaf                                                    */
-    cti_buffer *buffer;   /* the whole value, row-major; NULL until evaluated                */
-    ct_tensor *dead;      /* next in the release list                                        */
-    uint64_t ticket;      /* visited by walk number `ticket` ...                             */
-    int64_t index;        /* ... as node number `index` of that walk                         */
+    const ct_op *op;    /* NULL: a leaf */
+    cti_buffer *buffer; /* the whole value, row-major; NULL until evaluated */
+    ct_tensor *dead;    /* next in the release list */
+    uint64_t ticket;    /* visited by walk number `ticket` ... */
+    int64_t index;      /* ... as node number `index` of that walk */
     int n_inputs;
     ct_dtype dtype;
-    int order;            /* derivative order                                                */
-    int level;            /* reductions and kernels on the longest way to it from a value    */
+    int order; /* derivative order */
+    int level; /* reductions and kernels on the longest way to it from a value */
     ct_shape shape;
     int64_t numel;
-    const char *name;     /* interned                                                        */
-    const char *path;     /* interned                                                        */
-    uint64_t id;          /* counts up in the order of construction                          */
-    uint64_t origin;      /* id of the node this one was derived from, or 0                  */
-    uint64_t slot;        /* id of the slot that committed this leaf, or 0                   */
-    bool literal;         /* a leaf that is a number of the formula and not data             */
-    bool structural;      /* a literal whose value is part of the structure: a count         */
+    const char *name; /* interned */
+    const char *path; /* interned */
+    uint64_t id;      /* counts up in the order of construction */
+    uint64_t origin;  /* id of the node this one was derived from, or 0 */
+    uint64_t slot;    /* id of the slot that committed this leaf, or 0 */
+    bool literal;     /* a leaf that is a number of the formula and not data */
+    bool structural;  /* a literal whose value is part of the structure: a count */
     void *attr;
     size_t attr_size;
-    ct_tensor *inputs[];  /* owned; the attribute's bytes follow                             */
+    ct_tensor *inputs[]; /* owned; the attribute's bytes follow */
 };
 
 /* A leaf without a value; the caller fills buffer->data. Registered with the open scope. */

@@ -4,8 +4,8 @@
  * call leaves both as they were. */
 #include "tensor/random.h"
 
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
 #include "tensor/graph/node.h"
 
 __extension__ typedef unsigned __int128 wide;
@@ -35,7 +35,9 @@ ct_tensor *ct_generator_draw(ct_generator *generator) {
 ct_status ct_generator_state(const ct_generator *generator, uint64_t *seed, uint64_t *stream) {
     if (!generator || !seed || !stream) {
         return ct_fail(CT_ERR_NULL, "ct_generator_state: '%s' is NULL",
-                       !generator ? "generator" : !seed ? "seed" : "stream");
+                       !generator ? "generator"
+                       : !seed    ? "seed"
+                                  : "stream");
     }
     *seed = generator->seed;
     *stream = generator->stream;

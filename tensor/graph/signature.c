@@ -3,8 +3,8 @@
  * Invariant: a hash only selects; equality is decided by comparing everything. */
 #include "tensor/graph/signature.h"
 
-#include "tensor/base/hash.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/hash.h"
 
 #include <string.h>
 
@@ -38,7 +38,8 @@ static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size) {
 static uint64_t node_hash(const ct_tensor *t) {
     identity id = identity_of(t);
     uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number.known << 16 |
-                            (uint64_t)t->dtype << 8 | (uint64_t)t->shape.rank);
+                                                            (uint64_t)t->dtype << 8 |
+                                                            (uint64_t)t->shape.rank);
     if (id.number.known) hash = mix_bytes(hash, &id.number.value, sizeof id.number.value);
     hash = mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
     hash = mix_bytes(hash, id.attr, id.attr_size);

@@ -5,17 +5,17 @@
 #include "tensor/graph/walk.h"
 
 typedef struct {
-    const ct_op *op;     /* NULL: the value is there already                              */
+    const ct_op *op; /* NULL: the value is there already */
     const void *attr;
     size_t attr_size;
     ct_dtype dtype;
     ct_shape shape;
     int64_t numel;
-    cti_number number;   /* of a leaf                                                     */
-    const char *path;    /* of the module, and the derivative order: no part of equality  */
+    cti_number number; /* of a leaf */
+    const char *path;  /* of the module, and the derivative order: no part of equality */
     int order;
     int n_inputs;
-    int64_t edges;       /* inputs are graph->edges[edges .. edges + n_inputs)            */
+    int64_t edges; /* inputs are graph->edges[edges .. edges + n_inputs) */
 } cti_graph_node;
 
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct {
     cti_graph_node *nodes; /* topological: inputs come first */
     int64_t *edges;
     int64_t *roots;
-    uint64_t hash;         /* over what equality compares    */
+    uint64_t hash; /* over what equality compares */
 } cti_graph;
 
 /* The graph of a walk along needed inputs, the current one. It outlives the tensors. */

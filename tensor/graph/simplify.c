@@ -4,10 +4,10 @@
  * treated like what the user built. */
 #include "tensor/graph/simplify_private.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
 #include "tensor/base/hash.h"
-#include "tensor/base/alloc.h"
 
 #include <string.h>
 
@@ -15,18 +15,18 @@ _Thread_local bool cti_simplifies = true;
 
 typedef struct {
     ct_tensor *image;   /* what computes the same; NULL: not known yet */
-    ct_tensor *forward; /* the rewritten node whose image it will be   */
+    ct_tensor *forward; /* the rewritten node whose image it will be */
 } entry;
 
 typedef struct {
     uint64_t ticket;
-    entry *entries;     /* by t->index, while t->ticket is ours */
+    entry *entries; /* by t->index, while t->ticket is ours */
     int64_t n_entries, entries_max;
     ct_tensor **stack;
     int64_t height, stack_max;
-    ct_tensor **table;  /* images that were computed, by their hash */
+    ct_tensor **table; /* images that were computed, by their hash */
     int64_t n_table, table_max;
-    int64_t rewrites;   /* that may still happen: rules that undo each other come to an end */
+    int64_t rewrites; /* that may still happen: rules that undo each other come to an end */
 } simplification;
 
 static ct_status grow(void *pointer, int64_t *max, int64_t needed, size_t size) {

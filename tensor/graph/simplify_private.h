@@ -2,8 +2,8 @@
 #ifndef COTAN_SIMPLIFY_PRIVATE_H
 #define COTAN_SIMPLIFY_PRIVATE_H
 
-#include "tensor/simplify.h"
 #include "tensor/graph/walk.h"
+#include "tensor/simplify.h"
 
 /* images[i] computes what walk->items[i] computes: the item itself, or a node of the open scope.
  * The walk is along needed inputs, and is not the current one afterwards. */

@@ -14,8 +14,8 @@ typedef struct {
 
 /* How many inputs of a node to follow. */
 typedef int cti_walk_inputs(const ct_tensor *t);
-int cti_walk_whole_graph(const ct_tensor *t); /* all inputs: pictures, derivatives          */
-int cti_walk_needed(const ct_tensor *t);      /* what the node's value needs: evaluation    */
+int cti_walk_whole_graph(const ct_tensor *t); /* all inputs: pictures, derivatives */
+int cti_walk_needed(const ct_tensor *t);      /* what the node's value needs: evaluation */
 
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs);

@@ -19,14 +19,14 @@
 
 typedef struct {
     const char *function, *path;
-    char base[NAME_MAX + 1];       /* the file's name in the folder, links followed        */
-    int folder, fd;                /* negative: not open                                   */
-    int lock;                      /* of the temporary, outlasts fd                        */
-    int old;                       /* the file to replace, open for its lock               */
-    bool exists;                   /* there is a file to replace                           */
-    struct stat replaced, written; /* that file, and the temporary                         */
-    char temporary[NAME_MAX + 1];  /* in the folder; "" when there is none                 */
-    char previous[NAME_MAX + 1];   /* a second name of the old file, until the end; or ""  */
+    char base[NAME_MAX + 1];       /* the file's name in the folder, links followed */
+    int folder, fd;                /* negative: not open */
+    int lock;                      /* of the temporary, outlasts fd */
+    int old;                       /* the file to replace, open for its lock */
+    bool exists;                   /* there is a file to replace */
+    struct stat replaced, written; /* that file, and the temporary */
+    char temporary[NAME_MAX + 1];  /* in the folder; "" when there is none */
+    char previous[NAME_MAX + 1];   /* a second name of the old file, until the end; or "" */
 } save;
 
 static ct_status failed(const save *s, const char *what, int code) {
@@ -105,8 +105,10 @@ static ct_status read_link(const save *s, char text[PATH_MAX]) {
     if (cti_system_calls()->fstat(s->folder, &in) != 0) return failed(s, "", errno);
     uid_t owner = s->replaced.st_uid;
     if ((in.st_mode & shared) == shared && owner != geteuid() && owner != in.st_uid) {
-        return ct_fail(CT_ERR_IO, "%s: %s: is a symbolic link of another user in a folder that "
-                       "everybody may write to", s->function, cti_show_path(s->path).text);
+        return ct_fail(CT_ERR_IO,
+                       "%s: %s: is a symbolic link of another user in a folder that "
+                       "everybody may write to",
+                       s->function, cti_show_path(s->path).text);
     }
     ssize_t length = cti_system_calls()->readlinkat(s->folder, s->base, text, PATH_MAX);
     if (length < 0) return failed(s, "", errno);
@@ -309,9 +311,10 @@ static ct_status undo(save *s, int code) {
     int result = -1;
     if (calls->fstatat(s->folder, s->base, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
         !same_file(&there, &s->written)) {
-        return ct_fail(CT_ERR_IO, "%s: %s: cannot synchronize its directory: %s; the file of a "
-                       "later save is in place", s->function, cti_show_path(s->path).text,
-                       cti_system_error(code));
+        return ct_fail(CT_ERR_IO,
+                       "%s: %s: cannot synchronize its directory: %s; the file of a "
+                       "later save is in place",
+                       s->function, cti_show_path(s->path).text, cti_system_error(code));
     }
     if (*s->previous) result = calls->renameat(s->folder, s->previous, s->folder, s->base);
     else if (!s->exists) result = calls->unlinkat(s->folder, s->base, 0);
@@ -319,9 +322,10 @@ static ct_status undo(save *s, int code) {
         s->previous[0] = '\0';
         return failed(s, "cannot synchronize its directory: ", code);
     }
-    return ct_fail(CT_ERR_IO, "%s: %s: cannot synchronize its directory: %s; the new file is in "
-                   "place but may not outlast a power failure", s->function,
-                   cti_show_path(s->path).text, cti_system_error(code));
+    return ct_fail(CT_ERR_IO,
+                   "%s: %s: cannot synchronize its directory: %s; the new file is in "
+                   "place but may not outlast a power failure",
+                   s->function, cti_show_path(s->path).text, cti_system_error(code));
 }
 
 static ct_status replace_target(save *s) {
@@ -352,8 +356,8 @@ static void clean_up(const save *s) {
 ct_status cti_file_write(const char *function, const char *path, const cti_chunk *chunks,
                          int64_t n) {
     if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
-    save s = {.function = function, .path = path, .folder = AT_FDCWD, .fd = -1, .lock = -1,
-              .old = -1};
+    save s = {
+        .function = function, .path = path, .folder = AT_FDCWD, .fd = -1, .lock = -1, .old = -1};
     ct_status status = find_target(&s);
     if (status == CT_OK) tidy_up(&s);
     if (status == CT_OK) status = create_temporary(&s);

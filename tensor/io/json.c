@@ -26,12 +26,11 @@ static size_t word_length(const cti_json *json) {
 
 ct_status cti_json_expected(const cti_json *json, const char *what) {
     if (json->at == json->length) {
-        return ct_fail(CT_ERR_FORMAT, "%s: JSON: expected %s, got the end at byte %zu",
-                       json->name, what, json->start + json->at);
+        return ct_fail(CT_ERR_FORMAT, "%s: JSON: expected %s, got the end at byte %zu", json->name,
+                       what, json->start + json->at);
     }
     return ct_fail(CT_ERR_FORMAT, "%s: JSON: expected %s, got '%s' at byte %zu", json->name, what,
-                   cti_show(json->text + json->at, word_length(json)).text,
-                   json->start + json->at);
+                   cti_show(json->text + json->at, word_length(json)).text, json->start + json->at);
 }
 
 bool cti_json_accept(cti_json *json, char wanted) {
@@ -81,9 +80,10 @@ static bool read_unit(const cti_json *json, size_t at, uint32_t *unit) {
     *unit = 0;
     for (size_t i = at + 2; i < at + 6; i++) {
         char c = json->text[i];
-        int digit = c >= '0' && c <= '9' ? c - '0'
+        int digit = c >= '0' && c <= '9'   ? c - '0'
                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0) return false;
         *unit = *unit << 4 | (uint32_t)digit;
     }
@@ -139,8 +139,8 @@ ct_status cti_json_string(cti_json *json, char **out, size_t *length) {
         json->at += sequence;
     }
     if (json->at == json->length) {
-        return ct_fail(CT_ERR_FORMAT, "%s: JSON: the string at byte %zu is not closed",
-                       json->name, json->start + opening);
+        return ct_fail(CT_ERR_FORMAT, "%s: JSON: the string at byte %zu is not closed", json->name,
+                       json->start + opening);
     }
     json->at++;
     to[used] = '\0';
@@ -162,8 +162,10 @@ ct_status cti_json_numbers(cti_json *json, const char *what, int64_t *out, int64
         int64_t number;
         if (word == 0) return cti_json_expected(json, "a number");
         if (!cti_whole_number(json->text + json->at, word, &number)) {
-            return ct_fail(CT_ERR_FORMAT, "%s: %s[%lld] must be a plain non-negative integer, got "
-                           "'%s'", json->name, what, (long long)*n,
+            return ct_fail(CT_ERR_FORMAT,
+                           "%s: %s[%lld] must be a plain non-negative integer, got "
+                           "'%s'",
+                           json->name, what, (long long)*n,
                            cti_show(json->text + json->at, word).text);
         }
         json->at += word;

@@ -16,7 +16,7 @@ typedef struct {
     const char *name; /* of the file */
     char *text;       /* used up before `at`: strings have been decoded there */
     size_t length, at;
-    size_t start;     /* where the text begins in the file */
+    size_t start; /* where the text begins in the file */
 } cti_json;
 
 /* Skips white space, then takes `wanted` if it is next. */

@@ -29,9 +29,7 @@ void cti_write_bytes(cti_writer *out, const void *bytes, size_t length) {
     out->used += length;
 }
 
-void cti_write_text(cti_writer *out, const char *text) {
-    cti_write_bytes(out, text, strlen(text));
-}
+void cti_write_text(cti_writer *out, const char *text) { cti_write_bytes(out, text, strlen(text)); }
 
 static void write_escape(cti_writer *out, char c) {
     static const char special[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";

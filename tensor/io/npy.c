@@ -3,13 +3,13 @@
  * Invariant: nothing is allocated before the lengths in the file agree with the file's length. */
 #include "tensor/npy.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
-#include "tensor/io/file.h"
-#include "tensor/base/alloc.h"
-#include "tensor/graph/node.h"
-#include "tensor/io/npy_header.h"
 #include "tensor/base/text.h"
+#include "tensor/graph/node.h"
+#include "tensor/io/file.h"
+#include "tensor/io/npy_header.h"
 
 #include <string.h>
 
@@ -31,9 +31,8 @@ static ct_status check_magic(const char *name, const uint8_t *bytes, size_t leng
         return ct_fail(CT_ERR_FORMAT, "%s: npy header needs 10 bytes, file has %zu", name, length);
     }
     if (bytes[6] < 1 || bytes[6] > 3 || bytes[7] != 0) {
-        return ct_fail(CT_ERR_FORMAT,
-                       "%s: unsupported npy version %d.%d (1.0, 2.0, 3.0 known)", name, bytes[6],
-                       bytes[7]);
+        return ct_fail(CT_ERR_FORMAT, "%s: unsupported npy version %d.%d (1.0, 2.0, 3.0 known)",
+                       name, bytes[6], bytes[7]);
     }
     return CT_OK;
 }

@@ -13,7 +13,7 @@ typedef struct {
     const char *name; /* of the file */
     const char *text;
     size_t length, at;
-    size_t start;     /* where the text begins in the file */
+    size_t start; /* where the text begins in the file */
 } cursor;
 
 typedef struct {
@@ -110,9 +110,8 @@ static bool is_one_of(slice word, const char *words) {
 }
 
 static ct_status refused_dtype(const cursor *c, slice descr, char kind) {
-    const char *why = kind == 'O'
-                          ? "holds Python objects (pickle); refused"
-                          : "is not supported (f2, f4, f8, i4, i8, u1, u4 and b1 are)";
+    const char *why = kind == 'O' ? "holds Python objects (pickle); refused"
+                                  : "is not supported (f2, f4, f8, i4, i8, u1, u4 and b1 are)";
     return ct_fail(CT_ERR_DTYPE, "%s: dtype '%s' %s", c->name,
                    cti_show(descr.bytes, descr.length).text, why);
 }
@@ -153,9 +152,11 @@ static ct_status parse_shape(cursor *c, ct_shape *out) {
         int64_t dim;
         if (!cti_whole_number(number.bytes, number.length - is_long, &dim)) {
             if (number.length == 0) return expected(c, "')'");
-            return ct_fail(CT_ERR_SHAPE, "%s: shape[%d] must be an integer in 0..2^63-1, got '%s' "
-                           "at byte %zu", c->name, rank,
-                           cti_show(number.bytes, number.length).text, c->start + c->at);
+            return ct_fail(CT_ERR_SHAPE,
+                           "%s: shape[%d] must be an integer in 0..2^63-1, got '%s' "
+                           "at byte %zu",
+                           c->name, rank, cti_show(number.bytes, number.length).text,
+                           c->start + c->at);
         }
         if (rank < CT_MAX_RANK) out->dims[rank] = dim;
         rank++;
@@ -222,9 +223,8 @@ void cti_npy_header_write(uint8_t out[CTI_NPY_HEADER_SIZE], ct_dtype dtype, ct_s
         [CT_F32] = "<f4", [CT_F64] = "<f8", [CT_I64] = "<i8", [CT_U8] = "|u1"};
     enum { PREFIX = 10 };
     char text[CTI_NPY_HEADER_SIZE - PREFIX];
-    size_t used = (size_t)snprintf(text, sizeof text,
-                                   "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                                   descr[dtype]);
+    size_t used = (size_t)snprintf(
+        text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr[dtype]);
     for (int i = 0; i < shape.rank; i++) {
         used += (size_t)snprintf(text + used, sizeof text - used, i ? ", %lld" : "%lld",
                                  (long long)shape.dims[i]);

@@ -8,7 +8,7 @@
 
 typedef struct {
     const cti_stored *stored;
-    bool swapped;   /* the elements are big-endian */
+    bool swapped; /* the elements are big-endian */
     bool fortran_order;
     ct_shape shape; /* not yet checked for the size of its product */
 } cti_npy_header;

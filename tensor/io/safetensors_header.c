@@ -37,13 +37,27 @@ void cti_sort(uint32_t *numbers, int64_t n, cti_before *before, const void *cont
 
 /* First those that are written, in the order of ct_dtype. */
 static const cti_safetensors_type types[] = {
-    {"F32", &cti_stored_f32, 32},   {"F64", &cti_stored_f64, 64}, {"I64", &cti_stored_i64, 64},
-    {"U8", &cti_stored_u8, 8},      {"F16", &cti_stored_f16, 16}, {"BF16", &cti_stored_bf16, 16},
-    {"I8", &cti_stored_i8, 8},      {"I16", &cti_stored_i16, 16}, {"I32", &cti_stored_i32, 32},
-    {"U16", &cti_stored_u16, 16},   {"U32", &cti_stored_u32, 32}, {"BOOL", &cti_stored_bool, 8},
-    {"U64", NULL, 64},              {"C64", NULL, 64},            {"F8_E5M2", NULL, 8},
-    {"F8_E4M3", NULL, 8},           {"F8_E8M0", NULL, 8},         {"F8_E4M3FNUZ", NULL, 8},
-    {"F8_E5M2FNUZ", NULL, 8},       {"F6_E2M3", NULL, 6},         {"F6_E3M2", NULL, 6},
+    {"F32", &cti_stored_f32, 32},
+    {"F64", &cti_stored_f64, 64},
+    {"I64", &cti_stored_i64, 64},
+    {"U8", &cti_stored_u8, 8},
+    {"F16", &cti_stored_f16, 16},
+    {"BF16", &cti_stored_bf16, 16},
+    {"I8", &cti_stored_i8, 8},
+    {"I16", &cti_stored_i16, 16},
+    {"I32", &cti_stored_i32, 32},
+    {"U16", &cti_stored_u16, 16},
+    {"U32", &cti_stored_u32, 32},
+    {"BOOL", &cti_stored_bool, 8},
+    {"U64", NULL, 64},
+    {"C64", NULL, 64},
+    {"F8_E5M2", NULL, 8},
+    {"F8_E4M3", NULL, 8},
+    {"F8_E8M0", NULL, 8},
+    {"F8_E4M3FNUZ", NULL, 8},
+    {"F8_E5M2FNUZ", NULL, 8},
+    {"F6_E2M3", NULL, 6},
+    {"F6_E3M2", NULL, 6},
     {"F4", NULL, 4},
 };
 
@@ -89,8 +103,8 @@ static ct_status parse_offsets(const place *p, cti_safetensors_entry *out) {
                        (long long)n);
     }
     if (offsets[1] < offsets[0]) {
-        return ct_fail(CT_ERR_FORMAT, "%s: data_offsets run backwards, from %lld to %lld",
-                       p->where, (long long)offsets[0], (long long)offsets[1]);
+        return ct_fail(CT_ERR_FORMAT, "%s: data_offsets run backwards, from %lld to %lld", p->where,
+                       (long long)offsets[0], (long long)offsets[1]);
     }
     out->begin = offsets[0];
     out->end = offsets[1];
@@ -152,7 +166,9 @@ static ct_status parse_entry(cti_json *json, cti_safetensors_entry *out) {
     }
     if (!seen[0] || !seen[1] || !seen[2]) {
         return ct_fail(CT_ERR_FORMAT, "%s: key '%s' missing", p.where,
-                       !seen[0] ? "dtype" : !seen[1] ? "shape" : "data_offsets");
+                       !seen[0]   ? "dtype"
+                       : !seen[1] ? "shape"
+                                  : "data_offsets");
     }
     return check_size(&p, out);
 }

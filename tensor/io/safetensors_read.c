@@ -2,12 +2,12 @@
  * It holds no grammar: the header's text is safetensors_header.c.
  * Invariant: a file that was handed out has been checked whole, so that reading a value from it
  * can only fail for lack of memory, or because its type is none of cotan's. */
-#include "tensor/base/caller.h"
-#include "tensor/io/file.h"
 #include "tensor/base/alloc.h"
-#include "tensor/graph/node.h"
-#include "tensor/io/safetensors_file.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/text.h"
+#include "tensor/graph/node.h"
+#include "tensor/io/file.h"
+#include "tensor/io/safetensors_file.h"
 
 #include <string.h>
 
@@ -79,8 +79,10 @@ static ct_status find_header(const char *name, const uint8_t *bytes, size_t leng
     uint64_t size = 0;
     for (int i = START; i-- > 0;) size = size << 8 | bytes[i];
     if (size > CTI_SAFETENSORS_HEADER) {
-        return ct_fail(CT_ERR_FORMAT, "%s: not a safetensors file: header length %llu exceeds "
-                       "limit %d", name, (unsigned long long)size, CTI_SAFETENSORS_HEADER);
+        return ct_fail(CT_ERR_FORMAT,
+                       "%s: not a safetensors file: header length %llu exceeds "
+                       "limit %d",
+                       name, (unsigned long long)size, CTI_SAFETENSORS_HEADER);
     }
     if (size > length - START) {
         return ct_fail(CT_ERR_FORMAT, "%s: header length %llu exceeds the %zu bytes that follow",
@@ -186,8 +188,10 @@ ct_tensor *ct_safetensors_value(const ct_safetensors *file, int64_t i) {
     if (!entry) return NULL;
     const cti_stored *stored = entry->type->stored;
     if (!stored) {
-        return ct_fail_null(CT_ERR_DTYPE, "%s: '%s' has elements of type %s, which cotan cannot "
-                            "hold", function, cti_show(entry->name, strlen(entry->name)).text,
+        return ct_fail_null(CT_ERR_DTYPE,
+                            "%s: '%s' has elements of type %s, which cotan cannot "
+                            "hold",
+                            function, cti_show(entry->name, strlen(entry->name)).text,
                             entry->type->name);
     }
     ct_tensor *t = cti_leaf_new(function, stored->dtype, entry->shape);

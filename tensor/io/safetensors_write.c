@@ -1,11 +1,11 @@
 /* Safetensors files out.
  * It gathers no copy of the data: the file is the header and the tensors' own memory in turn.
  * Invariant: what is written passes every check of the reader. */
-#include "tensor/io/file.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/alloc.h"
-#include "tensor/io/safetensors_file.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/text.h"
+#include "tensor/io/file.h"
+#include "tensor/io/safetensors_file.h"
 
 #include <stdio.h>
 #include <string.h>

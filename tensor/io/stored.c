@@ -31,13 +31,13 @@ static float from_brain(uint16_t brain) {
     return value;
 }
 
-#define WIDEN(name, stored_type, type, expression)                             \
-    static void widen_##name(void *to, const uint8_t *from, size_t n) {        \
-        for (size_t i = 0; i < n; i++) {                                       \
-            stored_type x;                                                     \
-            memcpy(&x, from + i * sizeof x, sizeof x);                         \
-            ((type *)to)[i] = (expression);                                    \
-        }                                                                      \
+#define WIDEN(name, stored_type, type, expression)                      \
+    static void widen_##name(void *to, const uint8_t *from, size_t n) { \
+        for (size_t i = 0; i < n; i++) {                                \
+            stored_type x;                                              \
+            memcpy(&x, from + i * sizeof x, sizeof x);                  \
+            ((type *)to)[i] = (expression);                             \
+        }                                                               \
     }
 
 WIDEN(f16, uint16_t, float, from_half(x))

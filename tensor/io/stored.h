@@ -6,7 +6,7 @@
 
 typedef struct {
     size_t size;    /* bytes of an element in the file, little-endian */
-    ct_dtype dtype; /* in memory: exact, and never narrower           */
+    ct_dtype dtype; /* in memory: exact, and never narrower */
     void (*widen)(void *to, const uint8_t *from, size_t n); /* NULL: the bytes stay as they are */
 } cti_stored;
 

@@ -12,7 +12,7 @@
 struct cti_stretch {
     int64_t begin, end;
     bool gap;
-    cti_stretch *before, *after;  /* in order of offsets                              */
+    cti_stretch *before, *after;  /* in order of offsets */
     cti_stretch *previous, *next; /* in its bin; in use: of those with one last level */
 };
 

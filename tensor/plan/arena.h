@@ -13,12 +13,12 @@ typedef struct cti_stretch cti_stretch;
 #define CTI_ARENA_BINS 256
 
 typedef struct {
-    cti_stretch *stretches;  /* memory of the list's nodes             */
-    cti_stretch *spare;      /* those not in use                       */
-    cti_stretch *last;       /* of the list in order of offsets        */
+    cti_stretch *stretches; /* memory of the list's nodes */
+    cti_stretch *spare;     /* those not in use */
+    cti_stretch *last;      /* of the list in order of offsets */
     cti_stretch *bins[CTI_ARENA_BINS];
-    cti_stretch **ending;    /* level -> stretches that it is the last of */
-    int64_t most;            /* bytes ever in use, gaps included       */
+    cti_stretch **ending;        /* level -> stretches that it is the last of */
+    int64_t most;                /* bytes ever in use, gaps included */
     int64_t in_use, most_in_use; /* gaps left out: no arrangement needs less */
 } cti_arena;
 

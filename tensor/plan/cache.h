@@ -6,14 +6,14 @@
 
 /* The plan of what a graph simplifies to. */
 typedef struct {
-    cti_graph key;          /* the graph as it was built                                      */
-    bool simplified;        /* or planned as it was built, for a test                         */
-    cti_zone zone;          /* all that the entry points to, but for graph and plan           */
+    cti_graph key;   /* the graph as it was built */
+    bool simplified; /* or planned as it was built, for a test */
+    cti_zone zone;   /* all that the entry points to, but for graph and plan */
     cti_plan *plan;
-    struct cti_run *run;    /* room for runs, made by the first one; NULL before              */
-    int64_t *leaf_of;       /* node of the plan's graph -> the leaf of the key that it is     */
-    cti_buffer **constants; /* ... or its value, when a rewrite made it; else NULL            */
-    int64_t *image_of;      /* node of the key -> node of the plan's graph, or -1             */
+    struct cti_run *run;    /* room for runs, made by the first one; NULL before */
+    int64_t *leaf_of;       /* node of the plan's graph -> the leaf of the key that it is */
+    cti_buffer **constants; /* ... or its value, when a rewrite made it; else NULL */
+    int64_t *image_of;      /* node of the key -> node of the plan's graph, or -1 */
 } cti_planned;
 
 /* The plan for a walk along needed inputs; from the cache, or made and remembered. The walk is the

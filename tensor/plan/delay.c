@@ -4,7 +4,6 @@
  * Invariant: what reads a reduction stays on a higher level than it. */
 #include "tensor/plan/fuse.h"
 
-
 /* Later levels that are looked at. */
 #define LEVELS_AHEAD 8
 
@@ -82,8 +81,7 @@ static bool can_wait(const cti_plan *plan, const cti_item *item) {
 
 ct_status cti_delay_reductions(cti_fusion *f) {
     const cti_plan *plan = f->plan;
-    int64_t *first_reader =
-        cti_zone_alloc(plan->work, (size_t)plan->n_items, sizeof *first_reader);
+    int64_t *first_reader = cti_zone_alloc(plan->work, (size_t)plan->n_items, sizeof *first_reader);
     if (!first_reader) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < plan->n_items; i++) first_reader[i] = f->levels + 1;
     for (int64_t i = 0; i < plan->n_items; i++) {

@@ -3,7 +3,6 @@
  * Invariant: a pass computes every stored member of its group once, and reads the rest. */
 #include "tensor/plan/fuse.h"
 
-
 static void pull(cti_fusion *f, int64_t i, int64_t *count) {
     if (f->marked[i]) return;
     f->marked[i] = true;

@@ -4,7 +4,6 @@
  * have one space and one level, so the passes of a level are independent of each other. */
 #include "tensor/plan/fuse.h"
 
-
 #include <string.h>
 
 /* Recomputing a value in a later pass is worth it while it costs a few operations, and that pass
@@ -83,9 +82,11 @@ static void place_item(cti_fusion *f, int64_t i) {
     item->level = level;
     if (g < 0) {
         g = *at = f->n_groups++;
-        f->groups[g] = (cti_group){
-            .space = space, .level = level, .open = level + 1, .first = i,
-            .next = f->level_head[level]};
+        f->groups[g] = (cti_group){.space = space,
+                                   .level = level,
+                                   .open = level + 1,
+                                   .first = i,
+                                   .next = f->level_head[level]};
         f->level_head[level] = g;
     } else {
         f->next_member[f->groups[g].last] = i;

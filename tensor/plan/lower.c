@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* The copy is the only op that the engine has itself: it moves elements and knows no arithmetic. */
-#define COPY_TILE(name, type)                                                              \
-    static void name(int64_t n, void *y, const void *const x[], const ct_tile *tile) {     \
-        (void)tile;                                                                        \
-        memcpy(y, x[0], sizeof(type) * (size_t)n);                                         \
+#define COPY_TILE(name, type)                                                          \
+    static void name(int64_t n, void *y, const void *const x[], const ct_tile *tile) { \
+        (void)tile;                                                                    \
+        memcpy(y, x[0], sizeof(type) * (size_t)n);                                     \
     }
 COPY_TILE(copy_8, int64_t)
 COPY_TILE(copy_4, float)
@@ -28,8 +28,8 @@ static const ct_op op_copy = {
 
 typedef struct {
     cti_plan *plan;
-    int64_t *item_of;  /* graph node -> item              */
-    int64_t *copy_of;  /* item -> its copy, or -1         */
+    int64_t *item_of; /* graph node -> item */
+    int64_t *copy_of; /* item -> its copy, or -1 */
     int64_t items_max, edges_max;
 } lowering;
 

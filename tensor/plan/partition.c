@@ -6,10 +6,10 @@
 
 #include <unistd.h>
 
-#define CHUNK (32 * CTI_TILE) /* elements of a part, at most            */
-#define SMALL (8 * CTI_TILE)  /* of a map that one thread does alone    */
-#define PARTS 4               /* of larger maps, at least               */
-#define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction   */
+#define CHUNK (32 * CTI_TILE) /* elements of a part, at most */
+#define SMALL (8 * CTI_TILE)  /* of a map that one thread does alone */
+#define PARTS 4               /* of larger maps, at least */
+#define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction */
 #define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
 
 /* Where tiles would fill more of the first-level cache than this, in bytes, smaller ones are

@@ -23,22 +23,22 @@
 typedef enum { CTI_NOWHERE, CTI_LEAF, CTI_ARENA, CTI_ROOT } cti_place;
 
 typedef struct {
-    int64_t node;          /* of the graph, or -1: a copy                                      */
-    const ct_op *op;       /* NULL: a leaf or a view                                           */
+    int64_t node;    /* of the graph, or -1: a copy */
+    const ct_op *op; /* NULL: a leaf or a view */
     const void *attr;
     ct_dtype dtype;
     ct_shape shape;
     int64_t numel;
     int n_inputs;
-    int64_t edges;         /* into plan->edges: item numbers                                   */
-    int64_t base;          /* the item whose memory this is; itself unless a view              */
-    ct_layout layout;      /* where its elements lie in the base                               */
-    bool whole;            /* the layout is the base's own, all of it                          */
-    int64_t level;         /* 0 for leaves; above the levels of what it must wait for          */
-    bool stored;           /* has memory; otherwise lives in tiles only                        */
+    int64_t edges;    /* into plan->edges: item numbers */
+    int64_t base;     /* the item whose memory this is; itself unless a view */
+    ct_layout layout; /* where its elements lie in the base */
+    bool whole;       /* the layout is the base's own, all of it */
+    int64_t level;    /* 0 for leaves; above the levels of what it must wait for */
+    bool stored;      /* has memory; otherwise lives in tiles only */
     cti_place place;
-    int64_t where;         /* leaf: graph node; arena: byte offset; root: root number          */
-    int64_t last_phase;    /* the last one that reads it                                       */
+    int64_t where;      /* leaf: graph node; arena: byte offset; root: root number */
+    int64_t last_phase; /* the last one that reads it */
 } cti_item;
 
 #define CTI_LINE 64 /* bytes of a line of the cache */
@@ -46,87 +46,87 @@ typedef struct {
 /* --- Passes --------------------------------------------------------------------------------- */
 
 typedef enum {
-    CTI_LINEAR,   /* the tile's elements lie one behind the other: read in place               */
-    CTI_PERIODIC, /* the same tile every time (scalars, per-channel values): expanded once     */
-    CTI_GATHERED, /* anything else: copied together for each tile                              */
+    CTI_LINEAR,   /* the tile's elements lie one behind the other: read in place */
+    CTI_PERIODIC, /* the same tile every time (scalars, per-channel values): expanded once */
+    CTI_GATHERED, /* anything else: copied together for each tile */
 } cti_load_kind;
 
 typedef struct {
-    int64_t item;          /* whose memory                                                     */
+    int64_t item; /* whose memory */
     cti_load_kind kind;
-    int64_t offset;        /* in elements                                                      */
-    size_t size;           /* bytes per element                                                */
-    int64_t period;        /* PERIODIC: elements until it repeats                              */
-    int rank;              /* dimensions that cannot be merged any further                     */
+    int64_t offset; /* in elements */
+    size_t size;    /* bytes per element */
+    int64_t period; /* PERIODIC: elements until it repeats */
+    int rank;       /* dimensions that cannot be merged any further */
     int64_t dims[CT_MAX_RANK], strides[CT_MAX_RANK];
 } cti_load;
 
 typedef struct {
-    int64_t item;          /* what it computes                                                 */
-    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing      */
+    int64_t item;                /* what it computes */
+    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing */
     ct_tile_fn *tile;
     const void *attr;
     int n_inputs;
-    int64_t inputs;        /* into pass->inputs: slots                                         */
-    int64_t out;           /* slot                                                             */
+    int64_t inputs; /* into pass->inputs: slots */
+    int64_t out;    /* slot */
 } cti_instruction;
 
 /* A slot is an operand of a tile: a load, a register, or a stored output. */
 typedef struct {
-    int64_t item;          /* stored output: whose memory; -1 for a register                   */
-    int64_t load;          /* index of the load, or -1                                         */
-    int64_t reg;           /* index of the register, or -1                                     */
-    size_t size;           /* bytes per element                                                */
+    int64_t item; /* stored output: whose memory; -1 for a register */
+    int64_t load; /* index of the load, or -1 */
+    int64_t reg;  /* index of the register, or -1 */
+    size_t size;  /* bytes per element */
 } cti_slot;
 
 /* Where an operand's tile begins: bytes behind the memory of an item or behind the scratch. */
 typedef struct {
-    int64_t item;          /* -1: the scratch                                                  */
+    int64_t item; /* -1: the scratch */
     int64_t offset;
-    size_t size;           /* bytes that it moves by for each element; 0: it stays             */
+    size_t size; /* bytes that it moves by for each element; 0: it stays */
 } cti_pointer;
 
 typedef struct {
-    int64_t item;          /* what it computes                                                 */
-    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing      */
-    ct_reduce_fn *reduce;  /* tiles into an accumulator                                        */
-    ct_reduce_fn *fold;    /* accumulators and partial results into one                        */
+    int64_t item;                /* what it computes */
+    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing */
+    ct_reduce_fn *reduce;        /* tiles into an accumulator */
+    ct_reduce_fn *fold;          /* accumulators and partial results into one */
     ct_start_fn *start;
     int n_inputs;
-    int64_t inputs;        /* into pass->inputs: slots                                         */
-    size_t size;           /* bytes per element                                                */
-    int64_t partials;      /* arena offset of [outer, chunks, inner]; unused for one chunk     */
-    int64_t scratch;       /* byte offset of the thread's accumulator                          */
+    int64_t inputs;   /* into pass->inputs: slots */
+    size_t size;      /* bytes per element */
+    int64_t partials; /* arena offset of [outer, chunks, inner]; unused for one chunk */
+    int64_t scratch;  /* byte offset of the thread's accumulator */
 } cti_reduction;
 
 typedef struct {
     /* A kernel pass: */
-    int64_t kernel;        /* its item, or -1 for a tile pass                                  */
-    ct_call call;          /* without data: that belongs to a run                              */
-    int64_t workspace;     /* arena offset                                                     */
+    int64_t kernel;    /* its item, or -1 for a tile pass */
+    ct_call call;      /* without data: that belongs to a run */
+    int64_t workspace; /* arena offset */
     /* A tile pass: */
-    int64_t numel, tile;   /* elements of the space and of one tile                            */
-    ct_reduction geometry; /* count == 0 without a reduction                                   */
-    int64_t chunks;        /* parts that one [count, inner] block is cut into                  */
-    int64_t chunk_rows;    /* rows of each; without a reduction: elements of a part            */
-    int64_t accumulator;   /* elements of an accumulator: whole rows up to a tile              */
-    int64_t n_members;     /* ops that run for each element                                    */
+    int64_t numel, tile;   /* elements of the space and of one tile */
+    ct_reduction geometry; /* count == 0 without a reduction */
+    int64_t chunks;        /* parts that one [count, inner] block is cut into */
+    int64_t chunk_rows;    /* rows of each; without a reduction: elements of a part */
+    int64_t accumulator;   /* elements of an accumulator: whole rows up to a tile */
+    int64_t n_members;     /* ops that run for each element */
     int64_t n_loads, n_instructions, n_inputs, n_slots, n_stores, n_reductions, n_registers,
         n_moving;
     cti_load *loads;
     cti_instruction *instructions;
-    int64_t *inputs;       /* the slots that instructions and reductions read, one by one      */
+    int64_t *inputs; /* the slots that instructions and reductions read, one by one */
     cti_slot *slots;
-    int64_t *stores;       /* the slots that are stored outputs                                */
+    int64_t *stores; /* the slots that are stored outputs */
     cti_reduction *reductions;
-    cti_pointer *pointers; /* of the slots, then of the inputs                                 */
-    int64_t *moving;       /* those that are elsewhere for each tile                           */
-    bool gathers;          /* it has gathered loads                                            */
-    int64_t fetched;       /* elements of the next tile that each step of one asks for, or 0   */
-    int64_t registers;     /* where they begin in the scratch                                  */
-    size_t register_bytes; /* of one register                                                  */
+    cti_pointer *pointers; /* of the slots, then of the inputs */
+    int64_t *moving;       /* those that are elsewhere for each tile */
+    bool gathers;          /* it has gathered loads */
+    int64_t fetched;       /* elements of the next tile that each step of one asks for, or 0 */
+    int64_t registers;     /* where they begin in the scratch */
+    size_t register_bytes; /* of one register */
     /* Both: */
-    size_t scratch_bytes;  /* per thread                                                       */
+    size_t scratch_bytes; /* per thread */
     int64_t parts[CT_KERNEL_STAGES];
 } cti_pass;
 
@@ -144,8 +144,8 @@ typedef struct {
     int stage;
     int64_t bundle;
     int64_t parts, first, phase;
-    int64_t row;           /* how many it stands behind in its phase                           */
-    bool chained;          /* its parts begin as soon as what they read is there               */
+    int64_t row;  /* how many it stands behind in its phase */
+    bool chained; /* its parts begin as soon as what they read is there */
 } cti_task;
 
 /* A phase begins when all parts of the one before are done: parts first .. first + roots - 1 at
@@ -155,25 +155,25 @@ typedef struct {
 } cti_phase;
 
 typedef struct cti_plan {
-    cti_zone zone;         /* all that the plan points to, but for the graph                   */
-    cti_zone *work;        /* what planning needs and running does not; NULL afterwards        */
+    cti_zone zone;  /* all that the plan points to, but for the graph */
+    cti_zone *work; /* what planning needs and running does not; NULL afterwards */
     cti_graph graph;
     int64_t n_items, n_edges, n_passes, n_tasks, n_phases, n_parts;
     cti_item *items;
     int64_t *edges;
-    int64_t *roots;        /* root number -> item                                              */
-    cti_pass *passes;      /* inputs come first                                                */
-    cti_task *tasks;       /* in the order of the passes                                       */
+    int64_t *roots;   /* root number -> item */
+    cti_pass *passes; /* inputs come first */
+    cti_task *tasks;  /* in the order of the passes */
     cti_phase *phases;
     /* By part: */
     int64_t *task_of_part;
-    int64_t *turns;        /* the numbers of a phase's roots, by where they lie in their tasks  */
-    int64_t *successor_end; /* its successors end there, and begin where the part before ends  */
+    int64_t *turns;         /* the numbers of a phase's roots, by where they lie in their tasks */
+    int64_t *successor_end; /* its successors end there, and begin where the part before ends */
     int64_t *successors;
-    int *waits;            /* for how many parts of its phase                                  */
-    size_t arena_bytes, scratch_bytes; /* shared; per thread                                   */
-    size_t needed_bytes;   /* the most of the arena that is in use at one time                 */
-    cti_cost cost;         /* of all passes                                                    */
+    int *waits;                        /* for how many parts of its phase */
+    size_t arena_bytes, scratch_bytes; /* shared; per thread */
+    size_t needed_bytes;               /* the most of the arena that is in use at one time */
+    cti_cost cost;                     /* of all passes */
 } cti_plan;
 
 cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass);

@@ -28,7 +28,9 @@ static void print_item(FILE *out, const cti_plan *plan, int64_t i) {
     const cti_graph_node *node = item->node >= 0 ? &plan->graph.nodes[item->node] : NULL;
     fprintf(out, "%5" PRId64 " %-18s %-4s%-16s %5" PRId64 " %-7s", i, kind_of(plan, item),
             ct_dtype_name(item->dtype), ct_shape_format(item->shape).text, item->level,
-            item->base != i ? "view of" : item->stored ? "stored" : "in tile");
+            item->base != i ? "view of"
+            : item->stored  ? "stored"
+                            : "in tile");
     if (item->base != i) fprintf(out, " %-14" PRId64, item->base);
     else print_place(out, item);
     for (int k = 0; k < item->n_inputs; k++) {
@@ -101,8 +103,7 @@ static void print_pass(FILE *out, const cti_plan *plan, int64_t p) {
         print_tile_pass(out, plan, pass);
         return;
     }
-    fprintf(out, "kernel %s, item %" PRId64 "\n", plan->items[pass->kernel].op->name,
-            pass->kernel);
+    fprintf(out, "kernel %s, item %" PRId64 "\n", plan->items[pass->kernel].op->name, pass->kernel);
 }
 
 /* --- Schedule --------------------------------------------------------------------------------- */
@@ -115,12 +116,13 @@ static void print_task(FILE *out, const cti_task *task) {
 }
 
 void cti_plan_print(FILE *out, const cti_plan *plan) {
-    fprintf(out, "plan: %" PRId64 " nodes, %" PRId64 " items, %" PRId64 " passes, %" PRId64
+    fprintf(out,
+            "plan: %" PRId64 " nodes, %" PRId64 " items, %" PRId64 " passes, %" PRId64
             " phases, arena %zu bytes (%zu in use at one time), %zu of scratch per thread\n",
             plan->graph.n_nodes, plan->n_items, plan->n_passes, plan->n_phases, plan->arena_bytes,
             plan->needed_bytes, plan->scratch_bytes);
-    fprintf(out, "%5s %-18s %-20s %5s %-7s %-14s  %s\n", "item", "op", "type", "level", "",
-            "where", "inputs");
+    fprintf(out, "%5s %-18s %-20s %5s %-7s %-14s  %s\n", "item", "op", "type", "level", "", "where",
+            "inputs");
     for (int64_t i = 0; i < plan->n_items; i++) print_item(out, plan, i);
     for (int64_t p = 0; p < plan->n_passes; p++) print_pass(out, plan, p);
     fputs("schedule:\n", out);

@@ -4,7 +4,6 @@
  * Invariant: every slot is written before it is read. */
 #include "tensor/plan/plan.h"
 
-
 #include <string.h>
 
 /* Tiles do not begin at the same place of a page: a processor that compares the low bits of
@@ -23,11 +22,11 @@ typedef struct {
     cti_pass *pass;
     const int64_t *members;
     int64_t n_members;
-    int64_t *slot_of;    /* position in members -> slot                */
-    int64_t *readers;    /* position -> how often members read it      */
+    int64_t *slot_of;           /* position in members -> slot */
+    int64_t *readers;           /* position -> how often members read it */
     const ct_joint_loop **loop; /* position -> how it runs together with some that it reads */
-    int64_t *outer;      /* position -> the member whose loop it runs in, or -1 */
-    int64_t *last_use;   /* slot -> last instruction that reads it; INT64_MAX: a reduction */
+    int64_t *outer;             /* position -> the member whose loop it runs in, or -1 */
+    int64_t *last_use;          /* slot -> last instruction that reads it; INT64_MAX: a reduction */
     int64_t *free_registers, n_free;
 } programming;
 
@@ -189,8 +188,8 @@ static void add_instruction(programming *p, int64_t m) {
     note_before(p, m, code->before);
     code->n_inputs = add_inputs(p, m, pass->n_instructions++);
     code->out = pass->n_slots;
-    pass->slots[pass->n_slots] = (cti_slot){
-        item->stored ? p->members[m] : -1, -1, -1, ct_dtype_size(item->dtype)};
+    pass->slots[pass->n_slots] = (cti_slot){item->stored ? p->members[m] : -1, -1, -1,
+                                            ct_dtype_size(item->dtype)};
     if (item->stored) pass->stores[pass->n_stores++] = pass->n_slots;
     p->slot_of[m] = pass->n_slots++;
 }
@@ -298,9 +297,9 @@ static ct_status program_alloc(programming *p, int64_t edges) {
     p->outer = cti_zone_alloc(work, n, sizeof *p->outer);
     p->last_use = cti_zone_alloc(work, n + e, sizeof *p->last_use);
     p->free_registers = cti_zone_alloc(work, n, sizeof *p->free_registers);
-    bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots &&
-                 pass->stores && pass->reductions && pass->pointers && pass->moving && p->slot_of &&
-                 p->readers && p->loop && p->outer && p->last_use && p->free_registers;
+    bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots && pass->stores &&
+                 pass->reductions && pass->pointers && pass->moving && p->slot_of && p->readers &&
+                 p->loop && p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }
 

@@ -4,7 +4,6 @@
  * in its own and counted. */
 #include "tensor/plan/plan.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,10 +22,10 @@ typedef struct {
 
 typedef struct {
     cti_plan *plan;
-    int64_t *task_of;  /* item -> the task that writes it, or -1            */
-    int64_t *first_of; /* pass -> its first task                            */
-    cti_task *tasks;   /* in the order of the passes                        */
-    need *needs;       /* of the part that is looked at                     */
+    int64_t *task_of;  /* item -> the task that writes it, or -1 */
+    int64_t *first_of; /* pass -> its first task */
+    cti_task *tasks;   /* in the order of the passes */
+    need *needs;       /* of the part that is looked at */
     int64_t n_needs, n_edges;
 } scheduling;
 

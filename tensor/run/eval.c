@@ -3,8 +3,8 @@
  * Invariant: the roots get their values all together after the run, so an error leaves every
  * tensor as it was. */
 #include "tensor/base/alloc.h"
-#include "tensor/base/caller.h"
 #include "tensor/base/blocks.h"
+#include "tensor/base/caller.h"
 #include "tensor/run/profile_private.h"
 #include "tensor/run/run.h"
 #include "tensor/runtime.h"
@@ -214,8 +214,7 @@ const uint8_t *ct_data_u8(ct_tensor *t) { return typed_data(t, CT_U8, "ct_data_u
 double ct_item(ct_tensor *t) {
     CTI_CALLED;
     if (t && t->numel != 1) {
-        ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s",
-                ct_shape_format(t->shape).text);
+        ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s", ct_shape_format(t->shape).text);
         return NAN;
     }
     const void *data = ct_data(t);

@@ -3,9 +3,9 @@
  * Invariant: memory is taken before a run, so that a run which ends is always counted. */
 #include "tensor/run/profile_private.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/clock.h"
-#include "tensor/base/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ typedef struct {
     int64_t n, calls;
     ct_profile_pass *passes;
     char (*ops)[OPS_LENGTH];
-    ct_profile_share *shares;   /* of all passes, one behind the other */
+    ct_profile_share *shares; /* of all passes, one behind the other */
 } profiled_plan;
 
 typedef struct {
@@ -30,10 +30,10 @@ static _Thread_local struct {
     bool on;
     profiled_plan *plans;
     int64_t n_plans, last; /* last: the plan of the last evaluation */
-    computed *nodes;       /* of the last evaluation, by id         */
+    computed *nodes;       /* of the last evaluation, by id */
     int64_t n_nodes;
-    int64_t *pass_of;      /* room for note_nodes                   */
-    double *run;           /* [threads, passes] of this evaluation  */
+    int64_t *pass_of; /* room for note_nodes */
+    double *run;      /* [threads, passes] of this evaluation */
     double began, seconds;
     ct_profile_pass *sorted;
 } profile;
@@ -68,8 +68,8 @@ void ct_profile_clear(void) {
 
 /* --- One pass --------------------------------------------------------------------------------- */
 
-static void each_joint(const int64_t before[], int64_t item,
-                       void (*fn)(void *user, int64_t item), void *user) {
+static void each_joint(const int64_t before[], int64_t item, void (*fn)(void *user, int64_t item),
+                       void *user) {
     for (int k = 0; k < CT_OP_JOINT; k++) {
         if (before[k] >= 0) fn(user, before[k]);
     }
@@ -228,8 +228,7 @@ static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
     for (int64_t i = 0; i < walk->count; i++) {
         int64_t image = planned->image_of[i];
         if (image < 0 || profile.pass_of[image] < 0) continue;
-        profile.nodes[profile.n_nodes++] =
-            (computed){walk->items[i]->id, profile.pass_of[image]};
+        profile.nodes[profile.n_nodes++] = (computed){walk->items[i]->id, profile.pass_of[image]};
     }
     qsort(profile.nodes, (size_t)profile.n_nodes, sizeof *profile.nodes, by_id);
 }

@@ -8,11 +8,11 @@
 
 typedef struct cti_run {
     const cti_plan *plan;
-    void **data;      /* item -> memory                                                      */
-    ct_call *calls;   /* pass -> the call of its kernel, with the data of this run           */
-    atomic_int *left; /* part -> for how many parts it still waits                           */
-    int64_t *ready;   /* part -> the one below it on the stack of a thread                   */
-    void *arena, *scratch; /* of the run at hand; the caller's, one scratch for each thread  */
+    void **data;           /* item -> memory */
+    ct_call *calls;        /* pass -> the call of its kernel, with the data of this run */
+    atomic_int *left;      /* part -> for how many parts it still waits */
+    int64_t *ready;        /* part -> the one below it on the stack of a thread */
+    void *arena, *scratch; /* of the run at hand; the caller's, one scratch for each thread */
 } cti_run;
 
 /* Room for runs of the plan, one at a time; lives as long as the zone. NULL with the error
@@ -25,7 +25,7 @@ void cti_run_all(cti_run *run, int threads, double *seconds);
 /* What a thread works with; see tile.c. */
 typedef struct {
     const cti_run *run;
-    void *scratch;           /* this thread's own                                */
+    void *scratch;           /* this thread's own */
     const cti_pass *current; /* whose periodic loads are expanded in the scratch */
 } cti_worker;
 void cti_tile_part(cti_worker *worker, const cti_pass *pass, int64_t part);

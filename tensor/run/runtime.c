@@ -18,8 +18,8 @@ static _Thread_local int chosen;
 
 ct_status ct_threads_set(int threads) {
     if (threads < 1 || threads > MOST_THREADS) {
-        return ct_fail(CT_ERR_RANGE, "ct_threads_set: threads must be 1..%d, got %d",
-                       MOST_THREADS, threads);
+        return ct_fail(CT_ERR_RANGE, "ct_threads_set: threads must be 1..%d, got %d", MOST_THREADS,
+                       threads);
     }
     chosen = threads;
     return CT_OK;

@@ -8,38 +8,38 @@
 /* --- Loads ------------------------------------------------------------------------------------ */
 
 /* Elements [first, first + n) of a strided operand, one behind the other. */
-#define GATHER(name, type)                                                                  \
-    static void name(const cti_load *load, const void *base, int64_t first, int64_t n,      \
-                     void *out) {                                                           \
-        const type *x = (const type *)base + load->offset;                                  \
-        type *y = out;                                                                      \
-        int last = load->rank - 1;                                                          \
-        int64_t index[CT_MAX_RANK], rest = first, at = 0;                                   \
-        for (int d = last; d >= 0; d--) {                                                   \
-            index[d] = rest % load->dims[d];                                                \
-            rest /= load->dims[d];                                                          \
-            at += index[d] * load->strides[d];                                              \
-        }                                                                                   \
-        int64_t inner = load->dims[last], step = load->strides[last];                       \
-        while (n > 0) {                                                                     \
-            int64_t run = inner - index[last] < n ? inner - index[last] : n;                \
-            const type *from = x + at;                                                      \
-            if (step == 1) memcpy(y, from, sizeof(type) * (size_t)run);                     \
-            else if (step == 0)                                                             \
-                for (int64_t i = 0; i < run; i++) y[i] = *from;                             \
-            else                                                                            \
-                for (int64_t i = 0; i < run; i++) y[i] = from[i * step];                    \
-            y += run;                                                                       \
-            n -= run;                                                                       \
-            at -= index[last] * step;                                                       \
-            index[last] = 0;                                                                \
-            for (int d = last - 1; d >= 0; d--) {                                           \
-                at += load->strides[d];                                                     \
-                if (++index[d] < load->dims[d]) break;                                      \
-                at -= load->strides[d] * load->dims[d];                                     \
-                index[d] = 0;                                                               \
-            }                                                                               \
-        }                                                                                   \
+#define GATHER(name, type)                                                             \
+    static void name(const cti_load *load, const void *base, int64_t first, int64_t n, \
+                     void *out) {                                                      \
+        const type *x = (const type *)base + load->offset;                             \
+        type *y = out;                                                                 \
+        int last = load->rank - 1;                                                     \
+        int64_t index[CT_MAX_RANK], rest = first, at = 0;                              \
+        for (int d = last; d >= 0; d--) {                                              \
+            index[d] = rest % load->dims[d];                                           \
+            rest /= load->dims[d];                                                     \
+            at += index[d] * load->strides[d];                                         \
+        }                                                                              \
+        int64_t inner = load->dims[last], step = load->strides[last];                  \
+        while (n > 0) {                                                                \
+            int64_t run = inner - index[last] < n ? inner - index[last] : n;           \
+            const type *from = x + at;                                                 \
+            if (step == 1) memcpy(y, from, sizeof(type) * (size_t)run);                \
+            else if (step == 0)                                                        \
+                for (int64_t i = 0; i < run; i++) y[i] = *from;                        \
+            else                                                                       \
+                for (int64_t i = 0; i < run; i++) y[i] = from[i * step];               \
+            y += run;                                                                  \
+            n -= run;                                                                  \
+            at -= index[last] * step;                                                  \
+            index[last] = 0;                                                           \
+            for (int d = last - 1; d >= 0; d--) {                                      \
+                at += load->strides[d];                                                \
+                if (++index[d] < load->dims[d]) break;                                 \
+                at -= load->strides[d] * load->dims[d];                                \
+                index[d] = 0;                                                          \
+            }                                                                          \
+        }                                                                              \
     }
 GATHER(gather_8, uint64_t)
 GATHER(gather_4, uint32_t)

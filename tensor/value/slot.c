@@ -4,9 +4,9 @@
  * that cannot fail. */
 #include "tensor/slot.h"
 
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/base/alloc.h"
 #include "tensor/value/slot_private.h"
 
 #include <stdatomic.h>
@@ -73,9 +73,8 @@ ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value) {
     const ct_tensor *old = slot->value;
     if (value->dtype != old->dtype || !ct_shape_equal(value->shape, old->shape)) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_slot_write: '%s' is %s %s, the new value is %s %s",
-                            slot->name, ct_dtype_name(old->dtype),
-                            ct_shape_format(old->shape).text, ct_dtype_name(value->dtype),
-                            ct_shape_format(value->shape).text);
+                            slot->name, ct_dtype_name(old->dtype), ct_shape_format(old->shape).text,
+                            ct_dtype_name(value->dtype), ct_shape_format(value->shape).text);
     }
     return leaf_for(slot, value);
 }

@@ -22,11 +22,17 @@ static double derived_seconds(ct_tensor *x, ct_tensor *dy, ct_tensor *gamma, ct_
 
 static double bench_shape(json_t *results, int64_t rows, int64_t channels) {
     int64_t n = rows * channels, scope = ct_scope_open();
-    closed_form f = {.rows = rows, .channels = channels, .x = bench_floats(n),
-                     .dy = bench_floats(n), .gamma = bench_floats(channels),
-                     .beta = bench_floats(channels), .y = bench_floats(n),
-                     .dx = bench_floats(n), .dgamma = bench_floats(channels),
-                     .dbeta = bench_floats(channels), .epsilon = 1e-3f};
+    closed_form f = {.rows = rows,
+                     .channels = channels,
+                     .x = bench_floats(n),
+                     .dy = bench_floats(n),
+                     .gamma = bench_floats(channels),
+                     .beta = bench_floats(channels),
+                     .y = bench_floats(n),
+                     .dx = bench_floats(n),
+                     .dgamma = bench_floats(channels),
+                     .dbeta = bench_floats(channels),
+                     .epsilon = 1e-3f};
     ct_shape shape = CT_SHAPE(rows, channels), row = CT_SHAPE(channels);
     ct_tensor *x = ct_from(CT_F32, shape, f.x), *dy = ct_from(CT_F32, shape, f.dy);
     ct_tensor *gamma = ct_from(CT_F32, row, f.gamma), *beta = ct_from(CT_F32, row, f.beta);

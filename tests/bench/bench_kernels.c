@@ -12,14 +12,16 @@ typedef struct {
 } conv_shape;
 
 static const conv_shape convs[] = {
-    {"seed 1", 28, 1, 32, 3, 1, 0},       {"seed 2", 13, 32, 64, 3, 1, 0},
-    {"seed 3", 5, 64, 64, 3, 1, 0},       {"resnet stem", 32, 3, 64, 3, 1, 1},
-    {"resnet 64", 32, 64, 64, 3, 1, 1},   {"resnet 64-128/2", 32, 64, 128, 3, 2, 1},
+    {"seed 1", 28, 1, 32, 3, 1, 0},         {"seed 2", 13, 32, 64, 3, 1, 0},
+    {"seed 3", 5, 64, 64, 3, 1, 0},         {"resnet stem", 32, 3, 64, 3, 1, 1},
+    {"resnet 64", 32, 64, 64, 3, 1, 1},     {"resnet 64-128/2", 32, 64, 128, 3, 2, 1},
     {"resnet 1x1/2", 32, 64, 128, 1, 2, 0}, {"resnet 128", 16, 128, 128, 3, 1, 1},
-    {"resnet 256", 8, 256, 256, 3, 1, 1}, {"resnet 512", 4, 512, 512, 3, 1, 1}};
+    {"resnet 256", 8, 256, 256, 3, 1, 1},   {"resnet 512", 4, 512, 512, 3, 1, 1}};
 
-static const struct { int64_t m, k, n; } products[] = {
-    {32, 576, 64}, {576, 32, 64}, {32, 64, 10}, {128, 576, 64}, {64, 512, 10}, {512, 512, 512}};
+static const struct {
+    int64_t m, k, n;
+} products[] = {{32, 576, 64},  {576, 32, 64}, {32, 64, 10},
+                {128, 576, 64}, {64, 512, 10}, {512, 512, 512}};
 
 enum { CONVS = sizeof convs / sizeof *convs, PRODUCTS = sizeof products / sizeof *products };
 
@@ -98,8 +100,8 @@ void bench_kernels(json_t *results) {
     double best = bench_peak() * ct_threads();
     printf("\nConvolutions, 32 images: GFLOP/s "
            "(share of %.0f, the best of a product on %d threads)\n"
-           "%-16s %8s  %15s  %15s  %15s\n", best, ct_threads(), "", "MFLOP", "forward",
-           "to the input", "to the kernel");
+           "%-16s %8s  %15s  %15s  %15s\n",
+           best, ct_threads(), "", "MFLOP", "forward", "to the input", "to the kernel");
     for (int k = 0; k < CONVS; k++) bench_conv(results, &convs[k], best);
     printf("\nProducts [m,k] x [k,n]: GFLOP/s\n");
     for (int k = 0; k < PRODUCTS; k++) {

@@ -98,7 +98,8 @@ void bench_overhead(json_t *results) {
     double step = train(STEPS, 1, &live) * 1e6;
     printf("\nOverhead\n%8.0f ns to build and release a node\n"
            "%8.2f us to build, find the plan of and run a graph of one op\n"
-           "%8.1f us for a training step of an MLP 784-64-10 on one row\n", node, hit, step);
+           "%8.1f us for a training step of an MLP 784-64-10 on one row\n",
+           node, hit, step);
     bench_put(results, "overhead.node_ns", node);
     bench_put(results, "overhead.plan_hit_us", hit);
     bench_put(results, "overhead.mlp_step_us", step);

@@ -98,7 +98,8 @@ static void bench_size(json_t *results, const ct_dataset *data, int64_t batch, d
     }
     double a = bench_median(with, ROUNDS) * 1e3, b = bench_median(without, ROUNDS) * 1e3;
     printf("batch %3lld: with BatchNorm %.2f ms/step (%.0f images/s), without %.2f ms/step, "
-           "ratio %.2f\n", (long long)batch, a, (double)batch * 1e3 / a, b, a / b);
+           "ratio %.2f\n",
+           (long long)batch, a, (double)batch * 1e3 / a, b, a / b);
     double floor_ms = step_operations((double)batch) * 1e-6 / (peak * ct_threads());
     printf("           arithmetic floor %.2f ms (%.0f GFLOP/s on each of %d threads): "
            "%.2f times that, without %.2f\n",

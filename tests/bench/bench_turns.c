@@ -57,8 +57,8 @@ static void begin_normalizing(int64_t rows, int64_t channels) {
 static const struct {
     const char *name;
     void (*step)(void);
-    bool batch_norm;         /* of the network that is trained */
-    int64_t rows, channels;  /* of what is normalized          */
+    bool batch_norm;        /* of the network that is trained */
+    int64_t rows, channels; /* of what is normalized */
 } works[] = {{"step with BatchNorm", train, true, 0, 0},
              {"step without", train, false, 0, 0},
              {"BatchNorm 21632 x 32", normalize, false, 21632, 32},

@@ -74,8 +74,8 @@ static int is_idx(const uint8_t *b, size_t length) {
     if (b[2] == 8) nonzero = 1;
     if (b[2] == 13) nonzero = 4;
     for (size_t i = 4; i < header; i += 4) {
-        uint32_t count = (uint32_t)b[i] << 24 | (uint32_t)b[i + 1] << 16 |
-                         (uint32_t)b[i + 2] << 8 | b[i + 3];
+        uint32_t count = (uint32_t)b[i] << 24 | (uint32_t)b[i + 1] << 16 | (uint32_t)b[i + 2] << 8 |
+                         b[i + 3];
         bytes *= count;
         if (count) nonzero *= count;
         if (nonzero >> 63) return 0;
@@ -103,8 +103,8 @@ static void expect_equal(ct_tensor *a, ct_tensor *b) {
 }
 
 static void write_again(ct_tensor *t) {
-    static const uint8_t codes[CT_DTYPES] = {[CT_F32] = 13, [CT_F64] = 14, [CT_I64] = 12,
-                                             [CT_U8] = 8};
+    static const uint8_t codes[CT_DTYPES] = {
+        [CT_F32] = 13, [CT_F64] = 14, [CT_I64] = 12, [CT_U8] = 8};
     ct_shape shape = ct_shape_of(t);
     size_t wide = ct_dtype_size(ct_dtype_of(t)), size = ct_dtype_of(t) == CT_I64 ? 4 : wide;
     size_t n = (size_t)ct_numel(t), at = 4 + 4 * (size_t)shape.rank, length = at + n * size;

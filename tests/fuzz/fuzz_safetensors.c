@@ -10,8 +10,8 @@
  *     ./fuzz_safetensors -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=64 */
 #include "memory_file.h"
 
-#include "tensor/mem.h"
 #include "tensor/io/safetensors_file.h"
+#include "tensor/mem.h"
 
 #include <jansson.h>
 
