@@ -54,11 +54,13 @@ extern const ct_joint_loop cti_joint_sum[];
     }
 
 /* The same in eight vectors that stay in registers, for a `combine` that takes vectors. */
-#define CTI_EACH_VECTOR(DO, element, combine)                               \
-    DO(0, element, combine)                                                 \
-    DO(1, element, combine)                                                 \
-    DO(2, element, combine) DO(3, element, combine) DO(4, element, combine) \
-        DO(5, element, combine) DO(6, element, combine) DO(7, element, combine)
+/* clang-format off */
+#define CTI_EACH_VECTOR(DO, element, combine)                       \
+    DO(0, element, combine) DO(1, element, combine)                 \
+    DO(2, element, combine) DO(3, element, combine)                 \
+    DO(4, element, combine) DO(5, element, combine)                 \
+    DO(6, element, combine) DO(7, element, combine)
+/* clang-format on */
 #define CTI_TAKE(k, element, combine) vector t##k = element(CTI_READ_VECTOR, i + k * WIDTH);
 #define CTI_COMBINE(k, element, combine) \
     t##k = combine(t##k, element(CTI_READ_VECTOR, at + k * WIDTH));
