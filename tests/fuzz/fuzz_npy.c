@@ -7,7 +7,7 @@
  *     CC=clang cmake -G Ninja -B build-fuzz -DCOTAN_FUZZ=ON -DCOTAN_TESTS=OFF
  *     cmake --build build-fuzz && cd build-fuzz/fuzz
  *     ./fuzz_npy -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=64 */
-#include "memory_file.h"
+#include "tests/fuzz/memory_file.h"
 
 #include "tensor/mem.h"
 #include "tensor/npy.h"

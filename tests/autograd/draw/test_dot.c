@@ -1,0 +1,295 @@
+/* Pictures of graphs as text: exact for a small graph, the same bytes for the same graph, and
+ * names that hold anything. Running the program `dot` on them is test_dot_render.c's business,
+ * except for the labels, of which `dot` itself is the judge. */
+#include "tests/support/io_support.h"
+
+#include "autograd/compose.h"
+#include "autograd/dot.h"
+#include "autograd/draw/dot_label.h"
+#include "autograd/grad.h"
+#include "autograd/stage.h"
+#include "tensor/base/context.h"
+
+#include <locale.h>
+
+/* Names are kept for the life of the process. */
+static void forget_names(void) {
+    ct_scope_close(0);
+    cti_intern_clear();
+    fixture_close();
+}
+
+#define DOT_TEST(name) Test(dot, name, .init = fixture_open, .fini = forget_names)
+
+/* The text of a picture. The caller frees it. */
+static char *text_of(ct_tensor *const roots[], int64_t n, ct_dot_options options) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    ct_status status = ct_dot_write(out, roots, n, options);
+    cr_assert_eq(status, CT_OK, "%s", ct_error_message());
+    fclose(out);
+    return text;
+}
+
+static int count(const char *text, const char *part) {
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, part)); at += strlen(part)) n++;
+    return n;
+}
+
+static ct_tensor *vector(const char *name) {
+    return ct_name(ct_from(CT_F64, CT_SHAPE(2), (double[]){1, 2}), name);
+}
+
+/* --- What is drawn ------------------------------------------------------------------------ */
+
+DOT_TEST(text_of_a_small_graph) {
+    ct_tensor *x = vector("x"), *w = vector("");
+    ct_tensor *y = ct_name(ct_sum_all(ct_sub(ct_scale(x, 0.5), w)), "loss");
+    char *text = text_of(&y, 1, (ct_dot_options){.title = "a \"small\" graph"});
+    cr_expect_str_eq(
+        text, "digraph cotan {\n"
+              "  graph [rankdir=TB, ranksep=0.3, nodesep=0.2, fontname=\"Helvetica\", fontsize=12, "
+              "labelloc=t, label=\"a \\\"small\\\" graph\"];\n"
+              "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.3, "
+              "margin=\"0.1,0.04\", color=\"#666666\"];\n"
+              "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, labeldistance=1.5, "
+              "fontcolor=\"#666666\"];\n"
+              "  n0 [label=\"x\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
+              "  n1 [label=\"mul(\xc2\xb7, 0.5)\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
+              "  n2 [label=\"data\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
+              "  n3 [label=\"sub\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
+              "  n4 [label=\"loss = sum\\n[] f64\", fillcolor=\"#dcebf7\", peripheries=2];\n"
+              "  n0 -> n1 [color=\"#30597a\"];\n"
+              "  n1 -> n3 [color=\"#30597a\", headlabel=\"1\"];\n"
+              "  n2 -> n3 [color=\"#30597a\", headlabel=\"2\"];\n"
+              "  n3 -> n4 [color=\"#30597a\"];\n"
+              "  legend [shape=none, style=\"\", margin=0, label=<<table border=\"0\" "
+              "cellspacing=\"3\" cellpadding=\"4\"><tr><td bgcolor=\"#dcebf7\">forward</td></tr>"
+              "</table>>];\n"
+              "}\n");
+    free(text);
+}
+
+/* BatchNorm in a module, with its gradient. */
+static char *batch_norm_text(ct_dot_options options) {
+    int64_t scope = ct_scope_open();
+    ct_path_push("bn");
+    ct_tensor *x[] = {ct_full(CT_F32, CT_SHAPE(4, 2), 1), ct_full(CT_F32, CT_SHAPE(2), 1),
+                      ct_full(CT_F32, CT_SHAPE(2), 1)};
+    ct_tensor *y = ct_batch_norm(x[0], x[1], x[2], -1, 1e-3, NULL, NULL), *roots[4] = {y};
+    ct_path_pop();
+    cr_assert_eq(ct_vjp(y, ct_full(CT_F32, CT_SHAPE(4, 2), 1), x, 3, roots + 1), CT_OK);
+    char *text = text_of(roots, 4, options);
+    ct_scope_close(scope);
+    return text;
+}
+
+DOT_TEST(the_same_graph_gives_the_same_bytes) {
+    for (int clusters = 0; clusters < 2; clusters++) {
+        ct_dot_options options = {.clusters = clusters};
+        char *once = batch_norm_text(options);
+        ct_drop(ct_keep(ct_scalar(CT_F32, 1))); /* ids and addresses move on */
+        setlocale(LC_ALL, "de_DE.UTF-8");       /* a decimal comma, where it is installed */
+        char *again = batch_norm_text(options);
+        setlocale(LC_ALL, "C");
+        cr_expect_str_eq(once, again);
+        free(once);
+        free(again);
+    }
+}
+
+DOT_TEST(options_choose_what_is_drawn) {
+    char *all = batch_norm_text((ct_dot_options){.show_constants = true});
+    char *usual = batch_norm_text((ct_dot_options){0});
+    char *few = batch_norm_text(
+        (ct_dot_options){.collapse_views = true, .no_legend = true, .left_to_right = true});
+    char *framed = batch_norm_text((ct_dot_options){.clusters = true});
+    cr_expect(strstr(all, "label=\"4\\n[] f32\"") && !strstr(all, "div(\xc2\xb7, 4)"));
+    cr_expect(strstr(usual, "div(\xc2\xb7, 4)") && strstr(usual, "broadcast"));
+    cr_expect(!strstr(few, "broadcast") && !strstr(few, "legend") && strstr(few, "rankdir=LR"));
+    cr_expect(count(all, " [label=") > count(usual, " [label="));
+    cr_expect(count(usual, " [label=") > count(few, " [label="));
+    cr_expect_eq(count(framed, "subgraph cluster_"), 2);
+    cr_expect(strstr(framed, "label=\"bn\";") && strstr(framed, "label=\"bn, derivative\";"));
+    cr_expect_eq(count(framed, " -> "), count(usual, " -> "));
+    free(all), free(usual), free(few), free(framed);
+}
+
+DOT_TEST(derivatives_are_told_apart) {
+    ct_tensor *x = vector("x"), *roots[4] = {ct_sum_all(ct_exp(ct_mul(x, x)))};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(ct_grad(i ? ct_sum_all(roots[i]) : roots[0], &x, 1, &roots[i + 1]), CT_OK);
+    }
+    char *text = text_of(roots, 4, (ct_dot_options){0});
+    static const char *const legend[] = {"forward", "first derivative", "second derivative",
+                                         "higher derivatives", "value used in a derivative"};
+    static const char *const fills[] = {"#dcebf7", "#fde5cc", "#dff0d8", "#eadcf4"};
+    for (int i = 0; i < 5; i++) cr_expect_not_null(strstr(text, legend[i]), "%s", legend[i]);
+    for (int i = 0; i < 4; i++) cr_expect_gt(count(text, fills[i]), 2);
+    free(text);
+}
+
+DOT_TEST(slots_and_staged_updates_are_marked) {
+    ct_slot *slot = ct_slot_new("average", vector(""));
+    ct_tensor *y = ct_stage(ct_slot_read(slot), slot, 0.9, ct_exp(vector("x")));
+    char *text = text_of(&y, 1, (ct_dot_options){0});
+    cr_expect_not_null(strstr(text, "n0 [label=\"average\\n[2] f64\", fillcolor=\"#ffd966\", "
+                                    "shape=ellipse];"));
+    cr_expect_not_null(strstr(text, "n2 -> n3 [color=\"#30597a\", style=dashed];"));
+    cr_expect(strstr(text, "held by a slot") && strstr(text, "staged update"));
+    free(text);
+    ct_slot_drop(slot);
+}
+
+/* x x x ... : every node is drawn, and the depth costs no stack. */
+DOT_TEST(refuses_what_nobody_could_read) {
+    ct_tensor *x = vector("x"), *y = x;
+    for (int i = 0; i < 5000; i++) y = ct_mul(y, x);
+    FILE *out = fopen("/dev/null", "w");
+    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){0}), CT_ERR_RANGE);
+    cr_expect_str_eq(ct_error_message(),
+                     "ct_dot_write: the picture would have 5001 nodes, more "
+                     "than 5000; collapse the views, draw a smaller part or raise max_nodes");
+    ct_error_clear();
+    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.max_nodes = 5001}), CT_OK);
+    fclose(out);
+}
+
+DOT_TEST(says_what_is_missing) {
+    ct_tensor *x = vector("x"), *none = NULL;
+    cr_expect_eq(ct_dot_write(stdout, NULL, 1, (ct_dot_options){0}), CT_ERR_NULL);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: 'roots' is NULL");
+    /* The first error stays. */
+    cr_expect_eq(ct_dot_write(stdout, &none, 1, (ct_dot_options){0}), CT_ERR_NULL);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: 'roots' is NULL (an earlier error; now "
+                                         "ct_dot_write: root 0 is NULL)");
+    ct_error_clear();
+    cr_expect_eq(ct_dot_write(stdout, (ct_tensor *[]){x, NULL}, 2, (ct_dot_options){0}),
+                 CT_ERR_NULL);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: root 1 is NULL");
+    ct_error_clear();
+    cr_expect_eq(ct_dot_write(NULL, &x, 1, (ct_dot_options){0}), CT_ERR_NULL);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: 'out' is NULL");
+    ct_error_clear();
+    cr_expect_eq(ct_dot_write(stdout, &x, 0, (ct_dot_options){0}), CT_ERR_RANGE);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: needs at least one root");
+    ct_error_clear();
+    FILE *full = fopen("/dev/full", "w");
+    cr_expect_eq(ct_dot_write(full, &x, 1, (ct_dot_options){0}), CT_ERR_IO);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: No space left on device");
+    fclose(full);
+}
+
+static ct_status draw(void) {
+    FILE *out = fopen("/dev/null", "w");
+    ct_tensor *x = vector("");
+    ct_path_push("");
+    ct_tensor *y = ct_scale(ct_exp(x), 0.5);
+    ct_status status = y ? ct_dot_write(out, &y, 1, (ct_dot_options){.clusters = true})
+                         : ct_error();
+    fclose(out);
+    return status;
+}
+
+DOT_TEST(out_of_memory_is_an_error) { cr_expect_gt(memory_sweep(draw), 20); }
+
+/* --- Labels ------------------------------------------------------------------------------- */
+
+static void expect_label(const char *text, const char *escaped) {
+    cr_expect_str_eq(cti_dot_escape(text).text, escaped);
+}
+
+#define UNKNOWN "\xef\xbf\xbd"
+
+DOT_TEST(labels_are_escaped) {
+    expect_label(NULL, "");
+    expect_label("", "");
+    expect_label("conv2d/kernel", "conv2d/kernel");
+    expect_label("a\"b\\c\nd&lt;", "a\\\"b\\\\c\\nd&amp;lt;");
+    expect_label("\\N \\G \\", "\\\\N \\\\G \\\\");
+    expect_label("\x01\t\r\x1b\x7f", UNKNOWN UNKNOWN UNKNOWN UNKNOWN UNKNOWN);
+    static const char other[] = "\xce\xb3 \xe2\x88\x82 \xf0\x9f\x99\x82";
+    expect_label(other, other);
+    expect_label("\xff"
+                 "a\xc3"
+                 "b\xe2\x82",
+                 UNKNOWN "a" UNKNOWN "b" UNKNOWN UNKNOWN);
+    expect_label("\xc0\xaf\xed\xa0\x80", UNKNOWN UNKNOWN UNKNOWN UNKNOWN UNKNOWN);
+    expect_label("\xc2\x85|\xef\xbf\xbe|\xef\xbf\xbf", UNKNOWN "|" UNKNOWN "|" UNKNOWN);
+}
+
+DOT_TEST(labels_are_cut) {
+    char text[4 * 130 + 1] = "", whole[5 * 130 + 1] = "";
+    for (int i = 0; i < 120; i++) strcat(text, "&"), strcat(whole, "&amp;");
+    expect_label(text, whole);
+    strcat(text, "&");
+    strcpy(whole + (size_t)5 * 117, "...");
+    expect_label(text, whole);
+    text[0] = '\0';
+    for (int i = 0; i < 130; i++) strcat(text, "\xf0\x9f\x99\x82");
+    cr_expect_eq(strlen(cti_dot_escape(text).text), (size_t)4 * 117 + 3);
+}
+
+DOT_TEST(a_label_is_written_in_quotes) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    cti_dot_label(out, "say \"hi\"");
+    fclose(out);
+    cr_expect_str_eq(text, "\"say \\\"hi\\\"\"");
+    free(text);
+}
+
+static const char *const hostile[] = {
+    "\\N\\G\\T\\E\\H",
+    "\"]; evil [label=\"",
+    "\\",
+    "\"",
+    "<b>bold</b>",
+    "<<b>x</b>>",
+    "&lt;&#65;",
+    "a -> b",
+    "{a|b|<p>c}",
+    "image=\"/etc/passwd\"",
+    "\\\"",
+    "// /* #",
+    "digraph",
+    "%s%n",
+};
+enum { HOSTILE = sizeof hostile / sizeof *hostile, LABELS = 2000 };
+
+/* The lines of a command's output that begin so. */
+static int lines_of(const char *command, const char *beginning) {
+    FILE *in = popen(command, "r");
+    int found = 0;
+    char line[8192];
+    while (fgets(line, sizeof line, in)) {
+        if (strncmp(line, beginning, strlen(beginning)) == 0) found++;
+    }
+    cr_expect_eq(pclose(in), 0);
+    return found;
+}
+
+DOT_TEST(any_bytes_can_be_a_name) {
+    static ct_tensor *roots[LABELS];
+    uint64_t state = 42;
+    for (int i = 0; i < LABELS; i++) {
+        char name[64] = "";
+        if (i < HOSTILE) strcpy(name, hostile[i]);
+        for (int k = 0; i >= HOSTILE && k < 1 + i % 60; k++) {
+            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            name[k] = (char)(1 + (state >> 33) % 255);
+        }
+        roots[i] = ct_name(ct_scalar(CT_F32, 0), name);
+    }
+    FILE *out = fopen(in_folder("names.dot"), "w");
+    cr_assert_eq(ct_dot_write(out, roots, LABELS, (ct_dot_options){.no_legend = true}), CT_OK);
+    fclose(out);
+    char command[1200];
+    snprintf(command, sizeof command, "dot -Tplain '%s' 2>'%s'", in_folder("names.dot"),
+             in_folder("warnings"));
+    cr_expect_eq(lines_of(command, "node n"), LABELS);
+    cr_expect(file_is(in_folder("warnings"), "", 0), "dot has warned");
+}

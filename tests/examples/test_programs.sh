@@ -1,0 +1,211 @@
+#!/bin/sh
+# The programs of examples/ and the script `run` as a user meets them: help, signals, a reader that
+# goes away, a device without room, other folders.
+# usage: test_programs.sh FOLDER_OF_PROGRAMS; COTAN_RUN is another `run` than this repository's.
+set -u
+
+programs=$(cd "$1" && pwd)
+run=${COTAN_RUN:-$(cd "$(dirname "$0")/../.." && pwd)/run}
+work=$(mktemp -d) || exit 1
+work=$(cd "$work" && pwd -P)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+unset COTAN_DATA
+export XDG_CACHE_HOME="$work/no-cache"
+failures=0
+cd "$work" || exit 1
+
+# check WHAT COMMAND...: the command must succeed.
+check() {
+    what=$1
+    shift
+    if "$@"; then echo "ok   $what"; else
+        echo "FAIL $what"
+        sed 's/^/     | /' log
+        failures=$((failures + 1))
+    fi
+}
+# ends STATUS COMMAND...: what it prints is in `log`.
+ends() {
+    expected=$1
+    shift
+    "$@" >log 2>&1
+    status=$?
+    [ "$status" -eq "$expected" ] || { echo "exit status $status, expected $expected" >>log; false; }
+}
+said() { grep -qF -- "$1" log; }
+whole() { # of the files of a study in folder $1
+    tail -c 8 "$1/report.html" | grep -q '</html>' && tail -n 1 "$1/results.json" | grep -q '^}' &&
+        [ "$(sed -n 1p "$1/history.csv")" = activation,lr,batch_norm,step,epoch,split,loss,accuracy ]
+}
+
+# 64 black images of class 0, twice.
+mkdir black
+for part in train t10k; do
+    { printf '\0\0\010\003\0\0\0\100\0\0\0\034\0\0\0\034'; head -c 50176 /dev/zero; } \
+        >black/$part-images-idx3-ubyte
+    { printf '\0\0\010\001\0\0\0\100'; head -c 64 /dev/zero; } >black/$part-labels-idx1-ubyte
+done
+# Without pictures, which take most of the time.
+study() {
+    PATH=/nonexistent "$programs/bn_study" --data black --epochs 1 --lr 0.01 --activation relu "$@"
+}
+
+# --- Help and wrong arguments
+
+all='bn_study bn_verify custom_model custom_op graph_dump'
+for name in $all; do
+    check "$name --help: status" ends 0 "$programs/$name" --help
+    check "$name --help: helps" said "usage: $name"
+    check "$name --wrong: status" ends 2 "$programs/$name" --wrong
+    check "$name --wrong: says so" said "$name: unknown option '--wrong'"
+done
+
+# --- Which data
+
+check 'study, quiet, on files: status' ends 0 study --quiet --out files
+check 'study, quiet, on files: says so' \
+    said "data: the files in 'black': 64 training and 64 test images"
+check 'study, quiet, on nothing: status' ends 0 env PATH=/nonexistent "$programs/bn_study" \
+    --quiet --epochs 1 --steps 1 --bn on --lr 0.01 --activation relu --out digits
+check 'study, quiet, on nothing: says so' \
+    said 'data: built-in digits: 60000 training and 10000 test images'
+check 'study, on nothing: the results say so' grep -qF '"name": "built-in digits"' \
+    digits/results.json
+check 'custom_model: status' ends 0 "$programs/custom_model"
+check 'custom_model: names the data' said 'data: built-in digits, 6000 training and 1000 test'
+
+# --- Nobody reads
+
+# Nobody reads any more when the program starts.
+unread() {
+    rm -f gone status
+    {
+        until [ -e gone ]; do sleep 0.05; done
+        "$@" 2>log
+        echo $? >status
+    } | {
+        exec <&-
+        : >gone
+    }
+    [ "$(cat status)" -eq 4 ] || { echo "exit status $(cat status), expected 4" >>log; false; }
+}
+check 'study, unread: status' unread "$programs/bn_study" --data black --epochs 1 --out unread
+check 'study, unread: says so' said 'bn_study: standard output: '
+check 'study, unread: its files' whole unread
+check 'study: the results name the data' grep -qF '"name": "black"' unread/results.json
+check 'study: the report names the data' grep -qF 'the files in &#39;black&#39;: 64 training and 64' \
+    unread/report.html
+check 'study: the results say what a step costs' grep -qF '"step_cost": [' unread/results.json
+check 'study, quiet and unread: status' unread study --quiet --out quiet
+check 'study, quiet and unread: its files' whole quiet
+check 'verify, unread: status' unread "$programs/bn_verify" --json verify.json
+check 'verify, unread: its file' grep -q '"verdict": "pass"' verify.json
+check 'graph, unread: status' unread "$programs/graph_dump" --out unread.dot
+check 'graph, unread: its file' [ -s unread.dot ]
+check 'custom_op, unread: status' unread "$programs/custom_op"
+
+# --- No room
+
+full() { # COMMAND...
+    "$@" >/dev/full 2>log
+    status=$?
+    [ "$status" -eq 4 ] || { echo "exit status $status, expected 4" >>log; false; }
+}
+for name in $all; do check "$name --help, no room" full "$programs/$name" --help; done
+check 'study, no room: status' full study --out full
+check 'study, no room: says so' said 'bn_study: standard output: '
+check 'study, no room: its files' whole full
+check 'verify, no room' full "$programs/bn_verify"
+check 'verify, no room for its file' ends 4 "$programs/bn_verify" --json /dev/full
+check 'graph, no room' full "$programs/graph_dump" --out full.dot
+check 'custom_op, no room' full "$programs/custom_op"
+check 'custom_model, no room' full "$programs/custom_model"
+for name in results.json history.csv accuracy_relu_0.01.gp report.html; do
+    mkdir "no-room-$name"
+    ln -s /dev/full "no-room-$name/$name.tmp"
+    check "study, no room for $name: status" ends 4 study --out "no-room-$name"
+    check "study, no room for $name: says so" said "$name': No space left on device"
+done
+for name in accuracy_relu_0.01.gp report.html; do # the others are written once more at the end
+    check "study, no room for $name: no part of it" [ ! -e "no-room-$name/$name" ]
+done
+
+# --- Signals
+
+# signalled NAME STATUS: in the first of a million epochs.
+signalled() {
+    : >log # what the program before it said
+    PATH=/nonexistent "$programs/bn_study" --data black --epochs 1000000 --out "$1" >log 2>&1 &
+    pid=$!
+    until grep -q 'learning rate' log || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
+    kill -s "$1" $pid
+    wait $pid
+    status=$?
+    [ "$status" -eq "$2" ] || { echo "exit status $status, expected $2" >>log; false; }
+}
+check 'study, asked to end: status' signalled TERM 143
+check 'study, asked to end: its files' whole TERM
+check 'study, asked to end: prints the verdicts' said 'Verdicts'
+check 'study, terminal lost: status' signalled HUP 129
+check 'study, terminal lost: its files' whole HUP
+
+# --- The script, from elsewhere and through links. Stand-ins say what would run.
+
+mkdir -p 'repo [1]/build/examples' 'repo [1]/build/bench' 'repo [1]/datasets' \
+    'repo [1]/tests/bench' bin 'far away/data'
+repo="$work/repo [1]"
+cp "$run" "$repo/run"
+stand_in() { # NAME TEXT
+    printf '#!/bin/sh\n%s\n' "$2" >"$1"
+    chmod 755 "$1"
+}
+here='echo "$(basename "$0") in $(pwd -P):$(printf " <%s>" "$@")"'
+for name in examples/bn_study examples/bn_verify examples/graph_dump bench/bench; do
+    stand_in "$repo/build/$name" "$here"
+done
+stand_in "$repo/datasets/fetch.sh" "$here"
+stand_in bin/ctest "$here; echo \"mnist \$COTAN_TEST_MNIST\""
+stand_in bin/cmake 'test -f run && ! test -e "$work/broken"'
+stand_in bin/dpkg-query 'echo install ok installed'
+stand_in bin/python3 'exit 1'
+ln -s "$repo/run" bin/cotan
+ln -s cotan bin/linked
+export work PATH="$work/bin:$PATH"
+elsewhere="$work/far away"
+there() { # LINE COMMAND...: in the folder of the user it succeeds and prints that line
+    line=$1
+    shift
+    (cd "$elsewhere" && "$@") >log 2>&1 && grep -qxF -- "$line" log
+}
+check 'run demo: in the folder of the user' there "bn_study in $elsewhere: <--out> <a b>" \
+    "$repo/run" demo --out 'a b'
+check 'run demo: by a relative path' there "bn_study in $elsewhere: <--quiet>" \
+    '../repo [1]/run' demo --quiet
+check 'run demo: by sh' there "bn_study in $elsewhere: <--quiet>" \
+    sh '../repo [1]/run' demo --quiet
+check 'run verify: through a link' there "bn_verify in $elsewhere: <--json> <v.json>" \
+    ../bin/cotan verify --json v.json
+check 'run graph: through a link to a link, in PATH' \
+    there "graph_dump in $elsewhere: <--out> <g.svg>" linked graph --out g.svg
+check 'run bench: in the folder of the user' there "bench in $elsewhere: <--json> <b.json>" \
+    "$repo/run" bench --json b.json
+check 'run fetch: in the folder of the user' there "fetch.sh in $elsewhere: <x>" "$repo/run" fetch x
+check 'run test: the data from the folder of the user' \
+    env COTAN_TEST_MNIST=data sh -c 'cd "far away" && ../bin/cotan test >../log &&
+        grep -qxF "mnist $work/far away/data" ../log'
+check 'run help: through a link' there 'usage: ./run COMMAND [ARGUMENTS]' linked help
+check 'run: nothing new in the folder of the user' [ "$(ls "$elsewhere")" = data ]
+check 'run: nothing new in the repository' [ "$(ls "$repo" | tr '\n' ' ')" = \
+    'build datasets run tests ' ]
+: >broken
+check 'run demo: a build that fails' ends 1 "$repo/run" demo
+rm broken
+mkdir "$elsewhere/out" "$repo/out"
+check 'run clean: status' there '' sh -c 'linked clean && echo'
+check 'run clean: the build folder' [ ! -e "$repo/build" ]
+check 'run clean: out/ of the repository' [ ! -e "$repo/out" ]
+check 'run clean: no other out/' [ -d "$elsewhere/out" ]
+
+[ "$failures" -eq 0 ] || { echo "$failures failed"; exit 1; }
+echo 'all passed'

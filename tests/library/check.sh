@@ -1,0 +1,188 @@
+#!/bin/sh
+# Whether the library works for others than the machine and compiler it is written on.
+#
+#     check.sh           programs in C and C++ against the build that is there
+#     check.sh --all     also: clang, valgrind, 64-bit ARM under qemu-user, musl
+#
+# One line for each check says how it went; logs stay in build*/check.log. `./run check` installs
+# what is needed and builds first. Exit status 0 when nothing failed.
+set -u
+
+all=
+case ${1:-} in
+'') ;;
+--all) all=yes ;;
+*)
+    echo "usage: check.sh [--all]" >&2
+    exit 2
+    ;;
+esac
+cd "$(dirname "$0")/../.." || exit 1
+failures=0
+
+# check FOLDER WHAT COMMAND...: the command must succeed; what it says goes into FOLDER/check.log.
+check() {
+    log=$1/check.log
+    printf '%s ... ' "$2"
+    mkdir -p "$1"
+    shift 2
+    if "$@" >"$log" 2>&1; then echo ok; else
+        echo "FAILED, see $log"
+        tail -n 20 "$log" | sed 's/^/     | /'
+        failures=$((failures + 1))
+        return 1
+    fi
+}
+
+# --- Other compilers and tools --------------------------------------------------------------------
+
+# build FOLDER OPTION...: all of the library and its tests; a warning is an error.
+build() {
+    folder=$1
+    shift
+    cmake -G Ninja -S . -B "$folder" -DCOTAN_TESTS=ON -DCOTAN_EXAMPLES=OFF "$@" &&
+        cmake --build "$folder"
+}
+
+clang_checks() {
+    check build-clang "clang compiles, -std=c17 -Wpedantic" build build-clang \
+        -DCMAKE_C_COMPILER=clang || return
+    check build-clang "clang: all suites" ctest --test-dir build-clang --output-on-failure
+}
+
+gcc_checks() {
+    check build "gcc compiles, -std=c17 -Wpedantic" build build || return
+    check build "valgrind: core suites" cmake --build build --target memcheck
+}
+
+# --- 64-bit ARM -----------------------------------------------------------------------------------
+
+# Debian's packages for ARM in a folder, with a package list of their own: the system's stay as they
+# are.
+arm_root() {
+    root=$PWD/build-aarch64/root
+    [ ! -e "$root/done" ] || return 0
+    apt=$PWD/build-aarch64/apt
+    mkdir -p "$root" "$apt/lists/partial" "$apt/archives/partial" || return 1
+    cat >"$apt/conf" <<TEXT
+APT::Architecture "arm64";
+APT::Architectures { "arm64"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Dir::State "$apt";
+Dir::State::status "/dev/null";
+Dir::Cache "$apt";
+TEXT
+    APT_CONFIG=$apt/conf apt-get update &&
+        APT_CONFIG=$apt/conf apt-get install -y --download-only libblis-serial-dev zlib1g-dev \
+            libcriterion-dev libgomp1 || return 1
+    for package in "$apt"/archives/*.deb; do dpkg-deb -x "$package" "$root" || return 1; done
+    touch "$root/done"
+}
+
+arm_build() {
+    root=$PWD/build-aarch64/root
+    PKG_CONFIG_SYSROOT_DIR=$root
+    PKG_CONFIG_LIBDIR=$root/usr/lib/aarch64-linux-gnu/pkgconfig:$root/usr/share/pkgconfig
+    export PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_LIBDIR
+    build build-aarch64 -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+        -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_SYSROOT="$root" \
+        -DCMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER
+}
+
+# Criterion starts each test as a process of its own, so the kernel has to know how to run programs
+# for ARM. Without that, the core suites run, in one process.
+binfmt=/proc/sys/fs/binfmt_misc
+arm_programs_run() {
+    sudo=
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
+    [ -e $binfmt/register ] || $sudo mount -t binfmt_misc none $binfmt || return 1
+    [ ! -e $binfmt/qemu-aarch64 ] || return 0
+    magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+    mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+    printf '%s' ":qemu-aarch64:M::$magic:$mask:$(command -v qemu-aarch64):F" |
+        $sudo tee $binfmt/register >/dev/null || return 1
+    trap '$sudo sh -c "echo -1 >$binfmt/qemu-aarch64"' EXIT
+}
+
+arm_suites() {
+    QEMU_LD_PREFIX=$PWD/build-aarch64/root
+    export QEMU_LD_PREFIX
+    COTAN_SCALE=10 ctest --test-dir build-aarch64 --output-on-failure
+}
+
+arm_checks() {
+    check build-aarch64 "64-bit ARM: packages" arm_root || return
+    check build-aarch64 "64-bit ARM: gcc compiles" arm_build || return
+    if check build-aarch64 "64-bit ARM: programs run" arm_programs_run; then
+        check build-aarch64 "64-bit ARM: all suites" arm_suites
+    else
+        check build-aarch64 "64-bit ARM: core suites" \
+            qemu-aarch64 -L build-aarch64/root build-aarch64/tests/selftest
+    fi
+}
+
+# --- musl -----------------------------------------------------------------------------------------
+
+# BLIS, zlib and OpenMP stay those of glibc; check/musl.c has the few functions that they miss.
+musl_compile() {
+    work=build-musl
+    system=$(gcc -print-multiarch)
+    mkdir -p $work/include $work/objects $work/tests || return 1
+    ln -sfn "$(gcc -print-file-name=include)/omp.h" $work/include/omp.h
+    ln -sfn /usr/include/zlib.h $work/include/zlib.h
+    for header in /usr/include/zconf.h "/usr/include/$system/zconf.h"; do
+        [ ! -e "$header" ] || ln -sfn "$header" $work/include/zconf.h
+    done
+    ln -sfn "$(gcc -print-file-name=libgomp.so.1)" $work/libgomp.so.1
+    ln -sfn "$(gcc -print-file-name=libz.so.1)" $work/libz.so.1
+    options="-std=c17 -O2 -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math
+        -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -DCOTAN_VERSION=\"musl\" -DCOTAN_SELFTEST
+        -I. -Ibuild/include -isystem /usr/include/$system/blis-serial -idirafter $work/include"
+    export options
+    { find tensor autograd nn optim datasets -name '*.c' && echo tests/library/musl.c; } |
+        compile_to $work/objects '' &&
+        { grep -rl '^#define COTAN_SUITE' tests --include='test_*.c' &&
+            find tests/support -name '*.c' && find tests -name 'primitive_*.c'; } | compile_to $work/tests -Wno-pedantic
+}
+
+# compile_to FOLDER OPTION: the sources named on standard input.
+compile_to() {
+    # shellcheck disable=SC2016 # for the inner shell
+    xargs -P "$(nproc)" -I '{}' sh -c \
+        'musl-gcc $options $3 -c "$1" -o "$2/$(echo "$1" | tr / _).o"' - '{}' "$1" "$2"
+}
+
+musl_link() {
+    archive=/usr/lib/$(gcc -print-multiarch)/blis-serial/libblis.a
+    libraries="$archive $work/libz.so.1 $work/libgomp.so.1 -lgcc"
+    # shellcheck disable=SC2086 # lists
+    musl-gcc -shared -Wl,-z,nodelete -o $work/libcotan.so $work/objects/*.o $libraries &&
+        musl-gcc -o $work/selftest $work/tests/*.o $work/objects/*.o $libraries &&
+        musl-gcc -D_GNU_SOURCE -I. -Ibuild/include -o $work/forking tests/library/forking.c \
+            $work/tests/tests_support_support.c.o $work/objects/*.o $libraries &&
+        musl-gcc -Ibuild/include -Itests/consumers/own -o $work/consumer \
+            tests/consumers/consumer.c -Wl,--allow-shlib-undefined $work/libcotan.so
+}
+
+musl_run() { LD_LIBRARY_PATH=$work "$work/$1"; }
+
+musl_checks() {
+    check build-musl "musl: gcc compiles" musl_compile &&
+        check build-musl "musl: links" musl_link || return
+    check build-musl "musl: libcotan.so is loaded, and trains" musl_run consumer
+    check build-musl "musl: core suites" musl_run selftest
+    check build-musl "musl: children of fork()" musl_run forking
+}
+
+# --------------------------------------------------------------------------------------------------
+
+if [ -n "$all" ]; then gcc_checks; fi
+tests/library/test_consumers.sh build || failures=$((failures + 1))
+if [ -n "$all" ]; then
+    clang_checks
+    arm_checks
+    musl_checks
+fi
+[ "$failures" -eq 0 ] || { echo "$failures checks failed" && exit 1; }
+echo "all checks passed"

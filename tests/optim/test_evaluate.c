@@ -1,0 +1,107 @@
+/* ct_evaluate counts every item once; ct_predict is one forward in pieces. */
+#include "tests/support/fit_support.h"
+
+NN_TEST(evaluate, is_the_mean_over_all_items) {
+    bench b = open_bench(0.05);
+    ct_tensor *x = task_x(2), *logits = ct_logits(b.model, x, CT_INFERENCE);
+    double wanted_loss = ct_item(ct_cross_entropy(logits, task_labels(x)));
+    double wanted_accuracy = ct_item(ct_accuracy(logits, task_labels(x)));
+    uint64_t before = state_hash(b.model, b.optimizer);
+    for (int64_t size = 1; size <= ITEMS; size += 7) {
+        ct_source *source = ct_batches_new(x, task_labels(x), (ct_batches_options){.size = size});
+        double loss, accuracy;
+        OK(ct_source_seek(source, 5, 0)); /* wherever it stands */
+        OK(ct_evaluate(b.model, &ct_loss_cross_entropy, source, &loss, &accuracy));
+        EXPECT_NEAR(loss, wanted_loss, 1e-6);
+        EXPECT_NEAR(accuracy, wanted_accuracy, 1e-6);
+        OK(ct_evaluate(b.model, &ct_loss_cross_entropy, source, NULL, NULL));
+        ct_source_free(source);
+    }
+    cr_expect_eq(state_hash(b.model, b.optimizer), before);
+    close_bench(&b);
+}
+
+NN_TEST(evaluate, uses_the_inference_mode) {
+    ct_module *model = small_cnn(0.9);
+    ct_tensor *x = ct_detach(centred(CT_F32, CT_SHAPE(8, 6, 6, 2), 1, 1, 0));
+    ct_tensor *labels = some_labels(8, 3, 2);
+    ct_source *source = ct_batches_new(x, labels, (ct_batches_options){.size = 8});
+    uint64_t before = state_hash(model, NULL);
+    double loss, again;
+    OK(ct_evaluate(model, &ct_loss_cross_entropy, source, &loss, NULL));
+    OK(ct_evaluate(model, &ct_loss_cross_entropy, source, &again, NULL));
+    cr_expect_eq(loss, again);
+    ct_tensor *logits = ct_logits(model, x, CT_INFERENCE);
+    EXPECT_NEAR(loss, ct_item(ct_cross_entropy(logits, labels)), 1e-6);
+    cr_expect_eq(state_hash(model, NULL), before);
+    ct_source_free(source);
+    ct_module_free(model);
+}
+
+NN_TEST(evaluate, says_what_does_not_fit) {
+    bench b = open_bench(0.05);
+    double loss = 1, accuracy = 1;
+    cr_expect_eq(ct_evaluate(b.model, NULL, b.test, &loss, &accuracy), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_evaluate: 'loss' is NULL");
+    cr_expect(isnan(loss) && isnan(accuracy));
+    faulty_source source = {{&faulty_kind}, .good = 3};
+    loss = 1;
+    cr_expect_eq(ct_evaluate(b.model, &ct_loss_cross_entropy, &source.base, &loss, NULL),
+                 CT_ERR_IO);
+    expect_error(CT_ERR_IO, "faulty: the disk is gone");
+    cr_expect(isnan(loss));
+    source = (faulty_source){{&faulty_kind}, .ends = true};
+    cr_expect_eq(ct_evaluate(b.model, &ct_loss_cross_entropy, &source.base, &loss, NULL),
+                 CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_evaluate: the source gave no batches");
+    close_bench(&b);
+}
+
+/* --- Prediction ------------------------------------------------------------------------------- */
+
+NN_TEST(predict, is_the_forward_in_pieces) {
+    ct_module *model = small_cnn(0.9);
+    ct_tensor *x = ct_scale(centred(CT_F32, CT_SHAPE(11, 6, 6, 2), 1, 1, 0), 2); /* no leaf */
+    ct_tensor *whole = ct_forward(model, x, CT_INFERENCE);
+    for (int64_t batch = 0; batch <= 12; batch += 3) {
+        ct_tensor *y = ct_predict(model, x, batch);
+        MADE(y);
+        cr_assert(ct_shape_equal(ct_shape_of(y), CT_SHAPE(11, 3)));
+        cr_expect_lt(ct_item(ct_max(ct_abs(ct_sub(y, whole)), CT_ALL)), 1e-6);
+    }
+    ct_module_free(model);
+}
+
+NN_TEST(predict, takes_two_plans_and_the_memory_of_a_batch) {
+    bench b = open_bench(0.05);
+    ct_tensor *x = ct_detach(centred(CT_F32, CT_SHAPE(1000, 4), 1, 1, 0));
+    ct_stats_reset();
+    int64_t scope = ct_scope_open();
+    ct_tensor *y = ct_predict(b.model, x, 32);
+    MADE(y);
+    cr_expect_eq(ct_dim(y, 0), 1000);
+    cr_expect_leq(ct_stats_read().plan_misses, 3); /* full batch, last one, joining */
+    /* One result, and nothing else, stays in the caller's scope. */
+    int64_t with = ct_mem_read().live_blocks;
+    ct_scope_close(scope);
+    cr_expect_leq(with - ct_mem_read().live_blocks, 4);
+    close_bench(&b);
+}
+
+NN_TEST(predict, no_rows_and_what_does_not_fit) {
+    bench b = open_bench(0.05);
+    ct_tensor *none = ct_full(CT_F32, CT_SHAPE(0, 4), 0), *y = ct_predict(b.model, none, 0);
+    MADE(y);
+    cr_expect(ct_shape_equal(ct_shape_of(y), CT_SHAPE(0, 3)));
+    cr_expect_null(ct_predict(b.model, NULL, 0));
+    expect_error(CT_ERR_NULL, "ct_predict: 'x' is NULL");
+    cr_expect_null(ct_predict(b.model, none, -1));
+    expect_error(CT_ERR_RANGE, "ct_predict: batch must be >= 0, got -1");
+    cr_expect_null(ct_predict(b.model, ct_scalar(CT_F32, 1), 0));
+    expect_error(CT_ERR_SHAPE, "ct_predict: x needs rank >= 1, got a scalar");
+    ct_tensor *wrong = ct_full(CT_F32, CT_SHAPE(600, 5), 0);
+    cr_expect_null(ct_predict(b.model, wrong, 0));
+    cr_expect_eq(ct_error(), CT_ERR_SHAPE);
+    ct_error_clear();
+    close_bench(&b);
+}

@@ -1,0 +1,181 @@
+/* Out of memory at every allocation of a training step of a small CNN, alone and with all later
+ * ones: a clean error, no leak, every slot bit-equal to before, and the step that follows bit-equal
+ * to one that was never disturbed. The same for saving and loading a checkpoint. */
+#include "tests/support/nn_support.h"
+
+#include "optim/train/best.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct {
+    ct_module *model;
+    ct_optimizer *optimizer;
+    ct_tensor *x, *labels;
+    uint64_t before, after; /* hashes of all slots */
+    ct_slot_list lists[2];  /* of the model, of the optimizer */
+    ct_tensor **values;     /* of the slots before the step */
+} training;
+
+static ct_status train(void *state) {
+    training *t = state;
+    int64_t scope = ct_scope_open();
+    ct_tensor *logits = ct_logits(t->model, t->x, CT_TRAINING);
+    ct_tensor *loss = ct_cross_entropy(logits, t->labels);
+    ct_tensor *accuracy = ct_accuracy(logits, t->labels);
+    ct_status status = ct_optimizer_step(t->optimizer, loss, &accuracy, 1);
+    ct_scope_close(scope);
+    return status;
+}
+
+static int64_t slots_in(const training *t) { return t->lists[0].count + t->lists[1].count; }
+
+static ct_slot *slot_number(const training *t, int64_t i) {
+    int64_t first = t->lists[0].count;
+    return i < first ? t->lists[0].items[i].slot : t->lists[1].items[i - first].slot;
+}
+
+static void restore(training *t) {
+    int64_t scope = ct_scope_open();
+    for (int64_t i = 0; i < slots_in(t); i++) OK(ct_slot_write(slot_number(t, i), t->values[i]));
+    ct_scope_close(scope);
+    cr_assert_eq(state_hash(t->model, t->optimizer), t->before);
+}
+
+static void open_training(training *t) {
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.rate = ct_rate_cosine(0.01, 0.1, 100);
+    options.step.clip_norm = 1;
+    t->model = small_cnn(0);
+    t->optimizer = ct_adam_new(t->model, options);
+    MADE(t->optimizer);
+    t->x = ct_keep(ct_detach(centred(CT_F32, CT_SHAPE(4, 6, 6, 2), 1, 1, 0)));
+    t->labels = ct_keep(some_labels(4, 3, 2));
+    OK(ct_module_list(t->model, &t->lists[0]));
+    OK(ct_optimizer_list(t->optimizer, &t->lists[1]));
+    t->values = malloc((size_t)slots_in(t) * sizeof *t->values);
+    for (int64_t i = 0; i < slots_in(t); i++) {
+        t->values[i] = ct_keep(ct_slot_read(slot_number(t, i)));
+    }
+    t->before = state_hash(t->model, t->optimizer);
+    OK(train(t));
+    t->after = state_hash(t->model, t->optimizer);
+    cr_assert_neq(t->before, t->after);
+    restore(t);
+    ct_scope_close(0);
+}
+
+static void close_training(training *t) {
+    for (int64_t i = 0; i < slots_in(t); i++) ct_drop(t->values[i]);
+    free(t->values);
+    for (int i = 0; i < 2; i++) ct_slot_list_free(&t->lists[i]);
+    ct_drop(t->x);
+    ct_drop(t->labels);
+    ct_optimizer_free(t->optimizer);
+    ct_module_free(t->model);
+}
+
+/* Interned names stay for the life of the process, so they are there before the first count. */
+static int64_t live(void) {
+    ct_scope_close(0);
+    ct_cache_clear();
+    return ct_mem_read().live_bytes;
+}
+
+/* Returns the number of failing allocations of one kind. A success, where the failing one could be
+ * done without, must be a whole success. */
+static int64_t sweep(training *t, ct_status (*action)(void *), bool persistent) {
+    int64_t bytes = live(), failed = 0;
+    for (int64_t nth = 1, idle = 0; idle < 2; nth++) {
+        int64_t before = ct_mem_read().allocations;
+        ct_mem_fail_at(nth, persistent);
+        ct_status status = action(t);
+        ct_mem_fail_at(0, false);
+        idle = ct_mem_read().allocations - before < nth ? idle + 1 : 0;
+        uint64_t hash = state_hash(t->model, t->optimizer);
+        if (status == CT_OK) {
+            cr_expect_eq(hash, t->after, "allocation %lld", (long long)nth);
+            restore(t);
+        } else {
+            failed++;
+            cr_expect_eq(status, CT_ERR_MEMORY, "allocation %lld", (long long)nth);
+            cr_expect_eq(ct_error(), CT_ERR_MEMORY, "%s", ct_error_message());
+            cr_expect_neq(*ct_error_message(), '\0');
+            cr_expect_eq(hash, t->before, "allocation %lld changed a slot", (long long)nth);
+        }
+        ct_error_clear();
+        cr_assert_eq(live(), bytes, "allocation %lld leaks", (long long)nth);
+    }
+    OK(action(t));
+    cr_expect_eq(state_hash(t->model, t->optimizer), t->after);
+    restore(t);
+    return failed;
+}
+
+static int64_t sweep_both(training *t, ct_status (*action)(void *)) {
+    live();
+    int64_t once = sweep(t, action, false), lasting = sweep(t, action, true);
+    cr_expect_eq(once, lasting);
+    return once;
+}
+
+NN_TEST(training_memory, a_step_happens_wholly_or_not_at_all) {
+    training t;
+    open_training(&t);
+    int64_t failed = sweep_both(&t, train);
+    printf("training step: %lld allocations, each made to fail\n", (long long)failed);
+    cr_expect_gt(failed, 300);
+    close_training(&t);
+}
+
+static ct_status hold(void *state) {
+    training *t = state;
+    cti_best best = {0};
+    ct_status first = cti_best_hold(&best, t->model, 1), second = first;
+    /* What is held stays when the next cannot be. */
+    if (first == CT_OK) second = cti_best_hold(&best, t->model, 2);
+    if (first == CT_OK) cr_expect_eq(best.epoch, second == CT_OK ? 2 : 1);
+    cti_best_restore(&best);
+    cti_best_free(&best);
+    return second;
+}
+
+NN_TEST(training_memory, the_best_weights_are_held_wholly_or_not_at_all) {
+    training t;
+    open_training(&t);
+    t.after = t.before;
+    cr_expect_gt(sweep_both(&t, hold), 20);
+    close_training(&t);
+}
+
+static char path[256];
+
+static ct_status save(void *state) {
+    training *t = state;
+    return ct_checkpoint_save(path, t->model, t->optimizer, (ct_position){.epoch = 1, .batch = 2});
+}
+
+static ct_status load(void *state) {
+    training *t = state;
+    ct_position position = {.epoch = -1};
+    ct_status status = ct_checkpoint_load(path, t->model, t->optimizer, &position);
+    cr_expect_eq(position.epoch, status == CT_OK ? 1 : -1);
+    return status;
+}
+
+NN_TEST(training_memory, checkpoints_are_loaded_wholly_or_not_at_all) {
+    const char *base = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/cotan-memory-%ld.safetensors", base ? base : "/tmp",
+             (long)getpid());
+    training t;
+    open_training(&t);
+    OK(train(&t));
+    OK(save(&t));
+    restore(&t);
+    cr_expect_gt(sweep_both(&t, load), 100);
+    /* Saving changes no slot, whatever happens. */
+    t.after = t.before;
+    cr_expect_gt(sweep_both(&t, save), 50);
+    unlink(path);
+    close_training(&t);
+}

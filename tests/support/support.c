@@ -1,0 +1,201 @@
+/* The common ground of the core suites: expectations, seeded numbers, the sweep over allocations.
+ * It knows no op.
+ * Invariant: a failure is printed where it happens and counted; no run passes by accident. */
+#include "tests/support/support.h"
+
+#include "tensor/base/context.h"
+#include "tensor/mem.h"
+#include "tensor/runtime.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Expectations ----------------------------------------------------------------------------- */
+
+#define SHOWN 20 /* failures printed; the rest are only counted */
+
+static int64_t failures;
+static int64_t scale;
+
+bool support_expect(bool holds, const char *file, int line, const char *text, const char *format,
+                    ...) {
+    if (holds) return true;
+    if (failures++ >= SHOWN) return false;
+    fprintf(stderr, "%s:%d: %s", file, line, text);
+    if (format[1]) fputc(':', stderr);
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return false;
+}
+
+/* What is left when all that a thread keeps by itself has gone. */
+static int64_t live_now(void) {
+    ct_scope_close(0);
+    ct_cache_clear();
+    return ct_mem_read().live_bytes;
+}
+
+/* Names as well: nothing may be alive that has one. */
+static int64_t live_without_names(void) {
+    ct_scope_close(0);
+    cti_intern_clear();
+    return live_now();
+}
+
+bool support_run(void (*test)(void)) {
+    int64_t live = live_without_names();
+    failures = 0;
+    ct_error_clear();
+    test();
+    EXPECT(ct_error() == CT_OK, "an error was left behind: %s", ct_error_message());
+    ct_error_clear();
+    int64_t left = live_without_names() - live;
+    EXPECT(left == 0, "%lld bytes were not given back", (long long)left);
+    if (failures > SHOWN) fprintf(stderr, "%lld failures in all\n", (long long)failures);
+    return failures == 0;
+}
+
+static int64_t number_from(const char *variable, int64_t standard) {
+    const char *text = getenv(variable);
+    return text && *text ? strtoll(text, NULL, 10) : standard;
+}
+
+void support_scale_set(int64_t percent) { scale = percent; }
+
+int64_t support_scaled(int64_t samples) {
+    if (!scale) scale = number_from("COTAN_SCALE", 100);
+    int64_t scaled = samples * scale / 100;
+    return scaled > 0 ? scaled : 1;
+}
+
+uint64_t support_seed(uint64_t standard) {
+    return (uint64_t)number_from("COTAN_SEED", (int64_t)standard);
+}
+
+/* --- Numbers ---------------------------------------------------------------------------------- */
+
+uint64_t random_word(test_random *r) {
+    uint64_t z = r->state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+int64_t random_below(test_random *r, int64_t n) { return (int64_t)(random_word(r) % (uint64_t)n); }
+
+int64_t random_between(test_random *r, int64_t low, int64_t high) {
+    return low + random_below(r, high - low + 1);
+}
+
+double random_real(test_random *r, double low, double high) {
+    return low + (high - low) * ((double)(random_word(r) >> 11) * 0x1p-53);
+}
+
+bool random_chance(test_random *r, int percent) { return random_below(r, 100) < percent; }
+
+bool near(double a, double b, double absolute, double relative) {
+    if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
+    return a == b || fabs(a - b) <= absolute + relative * fabs(b);
+}
+
+bool same_bits(ct_tensor *a, ct_tensor *b) {
+    const void *p = ct_data(a), *q = ct_data(b);
+    if (!p || !q || ct_dtype_of(a) != ct_dtype_of(b)) return false;
+    if (!ct_shape_equal(ct_shape_of(a), ct_shape_of(b))) return false;
+    size_t size = ct_dtype_size(ct_dtype_of(a));
+    for (int64_t i = 0; i < ct_numel(a); i++) {
+        if (memcmp((const char *)p + (size_t)i * size, (const char *)q + (size_t)i * size, size) &&
+            !(isnan(element(a, i)) && isnan(element(b, i)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- Tensors ---------------------------------------------------------------------------------- */
+
+ct_tensor *leaf_from(ct_dtype dtype, ct_shape shape, const double *values) {
+    int64_t n = ct_shape_numel(shape);
+    void *data = malloc((size_t)(n + 1) * 8);
+    if (!data) return NULL;
+    for (int64_t i = 0; i < n; i++) {
+        switch (dtype) {
+        case CT_F32: ((float *)data)[i] = (float)values[i]; break;
+        case CT_F64: ((double *)data)[i] = values[i]; break;
+        case CT_I64: ((int64_t *)data)[i] = (int64_t)values[i]; break;
+        case CT_U8: ((uint8_t *)data)[i] = (uint8_t)values[i]; break;
+        case CT_DTYPES: break;
+        }
+    }
+    ct_tensor *t = ct_from(dtype, shape, data);
+    free(data);
+    return t;
+}
+
+double element(ct_tensor *t, int64_t i) {
+    const void *data = ct_data(t);
+    if (!data) return NAN;
+    switch (ct_dtype_of(t)) {
+    case CT_F32: return (double)((const float *)data)[i];
+    case CT_F64: return ((const double *)data)[i];
+    case CT_I64: return (double)((const int64_t *)data)[i];
+    case CT_U8: return ((const uint8_t *)data)[i];
+    case CT_DTYPES: break;
+    }
+    return NAN;
+}
+
+const char *taken_error(ct_status *status) {
+    static _Thread_local char text[1024];
+    snprintf(text, sizeof text, "%s", ct_error_message());
+    if (status) *status = ct_error();
+    ct_error_clear();
+    return text;
+}
+
+/* --- Running out of memory -------------------------------------------------------------------- */
+
+static void sweep_one(scenario_fn *scenario, scenario_check_fn *check, void *state, int64_t nth,
+                      bool persistent) {
+    int64_t live = live_now();
+    ct_mem_fail_at(nth, persistent);
+    ct_status status = scenario(state);
+    ct_mem_fail_at(0, false);
+    const char *how = persistent ? "persistent" : "transient";
+    if (status != CT_OK) {
+        EXPECT(status == CT_ERR_MEMORY, "allocation %lld (%s): %s", (long long)nth, how,
+               ct_status_name(status));
+        EXPECT(ct_error() == CT_ERR_MEMORY && *ct_error_message(), "allocation %lld (%s): '%s'",
+               (long long)nth, how, ct_error_message());
+    } else {
+        EXPECT(ct_error() == CT_OK, "allocation %lld (%s): success, yet '%s'", (long long)nth, how,
+               ct_error_message());
+    }
+    ct_error_clear();
+    int64_t left = live_now() - live;
+    EXPECT(left == 0, "allocation %lld (%s): %lld bytes were not given back", (long long)nth, how,
+           (long long)left);
+    check(state, status != CT_OK);
+}
+
+int64_t oom_sweep(const char *name, scenario_fn *scenario, scenario_check_fn *check, void *state) {
+    live_now();
+    int64_t before = ct_mem_read().allocations;
+    EXPECT(scenario(state) == CT_OK, "%s: %s", name, ct_error_message());
+    int64_t count = ct_mem_read().allocations - before;
+    check(state, false);
+    int64_t step = 100 / support_scaled(100);
+    for (int64_t nth = 1; nth <= count; nth += step) {
+        sweep_one(scenario, check, state, nth, false);
+        sweep_one(scenario, check, state, nth, true);
+    }
+    printf("%s: %lld allocations, each made to fail alone and with all later ones\n", name,
+           (long long)count);
+    return count;
+}
