@@ -12,25 +12,23 @@ static double load_bytes(const cti_load *load, int64_t numel) {
     return (double)load->size * (double)(repeats ? load->period : numel);
 }
 
-static cti_cost tiles_cost(const cti_plan *plan, const cti_pass *pass) {
-    cti_cost cost = {.operations = (double)pass->numel * (double)pass->n_members};
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        cost.bytes += load_bytes(&pass->loads[k], pass->numel);
+static cti_cost tiles_cost(const cti_plan *plan, const cti_tiles *t) {
+    cti_cost cost = {.operations = (double)t->numel * (double)t->n_members};
+    for (int64_t k = 0; k < t->n_loads; k++) cost.bytes += load_bytes(&t->loads[k], t->numel);
+    for (int64_t k = 0; k < t->n_stores; k++) {
+        cost.bytes += (double)t->slots[t->stores[k]].size * (double)t->numel;
     }
-    for (int64_t k = 0; k < pass->n_stores; k++) {
-        cost.bytes += (double)pass->slots[pass->stores[k]].size * (double)pass->numel;
-    }
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        cost.bytes += item_bytes(&plan->items[pass->reductions[k].item]);
+    for (int64_t k = 0; k < t->n_reductions; k++) {
+        cost.bytes += item_bytes(&plan->items[t->reductions[k].item]);
     }
     return cost;
 }
 
-static cti_cost kernel_cost(const cti_plan *plan, const cti_pass *pass) {
-    const cti_item *item = &plan->items[pass->kernel];
+static cti_cost kernel_cost(const cti_plan *plan, const cti_kernel *kernel) {
+    const cti_item *item = &plan->items[kernel->item];
     const ct_op *op = item->op;
     cti_cost cost = {.bytes = item_bytes(item), .operations = (double)item->numel};
-    if (op->operations) cost.operations = op->operations(&pass->call);
+    if (op->operations) cost.operations = op->operations(&kernel->call);
     for (int k = 0; k < item->n_inputs; k++) {
         cost.bytes += item_bytes(&plan->items[plan->edges[item->edges + k]]);
     }
@@ -38,5 +36,16 @@ static cti_cost kernel_cost(const cti_plan *plan, const cti_pass *pass) {
 }
 
 cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass) {
-    return pass->kernel >= 0 ? kernel_cost(plan, pass) : tiles_cost(plan, pass);
+    if (pass->kind == CTI_KERNEL) return kernel_cost(plan, &pass->kernel);
+    return tiles_cost(plan, &pass->tiles);
+}
+
+cti_cost cti_plan_cost(const cti_plan *plan) {
+    cti_cost sum = {0};
+    for (int64_t p = 0; p < plan->n_passes; p++) {
+        cti_cost cost = cti_pass_cost(plan, &plan->passes[p]);
+        sum.bytes += cost.bytes;
+        sum.operations += cost.operations;
+    }
+    return sum;
 }

@@ -1,81 +1,118 @@
-/* Emission: the passes of a level, from the groups that fusion has decided on.
+/* Emission: passes in their order, each tagged with its kind and with the items that it computes.
  * It decides nothing but what a pass has to recompute, which follows from what is not stored.
  * Invariant: a pass computes every stored member of its group once, and reads the rest. */
-#include "tensor/plan/fuse.h"
+#include "tensor/plan/planning.h"
 
-static void pull(cti_fusion *f, int64_t i, int64_t *count) {
-    if (f->marked[i]) return;
-    f->marked[i] = true;
-    f->scratch[(*count)++] = i;
+#include <stdlib.h>
+
+typedef struct {
+    cti_plan *plan;
+    const cti_groups *g;
+    int64_t *list; /* of items */
+    int64_t n_list;
+    bool *listed;
+} emission;
+
+static void pull(emission *e, int64_t i) {
+    if (e->listed[i]) return;
+    e->listed[i] = true;
+    e->list[e->n_list++] = i;
 }
 
-static void sort_items(int64_t items[], int64_t n) {
-    /* Shell sort: the list is nearly sorted, and nothing is allocated. */
-    for (int64_t gap = n / 2; gap > 0; gap /= 2) {
-        for (int64_t i = gap; i < n; i++) {
-            int64_t value = items[i], k = i;
-            for (; k >= gap && items[k - gap] > value; k -= gap) items[k] = items[k - gap];
-            items[k] = value;
-        }
-    }
+static int ascending(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
 }
 
 /* The items that a group's pass computes: its reductions and stored members, and behind them
  * whatever is not stored, also from other groups: that is the recomputation. */
-static ct_status emit_group(cti_fusion *f, const cti_group *g) {
-    cti_plan *plan = f->plan;
-    int64_t count = 0;
-    for (int64_t i = g->first; i >= 0; i = f->next_member[i]) {
-        if (plan->items[i].stored) pull(f, i, &count);
+static void collect(emission *e, const cti_group *group) {
+    const cti_plan *plan = e->plan;
+    e->n_list = 0;
+    for (int64_t i = group->first; i >= 0; i = e->g->next_member[i]) {
+        if (plan->items[i].stored) pull(e, i);
     }
-    for (int64_t done = 0; done < count; done++) {
-        const cti_item *item = &plan->items[f->scratch[done]];
+    for (int64_t done = 0; done < e->n_list; done++) {
+        const cti_item *item = &plan->items[e->list[done]];
         for (int k = 0; k < item->n_inputs; k++) {
             int64_t input = cti_streamed_input(plan, item, k);
-            if (input >= 0 && !plan->items[input].stored) pull(f, input, &count);
+            if (input >= 0 && !plan->items[input].stored) pull(e, input);
         }
     }
-    for (int64_t k = 0; k < count; k++) f->marked[f->scratch[k]] = false;
-    if (count == 0) return CT_OK;
-    sort_items(f->scratch, count);
-    cti_pass *pass = &plan->passes[plan->n_passes];
-    pass->kernel = -1;
-    pass->numel = g->space;
-    pass->geometry = g->geometry;
-    ct_status status = cti_plan_program(plan, pass, f->scratch, count);
-    plan->n_passes++;
-    return status;
+    for (int64_t k = 0; k < e->n_list; k++) e->listed[e->list[k]] = false;
+    qsort(e->list, (size_t)e->n_list, sizeof *e->list, ascending);
+}
+
+/* A reduction may have left its group for a later one. */
+static cti_pass_kind kind_of(const emission *e, ct_reduction geometry) {
+    const cti_item *items = e->plan->items;
+    bool reduces = false;
+    for (int64_t k = 0; k < e->n_list; k++) reduces |= items[e->list[k]].op->kind == CT_REDUCE;
+    if (!reduces) return CTI_MAP;
+    return geometry.count * geometry.inner < CTI_TILE ? CTI_NARROW : CTI_WIDE;
+}
+
+static ct_status emit_group(emission *e, const cti_group *group) {
+    cti_plan *plan = e->plan;
+    collect(e, group);
+    if (e->n_list == 0) return CT_OK;
+    int64_t *members = cti_zone_alloc(&plan->zone, (size_t)e->n_list, sizeof *members);
+    if (!members) return CT_ERR_MEMORY;
+    for (int64_t k = 0; k < e->n_list; k++) members[k] = e->list[k];
+    cti_pass_kind kind = kind_of(e, group->geometry);
+    cti_tiles tiles = {.numel = group->space, .members = members, .n_members = e->n_list};
+    if (kind != CTI_MAP) tiles.geometry = group->geometry;
+    plan->passes[plan->n_passes++] = (cti_pass){.kind = kind, .tiles = tiles};
+    return CT_OK;
 }
 
 static ct_status emit_kernel(cti_plan *plan, int64_t i) {
     const cti_item *item = &plan->items[i];
     cti_pass *pass = &plan->passes[plan->n_passes++];
-    pass->kernel = i;
     ct_operand *in = cti_zone_alloc(&plan->zone, (size_t)item->n_inputs + 1, sizeof *in);
     if (!in) return CT_ERR_MEMORY;
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *source = &plan->items[plan->edges[item->edges + k]];
         in[k] = (ct_operand){source->dtype, source->shape, source->layout, NULL};
     }
-    pass->call = (ct_call){.attr = item->attr,
-                           .n_inputs = item->n_inputs,
-                           .in = in,
-                           .out = {item->dtype, item->shape, item->layout, NULL}};
-    if (item->op->scratch) pass->scratch_bytes = item->op->scratch(&pass->call);
+    *pass = (cti_pass){.kind = CTI_KERNEL, .kernel = {.item = i}};
+    ct_call *call = &pass->kernel.call;
+    *call = (ct_call){.attr = item->attr,
+                      .n_inputs = item->n_inputs,
+                      .in = in,
+                      .out = {item->dtype, item->shape, item->layout, NULL}};
+    if (item->op->scratch) pass->scratch_bytes = item->op->scratch(call);
     for (int s = 0; s < CT_KERNEL_STAGES && item->op->stages[s].run; s++) {
-        pass->parts[s] = item->numel ? item->op->stages[s].parts(&pass->call) : 0;
+        pass->parts[s] = item->numel ? item->op->stages[s].parts(call) : 0;
     }
     return CT_OK;
 }
 
-ct_status cti_emit_level(cti_fusion *f, int64_t level) {
-    cti_plan *plan = f->plan;
+/* The passes of a level are independent of each other. */
+static ct_status emit_level(emission *e, int64_t level) {
+    const cti_groups *g = e->g;
     ct_status status = CT_OK;
-    for (int64_t k = f->level_kernels[level]; k >= 0 && status == CT_OK; k = f->next_member[k]) {
-        status = emit_kernel(plan, k);
+    for (int64_t k = g->level_kernels[level]; k >= 0 && status == CT_OK; k = g->next_member[k]) {
+        status = emit_kernel(e->plan, k);
     }
-    for (int64_t g = f->level_head[level]; g >= 0 && status == CT_OK; g = f->groups[g].next) {
-        status = emit_group(f, &f->groups[g]);
+    for (int64_t k = g->level_groups[level]; k >= 0 && status == CT_OK; k = g->groups[k].next) {
+        status = emit_group(e, &g->groups[k]);
+    }
+    return status;
+}
+
+ct_status cti_plan_emit(cti_planning *p) {
+    cti_plan *plan = p->plan;
+    size_t n = (size_t)plan->n_items, passes = (size_t)(p->groups.n_groups + p->groups.n_kernels);
+    plan->passes = cti_zone_alloc(&plan->zone, passes, sizeof *plan->passes);
+    emission e = {.plan = plan,
+                  .g = &p->groups,
+                  .list = cti_zone_alloc(&p->work, n, sizeof *e.list),
+                  .listed = cti_zone_alloc(&p->work, n, sizeof *e.listed)};
+    if (!plan->passes || !e.list || !e.listed) return CT_ERR_MEMORY;
+    ct_status status = CT_OK;
+    for (int64_t level = 1; level <= p->groups.levels && status == CT_OK; level++) {
+        status = emit_level(&e, level);
     }
     return status;
 }

@@ -2,9 +2,8 @@
  * It computes nothing and decides nothing about order or memory.
  * Invariant: a kernel that wants row-major inputs gets them, and a root has memory of its own,
  * because a copy item stands in between wherever a layout is in the way. */
-#include "tensor/plan/plan.h"
-
 #include "tensor/base/shape_rules.h"
+#include "tensor/plan/planning.h"
 
 #include <string.h>
 
@@ -30,7 +29,6 @@ typedef struct {
     cti_plan *plan;
     int64_t *item_of; /* graph node -> item */
     int64_t *copy_of; /* item -> its copy, or -1 */
-    int64_t items_max, edges_max;
 } lowering;
 
 static bool row_major(ct_shape shape, const ct_layout *layout) {
@@ -134,7 +132,7 @@ static int64_t lower_node(lowering *low, int64_t i) {
     return add_item(low, item);
 }
 
-static ct_status lower_all(lowering *low) {
+static void lower_all(lowering *low) {
     cti_plan *plan = low->plan;
     for (int64_t i = 0; i < plan->graph.n_nodes; i++) {
         low->item_of[i] = lower_node(low, i);
@@ -144,7 +142,6 @@ static ct_status lower_all(lowering *low) {
         int64_t item = low->item_of[plan->graph.roots[r]];
         plan->roots[r] = plan->items[item].whole ? item : copy_item(low, item);
     }
-    return CT_OK;
 }
 
 /* At worst every view, every operand of a kernel and every root needs a copy. */
@@ -159,19 +156,20 @@ static int64_t most_copies(const cti_graph *graph) {
     return copies;
 }
 
-ct_status cti_plan_lower(cti_plan *plan) {
-    int64_t copies = most_copies(&plan->graph); /* a copy has one edge */
+ct_status cti_plan_lower(cti_planning *p) {
+    cti_plan *plan = p->plan;
+    size_t nodes = (size_t)plan->graph.n_nodes, roots = (size_t)plan->graph.n_roots;
+    size_t copies = (size_t)most_copies(&plan->graph); /* a copy has one edge */
+    size_t items = nodes + copies, edges = (size_t)plan->graph.n_edges + copies;
+    plan->items = cti_zone_alloc(&plan->zone, items, sizeof *plan->items);
+    plan->edges = cti_zone_alloc(&plan->zone, edges, sizeof *plan->edges);
+    plan->roots = cti_zone_alloc(&plan->zone, roots, sizeof *plan->roots);
     lowering low = {.plan = plan,
-                    .items_max = plan->graph.n_nodes + copies,
-                    .edges_max = plan->graph.n_edges + copies};
-    plan->items = cti_zone_alloc(&plan->zone, (size_t)low.items_max, sizeof *plan->items);
-    plan->edges = cti_zone_alloc(&plan->zone, (size_t)low.edges_max, sizeof *plan->edges);
-    plan->roots = cti_zone_alloc(&plan->zone, (size_t)plan->graph.n_roots, sizeof *plan->roots);
-    low.item_of = cti_zone_alloc(plan->work, (size_t)plan->graph.n_nodes, sizeof *low.item_of);
-    low.copy_of = cti_zone_alloc(plan->work, (size_t)low.items_max, sizeof *low.copy_of);
-    ct_status status = CT_ERR_MEMORY;
-    if (plan->items && plan->edges && plan->roots && low.item_of && low.copy_of) {
-        status = lower_all(&low);
+                    .item_of = cti_zone_alloc(&p->work, nodes, sizeof *low.item_of),
+                    .copy_of = cti_zone_alloc(&p->work, items, sizeof *low.copy_of)};
+    if (!plan->items || !plan->edges || !plan->roots || !low.item_of || !low.copy_of) {
+        return CT_ERR_MEMORY;
     }
-    return status;
+    lower_all(&low);
+    return CT_OK;
 }

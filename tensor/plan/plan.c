@@ -1,31 +1,34 @@
-/* A plan from beginning to end: lower, fuse, schedule, place in memory; and its release.
- * The work is in plan_lower.c, plan_fuse.c, plan_program.c, plan_schedule.c and
- * plan_memory.c.
- * Invariant: a plan owns all it points to and holds no tensor. */
+/* A plan from beginning to end, and its release.
+ * What each stage does is in the file of its name.
+ * Invariant: a plan owns all that it points to, holds no tensor, and does not change once made. */
 #include "tensor/plan/plan.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/plan/planning.h"
 
-/* The stages, in their order. */
-static ct_status make(cti_plan *plan) {
-    ct_status status = cti_plan_lower(plan);
-    if (status == CT_OK) status = cti_plan_fuse(plan);
-    if (status == CT_OK) status = cti_plan_schedule(plan);
-    if (status == CT_OK) status = cti_plan_memory(plan);
+static ct_status make(cti_planning *p, const cti_walk *walk, ct_tensor *const roots[], int64_t n) {
+    ct_status status = cti_graph_from(&p->plan->graph, walk, roots, n); /* sign */
+    if (status == CT_OK) status = cti_plan_lower(p);
+    if (status == CT_OK) status = cti_plan_group(p);
+    if (status == CT_OK) status = cti_plan_store(p);
+    if (status == CT_OK) status = cti_plan_emit(p);
+    if (status == CT_OK) status = cti_plan_program(p);
+    if (status == CT_OK) status = cti_plan_cut(p);
+    if (status == CT_OK) status = cti_plan_schedule(p);
+    if (status == CT_OK) status = cti_plan_place(p);
     return status;
 }
 
 cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
-    cti_plan *plan = cti_alloc(1, sizeof *plan);
-    if (!plan) return NULL;
-    cti_zone work = {0};
-    plan->work = &work;
-    ct_status status = cti_graph_from(&plan->graph, walk, roots, n_roots);
-    if (status == CT_OK) status = make(plan);
-    plan->work = NULL;
-    cti_zone_free(&work);
-    if (status == CT_OK) return plan;
-    cti_plan_free(plan);
+    cti_planning planning = {.plan = cti_alloc(1, sizeof *planning.plan)};
+    if (!planning.plan) return NULL;
+    ct_status status = make(&planning, walk, roots, n_roots);
+    cti_zone_free(&planning.work);
+    if (status == CT_OK) {
+        planning.plan->cost = cti_plan_cost(planning.plan);
+        return planning.plan;
+    }
+    cti_plan_free(planning.plan);
     return NULL;
 }
 

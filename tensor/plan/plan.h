@@ -1,10 +1,5 @@
-/* Private: the plan, which says how a graph is computed and holds no value of it.
- *
- *   graph ─ lower ─► items: views folded into layouts, copies made explicit
- *         ─ fuse ──► levels and groups: which MAP and REDUCE items share one pass
- *         ─ program ► passes: loads, instructions, stores over tiles that stay in L1
- *         ─ schedule ► phases, and which parts follow each other within one
- *         ─ memory ► arena offsets by liveness */
+/* Private: the plan, which says how a graph is computed and holds no value of it. planning.h says
+ * how one is made; it does not change afterwards. */
 #ifndef COTAN_PLAN_H
 #define COTAN_PLAN_H
 
@@ -16,7 +11,7 @@
 /* Elements: a dozen tiles of f32 stay in a first-level cache of 32 KiB. Twice as many are slower
  * because they leave it, half as many because calls begin to show. */
 #define CTI_TILE 512
-#define CTI_NARROW_TILES 16 /* of a part whose blocks share tiles */
+#define CTI_LINE 64 /* bytes of a line of the cache */
 
 /* --- Items: what lowering makes of the graph ------------------------------------------------ */
 
@@ -40,8 +35,6 @@ typedef struct {
     int64_t where;      /* leaf: graph node; arena: byte offset; root: root number */
     int64_t last_phase; /* the last one that reads it */
 } cti_item;
-
-#define CTI_LINE 64 /* bytes of a line of the cache */
 
 /* --- Passes --------------------------------------------------------------------------------- */
 
@@ -99,18 +92,12 @@ typedef struct {
     int64_t scratch;  /* byte offset of the thread's accumulator */
 } cti_reduction;
 
+/* What a pass over tiles does with each of them. */
 typedef struct {
-    /* A kernel pass: */
-    int64_t kernel;    /* its item, or -1 for a tile pass */
-    ct_call call;      /* without data: that belongs to a run */
-    int64_t workspace; /* arena offset */
-    /* A tile pass: */
-    int64_t numel, tile;   /* elements of the space and of one tile */
-    ct_reduction geometry; /* count == 0 without a reduction */
-    int64_t chunks;        /* parts that one [count, inner] block is cut into */
-    int64_t chunk_rows;    /* rows of each; without a reduction: elements of a part */
-    int64_t accumulator;   /* elements of an accumulator: whole rows up to a tile */
-    int64_t n_members;     /* ops that run for each element */
+    int64_t numel, tile;    /* elements of the space and of one tile */
+    ct_reduction geometry;  /* count == 0 without a reduction */
+    int64_t n_members;      /* items that it computes, ascending; */
+    const int64_t *members; /*   some of them in one loop with others */
     int64_t n_loads, n_instructions, n_inputs, n_slots, n_stores, n_reductions, n_registers,
         n_moving;
     cti_load *loads;
@@ -119,16 +106,56 @@ typedef struct {
     cti_slot *slots;
     int64_t *stores; /* the slots that are stored outputs */
     cti_reduction *reductions;
+    /* How it is cut: each part takes `per_part` units, or what is left of the `units` of a row; a
+     * row has `chunks` parts. A unit is an element of a MAP pass, a block of a NARROW one, and of a
+     * WIDE one the `inner` elements of a row of its block. */
+    int64_t unit, units, per_part, chunks;
+    int64_t accumulator; /* WIDE: elements of an accumulator, whole rows up to a tile */
+    int64_t fetched;     /* elements of the next tile that each step of one asks for, or 0 */
+    /* Where its operands are for each tile. */
+    bool gathers;          /* it has gathered loads */
     cti_pointer *pointers; /* of the slots, then of the inputs */
     int64_t *moving;       /* those that are elsewhere for each tile */
-    bool gathers;          /* it has gathered loads */
-    int64_t fetched;       /* elements of the next tile that each step of one asks for, or 0 */
     int64_t registers;     /* where they begin in the scratch */
     size_t register_bytes; /* of one register */
-    /* Both: */
-    size_t scratch_bytes; /* per thread */
+} cti_tiles;
+
+typedef struct {
+    int64_t item;
+    ct_call call;      /* without data: that belongs to a run */
+    int64_t workspace; /* arena offset */
+} cti_kernel;
+
+/* A block is the [count, inner] elements that a reduction makes `inner` results of. */
+typedef enum {
+    CTI_KERNEL, /* an op with a loop of its own over whole operands */
+    CTI_MAP,    /* tiles, and nothing is reduced */
+    CTI_NARROW, /* a tile holds whole blocks, and reduces each on its own */
+    CTI_WIDE,   /* a block is many tiles; its chunks have partial results, combined at the end */
+} cti_pass_kind;
+
+typedef struct {
+    cti_pass_kind kind;
     int64_t parts[CT_KERNEL_STAGES];
+    size_t scratch_bytes; /* per thread */
+    union {
+        cti_kernel kernel; /* KERNEL */
+        cti_tiles tiles;   /* all others */
+    };
 } cti_pass;
+
+/* The units that a part of the first stage goes through, counted through all rows. */
+static inline ct_span cti_part_units(const cti_tiles *t, int64_t part) {
+    int64_t row = part / t->chunks * t->units, first = part % t->chunks * t->per_part;
+    int64_t last = first + t->per_part < t->units ? first + t->per_part : t->units;
+    return (ct_span){row + first, row + last};
+}
+
+/* ... and its elements. */
+static inline ct_span cti_part_elements(const cti_tiles *t, int64_t part) {
+    ct_span span = cti_part_units(t, part);
+    return (ct_span){span.first * t->unit, span.last * t->unit};
+}
 
 /* What one run of a pass moves between memory and the tiles or kernels, and computes. */
 typedef struct {
@@ -155,8 +182,7 @@ typedef struct {
 } cti_phase;
 
 typedef struct cti_plan {
-    cti_zone zone;  /* all that the plan points to, but for the graph */
-    cti_zone *work; /* what planning needs and running does not; NULL afterwards */
+    cti_zone zone; /* all that the plan points to, but for the graph */
     cti_graph graph;
     int64_t n_items, n_edges, n_passes, n_tasks, n_phases, n_parts;
     cti_item *items;
@@ -177,23 +203,16 @@ typedef struct cti_plan {
 } cti_plan;
 
 cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass);
+cti_cost cti_plan_cost(const cti_plan *plan);
 
 /* The plan for the current walk along needed inputs, or NULL with the error recorded. */
 cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
 void cti_plan_free(cti_plan *plan);
 
-ct_status cti_plan_lower(cti_plan *plan);
-ct_status cti_plan_fuse(cti_plan *plan);
-/* Fills one tile pass for the group of items[0..n), ascending. */
-ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n);
 /* Where in the scratch a load that is not read in place is put together, in bytes. */
-int64_t cti_load_tile(const cti_pass *pass, int64_t load);
-/* How an operand lies in memory, seen from a pass over its shape. */
-cti_load cti_load_of(const cti_item *in);
-/* Cuts a tile pass whose loads and reductions are known. */
-void cti_pass_partition(cti_pass *pass);
-ct_status cti_plan_schedule(cti_plan *plan);
-ct_status cti_plan_memory(cti_plan *plan);
+static inline int64_t cti_load_tile(const cti_tiles *t, int64_t load) {
+    return t->registers + (t->n_registers + load) * (int64_t)t->register_bytes;
+}
 
 /* The whole plan as text; to standard error if the environment has COTAN_DEBUG=plan. */
 void cti_plan_print(FILE *out, const cti_plan *plan);

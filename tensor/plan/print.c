@@ -43,9 +43,9 @@ static void print_item(FILE *out, const cti_plan *plan, int64_t i) {
 
 /* --- Passes ----------------------------------------------------------------------------------- */
 
-static void print_inputs(FILE *out, const cti_pass *pass, int64_t first, int n) {
+static void print_inputs(FILE *out, const cti_tiles *t, int64_t first, int n) {
     for (int k = 0; k < n; k++) {
-        fprintf(out, "%s%" PRId64, k ? "," : " ", pass->inputs[first + k]);
+        fprintf(out, "%s%" PRId64, k ? "," : " ", t->inputs[first + k]);
     }
 }
 
@@ -56,10 +56,10 @@ static void print_loop(FILE *out, const cti_plan *plan, const int64_t before[], 
     fprintf(out, "%s", plan->items[item].op->name);
 }
 
-static void print_loads(FILE *out, const cti_pass *pass) {
+static void print_loads(FILE *out, const cti_tiles *t) {
     static const char *const kinds[] = {"in place", "repeated", "gathered"};
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        const cti_load *load = &pass->loads[k];
+    for (int64_t k = 0; k < t->n_loads; k++) {
+        const cti_load *load = &t->loads[k];
         fprintf(out, "        slot %" PRId64 " = load item %" PRId64 ", %s", k, load->item,
                 kinds[load->kind]);
         if (load->kind == CTI_PERIODIC) fprintf(out, " every %" PRId64, load->period);
@@ -67,29 +67,29 @@ static void print_loads(FILE *out, const cti_pass *pass) {
     }
 }
 
-static void print_tile_pass(FILE *out, const cti_plan *plan, const cti_pass *pass) {
-    const ct_reduction *g = &pass->geometry;
-    fprintf(out, "%" PRId64 " elements in tiles of %" PRId64, pass->numel, pass->tile);
+static void print_tile_pass(FILE *out, const cti_plan *plan, const cti_tiles *t) {
+    const ct_reduction *g = &t->geometry;
+    fprintf(out, "%" PRId64 " elements in tiles of %" PRId64, t->numel, t->tile);
     if (g->count) {
         fprintf(out, ", reduces [%" PRId64 ",%" PRId64 ",%" PRId64 "] over the middle", g->outer,
                 g->count, g->inner);
     }
     fputc('\n', out);
-    print_loads(out, pass);
-    for (int64_t k = 0; k < pass->n_instructions; k++) {
-        const cti_instruction *code = &pass->instructions[k];
-        const cti_slot *slot = &pass->slots[code->out];
+    print_loads(out, t);
+    for (int64_t k = 0; k < t->n_instructions; k++) {
+        const cti_instruction *code = &t->instructions[k];
+        const cti_slot *slot = &t->slots[code->out];
         fprintf(out, "        slot %" PRId64 " = ", code->out);
         print_loop(out, plan, code->before, code->item);
-        print_inputs(out, pass, code->inputs, code->n_inputs);
+        print_inputs(out, t, code->inputs, code->n_inputs);
         if (slot->item >= 0) fprintf(out, ", stored as item %" PRId64, slot->item);
         fputc('\n', out);
     }
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        const cti_reduction *r = &pass->reductions[k];
+    for (int64_t k = 0; k < t->n_reductions; k++) {
+        const cti_reduction *r = &t->reductions[k];
         fprintf(out, "        item %" PRId64 " = ", r->item);
         print_loop(out, plan, r->before, r->item);
-        print_inputs(out, pass, r->inputs, r->n_inputs);
+        print_inputs(out, t, r->inputs, r->n_inputs);
         fputc('\n', out);
     }
 }
@@ -99,11 +99,12 @@ static void print_pass(FILE *out, const cti_plan *plan, int64_t p) {
     cti_cost cost = cti_pass_cost(plan, pass);
     fprintf(out, "pass %" PRId64 ": %.0f bytes, %.0f operations, parts %" PRId64 "+%" PRId64 ", ",
             p, cost.bytes, cost.operations, pass->parts[0], pass->parts[1]);
-    if (pass->kernel < 0) {
-        print_tile_pass(out, plan, pass);
+    if (pass->kind != CTI_KERNEL) {
+        print_tile_pass(out, plan, &pass->tiles);
         return;
     }
-    fprintf(out, "kernel %s, item %" PRId64 "\n", plan->items[pass->kernel].op->name, pass->kernel);
+    int64_t item = pass->kernel.item;
+    fprintf(out, "kernel %s, item %" PRId64 "\n", plan->items[item].op->name, item);
 }
 
 /* --- Schedule --------------------------------------------------------------------------------- */

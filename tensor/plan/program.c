@@ -1,45 +1,59 @@
-/* The program of a tile pass: loads, instructions on slots, stores, reductions.
- * It does not choose what is in the pass; plan_fuse.c did.
- * How it is cut into parts and tiles is plan_partition.c's business.
+/* The program of a tile pass: loads, instructions on slots, stores, reductions, registers.
+ * It does not choose what is in the pass (emit.c), nor how it is cut (cut.c).
  * Invariant: every slot is written before it is read. */
-#include "tensor/plan/plan.h"
+#include "tensor/plan/planning.h"
 
 #include <string.h>
 
-/* Tiles do not begin at the same place of a page: a processor that compares the low bits of
- * addresses would hold a load back for the store to another tile. */
-#define STAGGER 320
-/* Bytes; the second-level cache holds what is smaller, and a processor fetches from there fast
- * enough by itself. */
-#define FAR 1e6
+/* --- Loads ------------------------------------------------------------------------------------ */
 
-static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
+/* Merges dimensions that are walked through as one. */
+static void set_dims(cti_load *load, ct_shape shape, const ct_layout *layout) {
+    load->rank = 0;
+    for (int i = 0; i < shape.rank; i++) {
+        int64_t dim = shape.dims[i], stride = layout->strides[i];
+        if (dim == 1) continue;
+        int last = load->rank - 1;
+        if (last >= 0 && load->strides[last] == stride * dim) {
+            load->dims[last] *= dim;
+            load->strides[last] = stride;
+        } else {
+            load->dims[load->rank] = dim;
+            load->strides[load->rank++] = stride;
+        }
+    }
+}
+
+static void classify(cti_load *load) {
+    int r = load->rank;
+    load->period = INT64_MAX;
+    if (r == 1 && load->strides[0] == 0) load->period = 1;
+    if (r == 2 && load->strides[0] == 0 && load->strides[1] == 1) load->period = load->dims[1];
+    if (r == 0 || (r == 1 && load->strides[0] == 1)) load->kind = CTI_LINEAR;
+    else load->kind = load->period <= CTI_TILE ? CTI_PERIODIC : CTI_GATHERED;
+}
+
+static cti_load load_of(const cti_item *in) {
+    cti_load load = {
+        .item = in->base, .offset = in->layout.offset, .size = ct_dtype_size(in->dtype)};
+    set_dims(&load, in->shape, &in->layout);
+    classify(&load);
+    return load;
+}
 
 /* --- Slots ------------------------------------------------------------------------------------ */
 
 typedef struct {
     cti_plan *plan;
-    cti_pass *pass;
-    const int64_t *members;
-    int64_t n_members;
-    int64_t *slot_of;           /* position in members -> slot */
+    cti_tiles *tiles;
+    int64_t *position;          /* item -> its position in members, from 1 on; 0: none */
+    int64_t *slot_of;           /* position -> slot */
     int64_t *readers;           /* position -> how often members read it */
     const ct_joint_loop **loop; /* position -> how it runs together with some that it reads */
     int64_t *outer;             /* position -> the member whose loop it runs in, or -1 */
     int64_t *last_use;          /* slot -> last instruction that reads it; INT64_MAX: a reduction */
     int64_t *free_registers, n_free;
 } programming;
-
-/* Position of an item among the members (ascending), or -1. */
-static int64_t member_of(const programming *p, int64_t item) {
-    int64_t low = 0, high = p->n_members;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        if (p->members[middle] < item) low = middle + 1;
-        else high = middle;
-    }
-    return low < p->n_members && p->members[low] == item ? low : -1;
-}
 
 static bool same_load(const cti_load *a, const cti_load *b) {
     size_t n = sizeof(int64_t) * (size_t)a->rank;
@@ -49,45 +63,45 @@ static bool same_load(const cti_load *a, const cti_load *b) {
 
 static int64_t load_slot(programming *p, int64_t edge) {
     const cti_item *in = &p->plan->items[edge];
-    cti_pass *pass = p->pass;
-    cti_load load = cti_load_of(in);
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        if (same_load(&pass->loads[k], &load)) return k;
+    cti_tiles *tiles = p->tiles;
+    cti_load load = load_of(in);
+    for (int64_t k = 0; k < tiles->n_loads; k++) {
+        if (same_load(&tiles->loads[k], &load)) return k;
     }
-    int64_t k = pass->n_loads++;
-    pass->loads[k] = load;
-    pass->slots[pass->n_slots] = (cti_slot){-1, k, -1, load.size};
-    return pass->n_slots++;
+    int64_t k = tiles->n_loads++;
+    tiles->loads[k] = load;
+    tiles->slots[tiles->n_slots] = (cti_slot){-1, k, -1, load.size};
+    return tiles->n_slots++;
 }
 
 /* Loads come before the instructions, so a slot number below n_loads is its load. */
 static void collect_loads(programming *p) {
-    for (int64_t m = 0; m < p->n_members; m++) {
-        const cti_item *item = &p->plan->items[p->members[m]];
+    for (int64_t m = 0; m < p->tiles->n_members; m++) {
+        const cti_item *item = &p->plan->items[p->tiles->members[m]];
         for (int k = 0; k < item->n_inputs; k++) {
             int64_t edge = p->plan->edges[item->edges + k];
             const cti_item *in = &p->plan->items[edge];
-            if (!in->whole || member_of(p, in->base) < 0) load_slot(p, edge);
+            if (!in->whole || p->position[in->base] == 0) load_slot(p, edge);
         }
     }
 }
 
 static int64_t input_slot(programming *p, int64_t edge) {
     const cti_item *in = &p->plan->items[edge];
-    int64_t member = in->whole ? member_of(p, in->base) : -1;
+    int64_t member = in->whole ? p->position[in->base] - 1 : -1;
     return member >= 0 ? p->slot_of[member] : load_slot(p, edge);
 }
 
 /* --- Joint loops ------------------------------------------------------------------------------ */
 
 static const cti_item *member(const programming *p, int64_t m) {
-    return &p->plan->items[p->members[m]];
+    return &p->plan->items[p->tiles->members[m]];
 }
 
 /* The member that input k of a member reads, or -1. */
 static int64_t member_read(const programming *p, const cti_item *item, int k) {
     const cti_item *in = &p->plan->items[p->plan->edges[item->edges + k]];
-    return in->whole ? member_of(p, in->base) : -1;
+    return in->whole ? p->position[in->base] - 1 : -1;
 }
 
 static ct_dtype tile_dtype(const programming *p, const cti_item *item) {
@@ -125,7 +139,7 @@ static bool is_joined(const programming *p, int64_t m, int k) {
 /* Which members run in one loop with a later one; the earlier ones choose first, because a sum of
  * two products takes three of them. */
 static void find_loops(programming *p) {
-    for (int64_t m = 0; m < p->n_members; m++) {
+    for (int64_t m = 0; m < p->tiles->n_members; m++) {
         const cti_item *item = member(p, m);
         p->outer[m] = -1;
         for (int k = 0; k < item->n_inputs; k++) {
@@ -133,7 +147,7 @@ static void find_loops(programming *p) {
             if (read >= 0) p->readers[read]++;
         }
     }
-    for (int64_t m = 0; m < p->n_members; m++) {
+    for (int64_t m = 0; m < p->tiles->n_members; m++) {
         p->loop[m] = find_loop(p, member(p, m));
         for (int k = 0; k < CT_OP_JOINT; k++) {
             if (is_joined(p, m, k)) p->outer[member_read(p, member(p, m), k)] = m;
@@ -145,8 +159,8 @@ static void find_loops(programming *p) {
 
 static int add_input(programming *p, int64_t edge, int64_t reader) {
     int64_t slot = input_slot(p, edge);
-    p->pass->inputs[p->pass->n_inputs++] = slot;
-    p->last_use[slot] = at_least(p->last_use[slot], reader);
+    p->tiles->inputs[p->tiles->n_inputs++] = slot;
+    if (reader > p->last_use[slot]) p->last_use[slot] = reader;
     return 1;
 }
 
@@ -172,38 +186,38 @@ static int add_inputs(programming *p, int64_t m, int64_t reader) {
 static void note_before(const programming *p, int64_t m, int64_t before[CT_OP_JOINT]) {
     for (int k = 0; k < CT_OP_JOINT; k++) {
         bool joined = is_joined(p, m, k);
-        before[k] = joined ? p->members[member_read(p, member(p, m), k)] : -1;
+        before[k] = joined ? p->tiles->members[member_read(p, member(p, m), k)] : -1;
     }
 }
 
 static void add_instruction(programming *p, int64_t m) {
-    cti_pass *pass = p->pass;
+    cti_tiles *tiles = p->tiles;
     const cti_item *item = member(p, m);
     const ct_joint_loop *loop = p->loop[m];
-    cti_instruction *code = &pass->instructions[pass->n_instructions];
-    *code = (cti_instruction){.item = p->members[m],
+    cti_instruction *code = &tiles->instructions[tiles->n_instructions];
+    *code = (cti_instruction){.item = p->tiles->members[m],
                               .tile = (loop ? loop->tile : item->op->tile)[tile_dtype(p, item)],
                               .attr = item->attr,
-                              .inputs = pass->n_inputs};
+                              .inputs = tiles->n_inputs};
     note_before(p, m, code->before);
-    code->n_inputs = add_inputs(p, m, pass->n_instructions++);
-    code->out = pass->n_slots;
-    pass->slots[pass->n_slots] = (cti_slot){item->stored ? p->members[m] : -1, -1, -1,
-                                            ct_dtype_size(item->dtype)};
-    if (item->stored) pass->stores[pass->n_stores++] = pass->n_slots;
-    p->slot_of[m] = pass->n_slots++;
+    code->n_inputs = add_inputs(p, m, tiles->n_instructions++);
+    code->out = tiles->n_slots;
+    tiles->slots[tiles->n_slots] = (cti_slot){item->stored ? p->tiles->members[m] : -1, -1, -1,
+                                              ct_dtype_size(item->dtype)};
+    if (item->stored) tiles->stores[tiles->n_stores++] = tiles->n_slots;
+    p->slot_of[m] = tiles->n_slots++;
 }
 
 /* Reductions read at the end of a tile, after all instructions. */
 static void add_reduction(programming *p, int64_t m) {
     const cti_item *item = member(p, m);
     const ct_joint_loop *loop = p->loop[m];
-    cti_reduction *r = &p->pass->reductions[p->pass->n_reductions++];
-    *r = (cti_reduction){.item = p->members[m],
+    cti_reduction *r = &p->tiles->reductions[p->tiles->n_reductions++];
+    *r = (cti_reduction){.item = p->tiles->members[m],
                          .reduce = (loop ? loop->reduce : item->op->reduce)[item->dtype],
                          .fold = item->op->reduce[item->dtype],
                          .start = item->op->start[item->dtype],
-                         .inputs = p->pass->n_inputs,
+                         .inputs = p->tiles->n_inputs,
                          .size = ct_dtype_size(item->dtype)};
     note_before(p, m, r->before);
     r->n_inputs = add_inputs(p, m, INT64_MAX);
@@ -211,124 +225,73 @@ static void add_reduction(programming *p, int64_t m) {
 
 /* Registers are taken when a slot is written and given back after its last reader. */
 static void assign_registers(programming *p) {
-    cti_pass *pass = p->pass;
-    for (int64_t i = 0; i < pass->n_instructions; i++) {
-        const cti_instruction *code = &pass->instructions[i];
-        cti_slot *out = &pass->slots[code->out];
+    cti_tiles *tiles = p->tiles;
+    for (int64_t i = 0; i < tiles->n_instructions; i++) {
+        const cti_instruction *code = &tiles->instructions[i];
+        cti_slot *out = &tiles->slots[code->out];
         if (out->item < 0) {
-            out->reg = p->n_free ? p->free_registers[--p->n_free] : pass->n_registers++;
+            out->reg = p->n_free ? p->free_registers[--p->n_free] : tiles->n_registers++;
         }
         for (int k = 0; k < code->n_inputs; k++) {
-            int64_t slot = pass->inputs[code->inputs + k];
+            int64_t slot = tiles->inputs[code->inputs + k];
             bool again = false;
-            for (int j = 0; j < k; j++) again |= pass->inputs[code->inputs + j] == slot;
-            if (pass->slots[slot].reg >= 0 && p->last_use[slot] == i && !again) {
-                p->free_registers[p->n_free++] = pass->slots[slot].reg;
+            for (int j = 0; j < k; j++) again |= tiles->inputs[code->inputs + j] == slot;
+            if (tiles->slots[slot].reg >= 0 && p->last_use[slot] == i && !again) {
+                p->free_registers[p->n_free++] = tiles->slots[slot].reg;
             }
         }
     }
 }
 
-static int64_t n_pointers(const cti_pass *pass) { return pass->n_slots + pass->n_inputs; }
-
-/* Scratch of a thread: where pointers begin and where they are, registers, a tile per expanded or
- * gathered load, accumulators. */
-static void lay_out_scratch(cti_pass *pass) {
-    size_t widest = 1;
-    for (int64_t s = 0; s < pass->n_slots; s++) {
-        if (pass->slots[s].size > widest) widest = pass->slots[s].size;
-    }
-    size_t at = (2 * (size_t)n_pointers(pass) * sizeof(void *) + 63) / 64 * 64;
-    pass->registers = (int64_t)at;
-    pass->register_bytes = ((size_t)pass->tile * widest + 63) / 64 * 64 + STAGGER;
-    at += (size_t)(pass->n_registers + pass->n_loads) * pass->register_bytes;
-    for (int64_t r = 0; r < pass->n_reductions; r++) {
-        pass->reductions[r].scratch = (int64_t)at;
-        at += ((size_t)pass->accumulator * pass->reductions[r].size + 63) / 64 * 64;
-    }
-    pass->scratch_bytes = at;
-}
-
-static int64_t register_offset(const cti_pass *pass, int64_t reg) {
-    return pass->registers + reg * (int64_t)pass->register_bytes;
-}
-
-int64_t cti_load_tile(const cti_pass *pass, int64_t k) {
-    return register_offset(pass, pass->n_registers + k);
-}
-
-static cti_pointer slot_pointer(const cti_pass *pass, const cti_slot *slot) {
-    if (slot->item >= 0) return (cti_pointer){slot->item, 0, slot->size};
-    if (slot->load < 0) return (cti_pointer){-1, register_offset(pass, slot->reg), 0};
-    const cti_load *load = &pass->loads[slot->load];
-    if (load->kind == CTI_LINEAR) {
-        return (cti_pointer){load->item, load->offset * (int64_t)load->size, load->size};
-    }
-    return (cti_pointer){-1, cti_load_tile(pass, slot->load), 0};
-}
-
-static void set_pointers(cti_pass *pass) {
-    for (int64_t s = 0; s < pass->n_slots; s++) {
-        pass->pointers[s] = slot_pointer(pass, &pass->slots[s]);
-    }
-    for (int64_t k = 0; k < pass->n_inputs; k++) {
-        pass->pointers[pass->n_slots + k] = pass->pointers[pass->inputs[k]];
-    }
-    for (int64_t k = 0; k < n_pointers(pass); k++) {
-        if (pass->pointers[k].size > 0) pass->moving[pass->n_moving++] = k;
-    }
-}
-
-static ct_status program_alloc(programming *p, int64_t edges) {
-    cti_pass *pass = p->pass;
-    cti_zone *zone = &p->plan->zone, *work = p->plan->work;
-    size_t n = (size_t)p->n_members, e = (size_t)edges;
-    pass->loads = cti_zone_alloc(zone, e, sizeof *pass->loads);
-    pass->instructions = cti_zone_alloc(zone, n, sizeof *pass->instructions);
-    pass->inputs = cti_zone_alloc(zone, e, sizeof *pass->inputs);
-    pass->slots = cti_zone_alloc(zone, n + e, sizeof *pass->slots);
-    pass->stores = cti_zone_alloc(zone, n, sizeof *pass->stores);
-    pass->reductions = cti_zone_alloc(zone, n, sizeof *pass->reductions);
-    pass->pointers = cti_zone_alloc(zone, n + 2 * e, sizeof *pass->pointers);
-    pass->moving = cti_zone_alloc(zone, n + 2 * e, sizeof *pass->moving);
+static ct_status program_alloc(programming *p, cti_zone *work, size_t edges) {
+    cti_tiles *tiles = p->tiles;
+    cti_zone *zone = &p->plan->zone;
+    size_t n = (size_t)tiles->n_members;
+    tiles->loads = cti_zone_alloc(zone, edges, sizeof *tiles->loads);
+    tiles->instructions = cti_zone_alloc(zone, n, sizeof *tiles->instructions);
+    tiles->inputs = cti_zone_alloc(zone, edges, sizeof *tiles->inputs);
+    tiles->slots = cti_zone_alloc(zone, n + edges, sizeof *tiles->slots);
+    tiles->stores = cti_zone_alloc(zone, n, sizeof *tiles->stores);
+    tiles->reductions = cti_zone_alloc(zone, n, sizeof *tiles->reductions);
     p->slot_of = cti_zone_alloc(work, n, sizeof *p->slot_of);
     p->readers = cti_zone_alloc(work, n, sizeof *p->readers);
     p->loop = cti_zone_alloc(work, n, sizeof *p->loop);
     p->outer = cti_zone_alloc(work, n, sizeof *p->outer);
-    p->last_use = cti_zone_alloc(work, n + e, sizeof *p->last_use);
+    p->last_use = cti_zone_alloc(work, n + edges, sizeof *p->last_use);
     p->free_registers = cti_zone_alloc(work, n, sizeof *p->free_registers);
-    bool ready = pass->loads && pass->instructions && pass->inputs && pass->slots && pass->stores &&
-                 pass->reductions && pass->pointers && pass->moving && p->slot_of && p->readers &&
-                 p->loop && p->outer && p->last_use && p->free_registers;
+    bool ready = tiles->loads && tiles->instructions && tiles->inputs && tiles->slots &&
+                 tiles->stores && tiles->reductions && p->slot_of && p->readers && p->loop &&
+                 p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }
 
-ct_status cti_plan_program(cti_plan *plan, cti_pass *pass, const int64_t members[], int64_t n) {
-    programming p = {.plan = plan, .pass = pass, .members = members, .n_members = n};
-    pass->n_members = n;
-    int64_t edges = 0;
-    for (int64_t m = 0; m < n; m++) edges += plan->items[members[m]].n_inputs;
-    ct_status status = program_alloc(&p, edges);
-    if (status == CT_OK) {
-        collect_loads(&p);
-        find_loops(&p);
-        for (int64_t m = 0; m < n; m++) {
-            if (p.outer[m] >= 0) continue;
-            if (plan->items[members[m]].op->kind == CT_MAP) add_instruction(&p, m);
-            else add_reduction(&p, m);
-        }
-        assign_registers(&p);
-        cti_pass_partition(pass);
-        lay_out_scratch(pass);
-        set_pointers(pass);
-        for (int64_t k = 0; k < pass->n_loads; k++) {
-            pass->gathers |= pass->loads[k].kind == CTI_GATHERED;
-        }
-        if (cti_pass_cost(plan, pass).bytes > FAR) {
-            int64_t steps = pass->n_instructions + pass->n_reductions;
-            int64_t line = CTI_LINE / (int64_t)sizeof(float);
-            pass->fetched = (pass->tile / steps / line + 1) * line;
-        }
+static ct_status program_tiles(programming p, cti_zone *work) {
+    const cti_tiles *tiles = p.tiles;
+    size_t edges = 0;
+    for (int64_t m = 0; m < tiles->n_members; m++) edges += (size_t)member(&p, m)->n_inputs;
+    if (program_alloc(&p, work, edges) != CT_OK) return CT_ERR_MEMORY;
+    for (int64_t m = 0; m < tiles->n_members; m++) p.position[tiles->members[m]] = m + 1;
+    collect_loads(&p);
+    find_loops(&p);
+    for (int64_t m = 0; m < tiles->n_members; m++) {
+        if (p.outer[m] >= 0) continue;
+        if (member(&p, m)->op->kind == CT_MAP) add_instruction(&p, m);
+        else add_reduction(&p, m);
+    }
+    assign_registers(&p);
+    for (int64_t m = 0; m < tiles->n_members; m++) p.position[tiles->members[m]] = 0;
+    return CT_OK;
+}
+
+ct_status cti_plan_program(cti_planning *p) {
+    cti_plan *plan = p->plan;
+    int64_t *position = cti_zone_alloc(&p->work, (size_t)plan->n_items, sizeof *position);
+    ct_status status = position ? CT_OK : CT_ERR_MEMORY;
+    for (int64_t k = 0; k < plan->n_passes && status == CT_OK; k++) {
+        cti_pass *pass = &plan->passes[k];
+        if (pass->kind == CTI_KERNEL) continue;
+        programming one = {.plan = plan, .tiles = &pass->tiles, .position = position};
+        status = program_tiles(one, &p->work);
     }
     return status;
 }

@@ -2,10 +2,9 @@
  * It looks at what parts read and write, and at nothing that they compute.
  * Invariant: a part runs after all parts that write what it reads: they are in an earlier phase, or
  * in its own and counted. */
-#include "tensor/plan/plan.h"
+#include "tensor/plan/planning.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Tasks that follow each other within a phase: their values are all in memory at once, so more
  * would leave less of it to use again. A value that a single part waits for as a whole must be
@@ -20,55 +19,42 @@ typedef struct {
     int64_t task, from, to;
 } need;
 
+/* What the parts of a task need: of part p needs[p * width] and the next ones, of which those that
+ * came to nothing are empty. */
+typedef struct {
+    int64_t width, n;
+    need *needs;
+} needed;
+
 typedef struct {
     cti_plan *plan;
+    cti_zone *work;
     int64_t *task_of;  /* item -> the task that writes it, or -1 */
     int64_t *first_of; /* pass -> its first task */
-    cti_task *tasks;   /* in the order of the passes */
-    need *needs;       /* of the part that is looked at */
-    int64_t n_needs, n_edges;
+    needed *needed;    /* task -> ... */
 } scheduling;
 
 static ct_span all_of(const cti_item *item) { return (ct_span){0, item->numel}; }
 
-static bool is_kernel(const cti_pass *pass) { return pass->kernel >= 0; }
-
-static cti_pass *pass_of(const scheduling *s, const cti_task *t) {
+static const cti_pass *pass_of(const scheduling *s, const cti_task *t) {
     return &s->plan->passes[t->pass];
 }
 
 /* --- What parts write and read -------------------------------------------------------------- */
 
-/* The elements of the space that a part of a tile pass goes through. */
-static ct_span tile_span(const cti_pass *pass, int64_t part) {
-    ct_reduction g = pass->geometry;
-    ct_span span = {part * pass->chunk_rows, (part + 1) * pass->chunk_rows};
-    if (pass->n_reductions && pass->chunks == 0) {
-        int64_t block = g.count * g.inner, elements = CTI_NARROW_TILES * pass->tile;
-        span = (ct_span){part * elements, block ? (part + 1) * elements : 0};
-    } else if (pass->n_reductions) {
-        int64_t outer = part / pass->chunks, row = part % pass->chunks * pass->chunk_rows;
-        int64_t end = row + pass->chunk_rows < g.count ? row + pass->chunk_rows : g.count;
-        span.first = (outer * g.count + row) * g.inner;
-        span.last = (outer * g.count + end) * g.inner;
-    }
-    if (span.last > pass->numel) span.last = pass->numel;
-    return span;
-}
-
 /* What part `part` of the task writes of an item that it is the writer of. */
 static ct_span written(const scheduling *s, const cti_task *t, int64_t part, const cti_item *item) {
     const cti_pass *pass = pass_of(s, t);
     if (t->bundle > 1) return all_of(item);
-    if (is_kernel(pass)) {
-        return item->op->writes ? item->op->writes(&pass->call, part) : all_of(item);
+    if (pass->kind == CTI_KERNEL) {
+        return item->op->writes ? item->op->writes(&pass->kernel.call, part) : all_of(item);
     }
-    return item->op->kind == CT_MAP ? tile_span(pass, part) : all_of(item);
+    return item->op->kind == CT_MAP ? cti_part_elements(&pass->tiles, part) : all_of(item);
 }
 
 /* The parts of an item's writer that write elements of the span: parts write ascending spans. */
 static need writers(const scheduling *s, const cti_item *item, int64_t task, ct_span span) {
-    const cti_task *t = &s->tasks[task];
+    const cti_task *t = &s->plan->tasks[task];
     need n = {.task = task};
     for (int64_t high = t->parts; n.from < high;) {
         int64_t middle = (n.from + high) / 2;
@@ -84,96 +70,106 @@ static need writers(const scheduling *s, const cti_item *item, int64_t task, ct_
     return n;
 }
 
-static void add_need(scheduling *s, need n) {
-    if (n.from < n.to) s->needs[s->n_needs++] = n;
-}
-
-static void need_item(scheduling *s, int64_t base, ct_span span) {
-    const cti_item *item = &s->plan->items[base];
+static need need_item(const scheduling *s, int64_t base, ct_span span) {
     int64_t task = s->task_of[base];
-    if (task >= 0 && span.first < span.last) add_need(s, writers(s, item, task, span));
+    if (task < 0 || span.first >= span.last) return (need){0};
+    return writers(s, &s->plan->items[base], task, span);
 }
 
 /* A stage without parts has no task. */
 static bool is_first(const scheduling *s, const cti_task *t) {
-    return t == &s->tasks[s->first_of[t->pass]];
+    return t == &s->plan->tasks[s->first_of[t->pass]];
 }
 
-static void needs_of_kernel(scheduling *s, const cti_task *t, int64_t part) {
+static void needs_of_kernel(const scheduling *s, const cti_task *t, int64_t part, need *needs) {
     const cti_plan *plan = s->plan;
-    const cti_pass *pass = pass_of(s, t);
-    const cti_item *item = &plan->items[pass->kernel];
+    const cti_kernel *kernel = &pass_of(s, t)->kernel;
+    const cti_item *item = &plan->items[kernel->item];
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *in = &plan->items[plan->edges[item->edges + k]];
         ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
         if (in->whole && item->op->reads && t->bundle == 1) {
-            span = item->op->reads(&pass->call, t->stage, k, part);
+            span = item->op->reads(&kernel->call, t->stage, k, part);
         }
-        need_item(s, in->base, span);
+        needs[k] = need_item(s, in->base, span);
     }
 }
 
-static void needs_of_tiles(scheduling *s, const cti_task *t, int64_t part) {
-    const cti_pass *pass = pass_of(s, t);
-    for (int64_t k = 0; k < pass->n_loads && is_first(s, t); k++) {
-        const cti_load *load = &pass->loads[k];
+static void needs_of_tiles(const scheduling *s, const cti_task *t, int64_t part, need *needs) {
+    const cti_tiles *tiles = &pass_of(s, t)->tiles;
+    for (int64_t k = 0; k < tiles->n_loads && is_first(s, t); k++) {
+        const cti_load *load = &tiles->loads[k];
         ct_span span = all_of(&s->plan->items[load->item]);
         if (load->kind == CTI_LINEAR && t->bundle == 1) {
-            span = tile_span(pass, part);
+            span = cti_part_elements(tiles, part);
             span.first += load->offset;
             span.last += load->offset;
         }
-        need_item(s, load->item, span);
+        needs[k] = need_item(s, load->item, span);
     }
 }
 
-/* Fills s->needs. */
-static void find_needs(scheduling *s, int64_t task, int64_t part) {
-    const cti_task *t = &s->tasks[task];
+/* A later stage of a kernel needs all of the one before, a combined result its chunks. */
+static need need_of_stage(const scheduling *s, int64_t task, int64_t part) {
+    const cti_task *t = &s->plan->tasks[task], *before = t - 1;
     const cti_pass *pass = pass_of(s, t);
-    s->n_needs = 0;
-    if (!is_first(s, t)) {
-        const cti_task *before = &s->tasks[task - 1];
-        bool whole = is_kernel(pass) || t->bundle > 1 || before->bundle > 1;
-        int64_t chunks = pass->chunks;
-        add_need(s, whole ? (need){task - 1, 0, before->parts}
-                          : (need){task - 1, part * chunks, (part + 1) * chunks});
+    if (is_first(s, t)) return (need){0};
+    bool whole = pass->kind == CTI_KERNEL || t->bundle > 1 || before->bundle > 1;
+    if (whole) return (need){task - 1, 0, before->parts};
+    int64_t chunks = pass->tiles.chunks;
+    return (need){task - 1, part * chunks, (part + 1) * chunks};
+}
+
+static ct_status find_needs(scheduling *s, int64_t task) {
+    const cti_task *t = &s->plan->tasks[task];
+    const cti_pass *pass = pass_of(s, t);
+    bool kernel = pass->kind == CTI_KERNEL;
+    needed *all = &s->needed[task];
+    all->width = 1 + (kernel ? pass->kernel.call.n_inputs : pass->tiles.n_loads);
+    all->n = t->parts * all->width;
+    all->needs = cti_zone_alloc(s->work, (size_t)all->n, sizeof *all->needs);
+    if (!all->needs) return CT_ERR_MEMORY;
+    for (int64_t part = 0; part < t->parts; part++) {
+        need *needs = &all->needs[part * all->width];
+        needs[0] = need_of_stage(s, task, part);
+        if (kernel) needs_of_kernel(s, t, part, needs + 1);
+        else needs_of_tiles(s, t, part, needs + 1);
     }
-    if (is_kernel(pass)) needs_of_kernel(s, t, part);
-    else needs_of_tiles(s, t, part);
+    return CT_OK;
 }
 
 /* --- Phases --------------------------------------------------------------------------------- */
 
 static bool is_small(const scheduling *s, const cti_task *t) {
     const cti_pass *pass = pass_of(s, t);
-    return (is_kernel(pass) ? s->plan->items[pass->kernel].numel : pass->numel) <= SMALL;
+    bool kernel = pass->kind == CTI_KERNEL;
+    return (kernel ? s->plan->items[pass->kernel.item].numel : pass->tiles.numel) <= SMALL;
 }
 
 /* Whether the parts of a task may begin one by one as what they need of another is done. Not if
  * each needs nearly all of it: then they would begin all at once, on one thread. */
 static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
-                    int64_t needed) {
+                    int64_t wanted) {
     if (before->row >= MOST_IN_A_ROW) return false;
     if (t->parts == 1) return !is_first(s, t) || is_small(s, t);
-    return needed <= 2 * (before->parts / t->parts) + 4 && needed < before->parts;
+    return wanted <= 2 * (before->parts / t->parts) + 4 && wanted < before->parts;
 }
 
 static void choose_phase(scheduling *s, int64_t task) {
-    cti_task *t = &s->tasks[task];
-    for (int64_t part = 0; part < t->parts; part++) {
-        find_needs(s, task, part);
-        for (int64_t k = 0; k < s->n_needs; k++) {
-            const cti_task *before = &s->tasks[s->needs[k].task];
-            int64_t phase = before->phase;
-            if (!follows(s, t, before, s->needs[k].to - s->needs[k].from)) phase++;
-            if (phase > t->phase) {
-                t->phase = phase;
-                t->row = 0;
-            }
-            if (phase == before->phase && phase == t->phase && t->row <= before->row) {
-                t->row = before->row + 1;
-            }
+    cti_task *t = &s->plan->tasks[task];
+    const needed *all = &s->needed[task];
+    for (int64_t k = 0; k < all->n; k++) {
+        need n = all->needs[k];
+        if (n.from >= n.to) continue;
+        const cti_task *before = &s->plan->tasks[n.task];
+        int64_t phase = before->phase;
+        if (!follows(s, t, before, n.to - n.from)) phase++;
+        if (phase > t->phase) {
+            t->phase = phase;
+            t->row = 0;
+        }
+        if (phase == before->phase && phase == t->phase && t->row <= before->row) {
+            t->row = before->row + 1;
         }
     }
 }
@@ -181,13 +177,14 @@ static void choose_phase(scheduling *s, int64_t task) {
 /* In its phase a task is chained, each part to one that is done there; a task of which only some
  * parts wait for another begins with the next phase, where none does. */
 static void choose_chain(scheduling *s, int64_t task) {
-    cti_task *t = &s->tasks[task];
+    cti_task *t = &s->plan->tasks[task];
+    const needed *all = &s->needed[task];
     int64_t waiting = 0;
     for (int64_t part = 0; part < t->parts; part++) {
         bool waits = false;
-        find_needs(s, task, part);
-        for (int64_t k = 0; k < s->n_needs; k++) {
-            waits |= s->tasks[s->needs[k].task].phase == t->phase;
+        for (int64_t k = 0; k < all->width; k++) {
+            need n = all->needs[part * all->width + k];
+            waits |= n.from < n.to && s->plan->tasks[n.task].phase == t->phase;
         }
         waiting += waits;
     }
@@ -197,25 +194,20 @@ static void choose_chain(scheduling *s, int64_t task) {
     t->row = 0;
 }
 
-/* Counts, and on the second call stores, who waits for whom within a phase. */
-static void link_parts(scheduling *s, int64_t task, bool store) {
+/* Counts who waits for whom within a phase, and stores it if there is room. */
+static void link_parts(scheduling *s, int64_t task, int64_t *successors) {
     cti_plan *plan = s->plan;
-    const cti_task *t = &s->tasks[task];
-    for (int64_t part = 0; part < t->parts; part++) {
-        find_needs(s, task, part);
-        for (int64_t k = 0; k < s->n_needs; k++) {
-            need n = s->needs[k];
-            const cti_task *before = &s->tasks[n.task];
-            if (before->phase != t->phase) continue;
-            for (int64_t p = n.from; p < n.to && store; p++) {
-                int64_t *end = &plan->successor_end[before->first + p];
-                plan->successors[(*end)++] = t->first + part;
-                plan->waits[t->first + part]++;
-            }
-            for (int64_t p = n.from; p < n.to && !store; p++) {
-                plan->successor_end[before->first + p]++;
-                s->n_edges++;
-            }
+    const cti_task *t = &plan->tasks[task];
+    const needed *all = &s->needed[task];
+    for (int64_t k = 0; t->chained && k < all->n; k++) {
+        need n = all->needs[k];
+        const cti_task *before = &plan->tasks[n.task];
+        if (before->phase != t->phase) continue;
+        int64_t number = t->first + k / all->width;
+        for (int64_t p = before->first + n.from; p < before->first + n.to; p++) {
+            if (successors) successors[plan->successor_end[p]] = number;
+            else plan->waits[number]++;
+            plan->successor_end[p]++;
         }
     }
 }
@@ -230,10 +222,10 @@ static int by_phase(const void *a, const void *b) {
 /* Numbers the parts: by phase, those that wait for nothing of their phase first. */
 static ct_status number_parts(scheduling *s) {
     cti_plan *plan = s->plan;
-    cti_task **order = cti_zone_alloc(plan->work, (size_t)plan->n_tasks, sizeof *order);
+    cti_task **order = cti_zone_alloc(s->work, (size_t)plan->n_tasks, sizeof *order);
     plan->phases = cti_zone_alloc(&plan->zone, (size_t)plan->n_tasks, sizeof *plan->phases);
     if (!order || !plan->phases) return CT_ERR_MEMORY;
-    for (int64_t k = 0; k < plan->n_tasks; k++) order[k] = &s->tasks[k];
+    for (int64_t k = 0; k < plan->n_tasks; k++) order[k] = &plan->tasks[k];
     qsort(order, (size_t)plan->n_tasks, sizeof *order, by_phase);
     int64_t first = 0;
     for (int64_t k = 0; k < plan->n_tasks; k++) {
@@ -261,19 +253,20 @@ static ct_status link_all(scheduling *s) {
     plan->task_of_part = cti_zone_alloc(&plan->zone, n, sizeof *plan->task_of_part);
     if (!plan->successor_end || !plan->waits || !plan->task_of_part) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) {
-        link_parts(s, k, false);
-        for (int64_t p = 0; p < s->tasks[k].parts; p++) {
-            plan->task_of_part[s->tasks[k].first + p] = k;
+        link_parts(s, k, NULL);
+        for (int64_t p = 0; p < plan->tasks[k].parts; p++) {
+            plan->task_of_part[plan->tasks[k].first + p] = k;
         }
     }
-    plan->successors = cti_zone_alloc(&plan->zone, (size_t)s->n_edges, sizeof *plan->successors);
-    if (!plan->successors) return CT_ERR_MEMORY;
-    for (int64_t p = 0, at = 0; p < plan->n_parts; p++) {
+    int64_t edges = 0;
+    for (int64_t p = 0; p < plan->n_parts; p++) {
         int64_t count = plan->successor_end[p];
-        plan->successor_end[p] = at;
-        at += count;
+        plan->successor_end[p] = edges;
+        edges += count;
     }
-    for (int64_t k = 0; k < plan->n_tasks; k++) link_parts(s, k, true);
+    plan->successors = cti_zone_alloc(&plan->zone, (size_t)edges, sizeof *plan->successors);
+    if (!plan->successors) return CT_ERR_MEMORY;
+    for (int64_t k = 0; k < plan->n_tasks; k++) link_parts(s, k, plan->successors);
     return CT_OK;
 }
 
@@ -294,7 +287,7 @@ static int by_place(const void *left, const void *right) {
  * different tasks at the same place tend to read the same rows. */
 static ct_status take_turns(scheduling *s) {
     cti_plan *plan = s->plan;
-    turn *turns = cti_zone_alloc(plan->work, (size_t)plan->n_parts, sizeof *turns);
+    turn *turns = cti_zone_alloc(s->work, (size_t)plan->n_parts, sizeof *turns);
     plan->turns = cti_zone_alloc(&plan->zone, (size_t)plan->n_parts, sizeof *plan->turns);
     if (!turns || !plan->turns) return CT_ERR_MEMORY;
     for (int64_t n = 0; n < plan->n_parts; n++) {
@@ -312,35 +305,29 @@ static ct_status take_turns(scheduling *s) {
 /* --- The whole ------------------------------------------------------------------------------ */
 
 static void add_tasks(scheduling *s, int64_t p) {
-    const cti_plan *plan = s->plan;
+    cti_plan *plan = s->plan;
     const cti_pass *pass = &plan->passes[p];
-    s->first_of[p] = s->plan->n_tasks;
+    s->first_of[p] = plan->n_tasks;
     int64_t last = -1;
     for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
         if (pass->parts[stage] == 0) continue;
         int64_t bundle = (pass->parts[stage] - 1) / MOST_PARTS + 1;
-        last = s->plan->n_tasks++;
-        s->tasks[last] = (cti_task){.pass = p,
-                                    .stage = stage,
-                                    .bundle = bundle,
-                                    .parts = (pass->parts[stage] - 1) / bundle + 1};
+        last = plan->n_tasks++;
+        plan->tasks[last] = (cti_task){.pass = p,
+                                       .stage = stage,
+                                       .bundle = bundle,
+                                       .parts = (pass->parts[stage] - 1) / bundle + 1};
     }
     if (last < 0) return;
-    if (is_kernel(pass)) s->task_of[pass->kernel] = last;
-    for (int64_t k = 0; k < pass->n_stores; k++) {
-        s->task_of[pass->slots[pass->stores[k]].item] = s->first_of[p];
+    if (pass->kind == CTI_KERNEL) {
+        s->task_of[pass->kernel.item] = last;
+        return;
     }
-    for (int64_t k = 0; k < pass->n_reductions; k++) s->task_of[pass->reductions[k].item] = last;
-}
-
-static int64_t most_needs(const cti_plan *plan) {
-    int64_t most = 0;
-    for (int64_t p = 0; p < plan->n_passes; p++) {
-        const cti_pass *pass = &plan->passes[p];
-        int64_t n = is_kernel(pass) ? plan->items[pass->kernel].n_inputs : pass->n_loads;
-        if (n > most) most = n;
+    const cti_tiles *t = &pass->tiles;
+    for (int64_t k = 0; k < t->n_stores; k++) {
+        s->task_of[t->slots[t->stores[k]].item] = s->first_of[p];
     }
-    return most + 1;
+    for (int64_t k = 0; k < t->n_reductions; k++) s->task_of[t->reductions[k].item] = last;
 }
 
 static ct_status schedule(scheduling *s) {
@@ -348,6 +335,7 @@ static ct_status schedule(scheduling *s) {
     for (int64_t i = 0; i < plan->n_items; i++) s->task_of[i] = -1;
     for (int64_t p = 0; p < plan->n_passes; p++) add_tasks(s, p);
     for (int64_t k = 0; k < plan->n_tasks; k++) {
+        if (find_needs(s, k) != CT_OK) return CT_ERR_MEMORY;
         choose_phase(s, k);
         choose_chain(s, k);
     }
@@ -356,13 +344,15 @@ static ct_status schedule(scheduling *s) {
     return take_turns(s);
 }
 
-ct_status cti_plan_schedule(cti_plan *plan) {
+ct_status cti_plan_schedule(cti_planning *p) {
+    cti_plan *plan = p->plan;
     size_t items = (size_t)plan->n_items, passes = (size_t)plan->n_passes;
-    plan->tasks = cti_zone_alloc(&plan->zone, CT_KERNEL_STAGES * passes, sizeof *plan->tasks);
+    size_t tasks = CT_KERNEL_STAGES * passes;
+    plan->tasks = cti_zone_alloc(&plan->zone, tasks, sizeof *plan->tasks);
     scheduling s = {.plan = plan,
-                    .task_of = cti_zone_alloc(plan->work, items, sizeof *s.task_of),
-                    .first_of = cti_zone_alloc(plan->work, passes, sizeof *s.first_of),
-                    .tasks = plan->tasks,
-                    .needs = cti_zone_alloc(plan->work, (size_t)most_needs(plan), sizeof *s.needs)};
-    return s.tasks && s.task_of && s.first_of && s.needs ? schedule(&s) : CT_ERR_MEMORY;
+                    .work = &p->work,
+                    .task_of = cti_zone_alloc(&p->work, items, sizeof *s.task_of),
+                    .first_of = cti_zone_alloc(&p->work, passes, sizeof *s.first_of),
+                    .needed = cti_zone_alloc(&p->work, tasks, sizeof *s.needed)};
+    return plan->tasks && s.task_of && s.first_of && s.needed ? schedule(&s) : CT_ERR_MEMORY;
 }

@@ -133,7 +133,8 @@ static void count(const cti_plan *plan, int64_t nodes) {
                                 .phases = plan->n_phases,
                                 .arena_bytes = (int64_t)plan->arena_bytes,
                                 .needed_bytes = (int64_t)plan->needed_bytes};
-    for (int64_t p = 0; p < plan->n_passes; p++) last_plan.kernels += plan->passes[p].kernel >= 0;
+    for (int64_t p = 0; p < plan->n_passes; p++)
+        last_plan.kernels += plan->passes[p].kind == CTI_KERNEL;
 }
 
 static ct_status evaluate(ct_tensor *const roots[], int64_t n) {

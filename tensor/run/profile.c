@@ -68,23 +68,12 @@ void ct_profile_clear(void) {
 
 /* --- One pass --------------------------------------------------------------------------------- */
 
-static void each_joint(const int64_t before[], int64_t item, void (*fn)(void *user, int64_t item),
-                       void *user) {
-    for (int k = 0; k < CT_OP_JOINT; k++) {
-        if (before[k] >= 0) fn(user, before[k]);
-    }
-    fn(user, item);
-}
-
 /* Calls fn for each item that a pass computes. */
 static void each_item(const cti_pass *pass, void (*fn)(void *user, int64_t item), void *user) {
-    if (pass->kernel >= 0) fn(user, pass->kernel);
-    for (int64_t k = 0; k < pass->n_instructions; k++) {
-        each_joint(pass->instructions[k].before, pass->instructions[k].item, fn, user);
-    }
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        each_joint(pass->reductions[k].before, pass->reductions[k].item, fn, user);
-    }
+    bool kernel = pass->kind == CTI_KERNEL;
+    const int64_t *items = kernel ? &pass->kernel.item : pass->tiles.members;
+    int64_t n = kernel ? 1 : pass->tiles.n_members;
+    for (int64_t k = 0; k < n; k++) fn(user, items[k]);
 }
 
 typedef struct {

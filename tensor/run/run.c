@@ -95,13 +95,13 @@ static void open_phase(running *r, int64_t p) {
 static void run_part(cti_worker *w, int64_t p, int stage, int64_t part) {
     const cti_plan *plan = w->run->plan;
     const cti_pass *pass = &plan->passes[p];
-    if (pass->kernel >= 0) {
+    if (pass->kind == CTI_KERNEL) {
         w->current = NULL; /* the kernel overwrites the scratch */
-        plan->items[pass->kernel].op->stages[stage].run(&w->run->calls[p], part, w->scratch);
+        plan->items[pass->kernel.item].op->stages[stage].run(&w->run->calls[p], part, w->scratch);
     } else if (stage == 0) {
         cti_tile_part(w, pass, part);
     } else {
-        cti_tile_combine(w, pass, part);
+        cti_tile_combine(w, &pass->tiles, part);
     }
 }
 
@@ -158,8 +158,8 @@ static void run_thread(void *context, int thread, int count) {
 static bool copy_calls(cti_run *run, cti_zone *zone) {
     const cti_plan *plan = run->plan;
     for (int64_t p = 0; p < plan->n_passes; p++) {
-        const ct_call *call = &plan->passes[p].call;
-        if (plan->passes[p].kernel < 0) continue;
+        const ct_call *call = &plan->passes[p].kernel.call;
+        if (plan->passes[p].kind != CTI_KERNEL) continue;
         ct_operand *in = cti_zone_alloc(zone, (size_t)call->n_inputs, sizeof *in);
         if (!in) return false;
         for (int k = 0; k < call->n_inputs; k++) in[k] = call->in[k];
@@ -186,15 +186,15 @@ static void bind_kernels(cti_run *run) {
     const cti_plan *plan = run->plan;
     for (int64_t p = 0; p < plan->n_passes; p++) {
         const cti_pass *pass = &plan->passes[p];
-        if (pass->kernel < 0) continue;
-        const cti_item *item = &plan->items[pass->kernel];
+        if (pass->kind != CTI_KERNEL) continue;
+        const cti_item *item = &plan->items[pass->kernel.item];
         ct_call *call = &run->calls[p];
         ct_operand *in = (ct_operand *)call->in;
         for (int k = 0; k < item->n_inputs; k++) {
             in[k].data = run->data[plan->items[plan->edges[item->edges + k]].base];
         }
-        call->out.data = run->data[pass->kernel];
-        if (run->arena) call->workspace = (char *)run->arena + pass->workspace;
+        call->out.data = run->data[pass->kernel.item];
+        if (run->arena) call->workspace = (char *)run->arena + pass->kernel.workspace;
     }
 }
 

@@ -25,10 +25,10 @@ void cti_run_all(cti_run *run, int threads, double *seconds);
 /* What a thread works with; see tile.c. */
 typedef struct {
     const cti_run *run;
-    void *scratch;           /* this thread's own */
-    const cti_pass *current; /* whose periodic loads are expanded in the scratch */
+    void *scratch;            /* this thread's own */
+    const cti_tiles *current; /* whose periodic loads are expanded in the scratch */
 } cti_worker;
 void cti_tile_part(cti_worker *worker, const cti_pass *pass, int64_t part);
-void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part);
+void cti_tile_combine(cti_worker *worker, const cti_tiles *tiles, int64_t part);
 
 #endif

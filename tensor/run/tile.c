@@ -58,47 +58,47 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The scratch begins with two lists: where each pointer of the pass is for element 0, and where it
  * is for the current tile. */
-static char **pointers(const cti_worker *w, const cti_pass *pass) {
-    return (char **)w->scratch + pass->n_slots + pass->n_inputs;
+static char **pointers(const cti_worker *w, const cti_tiles *t) {
+    return (char **)w->scratch + t->n_slots + t->n_inputs;
 }
 
-static const void *const *inputs_at(const cti_worker *w, const cti_pass *pass, int64_t first) {
-    return (const void *const *)(pointers(w, pass) + pass->n_slots + first);
+static const void *const *inputs_at(const cti_worker *w, const cti_tiles *t, int64_t first) {
+    return (const void *const *)(pointers(w, t) + t->n_slots + first);
 }
 
 /* What stays the same for all tiles of a pass: where pointers begin, and expanded loads. */
-static void enter_pass(cti_worker *w, const cti_pass *pass) {
-    if (w->current == pass) return;
-    w->current = pass;
-    char **origin = w->scratch, **at = pointers(w, pass);
-    for (int64_t k = 0; k < pass->n_slots + pass->n_inputs; k++) {
-        const cti_pointer *p = &pass->pointers[k];
+static void enter_pass(cti_worker *w, const cti_tiles *t) {
+    if (w->current == t) return;
+    w->current = t;
+    char **origin = w->scratch, **at = pointers(w, t);
+    for (int64_t k = 0; k < t->n_slots + t->n_inputs; k++) {
+        const cti_pointer *p = &t->pointers[k];
         origin[k] = (char *)(p->item < 0 ? w->scratch : w->run->data[p->item]) + p->offset;
         at[k] = origin[k];
     }
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        const cti_load *load = &pass->loads[k];
+    for (int64_t k = 0; k < t->n_loads; k++) {
+        const cti_load *load = &t->loads[k];
         if (load->kind != CTI_PERIODIC) continue;
-        gather(load, w->run->data[load->item], 0, least(pass->tile, pass->numel),
-               (char *)w->scratch + cti_load_tile(pass, k));
+        gather(load, w->run->data[load->item], 0, least(t->tile, t->numel),
+               (char *)w->scratch + cti_load_tile(t, k));
     }
 }
 
-static void move_pointers(cti_worker *w, const cti_pass *pass, int64_t first) {
-    char **origin = w->scratch, **at = pointers(w, pass);
-    for (int64_t m = 0; m < pass->n_moving; m++) {
-        int64_t k = pass->moving[m];
-        at[k] = origin[k] + first * (int64_t)pass->pointers[k].size;
+static void move_pointers(cti_worker *w, const cti_tiles *t, int64_t first) {
+    char **origin = w->scratch, **at = pointers(w, t);
+    for (int64_t m = 0; m < t->n_moving; m++) {
+        int64_t k = t->moving[m];
+        at[k] = origin[k] + first * (int64_t)t->pointers[k].size;
     }
 }
 
 /* --- One tile --------------------------------------------------------------------------------- */
 
-static void gather_loads(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        const cti_load *load = &pass->loads[k];
+static void gather_loads(cti_worker *w, const cti_tiles *t, int64_t first, int64_t n) {
+    for (int64_t k = 0; k < t->n_loads; k++) {
+        const cti_load *load = &t->loads[k];
         if (load->kind != CTI_GATHERED) continue;
-        gather(load, w->run->data[load->item], first, n, pointers(w, pass)[k]);
+        gather(load, w->run->data[load->item], first, n, pointers(w, t)[k]);
     }
 }
 
@@ -115,55 +115,56 @@ static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to
 /* Before each step of a tile, asks for a share of what the next tile reads and writes: all at once
  * would fill the queue that this tile's own loads go through. What lies behind the end of an
  * operand is fetched in vain, and not touched. */
-static ALWAYS_INLINE void fetch(cti_worker *w, const cti_pass *pass, int64_t step) {
-    char **at = pointers(w, pass);
-    int64_t first = pass->tile + least(step * pass->fetched, pass->tile);
-    int64_t last = pass->tile + least((step + 1) * pass->fetched, pass->tile);
-    for (int64_t k = 0; k < pass->n_loads; k++) {
-        if (pass->loads[k].kind != CTI_LINEAR) continue;
-        int64_t size = (int64_t)pass->loads[k].size;
+static ALWAYS_INLINE void fetch(cti_worker *w, const cti_tiles *t, int64_t step) {
+    char **at = pointers(w, t);
+    int64_t first = t->tile + least(step * t->fetched, t->tile);
+    int64_t last = t->tile + least((step + 1) * t->fetched, t->tile);
+    for (int64_t k = 0; k < t->n_loads; k++) {
+        if (t->loads[k].kind != CTI_LINEAR) continue;
+        int64_t size = (int64_t)t->loads[k].size;
         fetch_lines(at[k] + first * size, at[k] + last * size, false);
     }
-    for (int64_t k = 0; k < pass->n_stores; k++) {
-        int64_t slot = pass->stores[k], size = (int64_t)pass->slots[slot].size;
+    for (int64_t k = 0; k < t->n_stores; k++) {
+        int64_t slot = t->stores[k], size = (int64_t)t->slots[slot].size;
         fetch_lines(at[slot] + first * size, at[slot] + last * size, true);
     }
 }
 
-static void run_tile(cti_worker *w, const cti_pass *pass, int64_t first, int64_t n) {
-    move_pointers(w, pass, first);
-    if (pass->gathers) gather_loads(w, pass, first, n);
+static void run_tile(cti_worker *w, const cti_tiles *t, int64_t first, int64_t n) {
+    move_pointers(w, t, first);
+    if (t->gathers) gather_loads(w, t, first, n);
     ct_tile tile = {.first = first};
-    for (int64_t i = 0; i < pass->n_instructions; i++) {
-        const cti_instruction *code = &pass->instructions[i];
+    for (int64_t i = 0; i < t->n_instructions; i++) {
+        const cti_instruction *code = &t->instructions[i];
         tile.attr = code->attr;
-        if (pass->fetched) fetch(w, pass, i);
-        code->tile(n, pointers(w, pass)[code->out], inputs_at(w, pass, code->inputs), &tile);
+        if (t->fetched) fetch(w, t, i);
+        code->tile(n, pointers(w, t)[code->out], inputs_at(w, t, code->inputs), &tile);
     }
 }
 
 /* --- Parts ------------------------------------------------------------------------------------ */
 
-static void run_map(cti_worker *w, const cti_pass *pass, int64_t part) {
-    int64_t end = least(pass->numel, (part + 1) * pass->chunk_rows);
-    for (int64_t first = part * pass->chunk_rows; first < end; first += pass->tile) {
-        run_tile(w, pass, first, least(pass->tile, end - first));
+static void run_map(cti_worker *w, const cti_tiles *t, int64_t part) {
+    ct_span span = cti_part_elements(t, part);
+    for (int64_t first = span.first; first < span.last; first += t->tile) {
+        run_tile(w, t, first, least(t->tile, span.last - first));
     }
 }
 
-/* Narrow blocks: a tile holds several, each reduced on its own. */
-static void run_narrow(cti_worker *w, const cti_pass *pass, int64_t part) {
-    ct_reduction g = pass->geometry;
-    int64_t block = g.count * g.inner, per_tile = block ? pass->tile / block : CTI_TILE;
-    int64_t end = least(g.outer, (part + 1) * CTI_NARROW_TILES * per_tile);
-    for (int64_t b = part * CTI_NARROW_TILES * per_tile; b < end; b += per_tile) {
-        int64_t blocks = least(per_tile, end - b);
-        if (block) run_tile(w, pass, b * block, blocks * block);
-        for (int64_t k = 0; k < pass->n_reductions; k++) {
-            const cti_reduction *r = &pass->reductions[k];
+/* A tile holds several blocks, each reduced on its own. Blocks without elements get their neutral
+ * element. */
+static void run_narrow(cti_worker *w, const cti_tiles *t, int64_t part) {
+    ct_reduction g = t->geometry;
+    ct_span blocks = cti_part_units(t, part);
+    int64_t per_tile = t->unit ? t->tile / t->unit : CTI_TILE;
+    for (int64_t b = blocks.first; b < blocks.last; b += per_tile) {
+        int64_t n = least(per_tile, blocks.last - b);
+        if (t->unit) run_tile(w, t, b * t->unit, n * t->unit);
+        for (int64_t k = 0; k < t->n_reductions; k++) {
+            const cti_reduction *r = &t->reductions[k];
             char *out = (char *)w->run->data[r->item] + b * g.inner * (int64_t)r->size;
-            r->start(blocks * g.inner, out);
-            if (block) r->reduce(blocks, g.count, g.inner, out, inputs_at(w, pass, r->inputs));
+            r->start(n * g.inner, out);
+            if (t->unit) r->reduce(n, g.count, g.inner, out, inputs_at(w, t, r->inputs));
         }
     }
 }
@@ -172,14 +173,14 @@ static char *accumulator(const cti_worker *w, const cti_reduction *r) {
     return (char *)w->scratch + r->scratch;
 }
 
-static void accumulate(cti_worker *w, const cti_pass *pass, int64_t column, int64_t n) {
-    int64_t width = pass->geometry.inner > CTI_TILE ? n : pass->accumulator;
+static void accumulate(cti_worker *w, const cti_tiles *t, int64_t column, int64_t n) {
+    int64_t width = t->geometry.inner > CTI_TILE ? n : t->accumulator;
     int64_t rows = n / width, done = rows * width;
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        const cti_reduction *r = &pass->reductions[k];
-        const void *const *x = inputs_at(w, pass, r->inputs);
+    for (int64_t k = 0; k < t->n_reductions; k++) {
+        const cti_reduction *r = &t->reductions[k];
+        const void *const *x = inputs_at(w, t, r->inputs);
         char *to = accumulator(w, r) + column * (int64_t)r->size;
-        if (pass->fetched) fetch(w, pass, pass->n_instructions + k);
+        if (t->fetched) fetch(w, t, t->n_instructions + k);
         r->reduce(1, rows, width, to, x);
         if (done == n) continue;
         const void *rest[CT_OP_INPUTS];
@@ -190,51 +191,48 @@ static void accumulate(cti_worker *w, const cti_pass *pass, int64_t column, int6
     }
 }
 
-static void fold(const cti_reduction *r, int64_t rows, int64_t inner, void *to, const void *from) {
-    r->start(inner, to);
-    r->fold(1, rows, inner, to, &from);
+/* `rows` rows of a reduction's results into row `at` of `to`. */
+static void fold(const cti_reduction *r, int64_t rows, int64_t inner, void *to, int64_t at,
+                 const void *from) {
+    char *row = (char *)to + at * inner * (int64_t)r->size;
+    r->start(inner, row);
+    r->fold(1, rows, inner, row, &from);
 }
 
-/* One chunk of a wide block. The accumulator holds several rows when they are short, so that
+/* One chunk of a block. The accumulator holds several rows when they are short, so that
  * neighbouring ones do not wait for each other; it is folded to one row at the end. */
-static void run_wide(cti_worker *w, const cti_pass *pass, int64_t part) {
-    ct_reduction g = pass->geometry;
-    int64_t outer = part / pass->chunks, chunk = part % pass->chunks;
-    int64_t row = chunk * pass->chunk_rows, end = least(g.count, row + pass->chunk_rows);
-    int64_t first = (outer * g.count + row) * g.inner;
-    int64_t last = (outer * g.count + end) * g.inner;
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        pass->reductions[k].start(pass->accumulator, accumulator(w, &pass->reductions[k]));
+static void run_wide(cti_worker *w, const cti_tiles *t, int64_t part) {
+    int64_t inner = t->geometry.inner;
+    ct_span span = cti_part_elements(t, part);
+    for (int64_t k = 0; k < t->n_reductions; k++) {
+        t->reductions[k].start(t->accumulator, accumulator(w, &t->reductions[k]));
     }
-    for (int64_t at = first, n; at < last; at += n) {
-        int64_t column = g.inner > CTI_TILE ? (at - first) % g.inner : 0;
-        n = g.inner > CTI_TILE ? least(pass->tile, g.inner - column) : least(pass->tile, last - at);
-        run_tile(w, pass, at, n);
-        accumulate(w, pass, column, n);
+    for (int64_t at = span.first, n; at < span.last; at += n) {
+        int64_t column = inner > CTI_TILE ? (at - span.first) % inner : 0;
+        n = inner > CTI_TILE ? least(t->tile, inner - column) : least(t->tile, span.last - at);
+        run_tile(w, t, at, n);
+        accumulate(w, t, column, n);
     }
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        const cti_reduction *r = &pass->reductions[k];
-        char *to = pass->chunks > 1 ? (char *)w->run->arena + r->partials
-                                    : (char *)w->run->data[r->item];
-        to += (outer * pass->chunks + chunk) * g.inner * (int64_t)r->size;
-        fold(r, pass->accumulator / g.inner, g.inner, to, accumulator(w, r));
+    for (int64_t k = 0; k < t->n_reductions; k++) {
+        const cti_reduction *r = &t->reductions[k];
+        void *to = t->chunks > 1 ? (char *)w->run->arena + r->partials : w->run->data[r->item];
+        fold(r, t->accumulator / inner, inner, to, part, accumulator(w, r));
     }
 }
 
 void cti_tile_part(cti_worker *worker, const cti_pass *pass, int64_t part) {
-    enter_pass(worker, pass);
-    if (!pass->n_reductions) run_map(worker, pass, part);
-    else if (pass->chunks == 0) run_narrow(worker, pass, part);
-    else run_wide(worker, pass, part);
+    enter_pass(worker, &pass->tiles);
+    if (pass->kind == CTI_MAP) run_map(worker, &pass->tiles, part);
+    else if (pass->kind == CTI_NARROW) run_narrow(worker, &pass->tiles, part);
+    else run_wide(worker, &pass->tiles, part);
 }
 
-void cti_tile_combine(cti_worker *worker, const cti_pass *pass, int64_t part) {
-    ct_reduction g = pass->geometry;
-    for (int64_t k = 0; k < pass->n_reductions; k++) {
-        const cti_reduction *r = &pass->reductions[k];
-        char *to = (char *)worker->run->data[r->item] + part * g.inner * (int64_t)r->size;
+void cti_tile_combine(cti_worker *worker, const cti_tiles *t, int64_t part) {
+    int64_t inner = t->geometry.inner;
+    for (int64_t k = 0; k < t->n_reductions; k++) {
+        const cti_reduction *r = &t->reductions[k];
         const char *partials = (char *)worker->run->arena + r->partials;
-        fold(r, pass->chunks, g.inner, to,
-             partials + part * pass->chunks * g.inner * (int64_t)r->size);
+        fold(r, t->chunks, inner, worker->run->data[r->item], part,
+             partials + part * t->chunks * inner * (int64_t)r->size);
     }
 }

@@ -1,0 +1,130 @@
+/* Cutting: tile passes into parts and tiles.
+ * It does not choose what is in a pass, and knows no instruction. Kernels cut themselves.
+ * Invariant: the way a reduction is cut follows from its geometry alone, so that its bits depend
+ * neither on its companions nor on the number of threads. */
+#include "tensor/plan/planning.h"
+
+#include <unistd.h>
+
+#define CHUNK (32 * CTI_TILE) /* elements of a part, at most */
+#define SMALL (8 * CTI_TILE)  /* of a map that one thread does alone */
+#define PARTS 4               /* of larger maps, at least */
+#define NARROW_TILES 16       /* of a part whose tiles hold blocks */
+#define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction */
+#define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
+/* Bytes; the second-level cache holds what is smaller, and a processor fetches from there fast
+ * enough by itself. */
+#define FAR 1e6
+
+/* Where tiles would fill more of the first-level cache than this, in bytes, smaller ones are
+ * quicker; but reductions add up tile by tile, and keep theirs. */
+static int64_t room_for_tiles(void) {
+    long cache = 0;
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
+    return (cache > 0 ? cache : 32 * 1024) / 8 * 5;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
+
+/* --- One kind each ---------------------------------------------------------------------------- */
+
+static void cut_map(cti_pass *pass, int64_t room) {
+    cti_tiles *t = &pass->tiles;
+    /* Tiles begin at multiples of the periods, as far as they fit. */
+    int64_t period = 1;
+    for (int64_t k = 0; k < t->n_loads; k++) {
+        int64_t p = t->loads[k].period;
+        if (p <= CTI_TILE && p > period && p % period == 0) period = p;
+    }
+    int64_t most = CTI_TILE, alive = t->n_loads + t->n_registers;
+    bool crowded = alive * CTI_TILE * (int64_t)sizeof(float) > room;
+    if (crowded && period <= CTI_TILE / 2) most /= 2;
+    t->tile = most / period * period;
+    int64_t parts = at_least(ceil_div(t->numel, CHUNK), least(PARTS, t->numel / SMALL));
+    int64_t tiles = ceil_div(t->numel, t->tile);
+    t->unit = 1;
+    t->units = t->numel;
+    t->per_part = at_least(1, ceil_div(tiles, at_least(1, parts))) * t->tile;
+    t->chunks = pass->parts[0] = ceil_div(t->numel, t->per_part);
+}
+
+static void cut_narrow(cti_pass *pass) {
+    cti_tiles *t = &pass->tiles;
+    int64_t block = t->geometry.count * t->geometry.inner;
+    int64_t blocks_per_tile = CTI_TILE / at_least(1, block);
+    t->tile = blocks_per_tile * block;
+    t->unit = block;
+    t->units = t->geometry.outer;
+    t->per_part = NARROW_TILES * blocks_per_tile;
+    t->chunks = pass->parts[0] = ceil_div(t->units, t->per_part);
+}
+
+/* A chunk is some rows of a block, with a partial result of its own. */
+static void cut_wide(cti_pass *pass) {
+    cti_tiles *t = &pass->tiles;
+    ct_reduction g = t->geometry;
+    t->tile = CTI_TILE;
+    t->accumulator = g.inner;
+    if (g.inner <= CTI_TILE) {
+        t->accumulator = least(CTI_TILE / g.inner, ceil_div(ACCUMULATOR, g.inner)) * g.inner;
+        t->tile = CTI_TILE / t->accumulator * t->accumulator;
+    }
+    int64_t rows_per_tile = at_least(1, t->tile / g.inner);
+    int64_t chunks = at_least(1, g.count * g.inner / CHUNK);
+    chunks = least(chunks, at_least(1, BLOCKS_OF_ROWS / at_least(1, g.outer)));
+    t->unit = g.inner;
+    t->units = g.count;
+    t->per_part = ceil_div(ceil_div(g.count, chunks), rows_per_tile) * rows_per_tile;
+    t->chunks = ceil_div(g.count, t->per_part);
+    pass->parts[0] = g.outer * t->chunks;
+    pass->parts[1] = t->chunks > 1 ? g.outer : 0;
+}
+
+/* --- What follows from it --------------------------------------------------------------------- */
+
+/* A periodic tile is the same for all tiles only if they all begin at a multiple of the period. */
+static bool tiles_align(const cti_pass *pass, int64_t period) {
+    const cti_tiles *t = &pass->tiles;
+    if (t->tile % period) return false;
+    if (pass->kind != CTI_WIDE) return true;
+    ct_reduction g = t->geometry;
+    return g.inner <= CTI_TILE && (g.outer == 1 || g.count * g.inner % period == 0);
+}
+
+static void settle_loads(cti_pass *pass) {
+    cti_tiles *t = &pass->tiles;
+    for (int64_t k = 0; k < t->n_loads; k++) {
+        cti_load *load = &t->loads[k];
+        if (load->kind == CTI_PERIODIC && !tiles_align(pass, load->period)) {
+            load->kind = CTI_GATHERED;
+        }
+        t->gathers |= load->kind == CTI_GATHERED;
+    }
+}
+
+static void fetch_ahead(const cti_plan *plan, cti_pass *pass) {
+    cti_tiles *t = &pass->tiles;
+    if (cti_pass_cost(plan, pass).bytes <= FAR) return;
+    int64_t line = CTI_LINE / (int64_t)sizeof(float);
+    t->fetched = (t->tile / (t->n_instructions + t->n_reductions) / line + 1) * line;
+}
+
+ct_status cti_plan_cut(cti_planning *p) {
+    int64_t room = room_for_tiles();
+    for (int64_t k = 0; k < p->plan->n_passes; k++) {
+        cti_pass *pass = &p->plan->passes[k];
+        if (pass->kind == CTI_KERNEL) continue;
+        if (pass->kind == CTI_MAP) cut_map(pass, room);
+        if (pass->kind == CTI_NARROW) cut_narrow(pass);
+        if (pass->kind == CTI_WIDE) cut_wide(pass);
+        settle_loads(pass);
+        fetch_ahead(p->plan, pass);
+    }
+    return CT_OK;
+}

@@ -1,0 +1,243 @@
+/* Grouping: which items may be computed in one pass, and on which level.
+ * It looks at kinds and shapes only, never at what an op computes.
+ * Invariant: an item's level is above the level of whatever it must wait for; groups of one space
+ * and one level are never two, so the passes of a level are independent of each other. */
+#include "tensor/plan/planning.h"
+
+#include <string.h>
+
+/* A pass of more operations would work on more tiles than the first-level cache holds. */
+#define GROUP_MEMBERS 64
+/* Levels that a reduction may be delayed by. */
+#define LEVELS_AHEAD 8
+
+typedef struct {
+    cti_plan *plan;
+    cti_groups *g;
+} grouping;
+
+static bool streams(const cti_item *item) {
+    return item->op && (item->op->kind == CT_MAP || item->op->kind == CT_REDUCE);
+}
+
+static int64_t space_of(const cti_plan *plan, const cti_item *item) {
+    if (item->op->kind == CT_MAP) return item->numel;
+    return plan->items[plan->edges[item->edges]].numel;
+}
+
+static const ct_reduction *geometry_of(const cti_item *item) {
+    return item->op->kind == CT_REDUCE ? item->attr : NULL;
+}
+
+int64_t cti_base_of(const cti_plan *plan, const cti_item *item, int k) {
+    return plan->items[plan->edges[item->edges + k]].base;
+}
+
+int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k) {
+    const cti_item *in = &plan->items[plan->edges[item->edges + k]];
+    const cti_item *base = &plan->items[in->base];
+    if (!streams(item) || !base->op || base->op->kind != CT_MAP || !in->whole) return -1;
+    return base->numel == space_of(plan, item) ? in->base : -1;
+}
+
+/* --- Levels ----------------------------------------------------------------------------------- */
+
+static int64_t lowest_level(const cti_plan *plan, const cti_item *item) {
+    int64_t level = 1;
+    for (int k = 0; k < item->n_inputs; k++) {
+        int64_t after = plan->items[cti_base_of(plan, item, k)].level;
+        if (after > 0 && cti_streamed_input(plan, item, k) < 0) after++;
+        if (after > level) level = after;
+    }
+    return level;
+}
+
+static bool full(const cti_group *group) { return group->n_members >= GROUP_MEMBERS; }
+
+/* Whether there is room for another member that reduces so, or does not (NULL). */
+static bool takes(const cti_group *group, const ct_reduction *geometry) {
+    if (full(group)) return false;
+    return !geometry || !group->reduces ||
+           memcmp(&group->geometry, geometry, sizeof *geometry) == 0;
+}
+
+/* The place in the table of the group of a space and level, or of where it would be. */
+static int64_t *find_group(const cti_groups *g, int64_t space, int64_t level) {
+    uint64_t hash = ((uint64_t)level ^ (uint64_t)space << 20) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= hash >> 32;
+    for (;; hash++) {
+        int64_t *at = &g->table[hash & g->table_mask];
+        if (*at < 0) return at;
+        const cti_group *group = &g->groups[*at];
+        if (group->level == level && group->space == space) return at;
+    }
+}
+
+static cti_group *new_group(cti_groups *g, int64_t space, int64_t level) {
+    cti_group *group = &g->groups[g->n_groups];
+    *group = (cti_group){.space = space,
+                         .level = level,
+                         .open = level + 1,
+                         .first = -1,
+                         .last = -1,
+                         .next = g->level_groups[level]};
+    g->level_groups[level] = g->n_groups++;
+    return group;
+}
+
+/* At the end of a group's members, or at their beginning. */
+static void enter(grouping *s, int64_t group, int64_t i, bool at_end) {
+    cti_groups *g = s->g;
+    cti_group *to = &g->groups[group];
+    cti_item *item = &s->plan->items[i];
+    g->next_member[i] = at_end ? -1 : to->first;
+    if (at_end && to->last >= 0) g->next_member[to->last] = i;
+    else to->first = i;
+    if (at_end || to->last < 0) to->last = i;
+    to->n_members++;
+    if (geometry_of(item)) {
+        to->reduces = true;
+        to->geometry = *geometry_of(item);
+    }
+    g->group_of[i] = group;
+    item->level = to->level;
+}
+
+/* Into the group that takes the item at its level; a full group, or one whose reduction is cut
+ * differently, makes the item wait for the next level. */
+static void place_item(grouping *s, int64_t i) {
+    cti_groups *g = s->g;
+    const cti_item *item = &s->plan->items[i];
+    const ct_reduction *geometry = geometry_of(item);
+    int64_t space = space_of(s->plan, item);
+    int64_t lowest = lowest_level(s->plan, item), level = lowest;
+    int64_t *at = find_group(g, space, level);
+    while (*at >= 0 && !takes(&g->groups[*at], geometry)) {
+        level = full(&g->groups[*at]) ? g->groups[*at].open : level + 1;
+        at = find_group(g, space, level);
+    }
+    /* Without a geometry all groups in between were full: the next item need not look again. */
+    if (!geometry && level > lowest) g->groups[*find_group(g, space, lowest)].open = level;
+    if (*at < 0) *at = new_group(g, space, level) - g->groups;
+    enter(s, *at, i, true);
+}
+
+static void place_kernel(grouping *s, int64_t i) {
+    cti_groups *g = s->g;
+    int64_t level = s->plan->items[i].level = lowest_level(s->plan, &s->plan->items[i]);
+    g->next_member[i] = g->level_kernels[level];
+    g->level_kernels[level] = i;
+    g->n_kernels++;
+}
+
+static void assign_levels(grouping *s) {
+    for (int64_t i = 0; i < s->plan->n_items; i++) {
+        const cti_item *item = &s->plan->items[i];
+        s->g->group_of[i] = s->g->next_member[i] = -1;
+        if (!item->op) continue;
+        if (streams(item)) place_item(s, i);
+        else place_kernel(s, i);
+        if (item->level > s->g->levels) s->g->levels = item->level;
+    }
+}
+
+/* --- Delays ----------------------------------------------------------------------------------- */
+
+/* A reduction moves from the first pass that could do it to a later one that reads its operands
+ * anyway, so that they are streamed once less. Only reductions of leaves and of kernels' outputs
+ * move: those are in memory either way. What reads a reduction stays on a higher level than it. */
+
+static bool reads(const cti_plan *plan, const cti_item *item, int64_t base) {
+    for (int k = 0; k < item->n_inputs; k++) {
+        if (cti_base_of(plan, item, k) == base) return true;
+    }
+    return false;
+}
+
+/* Whether a member of the group other than i reads an operand of i; all of them, for `every`. */
+static bool group_reads(const grouping *s, const cti_group *group, int64_t i, bool every) {
+    const cti_plan *plan = s->plan;
+    const cti_item *item = &plan->items[i];
+    int n = 0;
+    for (int k = 0; k < item->n_inputs; k++) {
+        bool read = false;
+        for (int64_t m = group->first; m >= 0 && !read; m = s->g->next_member[m]) {
+            read = m != i && reads(plan, &plan->items[m], cti_base_of(plan, item, k));
+        }
+        n += read;
+    }
+    return every ? n == item->n_inputs : n > 0;
+}
+
+static void leave(cti_groups *g, cti_group *group, int64_t i) {
+    int64_t before = -1;
+    for (int64_t m = group->first; m != i; m = g->next_member[m]) before = m;
+    if (before < 0) group->first = g->next_member[i];
+    else g->next_member[before] = g->next_member[i];
+    if (group->last == i) group->last = before;
+    group->n_members--;
+}
+
+static void delay(grouping *s, int64_t i, int64_t first_reader) {
+    const cti_item *item = &s->plan->items[i];
+    cti_group *from = &s->g->groups[s->g->group_of[i]];
+    int64_t end = item->level + 1 + LEVELS_AHEAD;
+    if (end > first_reader) end = first_reader;
+    if (end <= item->level + 1 || group_reads(s, from, i, false)) return;
+    for (int64_t level = item->level + 1; level < end; level++) {
+        int64_t to = *find_group(s->g, from->space, level);
+        if (to < 0 || !takes(&s->g->groups[to], geometry_of(item))) continue;
+        if (!group_reads(s, &s->g->groups[to], i, true)) continue;
+        leave(s->g, from, i);
+        enter(s, to, i, false);
+        return;
+    }
+}
+
+static bool can_wait(const cti_plan *plan, const cti_item *item) {
+    if (!item->op || item->op->kind != CT_REDUCE) return false;
+    for (int k = 0; k < item->n_inputs; k++) {
+        const cti_item *base = &plan->items[cti_base_of(plan, item, k)];
+        if (base->op && base->op->kind != CT_KERNEL) return false;
+    }
+    return true;
+}
+
+static void delay_reductions(grouping *s, int64_t first_reader[]) {
+    const cti_plan *plan = s->plan;
+    for (int64_t i = 0; i < plan->n_items; i++) first_reader[i] = s->g->levels + 1;
+    for (int64_t i = 0; i < plan->n_items; i++) {
+        const cti_item *item = &plan->items[i];
+        for (int k = 0; k < item->n_inputs && item->op; k++) {
+            int64_t *first = &first_reader[cti_base_of(plan, item, k)];
+            if (item->level < *first) *first = item->level;
+        }
+    }
+    for (int64_t i = 0; i < plan->n_items; i++) {
+        if (can_wait(plan, &plan->items[i])) delay(s, i, first_reader[i]);
+    }
+}
+
+ct_status cti_plan_group(cti_planning *p) {
+    size_t n = (size_t)p->plan->n_items, places = 16;
+    while (places < 2 * n) places *= 2;
+    cti_groups *g = &p->groups;
+    *g = (cti_groups){.group_of = cti_zone_alloc(&p->work, n, sizeof *g->group_of),
+                      .next_member = cti_zone_alloc(&p->work, n, sizeof *g->next_member),
+                      .groups = cti_zone_alloc(&p->work, n, sizeof *g->groups),
+                      .level_groups = cti_zone_alloc(&p->work, n + 2, sizeof(int64_t)),
+                      .level_kernels = cti_zone_alloc(&p->work, n + 2, sizeof(int64_t)),
+                      .table = cti_zone_alloc(&p->work, places, sizeof *g->table),
+                      .table_mask = places - 1};
+    int64_t *first_reader = cti_zone_alloc(&p->work, n, sizeof *first_reader);
+    if (!g->group_of || !g->next_member || !g->groups || !g->level_groups || !g->level_kernels ||
+        !g->table || !first_reader) {
+        return CT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < n + 2; l++) g->level_groups[l] = g->level_kernels[l] = -1;
+    for (size_t k = 0; k < places; k++) g->table[k] = -1;
+    grouping s = {p->plan, g};
+    assign_levels(&s);
+    delay_reductions(&s, first_reader);
+    return CT_OK;
+}

@@ -1,0 +1,59 @@
+/* Private: the making of a plan. Each stage owns one structure, which it alone writes.
+ *
+ *   sign      walk          -> plan->graph: structure without values, and its hash
+ *   lower     graph         -> items: views folded into layouts, copies made explicit
+ *   group     items         -> groups: which MAP and REDUCE items may share a pass; levels
+ *   store     groups        -> item.stored: what has memory, and what is computed again instead
+ *   emit      groups        -> passes, in order, each with its members
+ *   program   a tile pass   -> loads, instructions, reductions, registers
+ *   cut       a tile pass   -> tiles and parts
+ *   schedule  parts         -> tasks and phases: what waits for what
+ *   place     everything    -> byte offsets, in the arena and in the scratch of a thread */
+#ifndef COTAN_PLANNING_H
+#define COTAN_PLANNING_H
+
+#include "tensor/plan/plan.h"
+
+/* Items of one space and one level. The space is the number of elements that a pass goes through:
+ * what is row-major and whole is the same stream in any shape. */
+typedef struct {
+    int64_t space, level;
+    bool reduces; /* it has a reduction, of this geometry */
+    ct_reduction geometry;
+    int64_t n_members, first, last; /* members, linked through next_member */
+    int64_t open;                   /* full: no level below has room for this space */
+    int64_t next;                   /* next group of this level, or -1 */
+} cti_group;
+
+typedef struct {
+    int64_t *group_of;    /* item -> group, or -1 */
+    int64_t *next_member; /* item -> next member of its group, or next kernel of its level; or -1 */
+    cti_group *groups;
+    int64_t n_groups, n_kernels, levels;
+    int64_t *level_groups;  /* level -> its last group, linked through `next` */
+    int64_t *level_kernels; /* level -> its last kernel */
+    int64_t *table;         /* open hash of (space, level) -> group, or -1 */
+    uint64_t table_mask;
+} cti_groups;
+
+typedef struct {
+    cti_plan *plan;
+    cti_zone work; /* what planning needs and running does not */
+    cti_groups groups;
+} cti_planning;
+
+ct_status cti_plan_lower(cti_planning *p);
+ct_status cti_plan_group(cti_planning *p);
+ct_status cti_plan_store(cti_planning *p);
+ct_status cti_plan_emit(cti_planning *p);
+ct_status cti_plan_program(cti_planning *p);
+ct_status cti_plan_cut(cti_planning *p);
+ct_status cti_plan_schedule(cti_planning *p);
+ct_status cti_plan_place(cti_planning *p);
+
+/* The item whose memory input k of an item lies in. */
+int64_t cti_base_of(const cti_plan *plan, const cti_item *item, int k);
+/* The MAP item that input k can be streamed from within a pass, or -1. */
+int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k);
+
+#endif
