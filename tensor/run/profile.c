@@ -68,73 +68,54 @@ void ct_profile_clear(void) {
 
 /* --- One pass --------------------------------------------------------------------------------- */
 
-/* Calls fn for each item that a pass computes. */
-static void each_item(const cti_pass *pass, void (*fn)(void *user, int64_t item), void *user) {
+/* The items that a pass computes; their number. */
+static int64_t items_of(const cti_pass *pass, const int64_t **items) {
     bool kernel = pass->kind == CTI_KERNEL;
-    const int64_t *items = kernel ? &pass->kernel.item : pass->tiles.members;
-    int64_t n = kernel ? 1 : pass->tiles.n_members;
-    for (int64_t k = 0; k < n; k++) fn(user, items[k]);
+    *items = kernel ? &pass->kernel.item : pass->tiles.members;
+    return kernel ? 1 : pass->tiles.n_members;
 }
-
-typedef struct {
-    const cti_plan *plan;
-    ct_profile_pass *pass;
-    char *ops;
-    ct_profile_share *shares; /* counts of ops while labelling is under way */
-} labelling;
 
 /* Paths are interned. */
-static void count_op(labelling *l, const char *module) {
+static void count_op(ct_profile_pass *pass, ct_profile_share *shares, const char *module) {
     int64_t k = 0;
-    while (k < l->pass->n_shares && l->shares[k].module != module) k++;
-    if (k == l->pass->n_shares) l->shares[l->pass->n_shares++] = (ct_profile_share){module, 0};
-    l->shares[k].share++;
+    while (k < pass->n_shares && shares[k].module != module) k++;
+    if (k == pass->n_shares) shares[pass->n_shares++] = (ct_profile_share){module, 0};
+    shares[k].share++;
 }
 
-static void label_item(void *user, int64_t i) {
-    labelling *l = user;
-    const cti_item *item = &l->plan->items[i];
-    size_t used = strlen(l->ops), length = strlen(item->op->name);
+static void append_op(char *ops, const char *name) {
+    size_t used = strlen(ops), length = strlen(name);
     if (used + length + 5 < OPS_LENGTH) {
-        if (used) l->ops[used++] = ' ';
-        memcpy(l->ops + used, item->op->name, length + 1);
-    } else if (used && l->ops[used - 1] != '.') {
-        memcpy(l->ops + used, " ..", 4);
+        if (used) ops[used++] = ' ';
+        memcpy(ops + used, name, length + 1);
+    } else if (used && ops[used - 1] != '.') {
+        memcpy(ops + used, " ..", 4);
     }
-    if (item->node < 0) return;
-    l->pass->module = l->plan->graph.nodes[item->node].path;
-    l->pass->order = l->plan->graph.nodes[item->node].order;
-    count_op(l, l->pass->module);
 }
 
 /* What a pass consists of. Every op runs once for each element, so they share evenly; what only
  * copies belongs to the module that it copies for. */
 static void label_pass(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *to, char *ops,
                        ct_profile_share *shares) {
-    labelling l = {plan, to, ops, shares};
+    const int64_t *items;
+    int64_t n = items_of(pass, &items), counted = 0;
     to->module = "";
     to->ops = ops;
     to->shares = shares;
-    each_item(pass, label_item, &l);
-    if (to->n_shares == 0) count_op(&l, to->module);
-    double all = 0;
-    for (int64_t k = 0; k < to->n_shares; k++) all += shares[k].share;
-    for (int64_t k = 0; k < to->n_shares; k++) shares[k].share /= all;
+    for (int64_t k = 0; k < n; k++) {
+        const cti_item *item = &plan->items[items[k]];
+        append_op(ops, item->op->name);
+        if (item->node < 0) continue;
+        to->module = plan->graph.nodes[item->node].path;
+        to->order = plan->graph.nodes[item->node].order;
+        count_op(to, shares, to->module);
+        counted++;
+    }
+    if (counted == 0) count_op(to, shares, to->module);
+    for (int64_t k = 0; k < to->n_shares; k++) shares[k].share /= (double)(counted ? counted : 1);
     cti_cost cost = cti_pass_cost(plan, pass);
     to->bytes = cost.bytes;
     to->operations = cost.operations;
-}
-
-static void count_item(void *user, int64_t item) {
-    (void)item;
-    ++*(int64_t *)user;
-}
-
-/* Room for the shares of a pass. */
-static int64_t most_shares(const cti_pass *pass) {
-    int64_t items = 0;
-    each_item(pass, count_item, &items);
-    return items > 0 ? items : 1;
 }
 
 /* --- One evaluation --------------------------------------------------------------------------- */
@@ -149,7 +130,10 @@ static int64_t find_plan(const cti_plan *plan) {
 
 static ct_status add_plan(const cti_plan *plan) {
     size_t n = (size_t)plan->n_passes, plans = (size_t)profile.n_plans + 1, shares = 0;
-    for (int64_t p = 0; p < plan->n_passes; p++) shares += (size_t)most_shares(&plan->passes[p]);
+    const int64_t *items;
+    for (int64_t p = 0; p < plan->n_passes; p++) {
+        shares += (size_t)items_of(&plan->passes[p], &items);
+    }
     profiled_plan *grown = cti_realloc(profile.plans, plans, sizeof *grown);
     if (!grown) return CT_ERR_MEMORY;
     profile.plans = grown;
@@ -194,24 +178,17 @@ static int by_id(const void *a, const void *b) {
     return (x->id > y->id) - (x->id < y->id);
 }
 
-typedef struct {
-    const cti_plan *plan;
-    int64_t *pass_of; /* node of the plan's graph -> pass */
-    int64_t pass;
-} noting;
-
 /* A value that is computed anew in a later pass belongs to its first one. */
-static void note_item(void *user, int64_t i) {
-    noting *n = user;
-    int64_t node = n->plan->items[i].node;
-    if (node >= 0 && n->pass_of[node] < 0) n->pass_of[node] = n->pass;
-}
-
 static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
     const cti_plan *plan = planned->plan;
     for (int64_t i = 0; i < plan->graph.n_nodes; i++) profile.pass_of[i] = -1;
     for (int64_t p = 0; p < plan->n_passes; p++) {
-        each_item(&plan->passes[p], note_item, &(noting){plan, profile.pass_of, p});
+        const int64_t *items;
+        int64_t n = items_of(&plan->passes[p], &items);
+        for (int64_t k = 0; k < n; k++) {
+            int64_t node = plan->items[items[k]].node;
+            if (node >= 0 && profile.pass_of[node] < 0) profile.pass_of[node] = p;
+        }
     }
     profile.n_nodes = 0;
     for (int64_t i = 0; i < walk->count; i++) {
@@ -230,11 +207,11 @@ void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threa
     known->calls++;
     ct_profile_share *shares = known->shares;
     for (int64_t p = 0; p < plan->n_passes; p++) {
-        const cti_pass *pass = &plan->passes[p];
+        const int64_t *items;
         ct_profile_pass *to = &known->passes[p];
         for (int t = 0; t < threads; t++) to->seconds += profile.run[t * plan->n_passes + p];
-        if (to->calls++ == 0) label_pass(plan, pass, to, known->ops[p], shares);
-        shares += most_shares(pass);
+        if (to->calls++ == 0) label_pass(plan, &plan->passes[p], to, known->ops[p], shares);
+        shares += items_of(&plan->passes[p], &items);
     }
     note_nodes(planned, walk);
 }
