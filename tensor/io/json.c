@@ -149,7 +149,21 @@ ct_status cti_json_string(cti_json *json, char **out, size_t *length) {
     return CT_OK;
 }
 
-/* --- Numbers ------------------------------------------------------------------------------ */
+/* --- Objects and numbers -------------------------------------------------------------------- */
+
+ct_status cti_json_object(cti_json *json, cti_json_member *member, void *context) {
+    ct_status status = cti_json_expect(json, '{');
+    if (status != CT_OK || cti_json_accept(json, '}')) return status;
+    do {
+        char *key;
+        size_t length;
+        status = cti_json_string(json, &key, &length);
+        if (status == CT_OK) status = cti_json_expect(json, ':');
+        if (status == CT_OK) status = member(json, key, length, context);
+        if (status != CT_OK) return status;
+    } while (cti_json_accept(json, ','));
+    return cti_json_expect(json, '}');
+}
 
 ct_status cti_json_numbers(cti_json *json, const char *what, int64_t *out, int64_t capacity,
                            int64_t *n) {
@@ -173,4 +187,26 @@ ct_status cti_json_numbers(cti_json *json, const char *what, int64_t *out, int64
         ++*n;
     } while (cti_json_accept(json, ','));
     return cti_json_accept(json, ']') ? CT_OK : cti_json_expected(json, "',' or ']'");
+}
+
+/* --- Writing ------------------------------------------------------------------------------ */
+
+static void write_escape(cti_writer *out, char c) {
+    static const char special[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    const char *known = strchr(special, c);
+    if (known) cti_write_format(out, "\\%c", letters[known - special]);
+    else cti_write_format(out, "\\u%04x", (unsigned)c & 0x1f);
+}
+
+void cti_write_json_string(cti_writer *out, const char *text) {
+    cti_write_bytes(out, "\"", 1);
+    for (size_t plain; *text; text += plain) {
+        plain = 0;
+        while ((unsigned char)text[plain] >= ' ' && text[plain] != '"' && text[plain] != '\\') {
+            plain++;
+        }
+        cti_write_bytes(out, text, plain);
+        if (text[plain]) write_escape(out, text[plain++]);
+    }
+    cti_write_bytes(out, "\"", 1);
 }

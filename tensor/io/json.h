@@ -1,4 +1,4 @@
-/* Private: the part of JSON (RFC 8259) that headers of files need, read strictly and in place.
+/* Private: the part of JSON (RFC 8259) that headers of files need; read strictly and in place.
  *
  * There is no tree and no recursion: the caller's grammar is fixed, so it asks for what must come
  * next. Reading takes no memory, a string is decoded where it stands. Messages are
@@ -6,11 +6,9 @@
 #ifndef COTAN_JSON_H
 #define COTAN_JSON_H
 
-#include "tensor/error.h"
+#include "tensor/base/writer.h"
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 typedef struct {
     const char *name; /* of the file */
@@ -28,6 +26,9 @@ ct_status cti_json_expected(const cti_json *json, const char *what);
 /* A string: valid UTF-8, no NUL, no lone surrogate. *out is decoded, ends with a NUL, lives in
  * the text and begins where the opening quote was. */
 ct_status cti_json_string(cti_json *json, char **out, size_t *length);
+/* An object: `member` is given each key, which lives as long as the text, and reads its value. */
+typedef ct_status cti_json_member(cti_json *json, char *key, size_t length, void *context);
+ct_status cti_json_object(cti_json *json, cti_json_member *member, void *context);
 /* An array of plain whole numbers in 0..2^63-1: no sign, fraction, exponent or leading zero. The
  * first `capacity` are stored, *n counts them all. `what` names the array in messages. */
 ct_status cti_json_numbers(cti_json *json, const char *what, int64_t *out, int64_t capacity,
@@ -37,14 +38,6 @@ ct_status cti_json_numbers(cti_json *json, const char *what, int64_t *out, int64
  * valid: overlong, a surrogate, above U+10FFFF or cut short. */
 size_t cti_utf8_length(const char *text, size_t left);
 
-/* Text that grows. After a failure `status` says so and appending does nothing. */
-typedef struct {
-    char *text; /* of cti_alloc; the owner frees it */
-    size_t used, capacity;
-    ct_status status;
-} cti_writer;
-void cti_write_bytes(cti_writer *out, const void *bytes, size_t length);
-void cti_write_text(cti_writer *out, const char *text);
 /* `text` in quotes, escaped; the caller has checked that it is UTF-8. */
 void cti_write_json_string(cti_writer *out, const char *text);
 
