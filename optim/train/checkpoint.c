@@ -8,8 +8,8 @@
 #include "optim/fit.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
 #include "tensor/base/text.h"
-#include "tensor/io/checksum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,10 +68,10 @@ static uint64_t bits_of(double value) {
  * from the slots. */
 static ct_status checksum(const contents *c, ct_tensor *const values[], ct_position position,
                           bits_text *out) {
-    uint64_t sum = cti_checksum(0, (int64_t[]){position.epoch, position.batch}, 16);
+    uint64_t sum = cti_mix_bytes(0, (int64_t[]){position.epoch, position.batch}, 16);
     if (position.best_epoch > 0) {
-        sum = cti_checksum(sum, &position.best_epoch, sizeof position.best_epoch);
-        sum = cti_checksum(sum, &position.best_val_loss, sizeof position.best_val_loss);
+        sum = cti_mix_bytes(sum, &position.best_epoch, sizeof position.best_epoch);
+        sum = cti_mix_bytes(sum, &position.best_val_loss, sizeof position.best_val_loss);
     }
     for (int g = 0, k = 0; g < GROUPS; g++) {
         for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
@@ -79,7 +79,7 @@ static ct_status checksum(const contents *c, ct_tensor *const values[], ct_posit
             const void *data = ct_data(t);
             if (!data) return ct_error();
             size_t bytes = (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t));
-            sum = cti_checksum(sum, data, bytes);
+            sum = cti_mix_bytes(sum, data, bytes);
         }
     }
     *out = show_bits(sum);

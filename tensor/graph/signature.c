@@ -24,25 +24,14 @@ static identity identity_of(const ct_tensor *t) {
 
 /* --- Hash ------------------------------------------------------------------------------------- */
 
-static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size) {
-    const unsigned char *at = bytes;
-    for (; size >= 8; size -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        hash = cti_mix(hash, word);
-    }
-    for (; size > 0; size--, at++) hash = cti_mix(hash, *at);
-    return hash;
-}
-
 static uint64_t node_hash(const ct_tensor *t) {
     identity id = identity_of(t);
     uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number.known << 16 |
                                                             (uint64_t)t->dtype << 8 |
                                                             (uint64_t)t->shape.rank);
-    if (id.number.known) hash = mix_bytes(hash, &id.number.value, sizeof id.number.value);
-    hash = mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
-    hash = mix_bytes(hash, id.attr, id.attr_size);
+    if (id.number.known) hash = cti_mix_bytes(hash, &id.number.value, sizeof id.number.value);
+    hash = cti_mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
+    hash = cti_mix_bytes(hash, id.attr, id.attr_size);
     for (int k = 0; k < cti_walk_needed(t); k++) {
         hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
     }

@@ -65,10 +65,8 @@ static ct_status push(simplification *s, ct_tensor *t) {
 static uint64_t hash_of(const ct_tensor *t) {
     uint64_t hash = cti_mix((uint64_t)(uintptr_t)t->op, (uint64_t)t->dtype);
     for (int k = 0; k < t->n_inputs; k++) hash = cti_mix(hash, (uint64_t)(uintptr_t)t->inputs[k]);
-    for (int d = 0; d < t->shape.rank; d++) hash = cti_mix(hash, (uint64_t)t->shape.dims[d]);
-    const unsigned char *attr = t->attr;
-    for (size_t k = 0; k < t->attr_size; k++) hash = cti_mix(hash, attr[k]);
-    return hash;
+    hash = cti_mix_bytes(hash, t->shape.dims, (size_t)t->shape.rank * sizeof *t->shape.dims);
+    return cti_mix_bytes(hash, t->attr, t->attr_size);
 }
 
 static bool same(const ct_tensor *a, const ct_tensor *b) {
