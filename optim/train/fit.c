@@ -12,6 +12,7 @@
 #include "optim/train/interrupt.h"
 #include "optim/train/progress.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/clock.h"
 
 #include <math.h>
 
@@ -121,9 +122,9 @@ static void call_back(training *t, const ct_epoch *epoch) {
     if (!t->options->callback) return;
     CTI_CALLS_USER;
     int64_t scope = ct_scope_open();
-    double start = cti_seconds();
+    double start = cti_now();
     bool go_on = t->options->callback(t->options->context, t->history->position, &t->last, epoch);
-    t->progress.started += cti_seconds() - start; /* its time is not training's */
+    t->progress.started += cti_now() - start; /* its time is not training's */
     ct_scope_close(scope);
     if (!go_on) t->stop = t->history->stopped_early = true;
 }
@@ -193,7 +194,7 @@ static ct_status end_epoch(training *t, ct_status status) {
                       cti_sums_mean(t->sums.metric, t->sums.items),
                       nan,
                       nan,
-                      cti_seconds() - t->progress.started,
+                      cti_now() - t->progress.started,
                       t->epoch_steps,
                       t->sums.items};
     bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;

@@ -4,22 +4,17 @@
  * wider than the terminal, where it could not be drawn over. */
 #include "optim/train/progress.h"
 
+#include "tensor/base/clock.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BAR_CELLS = 30, LEAST_CELLS = 4, BAR_BESIDE_TIME = 13, USUAL_COLUMNS = 80 };
 
 #define REDRAW_SECONDS 0.1
-
-double cti_seconds(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void cti_progress_begin(cti_progress *p, FILE *out, int64_t epochs, int64_t batches, bool metric) {
     *p = (cti_progress){.out = out, .epochs = epochs, .batches = batches, .metric = metric};
@@ -29,7 +24,7 @@ void cti_progress_begin(cti_progress *p, FILE *out, int64_t epochs, int64_t batc
 void cti_progress_epoch(cti_progress *p, int64_t epoch, int64_t first) {
     p->epoch = epoch;
     p->first = first;
-    p->started = cti_seconds();
+    p->started = cti_now();
     p->drawn = 0;
 }
 
@@ -95,7 +90,7 @@ static void finish_line(cti_progress *p, int width, bool stay) {
  * accuracy, then the loss. */
 void cti_progress_step(cti_progress *p, int64_t steps, const cti_sums *sums) {
     if (!p->terminal) return;
-    double now = cti_seconds();
+    double now = cti_now();
     if (now - p->drawn < REDRAW_SECONDS) return;
     p->drawn = now;
     int64_t batch = p->first + steps;

@@ -13,8 +13,6 @@ typedef struct {
     double started, drawn;   /* seconds; when the epoch began, the bar was drawn */
 } cti_progress;
 
-double cti_seconds(void); /* of a clock that never goes back */
-
 void cti_progress_begin(cti_progress *progress, FILE *out, int64_t epochs, int64_t batches,
                         bool metric);
 void cti_progress_epoch(cti_progress *progress, int64_t epoch, int64_t first);

@@ -1,4 +1,4 @@
-/* Private: the time that profiles are kept in. */
+/* Private: time that passes. */
 #ifndef COTAN_CLOCK_H
 #define COTAN_CLOCK_H
 

@@ -3,6 +3,7 @@
 #include "tests/support/nn_support.h"
 
 #include "optim/train/progress.h"
+#include "tensor/base/clock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ static const ct_epoch done = {.loss = 0.1234,
 static void draw(screen *s, int64_t steps, double loss) {
     cti_sums sums = {.loss = loss, .metric = 0.9876, .items = 1};
     s->progress.drawn = 0;
-    s->progress.started = cti_seconds() - 6.0 * (double)steps;
+    s->progress.started = cti_now() - 6.0 * (double)steps;
     cti_progress_step(&s->progress, steps, &sums);
 }
 
