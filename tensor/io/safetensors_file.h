@@ -1,8 +1,7 @@
-/* Private: a safetensors file in memory, and the parts that read it. */
+/* Private: a safetensors file in memory. */
 #ifndef COTAN_SAFETENSORS_FILE_H
 #define COTAN_SAFETENSORS_FILE_H
 
-#include "tensor/io/json.h"
 #include "tensor/io/stored.h"
 #include "tensor/safetensors.h"
 
@@ -37,16 +36,5 @@ struct ct_safetensors {
     uint32_t *keys;    /* where keys begin in it, sorted by key */
     int64_t n_keys;
 };
-
-/* Fills entries, count, texts, keys and n_keys from the header. */
-ct_status cti_safetensors_header(ct_safetensors *file, cti_json *header);
-
-/* A dtype's name in the format. */
-const char *cti_safetensors_dtype(ct_dtype dtype);
-
-/* Sorts numbers in place, without recursion or memory, in time n log n whatever the order.
- * `before` must be a total order of the numbers. */
-typedef bool cti_before(const void *context, uint32_t a, uint32_t b);
-void cti_sort(uint32_t *numbers, int64_t n, cti_before *before, const void *context);
 
 #endif

@@ -1,5 +1,5 @@
 /* The number types of files: each is read into a dtype that holds all of its values.
- * It knows no file format; names and byte order are their readers' business.
+ * It knows no file format; the names of types are their readers' business.
  * Invariant: no number changes: infinities, NaNs, subnormals and signed zeros come through too. */
 #include "tensor/io/stored.h"
 
@@ -48,6 +48,8 @@ WIDEN(i32, int32_t, int64_t, x)
 WIDEN(u16, uint16_t, int64_t, x)
 WIDEN(u32, uint32_t, int64_t, x)
 WIDEN(bool, uint8_t, uint8_t, x != 0)
+WIDEN(i8_f32, int8_t, float, x)
+WIDEN(i16_f32, int16_t, float, x)
 
 const cti_stored cti_stored_f16 = {2, CT_F32, widen_f16};
 const cti_stored cti_stored_bf16 = {2, CT_F32, widen_bf16};
@@ -61,8 +63,24 @@ const cti_stored cti_stored_u8 = {1, CT_U8, NULL};
 const cti_stored cti_stored_u16 = {2, CT_I64, widen_u16};
 const cti_stored cti_stored_u32 = {4, CT_I64, widen_u32};
 const cti_stored cti_stored_bool = {1, CT_U8, widen_bool};
+const cti_stored cti_stored_i8_f32 = {1, CT_F32, widen_i8_f32};
+const cti_stored cti_stored_i16_f32 = {2, CT_F32, widen_i16_f32};
 
-void cti_stored_read(const cti_stored *stored, void *to, const uint8_t *from, size_t n) {
+static void read_little_endian(const cti_stored *stored, void *to, const uint8_t *from, size_t n) {
     if (stored->widen) stored->widen(to, from, n);
     else if (n > 0) memcpy(to, from, n * stored->size);
+}
+
+void cti_stored_read(const cti_stored *stored, bool big_endian, void *to, const uint8_t *from,
+                     size_t n) {
+    size_t size = stored->size, wide = ct_dtype_size(stored->dtype);
+    if (!big_endian || size == 1) {
+        read_little_endian(stored, to, from, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint8_t turned[8];
+        for (size_t k = 0; k < size; k++) turned[k] = from[i * size + size - 1 - k];
+        read_little_endian(stored, (uint8_t *)to + i * wide, turned, 1);
+    }
 }

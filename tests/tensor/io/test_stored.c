@@ -23,7 +23,7 @@ static void expect_every_word(const cti_stored *stored, int exponent_bits) {
     for (uint32_t word = 0; word < 1 << 16; word++) {
         uint8_t bytes[3] = {0, (uint8_t)word, (uint8_t)(word >> 8)}; /* no alignment */
         float got;
-        cti_stored_read(stored, &got, bytes + 1, 1);
+        cti_stored_read(stored, false, &got, bytes + 1, 1);
         double wanted = defined((uint16_t)word, exponent_bits);
         if (isnan(wanted)) cr_expect(isnan(got), "%04x", word);
         else cr_expect((double)got == wanted, "%04x: %a for %a", word, (double)got, wanted);
@@ -49,7 +49,7 @@ static void expect_integers(const cti_stored *stored, bool is_signed) {
         if (is_signed && bytes[stored->size - 1] & 0x80) {
             wanted -= INT64_C(1) << 8 * stored->size;
         }
-        cti_stored_read(stored, &got, bytes, 1);
+        cti_stored_read(stored, false, &got, bytes, 1);
         cr_expect_eq(got, wanted);
     }
 }
@@ -65,7 +65,7 @@ Test(stored, integers) {
 Test(stored, truth_values) {
     uint8_t bytes[256], got[256];
     for (int i = 0; i < 256; i++) bytes[i] = (uint8_t)i;
-    cti_stored_read(&cti_stored_bool, got, bytes, 256);
+    cti_stored_read(&cti_stored_bool, false, got, bytes, 256);
     for (int i = 0; i < 256; i++) cr_expect_eq(got[i], i != 0);
 }
 
@@ -76,8 +76,34 @@ Test(stored, others_stay_as_they_are) {
     for (int i = 0; i < 24; i++) bytes[i] = (uint8_t)(i * 37);
     for (int i = 0; i < 4; i++) {
         cr_expect_eq(same[i]->size, ct_dtype_size(same[i]->dtype));
-        cti_stored_read(same[i], got, bytes, 24 / same[i]->size);
+        cti_stored_read(same[i], false, got, bytes, 24 / same[i]->size);
         cr_expect_arr_eq(got, bytes, 24);
-        cti_stored_read(same[i], NULL, NULL, 0);
+        cti_stored_read(same[i], false, NULL, NULL, 0);
+    }
+}
+
+Test(stored, small_integers_as_floats) {
+    float got[2];
+    cti_stored_read(&cti_stored_i8_f32, false, got, (uint8_t[]){0x80, 0x7f}, 2);
+    cr_expect(got[0] == -128 && got[1] == 127);
+    cti_stored_read(&cti_stored_i16_f32, false, got, (uint8_t[]){0x00, 0x80, 0xff, 0x7f}, 2);
+    cr_expect(got[0] == -32768 && got[1] == 32767);
+}
+
+Test(stored, either_byte_order) {
+    static const cti_stored *const all[] = {
+        &cti_stored_f16, &cti_stored_bf16, &cti_stored_f32, &cti_stored_f64,
+        &cti_stored_i8,  &cti_stored_i16,  &cti_stored_i32, &cti_stored_i64,
+        &cti_stored_u8,  &cti_stored_u16,  &cti_stored_u32, &cti_stored_bool,
+    };
+    uint8_t little[24], big[24];
+    for (int i = 0; i < 24; i++) little[i] = (uint8_t)(i * 37);
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        size_t size = all[k]->size, n = 24 / size;
+        int64_t from_little[24] = {0}, from_big[24] = {0};
+        for (size_t i = 0; i < 24; i++) big[i / size * size + size - 1 - i % size] = little[i];
+        cti_stored_read(all[k], false, from_little, little, n);
+        cti_stored_read(all[k], true, from_big, big, n);
+        cr_expect_arr_eq(from_big, from_little, sizeof from_big, "type %zu", k);
     }
 }
