@@ -3,32 +3,33 @@
  * Invariant: the stream is walked to its end before anything of the promised size is allocated. */
 #include "datasets/idx.h"
 
-#include "datasets/formats/idx_stream.h"
+#include "datasets/formats/stream.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
 #include "tensor/graph/node.h"
 #include "tensor/io/file.h"
+#include "tensor/io/stored.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PIECE 8192
+#define PIECE 8192 /* bytes; whole elements */
 
 /* A promise of this many bytes and more says that the header is wrong, rather than the end cut. */
 #define INCREDIBLE ((size_t)1 << 32)
 
 typedef struct {
-    uint8_t code, size; /* in the file */
-    ct_dtype dtype;     /* in memory */
+    uint8_t code; /* in the file */
+    const cti_stored *stored;
 } element_type;
 
 static const element_type element_types[] = {
-    {0x08, 1, CT_U8},  {0x09, 1, CT_F32}, {0x0B, 2, CT_F32},
-    {0x0C, 4, CT_I64}, {0x0D, 4, CT_F32}, {0x0E, 8, CT_F64},
+    {0x08, &cti_stored_u8},  {0x09, &cti_stored_i8_f32}, {0x0B, &cti_stored_i16_f32},
+    {0x0C, &cti_stored_i32}, {0x0D, &cti_stored_f32},    {0x0E, &cti_stored_f64},
 };
 
 typedef struct {
-    element_type type;
+    const cti_stored *stored;
     ct_shape shape;
     size_t header, payload; /* bytes */
 } idx_layout;
@@ -52,13 +53,13 @@ static ct_status check_start(const char *name, const uint8_t start[4], idx_layou
         return ct_fail(CT_ERR_FORMAT, "%s: rank must be 1..%d, got %d at byte 3", name, CT_MAX_RANK,
                        start[3]);
     }
-    *out = (idx_layout){.type = element_types[i], .shape.rank = start[3]};
+    *out = (idx_layout){.stored = element_types[i].stored, .shape.rank = start[3]};
     return CT_OK;
 }
 
-static ct_status header_bytes(cti_idx_stream *stream, uint8_t *header, size_t from, size_t to) {
+static ct_status header_bytes(cti_stream *stream, uint8_t *header, size_t from, size_t to) {
     size_t got;
-    ct_status status = cti_idx_read(stream, header + from, to - from, &got);
+    ct_status status = cti_stream_read(stream, header + from, to - from, &got);
     if (status == CT_OK && got < to - from) {
         status = ct_fail(CT_ERR_FORMAT, "%s: idx header needs %zu bytes, file has %zu",
                          stream->name, to, from + got);
@@ -84,19 +85,19 @@ static counts_text show_counts(ct_shape shape) {
 /* Bytes are counted as in memory, where no element is narrower than in the file, and zeros are
  * left out, as everywhere: then the tensor's shape is valid, and the payload's product too. */
 static ct_status check_counts(const char *name, const idx_layout *layout) {
-    int64_t bytes = (int64_t)ct_dtype_size(layout->type.dtype);
+    int64_t bytes = (int64_t)ct_dtype_size(layout->stored->dtype);
     for (int i = 0; i < layout->shape.rank; i++) {
         int64_t count = layout->shape.dims[i];
         if (count && __builtin_mul_overflow(bytes, count, &bytes)) {
             return ct_fail(CT_ERR_FORMAT, "%s: header promises more than 2^63-1 bytes of %s (%s)",
-                           name, ct_dtype_name(layout->type.dtype),
+                           name, ct_dtype_name(layout->stored->dtype),
                            show_counts(layout->shape).text);
         }
     }
     return CT_OK;
 }
 
-static ct_status read_header(cti_idx_stream *stream, idx_layout *out) {
+static ct_status read_header(cti_stream *stream, idx_layout *out) {
     uint8_t header[4 + 4 * CT_MAX_RANK];
     ct_status status = header_bytes(stream, header, 0, 4);
     if (status == CT_OK) status = check_start(stream->name, header, out);
@@ -107,7 +108,7 @@ static ct_status read_header(cti_idx_stream *stream, idx_layout *out) {
     if (status != CT_OK) return status;
     for (int i = 0; i < shape->rank; i++) shape->dims[i] = big_endian_32(header + 4 + 4 * i);
     status = check_counts(stream->name, out);
-    if (status == CT_OK) out->payload = (size_t)ct_shape_numel(*shape) * out->type.size;
+    if (status == CT_OK) out->payload = (size_t)ct_shape_numel(*shape) * out->stored->size;
     return status;
 }
 
@@ -122,48 +123,29 @@ static ct_status too_short(const char *name, const idx_layout *layout, size_t go
 }
 
 /* Walks the whole stream: header, exactly the promised elements, the end. */
-static ct_status check(cti_idx_stream *stream, idx_layout *out) {
+static ct_status check(cti_stream *stream, idx_layout *out) {
     size_t got;
     ct_status status = read_header(stream, out);
-    if (status == CT_OK) status = cti_idx_read(stream, NULL, out->payload, &got);
+    if (status == CT_OK) status = cti_stream_read(stream, NULL, out->payload, &got);
     if (status != CT_OK) return status;
     if (got < out->payload) return too_short(stream->name, out, got);
-    return cti_idx_finish(stream, out->header + out->payload);
-}
-
-static void convert_one(uint8_t code, const uint8_t *from, void *to, size_t i) {
-    uint32_t word;
-    uint64_t two_words;
-    switch (code) {
-    case 0x09: ((float *)to)[i] = (float)(int8_t)*from; break;
-    case 0x0B: ((float *)to)[i] = (float)(int16_t)(from[0] << 8 | from[1]); break;
-    case 0x0C: ((int64_t *)to)[i] = (int32_t)big_endian_32(from); break;
-    case 0x0D:
-        word = big_endian_32(from);
-        memcpy((float *)to + i, &word, sizeof word);
-        break;
-    default: /* 0x0E */
-        two_words = (uint64_t)big_endian_32(from) << 32 | big_endian_32(from + 4);
-        memcpy((double *)to + i, &two_words, sizeof two_words);
-    }
+    return cti_stream_finish(stream, out->header + out->payload);
 }
 
 /* The stream has been walked once: only memory can run out now. */
-static ct_status read_elements(cti_idx_stream *stream, const idx_layout *layout, void *to) {
+static ct_status read_elements(cti_stream *stream, const idx_layout *layout, void *to) {
     size_t got;
-    ct_status status = cti_idx_read(stream, NULL, layout->header, &got);
+    ct_status status = cti_stream_read(stream, NULL, layout->header, &got);
     if (status != CT_OK) return status;
-    if (layout->type.dtype == CT_U8) return cti_idx_read(stream, to, layout->payload, &got);
-    uint8_t piece[PIECE];
-    size_t size = layout->type.size, done = 0;
-    while (done * size < layout->payload) {
-        size_t rest = layout->payload - done * size;
-        status = cti_idx_read(stream, piece, rest < PIECE ? rest : PIECE, &got);
+    const cti_stored *stored = layout->stored;
+    if (stored == &cti_stored_u8) return cti_stream_read(stream, to, layout->payload, &got);
+    uint8_t piece[PIECE], *at = to;
+    for (size_t done = 0; done < layout->payload; done += got) {
+        size_t rest = layout->payload - done;
+        status = cti_stream_read(stream, piece, rest < PIECE ? rest : PIECE, &got);
         if (status != CT_OK) return status;
-        for (size_t i = 0; i < got / size; i++) {
-            convert_one(layout->type.code, piece + i * size, to, done + i);
-        }
-        done += got / size;
+        cti_stored_read(stored, true, at, piece, got / stored->size);
+        at += got / stored->size * ct_dtype_size(stored->dtype);
     }
     return CT_OK;
 }
@@ -171,17 +153,17 @@ static ct_status read_elements(cti_idx_stream *stream, const idx_layout *layout,
 ct_tensor *ct_idx_parse(const char *name, const uint8_t *bytes, size_t length) {
     if (!bytes && length) return ct_fail_null(CT_ERR_NULL, "ct_idx_parse: 'bytes' is NULL");
     cti_shown shown = cti_show_path(name ? name : "idx");
-    cti_idx_stream stream;
+    cti_stream stream;
     idx_layout layout = {0};
-    ct_status status = cti_idx_open(&stream, shown.text, bytes, length);
+    ct_status status = cti_stream_open(&stream, shown.text, bytes, length);
     if (status == CT_OK) status = check(&stream, &layout);
-    cti_idx_close(&stream);
+    cti_stream_close(&stream);
     if (status != CT_OK) return NULL;
-    ct_tensor *t = cti_leaf_new(shown.text, layout.type.dtype, layout.shape);
+    ct_tensor *t = cti_leaf_new(shown.text, layout.stored->dtype, layout.shape);
     if (!t) return NULL;
-    status = cti_idx_open(&stream, shown.text, bytes, length);
+    status = cti_stream_open(&stream, shown.text, bytes, length);
     if (status == CT_OK) status = read_elements(&stream, &layout, t->buffer->data);
-    cti_idx_close(&stream);
+    cti_stream_close(&stream);
     return status == CT_OK ? t : NULL;
 }
 
@@ -189,19 +171,19 @@ ct_tensor *ct_idx_parse(const char *name, const uint8_t *bytes, size_t length) {
  * unpack to. */
 static ct_status check_first_bytes(const char *name, const uint8_t *start, size_t n,
                                    size_t length) {
-    cti_idx_stream stream;
+    cti_stream stream;
     idx_layout layout;
     uint8_t magic[4];
     size_t got = 0;
-    ct_status status = cti_idx_open(&stream, name, start, n);
+    ct_status status = cti_stream_open(&stream, name, start, n);
     if (!stream.packed) {
         stream.length = length; /* skipped, not looked at, behind the header */
         return check(&stream, &layout);
     }
     stream.cut = n < length;
-    if (status == CT_OK) status = cti_idx_read(&stream, magic, sizeof magic, &got);
+    if (status == CT_OK) status = cti_stream_read(&stream, magic, sizeof magic, &got);
     if (status == CT_OK && got == sizeof magic) status = check_start(name, magic, &layout);
-    cti_idx_close(&stream);
+    cti_stream_close(&stream);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* A file in memory as a stream of bytes, through zlib when it is packed.
- * It knows nothing of IDX; how many bytes there should be is the caller's question.
+ * It knows no format; how many bytes there should be is the caller's question.
  * Invariant: memory does not depend on what the stream claims; it unpacks only what is asked for,
  * into the caller's buffer or a fixed window. */
-#include "datasets/formats/idx_stream.h"
+#include "datasets/formats/stream.h"
 
 #include "tensor/base/alloc.h"
 
@@ -25,11 +25,9 @@ static void inflater_free(voidpf user, voidpf block) {
 }
 
 /* The bytes of the file that zlib has used. */
-static size_t used(const cti_idx_stream *stream) {
-    return stream->taken - stream->inflater.avail_in;
-}
+static size_t used(const cti_stream *stream) { return stream->taken - stream->inflater.avail_in; }
 
-static ct_status inflater_failed(const cti_idx_stream *stream, int code) {
+static ct_status inflater_failed(const cti_stream *stream, int code) {
     /* The allocator has recorded it. */
     if (code == Z_MEM_ERROR) return CT_ERR_MEMORY;
     if (code == Z_BUF_ERROR) {
@@ -41,9 +39,9 @@ static ct_status inflater_failed(const cti_idx_stream *stream, int code) {
                    reason ? reason : zError(code), used(stream));
 }
 
-ct_status cti_idx_open(cti_idx_stream *stream, const char *name, const uint8_t *bytes,
-                       size_t length) {
-    *stream = (cti_idx_stream){
+ct_status cti_stream_open(cti_stream *stream, const char *name, const uint8_t *bytes,
+                          size_t length) {
+    *stream = (cti_stream){
         .name = name,
         .bytes = bytes,
         .length = length,
@@ -57,7 +55,7 @@ ct_status cti_idx_open(cti_idx_stream *stream, const char *name, const uint8_t *
 }
 
 /* At the end of a member: goes on with the next one, if there is one. */
-static ct_status next_member(cti_idx_stream *stream) {
+static ct_status next_member(cti_stream *stream) {
     const uint8_t *bytes = stream->bytes;
     size_t at = used(stream), length = stream->length;
     while (at < length && bytes[at] == 0) at++;
@@ -72,7 +70,7 @@ static ct_status next_member(cti_idx_stream *stream) {
 }
 
 /* At most WINDOW bytes when they are skipped. */
-static ct_status unpack(cti_idx_stream *stream, uint8_t *out, size_t wanted, size_t *got) {
+static ct_status unpack(cti_stream *stream, uint8_t *out, size_t wanted, size_t *got) {
     uint8_t window[WINDOW];
     z_stream *inflater = &stream->inflater;
     if (inflater->avail_in == 0) {
@@ -91,7 +89,7 @@ static ct_status unpack(cti_idx_stream *stream, uint8_t *out, size_t wanted, siz
     return code == Z_OK || stream->ended ? CT_OK : inflater_failed(stream, code);
 }
 
-ct_status cti_idx_read(cti_idx_stream *stream, uint8_t *out, size_t wanted, size_t *got) {
+ct_status cti_stream_read(cti_stream *stream, uint8_t *out, size_t wanted, size_t *got) {
     *got = 0;
     if (!stream->packed) {
         *got = smaller(wanted, stream->length - stream->taken);
@@ -108,12 +106,12 @@ ct_status cti_idx_read(cti_idx_stream *stream, uint8_t *out, size_t wanted, size
     return CT_OK;
 }
 
-ct_status cti_idx_finish(cti_idx_stream *stream, size_t at) {
+ct_status cti_stream_finish(cti_stream *stream, size_t at) {
     if (stream->packed) {
         /* One byte too many makes zlib come to the end, where it compares length and checksum. */
         uint8_t extra;
         size_t got;
-        ct_status status = cti_idx_read(stream, &extra, 1, &got);
+        ct_status status = cti_stream_read(stream, &extra, 1, &got);
         if (status != CT_OK) return status;
         if (got) return ct_fail(CT_ERR_FORMAT, "%s: extra bytes at %zu", stream->name, at);
     }
@@ -128,6 +126,6 @@ ct_status cti_idx_finish(cti_idx_stream *stream, size_t at) {
                    stream->name, rest, plural, used(stream));
 }
 
-void cti_idx_close(cti_idx_stream *stream) {
+void cti_stream_close(cti_stream *stream) {
     if (stream->packed) inflateEnd(&stream->inflater);
 }
