@@ -53,9 +53,16 @@ int ct_threads(void) {
     return chosen && cti_process_forked() ? 1 : chosen;
 }
 
+#define TEXT_OF(number) #number
+#define VERSION(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *ct_version(void) {
+    return VERSION(CT_VERSION_MAJOR, CT_VERSION_MINOR, CT_VERSION_PATCH);
+}
+
 const char *ct_info(void) {
     static _Thread_local char line[256];
-    snprintf(line, sizeof line, "cotan %s, BLIS %s (%s kernels), %d thread%s", COTAN_VERSION,
+    snprintf(line, sizeof line, "cotan %s, BLIS %s (%s kernels), %d thread%s", ct_version(),
              cti_gemm_version(), cti_gemm_kernels(), ct_threads(), ct_threads() == 1 ? "" : "s");
     return line;
 }

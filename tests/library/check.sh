@@ -137,7 +137,7 @@ musl_compile() {
     ln -sfn "$(gcc -print-file-name=libgomp.so.1)" $work/libgomp.so.1
     ln -sfn "$(gcc -print-file-name=libz.so.1)" $work/libz.so.1
     options="-std=c17 -O2 -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math
-        -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -DCOTAN_VERSION=\"musl\" -DCOTAN_SELFTEST
+        -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -DCOTAN_SELFTEST
         -I. -Ibuild/include -isystem /usr/include/$system/blis-serial -idirafter $work/include"
     export options
     { find tensor autograd nn optim datasets -name '*.c' && echo tests/library/musl.c; } |

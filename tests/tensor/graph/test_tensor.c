@@ -216,3 +216,15 @@ CORE_TEST(stage, the_slot_may_go_before_the_graph) {
     ct_slot_drop(slot);
     EXPECT(ct_commit(&a, 1, NULL, 0) == CT_OK);
 }
+
+/* --- The library itself ----------------------------------------------------------------------- */
+
+CORE_TEST(tensor, version_is_that_of_the_header) {
+    char expected[32];
+    snprintf(expected, sizeof expected, "%d.%d.%d", CT_VERSION_MAJOR, CT_VERSION_MINOR,
+             CT_VERSION_PATCH);
+    EXPECT(strcmp(ct_version(), expected) == 0, "%s is not %s", ct_version(), expected);
+    EXPECT(strncmp(ct_info(), "cotan ", 6) == 0 &&
+               strncmp(ct_info() + 6, expected, strlen(expected)) == 0,
+           "%s", ct_info());
+}
