@@ -2,6 +2,7 @@
  * It does not know what the tensors are.
  * Invariant: every entry is one reference, dropped when the stack is cut below it. */
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/graph/node.h"
 
 /* The nodes of a training step have left the caches when its scope is closed: so many are asked for
@@ -17,12 +18,9 @@ int64_t ct_scope_open(void) { return stack.count; }
 
 ct_tensor *ct_scope_add(ct_tensor *t) {
     if (!t) return NULL;
-    if (stack.count == stack.capacity) {
-        int64_t grown = stack.capacity ? 2 * stack.capacity : 64;
-        ct_tensor **items = cti_realloc(stack.items, (size_t)grown, sizeof *items);
-        if (!items) return NULL;
-        stack.items = items;
-        stack.capacity = grown;
+    if (stack.count == stack.capacity &&
+        !cti_reserve(&stack.items, &stack.capacity, stack.count + 1, sizeof *stack.items)) {
+        return NULL;
     }
     stack.items[stack.count++] = ct_keep(t);
     return t;

@@ -5,6 +5,7 @@
 #include "tensor/graph/simplify_private.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
 #include "tensor/base/hash.h"
@@ -29,20 +30,9 @@ typedef struct {
     int64_t rewrites; /* that may still happen: rules that undo each other come to an end */
 } simplification;
 
-static ct_status grow(void *pointer, int64_t *max, int64_t needed, size_t size) {
-    if (needed <= *max) return CT_OK;
-    int64_t grown = *max ? 2 * *max : 256;
-    void **block = pointer;
-    void *larger = cti_realloc(*block, (size_t)grown, size);
-    if (!larger) return CT_ERR_MEMORY;
-    *block = larger;
-    *max = grown;
-    return CT_OK;
-}
-
 static ct_status enter(simplification *s, ct_tensor *t) {
     if (t->ticket == s->ticket) return CT_OK;
-    if (grow(&s->entries, &s->entries_max, s->n_entries + 1, sizeof *s->entries) != CT_OK) {
+    if (!cti_reserve(&s->entries, &s->entries_max, s->n_entries + 1, sizeof *s->entries)) {
         return CT_ERR_MEMORY;
     }
     t->ticket = s->ticket;
@@ -53,7 +43,7 @@ static ct_status enter(simplification *s, ct_tensor *t) {
 
 static ct_status push(simplification *s, ct_tensor *t) {
     if (enter(s, t) != CT_OK) return CT_ERR_MEMORY;
-    if (grow(&s->stack, &s->stack_max, s->height + 1, sizeof *s->stack) != CT_OK) {
+    if (!cti_reserve(&s->stack, &s->stack_max, s->height + 1, sizeof *s->stack)) {
         return CT_ERR_MEMORY;
     }
     s->stack[s->height++] = t;

@@ -4,6 +4,7 @@
 #include "tensor/graph/walk.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 
 int cti_walk_whole_graph(const ct_tensor *t) { return t->n_inputs; }
 
@@ -23,12 +24,9 @@ typedef struct {
 } frame_stack;
 
 static ct_status push(frame_stack *stack, const cti_walk *walk, ct_tensor *t) {
-    if (stack->count == stack->capacity) {
-        int64_t grown = stack->capacity ? 2 * stack->capacity : 256;
-        frame *frames = cti_realloc(stack->frames, (size_t)grown, sizeof *frames);
-        if (!frames) return CT_ERR_MEMORY;
-        stack->frames = frames;
-        stack->capacity = grown;
+    if (stack->count == stack->capacity &&
+        !cti_reserve(&stack->frames, &stack->capacity, stack->count + 1, sizeof *stack->frames)) {
+        return CT_ERR_MEMORY;
     }
     t->ticket = walk->ticket;
     stack->frames[stack->count++] = (frame){t, 0};
@@ -36,12 +34,9 @@ static ct_status push(frame_stack *stack, const cti_walk *walk, ct_tensor *t) {
 }
 
 static ct_status append(cti_walk *walk, ct_tensor *t) {
-    if (walk->count == walk->capacity) {
-        int64_t grown = walk->capacity ? 2 * walk->capacity : 256;
-        ct_tensor **items = cti_realloc(walk->items, (size_t)grown, sizeof *items);
-        if (!items) return CT_ERR_MEMORY;
-        walk->items = items;
-        walk->capacity = grown;
+    if (walk->count == walk->capacity &&
+        !cti_reserve(&walk->items, &walk->capacity, walk->count + 1, sizeof *walk->items)) {
+        return CT_ERR_MEMORY;
     }
     t->index = walk->count;
     walk->items[walk->count++] = t;

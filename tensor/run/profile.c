@@ -4,6 +4,7 @@
 #include "tensor/run/profile_private.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/clock.h"
 
@@ -129,14 +130,12 @@ static int64_t find_plan(const cti_plan *plan) {
 }
 
 static ct_status add_plan(const cti_plan *plan) {
-    size_t n = (size_t)plan->n_passes, plans = (size_t)profile.n_plans + 1, shares = 0;
+    size_t n = (size_t)plan->n_passes, shares = 0;
     const int64_t *items;
     for (int64_t p = 0; p < plan->n_passes; p++) {
         shares += (size_t)items_of(&plan->passes[p], &items);
     }
-    profiled_plan *grown = cti_realloc(profile.plans, plans, sizeof *grown);
-    if (!grown) return CT_ERR_MEMORY;
-    profile.plans = grown;
+    if (!cti_grow(&profile.plans, profile.n_plans, sizeof *profile.plans)) return CT_ERR_MEMORY;
     profiled_plan added = {.hash = plan->graph.hash,
                            .n = plan->n_passes,
                            .passes = cti_alloc(n, sizeof *added.passes),
