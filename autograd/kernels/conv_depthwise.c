@@ -4,58 +4,57 @@
  * in the same order, and differ only in which of them they add to. */
 #include "autograd/kernels/conv_depthwise.h"
 
-bool cti_conv_is_depthwise(const cti_conv *g) {
-    return g->groups > 1 && g->groups == g->channels && g->groups == g->outputs;
+#include "autograd/kernels/element.h" /* f32 f64 */
+
+#define outputs_face TYPED(cti_depthwise_outputs)
+#define input_face TYPED(cti_depthwise_input)
+#define kernel_face TYPED(cti_depthwise_kernel)
+
+/* Which of the three is added to: a constant wherever the walk is used. */
+typedef enum { OUTPUTS, INPUT, KERNEL } face;
+
+/* n channels of one tap of one pixel. */
+INLINE void add_products(face to, int64_t n, element *restrict x, element *restrict w,
+                         element *restrict y) {
+    for (int64_t c = 0; c < n && to == OUTPUTS; c++) y[c] = ADD(y[c], MUL(x[c], w[c]));
+    for (int64_t c = 0; c < n && to == INPUT; c++) x[c] = ADD(x[c], MUL(y[c], w[c]));
+    for (int64_t c = 0; c < n && to == KERNEL; c++) w[c] = ADD(w[c], MUL(x[c], y[c]));
 }
 
-/* Calls for each tap that is inside: x, w and y are rows of `channels` elements. */
-#define DEPTHWISE(name, type, statement)                                                           \
-    static CT_CLONES void name(const cti_conv *g, cti_range pixels, cti_range rows, type *images,  \
-                               type *kernel, type *outputs) {                                      \
-        const cti_axis *v = &g->axis[0], *h = &g->axis[1];                                         \
-        int64_t channels = g->channels;                                                            \
-        for (int64_t p = pixels.from; p < pixels.to; p++) {                                        \
-            int64_t inside = p % g->image_pixels, i = inside / h->out, j = inside % h->out;        \
-            int64_t top = i * v->stride - v->before, left = j * h->stride - h->before;             \
-            type *image = images + p / g->image_pixels * v->size * h->size * channels;             \
-            cti_range a = cti_window_clip(top - rows.from, v->dilation, v->extent,                 \
-                                          rows.to - rows.from);                                    \
-            cti_range b = cti_axis_taps(h, j);                                                     \
-            int64_t columns = b.to - b.from, taps = (a.to - a.from) * columns;                     \
-            for (int64_t t = 0; t < taps; t++) {                                                   \
-                int64_t row = a.from + t / columns, column = b.from + t % columns;                 \
-                int64_t pixel = (top + row * v->dilation) * h->size + left + column * h->dilation; \
-                type *restrict x = image + pixel * channels;                                       \
-                type *restrict w = kernel + (row * h->extent + column) * channels;                 \
-                type *restrict y = outputs + p * channels;                                         \
-                for (int64_t c = 0; c < channels; c++) statement;                                  \
-            }                                                                                      \
-        }                                                                                          \
+INLINE void walk(face to, const cti_conv *g, cti_range pixels, cti_range rows, element *images,
+                 element *kernel, element *outputs) {
+    const cti_axis *v = &g->axis[0], *h = &g->axis[1];
+    int64_t channels = g->channels;
+    for (int64_t p = pixels.from; p < pixels.to; p++) {
+        int64_t inside = p % g->image_pixels, i = inside / h->out, j = inside % h->out;
+        int64_t top = i * v->stride - v->before, left = j * h->stride - h->before;
+        element *image = images + p / g->image_pixels * v->size * h->size * channels;
+        cti_range a = cti_window_clip(top - rows.from, v->dilation, v->extent, rows.to - rows.from);
+        cti_range b = cti_axis_taps(h, j);
+        int64_t columns = b.to - b.from, taps = (a.to - a.from) * columns;
+        for (int64_t t = 0; t < taps; t++) {
+            int64_t row = a.from + t / columns, column = b.from + t % columns;
+            int64_t pixel = (top + row * v->dilation) * h->size + left + column * h->dilation;
+            add_products(to, channels, image + pixel * channels,
+                         kernel + (row * h->extent + column) * channels, outputs + p * channels);
+        }
     }
-DEPTHWISE(depthwise_outputs_f32, float, y[c] += x[c] * w[c])
-DEPTHWISE(depthwise_outputs_f64, double, y[c] += x[c] * w[c])
-DEPTHWISE(depthwise_input_f32, float, x[c] += y[c] * w[c])
-DEPTHWISE(depthwise_input_f64, double, x[c] += y[c] * w[c])
-DEPTHWISE(depthwise_kernel_f32, float, w[c] += x[c] * y[c])
-DEPTHWISE(depthwise_kernel_f64, double, w[c] += x[c] * y[c])
+}
 
 static cti_range all_rows(const cti_conv *g) { return (cti_range){0, g->axis[0].size}; }
 
 /* The walk takes writable pointers, whichever of the three it writes to. */
-void cti_depthwise_outputs(const cti_conv *g, cti_range pixels, const void *x, const void *w,
-                           void *y) {
-    if (g->dtype == CT_F32) depthwise_outputs_f32(g, pixels, all_rows(g), (void *)x, (void *)w, y);
-    else depthwise_outputs_f64(g, pixels, all_rows(g), (void *)x, (void *)w, y);
+CT_CLONES void outputs_face(const cti_conv *g, cti_range pixels, const void *x, const void *w,
+                            void *y) {
+    walk(OUTPUTS, g, pixels, all_rows(g), (element *)x, (element *)w, y);
 }
 
-void cti_depthwise_input(const cti_conv *g, cti_range pixels, cti_range rows, void *x,
-                         const void *w, const void *y) {
-    if (g->dtype == CT_F32) depthwise_input_f32(g, pixels, rows, x, (void *)w, (void *)y);
-    else depthwise_input_f64(g, pixels, rows, x, (void *)w, (void *)y);
+CT_CLONES void input_face(const cti_conv *g, cti_range pixels, cti_range rows, void *x,
+                          const void *w, const void *y) {
+    walk(INPUT, g, pixels, rows, x, (element *)w, (element *)y);
 }
 
-void cti_depthwise_kernel(const cti_conv *g, cti_range pixels, const void *x, void *w,
-                          const void *y) {
-    if (g->dtype == CT_F32) depthwise_kernel_f32(g, pixels, all_rows(g), (void *)x, w, (void *)y);
-    else depthwise_kernel_f64(g, pixels, all_rows(g), (void *)x, w, (void *)y);
+CT_CLONES void kernel_face(const cti_conv *g, cti_range pixels, const void *x, void *w,
+                           const void *y) {
+    walk(KERNEL, g, pixels, all_rows(g), (element *)x, w, (element *)y);
 }

@@ -171,7 +171,7 @@ typedef struct {
 
 static int64_t most_pixels(const face *f) {
     cut c = cut_of(f);
-    return cti_micro_offsets(c.images * c.rows * f->to.width);
+    return cti_micro_offsets(f->g.dtype, c.images * c.rows * f->to.width);
 }
 
 size_t cti_conv_pixels_scratch(const ct_call *call) {
@@ -243,13 +243,15 @@ static void run_depthwise(const face *f, const ct_call *call, int64_t part) {
     memset(cti_element(g, y, out.first), 0, (size_t)(out.last - out.first) * g->element);
     if (!f->transposed) {
         cti_range pixels = {out.first / g->outputs, out.last / g->outputs};
-        cti_depthwise_outputs(g, pixels, x, w, y);
+        static cti_depthwise_outputs_fn *const outputs[] = CTI_REALS(cti_depthwise_outputs);
+        outputs[g->dtype](g, pixels, x, w, y);
         return;
     }
     cti_range rows = cti_axis_touching(&g->axis[0], r.rows);
     ct_span in = span_of(&f->from, r, rows);
     cti_range pixels = {in.first / g->outputs, in.last / g->outputs};
-    cti_depthwise_input(g, pixels, r.rows, y, w, x);
+    static cti_depthwise_input_fn *const input[] = CTI_REALS(cti_depthwise_input);
+    input[g->dtype](g, pixels, r.rows, y, w, x);
 }
 
 void cti_conv_pixels_run(const ct_call *call, int64_t part, void *scratch) {

@@ -7,6 +7,7 @@
 
 #include "autograd/kernels/conv_depthwise.h"
 #include "autograd/kernels/micro_kernel.h"
+#include "autograd/kernels/reduce.h"
 
 #include <string.h>
 
@@ -119,7 +120,7 @@ static size_t panel_bytes(const cti_conv *g, const cut *c) {
 }
 
 static size_t offset_bytes(const cti_conv *g) {
-    return sizeof(int64_t) * (size_t)cti_micro_offsets(g->patch);
+    return sizeof(int64_t) * (size_t)cti_micro_offsets(g->dtype, g->patch);
 }
 
 size_t cti_conv_weights_scratch(const ct_call *call) {
@@ -227,8 +228,9 @@ static void run_block(work *w, const cti_conv *g, const ct_call *call, const tar
 static void run_depthwise(const cti_conv *g, const ct_call *call, cti_range lines, void *w) {
     memset(w, 0, (size_t)ct_shape_numel(call->out.shape) * g->element);
     int64_t width = g->axis[1].out;
-    cti_depthwise_kernel(g, (cti_range){lines.from * width, lines.to * width}, call->in[0].data, w,
-                         call->in[1].data);
+    static cti_depthwise_kernel_fn *const kernel[] = CTI_REALS(cti_depthwise_kernel);
+    kernel[g->dtype](g, (cti_range){lines.from * width, lines.to * width}, call->in[0].data, w,
+                     call->in[1].data);
 }
 
 void cti_conv_weights_run(const ct_call *call, int64_t part, void *scratch) {
@@ -262,19 +264,6 @@ int64_t cti_conv_weights_sum_parts(const ct_call *call) {
     return cti_divide_up(ct_shape_numel(call->out.shape), SUM_ELEMENTS);
 }
 
-#define SUM(name, type)                                                                    \
-    static CT_CLONES void name(int64_t n, int64_t count, int64_t distance, const void *in, \
-                               void *out) {                                                \
-        type *restrict y = out;                                                            \
-        for (int64_t i = 0; i < n; i++) y[i] = ((const type *)in)[i];                      \
-        for (int64_t k = 1; k < count; k++) {                                              \
-            const type *restrict x = (const type *)in + k * distance;                      \
-            for (int64_t i = 0; i < n; i++) y[i] += x[i];                                  \
-        }                                                                                  \
-    }
-SUM(conv_weights_sum_f32, float)
-SUM(conv_weights_sum_f64, double)
-
 void cti_conv_weights_sum(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
     cti_conv g = geometry(call);
@@ -282,6 +271,6 @@ void cti_conv_weights_sum(const ct_call *call, int64_t part, void *scratch) {
     int64_t count = cti_least(SUM_ELEMENTS, numel - first), ranges = cut_of(&g).ranges;
     const void *partials = cti_element(&g, call->workspace, first);
     void *w = cti_element(&g, call->out.data, first);
-    if (g.dtype == CT_F32) conv_weights_sum_f32(count, ranges, numel, partials, w);
-    else conv_weights_sum_f64(count, ranges, numel, partials, w);
+    static cti_add_rows_fn *const add_rows[] = CTI_NUMBERS(cti_add_rows);
+    add_rows[g.dtype](count, ranges, numel, partials, w);
 }

@@ -10,7 +10,7 @@
 #ifndef COTAN_MICRO_KERNEL_H
 #define COTAN_MICRO_KERNEL_H
 
-#include "tensor/tensor.h"
+#include "autograd/kernels/by_dtype.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,10 +32,23 @@ typedef struct {
     bool accumulate; /* the sum goes on from what out holds */
 } cti_product;
 
+/* Whole tiles, each of as many streams as a loop takes: `tiles` times so many offsets. */
+typedef void cti_tile_fn(const cti_product *sum, int64_t tiles, const int64_t from[],
+                         const int64_t to[]);
+/* The loops of one instruction set. */
+typedef struct {
+    int64_t many, lanes;             /* streams of a tile, lanes of a panel */
+    cti_tile_fn *run_many, *run_few; /* tiles of `many` streams, and of four */
+    /* One panel from a matrix of any strides; zeros behind the last column. */
+    void (*pack)(int64_t rows, int64_t columns, int64_t lanes, const void *matrix,
+                 int64_t row_stride, int64_t column_stride, void *panel);
+} cti_tiles;
+typedef const cti_tiles *cti_tiles_fn(void);
+
 /* Lanes of a panel, for the processor at hand. */
 int64_t cti_micro_lanes(ct_dtype dtype);
 /* Offsets that lists for n streams must have room for. */
-int64_t cti_micro_offsets(int64_t n);
+int64_t cti_micro_offsets(ct_dtype dtype, int64_t n);
 /* n >= 1 streams, by their offsets. The lists are filled up with the last stream, which is then
  * computed more than once. */
 void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to[]);

@@ -3,7 +3,7 @@
  * operands of a node have one shape and no derivative ever sums over a broadcast.
  * Invariant: conventions at ties and kinks are those of ops.h. */
 #include "autograd/kernels/math32.h"
-#include "autograd/kernels/reduce_tile.h"
+#include "autograd/kernels/reduce.h"
 #include "autograd/ops/rewrite.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
@@ -47,11 +47,6 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
     };                                                                                             \
     ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
 
-/* clang-format off */
-#define FLOATS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64}
-#define NUMBERS(verb) {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}
-/* clang-format on */
-
 static ct_status infer_number(const ct_infer *call, ct_type *out) {
     for (int i = 0; i < call->n_inputs; i++) {
         if (call->in[i].dtype != CT_U8) continue;
@@ -62,30 +57,30 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 }
 
 /* Floating point only. */
-#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite) \
-    CTI_TILE_2(verb##_f32, float, f32)                                                  \
-    CTI_TILE_2(verb##_f64, double, f64)                                                 \
-    CTI_VJP_2(verb, 0, derivative0)                                                     \
-    CTI_VJP_2(verb, 1, derivative1)                                                     \
-    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, FLOATS(verb), vjp_##verb##_0,   \
+#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite)  \
+    CTI_TILE_2(verb##_f32, float, f32)                                                   \
+    CTI_TILE_2(verb##_f64, double, f64)                                                  \
+    CTI_VJP_2(verb, 0, derivative0)                                                      \
+    CTI_VJP_2(verb, 1, derivative1)                                                      \
+    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, CTI_REALS(verb), vjp_##verb##_0, \
                   vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)              \
-    CTI_TILE_2(verb##_f32, float, real)                                                         \
-    CTI_TILE_2(verb##_f64, double, real)                                                        \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                                    \
-    CTI_VJP_2(verb, 0, derivative0)                                                             \
-    CTI_VJP_2(verb, 1, derivative1)                                                             \
-    DEFINE_BINARY(ct, verb, false, infer_number, NUMBERS(verb), vjp_##verb##_0, vjp_##verb##_1, \
-                  rewrite, joint_list)
-
-/* 0 or 1; nothing flows back. */
-#define CONDITION(prefix, verb, real, integer)                                      \
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)  \
     CTI_TILE_2(verb##_f32, float, real)                                             \
     CTI_TILE_2(verb##_f64, double, real)                                            \
     CTI_TILE_2(verb##_i64, int64_t, integer)                                        \
-    DEFINE_BINARY(prefix, verb, false, infer_number, NUMBERS(verb), ct_no_gradient, \
+    CTI_VJP_2(verb, 0, derivative0)                                                 \
+    CTI_VJP_2(verb, 1, derivative1)                                                 \
+    DEFINE_BINARY(ct, verb, false, infer_number, CTI_NUMBERS(verb), vjp_##verb##_0, \
+                  vjp_##verb##_1, rewrite, joint_list)
+
+/* 0 or 1; nothing flows back. */
+#define CONDITION(prefix, verb, real, integer)                                          \
+    CTI_TILE_2(verb##_f32, float, real)                                                 \
+    CTI_TILE_2(verb##_f64, double, real)                                                \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                            \
+    DEFINE_BINARY(prefix, verb, false, infer_number, CTI_NUMBERS(verb), ct_no_gradient, \
                   ct_no_gradient, NULL, NULL)
 #define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
 
@@ -276,7 +271,7 @@ CT_OP(op_where) = {
     .kind = CT_MAP,
     .n_inputs = 3,
     .infer = infer_number,
-    .tile = NUMBERS(where),
+    .tile = CTI_NUMBERS(where),
     .joint = joint_where,
     .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},
 };
@@ -338,9 +333,9 @@ ct_tensor *ct_offset(ct_tensor *x, double term) {
     PAIR(mul_##name, a * b, outer)
 #define END {.inner = {NULL}}
 #define LIST(name, at)                                                                      \
-    {{[at] = &op_add}, .tile = FLOATS(add_##name)},                                         \
-    {{[at] = &op_sub}, .tile = FLOATS(sub_##name)},                                         \
-    {{[at] = &op_mul}, .tile = FLOATS(mul_##name)}
+    {{[at] = &op_add}, .tile = CTI_REALS(add_##name)},                                         \
+    {{[at] = &op_sub}, .tile = CTI_REALS(sub_##name)},                                         \
+    {{[at] = &op_mul}, .tile = CTI_REALS(mul_##name)}
 
 PAIRS(then_add, t + c)
 PAIRS(then_sub, t - c)
@@ -365,17 +360,17 @@ TILE_4(max_is_first_where_f64, double, IS_MAX(a[i], b[i]) ? c[i] : d[i])
 
 /* The order of the operands of a sum or product plays no part but for which NaN comes out. */
 static const ct_joint_loop joint_add[MOST_JOINT] = {
-    {{&op_mul, &op_mul}, .tile = FLOATS(two_products)}, LIST(then_add, 0), LIST(then_add, 1), END};
+    {{&op_mul, &op_mul}, .tile = CTI_REALS(two_products)},
+    LIST(then_add, 0),
+    LIST(then_add, 1),
+    END};
 static const ct_joint_loop joint_sub[MOST_JOINT] = {LIST(then_sub, 0), LIST(from, 1), END};
 static const ct_joint_loop joint_mul[MOST_JOINT] = {LIST(then_mul, 0), LIST(then_mul, 1), END};
 static const ct_joint_loop joint_maximum[MOST_JOINT] = {LIST(then_maximum, 0), END};
 static const ct_joint_loop joint_where[MOST_JOINT] = {
-    {{&op_max_is_first}, .tile = FLOATS(max_is_first_where)}, END};
+    {{&op_max_is_first}, .tile = CTI_REALS(max_is_first_where)}, END};
 
 /* y = sum(a * b), and the sum of what was shifted */
-CTI_REDUCE(mul_sum_f32, float, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
-CTI_REDUCE(mul_sum_f64, double, 0, CTI_PRODUCT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
-CTI_REDUCE(sub_sum_f32, float, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
-CTI_REDUCE(sub_sum_f64, double, 0, CTI_DIFFERENCE, CTI_PLUS, CTI_BLOCKS_OF_VECTORS)
-const ct_joint_loop cti_joint_sum[] = {
-    {{&op_mul}, .reduce = FLOATS(mul_sum)}, {{&op_sub}, .reduce = FLOATS(sub_sum)}, END};
+const ct_joint_loop cti_joint_sum[] = {{{&op_mul}, .reduce = CTI_REALS(cti_sum_products)},
+                                       {{&op_sub}, .reduce = CTI_REALS(cti_sum_differences)},
+                                       END};

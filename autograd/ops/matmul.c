@@ -93,6 +93,7 @@ static size_t matmul_scratch(const ct_call *call) {
 }
 
 static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
+    static cti_gemm_fn *const gemm[] = CTI_REALS(cti_gemm);
     const ct_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out;
     int64_t m = y->shape.dims[y->shape.rank - 2], n = y->shape.dims[y->shape.rank - 1];
     int64_t k = inner_of(call);
@@ -104,8 +105,7 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     cti_matrix to = matrix_at(y, batch, i, j);
     cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
     if (is_small(call)) cti_small_product(y->dtype, m, n, k, from_a, from_b, to, scratch);
-    else if (y->dtype == CT_F32) cti_gemm_f32(m, n, k, from_a, from_b, to);
-    else cti_gemm_f64(m, n, k, from_a, from_b, to);
+    else gemm[y->dtype](m, n, k, from_a, from_b, to);
 }
 
 static ct_tensor *vjp_matmul_a(ct_tensor *g, ct_tensor *y, int i) {

@@ -1,19 +1,11 @@
 /* Max pooling in three faces: the maximum, the scatter to where it came from, the gather from
- * there. No place is stored: scatter and gather find it again in x (max_rows.c), so they are pure
+ * there. No place is stored: scatter and gather find it again in x (pool_rows.c), so they are pure
  * functions.
  * Invariant: scatter and gather are transposes of each other, so the three are closed under
  * differentiation. */
-#include "autograd/kernels/max_rows.h"
+#include "autograd/kernels/pool_rows.h"
 
 /* --- Kernels ---------------------------------------------------------------------------------- */
-
-static const char *element(const ct_operand *t, int64_t index) {
-    return (const char *)t->data + (size_t)index * ct_dtype_size(t->dtype);
-}
-
-static char *output(const ct_call *call, int64_t index) {
-    return (char *)call->out.data + (size_t)index * ct_dtype_size(call->out.dtype);
-}
 
 static cti_pool pooling(const ct_call *call) {
     return cti_pool_of(call->attr, call->in[0].shape, call->out.shape);
@@ -30,26 +22,28 @@ static int64_t row_parts(const ct_call *call) {
 
 static void max_run(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
+    static cti_pool_row_fn *const max_row[] = CTI_REALS(cti_max_row);
     cti_pool g = pooling(call);
     cti_range rows = cti_pool_rows(&g, part);
     int64_t height = g.axis[0].out, image = g.axis[0].size * g.axis[1].size * g.channels;
     for (int64_t r = rows.from; r < rows.to; r++) {
-        const char *x = element(&call->in[0], r / height * image);
-        char *y = output(call, r * g.axis[1].out * g.channels);
-        cti_max_row(&g, call->out.dtype, r % height, x, y);
+        void *x = cti_at(&call->in[0], r / height * image);
+        void *y = cti_at(&call->out, r * g.axis[1].out * g.channels);
+        max_row[call->out.dtype](&g, r % height, x, y);
     }
 }
 
 static void gather_run(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
+    static cti_gather_row_fn *const gather_row[] = CTI_REALS(cti_gather_row);
     cti_pool g = pooling(call);
     cti_range rows = cti_pool_rows(&g, part);
     int64_t height = g.axis[0].out, image = g.axis[0].size * g.axis[1].size * g.channels;
     for (int64_t r = rows.from; r < rows.to; r++) {
-        const char *h = element(&call->in[0], r / height * image);
-        const char *x = element(&call->in[1], r / height * image);
-        char *y = output(call, r * g.axis[1].out * g.channels);
-        cti_max_gather_row(&g, call->out.dtype, r % height, h, x, y);
+        void *h = cti_at(&call->in[0], r / height * image);
+        void *x = cti_at(&call->in[1], r / height * image);
+        void *y = cti_at(&call->out, r * g.axis[1].out * g.channels);
+        gather_row[call->out.dtype](&g, r % height, h, x, y);
     }
 }
 
@@ -60,16 +54,18 @@ static int64_t band_parts(const ct_call *call) {
 
 static void scatter_run(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
+    static cti_scatter_row_fn *const scatter_row[] = CTI_REALS(cti_scatter_row);
+    static cti_scatter_clear_fn *const clear[] = CTI_REALS(cti_scatter_clear);
     cti_pool g = scattering(call);
     int64_t image;
     cti_range band = cti_pool_band(&g, part, &image);
     cti_range outputs = cti_axis_touching(&g.axis[0], band);
     int64_t line = g.axis[1].size * g.channels, first = image * g.axis[0].size * line;
-    cti_max_scatter_clear(&g, call->out.dtype, band, output(call, first));
+    clear[call->out.dtype](&g, band, cti_at(&call->out, first));
     for (int64_t i = outputs.from; i < outputs.to; i++) {
         int64_t row = (image * g.axis[0].out + i) * g.axis[1].out * g.channels;
-        cti_max_scatter_row(&g, call->out.dtype, i, band, element(&call->in[0], row),
-                            element(&call->in[1], first), output(call, first));
+        scatter_row[call->out.dtype](&g, i, band, cti_at(&call->in[0], row),
+                                     cti_at(&call->in[1], first), cti_at(&call->out, first));
     }
 }
 

@@ -1,13 +1,11 @@
 /* Reductions: sum and max over one run of neighbouring axes; argmax, and the places it counts.
  * Other sets of axes are cut into runs by the constructors, the last run first.
  * Invariant: the order of combination follows from the geometry [outer, count, inner] alone. */
-#include "autograd/kernels/reduce_tile.h"
+#include "autograd/kernels/reduce.h"
 #include "autograd/ops/rewrite.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
-
-#include <math.h>
 
 ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out) {
     bool chosen[CT_MAX_RANK] = {0};
@@ -57,25 +55,17 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-#define START(verb, suffix, type, neutral)                      \
-    static void verb##_##suffix##_start(int64_t n, void *out) { \
-        type *y = out;                                          \
-        for (int64_t i = 0; i < n; i++) y[i] = (type)(neutral); \
-    }
-
-#define DEFINE_REDUCE(verb, rewrite, joint_list)                                         \
-    CT_OP(op_##verb) = {                                                                 \
-        .name = #verb,                                                                   \
-        .kind = CT_REDUCE,                                                               \
-        .n_inputs = 1,                                                                   \
-        .infer = infer_reduce,                                                           \
-        .reduce = {[CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64}, \
-        .start = {[CT_F32] = verb##_f32_start,                                           \
-                  [CT_F64] = verb##_f64_start,                                           \
-                  [CT_I64] = verb##_i64_start},                                          \
-        .joint = joint_list,                                                             \
-        .vjp = {vjp_##verb},                                                             \
-        .simplify = rewrite,                                                             \
+#define DEFINE_REDUCE(verb, rewrite, joint_list)  \
+    CT_OP(op_##verb) = {                          \
+        .name = #verb,                            \
+        .kind = CT_REDUCE,                        \
+        .n_inputs = 1,                            \
+        .infer = infer_reduce,                    \
+        .reduce = CTI_NUMBERS(cti_##verb),        \
+        .start = CTI_NUMBERS(cti_##verb##_start), \
+        .joint = joint_list,                      \
+        .vjp = {vjp_##verb},                      \
+        .simplify = rewrite,                      \
     };
 
 /* g with the axes that the reduction y took away, as size 1, then stretched over x. */
@@ -109,13 +99,6 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
     return same ? ct_scale(same, (double)attr->geometry.count) : cti_sum_without_centred(y);
 }
 
-/* i64 goes through unsigned, so that it wraps. */
-#define SUM(suffix, type)                                                           \
-    CTI_REDUCE(sum_##suffix, type, 0, CTI_ELEMENT, CTI_PLUS, CTI_BLOCKS_OF_VECTORS) \
-    START(sum, suffix, type, 0)
-SUM(f32, float)
-SUM(f64, double)
-SUM(i64, uint64_t)
 DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 
 bool cti_is_sum(const ct_tensor *t, int *first, int *last) {
@@ -141,13 +124,6 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     return ct_where(won, spread(g, y), cti_full_like(x, 0.0));
 }
 
-#define MAX(suffix, type, neutral, greater)                                                       \
-    static inline type max_##suffix##_of(type a, type b) { return greater ? a : b; }              \
-    CTI_REDUCE(max_##suffix, type, neutral, CTI_ELEMENT, max_##suffix##_of, CTI_BLOCKS_OF_ARRAYS) \
-    START(max, suffix, type, neutral)
-MAX(f32, float, -INFINITY, a >= b || a != a)
-MAX(f64, double, -INFINITY, a >= b || a != a)
-MAX(i64, int64_t, INT64_MIN, a >= b)
 DEFINE_REDUCE(max, NULL, NULL)
 
 /* --- iota ------------------------------------------------------------------------------------- */
@@ -187,29 +163,12 @@ static int64_t argmax_parts(const ct_call *call) {
     return ((const reduce_attr *)call->attr)->geometry.outer;
 }
 
-#define ARGMAX_ROW(suffix, type)                                                           \
-    static void argmax_##suffix(int64_t count, int64_t inner, const type *x, int64_t *y) { \
-        for (int64_t i = 0; i < inner; i++) {                                              \
-            int64_t best = 0;                                                              \
-            for (int64_t c = 1; c < count; c++) {                                          \
-                type a = x[c * inner + i], b = x[best * inner + i];                        \
-                if (b == b && (a > b || a != a)) best = c;                                 \
-            }                                                                              \
-            y[i] = best;                                                                   \
-        }                                                                                  \
-    }
-ARGMAX_ROW(f32, float)
-ARGMAX_ROW(f64, double)
-ARGMAX_ROW(i64, int64_t)
-
 static void argmax_run_part(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
     ct_reduction r = ((const reduce_attr *)call->attr)->geometry;
     int64_t *y = (int64_t *)call->out.data + part * r.inner, at = part * r.count * r.inner;
-    const void *x = call->in[0].data;
-    if (call->in[0].dtype == CT_F32) argmax_f32(r.count, r.inner, (const float *)x + at, y);
-    else if (call->in[0].dtype == CT_F64) argmax_f64(r.count, r.inner, (const double *)x + at, y);
-    else argmax_i64(r.count, r.inner, (const int64_t *)x + at, y);
+    static cti_argmax_fn *const argmax[] = CTI_NUMBERS(cti_argmax);
+    argmax[call->in[0].dtype](r.count, r.inner, cti_at(&call->in[0], at), y);
 }
 
 CT_OP(op_argmax) = {

@@ -4,6 +4,7 @@
 #ifndef COTAN_STANZA_H
 #define COTAN_STANZA_H
 
+#include "autograd/kernels/by_dtype.h"
 #include "autograd/ops.h"
 #include "tensor/op.h"
 

@@ -1,6 +1,7 @@
 /* Rows by index, and its transpose, which adds rows by index.
  * Indices are data: they are checked when the node is made, and nothing flows back to them.
  * Invariant: scatter_add adds in ascending order of the source, whatever the threads. */
+#include "autograd/kernels/reduce.h"
 #include "autograd/ops/stanza.h"
 
 #include "tensor/base/caller.h"
@@ -101,16 +102,6 @@ static ct_status infer_scatter_add(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-#define SCATTER(suffix, type)                                                                 \
-    static void scatter_##suffix(int64_t n, int64_t row, const int64_t *index, const type *x, \
-                                 type *y) {                                                   \
-        for (int64_t i = 0; i < n; i++)                                                       \
-            for (int64_t k = 0; k < row; k++) y[index[i] * row + k] += x[i * row + k];        \
-    }
-SCATTER(f32, float)
-SCATTER(f64, double)
-SCATTER(i64, int64_t)
-
 static void scatter_add_run(const ct_call *call, int64_t part, void *scratch) {
     (void)part, (void)scratch;
     const ct_operand *x = &call->in[0];
@@ -119,9 +110,8 @@ static void scatter_add_run(const ct_call *call, int64_t part, void *scratch) {
     int64_t n = ct_shape_numel(call->in[1].shape);
     void *y = call->out.data;
     memset(y, 0, (size_t)ct_shape_numel(call->out.shape) * ct_dtype_size(x->dtype));
-    if (x->dtype == CT_F32) scatter_f32(n, row, index, x->data, y);
-    else if (x->dtype == CT_F64) scatter_f64(n, row, index, x->data, y);
-    else scatter_i64(n, row, index, x->data, y);
+    static cti_scatter_rows_fn *const scatter[] = CTI_NUMBERS(cti_scatter_rows);
+    scatter[x->dtype](n, row, index, x->data, y);
 }
 
 static ct_tensor *vjp_scatter_add(ct_tensor *g, ct_tensor *y, int i) {

@@ -20,11 +20,6 @@
     };                                                                        \
     ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
 
-#define FLOATS(verb) \
-    { [CT_F32] = verb##_f32, [CT_F64] = verb##_f64 }
-#define NUMBERS(verb) \
-    { [CT_F32] = verb##_f32, [CT_F64] = verb##_f64, [CT_I64] = verb##_i64 }
-
 #define TILES_FLOAT(verb, f32, f64)    \
     CTI_TILE_1(verb##_f32, float, f32) \
     CTI_TILE_1(verb##_f64, double, f64)
@@ -32,7 +27,7 @@
 #define UNARY(verb, is_costly, f32, f64, derivative) \
     TILES_FLOAT(verb, f32, f64)                      \
     CTI_VJP_1(verb, derivative)                      \
-    DEFINE_UNARY(verb, is_costly, ct_infer_float, FLOATS(verb), vjp_##verb, NULL)
+    DEFINE_UNARY(verb, is_costly, ct_infer_float, CTI_REALS(verb), vjp_##verb, NULL)
 
 UNARY(exp, true, cti_expf(a), exp(a), ct_mul(g, y))
 UNARY(log, true, cti_logf(a), log(a), ct_div(g, x))
@@ -61,7 +56,7 @@ UNARY(rsqrt, false, 1.0f / sqrtf(a), 1.0 / sqrt(a),
     TILE_TURNS(verb)                        \
     CTI_TILE_1(verb##_f64, double, verb(a)) \
     CTI_VJP_1(verb, derivative)             \
-    DEFINE_UNARY(verb, true, ct_infer_float, FLOATS(verb), vjp_##verb, NULL)
+    DEFINE_UNARY(verb, true, ct_infer_float, CTI_REALS(verb), vjp_##verb, NULL)
 UNARY_TURNS(sin, ct_mul(g, ct_cos(x)))
 UNARY_TURNS(cos, ct_neg(ct_mul(g, ct_sin(x))))
 
@@ -102,7 +97,7 @@ TILES_FLOAT(floor,
                 ? a
                 : copysignf((float)(int32_t)a - ((float)(int32_t)a > a ? 1.0f : 0.0f), a),
             floor(a))
-DEFINE_UNARY(floor, false, ct_infer_float, FLOATS(floor), ct_no_gradient, NULL)
+DEFINE_UNARY(floor, false, ct_infer_float, CTI_REALS(floor), ct_no_gradient, NULL)
 
 /* --- Those that take i64 too ------------------------------------------------------------------ */
 
@@ -121,7 +116,7 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 #define UNARY_NUMBER(verb, f32, f64, i64, derivative, rewrite) \
     TILES_NUMBER(verb, f32, f64, i64)                          \
     CTI_VJP_1(verb, derivative)                                \
-    DEFINE_UNARY(verb, false, infer_number, NUMBERS(verb), vjp_##verb, rewrite)
+    DEFINE_UNARY(verb, false, infer_number, CTI_NUMBERS(verb), vjp_##verb, rewrite)
 
 /* -(-x) = x, -(a - b) = b - a */
 static ct_tensor *simplify_neg(ct_tensor *y) {
@@ -137,4 +132,4 @@ UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a, ct_
              NULL)
 TILES_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)),
              a != a ? a : (double)((a > 0) - (a < 0)), (a > 0) - (a < 0))
-DEFINE_UNARY(sign, false, infer_number, NUMBERS(sign), ct_no_gradient, NULL)
+DEFINE_UNARY(sign, false, infer_number, CTI_NUMBERS(sign), ct_no_gradient, NULL)

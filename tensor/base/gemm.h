@@ -12,8 +12,8 @@ typedef struct {
 
 /* c = a b with a [m,k], b [k,n], c [m,n]; strides of a and b may be anything >= 0. The bits do not
  * depend on them. */
-void cti_gemm_f32(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
-void cti_gemm_f64(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
+typedef void cti_gemm_fn(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
+cti_gemm_fn cti_gemm_f32, cti_gemm_f64;
 
 /* For fork(), with the process lock held: no thread is inside of BLIS's memory in between. */
 void cti_gemm_hold(void);
