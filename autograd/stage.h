@@ -13,7 +13,8 @@
 
 CT_C_BEGIN
 
-/* The identity on y. `value` has the slot's shape and dtype; no gradient flows to it. */
+/* The identity on y. `value` has the slot's shape and dtype; no gradient flows to it. In a forward
+ * with parameters given as tensors it is y alone (see ct_functional_call). */
 ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value);
 
 /* A new value for a slot, computed by the caller. */

@@ -82,7 +82,8 @@ ct_tensor *ct_module_read(ct_module *module, int i) {
     if (i < 0 || i >= module->n_slots) {
         return ct_fail_null(CT_ERR_RANGE, "ct_module_read: slot %d of %d", i, module->n_slots);
     }
-    return ct_slot_read(module->slots[i].slot);
+    const cti_replacement *given = cti_slot_replacement(module->slots[i].slot);
+    return given ? ct_scope_add(given->value) : ct_slot_read(module->slots[i].slot);
 }
 
 void ct_module_freeze(ct_module *module, bool frozen) {
@@ -297,6 +298,18 @@ ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
     ct_status status = list_module(list, "", module, false);
     if (status != CT_OK) ct_slot_list_free(list);
     return status;
+}
+
+ct_status ct_module_parameters(ct_module *module, ct_slot_list *list) {
+    CTI_CALLED;
+    if (ct_module_list(module, list) != CT_OK) return ct_error();
+    int64_t kept = 0;
+    for (int64_t i = 0; i < list->count; i++) {
+        if (list->items[i].parameter) list->items[kept++] = list->items[i];
+        else cti_free(list->items[i].path);
+    }
+    list->count = kept;
+    return CT_OK;
 }
 
 void ct_slot_list_free(ct_slot_list *list) {

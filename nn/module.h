@@ -84,7 +84,46 @@ typedef struct {
     int64_t count;
 } ct_slot_list;
 ct_status ct_module_list(ct_module *module, ct_slot_list *list);
+/* The same, but parameters alone, frozen ones too. */
+ct_status ct_module_parameters(ct_module *module, ct_slot_list *list);
 void ct_slot_list_free(ct_slot_list *list); /* takes NULL */
+
+/* --- Parameters as tensors -------------------------------------------------------------------- */
+
+typedef struct {
+    bool logits;    /* ct_logits instead of ct_forward */
+    bool staged;    /* keeps staged updates of slots without a given value, for a commit; otherwise
+                       they are left away                                                       */
+    bool any_float; /* a value may be f64 for a slot of f32, or the other way round. The forward
+                       must then make no number of its own in a fixed type                      */
+} ct_functional_options;
+/* ct_forward with values[i] in place of what slots->items[i] holds, for this one call: what
+ * torch.func.functional_call is. The result is a function of x and the values, of any order of
+ * derivative. A model whose parameters are computed, by a step of descent (MAML) say:
+ *
+ *     ct_slot_list p;
+ *     ct_tensor *w[8], *g[8];    // for a model of at most 8 parameters
+ *     ct_module_parameters(model, &p);
+ *     for (int64_t i = 0; i < p.count; i++) w[i] = ct_slot_read(p.items[i].slot);
+ *     ct_functional_options plain = {0};
+ *     ct_tensor *y = ct_functional_call(model, x, CT_TRAINING, &p, w, plain);
+ *     ct_grad(ct_mse(y, target), w, p.count, g);
+ *     for (int64_t i = 0; i < p.count; i++) w[i] = ct_sub(w[i], ct_scale(g[i], 0.1));
+ *     y = ct_functional_call(model, x, CT_TRAINING, &p, w, plain);
+ *     ct_optimizer_step(adam, ct_mse(y, target), NULL, 0); // derives through the inner step
+ *
+ * `slots` is a list of ct_module_parameters or ct_module_list, or some items of one in any order;
+ * slots that are not in it keep their values. Every use of a shared module sees the given value;
+ * frozen modules take values too, and work as frozen ones. No slot changes, but that each dropout
+ * in training takes its next key, unless its stream is given: then the mask is that of the given
+ * key. A forward may make such calls itself; what the inner one does not give, it sees as the outer
+ * one gave it. The values of slots are what they were when the call returns, also with an error.
+ * Errors: CT_ERR_NULL for an absent value; CT_ERR_SHAPE, CT_ERR_DTYPE for one that does not fit its
+ * slot; CT_ERR_STATE for a slot that is none of the module or listed twice; CT_ERR_MEMORY; those of
+ * the forward. */
+ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
+                              const ct_slot_list *slots, ct_tensor *const values[],
+                              ct_functional_options options);
 
 /* --- Making modules --------------------------------------------------------------------------- */
 /* Zeroed memory for a struct that begins with ct_module. */
@@ -92,7 +131,8 @@ ct_module *ct_module_new(size_t size, const ct_module_kind *kind);
 /* Adds a slot with an initial value; a NULL value is an error of its maker. */
 ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
                              bool trainable);
-/* The value of slot number i now. */
+/* The value of slot number i now, or the tensor given in its place by ct_functional_call. A forward
+ * reads its slots by this alone. */
 ct_tensor *ct_module_read(ct_module *module, int i);
 /* Takes over n children. A child without a name gets one from its kind; of different siblings of
  * one name the later one gets a number, or the earlier one where the later is named in another

@@ -36,21 +36,10 @@ ct_status cti_check_option(const char *function, const char *name, double value,
 }
 
 static ct_status keep_parameters(const char *function, ct_optimizer *o, ct_module *model) {
-    ct_slot_list all;
-    if (ct_module_list(model, &all) != CT_OK) return ct_error();
-    int64_t kept = 0;
-    for (int64_t i = 0; i < all.count; i++) {
-        if (all.items[i].parameter) {
-            ct_slot_keep(all.items[i].slot);
-            all.items[kept++] = all.items[i];
-        } else {
-            cti_free(all.items[i].path);
-        }
-    }
-    all.count = kept;
-    o->parameters = all;
-    if (kept == 0) return ct_fail(CT_ERR_STATE, "%s: the model has no parameters", function);
-    return CT_OK;
+    if (ct_module_parameters(model, &o->parameters) != CT_OK) return ct_error();
+    for (int64_t i = 0; i < o->parameters.count; i++) ct_slot_keep(o->parameters.items[i].slot);
+    if (o->parameters.count > 0) return CT_OK;
+    return ct_fail(CT_ERR_STATE, "%s: the model has no parameters", function);
 }
 
 static bool accumulates(const ct_optimizer *o) { return o->options.accumulate > 1; }

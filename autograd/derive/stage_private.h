@@ -1,8 +1,12 @@
-/* Private: a commit that its caller may still refuse when the values are known. */
+/* Private: forwards without staged updates, and a commit that its caller may still refuse when the
+ * values are known. */
 #ifndef COTAN_STAGE_PRIVATE_H
 #define COTAN_STAGE_PRIVATE_H
 
 #include "autograd/stage.h"
+
+/* Whether ct_stage(y, ...) is y alone in this thread. Who sets it restores it. */
+bool *cti_stages_left_away(void);
 
 /* Looks at the evaluated roots; records what is wrong with them and returns it. */
 typedef ct_status cti_accept(void *context, ct_tensor *const roots[]);

@@ -13,8 +13,10 @@ typedef struct {
     int gamma, beta, mean, variance; /* slot numbers; -1 = absent */
 } batch_norm;
 
+/* A number has the type of the statistics, which may be given ones of another type. */
 static ct_tensor *slot_or(batch_norm *bn, int slot, double value) {
-    return slot >= 0 ? ct_module_read(&bn->base, slot) : ct_scalar(bn->options.dtype, value);
+    if (slot >= 0) return ct_module_read(&bn->base, slot);
+    return ct_scalar(ct_dtype_of(ct_module_read(&bn->base, bn->mean)), value);
 }
 
 /* N / (N - 1) where the convention asks for it. */

@@ -1,23 +1,25 @@
 /* Dropout: a random mask in training, nothing in inference.
  * The mask is an op of a key, so it is the same whenever it is computed again.
  * Invariant: each training forward takes the next key of the layer's own stream, which is a slot
- * and so is saved with the model. */
+ * and so is saved with the model; a forward that is given the stream leaves the slot alone. */
 #include "nn/layers/layer.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/value/slot_private.h"
 
 typedef struct {
     ct_module base;
     double rate;
 } dropout;
 
-/* The key now; the slot moves on to the next stream. */
+/* The key now; the slot moves on to the next stream. A key that was given stands for itself. */
 static ct_tensor *next_key(ct_module *self) {
+    ct_slot *slot = self->slots[0].slot;
     ct_tensor *key = ct_module_read(self, 0);
+    if (cti_slot_replacement(slot)) return key;
     const int64_t *now = ct_data_i64(key);
     if (!now) return NULL;
     int64_t next[2] = {now[0], (int64_t)((uint64_t)now[1] + 1)};
-    ct_slot *slot = self->slots[0].slot;
     return ct_slot_write(slot, ct_from(CT_I64, CT_SHAPE(2), next)) == CT_OK ? key : NULL;
 }
 

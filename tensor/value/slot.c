@@ -17,6 +17,7 @@ struct ct_slot {
     const char *name; /* interned */
     bool frozen;
     ct_tensor *value;
+    cti_replacement *replacement; /* the innermost one, while calls that replace the value last */
 };
 
 /* A leaf that says which slot it belongs to. */
@@ -99,5 +100,14 @@ bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t) { return slot && slo
 void cti_slot_freeze(ct_slot *slot, bool frozen) { slot->frozen = frozen; }
 
 bool cti_slot_frozen(const ct_slot *slot) { return slot->frozen; }
+
+void cti_slot_replace(cti_replacement *r) {
+    r->outer = r->slot->replacement;
+    r->slot->replacement = r;
+}
+
+void cti_slot_put_back(const cti_replacement *r) { r->slot->replacement = r->outer; }
+
+cti_replacement *cti_slot_replacement(const ct_slot *slot) { return slot->replacement; }
 
 uint64_t cti_slot_id(const ct_slot *slot) { return slot ? slot->id : 0; }

@@ -1,4 +1,5 @@
-/* Private: a commit in two halves, so that many slots change together or not at all. */
+/* Private: a commit in two halves, so that many slots change together or not at all, and values
+ * that stand in for those of slots during a call. */
 #ifndef COTAN_SLOT_PRIVATE_H
 #define COTAN_SLOT_PRIVATE_H
 
@@ -13,6 +14,17 @@ void cti_slot_swap(ct_slot *slot, ct_tensor *prepared);
  * it is still possible. */
 void cti_slot_freeze(ct_slot *slot, bool frozen);
 bool cti_slot_frozen(const ct_slot *slot);
+/* A value that modules read in place of the slot's own. Calls nest, and the innermost one counts;
+ * each puts back what it has replaced, the last first. The slot itself does not change. */
+typedef struct cti_replacement {
+    ct_slot *slot;
+    ct_tensor *value; /* both borrowed */
+    struct cti_replacement *outer;
+    bool found; /* the slot is one of the module that is called */
+} cti_replacement;
+void cti_slot_replace(cti_replacement *replacement);
+void cti_slot_put_back(const cti_replacement *replacement);
+cti_replacement *cti_slot_replacement(const ct_slot *slot); /* NULL: the slot's own value counts */
 /* Never 0; a leaf's `slot` field is the id of the slot that made it. */
 uint64_t cti_slot_id(const ct_slot *slot);
 

@@ -1,0 +1,90 @@
+/* Parameters as tensors: a forward with given tensors in place of the values of slots.
+ * It changes no slot and knows no derivative: the result is a graph of what was given.
+ * Invariant: when a call returns, also with an error, slots read as they did before. */
+#include "nn/module.h"
+
+#include "autograd/derive/stage_private.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/value/slot_private.h"
+
+/* As slots are called in messages: a list may be the user's own. */
+static const char *path_of(const ct_named_slot *item) {
+    return item->path ? item->path : ct_slot_name(item->slot);
+}
+
+static ct_status check_value(const ct_named_slot *item, const ct_tensor *value, bool any_float) {
+    static const char function[] = "ct_functional_call";
+    if (!item->slot) return cti_null("%s: a slot of the list is NULL", function);
+    if (!value) return cti_null("%s: the value for '%s' is NULL", function, path_of(item));
+    const ct_tensor *own = ct_slot_read(item->slot);
+    if (!own) return ct_error();
+    bool shapes_fit = ct_shape_equal(value->shape, own->shape);
+    bool floats = ct_dtype_is_float(value->dtype) && ct_dtype_is_float(own->dtype);
+    if (shapes_fit && (value->dtype == own->dtype || (any_float && floats))) return CT_OK;
+    return ct_fail(shapes_fit ? CT_ERR_DTYPE : CT_ERR_SHAPE,
+                   "%s: '%s' is %s %s, the value for it %s %s", function, path_of(item),
+                   ct_dtype_name(own->dtype), ct_shape_format(own->shape).text,
+                   ct_dtype_name(value->dtype), ct_shape_format(value->shape).text);
+}
+
+static ct_status check(const ct_slot_list *slots, ct_tensor *const values[], bool any_float) {
+    ct_status status = cti_check_array("ct_functional_call", "values", values, "slots->count",
+                                       slots->count);
+    for (int64_t i = 0; i < slots->count && status == CT_OK; i++) {
+        status = check_value(&slots->items[i], values[i], any_float);
+    }
+    return status;
+}
+
+/* Of two replacements of one slot the later one alone is found. */
+static void find_slots(const ct_module *module) {
+    for (int i = 0; i < module->n_slots; i++) {
+        cti_replacement *given = cti_slot_replacement(module->slots[i].slot);
+        if (given) given->found = true;
+    }
+    for (int64_t i = 0; i < module->n_children; i++) find_slots(module->children[i]);
+}
+
+static ct_status check_found(const ct_slot_list *slots, const cti_replacement replacements[]) {
+    for (int64_t i = 0; i < slots->count; i++) {
+        if (replacements[i].found) continue;
+        return ct_fail(CT_ERR_STATE,
+                       "ct_functional_call: '%s' is no slot of the module, or listed twice",
+                       path_of(&slots->items[i]));
+    }
+    return CT_OK;
+}
+
+/* In a forward without staged updates there are none of calls inside of it either. */
+static ct_tensor *run(ct_module *module, ct_tensor *x, ct_mode mode,
+                      ct_functional_options options) {
+    bool *left_away = cti_stages_left_away(), before = *left_away;
+    *left_away |= !options.staged;
+    ct_tensor *y = options.logits ? ct_logits(module, x, mode) : ct_forward(module, x, mode);
+    *left_away = before;
+    return y;
+}
+
+ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
+                              const ct_slot_list *slots, ct_tensor *const values[],
+                              ct_functional_options options) {
+    CTI_CALLED;
+    if (!module || !slots) {
+        cti_null("ct_functional_call: '%s' is NULL", module ? "slots" : "module");
+        return NULL;
+    }
+    if (check(slots, values, options.any_float) != CT_OK) return NULL;
+    cti_replacement *replacements = cti_alloc((size_t)slots->count, sizeof *replacements);
+    if (!replacements) return NULL;
+    for (int64_t i = 0; i < slots->count; i++) {
+        replacements[i] = (cti_replacement){.slot = slots->items[i].slot, .value = values[i]};
+        cti_slot_replace(&replacements[i]);
+    }
+    find_slots(module);
+    bool found = check_found(slots, replacements) == CT_OK;
+    ct_tensor *y = found ? run(module, x, mode, options) : NULL;
+    for (int64_t i = slots->count; i-- > 0;) cti_slot_put_back(&replacements[i]);
+    cti_free(replacements);
+    return y;
+}

@@ -1,0 +1,165 @@
+/* Gradient checks of whole modules: right ones pass at both orders in either mode and whatever they
+ * are made in, a wrong derivative inside of one is found, and nothing changes. */
+#include "tests/support/nn_support.h"
+
+#include "tensor/op.h"
+
+static ct_gradcheck_report checked(ct_module *module, ct_tensor *x, ct_mode mode, int order) {
+    ct_gradcheck_report report = {0};
+    ct_gradcheck_options options = {.order = order, .full_limit = 512};
+    uint64_t before = state_hash(module, NULL);
+    OK(ct_gradcheck_module(module, x, mode, options, &report));
+    cr_expect_eq(state_hash(module, NULL), before);
+    return report;
+}
+
+static void expect_right(ct_module *module, ct_tensor *x) {
+    MADE(module);
+    for (int mode = CT_INFERENCE; mode <= CT_TRAINING; mode++) {
+        ct_gradcheck_report report = checked(module, x, (ct_mode)mode, 2);
+        cr_expect(report.passed, "mode %d, order %d, input %lld: %g for %g", mode,
+                  report.worst.order, (long long)report.worst.input, report.worst.analytic,
+                  report.worst.numeric);
+    }
+    ct_module_free(module);
+}
+
+static ct_tensor *rows(ct_dtype dtype) { return centred(dtype, CT_SHAPE(4, 3), 1, 1, 0); }
+
+NN_TEST(gradcheck_module, right_layers_in_f32) {
+    ct_dense_options usual = {0};
+    expect_right(CT_SEQUENTIAL("mlp", ct_dense_new(3, 4, usual),
+                               ct_layer_norm_new(4, ct_layer_norm_defaults()),
+                               ct_activation_new(&ct_activation_gelu), ct_dropout_new(0.3),
+                               ct_dense_new(4, 2, usual)),
+                 rows(CT_F32));
+    expect_right(CT_SEQUENTIAL("norm", ct_dense_new(3, 4, usual),
+                               ct_batch_norm_new(4, ct_batch_norm_defaults()),
+                               ct_activation_new(&ct_activation_tanh)),
+                 rows(CT_F64));
+    ct_module *d = ct_dense_new(3, 3, usual);
+    expect_right(CT_SEQUENTIAL("twice", d, ct_residual_new(d, NULL)), rows(CT_F32));
+    ct_conv2d_options conv = {.padding = CT_SAME};
+    ct_module *pool = ct_avg_pool2d_new((ct_pool2d_options){0});
+    expect_right(CT_SEQUENTIAL("cnn", ct_conv2d_new(2, 3, conv),
+                               ct_activation_new(&ct_activation_softplus), pool,
+                               ct_global_avg_pool2d_new()),
+                 centred(CT_F32, CT_SHAPE(2, 4, 4, 2), 2, 1, 0));
+}
+
+NN_TEST(gradcheck_module, right_layers_in_f64_and_frozen_ones) {
+    ct_module *model = ct_dense_new(3, 2, (ct_dense_options){.dtype = CT_F64});
+    ct_module_freeze(model, true);
+    ct_gradcheck_report report = checked(model, rows(CT_F64), CT_TRAINING, 1);
+    cr_expect(report.passed && report.full && !report.degenerate);
+    cr_expect_eq(report.compared, (6 + 2 + 12) * (8 + 1)); /* each output, and a dense cotangent */
+    ct_module_free(model);
+}
+
+/* --- Rows of a table, by whole numbers -------------------------------------------------------- */
+
+static ct_tensor *look_up(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    return ct_take(ct_module_read(self, 0), x);
+}
+
+NN_TEST(gradcheck_module, an_input_without_a_derivative) {
+    static const ct_module_kind kind = {.name = "Embedding", .forward = look_up};
+    ct_module *table = ct_module_new(sizeof *table, &kind);
+    OK(ct_module_add_slot(table, "table", centred(CT_F32, CT_SHAPE(5, 2), 1, 1, 0), true));
+    ct_gradcheck_report report = checked(table, some_labels(6, 5, 1), CT_TRAINING, 1);
+    cr_expect(report.passed && report.full);
+    ct_module_free(table);
+}
+
+/* --- A wrong derivative ----------------------------------------------------------------------- */
+
+static ct_status infer_cube(const ct_infer *call, ct_type *y) { return ct_infer_float(call, y); }
+
+static void tile_cube(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
+    (void)tile;
+    double *to = y;
+    const double *from = x[0];
+    for (int64_t i = 0; i < n; i++) to[i] = from[i] * from[i] * from[i];
+}
+
+/* 2.9 x^2 where it is 3 x^2. */
+static ct_tensor *vjp_cube(ct_tensor *g, ct_tensor *y, int i) {
+    ct_tensor *x = ct_input(y, i);
+    return ct_mul(g, ct_scale(ct_mul(x, x), 2.9));
+}
+
+static const ct_op op_cube = {.name = "cube",
+                              .n_inputs = 1,
+                              .infer = infer_cube,
+                              .tile = {[CT_F64] = tile_cube},
+                              .vjp = {vjp_cube}};
+
+static ct_tensor *cube(ct_tensor *x) { return ct_node(&op_cube, &x, 1, NULL, 0); }
+
+NN_TEST(gradcheck_module, a_wrong_derivative_inside_is_found) {
+    static const ct_activation wrong = {.name = "cube", .apply = cube};
+    ct_module *model = CT_SEQUENTIAL("m", ct_dense_new(3, 4, (ct_dense_options){0}),
+                                     ct_activation_new(&wrong),
+                                     ct_dense_new(4, 2, (ct_dense_options){0}));
+    ct_gradcheck_report report = checked(model, rows(CT_F32), CT_TRAINING, 1);
+    cr_expect_not(report.passed);
+    cr_expect(report.worst.input == 0 || report.worst.input == 1 || report.worst.input == 4,
+              "input %lld", (long long)report.worst.input); /* what lies before the activation */
+    ct_module_free(model);
+}
+
+/* One that only the second use of a parameter has. */
+static ct_tensor *half_stopped(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)mode;
+    ct_tensor *w = ct_module_read(self, 0);
+    return ct_add(ct_matmul(x, w), ct_matmul(x, ct_stop_gradient(w)));
+}
+
+NN_TEST(gradcheck_module, a_derivative_that_is_stopped_is_found) {
+    static const ct_module_kind kind = {.name = "Half", .forward = half_stopped};
+    ct_module *half = ct_module_new(sizeof *half, &kind);
+    OK(ct_module_add_slot(half, "w", centred(CT_F32, CT_SHAPE(3, 2), 1, 1, 0), true));
+    ct_gradcheck_report report = checked(half, rows(CT_F32), CT_TRAINING, 1);
+    cr_expect(!report.passed && report.worst.input == 0);
+    cr_expect_eq(report.missed, 6 * (8 + 1) - 6 * 4, "%lld", (long long)report.missed);
+    ct_module_free(half);
+}
+
+/* --- Errors ----------------------------------------------------------------------------------- */
+
+static ct_tensor *fixed(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)self, (void)mode;
+    return ct_mul(x, ct_scalar(CT_F32, 2));
+}
+
+static ct_tensor *narrow(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)self, (void)mode;
+    return ct_cast(x, CT_F32);
+}
+
+static void refused(ct_module *module, ct_tensor *x, ct_gradcheck_options options, ct_status status,
+                    const char *message) {
+    ct_gradcheck_report report;
+    cr_expect_eq(ct_gradcheck_module(module, x, CT_TRAINING, options, &report), status);
+    expect_error(status, message);
+}
+
+NN_TEST(gradcheck_module, errors) {
+    static const ct_module_kind of_f32 = {.name = "Fixed", .forward = fixed};
+    static const ct_module_kind to_f32 = {.name = "Narrow", .forward = narrow};
+    ct_module *a = ct_module_new(sizeof *a, &of_f32), *b = ct_module_new(sizeof *b, &to_f32);
+    ct_gradcheck_options usual = {0};
+    refused(NULL, rows(CT_F32), usual, CT_ERR_NULL, "ct_gradcheck_module: 'module' is NULL");
+    refused(a, NULL, usual, CT_ERR_NULL, "ct_gradcheck_module: 'x' is NULL");
+    refused(a, rows(CT_F32), (ct_gradcheck_options){.order = 3}, CT_ERR_RANGE,
+            "ct_gradcheck_module: order must be 1 or 2, got 3");
+    refused(a, rows(CT_F32), usual, CT_ERR_DTYPE,
+            "ct_mul: dtypes differ: f64 and f32; use ct_cast");
+    refused(b, rows(CT_F32), usual, CT_ERR_DTYPE,
+            "ct_gradcheck_module: f must return f64, got f32");
+    refused(a, some_labels(3, 2, 1), usual, CT_ERR_RANGE,
+            "ct_gradcheck_module: needs at least one input");
+    ct_module_free(a);
+    ct_module_free(b);
+}
