@@ -15,10 +15,12 @@ static const char *path_of(const ct_named_slot *item) {
 
 static ct_status check_value(const ct_named_slot *item, const ct_tensor *value, bool any_float) {
     static const char function[] = "ct_functional_call";
-    if (!item->slot) return cti_null("%s: a slot of the list is NULL", function);
-    if (!value) return cti_null("%s: the value for '%s' is NULL", function, path_of(item));
     const ct_tensor *own = ct_slot_read(item->slot);
     if (!own) return ct_error();
+    if (!value) {
+        cti_null_in("%s: the value for '%s' is NULL", function, path_of(item));
+        return ct_error();
+    }
     bool shapes_fit = ct_shape_equal(value->shape, own->shape);
     bool floats = ct_dtype_is_float(value->dtype) && ct_dtype_is_float(own->dtype);
     if (shapes_fit && (value->dtype == own->dtype || (any_float && floats))) return CT_OK;
@@ -71,8 +73,7 @@ ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
                               ct_functional_options options) {
     CTI_CALLED;
     if (!module || !slots) {
-        cti_null("ct_functional_call: '%s' is NULL", module ? "slots" : "module");
-        return NULL;
+        return cti_null_in("ct_functional_call: '%s' is NULL", module ? "slots" : "module");
     }
     if (check(slots, values, options.any_float) != CT_OK) return NULL;
     cti_replacement *replacements = cti_alloc((size_t)slots->count, sizeof *replacements);

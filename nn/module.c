@@ -75,10 +75,7 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
 
 ct_tensor *ct_module_read(ct_module *module, int i) {
     CTI_CALLED;
-    if (!module) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_module_read: 'module' is NULL");
-        return NULL;
-    }
+    if (!module) return cti_null_in("ct_module_read: 'module' is NULL");
     if (i < 0 || i >= module->n_slots) {
         return ct_fail_null(CT_ERR_RANGE, "ct_module_read: slot %d of %d", i, module->n_slots);
     }
@@ -169,8 +166,8 @@ static bool would_hold_itself(const ct_module *module, const ct_module *child) {
 static ct_status add_children(ct_module *module, ct_module *const children[], int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         if (!children[i]) {
-            if (ct_error() != CT_OK) return ct_error();
-            return ct_fail(CT_ERR_NULL, "ct_module_add_children: child %lld is NULL", (long long)i);
+            cti_null_in("ct_module_add_children: child %lld is NULL", (long long)i);
+            return ct_error();
         }
         if (!would_hold_itself(module, children[i])) continue;
         return ct_fail(CT_ERR_STATE,
@@ -221,21 +218,14 @@ static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
     ct_tensor *y = NULL;
     if (function) y = function(module, x, mode);
     else ct_fail(CT_ERR_NULL, "ct_forward: the kind %s has no 'forward'", module->kind->name);
-    if (!y && ct_error() == CT_OK) {
-        ct_fail(CT_ERR_NULL, "ct_forward: %s returned NULL and no error", module->kind->name);
-    }
+    if (!y) cti_null_in("ct_forward: %s returned NULL and no error", module->kind->name);
     if (module->name) ct_path_pop();
     return y;
 }
 
 ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode) {
     CTI_CALLED;
-    if (!module || !x) {
-        if (ct_error() == CT_OK) {
-            ct_fail(CT_ERR_NULL, "ct_forward: '%s' is NULL", module ? "x" : "module");
-        }
-        return NULL;
-    }
+    if (!module || !x) return cti_null_in("ct_forward: '%s' is NULL", module ? "x" : "module");
     return apply(module, x, mode, module->kind->forward);
 }
 

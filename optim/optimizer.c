@@ -102,10 +102,7 @@ static ct_status check_kind(const char *function, const ct_optimizer_kind *kind)
 ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
                                 ct_module *model, ct_schedule rate, ct_step_options step,
                                 const void *options, size_t size) {
-    if (!model) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'model' is NULL", function);
-        return NULL;
-    }
+    if (!model) return cti_null_in("%s: 'model' is NULL", function);
     if (cti_schedule_check(function, &rate) != CT_OK ||
         check_step_options(function, &step) != CT_OK) {
         return NULL;
@@ -270,9 +267,9 @@ static bool accumulate(const ct_optimizer *o, work *w, int64_t done) {
 
 /* A function of a user's kind that fails is an error also when it recorded none. */
 static ct_status failed(const ct_optimizer *o, const char *function) {
-    if (ct_error() != CT_OK) return ct_error();
-    return ct_fail(CT_ERR_NULL, "ct_optimizer_step: %s of '%s' failed and recorded no error",
-                   function, o->kind->name);
+    cti_null_in("ct_optimizer_step: %s of '%s' failed and recorded no error", function,
+                o->kind->name);
+    return ct_error();
 }
 
 /* Scalars in the dtype of a parameter; made once per step and dtype. An absent one stays NULL. */

@@ -243,10 +243,7 @@ static ct_tensor *jvp_into(ct_tensor *y, ct_tensor *const x[], ct_tensor *const 
 
 ct_tensor *ct_jvp(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int64_t n) {
     CTI_CALLED;
-    if (!y) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_jvp: 'y' is NULL");
-        return NULL;
-    }
+    if (!y) return cti_null_in("ct_jvp: 'y' is NULL");
     if (check_tangents("ct_jvp", x, v, n) != CT_OK) return NULL;
     ct_tensor **back = cti_alloc((size_t)n, sizeof *back);
     ct_tensor *out = back ? jvp_into(y, x, v, n, back) : NULL;

@@ -61,10 +61,7 @@ bool *cti_stages_left_away(void) { return &left_away; }
 ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value) {
     CTI_CALLED;
     if (!y || !value || !slot) {
-        if (ct_error() == CT_OK) {
-            ct_fail(CT_ERR_NULL, "ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
-        }
-        return NULL;
+        return cti_null_in("ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
     }
     /* Where another value stands in for the slot's own there is nothing to update. */
     if (left_away || cti_slot_replacement(slot)) return ct_scope_add(y);

@@ -134,12 +134,7 @@ static ct_tensor *predict_all(ct_module *model, ct_tensor *x, int64_t batch) {
 
 ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch) {
     CTI_CALLED;
-    if (!model || !x) {
-        if (ct_error() == CT_OK) {
-            ct_fail(CT_ERR_NULL, "ct_predict: '%s' is NULL", model ? "x" : "model");
-        }
-        return NULL;
-    }
+    if (!model || !x) return cti_null_in("ct_predict: '%s' is NULL", model ? "x" : "model");
     if (batch < 0) {
         return ct_fail_null(CT_ERR_RANGE, "ct_predict: batch must be >= 0, got %lld",
                             (long long)batch);

@@ -127,6 +127,14 @@ ct_status cti_null(const char *format, ...) {
     return record.status;
 }
 
+void *cti_null_in(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (record.status == CT_OK) record_message(CT_ERR_NULL, format, arguments);
+    va_end(arguments);
+    return NULL;
+}
+
 ct_status cti_check_array(const char *function, const char *name, const void *array,
                           const char *count, int64_t n) {
     if (n < 0) {

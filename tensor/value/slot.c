@@ -32,10 +32,7 @@ static ct_tensor *leaf_for(const ct_slot *slot, ct_tensor *value) {
 ct_slot *ct_slot_new(const char *name, ct_tensor *initial) {
     CTI_CALLED;
     static atomic_uint_least64_t ids;
-    if (!initial) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_slot_new: 'initial' is NULL");
-        return NULL;
-    }
+    if (!initial) return cti_null_in("ct_slot_new: 'initial' is NULL");
     ct_slot *slot = cti_alloc(1, sizeof *slot);
     if (!slot) return NULL;
     slot->refs = 1;
@@ -62,10 +59,7 @@ void ct_slot_drop(ct_slot *slot) {
 }
 
 ct_tensor *ct_slot_read(ct_slot *slot) {
-    if (!slot) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_slot_read: 'slot' is NULL");
-        return NULL;
-    }
+    if (!slot) return cti_null_in("ct_slot_read: 'slot' is NULL");
     return ct_scope_add(slot->value);
 }
 

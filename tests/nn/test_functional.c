@@ -476,7 +476,7 @@ NN_TEST(functional, what_does_not_fit_is_refused) {
             "ct_functional_call: slots->count must be >= 0, got -1");
     twice[1] = (ct_named_slot){0};
     refused(model, &(ct_slot_list){twice, 2}, values, CT_ERR_NULL,
-            "ct_functional_call: a slot of the list is NULL");
+            "ct_functional_call: 'slot' is NULL");
     cr_expect_null(ct_functional_call(NULL, points(), CT_TRAINING, &g.slots, g.values, plain));
     expect_error(CT_ERR_NULL, "ct_functional_call: 'module' is NULL");
     cr_expect_null(ct_functional_call(model, NULL, CT_TRAINING, &g.slots, g.values, plain));
