@@ -8,10 +8,7 @@
 /* Labels as a distribution [N,K] beside scores [N,K]. */
 static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) {
-        if (ct_error() == CT_OK) {
-            ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, scores ? "labels" : "logits");
-        }
-        return NULL;
+        return cti_null_in("%s: '%s' is NULL", function, scores ? "labels" : "logits");
     }
     ct_shape shape = ct_shape_of(scores), given = ct_shape_of(labels);
     if (ct_dtype_of(labels) == CT_I64 && shape.rank == 2 && given.rank == 1 &&
@@ -38,11 +35,28 @@ ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
     return ct_neg(ct_mean_all(picked));
 }
 
+ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
+    CTI_CALLED;
+    if (!scores || !labels) {
+        return cti_null_in("ct_accuracy: '%s' is NULL", scores ? "labels" : "scores");
+    }
+    ct_tensor *label = ct_shape_of(labels).rank == 2 ? ct_argmax(labels, 1) : labels;
+    if (ct_dtype_of(label) != CT_I64 || ct_shape_of(scores).rank != 2 ||
+        !ct_shape_equal(ct_shape_of(label), CT_SHAPE(ct_dim(scores, 0)))) {
+        return ct_fail_null(CT_ERR_SHAPE, "ct_accuracy: scores are %s, labels %s",
+                            ct_shape_format(ct_shape_of(scores)).text,
+                            ct_shape_format(ct_shape_of(labels)).text);
+    }
+    return ct_mean_all(ct_cast(ct_equal(ct_argmax(scores, 1), label), CT_F32));
+}
+
+const ct_loss ct_loss_cross_entropy = {
+    .name = "cross_entropy", .value = ct_cross_entropy, .from_logits = true, .metric = ct_accuracy};
+
 static ct_status check_pair(const char *function, ct_tensor *prediction, ct_tensor *target) {
     if (!prediction || !target) {
-        if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
-                       prediction ? "target" : "prediction");
+        cti_null_in("%s: '%s' is NULL", function, prediction ? "target" : "prediction");
+        return ct_error();
     }
     if (ct_shape_equal(ct_shape_of(prediction), ct_shape_of(target))) return CT_OK;
     /* No broadcasting here: [N,1] against [N] would silently average over N x N. */
@@ -62,17 +76,35 @@ ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
     return ct_mean_all(ct_add(linear, ct_log1p(ct_exp(below))));
 }
 
+ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets) {
+    CTI_CALLED;
+    if (check_pair("ct_binary_accuracy", logits, targets) != CT_OK) return NULL;
+    ct_dtype dtype = ct_dtype_of(logits);
+    ct_tensor *said = ct_greater(logits, ct_scalar(dtype, 0.0));
+    ct_tensor *truth = ct_greater(targets, ct_scalar(dtype, 0.5));
+    return ct_mean_all(ct_cast(ct_equal(said, truth), CT_F32));
+}
+
+const ct_loss ct_loss_binary_cross_entropy = {.name = "binary_cross_entropy",
+                                              .value = ct_binary_cross_entropy,
+                                              .from_logits = true,
+                                              .metric = ct_binary_accuracy};
+
 ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target) {
     CTI_CALLED;
     if (check_pair("ct_mse", prediction, target) != CT_OK) return NULL;
     return ct_mean_all(ct_square(ct_sub(prediction, target)));
 }
 
+const ct_loss ct_loss_mse = {.name = "mse", .value = ct_mse};
+
 ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target) {
     CTI_CALLED;
     if (check_pair("ct_mae", prediction, target) != CT_OK) return NULL;
     return ct_mean_all(ct_abs(ct_sub(prediction, target)));
 }
+
+const ct_loss ct_loss_mae = {.name = "mae", .value = ct_mae};
 
 ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta) {
     CTI_CALLED;
@@ -90,34 +122,4 @@ static ct_tensor *huber_1(ct_tensor *prediction, ct_tensor *target) {
     return ct_huber(prediction, target, 1.0);
 }
 
-ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
-    CTI_CALLED;
-    if (!scores || !labels) {
-        if (ct_error() != CT_OK) return NULL;
-        return ct_fail_null(CT_ERR_NULL, "ct_accuracy: '%s' is NULL", scores ? "labels" : "scores");
-    }
-    ct_tensor *label = ct_shape_of(labels).rank == 2 ? ct_argmax(labels, 1) : labels;
-    if (ct_dtype_of(label) != CT_I64 || ct_shape_of(scores).rank != 2 ||
-        !ct_shape_equal(ct_shape_of(label), CT_SHAPE(ct_dim(scores, 0)))) {
-        return ct_fail_null(CT_ERR_SHAPE, "ct_accuracy: scores are %s, labels %s",
-                            ct_shape_format(ct_shape_of(scores)).text,
-                            ct_shape_format(ct_shape_of(labels)).text);
-    }
-    return ct_mean_all(ct_cast(ct_equal(ct_argmax(scores, 1), label), CT_F32));
-}
-
-ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets) {
-    CTI_CALLED;
-    if (check_pair("ct_binary_accuracy", logits, targets) != CT_OK) return NULL;
-    ct_dtype dtype = ct_dtype_of(logits);
-    ct_tensor *said = ct_greater(logits, ct_scalar(dtype, 0.0));
-    ct_tensor *truth = ct_greater(targets, ct_scalar(dtype, 0.5));
-    return ct_mean_all(ct_cast(ct_equal(said, truth), CT_F32));
-}
-
-const ct_loss ct_loss_cross_entropy = {"cross_entropy", ct_cross_entropy, true, ct_accuracy};
-const ct_loss ct_loss_binary_cross_entropy = {"binary_cross_entropy", ct_binary_cross_entropy, true,
-                                              ct_binary_accuracy};
-const ct_loss ct_loss_mse = {"mse", ct_mse, false, NULL};
-const ct_loss ct_loss_mae = {"mae", ct_mae, false, NULL};
-const ct_loss ct_loss_huber = {"huber", huber_1, false, NULL};
+const ct_loss ct_loss_huber = {.name = "huber", .value = huber_1};

@@ -6,18 +6,7 @@
 
 CT_C_BEGIN
 
-/* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. A
- * class of label 0 counts nothing, also with a logit of -inf. */
-ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
-/* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t, with all
- * digits of small ones; 0 at (inf, 1) and (-inf, 0). */
-ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
-ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target); /* mean (p - t)^2 */
-ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target); /* mean |p - t| */
-/* mean of d^2/2 for |d| <= delta, else delta (|d| - delta/2); Huber, 1964. */
-ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
-
-/* A loss or metric for ct_fit. */
+/* A loss or metric for ct_fit; one of your own is such a constant. */
 typedef struct {
     const char *name;
     ct_tensor *(*value)(ct_tensor *prediction, ct_tensor *target);
@@ -25,8 +14,24 @@ typedef struct {
     /* What is reported as accuracy beside this loss, from the same prediction; NULL: nothing. */
     ct_tensor *(*metric)(ct_tensor *prediction, ct_tensor *target);
 } ct_loss;
-extern const ct_loss ct_loss_cross_entropy, ct_loss_binary_cross_entropy, ct_loss_mse, ct_loss_mae,
-    ct_loss_huber; /* delta 1 */
+
+/* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. A
+ * class of label 0 counts nothing, also with a logit of -inf. Beside it: ct_accuracy. */
+ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
+extern const ct_loss ct_loss_cross_entropy;
+/* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t, with all
+ * digits of small ones; 0 at (inf, 1) and (-inf, 0). Beside it: ct_binary_accuracy. */
+ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
+extern const ct_loss ct_loss_binary_cross_entropy;
+/* mean (p - t)^2 */
+ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target);
+extern const ct_loss ct_loss_mse;
+/* mean |p - t| */
+ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target);
+extern const ct_loss ct_loss_mae;
+/* mean of d^2/2 for |d| <= delta, else delta (|d| - delta/2); Huber, 1964. */
+ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
+extern const ct_loss ct_loss_huber; /* delta 1 */
 
 /* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
  * one-hot [N,K]. f32 scalar. */
