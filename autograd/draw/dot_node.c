@@ -35,11 +35,10 @@ static int shade(const ct_tensor *t) { return t->order < 3 ? t->order : 3; }
 static void put_number(cti_picture *p, const ct_tensor *t) {
     char text[64];
     const void *data = t->buffer->data;
-    switch (t->dtype) {
-    case CT_I64: snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)data); break;
-    case CT_U8: snprintf(text, sizeof text, "%d", *(const uint8_t *)data); break;
-    case CT_F64: snprintf(text, sizeof text, "%.6g", *(const double *)data); break;
-    default: snprintf(text, sizeof text, "%.6g", (double)*(const float *)data); break;
+    if (t->dtype == CT_I64) {
+        snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)data);
+    } else {
+        snprintf(text, sizeof text, "%.6g", cti_value(data, t->dtype, 0));
     }
     const char *local = localeconv()->decimal_point;
     char *point = *local ? strstr(text, local) : NULL;

@@ -3,6 +3,8 @@
  * Invariant: after a shape rule has passed, cti_conv_of cannot overflow. */
 #include "autograd/kernels/conv_geometry.h"
 
+#include "tensor/base/shape_rules.h"
+
 static int64_t at_least_default(int64_t value) { return value == 0 ? 1 : value; }
 
 cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t width) {
@@ -53,14 +55,9 @@ double cti_conv_operations(const cti_conv *g) {
 static ct_status check_operands(const ct_infer *call, const char *const names[2],
                                 const char *const layouts[2]) {
     ct_dtype dtype = call->in[0].dtype;
-    if (!ct_dtype_is_float(dtype)) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s; use ct_cast",
-                       call->name, ct_dtype_name(dtype));
-    }
-    if (call->in[1].dtype != dtype) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", call->name,
-                       ct_dtype_name(dtype), ct_dtype_name(call->in[1].dtype));
-    }
+    ct_status status = cti_dtype_check(call->name, dtype, CTI_REAL);
+    if (status == CT_OK) status = cti_dtypes_equal(call->name, dtype, call->in[1].dtype);
+    if (status != CT_OK) return status;
     for (int i = 0; i < 2; i++) {
         if (call->in[i].shape.rank == 4) continue;
         return ct_fail(CT_ERR_SHAPE, "%s: '%s' must have rank 4, %s, got %s", call->name, names[i],

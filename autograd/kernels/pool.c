@@ -2,6 +2,8 @@
  * Invariant: padding is smaller than the window, so every window has an element inside of x. */
 #include "autograd/kernels/pool.h"
 
+#include "tensor/base/shape_rules.h"
+
 /* Elements under windows that are worth a part, and enough parts for a small machine. */
 #define PART_ELEMENTS 32768
 #define PARTS 16
@@ -39,14 +41,9 @@ static cti_axis axis_of(const cti_pool_attr *attr, int d, int64_t size) {
 
 static ct_status check_operand(const ct_infer *call, int i, const char *name) {
     ct_type in = call->in[i];
-    if (!ct_dtype_is_float(in.dtype)) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s; use ct_cast",
-                       call->name, ct_dtype_name(in.dtype));
-    }
-    if (in.dtype != call->in[0].dtype) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", call->name,
-                       ct_dtype_name(call->in[0].dtype), ct_dtype_name(in.dtype));
-    }
+    ct_status status = cti_dtype_check(call->name, in.dtype, CTI_REAL);
+    if (status == CT_OK) status = cti_dtypes_equal(call->name, call->in[0].dtype, in.dtype);
+    if (status != CT_OK) return status;
     if (in.shape.rank != 4) {
         return ct_fail(CT_ERR_SHAPE, "%s: '%s' must have rank 4, [N,H,W,C], got %s", call->name,
                        name, ct_shape_format(in.shape).text);

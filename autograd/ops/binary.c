@@ -47,11 +47,10 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
     };                                                                                             \
     ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
 
-static ct_status infer_number(const ct_infer *call, ct_type *out) {
+ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
     for (int i = 0; i < call->n_inputs; i++) {
-        if (call->in[i].dtype != CT_U8) continue;
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
-                       call->name);
+        ct_status status = cti_dtype_check(call->name, call->in[i].dtype, CTI_NUMBER);
+        if (status != CT_OK) return status;
     }
     return ct_infer_same(call, out);
 }
@@ -66,21 +65,21 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
                   vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)  \
-    CTI_TILE_2(verb##_f32, float, real)                                             \
-    CTI_TILE_2(verb##_f64, double, real)                                            \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                        \
-    CTI_VJP_2(verb, 0, derivative0)                                                 \
-    CTI_VJP_2(verb, 1, derivative1)                                                 \
-    DEFINE_BINARY(ct, verb, false, infer_number, CTI_NUMBERS(verb), vjp_##verb##_0, \
-                  vjp_##verb##_1, rewrite, joint_list)
-
-/* 0 or 1; nothing flows back. */
-#define CONDITION(prefix, verb, real, integer)                                          \
+#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)      \
     CTI_TILE_2(verb##_f32, float, real)                                                 \
     CTI_TILE_2(verb##_f64, double, real)                                                \
     CTI_TILE_2(verb##_i64, int64_t, integer)                                            \
-    DEFINE_BINARY(prefix, verb, false, infer_number, CTI_NUMBERS(verb), ct_no_gradient, \
+    CTI_VJP_2(verb, 0, derivative0)                                                     \
+    CTI_VJP_2(verb, 1, derivative1)                                                     \
+    DEFINE_BINARY(ct, verb, false, cti_infer_number, CTI_NUMBERS(verb), vjp_##verb##_0, \
+                  vjp_##verb##_1, rewrite, joint_list)
+
+/* 0 or 1; nothing flows back. */
+#define CONDITION(prefix, verb, real, integer)                                              \
+    CTI_TILE_2(verb##_f32, float, real)                                                     \
+    CTI_TILE_2(verb##_f64, double, real)                                                    \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
+    DEFINE_BINARY(prefix, verb, false, cti_infer_number, CTI_NUMBERS(verb), ct_no_gradient, \
                   ct_no_gradient, NULL, NULL)
 #define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
 
@@ -270,7 +269,7 @@ CT_OP(op_where) = {
     .name = "where",
     .kind = CT_MAP,
     .n_inputs = 3,
-    .infer = infer_number,
+    .infer = cti_infer_number,
     .tile = CTI_NUMBERS(where),
     .joint = joint_where,
     .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},

@@ -20,13 +20,11 @@
 
 static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     ct_shape a = call->in[0].shape, b = call->in[1].shape;
-    if (call->in[0].dtype != call->in[1].dtype || !ct_dtype_is_float(call->in[0].dtype)) {
-        return ct_fail(CT_ERR_DTYPE,
-                       "%s: dtypes must both be f32 or f64, got %s and %s; use "
-                       "ct_cast",
-                       call->name, ct_dtype_name(call->in[0].dtype),
-                       ct_dtype_name(call->in[1].dtype));
+    ct_status status = cti_dtype_check(call->name, call->in[0].dtype, CTI_REAL);
+    if (status == CT_OK) {
+        status = cti_dtypes_equal(call->name, call->in[0].dtype, call->in[1].dtype);
     }
+    if (status != CT_OK) return status;
     *out = (ct_type){call->in[0].dtype, a};
     out->shape.dims[a.rank - 1] = b.dims[b.rank - 1];
     return CT_OK;

@@ -17,12 +17,9 @@ static ct_status infer_random(const ct_infer *call, ct_type *out) {
         return ct_fail(CT_ERR_SHAPE, "%s: the key must be i64 [2], got %s %s", call->name,
                        ct_dtype_name(call->in[0].dtype), ct_shape_format(call->in[0].shape).text);
     }
-    if (attr->dtype != CT_F32 && attr->dtype != CT_F64) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64", call->name);
-    }
     *out = (ct_type){.dtype = (ct_dtype)attr->dtype, .shape.rank = (int)attr->rank};
     for (int i = 0; i < CT_MAX_RANK; i++) out->shape.dims[i] = attr->dims[i];
-    return CT_OK;
+    return cti_dtype_check(call->name, out->dtype, CTI_REAL);
 }
 
 static int64_t random_parts(const ct_call *call) {

@@ -44,15 +44,11 @@ static reduce_attr reduce_over(ct_shape shape, int first, int last) {
 static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     const reduce_attr *attr = call->attr;
     ct_shape in = call->in[0].shape, shape = {0};
-    if (call->in[0].dtype == CT_U8) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
-                       call->name);
-    }
     for (int i = 0; i < in.rank; i++) {
         if (i < attr->first || i >= attr->last) shape.dims[shape.rank++] = in.dims[i];
     }
     *out = (ct_type){call->in[0].dtype, shape};
-    return CT_OK;
+    return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
 }
 
 #define DEFINE_REDUCE(verb, rewrite, joint_list)  \

@@ -47,6 +47,8 @@
         return derivative;                                                       \
     }
 
+/* The shape rule of what takes i64 beside f32 and f64: operands of one shape and dtype. */
+ct_status cti_infer_number(const ct_infer *call, ct_type *out);
 /* Broadcasts both operands to their common shape and records the node. */
 ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b);
 /* Axes made non-negative and ascending; repeated or missing ones are an error. */

@@ -93,13 +93,9 @@ static ct_status infer_scatter_add(const ct_infer *call, ct_type *out) {
         return ct_fail(CT_ERR_SHAPE, "%s: rows %s do not start with the shape of the indices %s",
                        call->name, ct_shape_format(x).text, ct_shape_format(index).text);
     }
-    if (call->in[0].dtype == CT_U8) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
-                       call->name);
-    }
     for (int i = index.rank; i < x.rank; i++) shape.dims[shape.rank++] = x.dims[i];
     *out = (ct_type){call->in[0].dtype, shape};
-    return CT_OK;
+    return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
 }
 
 static void scatter_add_run(const ct_call *call, int64_t part, void *scratch) {

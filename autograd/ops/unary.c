@@ -101,14 +101,6 @@ DEFINE_UNARY(floor, false, ct_infer_float, CTI_REALS(floor), ct_no_gradient, NUL
 
 /* --- Those that take i64 too ------------------------------------------------------------------ */
 
-static ct_status infer_number(const ct_infer *call, ct_type *out) {
-    if (call->in[0].dtype == CT_U8) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or i64, got u8; use ct_cast",
-                       call->name);
-    }
-    return ct_infer_same(call, out);
-}
-
 #define TILES_NUMBER(verb, f32, f64, i64) \
     TILES_FLOAT(verb, f32, f64)           \
     CTI_TILE_1(verb##_i64, int64_t, i64)
@@ -116,7 +108,7 @@ static ct_status infer_number(const ct_infer *call, ct_type *out) {
 #define UNARY_NUMBER(verb, f32, f64, i64, derivative, rewrite) \
     TILES_NUMBER(verb, f32, f64, i64)                          \
     CTI_VJP_1(verb, derivative)                                \
-    DEFINE_UNARY(verb, false, infer_number, CTI_NUMBERS(verb), vjp_##verb, rewrite)
+    DEFINE_UNARY(verb, false, cti_infer_number, CTI_NUMBERS(verb), vjp_##verb, rewrite)
 
 /* -(-x) = x, -(a - b) = b - a */
 static ct_tensor *simplify_neg(ct_tensor *y) {
@@ -132,4 +124,4 @@ UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a, ct_
              NULL)
 TILES_NUMBER(sign, a != a ? a : (float)((a > 0) - (a < 0)),
              a != a ? a : (double)((a > 0) - (a < 0)), (a > 0) - (a < 0))
-DEFINE_UNARY(sign, false, infer_number, CTI_NUMBERS(sign), ct_no_gradient, NULL)
+DEFINE_UNARY(sign, false, cti_infer_number, CTI_NUMBERS(sign), ct_no_gradient, NULL)

@@ -24,7 +24,27 @@ const char *ct_dtype_name(ct_dtype dtype) {
 
 size_t ct_dtype_size(ct_dtype dtype) { return dtypes[dtype].size; }
 
-bool ct_dtype_is_float(ct_dtype dtype) { return dtype == CT_F32 || dtype == CT_F64; }
+bool ct_dtype_is_float(ct_dtype dtype) {
+    return (unsigned)dtype < CT_DTYPES && (CTI_REAL >> dtype & 1);
+}
+
+ct_status cti_dtype_check(const char *function, ct_dtype dtype, unsigned held) {
+    if (held >> dtype & 1) return CT_OK;
+    char names[16 * CT_DTYPES] = "";
+    for (int k = 0, n = __builtin_popcount(held); k < CT_DTYPES; k++) {
+        if (!(held >> k & 1)) continue;
+        const char *next = --n > 1 ? ", " : n == 1 ? " or " : "";
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", dtypes[k].name, next);
+    }
+    return ct_fail(CT_ERR_DTYPE, "%s: dtype must be %s, got %s; use ct_cast", function, names,
+                   ct_dtype_name(dtype));
+}
+
+ct_status cti_dtypes_equal(const char *function, ct_dtype a, ct_dtype b) {
+    if (a == b) return CT_OK;
+    return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", function,
+                   ct_dtype_name(a), ct_dtype_name(b));
+}
 
 ct_shape_text ct_shape_format(ct_shape shape) {
     ct_shape_text out = {"["};

@@ -1,4 +1,4 @@
-/* Private: what is asked of shapes before a tensor gets one. */
+/* Private: what is asked of shapes and element types before a tensor gets them. */
 #ifndef COTAN_SHAPE_RULES_H
 #define COTAN_SHAPE_RULES_H
 
@@ -7,6 +7,15 @@
 /* Checks rank, signs and that the elements (dimensions of 0 left out of the product) and their
  * bytes stay below 2^63; `function` names the caller in the message. *numel may be NULL. */
 ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, int64_t *numel);
+/* Sets of element types, a bit for each: those that compute with real numbers, and those that count
+ * as well. */
+#define CTI_SET(dtype) (1u << (dtype))
+#define CTI_REAL (CTI_SET(CT_F32) | CTI_SET(CT_F64))
+#define CTI_NUMBER (CTI_REAL | CTI_SET(CT_I64))
+/* That a type is one of those that are held. */
+ct_status cti_dtype_check(const char *function, ct_dtype dtype, unsigned held);
+/* That two operands have one type. */
+ct_status cti_dtypes_equal(const char *function, ct_dtype a, ct_dtype b);
 /* NumPy's rule: align at the last dimension, 1 stretches. */
 ct_status cti_shape_broadcast(const char *function, ct_shape a, ct_shape b, ct_shape *out);
 /* Maps an axis in -rank..rank-1 to 0..rank-1. */

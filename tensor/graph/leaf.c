@@ -24,6 +24,17 @@ void cti_store(void *data, ct_dtype dtype, int64_t i, double value) {
     }
 }
 
+double cti_value(const void *data, ct_dtype dtype, int64_t i) {
+    switch (dtype) {
+    case CT_F32: return (double)((const float *)data)[i];
+    case CT_F64: return ((const double *)data)[i];
+    case CT_I64: return (double)((const int64_t *)data)[i];
+    case CT_U8: return ((const uint8_t *)data)[i];
+    case CT_DTYPES: break;
+    }
+    return NAN;
+}
+
 static void store(const ct_tensor *t, int64_t i, double value) {
     cti_store(t->buffer->data, t->dtype, i, value);
 }

@@ -111,8 +111,7 @@ cti_number cti_number_behind(const ct_tensor *t) {
 
 cti_number cti_number_of(const ct_tensor *t) {
     if (!t->literal || !ct_dtype_is_float(t->dtype)) return (cti_number){0};
-    const void *data = t->buffer->data;
-    double value = t->dtype == CT_F32 ? (double)*(const float *)data : *(const double *)data;
+    double value = cti_value(t->buffer->data, t->dtype, 0);
     bool known = t->structural || value == 0.0 || value == 1.0;
     return (cti_number){known, known ? value : 0.0};
 }

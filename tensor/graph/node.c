@@ -283,10 +283,8 @@ ct_status ct_infer_same(const ct_infer *call, ct_type *out) {
     *out = call->in[0];
     for (int i = 1; i < call->n_inputs; i++) {
         ct_type in = call->in[i];
-        if (in.dtype != out->dtype) {
-            return ct_fail(CT_ERR_DTYPE, "%s: dtypes differ: %s and %s; use ct_cast", call->name,
-                           ct_dtype_name(out->dtype), ct_dtype_name(in.dtype));
-        }
+        ct_status status = cti_dtypes_equal(call->name, out->dtype, in.dtype);
+        if (status != CT_OK) return status;
         if (!ct_shape_equal(in.shape, out->shape)) {
             return ct_fail(CT_ERR_SHAPE, "%s: shapes differ: %s and %s", call->name,
                            ct_shape_format(out->shape).text, ct_shape_format(in.shape).text);
@@ -296,11 +294,8 @@ ct_status ct_infer_same(const ct_infer *call, ct_type *out) {
 }
 
 ct_status ct_infer_float(const ct_infer *call, ct_type *out) {
-    if (!ct_dtype_is_float(call->in[0].dtype)) {
-        return ct_fail(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s; use ct_cast",
-                       call->name, ct_dtype_name(call->in[0].dtype));
-    }
-    return ct_infer_same(call, out);
+    ct_status status = cti_dtype_check(call->name, call->in[0].dtype, CTI_REAL);
+    return status == CT_OK ? ct_infer_same(call, out) : status;
 }
 
 ct_tensor *ct_no_gradient(ct_tensor *g, ct_tensor *y, int i) {

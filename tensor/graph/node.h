@@ -55,6 +55,8 @@ ct_tensor *cti_node_like(const ct_tensor *t);
 
 /* Whether the type can hold the value: integers take whole numbers in their range. */
 ct_status cti_check_value(const char *function, ct_dtype dtype, double value);
+/* data[i] of that type; an i64 beyond 2^53 is rounded. */
+double cti_value(const void *data, ct_dtype dtype, int64_t i);
 /* data[i] = value in that type, which must be able to hold it. */
 void cti_store(void *data, ct_dtype dtype, int64_t i, double value);
 

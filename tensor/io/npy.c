@@ -368,6 +368,7 @@ ct_tensor *ct_npy_load(const char *path) {
 static void write_header(uint8_t out[HEADER_SIZE], ct_dtype dtype, ct_shape shape) {
     static const char *const descr[CT_DTYPES] = {
         [CT_F32] = "<f4", [CT_F64] = "<f8", [CT_I64] = "<i8", [CT_U8] = "|u1"};
+    _Static_assert(CT_DTYPES == 4, "every dtype has a descr here");
     enum { PREFIX = 10 };
     char text[HEADER_SIZE - PREFIX];
     size_t used = (size_t)snprintf(

@@ -88,6 +88,7 @@ static const cti_safetensors_type types[] = {
     {"F6_E3M2", NULL, 6},
     {"F4", NULL, 4},
 };
+_Static_assert(CT_DTYPES == 4, "every dtype is one of the first types");
 
 static const char *const keys[] = {"dtype", "shape", "data_offsets"};
 enum { KEYS = 3 };

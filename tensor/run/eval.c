@@ -219,15 +219,7 @@ double ct_item(ct_tensor *t) {
         return NAN;
     }
     const void *data = ct_data(t);
-    if (!data) return NAN;
-    switch (t->dtype) {
-    case CT_F32: return (double)*(const float *)data;
-    case CT_F64: return *(const double *)data;
-    case CT_I64: return (double)*(const int64_t *)data;
-    case CT_U8: return *(const uint8_t *)data;
-    case CT_DTYPES: break;
-    }
-    return NAN;
+    return data ? cti_value(data, t->dtype, 0) : (double)NAN;
 }
 
 ct_tensor *ct_detach(ct_tensor *t) {

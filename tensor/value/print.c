@@ -23,15 +23,7 @@ typedef struct {
 } printer;
 
 static double value_at(const ct_tensor *t, int64_t i) {
-    const void *data = t->buffer->data;
-    switch (t->dtype) {
-    case CT_F32: return (double)((const float *)data)[i];
-    case CT_F64: return ((const double *)data)[i];
-    case CT_I64: return (double)((const int64_t *)data)[i];
-    case CT_U8: return ((const uint8_t *)data)[i];
-    case CT_DTYPES: break;
-    }
-    return 0;
+    return cti_value(t->buffer->data, t->dtype, i);
 }
 
 static int format_value(const printer *p, int64_t i, char *text, size_t size) {

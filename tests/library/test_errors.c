@@ -184,7 +184,7 @@ CORE_TEST(errors, of_keys_and_rows) {
     NO_TENSOR(ct_random_uniform(rows, CT_F32, CT_SHAPE(2)), CT_ERR_SHAPE,
               "ct_random_uniform: the key must be i64 [2], got i64 [3]");
     NO_TENSOR(ct_random_normal(ct_arange(CT_I64, 0, 2, 1), CT_I64, CT_SHAPE(2)), CT_ERR_DTYPE,
-              "ct_random_normal: dtype must be f32 or f64");
+              "ct_random_normal: dtype must be f32 or f64, got i64; use ct_cast");
     NO_TENSOR(ct_generator_draw(NULL), CT_ERR_NULL, "ct_generator_draw: 'generator' is NULL");
     NO_TENSOR(ct_take(x, x), CT_ERR_DTYPE, "ct_take: indices must be i64, got f32");
     NO_TENSOR(ct_take(f32(CT_SHAPE(0, 2)), rows), CT_ERR_RANGE,

@@ -73,6 +73,40 @@ CORE_TEST(primitives, every_input_has_a_derivative_or_says_that_it_has_none) {
     }
 }
 
+/* The row's op with operands of a type that it does not hold where the case has `held`. */
+static ct_tensor *build_in(const primitive_row *row, ct_dtype held, ct_dtype refused) {
+    test_random r = {seed_of(row, 0)};
+    op_case c;
+    ct_tensor *x[MOST_OPERANDS];
+    primitive_case(row, &r, held, false, &c);
+    c.dtype = refused;
+    for (int i = 0; i < c.n; i++) {
+        x[i] = ct_full(c.dtypes[i] == held ? refused : c.dtypes[i], c.shapes[i], 0);
+    }
+    return row->build(x, &c);
+}
+
+/* No table by dtype is read where it has nothing. */
+CORE_TEST(primitives, other_dtypes_are_refused_by_name) {
+    const primitive_row *row;
+    for (int i = 0; (row = primitive_row_at(i)); i++) {
+        ct_dtype held = row->dtypes & ON(CT_F64) ? CT_F64 : CT_I64;
+        for (int dtype = 0; dtype < CT_DTYPES; dtype++) {
+            if (row->dtypes >> dtype & 1) continue;
+            int64_t scope = ct_scope_open();
+            const char *name = ct_dtype_name((ct_dtype)dtype), *message = ct_error_message();
+            ct_tensor *y = build_in(row, held, (ct_dtype)dtype);
+            /* An op without operands, or one that had nothing to do. */
+            bool harmless = y && (ct_input_count(y) == 0 || strcmp(ct_op_of(y)->name, row->op));
+            EXPECT(harmless || (ct_error() == CT_ERR_DTYPE && strncmp(message, "ct_", 3) == 0 &&
+                                strstr(message, row->op) && strstr(message, name)),
+                   "%s of %s: %s", row->op, name, message);
+            ct_error_clear();
+            ct_scope_close(scope);
+        }
+    }
+}
+
 static void values(bool large, int64_t samples) {
     const primitive_row *row;
     for (int i = 0; (row = primitive_row_at(i)); i++) {
