@@ -12,8 +12,8 @@ static inline void require(bool holds) {
     if (!holds) abort();
 }
 
-/* The tensor that the format's parser makes of the bytes, which unpack to so many; for the caller to
- * drop. NULL when they are refused. */
+/* The tensor that the format's parser makes of the bytes, which unpack to so many; for the caller
+ * to drop. NULL when they are refused. */
 ct_tensor *fuzz_parse(const uint8_t *bytes, size_t length, size_t unpacked);
 void fuzz_expect_equal(ct_tensor *a, ct_tensor *b);
 
