@@ -117,6 +117,7 @@ typedef struct ct_op {
     const char *name;
     ct_kind kind;
     int n_inputs;         /* -1: any number from 1 on */
+    bool commutative;     /* two inputs: the same bits in either order, but for which NaN */
     bool costly;          /* MAP: store rather than recompute (exp, log, random, ...) */
     bool strided_inputs;  /* KERNEL: takes inputs of any layout, strides >= 0 */
     bool attr_is_runtime; /* the attribute is no part of the plan's signature */
