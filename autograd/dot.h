@@ -7,7 +7,8 @@
  * golden ones are held by slots (parameters, running statistics). The fill tells what the user
  * built from first, second and higher derivatives; a legend says so. Grey arrows carry a value
  * into the derivative of something else, dashed ones lead to staged updates, and a double frame
- * marks a root. Nothing is evaluated. */
+ * marks a root. A derived node says in its tooltip which node it was derived from. Nothing is
+ * evaluated. */
 #ifndef COTAN_DOT_H
 #define COTAN_DOT_H
 

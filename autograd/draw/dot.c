@@ -1,13 +1,15 @@
-/* Foreign text in DOT: names may hold any bytes.
- * It writes no graph; the quotes around a label are the caller's or cti_dot_label's.
- * Invariant: what comes out is valid UTF-8 that Graphviz shows as it was written: no escape
- * sequence, entity or quote of the text's own has a meaning. */
-#include "autograd/draw/dot_label.h"
-
+/* Pictures as DOT, the language of Graphviz.
+ * What is shown is picture.c's choice, and running the program `dot` graphviz.c's.
+ * Invariant: the same picture gives the same bytes; what others wrote enters the text only through
+ * cti_dot_escape, which makes it valid UTF-8 that Graphviz shows as it was written: no escape
+ * sequence, entity or quote of its own has a meaning. */
+#include "autograd/draw/formats.h"
+#include "autograd/draw/graphviz.h"
 #include "tensor/io/json.h"
 
-#include <stdbool.h>
 #include <string.h>
+
+/* --- Texts of others ---------------------------------------------------------------------- */
 
 static bool has_prefix(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
@@ -56,7 +58,138 @@ cti_dot_text cti_dot_escape(const char *text) {
     return out;
 }
 
-void cti_dot_label(FILE *out, const char *text) {
-    cti_dot_text escaped = cti_dot_escape(text);
-    fprintf(out, "\"%s\"", escaped.text);
+static void put_escaped(cti_writer *out, const char *text) {
+    cti_write_text(out, cti_dot_escape(text).text);
+}
+
+/* --- Nodes -------------------------------------------------------------------------------- */
+
+/* By order of the derivative. */
+static const char *const fills[4] = {"#dcebf7", "#fde5cc", "#dff0d8", "#eadcf4"};
+static const char *const colors[4] = {"#30597a", "#b0651d", "#4a8a3a", "#7a4f96"};
+static const char slot_fill[] = "#ffd966", carried_color[] = "#b8b8b8";
+
+static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_node *node) {
+    if (node->slot || !p->timed) {
+        cti_write_format(out, ", fillcolor=\"%s\"", node->slot ? slot_fill : fills[node->order]);
+        return;
+    }
+    /* Hue, saturation, value; a share of a fifth of the time is as red as it gets. Whole
+     * thousandths, because a locale may write a comma. */
+    double share = node->share * 5;
+    int red = (int)(900 * (share < 1 ? share : 1));
+    cti_write_format(out, ", fillcolor=\"0.000 0.%03d 1.000\"", red);
+}
+
+static void put_node(cti_writer *out, const cti_picture *p, int64_t i, const char *indent) {
+    static const char *const shapes[] = {
+        [CTI_BOX] = "",
+        [CTI_SMALL_BOX] = ", fontsize=8, height=0.2, margin=\"0.06,0.02\", color=\"#bbbbbb\"",
+        [CTI_ELLIPSE] = ", shape=ellipse",
+    };
+    const cti_picture_node *node = &p->nodes[i];
+    cti_write_format(out, "%sn%lld [label=\"", indent, (long long)i);
+    put_escaped(out, node->name);
+    if (node->name && node->kind) cti_write_text(out, p->joint);
+    put_escaped(out, node->kind);
+    cti_write_format(out, "%s%s%s\"", node->operands ? node->operands : "", node->type ? "\\n" : "",
+                     node->type ? node->type : "");
+    put_fill(out, p, node);
+    cti_write_text(out, shapes[node->shape]);
+    if (node->root) cti_write_text(out, ", peripheries=2");
+    if (node->origin >= 0) {
+        cti_write_format(out, ", tooltip=\"derived from n%lld\"", (long long)node->origin);
+    }
+    cti_write_text(out, "];\n");
+}
+
+static void put_frame(cti_writer *out, const cti_picture *p, int64_t f) {
+    const cti_picture_frame *frame = &p->frames[f];
+    cti_write_format(out, "  subgraph cluster_%lld {\n    label=\"", (long long)f);
+    put_escaped(out, frame->name);
+    if (frame->derived) cti_write_text(out, ", derivative");
+    if (frame->pass >= 0) {
+        cti_write_format(out, "pass %lld: %d %% of the time", (long long)frame->pass,
+                         (int)(100 * frame->share + 0.5));
+    }
+    cti_write_text(out, "\";\n");
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].frame == f) put_node(out, p, i, "    ");
+    }
+    cti_write_text(out, "  }\n");
+}
+
+static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_arrow *arrow) {
+    const char *color = arrow->carried ? carried_color : colors[p->nodes[arrow->to].order];
+    cti_write_format(out, "  n%lld -> n%lld [color=\"%s\"", (long long)arrow->from,
+                     (long long)arrow->to, color);
+    if (arrow->staged) cti_write_text(out, ", style=dashed");
+    /* Between frames it must not push the derivative below the whole forward pass. */
+    if (arrow->carried && p->beside) cti_write_text(out, ", constraint=false");
+    if (arrow->operand) cti_write_format(out, ", headlabel=\"%d\"", arrow->operand);
+    cti_write_text(out, "];\n");
+}
+
+/* --- The whole ---------------------------------------------------------------------------- */
+
+/* Of what occurs. An HTML-like label, which may hold nothing but these constants. */
+static void put_legend(cti_writer *out, const cti_picture *p) {
+    static const char *const orders[] = {"forward", "first derivative", "second derivative",
+                                         "higher derivatives"};
+    bool order[4] = {false}, slots = false, carried = false, staged = false;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        const cti_picture_node *node = &p->nodes[i];
+        *(node->slot ? &slots : &order[node->order]) = true;
+    }
+    for (int64_t k = 0; k < p->n_arrows; k++) {
+        carried |= p->arrows[k].carried;
+        staged |= p->arrows[k].staged;
+    }
+    cti_write_text(out, "  legend [shape=none, style=\"\", margin=0, label=<<table border=\"0\" "
+                        "cellspacing=\"3\" cellpadding=\"4\"><tr>");
+    if (p->timed) {
+        cti_write_text(out, "<td bgcolor=\"0.0 0.9 1.0\">the redder, the larger the share of the "
+                            "time</td>");
+    }
+    for (int i = 0; i < 4; i++) {
+        if (!order[i] || p->timed) continue;
+        cti_write_format(out, "<td bgcolor=\"%s\">%s</td>", fills[i], orders[i]);
+    }
+    if (slots) cti_write_format(out, "<td bgcolor=\"%s\">held by a slot</td>", slot_fill);
+    if (carried) {
+        cti_write_format(out,
+                         "<td><font color=\"%s\"><b>\xe2\x86\x92</b></font> value used in a "
+                         "derivative</td>",
+                         carried_color);
+    }
+    if (staged) cti_write_text(out, "<td>\xe2\x87\xa2 staged update</td>");
+    cti_write_text(out, "</tr></table>>];\n");
+}
+
+static void put_head(cti_writer *out, const cti_picture *p) {
+    cti_write_format(out,
+                     "digraph cotan {\n  graph [rankdir=%s, ranksep=0.3, nodesep=0.2, "
+                     "fontname=\"Helvetica\", fontsize=12, labelloc=t",
+                     p->left_to_right ? "LR" : "TB");
+    if (p->title) {
+        cti_write_text(out, ", label=\"");
+        put_escaped(out, p->title);
+        cti_write_text(out, "\"");
+    }
+    cti_write_text(out, "];\n"
+                        "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, "
+                        "height=0.3, margin=\"0.1,0.04\", color=\"#666666\"];\n"
+                        "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, "
+                        "labeldistance=1.5, fontcolor=\"#666666\"];\n");
+}
+
+void cti_dot_write(const cti_picture *p, cti_writer *out) {
+    put_head(out, p);
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].frame < 0) put_node(out, p, i, "  ");
+    }
+    for (int64_t f = 0; f < p->n_frames; f++) put_frame(out, p, f);
+    for (int64_t k = 0; k < p->n_arrows; k++) put_arrow(out, p, &p->arrows[k]);
+    if (p->legend) put_legend(out, p);
+    cti_write_text(out, "}\n");
 }

@@ -1,30 +1,24 @@
-/* Private: foreign text in DOT, and DOT into files. Both pictures use it, that of a graph and that
- * of a model. */
-#ifndef COTAN_DOT_LABEL_H
-#define COTAN_DOT_LABEL_H
+/* Private: the formats of pictures. A new one is a file of its own and two lines here. */
+#ifndef COTAN_FORMATS_H
+#define COTAN_FORMATS_H
 
-#include "tensor/error.h"
+#include "autograd/draw/picture.h"
+#include "tensor/base/writer.h"
 
-#include <stddef.h>
-#include <stdio.h>
+/* Writes the whole picture; a failure is in out->status. */
+typedef void cti_format_write(const cti_picture *picture, cti_writer *out);
+cti_format_write cti_dot_write;
 
-#define CTI_DOT_CHARACTERS 120
-
-/* Text that stands for itself between quotes, by value so that one line can hold several. */
-typedef struct {
-    char text[CTI_DOT_CHARACTERS * 5 + 1];
-} cti_dot_text;
-/* Escapes quotes, backslashes, ampersands and newlines; control characters and what is not UTF-8
- * become U+FFFD; above 120 characters it is cut, with "..." at the end. NULL is "". */
-cti_dot_text cti_dot_escape(const char *text);
-/* Writes `text` escaped and in quotes: one attribute value. */
-void cti_dot_label(FILE *out, const char *text);
-
-/* Puts DOT text into a file: .dot as it is, .svg .png .pdf rendered. See ct_dot_save. */
-ct_status cti_dot_save_text(const char *function, const char *path, const char *text,
-                            size_t length);
-
-/* Milliseconds that the program `dot` may take: 30000. Tests shorten it. */
-extern int cti_dot_patience;
+/* By the ending of a file's name. `drawn`: the program `dot` makes it of what `write` wrote. */
+static const struct {
+    const char *ending;
+    cti_format_write *write;
+    bool drawn;
+} cti_formats[] = {
+    {"dot", cti_dot_write, false},
+    {"svg", cti_dot_write, true},
+    {"png", cti_dot_write, true},
+    {"pdf", cti_dot_write, true},
+};
 
 #endif

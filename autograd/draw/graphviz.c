@@ -1,15 +1,12 @@
 /* Runs Graphviz: DOT goes into the standard input of the program `dot`, the picture comes out of
  * its standard output.
- * It does not make DOT and knows no graph.
- * Invariant: no shell, and no name on the command line; the picture is complete in memory before
- * a file is touched, so a failure leaves no part of one; where `dot` makes none, the text stays. */
-#include "autograd/dot.h"
+ * It does not make DOT, knows no graph and opens no file.
+ * Invariant: no shell, and no name on the command line; whatever happens, no process and no
+ * descriptor is left. */
+#include "autograd/draw/graphviz.h"
 
-#include "autograd/draw/dot_label.h"
-#include "tensor/base/alloc.h"
-#include "tensor/base/text.h"
+#include "tensor/base/clock.h"
 #include "tensor/io/file.h"
-#include "tensor/io/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +14,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -29,24 +28,16 @@ extern char **environ;
 int cti_dot_patience = 30000;
 
 typedef struct {
-    const char *function, *text;
-    size_t length; /* of the text */
-    size_t sent;
-    int fds[3]; /* our ends of its standard streams; -1 when closed */
+    const char *text;
+    size_t length, sent; /* of the text */
+    int fds[3];          /* our ends of its standard streams; -1 when closed */
     pid_t pid;
-    int64_t deadline; /* in milliseconds */
-    cti_writer picture;
+    double deadline; /* of cti_now */
+    cti_writer *picture;
+    cti_no_picture *why;
     char said[160]; /* the beginning of what it says on standard error */
     size_t n_said;
-    char reason[256]; /* why there is no picture; empty when an error is on record */
-    const char *hint; /* what to do about it, or "" */
 } run;
-
-static int64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* The error itself is recorded when it is known where the text is. */
 static ct_status no_picture(run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -54,7 +45,7 @@ static ct_status no_picture(run *r, const char *format, ...) __attribute__((form
 static ct_status no_picture(run *r, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(r->reason, sizeof r->reason, format, arguments);
+    vsnprintf(r->why->reason, sizeof r->why->reason, format, arguments);
     va_end(arguments);
     return CT_ERR_IO;
 }
@@ -132,8 +123,8 @@ static ct_status receive(run *r, int stream) {
         return CT_OK;
     }
     if (stream == 1) {
-        cti_write_bytes(&r->picture, bytes, (size_t)got);
-        return r->picture.status;
+        cti_write_bytes(r->picture, bytes, (size_t)got);
+        return r->picture->status;
     }
     size_t room = sizeof r->said - 1 - r->n_said, taken = (size_t)got < room ? (size_t)got : room;
     memcpy(r->said + r->n_said, bytes, taken);
@@ -149,12 +140,12 @@ static ct_status too_slow(run *r) {
 static ct_status talk(run *r) {
     ct_status status = CT_OK;
     while (status == CT_OK && (r->fds[1] >= 0 || r->fds[2] >= 0)) {
-        int64_t left = r->deadline - now();
+        double left = r->deadline - cti_now();
         if (left <= 0) return too_slow(r);
         struct pollfd polled[] = {{.fd = r->fds[0], .events = POLLOUT},
                                   {.fd = r->fds[1], .events = POLLIN},
                                   {.fd = r->fds[2], .events = POLLIN}};
-        int ready = poll(polled, 3, (int)left);
+        int ready = poll(polled, 3, 1 + (int)(left * 1e3));
         if (ready < 0 && errno != EINTR) {
             return no_picture(r, "dot: %s", cti_system_error(errno));
         }
@@ -181,7 +172,7 @@ static const char *first_line(run *r) {
 
 static ct_status not_started(run *r, int code) {
     if (code != ENOENT) return no_picture(r, "dot: %s", cti_system_error(code));
-    r->hint = " (install graphviz)";
+    r->why->hint = " (install graphviz)";
     return no_picture(r, "'dot' not found in PATH");
 }
 
@@ -190,7 +181,7 @@ static ct_status judge(run *r) {
     int how;
     pid_t ended;
     while ((ended = waitpid(r->pid, &how, WNOHANG)) == 0 || (ended < 0 && errno == EINTR)) {
-        if (now() >= r->deadline) return too_slow(r);
+        if (cti_now() >= r->deadline) return too_slow(r);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     r->pid = 0;
@@ -198,7 +189,7 @@ static ct_status judge(run *r) {
     if (WIFSIGNALED(how)) return no_picture(r, "dot was ended by signal %d", WTERMSIG(how));
     /* POSIX: so ends a process that could not be made to run the program. */
     if (WEXITSTATUS(how) == 127) return not_started(r, ENOENT);
-    if (WEXITSTATUS(how) != 0 || r->picture.used == 0) {
+    if (WEXITSTATUS(how) != 0 || r->picture->used == 0) {
         return no_picture(r, "dot failed with exit status %d: %s", WEXITSTATUS(how), first_line(r));
     }
     return CT_OK;
@@ -212,93 +203,25 @@ static void stop(run *r) {
     for (int i = 0; i < 3; i++) close_fd(&r->fds[i]);
 }
 
-/* The picture of `text` in r->picture, which the caller frees. */
-static ct_status make_picture(run *r, const char *format) {
+ct_status cti_graphviz(const char *format, const char *text, size_t length, cti_writer *picture,
+                       cti_no_picture *why) {
     int theirs[3] = {-1, -1, -1};
-    for (int i = 0; i < 3; i++) r->fds[i] = -1;
-    r->deadline = now() + cti_dot_patience;
-    r->hint = "";
-    ct_status status = connect_streams(r, theirs);
-    int code = status == CT_OK ? spawn(r, format, theirs) : 0;
+    *why = (cti_no_picture){.hint = ""};
+    run r = {.text = text,
+             .length = length,
+             .fds = {-1, -1, -1},
+             .deadline = cti_now() + cti_dot_patience / 1e3,
+             .picture = picture,
+             .why = why};
+    ct_status status = connect_streams(&r, theirs);
+    int code = status == CT_OK ? spawn(&r, format, theirs) : 0;
     for (int i = 0; i < 3; i++) close_fd(&theirs[i]);
     if (code != 0) {
-        r->pid = 0;
-        status = not_started(r, code);
+        r.pid = 0;
+        status = not_started(&r, code);
     }
-    if (status == CT_OK) status = talk(r);
-    if (status == CT_OK) status = judge(r);
-    stop(r);
-    return status;
-}
-
-/* --- Files -------------------------------------------------------------------------------- */
-
-static const char *const formats[] = {"svg", "png", "pdf", "dot"};
-enum { PICTURES = 3, FORMATS = 4 };
-
-/* By the ending of a path: one of the first n formats, or NULL with the error recorded. */
-static const char *format_of(const char *function, const char *path, int n) {
-    const char *point = strrchr(path, '.');
-    for (int i = 0; i < n && point; i++) {
-        if (strcasecmp(point + 1, formats[i]) == 0) return formats[i];
-    }
-    return ct_fail_null(CT_ERR_RANGE, "%s: '%s' must end in %s.svg, .png or .pdf", function,
-                        cti_show_path(path).text, n == FORMATS ? ".dot, " : "");
-}
-
-static ct_status fail_with_text(const run *r, const char *where, const char *dot_path) {
-    return ct_fail(CT_ERR_IO, "%s: %s; %s %s%s", r->function, r->reason, where,
-                   cti_show_path(dot_path).text, r->hint);
-}
-
-/* The text beside the picture that could not be made: graph.svg -> graph.dot. */
-static ct_status write_beside(const run *r, const char *path) {
-    char *beside = cti_strdup(path);
-    if (!beside) return CT_ERR_MEMORY;
-    memcpy(strrchr(beside, '.') + 1, "dot", 3);
-    ct_status status = cti_file_write(r->function, beside, &(cti_chunk){r->text, r->length}, 1);
-    if (status == CT_OK) status = fail_with_text(r, "wrote", beside);
-    cti_free(beside);
-    return status;
-}
-
-static ct_status write_picture(const run *r, const char *path) {
-    return cti_file_write(r->function, path, &(cti_chunk){r->picture.text, r->picture.used}, 1);
-}
-
-ct_status cti_dot_save_text(const char *function, const char *path, const char *text,
-                            size_t length) {
-    if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
-    const char *format = format_of(function, path, FORMATS);
-    if (!format) return CT_ERR_RANGE;
-    if (strcmp(format, "dot") == 0) {
-        return cti_file_write(function, path, &(cti_chunk){text, length}, 1);
-    }
-    run r = {.function = function, .text = text, .length = length};
-    ct_status status = make_picture(&r, format);
-    if (status == CT_OK) status = write_picture(&r, path);
-    else if (*r.reason) status = write_beside(&r, path);
-    cti_free(r.picture.text);
-    return status;
-}
-
-ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
-    static const char function[] = "ct_dot_render";
-    if (!dot_path || !picture_path) {
-        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
-                       dot_path ? "picture_path" : "dot_path");
-    }
-    const char *format = format_of(function, picture_path, PICTURES);
-    if (!format) return CT_ERR_RANGE;
-    uint8_t *text;
-    run r = {.function = function};
-    ct_status status = cti_file_read(function, dot_path, &text, &r.length);
-    if (status != CT_OK) return status;
-    r.text = (const char *)text;
-    status = make_picture(&r, format);
-    if (status == CT_OK) status = write_picture(&r, picture_path);
-    else if (*r.reason) status = fail_with_text(&r, "the text is in", dot_path);
-    cti_free(r.picture.text);
-    cti_free(text);
+    if (status == CT_OK) status = talk(&r);
+    if (status == CT_OK) status = judge(&r);
+    stop(&r);
     return status;
 }

@@ -1,145 +1,284 @@
-/* Nodes and arrows of a picture: their texts and colours.
- * What is drawn and in which order is decided in dot.c.
- * Invariant: numbers print the same in every locale, and names are escaped. */
-#include "autograd/draw/dot_label.h"
-#include "autograd/draw/dot_private.h"
+/* The picture of a graph: which nodes are shown, with which texts, arrows and frames.
+ * It evaluates nothing and knows no format; those are the back ends of formats.h.
+ * Invariant: a picture is a function of the graph's structure and names, never of addresses or ids,
+ * and its numbers read the same in every locale. */
+#include "autograd/draw/picture.h"
+
+#include "tensor/base/caller.h"
+#include "tensor/graph/walk.h"
+#include "tensor/profile.h"
 
 #include <locale.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
-const char *const cti_dot_fills[4] = {"#dcebf7", "#fde5cc", "#dff0d8", "#eadcf4"};
-const char cti_dot_slot_fill[] = "#ffd966";
-const char cti_dot_carried[] = "#b8b8b8";
+/* A graph on its way into a picture. Arrays go by place in the walk. */
+typedef struct {
+    cti_picture *p;
+    const ct_dot_options *options;
+    cti_walk walk;
+    bool *root;
+    int64_t *target;     /* the node that is drawn in its place; itself unless a collapsed view */
+    int64_t *constant;   /* the unnamed number that it is a view of, or -1 */
+    int64_t *number;     /* n0, n1, ...; -1 when it is not drawn */
+    const char **module; /* the path of its frame; "" outside of all */
+    int64_t *by_id;      /* places in the order of the nodes' construction */
+    bool failed;         /* there was no memory for a text */
+} drawing;
 
-void cti_dot_put(cti_picture *p, const char *text) { cti_write_text(&p->out, text); }
+static bool is_view(const ct_tensor *t) { return t->op && t->op->kind == CT_VIEW; }
 
-void cti_dot_format(cti_picture *p, const char *format, ...) {
-    char line[256];
+/* A text of the picture, at most 511 bytes. */
+static const char *text_of(drawing *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static const char *text_of(drawing *d, const char *format, ...) {
+    char line[512];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    cti_dot_put(p, line);
+    char *text = cti_zone_alloc(&d->p->zone, strlen(line) + 1, 1);
+    if (text) strcpy(text, line);
+    else d->failed = true;
+    return text;
 }
 
-void cti_dot_put_escaped(cti_picture *p, const char *text) {
-    cti_dot_put(p, cti_dot_escape(text).text);
+/* --- What is shown ------------------------------------------------------------------------ */
+
+/* An unnamed number, or the same number stretched by views. */
+static int64_t constant_behind(const drawing *d, const ct_tensor *t) {
+    bool view = is_view(t) && t->n_inputs == 1 && !*t->name;
+    if (view) return d->constant[t->inputs[0]->index];
+    return !t->op && t->numel == 1 && !*t->name && !t->slot ? t->index : -1;
+}
+
+/* The number of nodes that are drawn. */
+static int64_t choose(drawing *d, ct_tensor *const roots[], int64_t n) {
+    int64_t drawn = 0;
+    for (int64_t r = 0; r < n; r++) d->root[roots[r]->index] = true;
+    for (int64_t i = 0; i < d->walk.count; i++) {
+        const ct_tensor *t = d->walk.items[i];
+        bool passing = is_view(t) && !d->root[i] && !*t->name && t->n_inputs == 1;
+        d->constant[i] = d->options->show_constants || d->root[i] ? -1 : constant_behind(d, t);
+        d->target[i] = passing && d->options->collapse_views ? d->target[t->inputs[0]->index] : i;
+        d->number[i] = d->constant[i] < 0 && d->target[i] == i ? drawn++ : -1;
+    }
+    return drawn;
+}
+
+/* A slot's leaf stands in the module that uses it first: its own path is that of whoever committed
+ * it. */
+static void choose_modules(drawing *d) {
+    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
+        const ct_tensor *t = d->walk.items[i];
+        if (!t->slot) d->module[i] = t->path;
+        else if (!d->module[i]) d->module[i] = "";
+        for (int k = 0; k < t->n_inputs; k++) {
+            if (t->inputs[k]->slot) d->module[t->inputs[k]->index] = d->module[i];
+        }
+    }
+}
+
+/* --- Origins ------------------------------------------------------------------------------ */
+
+static int by_id(const void *a, const void *b, void *items) {
+    uint64_t x = ((ct_tensor *const *)items)[*(const int64_t *)a]->id;
+    uint64_t y = ((ct_tensor *const *)items)[*(const int64_t *)b]->id;
+    return (x > y) - (x < y);
+}
+
+static void sort_by_id(drawing *d) {
+    for (int64_t i = 0; i < d->walk.count; i++) d->by_id[i] = i;
+    qsort_r(d->by_id, (size_t)d->walk.count, sizeof *d->by_id, by_id, d->walk.items);
+}
+
+/* The node in the picture that another was derived from; -1 when that one is not in it. */
+static int64_t origin_of(const drawing *d, const ct_tensor *t) {
+    int64_t low = 0, high = d->walk.count;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (d->walk.items[d->by_id[middle]]->id < t->origin) low = middle + 1;
+        else high = middle;
+    }
+    bool found = low < d->walk.count && d->walk.items[d->by_id[low]]->id == t->origin;
+    return found ? d->number[d->target[d->by_id[low]]] : -1;
+}
+
+/* --- Frames ------------------------------------------------------------------------------- */
+
+/* The frame of a node, which may be a new one. */
+static int64_t frame_of(const drawing *d, int64_t i, int64_t pass, double share) {
+    cti_picture *p = d->p;
+    cti_picture_frame own = {.pass = pass, .share = share};
+    if (!d->options->profile) {
+        own = (cti_picture_frame){
+            .name = d->module[i], .derived = d->walk.items[i]->order > 0, .pass = -1};
+    }
+    bool framed = d->options->profile ? pass >= 0 : d->options->clusters && *own.name;
+    int64_t f = 0;
+    for (; f < p->n_frames && framed; f++) {
+        const cti_picture_frame *known = &p->frames[f]; /* names are interned */
+        if (known->name == own.name && known->derived == own.derived && known->pass == own.pass) {
+            return f;
+        }
+    }
+    if (!framed) return -1;
+    p->frames[p->n_frames++] = own;
+    return f;
 }
 
 /* --- Nodes -------------------------------------------------------------------------------- */
 
-static int shade(const ct_tensor *t) { return t->order < 3 ? t->order : 3; }
+typedef struct {
+    char text[64];
+} number_text;
 
 /* A number, with a point in any locale. */
-static void put_number(cti_picture *p, const ct_tensor *t) {
-    char text[64];
+static number_text show_number(const ct_tensor *t) {
+    number_text out;
     const void *data = t->buffer->data;
     if (t->dtype == CT_I64) {
-        snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)data);
+        snprintf(out.text, 64, "%lld", (long long)*(const int64_t *)data);
     } else {
-        snprintf(text, sizeof text, "%.6g", cti_value(data, t->dtype, 0));
+        snprintf(out.text, 64, "%.6g", cti_value(data, t->dtype, 0));
     }
     const char *local = localeconv()->decimal_point;
-    char *point = *local ? strstr(text, local) : NULL;
+    char *point = *local ? strstr(out.text, local) : NULL;
     if (point) {
         *point = '.';
         memmove(point + 1, point + strlen(local), strlen(point + strlen(local)) + 1);
     }
-    cti_dot_put(p, text);
+    return out;
 }
 
-/* mul(·, 0.5): the numbers among its operands, and a dot for each arrow. */
-#define MOST_SHOWN 4 /* operands */
-static void put_operands(cti_picture *p, const ct_tensor *t) {
+/* (·, 0.5): the numbers among the operands, and a dot for each arrow. */
+static const char *operands_of(drawing *d, const ct_tensor *t) {
+    enum { MOST_SHOWN = 4 };
+    char text[MOST_SHOWN * (sizeof(number_text) + 2) + 2];
+    size_t used = 0;
     bool any = false;
-    for (int k = 0; k < t->n_inputs; k++) any |= p->constant[t->inputs[k]->index] >= 0;
-    if (!any || t->n_inputs > MOST_SHOWN) return;
+    for (int k = 0; k < t->n_inputs; k++) any |= d->constant[t->inputs[k]->index] >= 0;
+    if (!any || t->n_inputs > MOST_SHOWN) return NULL;
     for (int k = 0; k < t->n_inputs; k++) {
-        int64_t constant = p->constant[t->inputs[k]->index];
-        cti_dot_put(p, k ? ", " : "(");
-        if (constant >= 0) put_number(p, p->walk.items[constant]);
-        else cti_dot_put(p, "\xc2\xb7");
+        int64_t constant = d->constant[t->inputs[k]->index];
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", k ? ", " : "(",
+                                 constant >= 0 ? show_number(d->walk.items[constant]).text
+                                               : "\xc2\xb7");
     }
-    cti_dot_put(p, ")");
+    return text_of(d, "%s)", text);
 }
 
-static void put_label(cti_picture *p, const ct_tensor *t) {
-    cti_dot_put(p, "label=\"");
-    cti_dot_put_escaped(p, t->name);
+static cti_picture_node node_of(drawing *d, int64_t i) {
+    const ct_tensor *t = d->walk.items[i];
+    double share = 0;
+    int64_t pass = d->options->profile ? ct_profile_pass_of(t, &share) : -1;
+    cti_picture_node node = {
+        .name = *t->name ? t->name : NULL,
+        .type = text_of(d, "%s %s", ct_shape_format(t->shape).text, ct_dtype_name(t->dtype)),
+        .shape = !t->op       ? CTI_ELLIPSE
+                 : is_view(t) ? CTI_SMALL_BOX
+                              : CTI_BOX,
+        .order = t->order < 3 ? t->order : 3,
+        .root = d->root[i],
+        .slot = t->slot != 0,
+        .share = pass < 0 ? 0 : share,
+        .origin = origin_of(d, t),
+        .frame = frame_of(d, i, pass, share),
+    };
     if (t->op) {
-        if (*t->name) cti_dot_put(p, " = ");
-        cti_dot_put_escaped(p, t->op->name);
-        put_operands(p, t);
-    } else if (!*t->name && t->numel == 1) {
-        put_number(p, t);
-    } else if (!*t->name) {
-        cti_dot_put(p, "data");
+        node.kind = t->op->name;
+        node.operands = operands_of(d, t);
+    } else if (!node.name) {
+        node.kind = t->numel == 1 ? text_of(d, "%s", show_number(t).text) : "data";
     }
-    cti_dot_format(p, "\\n%s %s\"", ct_shape_format(t->shape).text, ct_dtype_name(t->dtype));
-}
-
-void cti_dot_put_node(cti_picture *p, int64_t i, const char *indent) {
-    const ct_tensor *t = p->walk.items[i];
-    if (t->slot) p->slots = true;
-    else p->shades[shade(t)] = true;
-    cti_dot_format(p, "%sn%lld [", indent, (long long)p->number[i]);
-    put_label(p, t);
-    if (p->options.profile && !t->slot) {
-        /* Hue, saturation, value; a share of a fifth of the time is as red as it gets. Whole
-         * thousandths, because a locale may write a comma. */
-        double share = p->pass[i] < 0 ? 0 : p->share[i] * 5;
-        int red = (int)(900 * (share < 1 ? share : 1));
-        cti_dot_format(p, ", fillcolor=\"0.000 0.%03d 1.000\"", red);
-    } else {
-        cti_dot_format(p, ", fillcolor=\"%s\"",
-                       t->slot ? cti_dot_slot_fill : cti_dot_fills[shade(t)]);
-    }
-    if (!t->op) cti_dot_put(p, ", shape=ellipse");
-    if (cti_dot_is_view(t)) {
-        cti_dot_put(p, ", fontsize=8, height=0.2, margin=\"0.06,0.02\", color=\"#bbbbbb\"");
-    }
-    if (p->root[i]) cti_dot_put(p, ", peripheries=2");
-    cti_dot_put(p, "];\n");
+    return node;
 }
 
 /* --- Arrows ------------------------------------------------------------------------------- */
 
 /* Whether it matters which operand is which. */
-static bool ordered(const cti_picture *p, const ct_tensor *t) {
-    static const char *const symmetric[] = {"add",     "mul",   "maximum",
-                                            "minimum", "equal", "not_equal"};
+static bool is_ordered(const drawing *d, const ct_tensor *t) {
     int arrows = 0;
-    for (int k = 0; k < t->n_inputs; k++) arrows += p->constant[t->inputs[k]->index] < 0;
-    for (size_t i = 0; i < sizeof symmetric / sizeof *symmetric; i++) {
-        if (strcmp(t->op->name, symmetric[i]) == 0) return false;
-    }
-    return arrows > 1 && !cti_dot_is_view(t);
+    for (int k = 0; k < t->n_inputs; k++) arrows += d->constant[t->inputs[k]->index] < 0;
+    return arrows > 1 && !is_view(t) && !t->op->commutative;
 }
 
-/* One arrow, from operand k of a node. What a view does not show is not computed with it: a staged
- * update. */
-static void put_arrow(cti_picture *p, const ct_tensor *t, int k, bool numbered) {
-    static const char *const colors[] = {"#30597a", "#b0651d", "#4a8a3a", "#7a4f96"};
-    const ct_tensor *in = p->walk.items[p->target[t->inputs[k]->index]];
-    if (p->number[in->index] < 0) return;
-    bool staged = cti_dot_is_view(t) && k > 0, carried = shade(in) < shade(t);
-    p->staged |= staged;
-    p->carried |= carried;
-    cti_dot_format(p, "  n%lld -> n%lld [color=\"%s\"", (long long)p->number[in->index],
-                   (long long)p->number[t->index], carried ? cti_dot_carried : colors[shade(t)]);
-    if (staged) cti_dot_put(p, ", style=dashed");
-    /* Between frames it must not push the derivative below the whole forward pass. */
-    if (carried && p->options.clusters) cti_dot_put(p, ", constraint=false");
-    if (numbered) cti_dot_format(p, ", headlabel=\"%d\"", k + 1);
-    cti_dot_put(p, "];\n");
+/* What a view does not show is not computed with it: a staged update. */
+static void add_arrows(drawing *d, const ct_tensor *t) {
+    bool ordered = is_ordered(d, t);
+    for (int k = 0; k < t->n_inputs; k++) {
+        const ct_tensor *in = d->walk.items[d->target[t->inputs[k]->index]];
+        if (d->number[in->index] < 0) continue;
+        d->p->arrows[d->p->n_arrows++] = (cti_picture_arrow){
+            .from = d->number[in->index],
+            .to = d->number[t->index],
+            .operand = ordered ? k + 1 : 0,
+            .staged = is_view(t) && k > 0,
+            .carried = in->order < t->order && in->order < 3,
+        };
+    }
 }
 
-void cti_dot_put_arrows(cti_picture *p) {
-    for (int64_t i = 0; i < p->walk.count; i++) {
-        const ct_tensor *t = p->walk.items[i];
-        if (p->number[i] < 0 || !t->op) continue;
-        bool numbered = ordered(p, t);
-        for (int k = 0; k < t->n_inputs; k++) put_arrow(p, t, k, numbered);
+/* --- The whole ---------------------------------------------------------------------------- */
+
+ct_status cti_picture_new(cti_picture *p, int64_t nodes, int64_t arrows) {
+    *p = (cti_picture){.joint = ""};
+    p->nodes = cti_zone_alloc(&p->zone, (size_t)nodes, sizeof *p->nodes);
+    p->arrows = cti_zone_alloc(&p->zone, (size_t)arrows, sizeof *p->arrows);
+    p->frames = cti_zone_alloc(&p->zone, (size_t)nodes, sizeof *p->frames);
+    return p->nodes && p->arrows && p->frames ? CT_OK : CT_ERR_MEMORY;
+}
+
+void cti_picture_free(cti_picture *p) { cti_zone_free(&p->zone); }
+
+static ct_status fill(drawing *d, const char *function, ct_tensor *const roots[], int64_t n) {
+    cti_picture *p = d->p;
+    int64_t count = d->walk.count, inputs = 0;
+    size_t room = (size_t)count;
+    for (int64_t i = 0; i < count; i++) inputs += d->walk.items[i]->n_inputs;
+    if (cti_picture_new(p, count, inputs) != CT_OK) return CT_ERR_MEMORY;
+    d->root = cti_zone_alloc(&p->zone, room, sizeof *d->root);
+    d->module = cti_zone_alloc(&p->zone, room, sizeof *d->module);
+    int64_t *places = cti_zone_alloc(&p->zone, 4 * room, sizeof *places);
+    if (!d->root || !d->module || !places) return CT_ERR_MEMORY;
+    d->target = places, d->constant = places + count;
+    d->number = places + 2 * count, d->by_id = places + 3 * count;
+    p->n_nodes = choose(d, roots, n);
+    int64_t most = d->options->max_nodes ? d->options->max_nodes : 5000;
+    if (p->n_nodes > most) {
+        return ct_fail(CT_ERR_RANGE,
+                       "%s: the picture would have %lld nodes, more than %lld; collapse "
+                       "the views, draw a smaller part or raise max_nodes",
+                       function, (long long)p->n_nodes, (long long)most);
     }
+    choose_modules(d);
+    sort_by_id(d);
+    for (int64_t i = 0; i < count && !d->failed; i++) {
+        if (d->number[i] < 0) continue;
+        p->nodes[d->number[i]] = node_of(d, i);
+        add_arrows(d, d->walk.items[i]);
+    }
+    return d->failed ? CT_ERR_MEMORY : CT_OK;
+}
+
+ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const roots[], int64_t n,
+                         const ct_dot_options *options) {
+    *p = (cti_picture){0};
+    if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one root", function);
+    for (int64_t r = 0; r < n; r++) {
+        if (!roots[r]) return cti_null("%s: root %lld is NULL", function, (long long)r);
+    }
+    drawing d = {.p = p, .options = options};
+    if (cti_walk_new(&d.walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
+    ct_status status = fill(&d, function, roots, n);
+    cti_walk_free(&d.walk);
+    p->title = options->title;
+    p->joint = " = ";
+    p->left_to_right = options->left_to_right;
+    p->timed = options->profile;
+    p->beside = options->clusters;
+    p->legend = !options->no_legend;
+    return status;
 }

@@ -1,41 +1,65 @@
-/* Private: a picture of a graph in the making. dot.c chooses what is drawn, dot_node.c draws it. */
-#ifndef COTAN_DOT_PRIVATE_H
-#define COTAN_DOT_PRIVATE_H
+/* Private: what a picture shows, in no format: nodes, arrows between them, frames around them. */
+#ifndef COTAN_PICTURE_H
+#define COTAN_PICTURE_H
 
 #include "autograd/dot.h"
-#include "tensor/graph/walk.h"
-#include "tensor/io/json.h"
+#include "tensor/base/zone.h"
+
+typedef enum { CTI_BOX, CTI_SMALL_BOX, CTI_ELLIPSE } cti_picture_shape;
+
+/* Texts are NULL where there is none. A name and a kind may hold any bytes. */
+typedef struct {
+    const char *name, *kind; /* "loss", "sum" */
+    const char *operands;    /* of the kind: "(·, 0.5)" */
+    const char *type;        /* "[2] f64" */
+    cti_picture_shape shape;
+    int order;      /* of the derivative; 3 for all above */
+    bool root;      /* what was asked for */
+    bool slot;      /* held by a slot */
+    double share;   /* of the time, in a timed picture */
+    int64_t origin; /* the node that it was derived from, or -1 */
+    int64_t frame;  /* that it stands in, or -1 */
+} cti_picture_node;
 
 typedef struct {
-    ct_dot_options options;
-    cti_walk walk;
-    /* By place in the walk: */
-    bool *root;
-    int64_t *target;     /* the node that is drawn in its place; itself unless a collapsed view */
-    int64_t *constant;   /* the unnamed number that it is a view of, or -1 */
-    int64_t *number;     /* n0, n1, ...; -1 when it is not drawn */
-    const char **module; /* the path of its frame; "" outside of all */
-    int64_t *pass;       /* the pass that computed it, or -1; with options.profile */
-    double *share;       /* of that pass */
-    int64_t n_drawn;
-    /* What occurs, for the legend: */
-    bool shades[4], slots, carried, staged;
-    cti_writer out;
+    int64_t from, to; /* nodes */
+    int operand;      /* its number, from 1 on, where it matters; otherwise 0 */
+    bool staged;      /* not computed with `to`: a staged update */
+    bool carried;     /* a value of a lower order, used in a derivative */
+} cti_picture_arrow;
+
+/* Around a module, whose derivative has a frame of its own, or around a pass. */
+typedef struct {
+    const char *name; /* of the module, which may hold any bytes; or NULL */
+    bool derived;
+    int64_t pass; /* or -1 */
+    double share; /* of the time */
+} cti_picture_frame;
+
+/* Nodes in the order of the walk, arrows in that of the nodes they lead to, frames in that of the
+ * nodes they begin with. */
+typedef struct {
+    const char *title; /* may hold any bytes; or NULL */
+    const char *joint; /* between a node's name and its kind */
+    bool left_to_right, legend;
+    bool timed;  /* colours and frames tell where the time went */
+    bool beside; /* derivatives stand beside what they were derived from, not below */
+    cti_picture_node *nodes;
+    cti_picture_arrow *arrows;
+    cti_picture_frame *frames;
+    int64_t n_nodes, n_arrows, n_frames;
+    cti_zone zone; /* all of the above and its texts */
 } cti_picture;
 
-/* The fills of derivative orders 0, 1, 2 and above, and of what slots hold. */
-extern const char *const cti_dot_fills[4];
-extern const char cti_dot_slot_fill[];
-extern const char cti_dot_carried[]; /* the colour of arrows from a lower order */
+/* Makes room for so many nodes and arrows, and for a frame around each node. */
+ct_status cti_picture_new(cti_picture *picture, int64_t nodes, int64_t arrows);
+/* The picture of everything that n roots depend on. `function` is for messages. */
+ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *const roots[],
+                         int64_t n, const ct_dot_options *options);
+void cti_picture_free(cti_picture *picture); /* also after an error */
 
-static inline bool cti_dot_is_view(const ct_tensor *t) { return t->op && t->op->kind == CT_VIEW; }
-
-void cti_dot_put(cti_picture *p, const char *text);
-/* At most 255 bytes. */
-void cti_dot_format(cti_picture *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void cti_dot_put_escaped(cti_picture *p, const char *text);
-/* Item i of the walk, which is drawn; and the arrows of all items. */
-void cti_dot_put_node(cti_picture *p, int64_t i, const char *indent);
-void cti_dot_put_arrows(cti_picture *p);
+/* Writes the picture to `out` as DOT, or into a file in the format that its ending names. */
+ct_status cti_picture_write(const cti_picture *picture, const char *function, FILE *out);
+ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path);
 
 #endif

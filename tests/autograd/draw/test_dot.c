@@ -5,7 +5,7 @@
 
 #include "autograd/compose.h"
 #include "autograd/dot.h"
-#include "autograd/draw/dot_label.h"
+#include "autograd/draw/graphviz.h"
 #include "autograd/grad.h"
 #include "autograd/stage.h"
 #include "tensor/base/context.h"
@@ -131,6 +131,18 @@ DOT_TEST(derivatives_are_told_apart) {
     free(text);
 }
 
+/* n2 = exp(n1), n1 = mul(n0, n0); what their derivatives make says so. */
+DOT_TEST(derived_nodes_say_what_from) {
+    ct_tensor *x = vector("x"), *roots[2] = {ct_sum_all(ct_exp(ct_mul(x, x)))};
+    cr_assert_eq(ct_grad(roots[0], &x, 1, &roots[1]), CT_OK);
+    char *text = text_of(roots, 2, (ct_dot_options){0});
+    cr_expect_not_null(strstr(text, "n1 [label=\"mul\\n[2] f64\", fillcolor=\"#dcebf7\"];"));
+    cr_expect_eq(count(text, "fillcolor=\"#dcebf7\", tooltip"), 0);
+    cr_expect_gt(count(text, "tooltip=\"derived from n1\""), 0, "%s", text);
+    cr_expect_gt(count(text, "tooltip=\"derived from n2\""), 0, "%s", text);
+    free(text);
+}
+
 DOT_TEST(slots_and_staged_updates_are_marked) {
     ct_slot *slot = ct_slot_new("average", vector(""));
     ct_tensor *y = ct_stage(ct_slot_read(slot), slot, 0.9, ct_exp(vector("x")));
@@ -230,16 +242,6 @@ DOT_TEST(labels_are_cut) {
     text[0] = '\0';
     for (int i = 0; i < 130; i++) strcat(text, "\xf0\x9f\x99\x82");
     cr_expect_eq(strlen(cti_dot_escape(text).text), (size_t)4 * 117 + 3);
-}
-
-DOT_TEST(a_label_is_written_in_quotes) {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    cti_dot_label(out, "say \"hi\"");
-    fclose(out);
-    cr_expect_str_eq(text, "\"say \\\"hi\\\"\"");
-    free(text);
 }
 
 static const char *const hostile[] = {

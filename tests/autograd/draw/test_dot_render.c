@@ -5,7 +5,7 @@
 #include "tests/support/io_support.h"
 
 #include "autograd/dot.h"
-#include "autograd/draw/dot_label.h"
+#include "autograd/draw/graphviz.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
 #include "tensor/base/alloc.h"

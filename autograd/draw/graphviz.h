@@ -1,0 +1,31 @@
+/* Private: DOT as Graphviz reads it, and its program `dot`. */
+#ifndef COTAN_GRAPHVIZ_H
+#define COTAN_GRAPHVIZ_H
+
+#include "tensor/base/writer.h"
+
+#define CTI_DOT_CHARACTERS 120
+
+/* Text that stands for itself between quotes, by value so that one line can hold several. */
+typedef struct {
+    char text[CTI_DOT_CHARACTERS * 5 + 1];
+} cti_dot_text;
+/* Escapes quotes, backslashes, ampersands and newlines; control characters and what is not UTF-8
+ * become U+FFFD; above 120 characters it is cut, with "..." at the end. NULL is "". */
+cti_dot_text cti_dot_escape(const char *text);
+
+/* Why there is no picture. */
+typedef struct {
+    char reason[256]; /* "" when an error is on record */
+    const char *hint; /* what to do about it, or "" */
+} cti_no_picture;
+
+/* Has `dot` draw the text, in a format that its option -T knows. The caller frees picture->text.
+ * After a failure no error is recorded unless why->reason is empty. */
+ct_status cti_graphviz(const char *format, const char *text, size_t length, cti_writer *picture,
+                       cti_no_picture *why);
+
+/* Milliseconds that `dot` may take: 30000. Tests shorten it. */
+extern int cti_dot_patience;
+
+#endif

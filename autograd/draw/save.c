@@ -1,0 +1,134 @@
+/* Pictures into files, in the format that a file's ending names.
+ * What is shown and how a format writes it are others' business.
+ * Invariant: a picture is complete in memory before a file is touched, so a failure leaves no part
+ * of one; where the program `dot` makes none, its text stays. */
+#include "autograd/draw/formats.h"
+#include "autograd/draw/graphviz.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/text.h"
+#include "tensor/io/file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+enum { FORMATS = sizeof cti_formats / sizeof *cti_formats };
+
+/* The format of a path, of all or of those that `dot` makes; -1 with the error recorded. */
+static int format_of(const char *function, const char *path, bool only_drawn) {
+    const char *point = strrchr(path, '.');
+    char known[16 * FORMATS] = "";
+    size_t used = 0;
+    for (int i = 0; i < FORMATS; i++) {
+        if (only_drawn && !cti_formats[i].drawn) continue;
+        if (point && strcasecmp(point + 1, cti_formats[i].ending) == 0) return i;
+        const char *between = !used ? "." : i == FORMATS - 1 ? " or ." : ", .";
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", between,
+                                 cti_formats[i].ending);
+    }
+    ct_fail(CT_ERR_RANGE, "%s: '%s' must end in %s", function, cti_show_path(path).text, known);
+    return -1;
+}
+
+static ct_status put(const char *function, const char *path, const cti_writer *text) {
+    return cti_file_write(function, path, &(cti_chunk){text->text, text->used}, 1);
+}
+
+static ct_status fail_with_text(const char *function, const cti_no_picture *why, const char *where,
+                                const char *path) {
+    return ct_fail(CT_ERR_IO, "%s: %s; %s %s%s", function, why->reason, where,
+                   cti_show_path(path).text, why->hint);
+}
+
+/* The text beside the picture that could not be made: graph.svg -> graph.dot. */
+static ct_status put_beside(const char *function, const char *path, const cti_writer *text,
+                            const cti_no_picture *why) {
+    char *beside = cti_strdup(path);
+    if (!beside) return CT_ERR_MEMORY;
+    memcpy(strrchr(beside, '.') + 1, "dot", 3);
+    ct_status status = put(function, beside, text);
+    if (status == CT_OK) status = fail_with_text(function, why, "wrote", beside);
+    cti_free(beside);
+    return status;
+}
+
+ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path) {
+    if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
+    int format = format_of(function, path, false);
+    if (format < 0) return CT_ERR_RANGE;
+    cti_writer text = {0}, drawn = {0};
+    cti_formats[format].write(picture, &text);
+    ct_status status = text.status;
+    if (status == CT_OK && cti_formats[format].drawn) {
+        cti_no_picture why;
+        status = cti_graphviz(cti_formats[format].ending, text.text, text.used, &drawn, &why);
+        if (status == CT_OK) status = put(function, path, &drawn);
+        else if (*why.reason) status = put_beside(function, path, &text, &why);
+    } else if (status == CT_OK) {
+        status = put(function, path, &text);
+    }
+    cti_free(text.text);
+    cti_free(drawn.text);
+    return status;
+}
+
+ct_status cti_picture_write(const cti_picture *picture, const char *function, FILE *out) {
+    cti_writer text = {0};
+    cti_dot_write(picture, &text);
+    ct_status status = text.status;
+    if (status == CT_OK && (fwrite(text.text, 1, text.used, out) != text.used || fflush(out))) {
+        status = ct_fail(CT_ERR_IO, "%s: %s", function, cti_system_error(errno));
+    }
+    cti_free(text.text);
+    return status;
+}
+
+/* --- Graphs ------------------------------------------------------------------------------- */
+
+ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options) {
+    CTI_CALLED;
+    if (!out || !roots) {
+        return ct_fail(CT_ERR_NULL, "ct_dot_write: '%s' is NULL", out ? "roots" : "out");
+    }
+    cti_picture picture;
+    ct_status status = cti_picture_of(&picture, "ct_dot_write", roots, n, &options);
+    if (status == CT_OK) status = cti_picture_write(&picture, "ct_dot_write", out);
+    cti_picture_free(&picture);
+    return status;
+}
+
+ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
+                      ct_dot_options options) {
+    CTI_CALLED;
+    if (!path || !roots) {
+        return ct_fail(CT_ERR_NULL, "ct_dot_save: '%s' is NULL", path ? "roots" : "path");
+    }
+    cti_picture picture;
+    ct_status status = cti_picture_of(&picture, "ct_dot_save", roots, n, &options);
+    if (status == CT_OK) status = cti_picture_save(&picture, "ct_dot_save", path);
+    cti_picture_free(&picture);
+    return status;
+}
+
+ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
+    static const char function[] = "ct_dot_render";
+    if (!dot_path || !picture_path) {
+        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
+                       dot_path ? "picture_path" : "dot_path");
+    }
+    int format = format_of(function, picture_path, true);
+    if (format < 0) return CT_ERR_RANGE;
+    uint8_t *text;
+    size_t length;
+    ct_status status = cti_file_read(function, dot_path, &text, &length);
+    if (status != CT_OK) return status;
+    cti_writer drawn = {0};
+    cti_no_picture why;
+    status = cti_graphviz(cti_formats[format].ending, (const char *)text, length, &drawn, &why);
+    if (status == CT_OK) status = put(function, picture_path, &drawn);
+    else if (*why.reason) status = fail_with_text(function, &why, "the text is in", dot_path);
+    cti_free(drawn.text);
+    cti_free(text);
+    return status;
+}
