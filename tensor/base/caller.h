@@ -32,12 +32,12 @@ void cti_call_end(const cti_call *outer);
  * status on record. */
 ct_status cti_null(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* NULL in, NULL out: a function that returns a pointer was given NULL. An error of its own when none
- * is on record; otherwise its consequence, of which nothing is said. Returns NULL. */
+/* NULL in, NULL out: a function that returns a pointer was given NULL. An error of its own when
+ * none is on record; otherwise its consequence, of which nothing is said. Returns NULL. */
 void *cti_null_in(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What cti_null says, for an array of `n` elements, in the arguments that are called `name` and `count`: one
- * of none may be NULL, and a count is not negative. CT_OK when it is right. */
+/* The same as cti_null for an array of `n` elements, in the arguments that are called `name` and
+ * `count`: one of none may be NULL, and a count is not negative. CT_OK when it is right. */
 ct_status cti_check_array(const char *function, const char *name, const void *array,
                           const char *count, int64_t n);
 

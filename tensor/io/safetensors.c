@@ -63,7 +63,7 @@ static int64_t find_text(texts t, const uint32_t *numbers, int64_t n, const char
 
 /* --- An entry: {"dtype":"F32","shape":[2,3],"data_offsets":[0,24]} ---------------------------- */
 
-/* First those that are written, in the order of ct_dtype. */
+_Static_assert(CT_DTYPES == 4, "first come those that are written, in the order of ct_dtype");
 static const cti_safetensors_type types[] = {
     {"F32", &cti_stored_f32, 32},
     {"F64", &cti_stored_f64, 64},
@@ -88,7 +88,6 @@ static const cti_safetensors_type types[] = {
     {"F6_E3M2", NULL, 6},
     {"F4", NULL, 4},
 };
-_Static_assert(CT_DTYPES == 4, "every dtype is one of the first types");
 
 static const char *const keys[] = {"dtype", "shape", "data_offsets"};
 enum { KEYS = 3 };
@@ -577,10 +576,10 @@ static ct_status write_file(const char *path, cti_writer header, const ct_named 
     cti_chunk *chunks = cti_alloc((size_t)n + 1, sizeof *chunks);
     if (!chunks) return CT_ERR_MEMORY;
     ct_status status = CT_OK;
-    chunks[0] = (cti_chunk){header.text, header.used};
+    *chunks = (cti_chunk){header.text, header.used};
     for (int64_t i = 0; i < n && status == CT_OK; i++) {
-        chunks[i + 1].data = ct_data(entries[i].value);
-        chunks[i + 1].length = (size_t)data_size(entries[i].value);
+        ct_tensor *value = entries[i].value;
+        chunks[i + 1] = (cti_chunk){ct_data(value), (size_t)data_size(value)};
         if (!chunks[i + 1].data) status = ct_error();
     }
     if (status == CT_OK) status = cti_file_write(saving, path, chunks, n + 1);

@@ -5,7 +5,7 @@
 
 #include <cotan/cotan.h>
 
-static ct_tensor *x, *loss, *gradient, *labels, *inputs[3];
+static ct_tensor *x, *loss, *gradient, *labels, *target, *inputs[3];
 static ct_module *model;
 static ct_optimizer *adam;
 static ct_source *train, *test;
