@@ -4,7 +4,7 @@
 #ifndef COTAN_OPS_H
 #define COTAN_OPS_H
 
-#include <cotan/tensor/tensor.h>
+#include <cotan/tensor/op.h>
 
 CT_C_BEGIN
 
@@ -145,6 +145,24 @@ ct_tensor *ct_max_pool2d_gather(ct_tensor *h, ct_tensor *x, ct_pool2d_spec spec)
 ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec);
 /* Its transpose: y [N,OH,OW,C] -> [N,height,width,C]. */
 ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_pool2d_spec spec);
+
+/* --- Descriptors ------------------------------------------------------------------------------ */
+/* For rewrites, which look at graphs: ct_is(t, &ct_op_mul). Each belongs to the function of its name,
+ * which may record others beside it where operands are broadcast; a ct_scale is a mul. */
+extern const ct_op ct_op_neg, ct_op_exp, ct_op_expm1, ct_op_log, ct_op_log1p, ct_op_sqrt,
+    ct_op_rsqrt, ct_op_sin, ct_op_cos, ct_op_tanh, ct_op_sigmoid, ct_op_erf, ct_op_ndtr, ct_op_abs,
+    ct_op_sign, ct_op_floor;
+extern const ct_op ct_op_cast_f32, ct_op_cast_f64, ct_op_cast_i64, ct_op_cast_u8;
+extern const ct_op ct_op_add, ct_op_sub, ct_op_mul, ct_op_div, ct_op_pow, ct_op_maximum,
+    ct_op_minimum, ct_op_weigh, ct_op_equal, ct_op_not_equal, ct_op_less, ct_op_less_equal,
+    ct_op_greater, ct_op_greater_equal, ct_op_where;
+extern const ct_op ct_op_reshape, ct_op_permute, ct_op_broadcast, ct_op_slice, ct_op_flip,
+    ct_op_stop_gradient, ct_op_pad, ct_op_concat, ct_op_take, ct_op_scatter_add;
+extern const ct_op ct_op_sum, ct_op_max, ct_op_argmax, ct_op_iota, ct_op_matmul;
+extern const ct_op ct_op_conv2d, ct_op_conv2d_input, ct_op_conv2d_kernel;
+extern const ct_op ct_op_max_pool2d, ct_op_max_pool2d_scatter, ct_op_max_pool2d_gather,
+    ct_op_avg_pool2d, ct_op_avg_pool2d_spread;
+extern const ct_op ct_op_random_uniform, ct_op_random_normal;
 
 /* --- Random numbers: pure functions of (key, element index) ----------------------------------- */
 /* key: i64 [2] from ct_generator_draw. The same at every read, recomputation and thread count. */

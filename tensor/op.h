@@ -145,7 +145,7 @@ typedef struct ct_op {
     ct_vjp_fn *vjp[CT_OP_INPUTS];
     ct_vjp_fn *vjp_any; /* for ops of any number of inputs */
     /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs
-     * or theirs; NULL: nothing better is known. Looks at structure and ct_is_number alone. */
+     * or theirs; NULL: nothing better is known. Looks at ct_is, ct_is_number and shapes alone. */
     ct_tensor *(*simplify)(ct_tensor *y);
     void (*release)(void *attr); /* frees what the attribute owns, when the node goes */
 } ct_op;
@@ -161,10 +161,17 @@ typedef struct ct_op {
 #define CTI_OP_DECLARE static
 #define CTI_OP_DEFINE static
 #endif
-#define CT_OP(symbol)                                                                             \
-    CTI_OP_DECLARE const ct_op symbol;                                                            \
-    static const ct_op *const symbol##_listed __attribute__((section("ct_ops"), used)) = &symbol; \
+#define CTI_OP_LISTED(symbol) \
+    static const ct_op *const symbol##_listed __attribute__((section("ct_ops"), used)) = &symbol
+#define CT_OP(symbol)                  \
+    CTI_OP_DECLARE const ct_op symbol; \
+    CTI_OP_LISTED(symbol);             \
     CTI_OP_DEFINE const ct_op symbol
+/* The same with a symbol for other files, which a header declares as extern const ct_op. */
+#define CT_OP_PUBLIC(symbol)   \
+    extern const ct_op symbol; \
+    CTI_OP_LISTED(symbol);     \
+    const ct_op symbol
 
 /* A tile or reduce function, compiled for several instruction sets and chosen at load time, which
  * glibc's loader can do and musl's cannot. Give it a name of its own, also when it is static:
@@ -183,6 +190,14 @@ const ct_op *ct_op_of(const ct_tensor *t); /* NULL for a leaf */
 int ct_input_count(const ct_tensor *t);
 ct_tensor *ct_input(const ct_tensor *t, int i); /* borrowed */
 const void *ct_attr(const ct_tensor *t);
+/* For `simplify`: whether t is still to be computed, and by that op. NULL is not, and a value is
+ * never looked behind. The ops of the library are declared where their functions are:
+ *
+ *     static ct_tensor *simplify_cube(ct_tensor *y) {     // (-x)^3 = -(x^3)
+ *         ct_tensor *x = ct_input(y, 0);
+ *         return ct_is(x, &ct_op_neg) ? ct_neg(cube(ct_input(x, 0))) : NULL;
+ *     } */
+bool ct_is(const ct_tensor *t, const ct_op *op);
 /* For `simplify`: whether all elements of t are this number, which must be 0 or 1. Plans are made
  * for graphs without values, but these two are part of a plan where they stand in a formula: in
  * ct_scale(x, 1), in a derivative. A ct_scalar is data. */

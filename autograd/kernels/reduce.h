@@ -12,9 +12,6 @@ CTI_DECLARE_NUMBERS(ct_reduce_fn, cti_max);
 CTI_DECLARE_NUMBERS(ct_start_fn, cti_sum_start);
 CTI_DECLARE_NUMBERS(ct_start_fn, cti_max_start);
 
-/* How to sum a product or a difference without storing it; beside these, in ops/binary.c. */
-extern const ct_joint_loop cti_joint_sum[];
-
 /* y[i] = the lowest c < count with the largest x[c,i], for i < inner. */
 typedef void cti_argmax_fn(int64_t count, int64_t inner, const void *x, int64_t *y);
 CTI_DECLARE_NUMBERS(cti_argmax_fn, cti_argmax);

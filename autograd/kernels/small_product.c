@@ -1,5 +1,5 @@
 /* Small matrix products: the rows of a are the streams, the inner dimension the steps.
- * It does not cut a product into blocks; op_matmul.c does. Large ones are BLIS's.
+ * It does not cut a product into blocks; ops/matmul.c does. Large ones are BLIS's.
  * Invariant: every element is summed in the order of the inner dimension. */
 #include "autograd/kernels/small_product.h"
 

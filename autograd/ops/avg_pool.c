@@ -70,7 +70,7 @@ static ct_tensor *vjp_spread(ct_tensor *g, ct_tensor *x, int i) {
     return ct_avg_pool2d(g, cti_pool_spec_of(ct_attr(x)));
 }
 
-CT_OP(op_avg_pool2d) = {
+CT_OP_PUBLIC(ct_op_avg_pool2d) = {
     .name = "avg_pool2d",
     .kind = CT_KERNEL,
     .n_inputs = 1,
@@ -81,7 +81,7 @@ CT_OP(op_avg_pool2d) = {
     .vjp = {vjp_average},
 };
 
-CT_OP(op_avg_pool2d_spread) = {
+CT_OP_PUBLIC(ct_op_avg_pool2d_spread) = {
     .name = "avg_pool2d_spread",
     .kind = CT_KERNEL,
     .n_inputs = 1,
@@ -94,10 +94,10 @@ CT_OP(op_avg_pool2d_spread) = {
 
 ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
-    return ct_node(&op_avg_pool2d, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_avg_pool2d, &x, 1, &attr, sizeof attr);
 }
 
 ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, height, width);
-    return ct_node(&op_avg_pool2d_spread, &y, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_avg_pool2d_spread, &y, 1, &attr, sizeof attr);
 }

@@ -3,8 +3,7 @@
  * operands of a node have one shape and no derivative ever sums over a broadcast.
  * Invariant: conventions at ties and kinks are those of ops.h. */
 #include "autograd/kernels/math32.h"
-#include "autograd/kernels/reduce.h"
-#include "autograd/ops/rewrite.h"
+#include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
@@ -33,19 +32,23 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
     return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
 }
 
-#define DEFINE_BINARY(prefix, verb, is_costly, infer_rule, tiles, vjp0, vjp1, rewrite, joint_list) \
-    CT_OP(op_##verb) = {                                                                           \
-        .name = #verb,                                                                             \
-        .kind = CT_MAP,                                                                            \
-        .n_inputs = 2,                                                                             \
-        .costly = is_costly,                                                                       \
-        .infer = infer_rule,                                                                       \
-        .tile = tiles,                                                                             \
-        .vjp = {vjp0, vjp1},                                                                       \
-        .simplify = rewrite,                                                                       \
-        .joint = joint_list,                                                                       \
-    };                                                                                             \
-    ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) { return cti_binary(&op_##verb, a, b); }
+#define DEFINE_BINARY(prefix, verb, is_commutative, is_costly, infer_rule, tiles, vjp0, vjp1, \
+                      rewrite, joint_list)                                                    \
+    CT_OP_PUBLIC(prefix##_op_##verb) = {                                                      \
+        .name = #verb,                                                                        \
+        .kind = CT_MAP,                                                                       \
+        .n_inputs = 2,                                                                        \
+        .commutative = is_commutative,                                                        \
+        .costly = is_costly,                                                                  \
+        .infer = infer_rule,                                                                  \
+        .tile = tiles,                                                                        \
+        .vjp = {vjp0, vjp1},                                                                  \
+        .simplify = rewrite,                                                                  \
+        .joint = joint_list,                                                                  \
+    };                                                                                        \
+    ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) {                                  \
+        return cti_binary(&prefix##_op_##verb, a, b);                                         \
+    }
 
 ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
     for (int i = 0; i < call->n_inputs; i++) {
@@ -56,57 +59,52 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
 }
 
 /* Floating point only. */
-#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite)  \
-    CTI_TILE_2(verb##_f32, float, f32)                                                   \
-    CTI_TILE_2(verb##_f64, double, f64)                                                  \
-    CTI_VJP_2(verb, 0, derivative0)                                                      \
-    CTI_VJP_2(verb, 1, derivative1)                                                      \
-    DEFINE_BINARY(prefix, verb, costly, ct_infer_float, CTI_REALS(verb), vjp_##verb##_0, \
+#define BINARY_FLOAT(prefix, verb, costly, f32, f64, derivative0, derivative1, rewrite)         \
+    CTI_TILE_2(verb##_f32, float, f32)                                                          \
+    CTI_TILE_2(verb##_f64, double, f64)                                                         \
+    CTI_VJP_2(verb, 0, derivative0)                                                             \
+    CTI_VJP_2(verb, 1, derivative1)                                                             \
+    DEFINE_BINARY(prefix, verb, false, costly, ct_infer_float, CTI_REALS(verb), vjp_##verb##_0, \
                   vjp_##verb##_1, rewrite, NULL)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, real, integer, derivative0, derivative1, rewrite, joint_list)      \
-    CTI_TILE_2(verb##_f32, float, real)                                                 \
-    CTI_TILE_2(verb##_f64, double, real)                                                \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                            \
-    CTI_VJP_2(verb, 0, derivative0)                                                     \
-    CTI_VJP_2(verb, 1, derivative1)                                                     \
-    DEFINE_BINARY(ct, verb, false, cti_infer_number, CTI_NUMBERS(verb), vjp_##verb##_0, \
-                  vjp_##verb##_1, rewrite, joint_list)
+#define BINARY(verb, is_commutative, real, integer, derivative0, derivative1, rewrite, joint_list) \
+    CTI_TILE_2(verb##_f32, float, real)                                                            \
+    CTI_TILE_2(verb##_f64, double, real)                                                           \
+    CTI_TILE_2(verb##_i64, int64_t, integer)                                                       \
+    CTI_VJP_2(verb, 0, derivative0)                                                                \
+    CTI_VJP_2(verb, 1, derivative1)                                                                \
+    DEFINE_BINARY(ct, verb, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb),            \
+                  vjp_##verb##_0, vjp_##verb##_1, rewrite, joint_list)
 
 /* 0 or 1; nothing flows back. */
-#define CONDITION(prefix, verb, real, integer)                                              \
+#define CONDITION(prefix, verb, is_commutative, real, integer)                              \
     CTI_TILE_2(verb##_f32, float, real)                                                     \
     CTI_TILE_2(verb##_f64, double, real)                                                    \
     CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
-    DEFINE_BINARY(prefix, verb, false, cti_infer_number, CTI_NUMBERS(verb), ct_no_gradient, \
-                  ct_no_gradient, NULL, NULL)
-#define COMPARISON(verb, relation) CONDITION(ct, verb, a relation b, a relation b)
-
-/* Two products, two lists of the three inner ops, and what ends them. */
-#define MOST_JOINT 8
-static const ct_joint_loop joint_add[MOST_JOINT], joint_sub[MOST_JOINT], joint_mul[MOST_JOINT],
-    joint_maximum[MOST_JOINT], joint_where[MOST_JOINT];
+    DEFINE_BINARY(prefix, verb, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb), \
+                  ct_no_gradient, ct_no_gradient, NULL, NULL)
+#define COMPARISON(verb, is_commutative, relation) \
+    CONDITION(ct, verb, is_commutative, a relation b, a relation b)
 
 /* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
 static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
     if (ct_is_number(b, 0)) return a;
     if (ct_is_number(a, 0)) return b;
-    if (cti_is_neg(b)) return ct_sub(a, ct_input(b, 0));
-    return cti_is_neg(a) ? ct_sub(b, ct_input(a, 0)) : NULL;
+    if (ct_is(b, &ct_op_neg)) return ct_sub(a, ct_input(b, 0));
+    return ct_is(a, &ct_op_neg) ? ct_sub(b, ct_input(a, 0)) : NULL;
 }
-BINARY(add, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add, joint_add)
-bool cti_is_add(const ct_tensor *t) { return cti_applies(t, &op_add); }
+BINARY(add, true, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add, cti_joint_add)
 
 /* x - 0 = x, a - (-b) = a + b */
 static ct_tensor *simplify_sub(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
     if (ct_is_number(b, 0)) return a;
-    return cti_is_neg(b) ? ct_add(a, ct_input(b, 0)) : NULL;
+    return ct_is(b, &ct_op_neg) ? ct_add(a, ct_input(b, 0)) : NULL;
 }
-BINARY(sub, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub, joint_sub)
-bool cti_is_sub(const ct_tensor *t) { return cti_applies(t, &op_sub); }
+BINARY(sub, false, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub,
+       cti_joint_sub)
 
 /* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
 static bool is_exact_factor(const ct_tensor *t) {
@@ -115,19 +113,18 @@ static bool is_exact_factor(const ct_tensor *t) {
     return number.known && number.value <= 1.0 && frexp(number.value, &exponent) == 0.5;
 }
 
-/* Their product, the same for either order, so that it is found to be equal. */
 static ct_tensor *both(ct_tensor *f, ct_tensor *g) {
     cti_number a = cti_number_behind(f), b = cti_number_behind(g);
     if (a.known && b.known) return cti_structural(ct_dtype_of(f), a.value * b.value);
-    return a.known ? ct_mul(g, f) : ct_mul(f, g);
+    return ct_mul(f, g);
 }
 
 /* (x f) g = x (f g) for stretched f and g, one of them exact: as many multiplications as there are
  * different numbers, and the same bits unless f g is subnormal. */
 static ct_tensor *factors_together(ct_tensor *product, ct_tensor *g) {
-    for (int k = 0; k < 2 && cti_is_mul(product) && cti_is_broadcast(g); k++) {
+    for (int k = 0; k < 2 && ct_is(product, &ct_op_mul) && ct_is(g, &ct_op_broadcast); k++) {
         ct_tensor *f = ct_input(product, k), *x = ct_input(product, 1 - k);
-        if (!cti_is_broadcast(f) || !(is_exact_factor(f) || is_exact_factor(g))) continue;
+        if (!ct_is(f, &ct_op_broadcast) || !(is_exact_factor(f) || is_exact_factor(g))) continue;
         return ct_mul(x, ct_broadcast(both(ct_input(f, 0), ct_input(g, 0)), ct_shape_of(g)));
     }
     return NULL;
@@ -136,16 +133,17 @@ static ct_tensor *factors_together(ct_tensor *product, ct_tensor *g) {
 /* Whether t is a sum of so few products, each with a stretched factor. */
 static bool has_factors(const ct_tensor *t, int *terms) {
     if (--*terms < 0) return false;
-    if (cti_is_add(t)) {
+    if (ct_is(t, &ct_op_add)) {
         return has_factors(ct_input(t, 0), terms) && has_factors(ct_input(t, 1), terms);
     }
-    return cti_is_mul(t) && (cti_is_broadcast(ct_input(t, 0)) || cti_is_broadcast(ct_input(t, 1)));
+    return ct_is(t, &ct_op_mul) &&
+           (ct_is(ct_input(t, 0), &ct_op_broadcast) || ct_is(ct_input(t, 1), &ct_op_broadcast));
 }
 
 /* (x f + y g) e = x (f e) + y (g e) for stretched f, g and an exact e, by the above. */
 static ct_tensor *distributed(ct_tensor *sum, ct_tensor *e) {
     int terms = 8;
-    if (!cti_is_broadcast(e) || !is_exact_factor(e) || !cti_is_add(sum) ||
+    if (!ct_is(e, &ct_op_broadcast) || !is_exact_factor(e) || !ct_is(sum, &ct_op_add) ||
         !has_factors(sum, &terms)) {
         return NULL;
     }
@@ -154,7 +152,8 @@ static ct_tensor *distributed(ct_tensor *sum, ct_tensor *e) {
 
 /* A known number times what is stretched, before it is stretched: the same bits, fewer products. */
 static ct_tensor *before_stretching(ct_tensor *x, ct_tensor *number) {
-    if (!cti_is_broadcast(x) || !cti_is_broadcast(number) || !cti_number_behind(number).known) {
+    if (!ct_is(x, &ct_op_broadcast) || !ct_is(number, &ct_op_broadcast) ||
+        !cti_number_behind(number).known) {
         return NULL;
     }
     return ct_broadcast(both(ct_input(x, 0), ct_input(number, 0)), ct_shape_of(x));
@@ -177,9 +176,8 @@ static ct_tensor *times_other(ct_tensor *g, ct_tensor *a, ct_tensor *b, bool fir
     ct_dtype dtype = ct_dtype_of(g);
     return first ? ct_mul(ct_mul(g, cti_structural(dtype, 2.0)), a) : cti_full_like(g, 0.0);
 }
-BINARY(mul, a *b, (int64_t)((uint64_t)a *(uint64_t)b), times_other(g, a, b, true),
-       times_other(g, a, b, false), simplify_mul, joint_mul)
-bool cti_is_mul(const ct_tensor *t) { return cti_applies(t, &op_mul); }
+BINARY(mul, true, a *b, (int64_t)((uint64_t)a *(uint64_t)b), times_other(g, a, b, true),
+       times_other(g, a, b, false), simplify_mul, cti_joint_mul)
 
 /* x / 1 = x */
 static ct_tensor *simplify_div(ct_tensor *y) {
@@ -187,7 +185,6 @@ static ct_tensor *simplify_div(ct_tensor *y) {
 }
 BINARY_FLOAT(ct, div, false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
              simplify_div)
-bool cti_is_div(const ct_tensor *t) { return cti_applies(t, &op_div); }
 
 /* An infinity that counts nothing is nothing, not NaN. The derivatives are those of the product. */
 BINARY_FLOAT(ct, weigh, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
@@ -204,25 +201,24 @@ BINARY_FLOAT(cti, shift, false,
              g, ct_neg(g), NULL)
 
 /* Where the maximum, or minimum, of a and b is a; of two NaN too. */
-#define IS_MAX(a, b) (((a) >= (b)) | ((a) != (a)))
 #define IS_MIN(a, b) (((a) <= (b)) | ((a) != (a)))
-CONDITION(cti, max_is_first, IS_MAX(a, b), a >= b)
-CONDITION(cti, min_is_first, IS_MIN(a, b), a <= b)
+CONDITION(cti, max_is_first, false, CTI_IS_MAX(a, b), a >= b)
+CONDITION(cti, min_is_first, false, IS_MIN(a, b), a <= b)
 
 /* The cotangent goes where the value came from. */
-BINARY(maximum, IS_MAX(a, b) ? a : b, a >= b ? a : b,
+BINARY(maximum, false, CTI_IS_MAX(a, b) ? a : b, a >= b ? a : b,
        ct_where(cti_max_is_first(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, joint_maximum)
-BINARY(minimum, IS_MIN(a, b) ? a : b, a <= b ? a : b,
+       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, cti_joint_maximum)
+BINARY(minimum, false, IS_MIN(a, b) ? a : b, a <= b ? a : b,
        ct_where(cti_min_is_first(a, b), g, cti_full_like(g, 0.0)),
        ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
 
-COMPARISON(equal, ==)
-COMPARISON(not_equal, !=)
-COMPARISON(less, <)
-COMPARISON(less_equal, <=)
-COMPARISON(greater, >)
-COMPARISON(greater_equal, >=)
+COMPARISON(equal, true, ==)
+COMPARISON(not_equal, true, !=)
+COMPARISON(less, false, <)
+COMPARISON(less_equal, false, <=)
+COMPARISON(greater, false, >)
+COMPARISON(greater_equal, false, >=)
 
 /* d a^b / da = b a^(b-1). Where b is 0 the exponent is made harmless first: 0 * inf is NaN. */
 static ct_tensor *pow_base(ct_tensor *g, ct_tensor *a, ct_tensor *b) {
@@ -265,20 +261,20 @@ static ct_tensor *vjp_where_2(ct_tensor *g, ct_tensor *y, int i) {
     return ct_where(ct_input(y, 0), cti_full_like(g, 0.0), g);
 }
 
-CT_OP(op_where) = {
+CT_OP_PUBLIC(ct_op_where) = {
     .name = "where",
     .kind = CT_MAP,
     .n_inputs = 3,
     .infer = cti_infer_number,
     .tile = CTI_NUMBERS(where),
-    .joint = joint_where,
+    .joint = cti_joint_where,
     .vjp = {ct_no_gradient, vjp_where_1, vjp_where_2},
 };
 
 ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
     CTI_CALLED;
     if (!condition || !a || !b) {
-        return ct_node(&op_where, (ct_tensor *[]){condition, a, b}, 3, NULL, 0);
+        return ct_node(&ct_op_where, (ct_tensor *[]){condition, a, b}, 3, NULL, 0);
     }
     ct_shape shape;
     if (cti_shape_broadcast("ct_where", ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK ||
@@ -287,7 +283,7 @@ ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
     }
     ct_tensor *inputs[] = {broadcast_to(condition, shape), broadcast_to(a, shape),
                            broadcast_to(b, shape)};
-    return ct_node(&op_where, inputs, 3, NULL, 0);
+    return ct_node(&ct_op_where, inputs, 3, NULL, 0);
 }
 
 /* A number in x's dtype; for a missing x the error of the function that the user called. */
@@ -306,70 +302,3 @@ ct_tensor *ct_offset(ct_tensor *x, double term) {
     CTI_CALLED;
     return ct_add(x, number_like("ct_offset", x, term));
 }
-
-/* --- Joint loops ------------------------------------------------------------------------------ */
-
-/* Arithmetic behind arithmetic: y = outer(inner(a, b), c), with a rounding in between. */
-#define PAIR_TILE(function, type, inner, outer)                                  \
-    static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
-                                   const ct_tile *tile) {                        \
-        (void)tile;                                                              \
-        const type *pa = in[0], *pb = in[1], *pc = in[2];                        \
-        type *restrict py = out;                                                 \
-        for (int64_t i = 0; i < n; i++) {                                        \
-            type a = pa[i], b = pb[i], c = pc[i], t = inner;                     \
-            py[i] = outer;                                                       \
-        }                                                                        \
-    }
-
-#define PAIR(name, inner, outer)               \
-    PAIR_TILE(name##_f32, float, inner, outer) \
-    PAIR_TILE(name##_f64, double, inner, outer)
-/* clang-format off */
-#define PAIRS(name, outer)                                                                  \
-    PAIR(add_##name, a + b, outer)                                                          \
-    PAIR(sub_##name, a - b, outer)                                                          \
-    PAIR(mul_##name, a * b, outer)
-#define END {.inner = {NULL}}
-#define LIST(name, at)                                                                      \
-    {{[at] = &op_add}, .tile = CTI_REALS(add_##name)},                                         \
-    {{[at] = &op_sub}, .tile = CTI_REALS(sub_##name)},                                         \
-    {{[at] = &op_mul}, .tile = CTI_REALS(mul_##name)}
-
-PAIRS(then_add, t + c)
-PAIRS(then_sub, t - c)
-PAIRS(from, c - t)
-PAIRS(then_mul, t * c)
-PAIRS(then_maximum, IS_MAX(t, c) ? t : c)
-/* clang-format on */
-
-/* Four operands: y = a b + c d, and y = where(max_is_first(a, b), c, d). */
-#define TILE_4(function, type, expression)                                       \
-    static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
-                                   const ct_tile *tile) {                        \
-        (void)tile;                                                              \
-        const type *a = in[0], *b = in[1], *c = in[2], *d = in[3];               \
-        type *restrict y = out;                                                  \
-        for (int64_t i = 0; i < n; i++) y[i] = expression;                       \
-    }
-TILE_4(two_products_f32, float, a[i] * b[i] + c[i] * d[i])
-TILE_4(two_products_f64, double, a[i] * b[i] + c[i] * d[i])
-TILE_4(max_is_first_where_f32, float, IS_MAX(a[i], b[i]) ? c[i] : d[i])
-TILE_4(max_is_first_where_f64, double, IS_MAX(a[i], b[i]) ? c[i] : d[i])
-
-/* The order of the operands of a sum or product plays no part but for which NaN comes out. */
-static const ct_joint_loop joint_add[MOST_JOINT] = {
-    {{&op_mul, &op_mul}, .tile = CTI_REALS(two_products)},
-    LIST(then_add, 0),
-    LIST(then_add, 1),
-    END};
-static const ct_joint_loop joint_sub[MOST_JOINT] = {LIST(then_sub, 0), LIST(from, 1), END};
-static const ct_joint_loop joint_mul[MOST_JOINT] = {LIST(then_mul, 0), LIST(then_mul, 1), END};
-static const ct_joint_loop joint_maximum[MOST_JOINT] = {LIST(then_maximum, 0), END};
-static const ct_joint_loop joint_where[MOST_JOINT] = {
-    {{&op_max_is_first}, .tile = CTI_REALS(max_is_first_where)}, END};
-
-/* y = sum(a * b), and the sum of what was shifted */
-const ct_joint_loop cti_joint_sum[] = {{{&op_mul}, .reduce = CTI_REALS(cti_sum_products)},
-                                       {{&op_sub}, .reduce = CTI_REALS(cti_sum_differences)},
-                                       END};

@@ -38,7 +38,7 @@ static ct_tensor *vjp_cast(ct_tensor *g, ct_tensor *y, int i) {
         *out = (ct_type){dtype_to, call->in[0].shape};                \
         return CT_OK;                                                 \
     }                                                                 \
-    CT_OP(op_cast_##to) = {                                           \
+    CT_OP_PUBLIC(ct_op_cast_##to) = {                                 \
         .name = "cast_" #to,                                          \
         .kind = CT_MAP,                                               \
         .n_inputs = 1,                                                \
@@ -58,10 +58,10 @@ CAST(u8, uint8_t, CT_U8, SATURATE_U8(a), SATURATE_U8(a))
 ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype) {
     CTI_CALLED;
     static const ct_op *const ops[CT_DTYPES] = {
-        [CT_F32] = &op_cast_f32,
-        [CT_F64] = &op_cast_f64,
-        [CT_I64] = &op_cast_i64,
-        [CT_U8] = &op_cast_u8,
+        [CT_F32] = &ct_op_cast_f32,
+        [CT_F64] = &ct_op_cast_f64,
+        [CT_I64] = &ct_op_cast_i64,
+        [CT_U8] = &ct_op_cast_u8,
     };
     if ((unsigned)dtype >= CT_DTYPES) {
         return ct_fail_null(CT_ERR_DTYPE, "ct_cast: unknown dtype %d", (int)dtype);

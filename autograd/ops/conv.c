@@ -60,10 +60,11 @@ static ct_tensor *vjp_kernel_y(ct_tensor *g, ct_tensor *w, int i) {
         .writes = cti_conv_pixels_writes, .reads = cti_conv_pixels_reads,           \
         .operations = cti_conv_pixels_operations, .vjp = {vjp_0, vjp_1},            \
     }
-CT_OP(op_conv2d) = PIXELS_OF(conv2d, cti_conv2d_infer, vjp_conv2d_x, vjp_conv2d_w);
-CT_OP(op_conv2d_input) = PIXELS_OF(conv2d_input, cti_conv2d_input_infer, vjp_input_y, vjp_input_w);
+CT_OP_PUBLIC(ct_op_conv2d) = PIXELS_OF(conv2d, cti_conv2d_infer, vjp_conv2d_x, vjp_conv2d_w);
+CT_OP_PUBLIC(ct_op_conv2d_input) = PIXELS_OF(conv2d_input, cti_conv2d_input_infer, vjp_input_y,
+                                             vjp_input_w);
 
-CT_OP(op_conv2d_kernel) = {
+CT_OP_PUBLIC(ct_op_conv2d_kernel) = {
     .name = "conv2d_kernel",
     .kind = CT_KERNEL,
     .n_inputs = 2,
@@ -80,18 +81,18 @@ CT_OP(op_conv2d_kernel) = {
 
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec) {
     cti_conv_attr attr = cti_conv_attr_of(spec, 0, 0);
-    return ct_node(&op_conv2d, (ct_tensor *[]){x, w}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_conv2d, (ct_tensor *[]){x, w}, 2, &attr, sizeof attr);
 }
 
 ct_tensor *ct_conv2d_input(ct_tensor *y, ct_tensor *w, int64_t height, int64_t width,
                            ct_conv2d_spec spec) {
     cti_conv_attr attr = cti_conv_attr_of(spec, height, width);
     attr.transposed = 1;
-    return ct_node(&op_conv2d_input, (ct_tensor *[]){y, w}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_conv2d_input, (ct_tensor *[]){y, w}, 2, &attr, sizeof attr);
 }
 
 ct_tensor *ct_conv2d_kernel(ct_tensor *x, ct_tensor *y, int64_t kernel_height, int64_t kernel_width,
                             ct_conv2d_spec spec) {
     cti_conv_attr attr = cti_conv_attr_of(spec, kernel_height, kernel_width);
-    return ct_node(&op_conv2d_kernel, (ct_tensor *[]){x, y}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_conv2d_kernel, (ct_tensor *[]){x, y}, 2, &attr, sizeof attr);
 }

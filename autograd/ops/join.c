@@ -54,7 +54,7 @@ static ct_tensor *vjp_pad(ct_tensor *g, ct_tensor *y, int i) {
     return ct_slice(g, (int)p->axis, p->before, stop, p->interior + 1);
 }
 
-CT_OP(op_pad) = {
+CT_OP_PUBLIC(ct_op_pad) = {
     .name = "pad",
     .kind = CT_KERNEL,
     .n_inputs = 1,
@@ -64,7 +64,7 @@ CT_OP(op_pad) = {
 };
 
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior) {
-    if (!x) return ct_node(&op_pad, &x, 1, NULL, 0);
+    if (!x) return ct_node(&ct_op_pad, &x, 1, NULL, 0);
     int at;
     if (cti_shape_axis("ct_pad", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
     if (before < 0 || after < 0 || interior < 0) {
@@ -72,7 +72,7 @@ ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t
                             (long long)before, (long long)after, (long long)interior);
     }
     pad_attr attr = {at, before, after, interior};
-    return ct_node(&op_pad, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_pad, &x, 1, &attr, sizeof attr);
 }
 
 /* --- concat ----------------------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ static ct_tensor *vjp_concat(ct_tensor *g, ct_tensor *y, int i) {
     return ct_slice(g, axis, start, start + ct_dim(ct_input(y, i), axis), 1);
 }
 
-CT_OP(op_concat) = {
+CT_OP_PUBLIC(ct_op_concat) = {
     .name = "concat",
     .kind = CT_KERNEL,
     .n_inputs = -1,
@@ -148,5 +148,5 @@ ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis) {
         return NULL;
     }
     concat_attr attr = {at};
-    return ct_node(&op_concat, parts, (int)n, &attr, sizeof attr);
+    return ct_node(&ct_op_concat, parts, (int)n, &attr, sizeof attr);
 }

@@ -116,7 +116,7 @@ static ct_tensor *vjp_matmul_b(ct_tensor *g, ct_tensor *y, int i) {
     return ct_matmul(ct_transpose(ct_input(y, 0)), g);
 }
 
-CT_OP(op_matmul) = {
+CT_OP_PUBLIC(ct_op_matmul) = {
     .name = "matmul",
     .kind = CT_KERNEL,
     .n_inputs = 2,
@@ -143,7 +143,7 @@ static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     if (sb.rank == 2 && sa.rank > 2) {
         ct_tensor *flat = ct_reshape(
             a, CT_SHAPE(cti_shape_span(sa, 0, sa.rank - 1), sa.dims[sa.rank - 1]));
-        ct_tensor *y = ct_node(&op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
+        ct_tensor *y = ct_node(&ct_op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
         sa.dims[sa.rank - 1] = sb.dims[1];
         return y ? ct_reshape(y, sa) : NULL;
     }
@@ -151,12 +151,12 @@ static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     sb.rank -= 2;
     if (cti_shape_broadcast("ct_matmul", sa, sb, &batch) != CT_OK) return NULL;
     ct_tensor *inputs[] = {with_batch(a, batch), with_batch(b, batch)};
-    return ct_node(&op_matmul, inputs, 2, NULL, 0);
+    return ct_node(&ct_op_matmul, inputs, 2, NULL, 0);
 }
 
 ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
     CTI_CALLED;
-    if (!a || !b) return ct_node(&op_matmul, (ct_tensor *[]){a, b}, 2, NULL, 0);
+    if (!a || !b) return ct_node(&ct_op_matmul, (ct_tensor *[]){a, b}, 2, NULL, 0);
     ct_shape sa = ct_shape_of(a), sb = ct_shape_of(b);
     if (sa.rank == 0 || sb.rank == 0) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_matmul: argument '%s' needs rank >= 1, got a scalar",

@@ -100,7 +100,7 @@ static ct_tensor *vjp_gather(ct_tensor *g, ct_tensor *y, int i) {
     return ct_max_pool2d_scatter(g, ct_input(y, 1), spec_of(y));
 }
 
-CT_OP(op_max_pool2d) = {
+CT_OP_PUBLIC(ct_op_max_pool2d) = {
     .name = "max_pool2d",
     .kind = CT_KERNEL,
     .n_inputs = 1,
@@ -111,7 +111,7 @@ CT_OP(op_max_pool2d) = {
     .vjp = {vjp_max},
 };
 
-CT_OP(op_max_pool2d_scatter) = {
+CT_OP_PUBLIC(ct_op_max_pool2d_scatter) = {
     .name = "max_pool2d_scatter",
     .kind = CT_KERNEL,
     .n_inputs = 2,
@@ -122,7 +122,7 @@ CT_OP(op_max_pool2d_scatter) = {
     .vjp = {vjp_scatter, ct_no_gradient},
 };
 
-CT_OP(op_max_pool2d_gather) = {
+CT_OP_PUBLIC(ct_op_max_pool2d_gather) = {
     .name = "max_pool2d_gather",
     .kind = CT_KERNEL,
     .n_inputs = 2,
@@ -135,15 +135,15 @@ CT_OP(op_max_pool2d_gather) = {
 
 ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
-    return ct_node(&op_max_pool2d, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_max_pool2d, &x, 1, &attr, sizeof attr);
 }
 
 ct_tensor *ct_max_pool2d_scatter(ct_tensor *y, ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
-    return ct_node(&op_max_pool2d_scatter, (ct_tensor *[]){y, x}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_max_pool2d_scatter, (ct_tensor *[]){y, x}, 2, &attr, sizeof attr);
 }
 
 ct_tensor *ct_max_pool2d_gather(ct_tensor *h, ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
-    return ct_node(&op_max_pool2d_gather, (ct_tensor *[]){h, x}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_max_pool2d_gather, (ct_tensor *[]){h, x}, 2, &attr, sizeof attr);
 }

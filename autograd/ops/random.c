@@ -34,7 +34,7 @@ static int64_t random_parts(const ct_call *call) {
         if (end > first + CHUNK) end = first + CHUNK;                                      \
         fill[call->out.dtype](call->in[0].data, first, end, call->out.data);               \
     }                                                                                      \
-    CT_OP(op_random_##verb) = {                                                            \
+    CT_OP_PUBLIC(ct_op_random_##verb) = {                                                  \
         .name = "random_" #verb,                                                           \
         .kind = CT_KERNEL,                                                                 \
         .n_inputs = 1,                                                                     \
@@ -46,7 +46,7 @@ static int64_t random_parts(const ct_call *call) {
         if (cti_shape_check("ct_random_" #verb, shape, dtype, NULL) != CT_OK) return NULL; \
         random_attr attr = {.dtype = dtype, .rank = shape.rank};                           \
         for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];                 \
-        return ct_node(&op_random_##verb, &key, 1, &attr, sizeof attr);                    \
+        return ct_node(&ct_op_random_##verb, &key, 1, &attr, sizeof attr);                 \
     }
 
 RANDOM(uniform)

@@ -2,7 +2,7 @@
  * Other sets of axes are cut into runs by the constructors, the last run first.
  * Invariant: the order of combination follows from the geometry [outer, count, inner] alone. */
 #include "autograd/kernels/reduce.h"
-#include "autograd/ops/rewrite.h"
+#include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
@@ -52,7 +52,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
 }
 
 #define DEFINE_REDUCE(verb, rewrite, joint_list)  \
-    CT_OP(op_##verb) = {                          \
+    CT_OP_PUBLIC(ct_op_##verb) = {                \
         .name = #verb,                            \
         .kind = CT_REDUCE,                        \
         .n_inputs = 1,                            \
@@ -85,7 +85,7 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     if (ct_numel(x) > 0 && attr->geometry.count == 1) return ct_reshape(x, ct_shape_of(y));
     if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
-    if (cti_is_neg(x)) {
+    if (ct_is(x, &ct_op_neg)) {
         x = ct_input(x, 0);
         return ct_neg(ct_node(ct_op_of(y), &x, 1, attr, sizeof *attr));
     }
@@ -97,12 +97,10 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
 
 DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 
-bool cti_is_sum(const ct_tensor *t, int *first, int *last) {
-    if (!cti_applies(t, &op_sum)) return false;
-    const reduce_attr *attr = ct_attr(t);
+void cti_sum_axes(const ct_tensor *sum, int *first, int *last) {
+    const reduce_attr *attr = ct_attr(sum);
     *first = (int)attr->first;
     *last = (int)attr->last;
-    return true;
 }
 
 static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr);
@@ -135,7 +133,7 @@ static void iota_i64(int64_t n, void *out, const void *const in[], const ct_tile
     for (int64_t i = 0; i < n; i++) y[i] = tile->first + i;
 }
 
-CT_OP(op_iota) = {
+CT_OP_PUBLIC(ct_op_iota) = {
     .name = "iota",
     .kind = CT_MAP,
     .infer = infer_iota,
@@ -144,7 +142,7 @@ CT_OP(op_iota) = {
 
 ct_tensor *ct_iota(int64_t n) {
     CTI_CALLED;
-    return ct_node(&op_iota, NULL, 0, &n, sizeof n);
+    return ct_node(&ct_op_iota, NULL, 0, &n, sizeof n);
 }
 
 /* --- argmax ----------------------------------------------------------------------------------- */
@@ -167,7 +165,7 @@ static void argmax_run_part(const ct_call *call, int64_t part, void *scratch) {
     argmax[call->in[0].dtype](r.count, r.inner, cti_at(&call->in[0], at), y);
 }
 
-CT_OP(op_argmax) = {
+CT_OP_PUBLIC(ct_op_argmax) = {
     .name = "argmax",
     .kind = CT_KERNEL,
     .n_inputs = 1,
@@ -177,7 +175,7 @@ CT_OP(op_argmax) = {
 };
 
 static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr) {
-    return ct_node(&op_argmax, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_argmax, &x, 1, &attr, sizeof attr);
 }
 
 /* --- Constructors ----------------------------------------------------------------------------- */
@@ -211,7 +209,7 @@ static ct_tensor *keep_axes(ct_tensor *y, ct_tensor *x, ct_axes axes) {
     return ct_reshape(y, shape);
 }
 
-ct_tensor *ct_sum(ct_tensor *x, ct_axes axes) { return reduce(&op_sum, x, axes); }
+ct_tensor *ct_sum(ct_tensor *x, ct_axes axes) { return reduce(&ct_op_sum, x, axes); }
 
 ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes) {
     CTI_CALLED;
@@ -227,14 +225,14 @@ ct_tensor *ct_max(ct_tensor *x, ct_axes axes) {
     CTI_CALLED;
     ct_axes sorted;
     if (!x || cti_axes("ct_max", ct_shape_of(x), axes, &sorted) != CT_OK) {
-        return reduce(&op_max, x, axes);
+        return reduce(&ct_op_max, x, axes);
     }
     for (int i = 0; i < sorted.count; i++) {
         if (ct_dim(x, sorted.axis[i])) continue;
         return ct_fail_null(CT_ERR_SHAPE, "ct_max: axis %d has size 0 and max has no identity",
                             sorted.axis[i]);
     }
-    return reduce(&op_max, x, axes);
+    return reduce(&ct_op_max, x, axes);
 }
 
 ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes) {
@@ -244,7 +242,7 @@ ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes) {
 
 ct_tensor *ct_argmax(ct_tensor *x, int axis) {
     CTI_CALLED;
-    if (!x) return ct_node(&op_argmax, &x, 1, NULL, 0);
+    if (!x) return ct_node(&ct_op_argmax, &x, 1, NULL, 0);
     int at;
     if (cti_shape_axis("ct_argmax", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
     if (ct_dim(x, at) == 0) {

@@ -1,5 +1,5 @@
 /* Slices and flips: views whose transposes move elements back to where they came from.
- * Slicing with a step has padding with interior zeros as its transpose; see op_copy.c.
+ * Slicing with a step has padding with interior zeros as its transpose; see join.c.
  * Invariant: bounds are checked when the node is made, so a layout never leaves its base. */
 #include "autograd/ops/stanza.h"
 #include "tensor/base/shape_rules.h"
@@ -33,7 +33,7 @@ static ct_tensor *vjp_slice(ct_tensor *g, ct_tensor *y, int i) {
     return ct_pad(g, (int)attr->axis, attr->start, size - covered, attr->step - 1);
 }
 
-CT_OP(op_slice) = {
+CT_OP_PUBLIC(ct_op_slice) = {
     .name = "slice",
     .kind = CT_VIEW,
     .n_inputs = 1,
@@ -48,7 +48,7 @@ static int64_t from_end(int64_t index, int64_t size) {
 }
 
 ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t step) {
-    if (!x) return ct_node(&op_slice, &x, 1, NULL, 0);
+    if (!x) return ct_node(&ct_op_slice, &x, 1, NULL, 0);
     int at;
     if (cti_shape_axis("ct_slice", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
     int64_t size = ct_dim(x, at), first = from_end(start, size), last = from_end(stop, size);
@@ -63,7 +63,7 @@ ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t
     int64_t count = last > first ? (last - first - 1) / step + 1 : 0;
     /* A step beyond the end is as good as any; kept small, strides cannot overflow. */
     slice_attr attr = {at, first, count > 1 ? step : 1, count};
-    return ct_node(&op_slice, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_slice, &x, 1, &attr, sizeof attr);
 }
 
 /* --- flip ------------------------------------------------------------------------------------- */
@@ -90,9 +90,12 @@ static bool view_flip(const void *attr, ct_shape in, const ct_layout *x, ct_shap
     return true;
 }
 
-static ct_tensor *vjp_flip(ct_tensor *g, ct_tensor *y, int i);
+static ct_tensor *vjp_flip(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_node(&ct_op_flip, &g, 1, ct_attr(y), sizeof(flip_attr));
+}
 
-CT_OP(op_flip) = {
+CT_OP_PUBLIC(ct_op_flip) = {
     .name = "flip",
     .kind = CT_VIEW,
     .n_inputs = 1,
@@ -101,16 +104,11 @@ CT_OP(op_flip) = {
     .vjp = {vjp_flip},
 };
 
-static ct_tensor *vjp_flip(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return ct_node(&op_flip, &g, 1, ct_attr(y), sizeof(flip_attr));
-}
-
 ct_tensor *ct_flip(ct_tensor *x, ct_axes axes) {
-    if (!x) return ct_node(&op_flip, &x, 1, NULL, 0);
+    if (!x) return ct_node(&ct_op_flip, &x, 1, NULL, 0);
     ct_axes whole;
     if (cti_axes("ct_flip", ct_shape_of(x), axes, &whole) != CT_OK) return NULL;
     flip_attr attr = {0};
     for (int i = 0; i < whole.count; i++) attr.flipped[whole.axis[i]] = 1;
-    return ct_node(&op_flip, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_flip, &x, 1, &attr, sizeof attr);
 }

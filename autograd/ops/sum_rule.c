@@ -7,7 +7,7 @@
  * Invariant: the rule looks at a sum's own graph alone, leaves the order of the additions that
  * stay, and keeps values and derivatives, NaN included. */
 #include "autograd/ops.h"
-#include "autograd/ops/rewrite.h"
+#include "autograd/ops/algebra.h"
 
 #define MOST_TERMS 16 /* of an operand; and so deep does the rule look */
 
@@ -22,9 +22,8 @@ typedef struct {
  * no sum. */
 static ct_tensor *summed(ct_tensor *t, bool away[]) {
     int first[CT_MAX_RANK + 1], last[CT_MAX_RANK + 1], n = 0, left[CT_MAX_RANK], n_left;
-    while (n <= CT_MAX_RANK && cti_is_sum(t, &first[n], &last[n])) {
-        t = t->inputs[0];
-        n++;
+    for (; n <= CT_MAX_RANK && ct_is(t, &ct_op_sum); n++, t = t->inputs[0]) {
+        cti_sum_axes(t, &first[n], &last[n]);
     }
     if (n == 0 || n > CT_MAX_RANK) return NULL;
     for (n_left = 0; n_left < t->shape.rank; n_left++) {
@@ -42,12 +41,12 @@ static ct_tensor *summed(ct_tensor *t, bool away[]) {
 /* --- What is centred -------------------------------------------------------------------------- */
 
 static ct_tensor *unshaped(ct_tensor *t) {
-    while (cti_is_reshape(t)) t = t->inputs[0];
+    while (ct_is(t, &ct_op_reshape)) t = t->inputs[0];
     return t;
 }
 
 bool cti_is_stretched(const ct_tensor *t, const bool away[]) {
-    if (!cti_is_broadcast(t)) return false;
+    if (!ct_is(t, &ct_op_broadcast)) return false;
     const ct_tensor *x = t->inputs[0];
     int shift = t->shape.rank - x->shape.rank;
     for (int d = shift; d < t->shape.rank; d++) {
@@ -81,7 +80,7 @@ static ct_tensor *per_group(const expansion *e, ct_tensor *t) {
 /* sum(x) over these axes, divided by the number of elements: x; NULL if t is no such mean. */
 static ct_tensor *averaged(const expansion *e, ct_tensor *t) {
     bool away[CT_MAX_RANK];
-    ct_tensor *x = cti_is_div(t) ? summed(unshaped(t->inputs[0]), away) : NULL;
+    ct_tensor *x = ct_is(t, &ct_op_div) ? summed(unshaped(t->inputs[0]), away) : NULL;
     double count = 1;
     for (int d = 0; x && d < x->shape.rank; d++) {
         if (away[d] != e->away[d]) return NULL;
@@ -95,9 +94,9 @@ static ct_tensor *averaged(const expansion *e, ct_tensor *t) {
 static bool is_mean(const expansion *e, ct_tensor *m, const ct_tensor *x) {
     if (!m) return false;
     if (averaged(e, m) == x) return true;
-    for (int k = 0; k < 2 && cti_is_add(m); k++) {
+    for (int k = 0; k < 2 && ct_is(m, &ct_op_add); k++) {
         ct_tensor *shifted = averaged(e, unshaped(m->inputs[k]));
-        if (shifted && cti_is_sub(shifted) && shifted->inputs[0] == x &&
+        if (shifted && ct_is(shifted, &ct_op_sub) && shifted->inputs[0] == x &&
             per_group(e, shifted->inputs[1]) == unshaped(m->inputs[1 - k])) {
             return true;
         }
@@ -108,7 +107,7 @@ static bool is_mean(const expansion *e, ct_tensor *m, const ct_tensor *x) {
 /* Which operand of a difference is the mean of the other; -1: none. Both orders, as -(x - m) has
  * become m - x. */
 static int mean_in(const expansion *e, const ct_tensor *t) {
-    for (int k = 0; k < 2 && cti_is_sub(t); k++) {
+    for (int k = 0; k < 2 && ct_is(t, &ct_op_sub); k++) {
         if (is_mean(e, per_group(e, t->inputs[k]), t->inputs[1 - k])) return k;
     }
     return -1;
@@ -116,7 +115,7 @@ static int mean_in(const expansion *e, const ct_tensor *t) {
 
 /* Which operand of a product is the same along the axes; -1: none, or no product. */
 static int factor_of(const expansion *e, const ct_tensor *t) {
-    for (int k = 0; k < 2 && cti_is_mul(t); k++) {
+    for (int k = 0; k < 2 && ct_is(t, &ct_op_mul); k++) {
         if (cti_is_stretched(t->inputs[k], e->away)) return k;
     }
     return -1;
@@ -166,8 +165,8 @@ static ct_tensor *without(expansion *e, ct_tensor *t) {
     if (leave_away(e, t)) return NULL;
     int factor = factor_of(e, t);
     if (factor >= 0) return product_without(e, t, factor);
-    bool negated = cti_is_neg(t), difference = cti_is_sub(t);
-    if (!negated && !difference && !cti_is_add(t)) return t;
+    bool negated = ct_is(t, &ct_op_neg), difference = ct_is(t, &ct_op_sub);
+    if (!negated && !difference && !ct_is(t, &ct_op_add)) return t;
     ct_tensor *a = without(e, t->inputs[0]);
     ct_tensor *b = negated ? NULL : without(e, t->inputs[1]);
     if (a == t->inputs[0] && (negated || b == t->inputs[1])) return t;
@@ -198,8 +197,9 @@ static ct_tensor *sum_of(const expansion *e, ct_tensor *t) {
 static bool varies(const expansion *e, const ct_tensor *t) {
     int factor = factor_of(e, t);
     if (factor >= 0) return varies(e, t->inputs[1 - factor]);
-    if (cti_is_neg(t)) return varies(e, t->inputs[0]);
-    if (cti_is_add(t) || cti_is_sub(t)) return varies(e, t->inputs[0]) || varies(e, t->inputs[1]);
+    if (ct_is(t, &ct_op_neg)) return varies(e, t->inputs[0]);
+    if (ct_is(t, &ct_op_add) || ct_is(t, &ct_op_sub))
+        return varies(e, t->inputs[0]) || varies(e, t->inputs[1]);
     return !cti_is_stretched(t, e->away);
 }
 

@@ -63,7 +63,7 @@ static ct_tensor *vjp_take(ct_tensor *g, ct_tensor *y, int i) {
     return ct_scatter_add(g, ct_input(y, 1), ct_dim(ct_input(y, i), 0));
 }
 
-CT_OP(op_take) = {
+CT_OP_PUBLIC(ct_op_take) = {
     .name = "take",
     .kind = CT_KERNEL,
     .n_inputs = 2,
@@ -75,7 +75,7 @@ CT_OP(op_take) = {
 ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices) {
     CTI_CALLED;
     if (x && check_indices("ct_take", indices, ct_dim(x, 0)) != CT_OK) return NULL;
-    return ct_node(&op_take, (ct_tensor *[]){x, indices}, 2, NULL, 0);
+    return ct_node(&ct_op_take, (ct_tensor *[]){x, indices}, 2, NULL, 0);
 }
 
 /* --- scatter_add ------------------------------------------------------------------------------ */
@@ -115,7 +115,7 @@ static ct_tensor *vjp_scatter_add(ct_tensor *g, ct_tensor *y, int i) {
     return ct_take(g, ct_input(y, 1));
 }
 
-CT_OP(op_scatter_add) = {
+CT_OP_PUBLIC(ct_op_scatter_add) = {
     .name = "scatter_add",
     .kind = CT_KERNEL,
     .n_inputs = 2,
@@ -132,5 +132,5 @@ ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows) {
     }
     if (x && check_indices("ct_scatter_add", indices, rows) != CT_OK) return NULL;
     scatter_attr attr = {rows};
-    return ct_node(&op_scatter_add, (ct_tensor *[]){x, indices}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_scatter_add, (ct_tensor *[]){x, indices}, 2, &attr, sizeof attr);
 }

@@ -2,13 +2,13 @@
  * Compositions (silu, gelu, ...) are not here: they need no derivative of their own.
  * Invariant: f32 arithmetic calls no libm, so its bits do not depend on the machine. */
 #include "autograd/kernels/math32.h"
-#include "autograd/ops/rewrite.h"
+#include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
 
 #include <math.h>
 
 #define DEFINE_UNARY(verb, is_costly, infer_rule, tiles, derivative, rewrite) \
-    CT_OP(op_##verb) = {                                                      \
+    CT_OP_PUBLIC(ct_op_##verb) = {                                            \
         .name = #verb,                                                        \
         .kind = CT_MAP,                                                       \
         .n_inputs = 1,                                                        \
@@ -18,7 +18,7 @@
         .vjp = {derivative},                                                  \
         .simplify = rewrite,                                                  \
     };                                                                        \
-    ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&op_##verb, &x, 1, NULL, 0); }
+    ct_tensor *ct_##verb(ct_tensor *x) { return ct_node(&ct_op_##verb, &x, 1, NULL, 0); }
 
 #define TILES_FLOAT(verb, f32, f64)    \
     CTI_TILE_1(verb##_f32, float, f32) \
@@ -113,12 +113,11 @@ DEFINE_UNARY(floor, false, ct_infer_float, CTI_REALS(floor), ct_no_gradient, NUL
 /* -(-x) = x, -(a - b) = b - a */
 static ct_tensor *simplify_neg(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    if (cti_is_neg(x)) return ct_input(x, 0);
-    return cti_is_sub(x) ? ct_sub(ct_input(x, 1), ct_input(x, 0)) : NULL;
+    if (ct_is(x, &ct_op_neg)) return ct_input(x, 0);
+    return ct_is(x, &ct_op_sub) ? ct_sub(ct_input(x, 1), ct_input(x, 0)) : NULL;
 }
 /* Through unsigned: the negative of the smallest i64 wraps instead of being undefined. */
 UNARY_NUMBER(neg, -a, -a, (int64_t)(0 - (uint64_t)a), ct_neg(g), simplify_neg)
-bool cti_is_neg(const ct_tensor *t) { return cti_applies(t, &op_neg); }
 
 UNARY_NUMBER(abs, fabsf(a), fabs(a), a < 0 ? (int64_t)(0 - (uint64_t)a) : a, ct_mul(g, ct_sign(x)),
              NULL)

@@ -1,8 +1,8 @@
 /* Views: other layouts of the same elements. Nothing is computed, nothing copied.
- * Padding and concatenation are not views; see op_copy.c.
+ * Padding and concatenation are not views; see join.c.
  * Invariant: a view's layout is a function of its input's layout and of its attribute, so that
  * chains of views fold into one layout when a plan is made. */
-#include "autograd/ops/rewrite.h"
+#include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
@@ -77,9 +77,14 @@ static ct_tensor *vjp_reshape(ct_tensor *g, ct_tensor *y, int i) {
     return ct_reshape(g, ct_shape_of(ct_input(y, i)));
 }
 
-static ct_tensor *simplify_reshape(ct_tensor *y);
+/* A reshape of a reshape is one; so is one that changes nothing. */
+static ct_tensor *simplify_reshape(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
+    return ct_is(x, &ct_op_reshape) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
+}
 
-CT_OP(op_reshape) = {
+CT_OP_PUBLIC(ct_op_reshape) = {
     .name = "reshape",
     .kind = CT_VIEW,
     .n_inputs = 1,
@@ -88,15 +93,6 @@ CT_OP(op_reshape) = {
     .vjp = {vjp_reshape},
     .simplify = simplify_reshape,
 };
-
-bool cti_is_reshape(const ct_tensor *t) { return cti_applies(t, &op_reshape); }
-
-/* A reshape of a reshape is one; so is one that changes nothing. */
-static ct_tensor *simplify_reshape(ct_tensor *y) {
-    ct_tensor *x = ct_input(y, 0);
-    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
-    return cti_is_reshape(x) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
-}
 
 /* Replaces a -1 by what is left. */
 static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
@@ -120,7 +116,7 @@ static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
 
 ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
-    if (!x) return ct_node(&op_reshape, &x, 1, NULL, 0);
+    if (!x) return ct_node(&ct_op_reshape, &x, 1, NULL, 0);
     ct_shape whole = shape;
     int64_t numel;
     if (complete_shape(x, &whole) != CT_OK ||
@@ -134,7 +130,7 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
     }
     if (ct_shape_equal(whole, ct_shape_of(x))) return ct_scope_add(x);
     shape_attr attr = pack(whole);
-    return ct_node(&op_reshape, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_reshape, &x, 1, &attr, sizeof attr);
 }
 
 /* --- permute ---------------------------------------------------------------------------------- */
@@ -170,9 +166,21 @@ static ct_tensor *vjp_permute(ct_tensor *g, ct_tensor *y, int i) {
     return ct_permute(g, inverse);
 }
 
-static ct_tensor *simplify_permute(ct_tensor *y);
+/* Two permutations are one; one that moves nothing is none. */
+static ct_tensor *simplify_permute(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    const permute_attr *outer = ct_attr(y), *inner = ct_attr(x);
+    ct_axes axes = {.count = ct_shape_of(y).rank};
+    bool moves = false, twice = ct_is(x, &ct_op_permute);
+    for (int i = 0; i < axes.count; i++) {
+        axes.axis[i] = (int)(twice ? inner->axes[outer->axes[i]] : outer->axes[i]);
+        moves |= axes.axis[i] != i;
+    }
+    if (!moves) return twice ? ct_input(x, 0) : x;
+    return twice ? ct_permute(ct_input(x, 0), axes) : NULL;
+}
 
-CT_OP(op_permute) = {
+CT_OP_PUBLIC(ct_op_permute) = {
     .name = "permute",
     .kind = CT_VIEW,
     .n_inputs = 1,
@@ -182,22 +190,8 @@ CT_OP(op_permute) = {
     .simplify = simplify_permute,
 };
 
-/* Two permutations are one; one that moves nothing is none. */
-static ct_tensor *simplify_permute(ct_tensor *y) {
-    ct_tensor *x = ct_input(y, 0);
-    const permute_attr *outer = ct_attr(y), *inner = ct_attr(x);
-    ct_axes axes = {.count = ct_shape_of(y).rank};
-    bool moves = false, twice = cti_applies(x, &op_permute);
-    for (int i = 0; i < axes.count; i++) {
-        axes.axis[i] = (int)(twice ? inner->axes[outer->axes[i]] : outer->axes[i]);
-        moves |= axes.axis[i] != i;
-    }
-    if (!moves) return twice ? ct_input(x, 0) : x;
-    return twice ? ct_permute(ct_input(x, 0), axes) : NULL;
-}
-
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
-    if (!x) return ct_node(&op_permute, &x, 1, NULL, 0);
+    if (!x) return ct_node(&ct_op_permute, &x, 1, NULL, 0);
     ct_shape shape = ct_shape_of(x), given = {.rank = axes.count};
     permute_attr attr = {0};
     bool seen[CT_MAX_RANK] = {0}, valid = axes.count == shape.rank;
@@ -213,7 +207,7 @@ ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_permute: %s is not a permutation of 0..%d",
                             ct_shape_format(given).text, shape.rank - 1);
     }
-    return ct_node(&op_permute, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_permute, &x, 1, &attr, sizeof attr);
 }
 
 ct_tensor *ct_transpose(ct_tensor *x) {
@@ -261,10 +255,10 @@ static ct_tensor *vjp_broadcast(ct_tensor *g, ct_tensor *y, int i) {
 static ct_tensor *simplify_broadcast(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
-    return cti_is_broadcast(x) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
+    return ct_is(x, &ct_op_broadcast) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
 }
 
-CT_OP(op_broadcast) = {
+CT_OP_PUBLIC(ct_op_broadcast) = {
     .name = "broadcast",
     .kind = CT_VIEW,
     .n_inputs = 1,
@@ -273,13 +267,12 @@ CT_OP(op_broadcast) = {
     .vjp = {vjp_broadcast},
     .simplify = simplify_broadcast,
 };
-bool cti_is_broadcast(const ct_tensor *t) { return cti_applies(t, &op_broadcast); }
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
     if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x), NULL) != CT_OK) return NULL;
     shape_attr attr = pack(shape);
-    return ct_node(&op_broadcast, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_broadcast, &x, 1, &attr, sizeof attr);
 }
 
 /* --- stop_gradient ---------------------------------------------------------------------------- */
@@ -291,7 +284,7 @@ static bool view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_
     return true;
 }
 
-CT_OP(op_stop_gradient) = {
+CT_OP_PUBLIC(ct_op_stop_gradient) = {
     .name = "stop_gradient",
     .kind = CT_VIEW,
     .n_inputs = 1,
@@ -300,4 +293,4 @@ CT_OP(op_stop_gradient) = {
     .vjp = {ct_no_gradient},
 };
 
-ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&op_stop_gradient, &x, 1, NULL, 0); }
+ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&ct_op_stop_gradient, &x, 1, NULL, 0); }

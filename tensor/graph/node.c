@@ -136,6 +136,10 @@ static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
     if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
         return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
     }
+    if (op->commutative && op->n_inputs != 2) {
+        return ct_fail(CT_ERR_RANGE, "%s: a commutative op takes 2 inputs, not %d", op->name,
+                       op->n_inputs);
+    }
     if (op->kind == CT_REDUCE && attr_size < sizeof(ct_reduction)) {
         return ct_fail(CT_ERR_RANGE,
                        "%s: the attribute of a reduction begins with "
@@ -270,6 +274,8 @@ ct_tensor *ct_name(ct_tensor *t, const char *name) {
     t->name = interned;
     return t;
 }
+
+bool ct_is(const ct_tensor *t, const ct_op *op) { return t && !cti_has_value(t) && t->op == op; }
 
 const char *ct_name_of(const ct_tensor *t) { return t ? t->name : ""; }
 

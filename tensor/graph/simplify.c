@@ -52,18 +52,25 @@ static ct_status push(simplification *s, ct_tensor *t) {
 
 /* --- Common subexpressions ---------------------------------------------------------------- */
 
+/* Operand k, in an order that is the same for a + b and b + a. */
+static const ct_tensor *operand(const ct_tensor *t, int k) {
+    bool turned = t->op->commutative && (uintptr_t)t->inputs[0] > (uintptr_t)t->inputs[1];
+    return t->inputs[turned ? 1 - k : k];
+}
+
 static uint64_t hash_of(const ct_tensor *t) {
     uint64_t hash = cti_mix((uint64_t)(uintptr_t)t->op, (uint64_t)t->dtype);
-    for (int k = 0; k < t->n_inputs; k++) hash = cti_mix(hash, (uint64_t)(uintptr_t)t->inputs[k]);
+    for (int k = 0; k < t->n_inputs; k++) hash = cti_mix(hash, (uint64_t)(uintptr_t)operand(t, k));
     hash = cti_mix_bytes(hash, t->shape.dims, (size_t)t->shape.rank * sizeof *t->shape.dims);
     return cti_mix_bytes(hash, t->attr, t->attr_size);
 }
 
 static bool same(const ct_tensor *a, const ct_tensor *b) {
-    return a->op == b->op && a->dtype == b->dtype && a->n_inputs == b->n_inputs &&
-           a->attr_size == b->attr_size && ct_shape_equal(a->shape, b->shape) &&
-           memcmp(a->inputs, b->inputs, sizeof *a->inputs * (size_t)a->n_inputs) == 0 &&
-           (!a->attr_size || memcmp(a->attr, b->attr, a->attr_size) == 0);
+    bool equal = a->op == b->op && a->dtype == b->dtype && a->n_inputs == b->n_inputs &&
+                 a->attr_size == b->attr_size && ct_shape_equal(a->shape, b->shape) &&
+                 (!a->attr_size || memcmp(a->attr, b->attr, a->attr_size) == 0);
+    for (int k = 0; k < a->n_inputs && equal; k++) equal = operand(a, k) == operand(b, k);
+    return equal;
 }
 
 /* Where t is in the table, or would be. */

@@ -12,9 +12,4 @@ ct_status cti_simplify(const cti_walk *walk, ct_tensor **images);
 /* Whether this thread's evaluations simplify: true unless a test says otherwise. */
 extern _Thread_local bool cti_simplifies;
 
-/* Whether t is still to be computed, and by that op. */
-static inline bool cti_applies(const ct_tensor *t, const ct_op *op) {
-    return !cti_has_value(t) && t->op == op;
-}
-
 #endif

@@ -63,6 +63,8 @@ static void check_op() {
     ct_gradcheck_report report;
     expect(ct_gradcheck(cube, nullptr, &x, 1, options, &report) == CT_OK && report.passed,
            "the derivatives of an op of one's own");
+    ct_tensor *y = ct_node(&op_cube, &x, 1, nullptr, 0);
+    expect(ct_is(y, &op_cube) && ct_is(ct_mul(x, y), &ct_op_mul), "which op a tensor is of");
 }
 
 /* --- Macros that are compound literals in C --------------------------------------------------- */

@@ -275,6 +275,8 @@ NN_TEST(left_out, of_an_op) {
     expect_op(OP(.infer = silent_infer), "mine: 'infer' failed and recorded no error");
     expect_op(OP(.kind = CT_MAP, .infer = ct_infer_same),
               "mine: not defined for f32; give it .tile[CT_F32] or use ct_cast");
+    expect_op(OP(.kind = CT_MAP, .infer = ct_infer_same, .commutative = true),
+              "mine: a commutative op takes 2 inputs, not 1");
     expect_op(OP(.kind = CT_VIEW, .infer = ct_infer_same), "mine: the descriptor has no 'view'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same),
               "mine: the descriptor has no 'run of a stage'");

@@ -7,6 +7,7 @@
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
+#include "autograd/ops.h"
 #include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/profile.h"
@@ -192,6 +193,16 @@ CORE_TEST(simplify, equal_expressions_are_one) {
     HAS_OPS(ct_add(ct_sum(m, CT_AXES(0)), ct_slice(ct_sum(m, CT_AXES(1)), 0, 0, 1, 1)), 5);
 }
 
+CORE_TEST(simplify, operands_of_a_sum_or_product_may_change_places) {
+    ct_tensor *a = x_of(CT_SHAPE(4)), *b = x_of(CT_SHAPE(4));
+    ct_tensor *one = ct_mul(ct_add(a, b), ct_mul(a, b));
+    ct_tensor *other = ct_mul(ct_mul(b, a), ct_add(b, a));
+    HAS_OPS(ct_concat((ct_tensor *[]){one, other}, 2, 0), 4);
+    /* Of equal maxima the first one gets the cotangent. */
+    HAS_OPS(ct_sub(ct_maximum(a, b), ct_maximum(b, a)), 3);
+    HAS_OPS(ct_add(ct_sub(a, b), ct_sub(b, a)), 3);
+}
+
 CORE_TEST(simplify, a_sum_of_what_is_stretched_is_a_product) {
     ct_tensor *row = ct_exp(x_of(CT_SHAPE(4))), *wide = ct_broadcast(row, CT_SHAPE(5, 4));
     ct_tensor *s = simplified(ct_sum(wide, CT_AXES(0)));
@@ -340,6 +351,41 @@ static ct_tensor *restless_again(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     int64_t turn = 1 + *(const int64_t *)ct_attr(y);
     return ct_node(&restless, &x, 1, &turn, sizeof turn);
+}
+
+/* A user's logarithm: log(a b) = log a + log b. */
+static ct_tensor *logarithm(ct_tensor *x);
+
+static void tile_logarithm(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
+    (void)tile;
+    for (int64_t i = 0; i < n; i++) ((double *)y)[i] = log(((const double *)x[0])[i]);
+}
+
+static ct_tensor *simplify_logarithm(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (!ct_is(x, &ct_op_mul)) return NULL;
+    return ct_add(logarithm(ct_input(x, 0)), logarithm(ct_input(x, 1)));
+}
+
+static const ct_op op_logarithm = {.name = "logarithm",
+                                   .kind = CT_MAP,
+                                   .n_inputs = 1,
+                                   .infer = ct_infer_float,
+                                   .tile = {[CT_F64] = tile_logarithm},
+                                   .simplify = simplify_logarithm};
+
+static ct_tensor *logarithm(ct_tensor *x) { return ct_node(&op_logarithm, &x, 1, NULL, 0); }
+
+CORE_TEST(simplify, rules_of_users_recognize_the_librarys_ops) {
+    ct_tensor *a = ct_full(CT_F64, CT_SHAPE(3), 2), *b = ct_full(CT_F64, CT_SHAPE(3), 3);
+    ct_tensor *product = ct_mul(a, b), *y = simplified(logarithm(product));
+    EXPECT(ct_is(y, &ct_op_add) && ct_is(ct_input(y, 0), &op_logarithm));
+    expect_ops(__LINE__, logarithm(product), 3, 1e-15);
+    HAS_OPS(logarithm(ct_add(a, b)), 2);
+    EXPECT(!ct_is(a, &ct_op_mul) && !ct_is(NULL, &ct_op_mul));
+    EXPECT(ct_data(product) && !ct_is(product, &ct_op_mul), "what has a value");
+    ct_tensor *of_value = logarithm(product);
+    BECOMES(of_value, of_value);
 }
 
 CORE_TEST(simplify, rules_that_never_end_are_cut_short) {

@@ -1,0 +1,27 @@
+/* Private: what the ops of the algebra know of each other, beside the descriptors in ops.h: joint
+ * loops, and what their rewrites ask. */
+#ifndef COTAN_ALGEBRA_H
+#define COTAN_ALGEBRA_H
+
+#include "autograd/ops.h"
+#include "tensor/graph/node.h"
+#include "tensor/op.h"
+
+/* 1 where the maximum, or minimum, of two operands is the first. */
+extern const ct_op cti_op_max_is_first, cti_op_min_is_first;
+#define CTI_IS_MAX(a, b) (((a) >= (b)) | ((a) != (a)))
+
+/* See pairs.c. */
+extern const ct_joint_loop cti_joint_add[], cti_joint_sub[], cti_joint_mul[], cti_joint_maximum[],
+    cti_joint_where[], cti_joint_sum[];
+
+/* The axes *first .. *last - 1 of its input that a sum goes over. */
+void cti_sum_axes(const ct_tensor *sum, int *first, int *last);
+/* A sum without the terms of its operand that are centred, if it has some; else NULL. */
+ct_tensor *cti_sum_without_centred(ct_tensor *sum);
+/* Whether t is stretched along all axes that are to go (one truth per axis), and its value without
+ * them; NULL if it is not. */
+bool cti_is_stretched(const ct_tensor *t, const bool away[]);
+ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]);
+
+#endif
