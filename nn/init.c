@@ -1,7 +1,7 @@
 /* Initializers: how a slot gets its first value, from this thread's stream of keys.
  * Distributions are tensor algebra on the random ops.
  * Invariant: the same seed and the same order of construction give the same weights. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
 
@@ -86,3 +86,35 @@ static ct_tensor *make_constant(const ct_initializer *self, ct_dtype dtype, ct_s
 }
 
 ct_initializer ct_init_constant(double value) { return (ct_initializer){make_constant, value}; }
+
+/* --- Slots with initial values ---------------------------------------------------------------- */
+
+static ct_status check_made(const char *name, ct_tensor *value, ct_dtype dtype, ct_shape shape) {
+    if (!value) {
+        return cti_null("ct_module_add_slot: the initializer of '%s' returned NULL and no error",
+                        name);
+    }
+    if (ct_dtype_of(value) == dtype && ct_shape_equal(ct_shape_of(value), shape)) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "ct_module_add_slot: the initializer of '%s' made %s %s for %s %s",
+                   name, ct_dtype_name(ct_dtype_of(value)),
+                   ct_shape_format(ct_shape_of(value)).text, ct_dtype_name(dtype),
+                   ct_shape_format(shape).text);
+}
+
+ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer chosen,
+                         const ct_initializer *usual, ct_dtype dtype, ct_shape shape,
+                         int64_t fan_in, int64_t fan_out) {
+    const ct_initializer *init = chosen.make ? &chosen : usual;
+    if (!chosen.make && chosen.value != 0) {
+        return ct_fail(CT_ERR_NULL,
+                       "ct_module_add_slot: the initializer of '%s' has a value and "
+                       "no 'make'; ct_init_constant makes a constant one",
+                       name);
+    }
+    int64_t scope = ct_scope_open();
+    ct_tensor *value = init->make(init, dtype, shape, fan_in, fan_out);
+    ct_status status = check_made(name, value, dtype, shape);
+    if (status == CT_OK) status = ct_module_add_slot(module, name, value, true);
+    ct_scope_close(scope);
+    return status;
+}

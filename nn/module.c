@@ -2,10 +2,12 @@
  * What a module computes is its kind's business.
  * Invariant: a module owns its slots and, with all other containers of the same, its children;
  * different siblings have different names. */
-#include "nn/nn.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/context.h"
 #include "tensor/value/slot_private.h"
 
 #include <ctype.h>
@@ -38,6 +40,12 @@ void ct_module_free(ct_module *module) {
     cti_free(module->children);
     cti_free(module->name);
     cti_free(module);
+}
+
+ct_module *cti_module_or_free(ct_module *module, ct_status status) {
+    if (status == CT_OK) return module;
+    ct_module_free(module);
+    return NULL;
 }
 
 ct_status ct_module_rename(ct_module *module, const char *name) {
@@ -237,17 +245,19 @@ ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode) {
 
 /* --- Listing ---------------------------------------------------------------------------------- */
 
-static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module_slot *slot) {
-    size_t size = strlen(prefix) + strlen(slot->name) + 2;
-    ct_named_slot *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
-    if (!grown) return CT_ERR_MEMORY;
-    list->items = grown;
-    char *path = cti_alloc(size, 1);
-    if (!path) return CT_ERR_MEMORY;
-    snprintf(path, size, "%s%s%s", prefix, *prefix ? "/" : "", slot->name);
-    bool trainable = slot->trainable && !cti_slot_frozen(slot->slot);
-    list->items[list->count++] = (ct_named_slot){path, slot->slot, trainable, slot->trainable};
+ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *name,
+                            ct_named_slot item) {
+    if (!cti_grow(&list->items, list->count, sizeof *list->items)) return CT_ERR_MEMORY;
+    item.path = cti_path_new(prefix, name);
+    if (!item.path) return CT_ERR_MEMORY;
+    list->items[list->count++] = item;
     return CT_OK;
+}
+
+static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module_slot *slot) {
+    ct_named_slot item = {.slot = slot->slot, .parameter = slot->trainable};
+    item.trainable = slot->trainable && !cti_slot_frozen(slot->slot);
+    return cti_slot_list_add(list, prefix, slot->name, item);
 }
 
 static bool listed(const ct_slot_list *list, const ct_slot *slot) {
@@ -257,7 +267,7 @@ static bool listed(const ct_slot_list *list, const ct_slot *slot) {
     return false;
 }
 
-/* The depth is that of modules inside of modules, which paths limit to 512 bytes. Only below a
+/* The depth is that of modules inside of modules, which paths limit. Only below a
  * module that stands in several places can a slot come up again. */
 static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module,
                              bool shared) {
@@ -267,14 +277,11 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
         if (list_slot(list, prefix, &module->slots[i]) != CT_OK) return ct_error();
     }
     for (int64_t i = 0; i < module->n_children; i++) {
-        char path[512];
-        int length = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "/" : "",
-                              module->children[i]->name);
-        if (length >= (int)sizeof path) {
-            return ct_fail(CT_ERR_RANGE, "ct_module_list: a module path is longer than %zu bytes",
-                           sizeof path - 1);
-        }
-        if (list_module(list, path, module->children[i], shared) != CT_OK) return ct_error();
+        char path[CTI_PATH_SIZE];
+        ct_module *child = module->children[i];
+        ct_status status = cti_path_join("ct_module_list", prefix, child->name, path);
+        if (status == CT_OK) status = list_module(list, path, child, shared);
+        if (status != CT_OK) return status;
     }
     return CT_OK;
 }

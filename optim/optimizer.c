@@ -5,9 +5,11 @@
 
 #include "autograd/derive/grad_private.h"
 #include "autograd/stage.h"
-#include "optim/step.h"
+#include "nn/module_private.h"
+#include "optim/optimizer_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/context.h"
 #include "tensor/graph/node.h"
 #include "tensor/graph/walk.h"
 #include "tensor/value/slot_private.h"
@@ -27,13 +29,6 @@ struct ct_optimizer {
 };
 
 /* --- Making ----------------------------------------------------------------------------------- */
-
-ct_status cti_check_option(const char *function, const char *name, double value, double low,
-                           double high) {
-    if (value >= low && value < high) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "%s: %s must be in [%g,%g), got %g", function, name, low, high,
-                   value);
-}
 
 static ct_status keep_parameters(const char *function, ct_optimizer *o, ct_module *model) {
     if (ct_module_parameters(model, &o->parameters) != CT_OK) return ct_error();
@@ -71,9 +66,9 @@ static ct_status make_states(ct_optimizer *o) {
 }
 
 static ct_status check_step_options(const char *function, const ct_step_options *step) {
-    ct_status status = cti_check_option(function, "clip_value", step->clip_value, 0, 1e300);
+    ct_status status = cti_check_number(function, "clip_value", step->clip_value, 0, 1e300);
     if (status == CT_OK) {
-        status = cti_check_option(function, "clip_norm", step->clip_norm, 0, 1e300);
+        status = cti_check_number(function, "clip_norm", step->clip_norm, 0, 1e300);
     }
     if (status != CT_OK || step->accumulate >= 0) return status;
     return ct_fail(CT_ERR_RANGE, "%s: accumulate must be >= 0, got %lld", function,
@@ -430,18 +425,16 @@ int64_t ct_optimizer_steps(const ct_optimizer *o) {
 
 /* --- Listing ---------------------------------------------------------------------------------- */
 
-static ct_status list_slot(ct_slot_list *list, const ct_optimizer *o, const char *middle,
-                           ct_slot *slot) {
-    size_t size = strlen(o->kind->name) + strlen(middle) + strlen(ct_slot_name(slot)) + 3;
-    ct_named_slot *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
-    if (!grown) return CT_ERR_MEMORY;
-    list->items = grown;
-    char *path = cti_alloc(size, 1);
-    if (!path) return CT_ERR_MEMORY;
-    snprintf(path, size, "%s/%s%s%s", o->kind->name, middle, *middle ? "/" : "",
-             ct_slot_name(slot));
-    list->items[list->count++] = (ct_named_slot){.path = path, .slot = slot};
-    return CT_OK;
+/* All states of a parameter, below the path that it has in the model. */
+static ct_status list_states(ct_slot_list *list, const ct_optimizer *o, int64_t number) {
+    char *prefix = cti_path_new(o->kind->name, o->parameters.items[number].path);
+    ct_status status = prefix ? CT_OK : CT_ERR_MEMORY;
+    for (int64_t k = 0; k < o->per_parameter && status == CT_OK; k++) {
+        ct_slot *slot = states_of(o, number)[k];
+        status = cti_slot_list_add(list, prefix, ct_slot_name(slot), (ct_named_slot){.slot = slot});
+    }
+    cti_free(prefix);
+    return status;
 }
 
 ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
@@ -450,9 +443,10 @@ ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
     if (!o || !list) {
         return cti_null("ct_optimizer_list: '%s' is NULL", o ? "list" : "optimizer");
     }
-    ct_status status = list_slot(list, o, "", o->steps);
-    for (int64_t i = 0; i < o->parameters.count * o->per_parameter && status == CT_OK; i++) {
-        status = list_slot(list, o, o->parameters.items[i / o->per_parameter].path, o->states[i]);
+    ct_status status = cti_slot_list_add(list, o->kind->name, ct_slot_name(o->steps),
+                                         (ct_named_slot){.slot = o->steps});
+    for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
+        status = list_states(list, o, i);
     }
     if (status != CT_OK) ct_slot_list_free(list);
     return status;

@@ -67,3 +67,11 @@ cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs) {
     int64_t to = cti_least(last / axis->stride + 1, axis->out);
     return (cti_range){from, to > from ? to : from};
 }
+
+void cti_axis_same(int64_t size, int64_t extent, int64_t stride, int64_t pad[2]) {
+    int64_t out = cti_divide_up(size, stride);
+    int64_t total = out > 0 ? (out - 1) * stride + extent - size : 0;
+    if (total < 0) total = 0;
+    pad[0] = total / 2;
+    pad[1] = total - pad[0];
+}

@@ -28,6 +28,10 @@ static inline int64_t cti_divide_up(int64_t a, int64_t b) { return a / b + (a % 
  * number of the axis: 0 for height, 1 for width. */
 ct_status cti_axis_check(const char *function, const char *what, int dim, cti_axis *axis);
 
+/* Zeros around an axis so that its output is size / stride, rounded up: the larger half comes
+ * after. */
+void cti_axis_same(int64_t size, int64_t extent, int64_t stride, int64_t pad[2]);
+
 /* The indices k in 0..count with 0 <= start + k * step < size, for step >= 1. */
 cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size);
 /* The taps of output i that lie inside of the input; most windows do as a whole, and need no

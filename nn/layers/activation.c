@@ -1,7 +1,7 @@
 /* Activations as layers: a function of one tensor with a name.
  * The functions are compositions; a user's own is one more constant.
  * Invariant: no slots; a squashing activation's logits are its input. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
 

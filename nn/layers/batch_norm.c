@@ -3,7 +3,7 @@
  * There is no gradient here and no arithmetic: ct_batch_norm is a few ops.
  * Invariant: a forward changes nothing; the moving statistics change when a step commits. */
 #include "autograd/stage.h"
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 #include "tensor/base/caller.h"
 
 typedef struct {

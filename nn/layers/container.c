@@ -1,7 +1,7 @@
 /* Containers: Sequential and Residual.
  * They compute nothing of their own but the sum of the residual.
  * Invariant: the children belong to the container, also when making it fails. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
 

@@ -1,8 +1,9 @@
 /* Conv2D: a convolution with a kernel slot, and a bias.
  * Its gradient is that of the ops; there is none here.
  * Invariant: slot 0 is the kernel [kh,kw,inputs/groups,filters], slot 1 the bias. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
+#include "autograd/kernels/window.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 
@@ -25,7 +26,7 @@ static ct_conv2d_spec spec_for(const conv2d *layer, ct_tensor *x) {
         pad[1] = o->pad[2 * d + 1];
         int64_t window = (o->kernel[d] - 1) * spec.dilation[d] + 1;
         if (o->padding == CT_SAME) {
-            cti_same_padding(ct_dim(x, 1 + d), window, spec.stride[d], pad);
+            cti_axis_same(ct_dim(x, 1 + d), window, spec.stride[d], pad);
         }
     }
     return spec;

@@ -1,7 +1,7 @@
 /* Dense: x kernel + bias.
  * Its gradient is that of the ops; there is none here.
  * Invariant: slot 0 is the kernel, slot 1 the bias if there is one. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
 

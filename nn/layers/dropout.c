@@ -2,7 +2,7 @@
  * The mask is an op of a key, so it is the same whenever it is computed again.
  * Invariant: each training forward takes the next key of the layer's own stream, which is a slot
  * and so is saved with the model; a forward that is given the stream leaves the slot alone. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
 #include "tensor/value/slot_private.h"

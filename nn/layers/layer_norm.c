@@ -1,7 +1,7 @@
 /* LayerNorm: normalization over the last axis, the same in training and inference.
  * There is no gradient here: ct_layer_norm is a few ops.
  * Invariant: slot 0 is gamma, slot 1 is beta. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
 

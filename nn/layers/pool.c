@@ -1,8 +1,9 @@
 /* Pooling layers and Flatten: they have no slots.
  * The windows are the ops' business, the padding of "same" is found here at each forward.
  * Invariant: nothing is stored between forwards. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 
+#include "autograd/kernels/window.h"
 #include "tensor/base/caller.h"
 
 typedef struct {
@@ -17,7 +18,7 @@ static ct_pool2d_spec spec_for(const pool2d *layer, ct_tensor *x) {
         spec.window[d] = o->window[d] ? o->window[d] : 2;
         spec.stride[d] = o->stride[d] ? o->stride[d] : spec.window[d];
         if (o->padding == CT_SAME) {
-            cti_same_padding(ct_dim(x, 1 + d), spec.window[d], spec.stride[d], &spec.pad[2 * d]);
+            cti_axis_same(ct_dim(x, 1 + d), spec.window[d], spec.stride[d], &spec.pad[2 * d]);
         }
     }
     return spec;

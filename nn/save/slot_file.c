@@ -5,6 +5,7 @@
 #include "nn/save/slot_file.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/text.h"
 #include "tensor/io/json.h"
 #include "tensor/io/safetensors_file.h"
@@ -82,15 +83,9 @@ typedef struct {
 static void add_to_report(comparison *c, ct_weights_reason reason, const char *name,
                           const char *text) {
     ct_weights_report *report = c->report;
-    /* Whenever the count is a power of two, the room doubles. */
-    if ((report->count & (report->count - 1)) == 0) {
-        size_t room = report->count ? 2 * (size_t)report->count : 1;
-        void *items = cti_realloc(report->items, room, sizeof *report->items);
-        if (!items) {
-            c->text.status = CT_ERR_MEMORY;
-            return;
-        }
-        report->items = items;
+    if (!cti_grow(&report->items, report->count, sizeof *report->items)) {
+        c->text.status = CT_ERR_MEMORY;
+        return;
     }
     ct_weights_difference added = {reason, cti_strdup(name), cti_strdup(text)};
     report->items[report->count++] = added;

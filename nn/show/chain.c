@@ -4,6 +4,8 @@
 #include "nn/show/chain.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
+#include "tensor/base/context.h"
 
 #include <string.h>
 
@@ -11,43 +13,33 @@ const char *cti_module_title(const ct_module *module) {
     return module->name ? module->name : module->kind->name;
 }
 
-static ct_status add_layer(cti_layer_list *list, ct_module *module, const char *prefix,
-                           const char *name) {
-    cti_layer *grown = cti_realloc(list->items, (size_t)list->count + 1, sizeof *grown);
-    if (!grown) return CT_ERR_MEMORY;
-    list->items = grown;
-    size_t parent = strlen(prefix), size = parent + strlen(name) + 2;
-    char *path = cti_alloc(size, 1);
+static ct_status add_layer(cti_layer_list *list, ct_module *module, const char *prefix) {
+    if (!cti_grow(&list->items, list->count, sizeof *list->items)) return CT_ERR_MEMORY;
+    char *path = cti_path_new(prefix, cti_module_title(module));
     if (!path) return CT_ERR_MEMORY;
-    snprintf(path, size, "%s%s%s", prefix, *prefix ? "/" : "", name);
-    list->items[list->count++] = (cti_layer){path, module, (int64_t)parent};
+    list->items[list->count++] = (cti_layer){path, module, (int64_t)strlen(prefix)};
     return CT_OK;
 }
 
-/* The depth is that of chains inside of chains, which paths limit to 512 bytes. */
+/* The depth is that of chains inside of chains, which paths limit. */
 static ct_status add_chain(cti_layer_list *list, ct_module *chain, const char *prefix) {
-    for (int64_t i = 0; i < chain->n_children; i++) {
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < chain->n_children && status == CT_OK; i++) {
+        char path[CTI_PATH_SIZE];
         ct_module *child = chain->children[i];
-        const char *name = cti_module_title(child);
         if (!child->kind->chain) {
-            if (add_layer(list, child, prefix, name) != CT_OK) return CT_ERR_MEMORY;
+            status = add_layer(list, child, prefix);
             continue;
         }
-        char path[512];
-        int length = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "/" : "", name);
-        if (length >= (int)sizeof path) {
-            return ct_fail(CT_ERR_RANGE, "ct_summary: a module path is longer than %zu bytes",
-                           sizeof path - 1);
-        }
-        if (add_chain(list, child, path) != CT_OK) return ct_error();
+        status = cti_path_join("ct_summary", prefix, cti_module_title(child), path);
+        if (status == CT_OK) status = add_chain(list, child, path);
     }
-    return CT_OK;
+    return status;
 }
 
 ct_status cti_layer_list_make(ct_module *model, cti_layer_list *list) {
     *list = (cti_layer_list){0};
-    ct_status status = model->kind->chain ? add_chain(list, model, "")
-                                          : add_layer(list, model, "", cti_module_title(model));
+    ct_status status = model->kind->chain ? add_chain(list, model, "") : add_layer(list, model, "");
     if (status != CT_OK) cti_layer_list_free(list);
     return status;
 }

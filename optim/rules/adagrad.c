@@ -1,7 +1,7 @@
 /* Adagrad (Duchi, Hazan and Singer, 2011), in Keras's and PyTorch's forms.
  * Tensor algebra only.
  * Invariant: the state is the sum of squared gradients. */
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 
 #include "tensor/base/caller.h"
 
@@ -25,8 +25,8 @@ ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options) {
     CTI_CALLED;
     static const char function[] = "ct_adagrad_new";
     if (cti_check_made_by(function, options.made_by, made_by) != CT_OK ||
-        cti_check_option(function, "epsilon", options.epsilon, 0, 1e300) != CT_OK ||
-        cti_check_option(function, "initial", options.initial, 0, 1e300) != CT_OK) {
+        cti_check_number(function, "epsilon", options.epsilon, 0, 1e300) != CT_OK ||
+        cti_check_number(function, "initial", options.initial, 0, 1e300) != CT_OK) {
         return NULL;
     }
     return cti_optimizer_new(function, &adagrad_kind, model, options.rate, options.step, &options,

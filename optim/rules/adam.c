@@ -1,7 +1,7 @@
 /* Adam and AdamW, in Keras's and PyTorch's forms.
  * Tensor algebra only; the bias corrections are part of the graph, so that they are data.
  * Invariant: states are m and v; scalars hold the step size and the correction of v. */
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 
 #include "tensor/base/caller.h"
 
@@ -52,10 +52,10 @@ static const char of_adam[] = "ct_adam_defaults", of_adamw[] = "ct_adamw_default
 static ct_optimizer *adam(const char *function, const char *maker, ct_module *model,
                           const ct_adam_options *o) {
     if (cti_check_made_by(function, o->made_by, maker) != CT_OK ||
-        cti_check_option(function, "beta1", o->beta1, 0, 1) != CT_OK ||
-        cti_check_option(function, "beta2", o->beta2, 0, 1) != CT_OK ||
-        cti_check_option(function, "epsilon", o->epsilon, 0, 1e300) != CT_OK ||
-        cti_check_option(function, "weight_decay", o->weight_decay, 0, 1e300) != CT_OK) {
+        cti_check_number(function, "beta1", o->beta1, 0, 1) != CT_OK ||
+        cti_check_number(function, "beta2", o->beta2, 0, 1) != CT_OK ||
+        cti_check_number(function, "epsilon", o->epsilon, 0, 1e300) != CT_OK ||
+        cti_check_number(function, "weight_decay", o->weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
     return cti_optimizer_new(function, &adam_kind, model, o->rate, o->step, o, sizeof *o);

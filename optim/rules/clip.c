@@ -1,7 +1,7 @@
 /* Gradient clipping: by entry, then by the norm of all gradients together.
  * It is tensor algebra inside of the step's graph; nothing is evaluated here.
  * Invariant: clipping by norm keeps the direction. */
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 #include "tensor/base/alloc.h"
 
 static void clip_by_value(ct_tensor *gradients[], int64_t n, double limit) {

@@ -1,7 +1,7 @@
 /* RMSprop (Hinton, lecture notes, 2012), in Keras's and PyTorch's forms.
  * Tensor algebra only.
  * Invariant: states are the mean square and, with momentum, the velocity. */
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 
 #include "tensor/base/caller.h"
 
@@ -44,9 +44,9 @@ ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options) {
     CTI_CALLED;
     static const char function[] = "ct_rmsprop_new";
     if (cti_check_made_by(function, options.made_by, made_by) != CT_OK ||
-        cti_check_option(function, "rho", options.rho, 0, 1) != CT_OK ||
-        cti_check_option(function, "momentum", options.momentum, 0, 1) != CT_OK ||
-        cti_check_option(function, "epsilon", options.epsilon, 0, 1e300) != CT_OK) {
+        cti_check_number(function, "rho", options.rho, 0, 1) != CT_OK ||
+        cti_check_number(function, "momentum", options.momentum, 0, 1) != CT_OK ||
+        cti_check_number(function, "epsilon", options.epsilon, 0, 1e300) != CT_OK) {
         return NULL;
     }
     return cti_optimizer_new(function, options.momentum > 0 ? &momentum_kind : &plain_kind, model,

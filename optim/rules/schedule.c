@@ -3,7 +3,7 @@
  * Invariant: a schedule is a plain value and owns nothing. */
 #include "optim/optim.h"
 
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 
 static ct_tensor *number(double value) { return ct_scalar(CT_F64, value); }
 

@@ -1,7 +1,7 @@
 /* Stochastic gradient descent with momentum, Nesterov's too, in PyTorch's and Keras's forms.
  * Tensor algebra only.
  * Invariant: without momentum there is no state. */
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 
 #include "tensor/base/caller.h"
 
@@ -52,8 +52,8 @@ static const ct_optimizer_kind keras_kind = {
 ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options) {
     CTI_CALLED;
     static const char function[] = "ct_sgd_new";
-    if (cti_check_option(function, "momentum", options.momentum, 0, 1) != CT_OK ||
-        cti_check_option(function, "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
+    if (cti_check_number(function, "momentum", options.momentum, 0, 1) != CT_OK ||
+        cti_check_number(function, "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
     const ct_optimizer_kind *kind = &plain_kind;

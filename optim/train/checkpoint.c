@@ -3,7 +3,7 @@
  * "seed/stream"; position, version and a checksum of all are in the metadata, the best val_loss as
  * the 16 hexadecimal digits of its bits.
  * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
-#include "nn/layers/layer.h"
+#include "nn/module_private.h"
 #include "nn/save/slot_file.h"
 #include "optim/fit.h"
 #include "tensor/base/alloc.h"

@@ -4,7 +4,7 @@
  * per step, so memory at the end of every epoch is the same. */
 #include "optim/fit.h"
 
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 #include "optim/train/best.h"
 #include "optim/train/evaluate.h"
 #include "optim/train/finite.h"

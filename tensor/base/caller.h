@@ -41,4 +41,13 @@ void *cti_null_in(const char *format, ...) __attribute__((format(printf, 1, 2)))
 ct_status cti_check_array(const char *function, const char *name, const void *array,
                           const char *count, int64_t n);
 
+/* Checks that a size is in 1..2^31-1, so that products of two sizes stay below 2^62. */
+ct_status cti_check_size(const char *function, const char *name, int64_t size);
+/* Checks that a number lies in [low, high). */
+ct_status cti_check_number(const char *function, const char *name, double value, double low,
+                           double high);
+/* Checks that options are those of `maker`, whose mark is the address of its name. Where zero is a
+ * legal number and not the default, zeroed options would be numbers that nobody chose. */
+ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker);
+
 #endif

@@ -60,15 +60,26 @@ void cti_intern_clear(void) {
     cti_process_unlock();
 }
 
+ct_status cti_path_join(const char *function, const char *prefix, const char *name,
+                        char path[CTI_PATH_SIZE]) {
+    int length = snprintf(path, CTI_PATH_SIZE, "%s%s%s", prefix, *prefix ? "/" : "", name);
+    if (length < CTI_PATH_SIZE) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: a module path is longer than %d bytes", function,
+                   CTI_PATH_SIZE - 1);
+}
+
+char *cti_path_new(const char *prefix, const char *name) {
+    size_t size = strlen(prefix) + strlen(name) + 2;
+    char *path = cti_alloc_raw(size, 1);
+    if (path) snprintf(path, size, "%s%s%s", prefix, *prefix ? "/" : "", name);
+    return path;
+}
+
 ct_status ct_path_push(const char *name) {
     CTI_CALLED;
-    char path[512];
-    int length = snprintf(path, sizeof path, "%s%s%s", context.path, *context.path ? "/" : "",
-                          name ? name : "");
-    if (length >= (int)sizeof path) {
-        return ct_fail(CT_ERR_RANGE, "ct_path_push: the module path is longer than %zu bytes",
-                       sizeof path - 1);
-    }
+    char path[CTI_PATH_SIZE];
+    ct_status status = cti_path_join("ct_path_push", context.path, name ? name : "", path);
+    if (status != CT_OK) return status;
     const char *interned = cti_intern(path);
     if (!interned) return CT_ERR_MEMORY;
     context.path = interned;
@@ -76,7 +87,7 @@ ct_status ct_path_push(const char *name) {
 }
 
 void ct_path_pop(void) {
-    char path[512];
+    char path[CTI_PATH_SIZE];
     snprintf(path, sizeof path, "%s", context.path);
     char *slash = strrchr(path, '/');
     if (slash) *slash = '\0';

@@ -4,6 +4,8 @@
 #ifndef COTAN_CONTEXT_H
 #define COTAN_CONTEXT_H
 
+#include "tensor/error.h"
+
 #include <stdint.h>
 
 typedef struct {
@@ -14,6 +16,13 @@ typedef struct {
 } cti_node_context;
 
 cti_node_context *cti_context(void);
+/* "prefix/name", or the name alone where the prefix is "": the path of a module, whose depth below
+ * others is so limited to what a recursion bears. CT_ERR_RANGE for a longer one. */
+#define CTI_PATH_SIZE 512
+ct_status cti_path_join(const char *function, const char *prefix, const char *name,
+                        char path[CTI_PATH_SIZE]);
+/* The same of any length, in a block of cti_alloc; NULL when out of memory. */
+char *cti_path_new(const char *prefix, const char *name);
 /* One copy of each text for the life of the process; NULL when out of memory. */
 const char *cti_intern(const char *text);
 /* Frees the interned texts; for leak checks at the end of a process. */

@@ -46,7 +46,8 @@ static void open_training(training *t) {
     ct_adam_options options = ct_adam_defaults(0.01);
     options.rate = ct_rate_cosine(0.01, 0.1, 100);
     options.step.clip_norm = 1;
-    t->model = small_cnn(0);
+    t->model = CT_SEQUENTIAL("model", small_cnn(0), ct_dense_new(3, 3, (ct_dense_options){0}));
+    MADE(t->model);
     t->optimizer = ct_adam_new(t->model, options);
     MADE(t->optimizer);
     t->x = ct_keep(ct_detach(centred(CT_F32, CT_SHAPE(4, 6, 6, 2), 1, 1, 0)));

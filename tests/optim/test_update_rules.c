@@ -2,7 +2,7 @@
  * clipping and a rule of one's own. */
 #include "tests/support/nn_support.h"
 
-#include "optim/step.h"
+#include "optim/optimizer_private.h"
 
 enum { N = 7, STEPS = 20 };
 

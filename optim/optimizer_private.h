@@ -1,9 +1,8 @@
-/* Private: what the parts of optim share. */
-#ifndef COTAN_STEP_H
-#define COTAN_STEP_H
+/* Private: what optimizers and training are made with. */
+#ifndef COTAN_OPTIMIZER_PRIVATE_H
+#define COTAN_OPTIMIZER_PRIVATE_H
 
 #include "autograd/derive/stage_private.h"
-#include "nn/layers/layer.h"
 #include "optim/optim.h"
 
 /* ct_optimizer_step, which `accept` may refuse before anything changes; its roots are the loss and
@@ -19,9 +18,6 @@ ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);
 ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
                                 ct_module *model, ct_schedule rate, ct_step_options step,
                                 const void *options, size_t size);
-/* Checks that a number lies in [low, high); names function and option. */
-ct_status cti_check_option(const char *function, const char *name, double value, double low,
-                           double high);
 /* Clips gradients in place by value, then by global norm; 0 = off. */
 ct_status cti_clip(ct_tensor *gradients[], int64_t n, const ct_step_options *options);
 

@@ -1,0 +1,21 @@
+/* Private: what modules and lists of slots are made with. */
+#ifndef COTAN_MODULE_PRIVATE_H
+#define COTAN_MODULE_PRIVATE_H
+
+#include "nn/nn.h"
+
+/* The finished module, or NULL after freeing it when `status` is an error. */
+ct_module *cti_module_or_free(ct_module *module, ct_status status);
+/* Adds a trainable slot made by `chosen`, or by `usual` when none was chosen. */
+ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer chosen,
+                         const ct_initializer *usual, ct_dtype dtype, ct_shape shape,
+                         int64_t fan_in, int64_t fan_out);
+/* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */
+void cti_seed_state(int64_t state[2]);
+void cti_seed_restore(const int64_t state[2]);
+
+/* Adds an item whose path is "prefix/name"; its own path is not looked at. */
+ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *name,
+                            ct_named_slot item);
+
+#endif
