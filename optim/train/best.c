@@ -2,7 +2,7 @@
  * Which epoch is the best one is decided elsewhere.
  * Invariant: values never change, so holding them copies nothing, and giving back is pointer swaps
  * that cannot fail. */
-#include "optim/train/best.h"
+#include "optim/train/train.h"
 
 #include "tensor/base/alloc.h"
 #include "tensor/value/slot_private.h"

@@ -2,13 +2,22 @@
  * Nothing is trained and no slot changes.
  * Invariant: every item counts once, whatever the size of its batch; the memory of a batch is gone
  * before the next one. */
-#include "optim/train/evaluate.h"
+#include "optim/train/train.h"
 
-#include "optim/train/history.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 
 #include <math.h>
+
+void cti_sums_add(cti_sums *sums, double loss, double metric, int64_t items) {
+    sums->loss += loss * (double)items;
+    sums->metric += metric * (double)items;
+    sums->items += items;
+}
+
+double cti_sums_mean(double sum, int64_t items) {
+    return items > 0 ? sum / (double)items : (double)NAN;
+}
 
 ct_status cti_check_loss(const char *function, const ct_loss *loss) {
     if (loss->value) return CT_OK;

@@ -5,12 +5,9 @@
 #include "optim/fit.h"
 
 #include "optim/optimizer_private.h"
-#include "optim/train/best.h"
-#include "optim/train/evaluate.h"
-#include "optim/train/finite.h"
-#include "optim/train/history.h"
-#include "optim/train/interrupt.h"
-#include "optim/train/progress.h"
+#include "optim/train/train.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/clock.h"
 
@@ -56,15 +53,40 @@ static ct_status accept_step(void *context, ct_tensor *const roots[]) {
     return check_finite(t, "loss", ct_item(roots[0]), &t->last);
 }
 
+/* The largest magnitude of each trained parameter, in one evaluation. */
+static ct_status look_at(const training *t, const ct_slot_list *list, ct_tensor *largest[],
+                         const char *paths[]) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < list->count; i++) {
+        ct_tensor *value = ct_slot_read(list->items[i].slot);
+        if (!list->items[i].trainable || (value && ct_numel(value) == 0)) continue;
+        paths[n] = list->items[i].path;
+        largest[n] = ct_max(ct_abs(value), CT_ALL);
+        if (!largest[n++]) return ct_error();
+    }
+    ct_status status = ct_eval(largest, n);
+    for (int64_t k = 0; k < n && status == CT_OK; k++) {
+        char what[640];
+        snprintf(what, sizeof what, "parameter '%s'", paths[k]);
+        status = check_finite(t, what, ct_item(largest[k]), &t->last);
+    }
+    return status;
+}
+
 /* A loss that is finite may have a derivative that is not. */
 static ct_status check_parameters(const training *t) {
-    cti_nonfinite found;
+    ct_slot_list list;
     if (t->options->allow_nonfinite) return CT_OK;
-    if (cti_nonfinite_find(t->model, &found) != CT_OK) return ct_error();
-    if (!*found.path) return CT_OK;
-    char what[sizeof found.path + 16];
-    snprintf(what, sizeof what, "parameter '%s'", found.path);
-    return check_finite(t, what, found.value, &t->last);
+    if (ct_module_parameters(t->model, &list) != CT_OK) return ct_error();
+    int64_t scope = ct_scope_open();
+    ct_tensor **largest = cti_alloc((size_t)list.count, sizeof *largest);
+    const char **paths = cti_alloc((size_t)list.count, sizeof *paths);
+    ct_status status = largest && paths ? look_at(t, &list, largest, paths) : CT_ERR_MEMORY;
+    cti_free(largest);
+    cti_free(paths);
+    ct_scope_close(scope);
+    ct_slot_list_free(&list);
+    return status;
 }
 
 /* --- Steps ------------------------------------------------------------------------------------ */
@@ -106,7 +128,10 @@ static ct_status learn(training *t, const ct_batch *batch) {
 
 /* *more is false at the end of the epoch. */
 static ct_status step(training *t, bool *more) {
-    if (t->options->record_steps && cti_history_reserve_step(t->history) != CT_OK) {
+    ct_history *history = t->history;
+    /* Room first, so that a step that has happened is recorded. */
+    if (t->options->record_steps &&
+        !cti_grow(&history->steps, history->n_steps, sizeof *history->steps)) {
         return CT_ERR_MEMORY;
     }
     int64_t scope = ct_scope_open();
@@ -223,7 +248,10 @@ static ct_status check_numbers(const training *t, int64_t number, int64_t batch)
 
 static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
     if (check_numbers(t, number, batch) != CT_OK) return CT_ERR_RANGE;
-    if (cti_history_reserve_epoch(t->history) != CT_OK) return CT_ERR_MEMORY;
+    ct_history *history = t->history;
+    if (!cti_grow(&history->epochs, history->n_epochs, sizeof *history->epochs)) {
+        return CT_ERR_MEMORY;
+    }
     if (ct_source_seek(t->train, number, batch) != CT_OK) return ct_error();
     t->history->position.epoch = number;
     t->history->position.batch = batch;
@@ -317,6 +345,13 @@ static ct_status run(training *t) {
                     !history->stopped_early;
     restore_best(t, is_whole || diverged || t->out_of_patience);
     return status;
+}
+
+void ct_history_free(ct_history *history) {
+    if (!history) return;
+    cti_free(history->epochs);
+    cti_free(history->steps);
+    *history = (ct_history){0};
 }
 
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,

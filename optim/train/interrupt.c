@@ -1,7 +1,7 @@
 /* Ctrl-C and SIGTERM during training: a flag that the training loop looks at between steps.
  * It ends nothing by itself and writes nothing.
  * Invariant: outside of begin and end the process has the signal actions that it had before. */
-#include "optim/train/interrupt.h"
+#include "optim/train/train.h"
 
 #include "tensor/base/process.h"
 

@@ -2,7 +2,7 @@
  * It measures nothing but time, and a log that cannot be written disturbs nothing.
  * Invariant: without an `out` nothing is written; a bar never stays after its epoch, and is never
  * wider than the terminal, where it could not be drawn over. */
-#include "optim/train/progress.h"
+#include "optim/train/train.h"
 
 #include "tensor/base/clock.h"
 

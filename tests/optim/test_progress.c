@@ -2,7 +2,7 @@
  * first. The values themselves are test_fit.c's. */
 #include "tests/support/nn_support.h"
 
-#include "optim/train/progress.h"
+#include "optim/train/train.h"
 #include "tensor/base/clock.h"
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * to one that was never disturbed. The same for saving and loading a checkpoint. */
 #include "tests/support/nn_support.h"
 
-#include "optim/train/best.h"
+#include "optim/train/train.h"
 
 #include <stdio.h>
 #include <unistd.h>
