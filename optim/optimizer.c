@@ -10,8 +10,6 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/graph/node.h"
-#include "tensor/graph/walk.h"
 #include "tensor/value/slot_private.h"
 
 #include <string.h>
@@ -150,7 +148,7 @@ void ct_optimizer_free(ct_optimizer *o) {
 typedef struct {
     int64_t *numbers, n;
     ct_tensor **parameters, **gradients;
-    bool *reached;
+    cti_reach *reach;
     ct_update *updates;
     int64_t n_updates;
     cti_accept *accept;
@@ -162,26 +160,18 @@ static ct_slot **states_of(const ct_optimizer *o, int64_t number) {
 }
 
 /* The loss must have been built from the values that the slots hold now. */
-static ct_status unreached(const ct_optimizer *o, const ct_named_slot *p, ct_tensor *loss) {
-    cti_walk walk;
-    if (cti_walk_new(&walk, &loss, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
-    bool stale = false;
-    for (int64_t k = 0; k < walk.count; k++) {
-        const ct_tensor *t = walk.items[k];
-        stale |= t->slot == cti_slot_id(p->slot) && !ct_slot_holds(p->slot, t);
-    }
-    cti_walk_free(&walk);
-    if (stale) {
+static ct_status check_unreached(const ct_optimizer *o, const char *path, cti_reach reach) {
+    if (reach == CTI_OUTDATED) {
         return ct_fail(CT_ERR_STATE,
                        "ct_optimizer_step: '%s' was changed after the loss was "
                        "built; build the loss again",
-                       p->path);
+                       path);
     }
     if (o->options.allow_unused) return CT_OK;
     return ct_fail(CT_ERR_GRADIENT,
                    "ct_optimizer_step: '%s' has no gradient (not reached from "
                    "the loss); step.allow_unused leaves such parameters alone",
-                   p->path);
+                   path);
 }
 
 /* Whether an earlier step of the round has reached the parameter. */
@@ -195,14 +185,14 @@ static ct_status reached_before(const ct_optimizer *o, int64_t number, bool *rea
 }
 
 /* Leaves out what has no gradient: it is not to move, not by old moments or weight decay either. */
-static ct_status leave_unused(const ct_optimizer *o, work *w, ct_tensor *loss) {
+static ct_status leave_unused(const ct_optimizer *o, work *w) {
     int64_t n = 0;
     bool any = false;
     for (int64_t k = 0; k < w->n; k++) {
         int64_t number = w->numbers[k];
-        bool used = w->reached[k];
+        bool used = w->reach[k] == CTI_REACHED;
         any |= used;
-        if (!used && (unreached(o, &o->parameters.items[number], loss) != CT_OK ||
+        if (!used && (check_unreached(o, o->parameters.items[number].path, w->reach[k]) != CT_OK ||
                       reached_before(o, number, &used) != CT_OK)) {
             return ct_error();
         }
@@ -226,8 +216,8 @@ static ct_status derive(const ct_optimizer *o, work *w, ct_tensor *loss) {
     if (w->n == 0) {
         return ct_fail(CT_ERR_STATE, "ct_optimizer_step: every parameter is frozen");
     }
-    ct_status status = cti_grad(loss, w->parameters, w->n, w->gradients, w->reached);
-    return status == CT_OK ? leave_unused(o, w, loss) : status;
+    ct_status status = cti_grad(loss, w->parameters, w->n, w->gradients, w->reach);
+    return status == CT_OK ? leave_unused(o, w) : status;
 }
 
 static void add_update(work *w, ct_slot *slot, ct_tensor *value) {
@@ -390,18 +380,18 @@ ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *con
     work w = {.numbers = cti_alloc(n, sizeof(int64_t)),
               .parameters = cti_alloc(n, sizeof(ct_tensor *)),
               .gradients = cti_alloc(n, sizeof(ct_tensor *)),
-              .reached = cti_alloc(n, sizeof(bool)),
+              .reach = cti_alloc(n, sizeof(cti_reach)),
               .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update)),
               .accept = accept,
               .context = context};
     status = CT_ERR_MEMORY;
-    if (w.numbers && w.parameters && w.gradients && w.reached && w.updates) {
+    if (w.numbers && w.parameters && w.gradients && w.reach && w.updates) {
         status = step(o, &w, loss, also, n_also);
     }
     cti_free(w.numbers);
     cti_free(w.parameters);
     cti_free(w.gradients);
-    cti_free(w.reached);
+    cti_free(w.reach);
     cti_free(w.updates);
     ct_scope_close(scope);
     return status;

@@ -103,11 +103,19 @@ static ct_tensor *handed_out(ct_tensor *g, const ct_tensor *x) {
     return own;
 }
 
+static cti_reach why_not(const backward *b, const ct_tensor *x) {
+    for (int64_t i = 0; i < b->walk.count && x->slot; i++) {
+        const ct_tensor *t = b->walk.items[i];
+        if (t->slot == x->slot && t != x) return CTI_OUTDATED;
+    }
+    return CTI_UNREACHED;
+}
+
 static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor *found[],
-                         bool reached[]) {
+                         cti_reach reach[]) {
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *g = cti_walk_has(&b->walk, x[k]) ? b->sum[x[k]->index] : NULL;
-        if (reached) reached[k] = g != NULL;
+        if (reach) reach[k] = g ? CTI_REACHED : why_not(b, x[k]);
         found[k] = g ? handed_out(g, x[k]) : ct_full(x[k]->dtype, x[k]->shape, 0.0);
         if (!found[k]) return ct_error();
     }
@@ -142,7 +150,7 @@ static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[],
 }
 
 static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
-                          ct_tensor *found[], bool reached[]) {
+                          ct_tensor *found[], cti_reach reach[]) {
     backward b = {0};
     if (cti_walk_new(&b.walk, &y, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     b.active = cti_alloc((size_t)b.walk.count, sizeof *b.active);
@@ -152,7 +160,7 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
         mark_active(&b, x, n);
         b.sum[y->index] = cotangent;
         status = walk_back(&b);
-        if (status == CT_OK) status = collect(&b, x, n, found, reached);
+        if (status == CT_OK) status = collect(&b, x, n, found, reach);
     }
     cti_free(b.active);
     cti_free(b.sum);
@@ -161,12 +169,12 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
 }
 
 static ct_status vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64_t n,
-                     ct_tensor *out[], bool reached[]) {
+                     ct_tensor *out[], cti_reach reach[]) {
     ct_status status = check(y, cotangent, x, n, out);
     if (status != CT_OK) return status;
     ct_tensor **found = cti_alloc((size_t)n, sizeof *found);
     if (!found) return CT_ERR_MEMORY;
-    status = vjp_into(y, cotangent, x, n, found, reached);
+    status = vjp_into(y, cotangent, x, n, found, reach);
     for (int64_t k = 0; k < n && status == CT_OK; k++) out[k] = found[k];
     cti_free(found);
     return status;
@@ -179,7 +187,7 @@ ct_status ct_vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64
 }
 
 ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[],
-                   bool reached[]) {
+                   cti_reach reach[]) {
     if (y && y->numel != 1) {
         return ct_fail(CT_ERR_SHAPE,
                        "ct_grad: y must have one element, got %s; ct_vjp takes a "
@@ -194,7 +202,7 @@ ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out
     if (y) *cti_context() = one_order_above(y);
     ct_tensor *one = y ? ct_reshape(cti_literal(y->dtype, 1.0), y->shape) : NULL;
     *cti_context() = saved;
-    return vjp(y, one, x, n, out, reached);
+    return vjp(y, one, x, n, out, reach);
 }
 
 ct_status ct_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[]) {

@@ -103,5 +103,3 @@ void cti_slot_replace(cti_replacement *r) {
 void cti_slot_put_back(const cti_replacement *r) { r->slot->replacement = r->outer; }
 
 cti_replacement *cti_slot_replacement(const ct_slot *slot) { return slot->replacement; }
-
-uint64_t cti_slot_id(const ct_slot *slot) { return slot ? slot->id : 0; }

@@ -25,7 +25,5 @@ typedef struct cti_replacement {
 void cti_slot_replace(cti_replacement *replacement);
 void cti_slot_put_back(const cti_replacement *replacement);
 cti_replacement *cti_slot_replacement(const ct_slot *slot); /* NULL: the slot's own value counts */
-/* Never 0; a leaf's `slot` field is the id of the slot that made it. */
-uint64_t cti_slot_id(const ct_slot *slot);
 
 #endif
