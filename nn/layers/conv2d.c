@@ -42,21 +42,17 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 static const ct_module_kind conv2d_kind = {.name = "Conv2D", .forward = forward};
 
 static ct_status check(int64_t inputs, int64_t filters, const ct_conv2d_options *o) {
-    const struct {
-        const char *name;
-        int64_t size;
-    } sizes[] = {
-        {"inputs", inputs},       {"filters", filters},         {"groups", o->groups},
-        {"kernel", o->kernel[0]}, {"kernel", o->kernel[1]},     {"stride", o->stride[0]},
-        {"stride", o->stride[1]}, {"dilation", o->dilation[0]}, {"dilation", o->dilation[1]},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (cti_check_size("ct_conv2d_new", sizes[i].name, sizes[i].size) != CT_OK) {
-            return ct_error();
-        }
+    static const char function[] = "ct_conv2d_new";
+    if (cti_check_size(function, "inputs", inputs) != CT_OK ||
+        cti_check_size(function, "filters", filters) != CT_OK ||
+        cti_check_size(function, "groups", o->groups) != CT_OK ||
+        cti_check_sizes(function, "kernel", o->kernel) != CT_OK ||
+        cti_check_sizes(function, "stride", o->stride) != CT_OK ||
+        cti_check_sizes(function, "dilation", o->dilation) != CT_OK) {
+        return ct_error();
     }
     if (inputs % o->groups == 0 && filters % o->groups == 0) return CT_OK;
-    return ct_fail(CT_ERR_SHAPE, "ct_conv2d_new: groups %lld must divide %lld %s",
+    return ct_fail(CT_ERR_SHAPE, "%s: groups %lld must divide %lld %s", function,
                    (long long)o->groups, (long long)(inputs % o->groups ? inputs : filters),
                    inputs % o->groups ? "inputs" : "filters");
 }

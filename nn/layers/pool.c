@@ -15,8 +15,8 @@ static ct_pool2d_spec spec_for(const pool2d *layer, ct_tensor *x) {
     const ct_pool2d_options *o = &layer->options;
     ct_pool2d_spec spec = {0};
     for (int d = 0; d < 2; d++) {
-        spec.window[d] = o->window[d] ? o->window[d] : 2;
-        spec.stride[d] = o->stride[d] ? o->stride[d] : spec.window[d];
+        spec.window[d] = o->window[d];
+        spec.stride[d] = o->stride[d];
         if (o->padding == CT_SAME) {
             cti_axis_same(ct_dim(x, 1 + d), spec.window[d], spec.stride[d], &spec.pad[2 * d]);
         }
@@ -41,18 +41,13 @@ static const ct_module_kind avg_kind = {.name = "AvgPool2D", .forward = avg_forw
 
 static ct_module *pool_new(const char *function, const ct_module_kind *kind,
                            ct_pool2d_options options) {
-    const struct {
-        const char *name;
-        int64_t size;
-    } sizes[] = {
-        {"window", options.window[0]},
-        {"window", options.window[1]},
-        {"stride", options.stride[0]},
-        {"stride", options.stride[1]},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (!sizes[i].size) continue; /* the default */
-        if (cti_check_size(function, sizes[i].name, sizes[i].size) != CT_OK) return NULL;
+    for (int d = 0; d < 2; d++) {
+        if (!options.window[d]) options.window[d] = 2;
+        if (!options.stride[d]) options.stride[d] = options.window[d];
+    }
+    if (cti_check_sizes(function, "window", options.window) != CT_OK ||
+        cti_check_sizes(function, "stride", options.stride) != CT_OK) {
+        return NULL;
     }
     pool2d *layer = (pool2d *)ct_module_new(sizeof *layer, kind);
     if (layer) layer->options = options;

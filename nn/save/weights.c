@@ -21,12 +21,8 @@ ct_status ct_weights_save(ct_module *model, const char *path) {
 }
 
 static ct_status check_names(const char *function, const ct_weights_load_options *options) {
-    if (options->n_names < 0) {
-        return ct_fail(CT_ERR_RANGE, "%s: n_names must be >= 0, got %lld", function,
-                       (long long)options->n_names);
-    }
-    if (options->n_names > 0 && !options->names) {
-        return ct_fail(CT_ERR_NULL, "%s: 'names' is NULL", function);
+    if (cti_check_array(function, "names", options->names, "n_names", options->n_names) != CT_OK) {
+        return ct_error();
     }
     for (int64_t i = 0; i < options->n_names; i++) {
         const ct_weights_name *pair = &options->names[i];

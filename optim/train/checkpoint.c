@@ -14,8 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char format_name[] = CTI_CHECKPOINT_FORMAT;
-static const char format_version[] = "1";
+#define VERSION "1"
 
 enum { MODEL, OPTIMIZER, SEED, GROUPS };
 
@@ -113,8 +112,8 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
     snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
     snprintf(best, sizeof best, "%lld", (long long)position.best_epoch);
     bits_text sum, loss = show_bits(bits_of(position.best_val_loss));
-    const ct_pair metadata[] = {{"format", format_name},
-                                {"version", format_version},
+    const ct_pair metadata[] = {{"format", CTI_CHECKPOINT_FORMAT},
+                                {"version", VERSION},
                                 {"epoch", epoch},
                                 {"batch", batch},
                                 {"checksum", sum.text},
@@ -135,25 +134,28 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
 
 static const char function_load[] = "ct_checkpoint_load";
 
+static ct_status refuse(const char *path, const ct_safetensors *file, const char *key,
+                        const char *wanted) {
+    const char *text = ct_safetensors_metadata(file, key);
+    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be %s, got '%s'", function_load,
+                   cti_show_path(path).text, key, wanted,
+                   text ? cti_show(text, strlen(text)).text : "");
+}
+
 static ct_status read_count(const char *path, const ct_safetensors *file, const char *key,
                             int64_t *count) {
     const char *text = ct_safetensors_metadata(file, key);
     if (text && cti_whole_number(text, strlen(text), count)) return CT_OK;
-    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be a whole number, got '%s'", function_load,
-                   cti_show_path(path).text, key, text ? cti_show(text, strlen(text)).text : "");
+    return refuse(path, file, key, "a whole number");
 }
 
 static ct_status read_loss(const char *path, const ct_safetensors *file, const char *key,
                            double *loss) {
     const char *text = ct_safetensors_metadata(file, key);
     uint64_t bits = text ? strtoull(text, NULL, 16) : 0;
-    if (text && strcmp(text, show_bits(bits).text) == 0) {
-        memcpy(loss, &bits, sizeof *loss);
-        return CT_OK;
-    }
-    return ct_fail(CT_ERR_FORMAT, "%s: %s: %s must be 16 hexadecimal digits, got '%s'",
-                   function_load, cti_show_path(path).text, key,
-                   text ? cti_show(text, strlen(text)).text : "");
+    memcpy(loss, &bits, sizeof *loss);
+    if (text && strcmp(text, show_bits(bits).text) == 0) return CT_OK;
+    return refuse(path, file, key, "16 hexadecimal digits");
 }
 
 static ct_status read_position(const char *path, const ct_safetensors *file,
@@ -171,16 +173,10 @@ static ct_status read_metadata(const char *path, const ct_safetensors *file,
                                ct_position *position) {
     const char *format = ct_safetensors_metadata(file, "format");
     const char *version = ct_safetensors_metadata(file, "version");
-    if (!format || strcmp(format, format_name) != 0) {
-        return ct_fail(CT_ERR_FORMAT, "%s: %s: format must be '%s', got '%s'", function_load,
-                       cti_show_path(path).text, format_name,
-                       format ? cti_show(format, strlen(format)).text : "");
+    if (!format || strcmp(format, CTI_CHECKPOINT_FORMAT) != 0) {
+        return refuse(path, file, "format", "'" CTI_CHECKPOINT_FORMAT "'");
     }
-    if (!version || strcmp(version, format_version) != 0) {
-        return ct_fail(CT_ERR_FORMAT, "%s: %s: version must be %s, got '%s'", function_load,
-                       cti_show_path(path).text, format_version,
-                       version ? cti_show(version, strlen(version)).text : "");
-    }
+    if (!version || strcmp(version, VERSION) != 0) return refuse(path, file, "version", VERSION);
     return read_position(path, file, position);
 }
 

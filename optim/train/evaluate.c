@@ -25,29 +25,27 @@ ct_status cti_check_loss(const char *function, const ct_loss *loss) {
                    loss->name ? loss->name : "");
 }
 
-/* A loss or a metric, which may be the user's own. */
-static ct_tensor *measure(cti_metric *function, ct_tensor *prediction, ct_tensor *target) {
-    CTI_CALLS_USER;
-    return function(prediction, target);
+/* One number of a loss or a metric, which may be the user's own. */
+static ct_tensor *measure(cti_metric *function, const char *what, ct_tensor *prediction,
+                          ct_tensor *target) {
+    ct_tensor *value;
+    {
+        CTI_CALLS_USER;
+        value = function(prediction, target);
+    }
+    if (!value) return cti_null_in("ct_evaluate: %s returned NULL and no error", what);
+    if (ct_numel(value) == 1) return value;
+    return ct_fail_null(CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s", what,
+                        ct_shape_format(ct_shape_of(value)).text);
 }
 
 ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
                       const ct_batch *batch, ct_tensor **value, ct_tensor **measured) {
     ct_tensor *prediction = loss->from_logits ? ct_logits(model, batch->x, mode)
                                               : ct_forward(model, batch->x, mode);
-    *measured = NULL;
-    *value = prediction ? measure(loss->value, prediction, batch->y) : NULL;
-    if (*value && metric) *measured = measure(metric, prediction, batch->y);
-    if (*value && (!metric || *measured)) {
-        if (ct_numel(*value) == 1 && (!metric || ct_numel(*measured) == 1)) return CT_OK;
-        return ct_fail(
-            CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s",
-            ct_numel(*value) == 1 ? "a metric" : "a loss",
-            ct_shape_format(ct_shape_of(ct_numel(*value) == 1 ? *measured : *value)).text);
-    }
-    return cti_null("ct_evaluate: %s returned NULL and no error", !prediction ? "a module"
-                                                                  : *value    ? "a metric"
-                                                                              : "a loss");
+    *value = prediction ? measure(loss->value, "a loss", prediction, batch->y) : NULL;
+    *measured = *value && metric ? measure(metric, "a metric", prediction, batch->y) : NULL;
+    return *value && (!metric || *measured) ? CT_OK : ct_error();
 }
 
 static ct_status add_batch(ct_module *model, const ct_loss *loss, cti_metric *metric,

@@ -43,6 +43,7 @@ ct_status cti_check_array(const char *function, const char *name, const void *ar
 
 /* Checks that a size is in 1..2^31-1, so that products of two sizes stay below 2^62. */
 ct_status cti_check_size(const char *function, const char *name, int64_t size);
+ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]);
 /* Checks that a number lies in [low, high). */
 ct_status cti_check_number(const char *function, const char *name, double value, double low,
                            double high);

@@ -150,6 +150,11 @@ ct_status cti_check_size(const char *function, const char *name, int64_t size) {
                    size < 1 ? ">= 1" : "< 2^31", (long long)size);
 }
 
+ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]) {
+    ct_status status = cti_check_size(function, name, sizes[0]);
+    return status == CT_OK ? cti_check_size(function, name, sizes[1]) : status;
+}
+
 ct_status cti_check_number(const char *function, const char *name, double value, double low,
                            double high) {
     if (value >= low && value < high) return CT_OK;
