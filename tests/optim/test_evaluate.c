@@ -59,6 +59,40 @@ NN_TEST(evaluate, says_what_does_not_fit) {
 
 /* --- Prediction ------------------------------------------------------------------------------- */
 
+static ct_tensor *nothing(ct_tensor *prediction, ct_tensor *target) {
+    (void)prediction, (void)target;
+    return NULL;
+}
+
+static ct_tensor *per_row(ct_tensor *prediction, ct_tensor *target) {
+    (void)target;
+    return ct_sum(prediction, CT_AXES(1));
+}
+
+static void expect_refusal(const ct_loss *loss, ct_status status, const char *message) {
+    bench b = open_bench(0.05);
+    char text[128];
+    snprintf(text, sizeof text, "ct_evaluate: %s", message);
+    cr_expect_eq(ct_evaluate(b.model, loss, b.test, NULL, NULL), status);
+    expect_error(status, text);
+    snprintf(text, sizeof text, "ct_fit: %s", message);
+    cr_expect_eq(ct_fit(b.model, b.optimizer, loss, b.train, (ct_fit_options){0}, NULL), status);
+    expect_error(status, text);
+    close_bench(&b);
+}
+
+NN_TEST(evaluate, losses_and_metrics_are_one_number) {
+    ct_loss loss = {.name = "mine", .value = nothing};
+    expect_refusal(&loss, CT_ERR_NULL, "a loss returned NULL and no error");
+    loss.value = per_row;
+    expect_refusal(&loss, CT_ERR_SHAPE, "a loss must be one number, got [4]");
+    loss = ct_loss_cross_entropy;
+    loss.metric = per_row;
+    expect_refusal(&loss, CT_ERR_SHAPE, "a metric must be one number, got [4]");
+    loss.metric = nothing;
+    expect_refusal(&loss, CT_ERR_NULL, "a metric returned NULL and no error");
+}
+
 NN_TEST(predict, is_the_forward_in_pieces) {
     ct_module *model = small_cnn(0.9);
     ct_tensor *x = ct_scale(centred(CT_F32, CT_SHAPE(11, 6, 6, 2), 1, 1, 0), 2); /* no leaf */
