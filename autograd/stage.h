@@ -1,4 +1,4 @@
-/* Staged updates: how a forward pass says that a running statistic should move, without moving it.
+/* Staged updates: how a forward asks for a new value of a moving statistic without changing it.
  *
  * ct_stage(y, slot, decay, value) is y, and remembers that a commit should set
  * slot := decay slot + value. A commit collects the stages reachable from its roots and applies
@@ -14,7 +14,7 @@
 CT_C_BEGIN
 
 /* The identity on y. `value` has the slot's shape and dtype; no gradient flows to it. In a forward
- * with parameters given as tensors it is y alone (see ct_functional_call). */
+ * by ct_functional_call it is y alone, unless updates were asked for. */
 ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value);
 
 /* A new value for a slot, computed by the caller. */

@@ -61,10 +61,10 @@ static ct_status check_found(const ct_slot_list *slots, const cti_replacement re
 /* In a forward without staged updates there are none of calls inside of it either. */
 static ct_tensor *run(ct_module *module, ct_tensor *x, ct_mode mode,
                       ct_functional_options options) {
-    bool *left_away = cti_stages_left_away(), before = *left_away;
-    *left_away |= !options.staged;
+    bool *left_out = cti_stages_left_out(), before = *left_out;
+    *left_out |= !options.staged;
     ct_tensor *y = options.logits ? ct_logits(module, x, mode) : ct_forward(module, x, mode);
-    *left_away = before;
+    *left_out = before;
     return y;
 }
 

@@ -17,8 +17,8 @@ CT_C_BEGIN
  * and, where x is a floating-point tensor, by x. In the report's entries input i is parameter i of
  * ct_module_parameters, and their number is x. It is checked in f64 whatever the types of slots and
  * x are, with their values: those of f32 become the same numbers in f64. So the forward must not
- * make numbers in a fixed type, and what it comes to is f64. Dropout keeps one mask, staged updates
- * are left away, and no slot changes. Errors: those of ct_gradcheck and of the forward. */
+ * make numbers in a fixed type, and its output must be f64. Dropout keeps one mask, staged updates
+ * are left out, and no slot changes. Errors: those of ct_gradcheck and of the forward. */
 ct_status ct_gradcheck_module(ct_module *module, ct_tensor *x, ct_mode mode,
                               ct_gradcheck_options options, ct_gradcheck_report *report);
 

@@ -30,7 +30,7 @@ void cti_seed_restore(const int64_t state[2]) {
     source.stream = (uint64_t)state[1];
 }
 
-/* sqrt(value), without the C library's: nn computes with tensors. */
+/* By an op, because nn/ computes with tensors alone. */
 static ct_tensor *root(ct_dtype dtype, double value) { return ct_sqrt(ct_scalar(dtype, value)); }
 
 /* Uniform in +-sqrt(square). */

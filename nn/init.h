@@ -7,7 +7,7 @@
 
 CT_C_BEGIN
 
-/* Seed of this thread's initializers and dropouts from here on. */
+/* The seed of this thread's initializers and dropouts from now on. */
 void ct_seed_set(uint64_t seed);
 /* The next key of this thread's stream: i64 [2]. */
 ct_tensor *ct_seed_draw(void);

@@ -78,14 +78,14 @@ ct_module *ct_global_avg_pool2d_new(void); /* [N,H,W,C] -> [N,C] */
 ct_module *ct_flatten_new(void);           /* [N,...] -> [N,rest]: height, width, channel */
 /* In training zeroes a share `rate` of the elements and scales the others by 1/(1-rate)
  * (Srivastava et al., 2014). Slot stream: the i64 [2] key of the next mask. Each forward in
- * training takes one, at once, also that of a frozen module or of a step that is refused. */
+ * training takes one immediately, also that of a frozen module or of a step that is refused. */
 ct_module *ct_dropout_new(double rate);
 
 /* An activation by name; a user's own is one such constant. */
 typedef struct {
     const char *name;
     ct_tensor *(*apply)(ct_tensor *x);
-    bool squashes; /* softmax, sigmoid: left away for losses from logits */
+    bool squashes; /* softmax, sigmoid: left out by ct_logits */
 } ct_activation;
 /* Softmax along the last axis; elu with alpha 1, leaky_relu with slope 0.01 (compose.h). */
 extern const ct_activation ct_activation_relu, ct_activation_sigmoid, ct_activation_tanh,

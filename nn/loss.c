@@ -5,7 +5,7 @@
 
 #include "tensor/base/caller.h"
 
-/* Labels as a distribution [N,K] beside scores [N,K]. */
+/* Labels as a distribution of the shape and type of the scores [N,K]. */
 static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) {
         return cti_null_in("%s: '%s' is NULL", function, scores ? "labels" : "logits");

@@ -11,16 +11,16 @@ typedef struct {
     const char *name;
     ct_tensor *(*value)(ct_tensor *prediction, ct_tensor *target);
     bool from_logits; /* gets ct_logits instead of ct_forward */
-    /* What is reported as accuracy beside this loss, from the same prediction; NULL: nothing. */
+    /* Reported as accuracy together with this loss; gets the same prediction. NULL: none. */
     ct_tensor *(*metric)(ct_tensor *prediction, ct_tensor *target);
 } ct_loss;
 
 /* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. A
- * class of label 0 counts nothing, also with a logit of -inf. Beside it: ct_accuracy. */
+ * class whose label is 0 adds nothing, also where its logit is -inf. Metric: ct_accuracy. */
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
 extern const ct_loss ct_loss_cross_entropy;
 /* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t, with all
- * digits of small ones; 0 at (inf, 1) and (-inf, 0). Beside it: ct_binary_accuracy. */
+ * digits of small ones; 0 at (inf, 1) and (-inf, 0). Metric: ct_binary_accuracy. */
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
 extern const ct_loss ct_loss_binary_cross_entropy;
 /* mean (p - t)^2 */

@@ -1,7 +1,7 @@
 /* Modules: slots, children, names, and the forward that marks nodes with the module's path.
  * What a module computes is its kind's business.
- * Invariant: a module owns its slots and, with all other containers of the same, its children;
- * different siblings have different names. */
+ * Invariant: a module owns its slots, and its children together with all other modules that hold
+ * them; different siblings have different names. */
 #include "nn/module_private.h"
 
 #include "tensor/base/alloc.h"
@@ -112,7 +112,7 @@ static void snake_case(const char *kind, char *out, size_t size) {
     out[n] = '\0';
 }
 
-/* Another one of the children up to number k that has this name. */
+/* Another child among the first k + 1 with this name. */
 static ct_module *namesake(const ct_module *parent, int64_t k, const ct_module *child,
                            const char *name) {
     for (int64_t i = 0; i <= k; i++) {
@@ -122,8 +122,8 @@ static ct_module *namesake(const ct_module *parent, int64_t k, const ct_module *
     return NULL;
 }
 
-/* Whether the name of a child is that of a place in another container too. */
-static bool stands_elsewhere(const ct_module *parent, const ct_module *child) {
+/* Whether the child is held by another container too, where its name is part of paths. */
+static bool held_elsewhere(const ct_module *parent, const ct_module *child) {
     int64_t here = 0;
     for (int64_t i = 0; i < parent->n_children; i++) here += parent->children[i] == child;
     return child->owners > here;
@@ -141,15 +141,15 @@ static ct_status number_child(ct_module *parent, int64_t k, ct_module *child) {
     return ct_module_rename(child, name);
 }
 
-/* A name that is free stays. Of two namesakes the later one gets a number, unless it has its name
- * from another container: then the earlier one does. */
+/* A child keeps a name that no sibling has. Of two siblings with one name the later one gets a
+ * number, or the earlier one where only the later one is held by another container too. */
 static ct_status name_child(ct_module *parent, int64_t k) {
     ct_module *child = parent->children[k];
     if (!child->name) return number_child(parent, k, child);
     ct_module *other = namesake(parent, k, child, child->name);
     if (!other) return CT_OK;
-    if (!stands_elsewhere(parent, child)) return number_child(parent, k, child);
-    if (!stands_elsewhere(parent, other)) return number_child(parent, k, other);
+    if (!held_elsewhere(parent, child)) return number_child(parent, k, child);
+    if (!held_elsewhere(parent, other)) return number_child(parent, k, other);
     return ct_fail(CT_ERR_STATE,
                    "ct_module_add_children: two modules that stand in other "
                    "containers too are named '%s'; rename one",
@@ -166,7 +166,7 @@ static bool holds(const ct_module *module, const ct_module *wanted) {
     return false;
 }
 
-/* Only a module that stands somewhere can be below another one. */
+/* Only a module that some container holds can be below another one. */
 static bool would_hold_itself(const ct_module *module, const ct_module *child) {
     return module->owners > 0 && holds(child, module);
 }
@@ -267,8 +267,8 @@ static bool listed(const ct_slot_list *list, const ct_slot *slot) {
     return false;
 }
 
-/* The depth is that of modules inside of modules, which paths limit. Only below a
- * module that stands in several places can a slot come up again. */
+/* Recursion is as deep as modules are nested, which cti_path_join limits. Only below a module that
+ * is held in several places can a slot be met again. */
 static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module,
                              bool shared) {
     shared |= module->owners > 1;

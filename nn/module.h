@@ -93,7 +93,7 @@ void ct_slot_list_free(ct_slot_list *list); /* takes NULL */
 typedef struct {
     bool logits;    /* ct_logits instead of ct_forward */
     bool staged;    /* keeps staged updates of slots without a given value, for a commit; otherwise
-                       they are left away                                                       */
+                       they are left out                                                       */
     bool any_float; /* a value may be f64 for a slot of f32, or the other way round. The forward
                        must then make no number of its own in a fixed type                      */
 } ct_functional_options;

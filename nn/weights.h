@@ -9,22 +9,21 @@ CT_C_BEGIN
 /* All slots by path in one .safetensors file, atomically. */
 ct_status ct_weights_save(ct_module *model, const char *path);
 /* Every slot must be there with its shape and dtype, and nothing else; otherwise nothing
- * changes. Numbers of types that safetensors.h reads into a slot's dtype fit too: a file of F16 or
- * BF16 loads into an f32 model. Of a checkpoint the message says that it is one. */
+ * changes. Types that safetensors.h converts to the slot's dtype fit too: a file of F16 or BF16
+ * loads into an f32 model. For a checkpoint the message says how to load it. */
 ct_status ct_weights_load(ct_module *model, const char *path);
 
-/* What is called `model` here is called `file` in the file: the whole path of a slot, or its
- * beginning if `model` ends in a slash or is "". {"encoder/", "bert.encoder."} changes the
- * beginning, {"fc1/kernel", "fc1.w"} one name, {"", "model/"} reads the model's part of a
- * checkpoint. */
+/* A slot whose path is `model` is called `file` in the file; where `model` ends in a slash or is
+ * "", that holds for the beginning of paths. {"encoder/", "bert.encoder."} changes the beginning,
+ * {"fc1/kernel", "fc1.w"} one name, {"", "model/"} reads the model's part of a checkpoint. */
 typedef struct {
     const char *model, *file;
 } ct_weights_name;
 
 typedef struct {
     bool partial; /* load what fits, leave the other slots as they are; false: all or nothing */
-    const ct_weights_name *names; /* the first pair that holds for a path decides; a path
-                                     without one is the name in the file                      */
+    const ct_weights_name *names; /* the first pair that fits a path decides; where none does
+                                     the path is the name in the file                         */
     int64_t n_names;
 } ct_weights_load_options;
 
@@ -46,9 +45,9 @@ typedef struct {
     ct_weights_difference *items; /* the slots in the model's order, then what is unused */
 } ct_weights_report;
 
-/* Loads weights of another model, or under other names. Nothing changes on an error, which is
- * also a partial load that no slot can take part in. The report, unless NULL, is set in any case
- * and the caller frees what it holds; after CT_ERR_SHAPE it says what did not fit. */
+/* Loads weights of another model, or under other names. On an error nothing changes; a partial load
+ * in which no slot fits is one. The report, unless NULL, is set in any case, also to what did not
+ * fit by CT_ERR_SHAPE; the caller frees what it holds. */
 ct_status ct_weights_load_with(ct_module *model, const char *path, ct_weights_load_options options,
                                ct_weights_report *report);
 void ct_weights_report_free(ct_weights_report *report); /* takes NULL; leaves an empty report */

@@ -45,7 +45,7 @@ typedef struct {
     bool interrupted;     /* ended by Ctrl-C or SIGTERM, after a finished step */
     bool stopped_early;   /* ended by early stopping or by a callback */
     bool restored;        /* by restore_best: the model is that of position.best_epoch */
-    ct_position position; /* where to go on */
+    ct_position position; /* where to continue */
 } ct_history;
 void ct_history_free(ct_history *history); /* takes NULL */
 
@@ -66,18 +66,18 @@ struct ct_fit_options {
     int64_t patience;     /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
     bool restore_best;    /* gives the model back the weights of its best epoch, see below */
-    bool allow_nonfinite; /* goes on when a loss, val_loss or parameter is infinite or NaN */
+    bool allow_nonfinite; /* continues when a loss, val_loss or parameter is infinite or NaN */
     ct_fit_callback *callback;
     void *context;
     bool record_steps;
     bool no_signals;   /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
                                   SIGTERM ends training after the running step, the second acts
                                   as by default                                                */
-    ct_position start; /* where to go on, from a checkpoint */
+    ct_position start; /* where to continue, from a checkpoint */
 };
 
 /* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)
- * is overwritten with what was measured, epochs that were broken off included, and is the caller's
+ * is overwritten with what was measured, unfinished epochs included, and is the caller's
  * to free. An interruption and a stop are no errors. Ends without a validation when a signal or
  * the callback stopped it.
  *
@@ -93,7 +93,7 @@ struct ct_fit_options {
  *
  * Early stopping: after `patience` epochs in a row without a val_loss below the smallest before.
  * Epochs that max_steps cut short do not count. The best epoch and its val_loss are part of the
- * position, so training that goes on from a checkpoint stops where it would have stopped without;
+ * position, so training continued from a checkpoint stops where it would have stopped without;
  * when it had stopped already it trains no further (start.best_epoch = 0 forgets that). Save in the
  * callback's call with `epoch`: what was saved after the last step before it misses the validation.
  *
@@ -117,7 +117,7 @@ ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
 
 /* --- Checkpoints ------------------------------------------------------------------------------ */
 
-/* Model, optimizer and position in one .safetensors file, atomically: training that goes on from
+/* Model, optimizer and position in one .safetensors file, atomically: training continued from
  * it equals training that never stopped, bit for bit, and stops early at the same epoch. */
 ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position position);

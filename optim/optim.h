@@ -85,7 +85,7 @@ ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model, 
                                ct_step_options step, const void *options, size_t size);
 void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */
 
-/* Evaluates the loss (one element), its gradients, the updates, the staged statistics behind loss
+/* Evaluates the loss (one element), its gradients, the updates, the updates staged in loss
  * and `also`, and `also` itself in one plan, then commits. Afterwards reading loss and `also` runs
  * nothing. Frozen parameters and their moments stay. Errors: a parameter that the loss does not
  * reach, or reaches through ct_stop_gradient and the like only (but see allow_unused); one that was
@@ -115,7 +115,7 @@ typedef struct {
     bool keras;          /* Keras's form: v := momentum v - rate g; theta += v */
     bool nesterov;       /* Nesterov, as Sutskever et al., 2013 */
     double weight_decay; /* adds weight_decay theta to the gradient: PyTorch's, coupled */
-    bool decoupled;      /* theta -= rate weight_decay theta beside it: Keras's, in either
+    bool decoupled;      /* theta -= rate weight_decay theta in addition: Keras's, in either
                                 form of momentum                                          */
     ct_step_options step;
 } ct_sgd_options;

@@ -1,5 +1,5 @@
 /* The optimizer: from a loss to one commit of parameters, moments and staged statistics.
- * The update rules are in sgd.c, adam.c and so on; the derivatives come from ct_grad.
+ * The update rules are in rules/; the derivatives come from ct_grad.
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/optim.h"
 
@@ -37,7 +37,8 @@ static ct_status keep_parameters(const char *function, ct_optimizer *o, ct_modul
 
 static bool accumulates(const ct_optimizer *o) { return o->options.accumulate > 1; }
 
-/* Whether some steps of a round may have a gradient of a parameter and others none. */
+/* Whether a parameter may have a gradient in some steps of a round of accumulation and not in
+ * others. */
 static bool tells_reached(const ct_optimizer *o) {
     return accumulates(o) && o->options.allow_unused;
 }
@@ -73,7 +74,7 @@ static ct_status check_step_options(const char *function, const ct_step_options 
                    (long long)step->accumulate);
 }
 
-/* What a kind of the user's own may lack. */
+/* What may be missing in a kind of the user's own. */
 static ct_status check_kind(const char *function, const ct_optimizer_kind *kind) {
     if (!kind || !kind->name || !kind->update) {
         return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function,
@@ -184,8 +185,8 @@ static ct_status reached_before(const ct_optimizer *o, int64_t number, bool *rea
     return CT_OK;
 }
 
-/* Leaves out what has no gradient: it is not to move, not by old moments or weight decay either. */
-static ct_status leave_unused(const ct_optimizer *o, work *w) {
+/* Drops parameters without a gradient: neither old moments nor weight decay may move them. */
+static ct_status drop_unused(const ct_optimizer *o, work *w) {
     int64_t n = 0;
     bool any = false;
     for (int64_t k = 0; k < w->n; k++) {
@@ -217,7 +218,7 @@ static ct_status derive(const ct_optimizer *o, work *w, ct_tensor *loss) {
         return ct_fail(CT_ERR_STATE, "ct_optimizer_step: every parameter is frozen");
     }
     ct_status status = cti_grad(loss, w->parameters, w->n, w->gradients, w->reach);
-    return status == CT_OK ? leave_unused(o, w) : status;
+    return status == CT_OK ? drop_unused(o, w) : status;
 }
 
 static void add_update(work *w, ct_slot *slot, ct_tensor *value) {

@@ -10,7 +10,7 @@
 ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context);
 
-/* What the numbers of a rate may be; `function` is the one that the user called. */
+/* Checks the numbers of a rate; `function` is the one that the user called. */
 ct_status cti_schedule_check(const char *function, const ct_schedule *schedule);
 /* The rate after `step` finished steps (f64 scalar), as an f64 scalar. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);

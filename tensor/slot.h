@@ -1,4 +1,4 @@
-/* Slots: the only thing that changes. A slot holds one evaluated tensor; a parameter, a running
+/* Slots: the only thing that changes. A slot holds one evaluated tensor; a parameter, a moving
  * statistic and an optimizer's moment are slots. Reference counted; it belongs to one thread. */
 #ifndef COTAN_SLOT_H
 #define COTAN_SLOT_H

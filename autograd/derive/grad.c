@@ -36,7 +36,7 @@ static void mark_active(backward *b, ct_tensor *const x[], int64_t n) {
     }
 }
 
-/* A term that is 0 by structure is left away: it would be drawn, and say nothing. */
+/* A term that is 0 by structure is left out: it would be drawn without saying anything. */
 static ct_status add_to(ct_tensor **sum, ct_tensor *g) {
     if (!g) return ct_error();
     if (*sum && ct_is_number(g, 0)) return CT_OK;

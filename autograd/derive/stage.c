@@ -54,9 +54,9 @@ CT_OP(op_stage) = {
     .release = release_stage,
 };
 
-static _Thread_local bool left_away;
+static _Thread_local bool left_out;
 
-bool *cti_stages_left_away(void) { return &left_away; }
+bool *cti_stages_left_out(void) { return &left_out; }
 
 ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value) {
     CTI_CALLED;
@@ -64,7 +64,7 @@ ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value)
         return cti_null_in("ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
     }
     /* Where another value stands in for the slot's own there is nothing to update. */
-    if (left_away || cti_slot_replacement(slot)) return ct_scope_add(y);
+    if (left_out || cti_slot_replacement(slot)) return ct_scope_add(y);
     stage_attr attr = {ct_slot_keep(slot), decay, false};
     ct_tensor *t = ct_node(&op_stage, (ct_tensor *[]){y, value}, 2, &attr, sizeof attr);
     if (!t) ct_slot_drop(slot);

@@ -6,7 +6,7 @@
 #include "autograd/stage.h"
 
 /* Whether ct_stage(y, ...) is y alone in this thread. Who sets it restores it. */
-bool *cti_stages_left_away(void);
+bool *cti_stages_left_out(void);
 
 /* Looks at the evaluated roots; records what is wrong with them and returns it. */
 typedef ct_status cti_accept(void *context, ct_tensor *const roots[]);

@@ -1,5 +1,5 @@
-/* BatchNorm: batch statistics in training, moving ones in inference, and the staged update of the
- * moving ones in between.
+/* BatchNorm: statistics of the batch in training, moving ones in inference. A training forward
+ * stages the update of the moving ones.
  * There is no gradient here and no arithmetic: ct_batch_norm is a few ops.
  * Invariant: a forward changes nothing; the moving statistics change when a step commits. */
 #include "autograd/stage.h"
@@ -13,7 +13,8 @@ typedef struct {
     int gamma, beta, mean, variance; /* slot numbers; -1 = absent */
 } batch_norm;
 
-/* A number has the type of the statistics, which may be given ones of another type. */
+/* An absent slot reads as a constant, in the type of the statistics, which may be given values of
+ * another type than they were made in. */
 static ct_tensor *slot_or(batch_norm *bn, int slot, double value) {
     if (slot >= 0) return ct_module_read(&bn->base, slot);
     return ct_scalar(ct_dtype_of(ct_module_read(&bn->base, bn->mean)), value);
@@ -28,8 +29,8 @@ static double correction(const batch_norm *bn, ct_tensor *x) {
     return n / (n - 1.0);
 }
 
-/* Said here and not only by ct_batch_norm: who comes with a batch of one row has most likely one
- * row left over at the end of the data. */
+/* Checked here and not only by ct_batch_norm: a batch of one row is most likely what was left over
+ * at the end of the data, and the message says how to leave it out. */
 static bool has_statistics(const batch_norm *bn, ct_tensor *x) {
     int64_t values = ct_numel(x) / bn->channels;
     if (values > 1) return true;

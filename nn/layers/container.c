@@ -1,6 +1,6 @@
 /* Containers: Sequential and Residual.
  * They compute nothing of their own but the sum of the residual.
- * Invariant: the children belong to the container, also when making it fails. */
+ * Invariant: the container owns the children that it was given, also when making it fails. */
 #include "nn/module_private.h"
 
 #include "tensor/base/caller.h"

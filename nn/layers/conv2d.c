@@ -14,7 +14,7 @@ typedef struct {
 
 static int64_t at_least_one(int64_t value) { return value ? value : 1; }
 
-/* The padding of "same" depends on the input, so it is found at each forward. */
+/* "same" padding depends on the size of the input, so each forward computes it. */
 static ct_conv2d_spec spec_for(const conv2d *layer, ct_tensor *x) {
     const ct_conv2d_options *o = &layer->options;
     ct_conv2d_spec spec = {.groups = o->groups};

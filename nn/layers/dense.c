@@ -5,7 +5,7 @@
 
 #include "tensor/base/caller.h"
 
-/* In the words of the layer: the user has not called ct_matmul. */
+/* Before ct_matmul does, whose message would name a function that the user has not called. */
 static ct_status check_input(const ct_module *self, const ct_tensor *x, const ct_tensor *kernel) {
     const char *name = self->kind->name;
     if (ct_shape_of(x).rank == 0) {

@@ -12,7 +12,8 @@ typedef struct {
     double rate;
 } dropout;
 
-/* The key now; the slot moves on to the next stream. A key that was given stands for itself. */
+/* The key of this forward. The slot gets the next one, unless the key was given by a functional
+ * call. */
 static ct_tensor *next_key(ct_module *self) {
     ct_slot *slot = self->slots[0].slot;
     ct_tensor *key = ct_module_read(self, 0);

@@ -1,5 +1,5 @@
 /* Pooling layers and Flatten: they have no slots.
- * The windows are the ops' business, the padding of "same" is found here at each forward.
+ * Windows are the ops' business; "same" padding is computed here, at each forward.
  * Invariant: nothing is stored between forwards. */
 #include "nn/module_private.h"
 

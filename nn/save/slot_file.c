@@ -75,7 +75,7 @@ typedef struct {
     const cti_slot_group *groups;
     int n;
     const ct_weights_load_options *options;
-    ct_weights_report *report; /* NULL: nobody wants the list */
+    ct_weights_report *report; /* NULL: not wanted */
     int64_t count, fitting;
     cti_writer text; /* of the first few differences */
 } comparison;
@@ -124,7 +124,7 @@ static bool compare(comparison *c, const char *name, const ct_tensor *here,
     return false;
 }
 
-/* Whether the pair is about this slot; a path that it begins must have been cut at a slash. */
+/* Whether the pair renames this slot: the whole path, or a beginning that ends in a slash. */
 static bool holds_for(const ct_weights_name *pair, const char *path) {
     size_t length = strlen(pair->model);
     if (strncmp(path, pair->model, length) != 0) return false;
@@ -150,8 +150,8 @@ static void add_missing(comparison *c, const char *name, const char *there) {
     add_difference(c, CT_WEIGHT_MISSING, name, rest);
 }
 
-/* *place is the file's entry for the slot, -1 without one that fits; wanted[] says which entries
- * some slot wants. */
+/* *place becomes the number of the file's entry for the slot, -1 when none fits. wanted[] marks the
+ * entries that belong to some slot. */
 static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t i, int64_t *place,
                             bool wanted[]) {
     char name[NAME_SIZE], there[NAME_SIZE];
@@ -186,7 +186,7 @@ static ct_status match(comparison *c, int64_t place[], bool wanted[]) {
     return c->text.status;
 }
 
-/* For who reads weights alone, and took the file of a checkpoint for one of them. */
+/* For users who load a checkpoint as if it were a file of weights. */
 static const char *advice(const comparison *c) {
     const char *format = ct_safetensors_metadata(c->file, "format");
     bool is_checkpoint = format && strcmp(format, CTI_CHECKPOINT_FORMAT) == 0;

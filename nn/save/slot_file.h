@@ -22,13 +22,13 @@ ct_status cti_slots_save(const char *path, const cti_slot_group groups[], int n,
  * cti_alloc, which the caller frees; NULL on error. Nothing has changed. */
 ct_tensor **cti_slots_prepare(const char *function, const char *path, const ct_safetensors *file,
                               const cti_slot_group groups[], int n);
-/* The same under other names, and where `options` say so with NULL for slots that do not fit. The
- * report may be NULL; what differs is added to it. */
+/* The same with `options`: under other names, and for a partial load with NULL for the slots that
+ * do not fit. Differences are added to the report, which may be NULL. */
 ct_tensor **cti_slots_prepare_with(const char *function, const char *path,
                                    const ct_safetensors *file, const cti_slot_group groups[], int n,
                                    const ct_weights_load_options *options,
                                    ct_weights_report *report);
-/* Puts them in; a slot with NULL stays. Cannot fail. */
+/* Puts the values into the slots; one with NULL stays as it is. Cannot fail. */
 void cti_slots_swap(const cti_slot_group groups[], int n, ct_tensor *const prepared[]);
 
 #endif

@@ -21,7 +21,7 @@ static ct_status add_layer(cti_layer_list *list, ct_module *module, const char *
     return CT_OK;
 }
 
-/* The depth is that of chains inside of chains, which paths limit. */
+/* Recursion is as deep as chains are nested, which cti_path_join limits. */
 static ct_status add_chain(cti_layer_list *list, ct_module *chain, const char *prefix) {
     ct_status status = CT_OK;
     for (int64_t i = 0; i < chain->n_children && status == CT_OK; i++) {

@@ -16,7 +16,7 @@ typedef struct {
     int64_t count;
 } cti_layer_list;
 
-/* Chains inside of chains are laid out flat; any other module is one layer with all below it. */
+/* Nested chains are flattened; any other module is one layer, together with all below it. */
 ct_status cti_layer_list_make(ct_module *model, cti_layer_list *list);
 void cti_layer_list_free(cti_layer_list *list);
 /* The module's name, or its kind's while it has none. */

@@ -1,6 +1,6 @@
 /* The picture of a model: one box per layer, from the input down.
  * It shows no ops; ct_dot_write draws graphs.
- * Invariant: the picture depends on names and classes alone. */
+ * Invariant: the picture depends on the names of modules and kinds alone. */
 #include "autograd/draw/picture.h"
 #include "nn/show/chain.h"
 #include "tensor/base/caller.h"

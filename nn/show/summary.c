@@ -12,7 +12,7 @@
 typedef struct {
     char layer[512];
     char shape[CT_MAX_RANK * 22 + 8];
-    int64_t parameters; /* those that no row above counts */
+    int64_t parameters; /* not counted in a row above */
     bool shared;        /* some of its parameters are counted above */
 } row;
 
@@ -20,7 +20,7 @@ typedef struct {
     cti_layer_list layers;
     row *rows;
     ct_slot_list slots; /* of the whole model */
-    bool *counted;      /* slot -> stands in some row */
+    bool *counted;      /* slot -> some row counts it */
     int64_t total, trainable;
 } summary;
 
@@ -92,7 +92,7 @@ static void count_all(summary *s) {
     }
 }
 
-/* What the model is made for: the dtype of its first parameter. */
+/* The dtype of the inputs that the model is made for: that of its first parameter. */
 static ct_dtype input_dtype(const summary *s) {
     for (int64_t i = 0; i < s->slots.count; i++) {
         ct_dtype dtype = ct_dtype_of(ct_slot_read(s->slots.items[i].slot));
@@ -101,7 +101,7 @@ static ct_dtype input_dtype(const summary *s) {
     return CT_F32;
 }
 
-/* The layer's output, with the path that it has inside of the model in messages. */
+/* The layer's output. Messages give its path within the model. */
 static ct_tensor *pass_through(const cti_layer *layer, ct_tensor *x) {
     const char *outside = cti_context()->path;
     char parent[512];

@@ -24,7 +24,7 @@ static ct_status prepare(const void *options, ct_tensor *step, ct_tensor *rate,
     scalars[5] = ct_scalar(CT_F64, 1.0 - o->beta2);
     scalars[6] = ct_scalar(CT_F64, o->epsilon);
     scalars[7] = o->weight_decay > 0 ? ct_scale(rate, o->weight_decay) : NULL;
-    /* An absent scalar is NULL; one that failed must not pass for it. */
+    /* NULL is an absent scalar; one that could not be made is an error. */
     bool failed = !root || !scalars[0] || (o->pytorch && !scalars[1]) ||
                   (o->weight_decay > 0 && !scalars[7]);
     return failed ? ct_error() : CT_OK;
@@ -46,7 +46,7 @@ static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p,
 static const ct_optimizer_kind adam_kind = {
     .name = "adam", .n_states = 2, .state_names = {"m", "v"}, .prepare = prepare, .update = update};
 
-/* The marks of the two defaults: AdamW's differ from Adam's, so neither takes the other's. */
+/* AdamW's defaults differ from Adam's, so neither takes options of the other. */
 static const char of_adam[] = "ct_adam_defaults", of_adamw[] = "ct_adamw_defaults";
 
 static ct_optimizer *adam(const char *function, const char *maker, ct_module *model,

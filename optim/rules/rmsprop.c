@@ -20,7 +20,7 @@ static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p,
     return ct_sub(p, ct_mul(direction(options, g, next[0]), step->rate));
 }
 
-/* Keras puts the rate into the velocity, PyTorch in front of it. */
+/* Keras's velocity includes the rate; PyTorch multiplies the velocity by it. */
 static ct_tensor *update_momentum(const void *options, const ct_step *step, ct_tensor *p,
                                   ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
     const ct_rmsprop_options *o = options;

@@ -34,7 +34,7 @@ static ct_tensor *after_warmup(const ct_schedule *self, ct_tensor *step) {
     return self->rate ? self->rate(self, step) : number(self->initial);
 }
 
-/* While the rate rises the schedule stays at its step 0, which is where it begins afterwards. */
+/* During warm-up the schedule is at its step 0; it begins there afterwards. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step) {
     if (schedule->warmup <= 0) return after_warmup(schedule, step);
     ct_tensor *length = number((double)schedule->warmup);
@@ -48,7 +48,7 @@ static ct_tensor *constant_rate(const ct_schedule *self, ct_tensor *step) {
     return number(self->initial);
 }
 
-/* What a schedule of the user's own makes of its numbers is the user's business. */
+/* A schedule of the user's own may give its numbers any meaning. */
 static ct_status check_numbers(const char *function, const ct_schedule *s) {
     if (s->rate != step_rate && s->rate != exponential_rate && s->rate != cosine_rate) return CT_OK;
     if (s->period < 1) {
@@ -74,7 +74,7 @@ ct_status cti_schedule_check(const char *function, const ct_schedule *s) {
                    (long long)s->warmup);
 }
 
-/* With its function, so that a rate of 0 is told from none. */
+/* A function of its own tells a rate of 0 from a missing one. */
 ct_schedule ct_rate(double rate) { return (ct_schedule){constant_rate, rate, 0, 0, 0}; }
 
 ct_schedule ct_rate_step(double rate, double factor, int64_t period) {

@@ -20,7 +20,7 @@ enum { MODEL, OPTIMIZER, SEED, GROUPS };
 
 typedef struct {
     cti_slot_group groups[GROUPS];
-    ct_slot *stream; /* this thread's seeds, for as long as it takes */
+    ct_slot *stream; /* this thread's seeds; exists while the file is saved or loaded */
     ct_named_slot seed_item;
 } contents;
 
@@ -30,7 +30,7 @@ static void close_contents(contents *c) {
     ct_slot_drop(c->stream);
 }
 
-/* Called inside of an open scope. */
+/* The caller has opened a scope. */
 static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *optimizer) {
     *c = (contents){
         .groups = {{.prefix = "model/"}, {.prefix = "optimizer/"}, {.prefix = "seed/"}}};
@@ -119,7 +119,9 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
                                 {"checksum", sum.text},
                                 {"best_epoch", best},
                                 {"best_val_loss", loss.text}};
-    int n_metadata = position.best_epoch > 0 ? 7 : 5; /* without a best epoch nothing is said */
+    int n_metadata = position.best_epoch > 0
+                         ? 7
+                         : 5; /* the last two say which epoch is the best, if any */
     contents c;
     int64_t scope = ct_scope_open();
     ct_status status = open_contents(&c, model, optimizer);

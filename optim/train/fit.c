@@ -47,15 +47,15 @@ static ct_status check_finite(const training *t, const char *what, double value,
                    (long long)step->step, (long long)t->progress.epoch + 1);
 }
 
-/* Between the evaluation of a step and its commit. */
+/* Called between the evaluation of a step and its commit. */
 static ct_status accept_step(void *context, ct_tensor *const roots[]) {
     const training *t = context;
     return check_finite(t, "loss", ct_item(roots[0]), &t->last);
 }
 
 /* The largest magnitude of each trained parameter, in one evaluation. */
-static ct_status look_at(const training *t, const ct_slot_list *list, ct_tensor *largest[],
-                         const char *paths[]) {
+static ct_status check_magnitudes(const training *t, const ct_slot_list *list, ct_tensor *largest[],
+                                  const char *paths[]) {
     int64_t n = 0;
     for (int64_t i = 0; i < list->count; i++) {
         ct_tensor *value = ct_slot_read(list->items[i].slot);
@@ -81,7 +81,8 @@ static ct_status check_parameters(const training *t) {
     int64_t scope = ct_scope_open();
     ct_tensor **largest = cti_alloc((size_t)list.count, sizeof *largest);
     const char **paths = cti_alloc((size_t)list.count, sizeof *paths);
-    ct_status status = largest && paths ? look_at(t, &list, largest, paths) : CT_ERR_MEMORY;
+    ct_status status = largest && paths ? check_magnitudes(t, &list, largest, paths)
+                                        : CT_ERR_MEMORY;
     cti_free(largest);
     cti_free(paths);
     ct_scope_close(scope);
@@ -104,14 +105,14 @@ static void record_step(training *t, double loss, double metric, int64_t items) 
     if (t->options->record_steps) t->history->steps[t->history->n_steps++] = t->last;
 }
 
-static void move_on(training *t) {
+static void advance(training *t) {
     ct_position *next = &t->history->position;
     next->batch++;
     if (next->batch >= t->count) next_epoch(next);
     t->done++;
 }
 
-/* A step that is refused because it diverged has been measured all the same. */
+/* A step that is refused because it diverged is recorded too. */
 static ct_status learn(training *t, const ct_batch *batch) {
     const ct_position *at = &t->history->position;
     ct_tensor *value, *measured;
@@ -122,7 +123,7 @@ static ct_status learn(training *t, const ct_batch *batch) {
     status = cti_optimizer_step_if(t->optimizer, value, &measured, measured != 0, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
     record_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN, ct_dim(batch->x, 0));
-    if (status == CT_OK) move_on(t);
+    if (status == CT_OK) advance(t);
     return status;
 }
 
@@ -154,10 +155,8 @@ static void call_back(training *t, const ct_epoch *epoch) {
     if (!go_on) t->stop = t->history->stopped_early = true;
 }
 
-static bool interrupted(void) { return cti_interrupt_seen(); }
-
 static void look_for_interrupt(training *t) {
-    if (!t->options->no_signals && interrupted()) t->stop = t->history->interrupted = true;
+    if (!t->options->no_signals && cti_interrupt_seen()) t->stop = t->history->interrupted = true;
 }
 
 static ct_status run_steps(training *t) {
@@ -165,7 +164,7 @@ static ct_status run_steps(training *t) {
         ct_status status = step(t, &more);
         if (status != CT_OK) return status;
         if (!more) {
-            /* Also when the source has fewer batches than it said, or none were left. */
+            /* Also when the source has fewer batches than it said, or had none left. */
             if (t->history->position.batch > 0) next_epoch(&t->history->position);
             return CT_OK;
         }
@@ -180,11 +179,11 @@ static ct_status run_steps(training *t) {
 /* --- Epochs ----------------------------------------------------------------------------------- */
 
 static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
-    bool stopped = false, broken_off = t->history->interrupted || t->history->stopped_early;
-    if (!t->options->validation || broken_off) return CT_OK;
+    bool stopped = false, unfinished = t->history->interrupted || t->history->stopped_early;
+    if (!t->options->validation || unfinished) return CT_OK;
     ct_status status = cti_evaluate("ct_fit", "the validation", t->model, t->loss, t->metric,
                                     t->options->validation,
-                                    t->options->no_signals ? NULL : interrupted, &stopped,
+                                    t->options->no_signals ? NULL : cti_interrupt_seen, &stopped,
                                     &epoch->val_loss, &epoch->val_accuracy);
     if (stopped) t->stop = t->history->interrupted = true;
     *validated = status == CT_OK && !stopped;
@@ -300,8 +299,8 @@ static ct_status check_options(const ct_fit_options *options) {
 
 /* --- A run ------------------------------------------------------------------------------------ */
 
-/* What a checkpoint tells of the epochs before. */
-static ct_status take_up(training *t) {
+/* Restores from options.start what early stopping knows of the epochs before. */
+static ct_status continue_from_start(training *t) {
     const ct_position *start = &t->options->start;
     t->history->position = *start;
     if (start->best_epoch == 0) return CT_OK;
@@ -333,7 +332,7 @@ static ct_status run(training *t) {
     int64_t epochs = t->progress.epochs, first = t->options->start.epoch;
     say_which_data(t, "train", t->train);
     say_which_data(t, "validation", t->options->validation);
-    ct_status status = take_up(t);
+    ct_status status = continue_from_start(t);
     for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
         status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
     }

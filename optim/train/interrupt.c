@@ -11,14 +11,14 @@
 static const int signals[] = {SIGINT, SIGTERM};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
-/* Under the process lock, but for what the handler writes. */
+/* Under the process lock, except what the handler writes. */
 static int users;
 static bool installed[SIGNALS];
 static struct sigaction before[SIGNALS];
 static volatile sig_atomic_t seen;
 
-/* The kernel has put the default action back as it delivered the signal, so a second one of its
- * kind never comes here; one of the other kind is sent on to that action. */
+/* SA_RESETHAND: the kernel has restored the default action, so a second signal of the same kind
+ * does not come here. A second one of the other kind is raised again and meets that action. */
 static void on_interrupt(int signal_number) {
     if (seen) raise(signal_number);
     seen = 1;

@@ -49,7 +49,7 @@ static piece time_piece(double seconds, int64_t steps) {
     return p;
 }
 
-/* "" when fewer than `reserve` columns would be left beside it. */
+/* "" when it would leave fewer than `reserve` columns. */
 static const char *fitted(const piece *p, int reserve, int *left) {
     int rest = *left - (int)strlen(p->text);
     if (rest < reserve) return "";
@@ -71,14 +71,14 @@ static piece bar_piece(int left, int64_t batch, int64_t total) {
 
 /* --- Lines ------------------------------------------------------------------------------------ */
 
-/* That may be written to: the last column stays free, for there terminals differ. */
+/* All but the last column, where terminals differ in when they wrap. */
 static int columns(const cti_progress *p) {
     struct winsize size;
     bool known = ioctl(fileno(p->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
     return (known ? size.ws_col : USUAL_COLUMNS) - 1;
 }
 
-/* Blanks over what was longer. */
+/* Blanks cover the rest of a longer line before. */
 static void finish_line(cti_progress *p, int width, bool stay) {
     if (p->width > width) fprintf(p->out, "%*s", p->width - width, "");
     p->width = stay ? width : 0;

@@ -18,7 +18,7 @@ double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 
 typedef ct_tensor *cti_metric(ct_tensor *scores, ct_tensor *labels);
 
-/* What a loss of the user's own may lack. */
+/* Checks what may be missing in a loss of the user's own. */
 ct_status cti_check_loss(const char *function, const ct_loss *loss);
 /* One batch as scalars that are not evaluated yet; *measured stays NULL without a metric. */
 ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
@@ -31,14 +31,14 @@ ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
 
 /* --- best.c: the weights of the best epoch, to give back at the end --------------------------- */
 
-/* Zeros hold nothing. */
+/* {0} holds nothing. */
 typedef struct {
     ct_slot_list slots; /* of the model */
     ct_tensor **values; /* what was in them, kept */
     int64_t epoch;      /* when that was; 0 = nothing */
 } cti_best;
 
-/* Holds what the model's slots have now instead of what was held before. On an error nothing has
+/* Holds the values of the model's slots instead of those held before. On an error nothing has
  * changed. */
 ct_status cti_best_hold(cti_best *best, ct_module *model, int64_t epoch);
 /* Puts what is held back into the slots. Cannot fail. */
@@ -72,7 +72,7 @@ void cti_progress_begin(cti_progress *progress, FILE *out, int64_t epochs, int64
 void cti_progress_epoch(cti_progress *progress, int64_t epoch, int64_t first);
 /* After step number `steps` of the epoch. Draws the bar at most ten times a second. */
 void cti_progress_step(cti_progress *progress, int64_t steps, const cti_sums *sums);
-/* The line of a finished or broken-off epoch of at least one step. */
+/* The line of a finished or unfinished epoch of at least one step. */
 void cti_progress_line(cti_progress *progress, const ct_epoch *epoch, bool validated);
 /* A line of its own. */
 void cti_progress_note(cti_progress *progress, const char *format, ...)

@@ -151,7 +151,7 @@ NN_TEST(functional, f64_values_for_slots_of_f32) {
 
 /* --- Statistics, streams, frozen and shared modules ------------------------------------------- */
 
-NN_TEST(functional, staged_updates_are_left_away_unless_asked_for) {
+NN_TEST(functional, staged_updates_are_left_out_unless_asked_for) {
     ct_module *model = small_cnn(0), *twin;
     ct_seed_set(0);
     twin = small_cnn(0);
@@ -545,7 +545,7 @@ NN_TEST(functional, every_failing_allocation_leaves_the_module) {
 
 enum { CALLS = 200 };
 
-/* A model of each thread, of which one leaves staged updates away and the other does not. */
+/* A model of each thread, of which one leaves staged updates out and the other does not. */
 static void *work(void *argument) {
     bool keeps = *(bool *)argument, right = true;
     ct_seed_set(1);
