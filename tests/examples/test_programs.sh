@@ -190,6 +190,57 @@ check 'run graph: through a link to a link, in PATH' \
     there "graph_dump in $elsewhere: <--out> <g.svg>" linked graph --out g.svg
 check 'run bench: in the folder of the user' there "bench in $elsewhere: <--json> <b.json>" \
     "$repo/run" bench --json b.json
+stand_in "$repo/build/bench/bench" 'while [ $# -gt 1 ]; do shift; done
+printf "{\n  \"info\": \"cotan 0.1.0, BLIS 0.9.0, 2 threads\",\n  \"a.ms\": 2.5,\n  \"b\": 4\n}\n" >"$1"'
+cp "$(dirname "$run")/tests/bench/history.sh" "$repo/tests/bench"
+stand_in bin/git 'test "$3" != diff && echo abcdef0'
+recorded() { tail -n 1 "$repo/tests/bench/history.csv" | grep -qx "....-..-..,abcdef0+,.*,b,4"; }
+check 'run bench --record: status' ends 0 "$repo/run" bench --record --only seed
+check 'run bench --record: a line for each figure' recorded
+check 'run bench --record: once more' ends 0 "$repo/run" bench --record
+check 'run bench --record: the history only grows' \
+    [ "$(wc -l <"$repo/tests/bench/history.csv")" -eq 5 ]
+check 'run bench --history: the figure of the word' ends 0 "$repo/run" bench --history ms
+check 'run bench --history: and its change' said 'x 1.000'
+check 'run bench --history: nothing of the word' ends 1 "$repo/run" bench --history nothing
+rm -r bin/git "$repo/tests/bench"
+
+# A user's file is really compiled, as the library was.
+ln -s "$programs/../include" "$programs"/../libcotan.so* "$repo/build"
+sanitizers=$(sed -n 's/^COTAN_SANITIZE:[A-Z]*=\(..*\)/-fsanitize=\1/p' "$programs/../CMakeCache.txt")
+export CFLAGS="$sanitizers" CXXFLAGS="$sanitizers"
+for name in 'my try.c' try.cpp; do
+    cat >"$elsewhere/data/$name" <<'TEXT'
+#include <cotan/cotan.h>
+int main(int argc, char **argv) {
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 3);
+    printf("%g %s of %d\n", ct_item(ct_sum_all(x)), argv[1], argc);
+    ct_scope_close(0);
+    return 0;
+}
+TEXT
+    check "run try $name: runs with its arguments" there '6 a b of 2' "$repo/run" try "data/$name" \
+        'a b'
+done
+echo 'int main(void) { int unused; return 7; }' >seven.c
+check 'run try: the status is that of the program' ends 7 "$repo/run" try seven.c
+check 'run try: warns' said "unused variable"
+echo 'int main(void) { return no_such_name; }' >wrong.c
+check 'run try: what does not compile does not run' ends 1 "$repo/run" try wrong.c
+check 'run try: no file' ends 2 "$repo/run" try nothing.c
+check 'run try: a file of another language' ends 2 "$repo/run" try log
+check 'run try: without a file' ends 2 "$repo/run" try
+rm -r "$elsewhere"/data/*
+
+mkdir -p "$repo/tests/library"
+cp "$(dirname "$run")/tests/library/check_format.sh" "$repo/tests/library"
+stand_in bin/clang-format-14 "$here"
+mkdir "$repo/tensor"
+: >"$repo/tensor/a.c"
+check 'run format: in the repository' there \
+    "clang-format-14 in $repo: <-i> <tensor/a.c>" "$repo/run" format
+rm -r "$repo/tensor" "$repo/tests/library"
+
 check 'run fetch: in the folder of the user' there "fetch.sh in $elsewhere: <x>" "$repo/run" fetch x
 check 'run test: the data from the folder of the user' \
     env COTAN_TEST_MNIST=data sh -c 'cd "far away" && ../bin/cotan test >../log &&
