@@ -2,17 +2,16 @@
  * its values are rounded inside, so it is found from differences at many steps.
  * It evaluates nothing, and it does not know what the derivative should be.
  * Invariant: the answer depends on the differences alone. */
-#include "autograd/check/gradcheck_private.h"
+#include "autograd/check/steps.h"
 
 #include <float.h>
 #include <math.h>
 
 #define FACTOR 8.0
 
-double cti_gradcheck_rung(int i) { return ldexp(1.0, -6 - 3 * i); }
+double cti_rung(int i) { return ldexp(1.0, -6 - 3 * i); }
 
-/* As many as it takes to come down to 2^-45 of x. */
-int cti_gradcheck_rungs(double x) {
+int cti_rungs(double x) {
     int below = x > 0 && x < 1 ? (int)ceil(-log2(x) / 3) : 0;
     return below < CTI_RUNGS - CTI_USUAL_RUNGS ? CTI_USUAL_RUNGS + below : CTI_RUNGS;
 }
@@ -32,7 +31,7 @@ typedef struct {
  * each carried back to here, because a single one may be small by chance. Where steps are so small
  * that the function stands still, nothing changes, but the value itself is rounded. */
 static pair pair_at(const double differences[], int i, double value, pair finer) {
-    pair here = {.numeric = without_square(differences + i), .h = cti_gradcheck_rung(i + 1)};
+    pair here = {.numeric = without_square(differences + i), .h = cti_rung(i + 1)};
     double above = without_square(differences + i - 1);
     double change = fabs(finer.numeric - here.numeric);
     here.rounded = fmax(isfinite(change) ? change : 0, finer.rounded) / FACTOR;
@@ -40,8 +39,8 @@ static pair pair_at(const double differences[], int i, double value, pair finer)
     return here;
 }
 
-double cti_gradcheck_extrapolate(const double differences[], int rungs, double value,
-                                 double *uncertainty, double *step) {
+double cti_extrapolate(const double differences[], int rungs, double value, double *uncertainty,
+                       double *step) {
     pair here = {.numeric = NAN}, best = {.numeric = NAN, .doubt = INFINITY};
     for (int i = rungs - 2; i > 0; i--) {
         here = pair_at(differences, i, value, here);
@@ -52,11 +51,11 @@ double cti_gradcheck_extrapolate(const double differences[], int rungs, double v
     return best.numeric;
 }
 
-double cti_gradcheck_contradiction(const double differences[], int rungs, double value,
-                                   double numeric, double step) {
+double cti_contradiction(const double differences[], int rungs, double value, double numeric,
+                         double step) {
     pair here = {.numeric = NAN};
     double worst = 0;
-    for (int i = rungs - 2; i > 0 && cti_gradcheck_rung(i + 1) < step; i--) {
+    for (int i = rungs - 2; i > 0 && cti_rung(i + 1) < step; i--) {
         here = pair_at(differences, i, value, here);
         double apart = fabs(here.numeric - numeric) - here.doubt;
         if (isfinite(apart)) worst = fmax(worst, apart);
