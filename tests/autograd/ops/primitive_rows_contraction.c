@@ -64,116 +64,94 @@ static void reference_matmul(const op_case *c, const array x[], array *y) {
     }
 }
 
-/* --- convolution: shapes of x, w, y in conv; p = the specification ---------------------------- */
+/* --- convolution ------------------------------------------------------------------------------ */
 
-typedef struct {
-    ct_shape x, w, y;
-    ct_conv2d_spec spec;
-} conv;
-
-enum { SPEC = 0, SIZES = 9 }; /* p: 9 numbers of the specification, then 12 of the shapes */
-
-static void sample_axis(test_random *r, conv *v, int d, bool large) {
+static void sample_axis(test_random *r, op_case *c, int d) {
+    ct_conv2d_spec *spec = &c->conv;
     int64_t kernel = random_between(r, 1, 3), dilation = random_between(r, 1, 2);
     int64_t covered = (kernel - 1) * dilation + 1;
-    v->spec.stride[d] = random_between(r, 1, 3);
-    v->spec.dilation[d] = dilation;
-    v->spec.pad[2 * d] = random_chance(r, 50) ? 0 : random_between(r, 0, 2);
-    v->spec.pad[2 * d + 1] = random_chance(r, 50) ? 0 : random_between(r, 0, 2);
-    int64_t pad = v->spec.pad[2 * d] + v->spec.pad[2 * d + 1];
+    spec->stride[d] = random_between(r, 1, 3);
+    spec->dilation[d] = dilation;
+    spec->pad[2 * d] = random_chance(r, 50) ? 0 : random_between(r, 0, 2);
+    spec->pad[2 * d + 1] = random_chance(r, 50) ? 0 : random_between(r, 0, 2);
+    int64_t pad = spec->pad[2 * d] + spec->pad[2 * d + 1];
     int64_t least = covered > pad ? covered - pad : 0;
-    v->w.dims[d] = kernel;
-    v->x.dims[1 + d] = least + random_between(r, 0, large ? 14 : 3);
-    v->y.dims[1 + d] = (v->x.dims[1 + d] + pad - covered) / v->spec.stride[d] + 1;
+    c->kernel.dims[d] = kernel;
+    c->image.dims[1 + d] = least + random_between(r, 0, c->large ? 14 : 3);
+    c->result.dims[1 + d] = (c->image.dims[1 + d] + pad - covered) / spec->stride[d] + 1;
 }
 
-static conv sample_conv(test_random *r, const op_case *c) {
-    conv v = {.x.rank = 4, .w.rank = 4, .y.rank = 4};
-    sample_axis(r, &v, 0, c->large);
-    sample_axis(r, &v, 1, c->large);
-    int64_t groups = v.spec.groups = random_between(r, 1, 2);
-    int64_t inner = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 9 : 2);
-    int64_t outer = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 9 : 2);
-    v.x.dims[0] = v.y.dims[0] = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 5 : 2);
-    v.x.dims[3] = groups * inner;
-    v.w.dims[2] = inner;
-    v.w.dims[3] = v.y.dims[3] = groups * outer;
+static void sample_conv(test_random *r, op_case *c) {
+    int most = c->large ? 9 : 2;
+    c->image.rank = c->kernel.rank = c->result.rank = 4;
+    sample_axis(r, c, 0);
+    sample_axis(r, c, 1);
+    int64_t groups = c->conv.groups = random_between(r, 1, 2);
+    int64_t inner = random_between(r, random_chance(r, 10) ? 0 : 1, most);
+    int64_t outer = random_between(r, random_chance(r, 10) ? 0 : 1, most);
+    int64_t images = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 5 : 2);
+    c->image.dims[0] = c->result.dims[0] = images;
+    c->image.dims[3] = groups * inner;
+    c->kernel.dims[2] = inner;
+    c->kernel.dims[3] = c->result.dims[3] = groups * outer;
     /* Zeros of the specification stand for their defaults. */
     for (int d = 0; d < 2; d++) {
-        if (v.spec.stride[d] == 1 && random_chance(r, 50)) v.spec.stride[d] = 0;
-        if (v.spec.dilation[d] == 1 && random_chance(r, 50)) v.spec.dilation[d] = 0;
+        if (c->conv.stride[d] == 1 && random_chance(r, 50)) c->conv.stride[d] = 0;
+        if (c->conv.dilation[d] == 1 && random_chance(r, 50)) c->conv.dilation[d] = 0;
     }
-    return v;
-}
-
-static void store_conv(op_case *c, const conv *v) {
-    memcpy(&c->p[SPEC], &v->spec, sizeof v->spec);
-    memcpy(&c->p[SIZES], v->x.dims, 4 * sizeof(int64_t));
-    memcpy(&c->p[SIZES + 4], v->w.dims, 4 * sizeof(int64_t));
-    memcpy(&c->p[SIZES + 8], v->y.dims, 4 * sizeof(int64_t));
-}
-
-static conv load_conv(const op_case *c) {
-    conv v = {.x.rank = 4, .w.rank = 4, .y.rank = 4};
-    memcpy(&v.spec, &c->p[SPEC], sizeof v.spec);
-    memcpy(v.x.dims, &c->p[SIZES], 4 * sizeof(int64_t));
-    memcpy(v.w.dims, &c->p[SIZES + 4], 4 * sizeof(int64_t));
-    memcpy(v.y.dims, &c->p[SIZES + 8], 4 * sizeof(int64_t));
-    return v;
 }
 
 /* Calls `visit` for every product of the trilinear form. */
-static void each_product(const conv *v, const array x[], array *y,
+static void each_product(const op_case *c, const array x[], array *y,
                          void (*visit)(const array x[], array *y, int64_t at_x, int64_t at_w,
                                        int64_t at_y)) {
-    const ct_conv2d_spec *s = &v->spec;
-    int64_t stride[2], dilation[2], outputs = v->y.dims[3] / s->groups, at[CT_MAX_RANK];
+    const ct_conv2d_spec *s = &c->conv;
+    const int64_t *w = c->kernel.dims;
+    int64_t stride[2], dilation[2], outputs = c->result.dims[3] / s->groups, at[CT_MAX_RANK];
     for (int d = 0; d < 2; d++) {
         stride[d] = s->stride[d] ? s->stride[d] : 1;
         dilation[d] = s->dilation[d] ? s->dilation[d] : 1;
     }
-    int64_t n_y = ct_shape_numel(v->y), n_w = v->w.dims[0] * v->w.dims[1] * v->w.dims[2];
+    int64_t n_y = ct_shape_numel(c->result), n_w = w[0] * w[1] * w[2];
     for (int64_t i = 0; i < n_y; i++) {
-        unravel(v->y, i, at);
+        unravel(c->result, i, at);
         for (int64_t t = 0; t < n_w; t++) {
-            int64_t c = t % v->w.dims[2], b = t / v->w.dims[2] % v->w.dims[1];
-            int64_t a = t / v->w.dims[2] / v->w.dims[1];
+            int64_t a = t / w[2] / w[1], b = t / w[2] % w[1];
             int64_t row = at[1] * stride[0] + a * dilation[0] - s->pad[0];
             int64_t column = at[2] * stride[1] + b * dilation[1] - s->pad[2];
-            if (row < 0 || row >= v->x.dims[1] || column < 0 || column >= v->x.dims[2]) continue;
-            int64_t channel = at[3] / outputs * v->w.dims[2] + c;
+            if (row < 0 || row >= c->image.dims[1]) continue;
+            if (column < 0 || column >= c->image.dims[2]) continue;
+            int64_t channel = at[3] / outputs * w[2] + t % w[2];
             int64_t from[CT_MAX_RANK] = {at[0], row, column, channel};
-            visit(x, y, ravel(v->x, from), t * v->w.dims[3] + at[3], i);
+            visit(x, y, ravel(c->image, from), t * w[3] + at[3], i);
         }
     }
 }
 
 #define FACE(face, first, second, third, visit_expression, build_expression)        \
     static void shape_##face(test_random *r, op_case *c) {                          \
-        conv v = sample_conv(r, c);                                                 \
-        store_conv(c, &v);                                                          \
-        c->shapes[0] = v.first;                                                     \
-        c->shapes[1] = v.second;                                                    \
-        c->out = v.third;                                                           \
+        sample_conv(r, c);                                                          \
+        c->shapes[0] = c->first;                                                    \
+        c->shapes[1] = c->second;                                                   \
+        c->out = c->third;                                                          \
     }                                                                               \
     static void visit_##face(const array x[], array *y, int64_t at_x, int64_t at_w, \
                              int64_t at_y) {                                        \
         visit_expression;                                                           \
     }                                                                               \
     static void reference_##face(const op_case *c, const array x[], array *y) {     \
-        conv v = load_conv(c);                                                      \
-        each_product(&v, x, y, visit_##face);                                       \
+        each_product(c, x, y, visit_##face);                                        \
     }                                                                               \
     static ct_tensor *build_##face(ct_tensor *const x[], const op_case *c) {        \
-        conv v = load_conv(c);                                                      \
         return build_expression;                                                    \
     }
 
-FACE(conv2d, x, w, y, y->v[at_y] += x[0].v[at_x] * x[1].v[at_w], ct_conv2d(x[0], x[1], v.spec))
-FACE(conv2d_input, y, w, x, y->v[at_x] += x[0].v[at_y] * x[1].v[at_w],
-     ct_conv2d_input(x[0], x[1], v.x.dims[1], v.x.dims[2], v.spec))
-FACE(conv2d_kernel, x, y, w, y->v[at_w] += x[0].v[at_x] * x[1].v[at_y],
-     ct_conv2d_kernel(x[0], x[1], v.w.dims[0], v.w.dims[1], v.spec))
+FACE(conv2d, image, kernel, result, y->v[at_y] += x[0].v[at_x] * x[1].v[at_w],
+     ct_conv2d(x[0], x[1], c->conv))
+FACE(conv2d_input, result, kernel, image, y->v[at_x] += x[0].v[at_y] * x[1].v[at_w],
+     ct_conv2d_input(x[0], x[1], c->image.dims[1], c->image.dims[2], c->conv))
+FACE(conv2d_kernel, image, result, kernel, y->v[at_w] += x[0].v[at_x] * x[1].v[at_y],
+     ct_conv2d_kernel(x[0], x[1], c->kernel.dims[0], c->kernel.dims[1], c->conv))
 
 #define ROW(verb)                                                                                \
     {                                                                                            \

@@ -10,47 +10,48 @@ static ct_shape sample(test_random *r, const op_case *c, int low_rank) {
     return sample_shape(r, low_rank, c->large ? 3 : 4, c->large ? 20000 : 40, c->large);
 }
 
-/* --- pad: p = axis, before, after, interior --------------------------------------------------- */
+/* --- pad -------------------------------------------------------------------------------------- */
 
 static void shape_pad(test_random *r, op_case *c) {
     c->shapes[0] = sample(r, c, 1);
-    c->p[0] = random_below(r, c->shapes[0].rank);
-    for (int k = 1; k < 4; k++) c->p[k] = random_chance(r, 30) ? 0 : random_between(r, 0, 3);
+    c->axis = (int)random_below(r, c->shapes[0].rank);
+    int64_t *const amounts[] = {&c->before, &c->after, &c->interior};
+    for (int k = 0; k < 3; k++) *amounts[k] = random_chance(r, 30) ? 0 : random_between(r, 0, 3);
     c->out = c->shapes[0];
-    int64_t n = c->out.dims[c->p[0]];
-    c->out.dims[c->p[0]] = c->p[1] + (n ? n + (n - 1) * c->p[3] : 0) + c->p[2];
+    int64_t n = c->out.dims[c->axis];
+    c->out.dims[c->axis] = c->before + (n ? n + (n - 1) * c->interior : 0) + c->after;
 }
 
 static ct_tensor *build_pad(ct_tensor *const x[], const op_case *c) {
-    return ct_pad(x[0], (int)c->p[0], c->p[1], c->p[2], c->p[3]);
+    return ct_pad(x[0], c->axis, c->before, c->after, c->interior);
 }
 
 static void reference_pad(const op_case *c, const array x[], array *y) {
     for (int64_t i = 0; i < x[0].numel; i++) {
         int64_t at[CT_MAX_RANK];
         unravel(x[0].shape, i, at);
-        at[c->p[0]] = c->p[1] + at[c->p[0]] * (c->p[3] + 1);
+        at[c->axis] = c->before + at[c->axis] * (c->interior + 1);
         y->v[ravel(y->shape, at)] = x[0].v[i];
     }
 }
 
-/* --- concat: p = axis ------------------------------------------------------------------------- */
+/* --- concat ----------------------------------------------------------------------------------- */
 
 static void shape_concat(test_random *r, op_case *c) {
     ct_shape shape = sample(r, c, 1);
     c->n = (int)random_between(r, 1, MOST_OPERANDS);
-    c->p[0] = random_below(r, shape.rank);
+    c->axis = (int)random_below(r, shape.rank);
     c->out = shape;
-    c->out.dims[c->p[0]] = 0;
+    c->out.dims[c->axis] = 0;
     for (int i = 0; i < c->n; i++) {
         c->shapes[i] = shape;
-        if (i) c->shapes[i].dims[c->p[0]] = random_between(r, 0, 4);
-        c->out.dims[c->p[0]] += c->shapes[i].dims[c->p[0]];
+        if (i) c->shapes[i].dims[c->axis] = random_between(r, 0, 4);
+        c->out.dims[c->axis] += c->shapes[i].dims[c->axis];
     }
 }
 
 static ct_tensor *build_concat(ct_tensor *const x[], const op_case *c) {
-    return ct_concat(x, c->n, (int)c->p[0] - c->shapes[0].rank);
+    return ct_concat(x, c->n, c->axis - c->shapes[0].rank);
 }
 
 static void reference_concat(const op_case *c, const array x[], array *y) {
@@ -59,14 +60,14 @@ static void reference_concat(const op_case *c, const array x[], array *y) {
         for (int64_t i = 0; i < x[k].numel; i++) {
             int64_t at[CT_MAX_RANK];
             unravel(x[k].shape, i, at);
-            at[c->p[0]] += start;
+            at[c->axis] += start;
             y->v[ravel(y->shape, at)] = x[k].v[i];
         }
-        start += x[k].shape.dims[c->p[0]];
+        start += x[k].shape.dims[c->axis];
     }
 }
 
-/* --- take, scatter_add: operand 1 holds rows; p = rows of the tensor they point into ---------- */
+/* --- take, scatter_add: operand 1 holds rows of the tensor they point into -------------------- */
 
 static ct_shape joined(ct_shape a, ct_shape b, int skip) {
     for (int d = skip; d < b.rank; d++) a.dims[a.rank++] = b.dims[d];
@@ -78,7 +79,7 @@ static void shape_take(test_random *r, op_case *c) {
     while (c->shapes[0].dims[0] == 0);
     c->shapes[1] = sample_shape(r, 0, 2, 8, false);
     c->dtypes[1] = CT_I64;
-    c->p[0] = c->shapes[0].dims[0];
+    c->rows = c->shapes[0].dims[0];
     c->out = joined(c->shapes[1], c->shapes[0], 1);
 }
 
@@ -87,13 +88,13 @@ static void shape_scatter(test_random *r, op_case *c) {
     c->shapes[1] = sample_shape(r, 0, 2, 8, false);
     c->shapes[0] = joined(c->shapes[1], row, 0);
     c->dtypes[1] = CT_I64;
-    c->p[0] = random_between(r, ct_shape_numel(c->shapes[1]) ? 1 : 0, 6);
-    c->out = joined(CT_SHAPE(c->p[0]), row, 0);
+    c->rows = random_between(r, ct_shape_numel(c->shapes[1]) ? 1 : 0, 6);
+    c->out = joined(CT_SHAPE(c->rows), row, 0);
 }
 
 static bool fill_rows(test_random *r, const op_case *c, int i, array *base) {
     for (int64_t k = 0; k < base->numel && i == 1; k++) {
-        base->v[k] = (double)random_below(r, c->p[0] ? c->p[0] : 1);
+        base->v[k] = (double)random_below(r, c->rows ? c->rows : 1);
     }
     return i == 1;
 }
@@ -104,7 +105,7 @@ static ct_tensor *build_take(ct_tensor *const x[], const op_case *c) {
 }
 
 static ct_tensor *build_scatter_add(ct_tensor *const x[], const op_case *c) {
-    return ct_scatter_add(x[0], x[1], c->p[0]);
+    return ct_scatter_add(x[0], x[1], c->rows);
 }
 
 static void reference_take(const op_case *c, const array x[], array *y) {

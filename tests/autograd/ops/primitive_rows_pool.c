@@ -4,63 +4,48 @@
  * Invariant: elements differ, so that a difference step never changes a winner. */
 #include "tests/autograd/ops/primitive_table.h"
 
-#include <math.h>
-#include <string.h>
-
-/* p: 9 numbers of the specification, then the sizes of the large and of the small image. */
-enum { SPEC = 0, LARGE = 9, SMALL = 13 };
-
+/* The specification with its defaults filled in. */
 typedef struct {
     ct_shape x, y;
-    ct_pool2d_spec spec;
+    const ct_pool2d_spec *spec;
     int64_t window[2], stride[2];
 } pool;
 
-static pool load_pool(const op_case *c) {
-    pool p = {.x.rank = 4, .y.rank = 4};
-    memcpy(p.spec.window, &c->p[SPEC], 2 * sizeof(int64_t));
-    memcpy(p.spec.stride, &c->p[SPEC + 2], 2 * sizeof(int64_t));
-    memcpy(p.spec.pad, &c->p[SPEC + 4], 4 * sizeof(int64_t));
-    p.spec.count_pad = c->p[SPEC + 8];
-    memcpy(p.x.dims, &c->p[LARGE], 4 * sizeof(int64_t));
-    memcpy(p.y.dims, &c->p[SMALL], 4 * sizeof(int64_t));
+static pool pool_of(const op_case *c) {
+    pool p = {.x = c->image, .y = c->result, .spec = &c->pool};
     for (int d = 0; d < 2; d++) {
-        p.window[d] = p.spec.window[d] ? p.spec.window[d] : 2;
-        p.stride[d] = p.spec.stride[d] ? p.spec.stride[d] : p.window[d];
+        p.window[d] = c->pool.window[d] ? c->pool.window[d] : 2;
+        p.stride[d] = c->pool.stride[d] ? c->pool.stride[d] : p.window[d];
     }
     return p;
 }
 
 /* Padding stays below the window, so that no window lies in the padding alone. */
 static void sample_pool(test_random *r, op_case *c) {
-    c->p[LARGE] = c->p[SMALL] = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 4 : 2);
-    c->p[LARGE + 3] = c->p[SMALL + 3] = random_between(r, random_chance(r, 10) ? 0 : 1,
-                                                       c->large ? 40 : 2);
+    int64_t images = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 4 : 2);
+    int64_t channels = random_between(r, random_chance(r, 10) ? 0 : 1, c->large ? 40 : 2);
+    c->image = c->result = CT_SHAPE(images, 0, 0, channels);
     for (int d = 0; d < 2; d++) {
         int64_t window = random_between(r, 0, 3), stride = random_between(r, 0, 3);
         int64_t extent = window ? window : 2, step = stride ? stride : extent;
-        c->p[SPEC + d] = window;
-        c->p[SPEC + 2 + d] = stride;
         int64_t before = random_between(r, 0, extent / 2), after = random_between(r, 0, extent / 2);
-        c->p[SPEC + 4 + 2 * d] = before;
-        c->p[SPEC + 5 + 2 * d] = after;
         int64_t size = extent + random_between(r, 0, c->large ? 20 : 3);
-        c->p[LARGE + 1 + d] = size;
-        c->p[SMALL + 1 + d] = (size + before + after - extent) / step + 1;
+        c->pool.window[d] = window;
+        c->pool.stride[d] = stride;
+        c->pool.pad[2 * d] = before;
+        c->pool.pad[2 * d + 1] = after;
+        c->image.dims[1 + d] = size;
+        c->result.dims[1 + d] = (size + before + after - extent) / step + 1;
     }
-    c->p[SPEC + 8] = random_chance(r, 50);
-}
-
-static ct_shape shape_at(const op_case *c, int at) {
-    return CT_SHAPE(c->p[at], c->p[at + 1], c->p[at + 2], c->p[at + 3]);
+    c->pool.count_pad = random_chance(r, 50);
 }
 
 /* Element (n, row, column, channel) of x under tap t of output i, or -1 in the padding. */
 static int64_t under(const pool *p, int64_t i, int64_t t) {
     int64_t at[CT_MAX_RANK];
     unravel(p->y, i, at);
-    at[1] = at[1] * p->stride[0] - p->spec.pad[0] + t / p->window[1];
-    at[2] = at[2] * p->stride[1] - p->spec.pad[2] + t % p->window[1];
+    at[1] = at[1] * p->stride[0] - p->spec->pad[0] + t / p->window[1];
+    at[2] = at[2] * p->stride[1] - p->spec->pad[2] + t % p->window[1];
     if (at[1] < 0 || at[1] >= p->x.dims[1] || at[2] < 0 || at[2] >= p->x.dims[2]) return -1;
     return ravel(p->x, at);
 }
@@ -78,35 +63,35 @@ static int64_t winner(const pool *p, const double *x, int64_t i) {
 
 static void shape_max_pool2d(test_random *r, op_case *c) {
     sample_pool(r, c);
-    c->out = shape_at(c, SMALL);
-    c->shapes[0] = shape_at(c, LARGE);
+    c->out = c->result;
+    c->shapes[0] = c->image;
 }
 
 static void shape_max_pool2d_scatter(test_random *r, op_case *c) {
     sample_pool(r, c);
-    c->out = shape_at(c, LARGE);
-    c->shapes[0] = shape_at(c, SMALL);
-    c->shapes[1] = shape_at(c, LARGE);
+    c->out = c->image;
+    c->shapes[0] = c->result;
+    c->shapes[1] = c->image;
 }
 
 static void shape_max_pool2d_gather(test_random *r, op_case *c) {
     sample_pool(r, c);
-    c->out = shape_at(c, SMALL);
-    c->shapes[0] = c->shapes[1] = shape_at(c, LARGE);
+    c->out = c->result;
+    c->shapes[0] = c->shapes[1] = c->image;
 }
 
 static void reference_max_pool2d(const op_case *c, const array x[], array *y) {
-    pool p = load_pool(c);
+    pool p = pool_of(c);
     for (int64_t i = 0; i < y->numel; i++) y->v[i] = x[0].v[winner(&p, x[0].v, i)];
 }
 
 static void reference_max_pool2d_scatter(const op_case *c, const array x[], array *y) {
-    pool p = load_pool(c);
+    pool p = pool_of(c);
     for (int64_t i = 0; i < x[0].numel; i++) y->v[winner(&p, x[1].v, i)] += x[0].v[i];
 }
 
 static void reference_max_pool2d_gather(const op_case *c, const array x[], array *y) {
-    pool p = load_pool(c);
+    pool p = pool_of(c);
     for (int64_t i = 0; i < y->numel; i++) y->v[i] = x[0].v[winner(&p, x[1].v, i)];
 }
 
@@ -114,24 +99,24 @@ static void reference_max_pool2d_gather(const op_case *c, const array x[], array
 
 static void shape_avg_pool2d(test_random *r, op_case *c) {
     sample_pool(r, c);
-    c->out = shape_at(c, SMALL);
-    c->shapes[0] = shape_at(c, LARGE);
+    c->out = c->result;
+    c->shapes[0] = c->image;
 }
 
 static void shape_avg_pool2d_spread(test_random *r, op_case *c) {
     sample_pool(r, c);
-    c->out = shape_at(c, LARGE);
-    c->shapes[0] = shape_at(c, SMALL);
+    c->out = c->image;
+    c->shapes[0] = c->result;
 }
 
 static double divisor(const pool *p, int64_t i) {
     int64_t taps = p->window[0] * p->window[1], inside = 0;
     for (int64_t t = 0; t < taps; t++) inside += under(p, i, t) >= 0;
-    return (double)(p->spec.count_pad ? taps : inside);
+    return (double)(p->spec->count_pad ? taps : inside);
 }
 
 static void reference_avg_pool2d(const op_case *c, const array x[], array *y) {
-    pool p = load_pool(c);
+    pool p = pool_of(c);
     for (int64_t i = 0; i < y->numel; i++) {
         for (int64_t t = 0; t < p.window[0] * p.window[1]; t++) {
             int64_t at = under(&p, i, t);
@@ -141,7 +126,7 @@ static void reference_avg_pool2d(const op_case *c, const array x[], array *y) {
 }
 
 static void reference_avg_pool2d_spread(const op_case *c, const array x[], array *y) {
-    pool p = load_pool(c);
+    pool p = pool_of(c);
     for (int64_t i = 0; i < x[0].numel; i++) {
         for (int64_t t = 0; t < p.window[0] * p.window[1]; t++) {
             int64_t at = under(&p, i, t);
@@ -152,14 +137,14 @@ static void reference_avg_pool2d_spread(const op_case *c, const array x[], array
 
 #define BUILD(verb, expression)                                              \
     static ct_tensor *build_##verb(ct_tensor *const x[], const op_case *c) { \
-        pool p = load_pool(c);                                               \
+        pool p = pool_of(c);                                                 \
         return expression;                                                   \
     }
-BUILD(max_pool2d, ct_max_pool2d(x[0], p.spec))
-BUILD(max_pool2d_scatter, ct_max_pool2d_scatter(x[0], x[1], p.spec))
-BUILD(max_pool2d_gather, ct_max_pool2d_gather(x[0], x[1], p.spec))
-BUILD(avg_pool2d, ct_avg_pool2d(x[0], p.spec))
-BUILD(avg_pool2d_spread, ct_avg_pool2d_spread(x[0], p.x.dims[1], p.x.dims[2], p.spec))
+BUILD(max_pool2d, ct_max_pool2d(x[0], *p.spec))
+BUILD(max_pool2d_scatter, ct_max_pool2d_scatter(x[0], x[1], *p.spec))
+BUILD(max_pool2d_gather, ct_max_pool2d_gather(x[0], x[1], *p.spec))
+BUILD(avg_pool2d, ct_avg_pool2d(x[0], *p.spec))
+BUILD(avg_pool2d_spread, ct_avg_pool2d_spread(x[0], p.x.dims[1], p.x.dims[2], *p.spec))
 
 #define ROW(verb)                                                                             \
     .op = #verb, .shape = shape_##verb, .build = build_##verb, .reference = reference_##verb, \

@@ -8,26 +8,26 @@
 static void set_out(op_case *c) {
     c->out = CT_SCALAR;
     for (int d = 0; d < c->shapes[0].rank; d++) {
-        if (!(c->p[0] >> d & 1)) c->out.dims[c->out.rank++] = c->shapes[0].dims[d];
+        if (!(c->axes >> d & 1)) c->out.dims[c->out.rank++] = c->shapes[0].dims[d];
     }
 }
 
-/* p[0]: bit set of the axes that go; p[1]: how they are given. */
+/* The axes go. Forms: from the end, from the front, and as CT_ALL where all do. */
 static void shape_reduce(test_random *r, op_case *c) {
     c->shapes[0] = sample_shape(r, 0, c->large ? 4 : 5, c->large ? 150000 : 80, c->large);
     int rank = c->shapes[0].rank;
-    c->p[0] = random_below(r, INT64_C(1) << rank);
-    if (random_chance(r, 20)) c->p[0] = (INT64_C(1) << rank) - 1;
-    c->p[1] = random_below(r, 3);
+    c->axes = random_below(r, INT64_C(1) << rank);
+    if (random_chance(r, 20)) c->axes = (INT64_C(1) << rank) - 1;
+    c->form = (int)random_below(r, 3);
     set_out(c);
 }
 
 static ct_axes axes_of(const op_case *c) {
     int rank = c->shapes[0].rank;
-    if (c->p[0] == (INT64_C(1) << rank) - 1 && c->p[1] == 2) return CT_ALL;
+    if (c->axes == (INT64_C(1) << rank) - 1 && c->form == 2) return CT_ALL;
     ct_axes axes = {0};
     for (int d = rank - 1; d >= 0; d--) {
-        if (c->p[0] >> d & 1) axes.axis[axes.count++] = c->p[1] ? d : d - rank;
+        if (c->axes >> d & 1) axes.axis[axes.count++] = c->form ? d : d - rank;
     }
     return axes;
 }
@@ -38,7 +38,7 @@ static int64_t reduced(const op_case *c, ct_shape x, ct_shape y, int64_t i) {
     int n = 0;
     unravel(x, i, at);
     for (int d = 0; d < x.rank; d++) {
-        if (!(c->p[0] >> d & 1)) to[n++] = at[d];
+        if (!(c->axes >> d & 1)) to[n++] = at[d];
     }
     return ravel(y, to);
 }
@@ -66,7 +66,7 @@ static void reference_sum(const op_case *c, const array x[], array *y) {
 static void shape_max(test_random *r, op_case *c) {
     shape_reduce(r, c);
     for (int d = 0; d < c->shapes[0].rank; d++) {
-        if (c->shapes[0].dims[d] == 0) c->p[0] &= ~(INT64_C(1) << d);
+        if (c->shapes[0].dims[d] == 0) c->axes &= ~(INT64_C(1) << d);
     }
     set_out(c);
 }
@@ -83,19 +83,18 @@ static void reference_max(const op_case *c, const array x[], array *y) {
     }
 }
 
-/* p[2] is the axis. */
 static void shape_argmax(test_random *r, op_case *c) {
     do {
         shape_reduce(r, c);
-        c->p[2] = c->shapes[0].rank ? random_below(r, c->shapes[0].rank) : 0;
-    } while (c->shapes[0].rank == 0 || c->shapes[0].dims[c->p[2]] == 0);
-    c->p[0] = INT64_C(1) << c->p[2];
+        c->axis = c->shapes[0].rank ? (int)random_below(r, c->shapes[0].rank) : 0;
+    } while (c->shapes[0].rank == 0 || c->shapes[0].dims[c->axis] == 0);
+    c->axes = INT64_C(1) << c->axis;
     set_out(c);
 }
 
 static ct_tensor *build_argmax(ct_tensor *const x[], const op_case *c) {
-    int axis = (int)c->p[2];
-    return ct_argmax(x[0], c->p[1] ? axis : axis - c->shapes[0].rank);
+    int axis = c->axis;
+    return ct_argmax(x[0], c->form ? axis : axis - c->shapes[0].rank);
 }
 
 static void reference_argmax(const op_case *c, const array x[], array *y) {
@@ -106,7 +105,7 @@ static void reference_argmax(const op_case *c, const array x[], array *y) {
         unravel(x[0].shape, i, at);
         if (!(x[0].v[i] > best.v[to])) continue;
         best.v[to] = x[0].v[i];
-        y->v[to] = (double)at[c->p[2]];
+        y->v[to] = (double)at[c->axis];
     }
     array_free(&best);
 }

@@ -14,12 +14,12 @@ static ct_shape sample(test_random *r, const op_case *c, int low_rank) {
 
 /* --- permute, slice, flip, broadcast ---------------------------------------------------------- */
 
-/* p[0]: give the arguments from the other end. */
+/* Form 1: the arguments are given from the other end. */
 static void shape_view(test_random *r, op_case *c, view_kind kind) {
     ct_shape out = sample(r, c, kind == VIEW_BROADCAST ? 0 : 1);
     c->shapes[0] = view_sample(r, kind, out, &c->view);
     c->out = out;
-    c->p[0] = random_chance(r, 50);
+    c->form = random_chance(r, 50);
 }
 
 static void shape_permute(test_random *r, op_case *c) { shape_view(r, c, VIEW_PERMUTE); }
@@ -30,8 +30,8 @@ static void shape_broadcast(test_random *r, op_case *c) { shape_view(r, c, VIEW_
 static ct_tensor *build_view(ct_tensor *const x[], const op_case *c) {
     view_step step = c->view;
     int rank = c->shapes[0].rank;
-    for (int k = 0; k < step.axes.count && c->p[0]; k++) step.axes.axis[k] -= rank;
-    if (step.kind == VIEW_SLICE && c->p[0]) {
+    for (int k = 0; k < step.axes.count && c->form; k++) step.axes.axis[k] -= rank;
+    if (step.kind == VIEW_SLICE && c->form) {
         int64_t size = c->shapes[0].dims[step.axis];
         if (step.start < size) step.start -= size;
         step.stop = step.stop == size ? CT_END : step.stop - size;

@@ -7,7 +7,6 @@
 #include "tests/support/operand.h"
 
 #define MOST_OPERANDS 4
-#define PARAMETERS 24
 
 /* One application of an op: the shapes of its operands and its parameters. */
 typedef struct {
@@ -15,11 +14,19 @@ typedef struct {
     ct_dtype dtype;                 /* of the operands that do not say otherwise */
     ct_dtype dtypes[MOST_OPERANDS]; /* filled from `dtype`; a row may change them */
     ct_shape shapes[MOST_OPERANDS];
-    int64_t p[PARAMETERS]; /* what they mean is the row's business */
-    ct_shape out;          /* the shape that the result must have */
-    ct_shape target;       /* for ops that are given a shape */
-    view_step view;        /* for views */
-    bool large;            /* values only: shapes beyond one tile */
+    ct_shape out; /* the shape that the result must have */
+    bool large;   /* values only: shapes beyond one tile */
+    /* What the op is told besides: a row fills what it needs. */
+    int axis;
+    int64_t axes;                    /* bit set */
+    int form;                        /* of an argument that can be given in several */
+    int64_t before, after, interior; /* padding */
+    int64_t rows;                    /* that an index may name: 0 .. rows - 1 */
+    ct_shape target;
+    view_step view;
+    ct_shape image, kernel, result; /* of a convolution or a pooling */
+    ct_conv2d_spec conv;
+    ct_pool2d_spec pool;
 } op_case;
 
 typedef enum {
