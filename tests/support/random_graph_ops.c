@@ -1,12 +1,73 @@
-/* What a random graph grows by.
+/* What a random graph grows by: primitives as the table of their rows has them, and compositions.
  * Each step keeps values within a few units, so that f32 and f64 stay comparable.
  * Invariant: a step that does not fit the operand drawn gives NULL and records no error. */
 #include "autograd/compose.h"
 #include "autograd/stage.h"
+#include "tests/autograd/ops/primitive_table.h"
 #include "tests/support/operand.h"
 #include "tests/support/random_graph.h"
 
 typedef ct_tensor *grow_fn(random_graph *g, ct_tensor *x);
+
+/* --- Primitives ------------------------------------------------------------------------------- */
+
+/* x with values in low .. high, which a row names when its op has poles or kinks elsewhere. */
+static ct_tensor *within(ct_tensor *x, double low, double high) {
+    if (low == high) return x;
+    return ct_offset(ct_scale(ct_tanh(x), (high - low) / 2), (high + low) / 2);
+}
+
+/* The first elements of x in that shape; a new leaf where there are not so many. */
+static ct_tensor *fitted(random_graph *g, ct_tensor *x, ct_shape shape) {
+    int64_t n = ct_shape_numel(shape);
+    if (ct_shape_equal(ct_shape_of(x), shape)) return x;
+    if (n > ct_numel(x) || n == 0) return random_graph_leaf(g, shape);
+    ct_tensor *row = ct_reshape(x, CT_SHAPE(ct_numel(x)));
+    return ct_reshape(ct_slice(row, 0, 0, n, 1), shape);
+}
+
+/* Operand i of a case: what the row fills in itself, or a node. */
+static ct_tensor *operand_of(random_graph *g, const primitive_row *row, const op_case *c, int i,
+                             ct_tensor *x) {
+    array values = array_new(c->shapes[i]);
+    ct_tensor *leaf = NULL;
+    bool own = row->fill && row->fill(&g->r, c, i, &values);
+    if (own) leaf = leaf_from(c->dtypes[i], c->shapes[i], values.v);
+    array_free(&values);
+    return own ? leaf : within(fitted(g, x, c->shapes[i]), row->low, row->high);
+}
+
+/* Whether values are no larger than the operands': they were only moved or compared. */
+static bool keeps_size(const primitive_row *row, ct_tensor *y) {
+    const ct_op *op = ct_op_of(y); /* NULL: it was x itself */
+    return !op || op->kind == CT_VIEW || row->sampling == APART ||
+           (row->exact && !row->linear && row->n_inputs == 1);
+}
+
+/* Any op of the primitive table, so that a new one is in these graphs by its row alone. An
+ * elementwise one is applied to x as it is, others to as much of x as their case asks for. */
+static ct_tensor *primitive(random_graph *g, ct_tensor *x) {
+    int rows = 0;
+    while (primitive_row_at(rows)) rows++;
+    const primitive_row *row = primitive_row_at((int)random_below(&g->r, rows));
+    bool floats = (row->dtypes & FLOATS) == FLOATS, large = random_chance(&g->r, 10);
+    if (!floats || (g->smooth && (row->sampling != REALS || row->rough))) return NULL;
+    op_case c;
+    primitive_case(row, &g->r, g->dtype, large && g->most >= 3000, &c);
+    ct_tensor *operands[MOST_OPERANDS];
+    for (int i = 0; i < c.n; i++) {
+        if (!row->shape) c.shapes[i] = ct_shape_of(x);
+        if (!row->shape && i && random_chance(&g->r, 50)) {
+            c.shapes[i] = sample_narrower(&g->r, c.shapes[i]);
+        }
+        if (ct_shape_numel(c.shapes[i]) > g->most) return NULL;
+        operands[i] = operand_of(g, row, &c, i, i ? random_graph_pick(g) : x);
+    }
+    ct_tensor *y = row->build(operands, &c);
+    if (!y || ct_numel(y) > g->most) return NULL;
+    if (!keeps_size(row, y)) y = ct_tanh(y);
+    return ct_cast(y, g->dtype);
+}
 
 /* --- Elementwise ------------------------------------------------------------------------------ */
 
@@ -14,23 +75,12 @@ typedef ct_tensor *grow_fn(random_graph *g, ct_tensor *x);
 static ct_tensor *positive(ct_tensor *x) { return ct_offset(ct_mul(x, x), 1.0); }
 
 static ct_tensor *unary(random_graph *g, ct_tensor *x) {
-    switch (random_below(&g->r, g->smooth ? 13 : 17)) {
-    case 0: return ct_neg(x);
-    case 1: return ct_exp(ct_tanh(x));
-    case 2: return ct_log(positive(x));
-    case 3: return ct_sqrt(positive(x));
-    case 4: return ct_rsqrt(positive(x));
-    case 5: return ct_sin(x);
-    case 6: return ct_cos(x);
-    case 7: return ct_tanh(x);
-    case 8: return ct_erf(x);
-    case 9: return ct_sigmoid(x);
-    case 10: return ct_scale(x, 0.5);
-    case 11: return ct_tanh(ct_gelu(x));
-    case 12: return ct_cast(ct_cast(x, g->dtype == CT_F32 ? CT_F64 : CT_F32), g->dtype);
-    case 13: return ct_abs(x);
-    case 14: return ct_mul(x, ct_sign(x));
-    case 15: return ct_sub(x, ct_floor(x));
+    switch (random_below(&g->r, g->smooth ? 4 : 6)) {
+    case 0: return ct_log(positive(x));
+    case 1: return ct_scale(x, 0.5);
+    case 2: return ct_tanh(ct_gelu(x));
+    case 3: return ct_cast(ct_cast(x, g->dtype == CT_F32 ? CT_F64 : CT_F32), g->dtype);
+    case 4: return ct_sub(x, ct_floor(x));
     default: return ct_cast(ct_cast(ct_scale(x, 3.0), CT_I64), g->dtype);
     }
 }
@@ -185,21 +235,11 @@ static ct_tensor *windows(random_graph *g, ct_tensor *x) {
     }
 }
 
-static ct_tensor *noise(random_graph *g, ct_tensor *x) {
-    array values = array_new(CT_SHAPE(2));
-    values.v[0] = (double)random_below(&g->r, 1 << 30);
-    ct_tensor *key = leaf_from(CT_I64, values.shape, values.v);
-    array_free(&values);
-    ct_shape shape = ct_shape_of(x);
-    ct_tensor *u = random_chance(&g->r, 50) ? ct_random_uniform(key, g->dtype, shape)
-                                            : ct_random_normal(key, g->dtype, shape);
-    return ct_tanh(ct_mul(x, u));
-}
-
 ct_tensor *random_graph_grow(random_graph *g) {
-    static grow_fn *const kinds[] = {unary,     unary,   unary,   binary, binary,    binary,
-                                     binary,    view,    view,    copies, reduction, reduction,
-                                     reduction, product, windows, noise};
+    static grow_fn *const kinds[] = {primitive, primitive, primitive, primitive, primitive,
+                                     primitive, primitive, unary,     binary,    binary,
+                                     binary,    view,      view,      copies,    reduction,
+                                     reduction, product,   windows};
     grow_fn *grow = kinds[random_below(&g->r, sizeof kinds / sizeof *kinds)];
     return grow(g, random_graph_pick(g));
 }

@@ -3,6 +3,7 @@
  * COTAN_GRAPHS sets how many; COTAN_SEED the first seed, which a failure prints.
  * Invariant: the reference is every node evaluated on its own, which fuses nothing. */
 #define COTAN_SUITE
+#include "tests/autograd/ops/primitive_table.h"
 #include "tests/support/random_graph.h"
 
 #include "autograd/ops.h"
@@ -189,4 +190,26 @@ CORE_TEST(random_graphs, same_bits_however_they_are_evaluated) {
     for (int64_t k = 0; k < n; k++) check_graph(first + (uint64_t)k);
     cti_simplifies = true;
     printf("%lld random graphs from seed %llu\n", (long long)n, (unsigned long long)first);
+}
+
+/* An op joins by its row: where the table has it for both float types, some graph has it. */
+CORE_TEST(random_graphs, hold_every_op_of_the_table) {
+    static bool seen[200];
+    const primitive_row *row;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        random_graph g;
+        int64_t scope = ct_scope_open();
+        random_graph_build(&g, seed, CT_F32);
+        int64_t n = nodes_of(&g, items);
+        for (int64_t i = 0; i < n; i++) {
+            const ct_op *op = ct_op_of(items[i]);
+            for (int k = 0; op && (row = primitive_row_at(k)); k++) {
+                if (strcmp(row->op, op->name) == 0) seen[k] = true;
+            }
+        }
+        ct_scope_close(scope);
+    }
+    for (int k = 0; (row = primitive_row_at(k)); k++) {
+        EXPECT(seen[k] || (row->dtypes & FLOATS) != FLOATS, "no graph has '%s'", row->op);
+    }
 }
