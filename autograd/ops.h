@@ -147,8 +147,8 @@ ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec);
 ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_pool2d_spec spec);
 
 /* --- Descriptors ------------------------------------------------------------------------------ */
-/* For rewrites, which look at graphs: ct_is(t, &ct_op_mul). Each belongs to the function of its name,
- * which may record others beside it where operands are broadcast; a ct_scale is a mul. */
+/* For rewrites, which look at graphs: ct_is(t, &ct_op_mul). Each belongs to the function of its
+ * name, which may record others beside it where operands are broadcast; a ct_scale is a mul. */
 extern const ct_op ct_op_neg, ct_op_exp, ct_op_expm1, ct_op_log, ct_op_log1p, ct_op_sqrt,
     ct_op_rsqrt, ct_op_sin, ct_op_cos, ct_op_tanh, ct_op_sigmoid, ct_op_erf, ct_op_ndtr, ct_op_abs,
     ct_op_sign, ct_op_floor;
