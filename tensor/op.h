@@ -193,9 +193,9 @@ const void *ct_attr(const ct_tensor *t);
 /* For `simplify`: whether t is still to be computed, and by that op. NULL is not, and a value is
  * never looked behind. The ops of the library are declared where their functions are:
  *
- *     static ct_tensor *simplify_cube(ct_tensor *y) {     // (-x)^3 = -(x^3)
+ *     static ct_tensor *simplify_square(ct_tensor *y) {     // (-x)^2 = x^2
  *         ct_tensor *x = ct_input(y, 0);
- *         return ct_is(x, &ct_op_neg) ? ct_neg(cube(ct_input(x, 0))) : NULL;
+ *         return ct_is(x, &ct_op_neg) ? ct_square(ct_input(x, 0)) : NULL;
  *     } */
 bool ct_is(const ct_tensor *t, const ct_op *op);
 /* For `simplify`: whether all elements of t are this number, which must be 0 or 1. Plans are made

@@ -10,6 +10,5 @@ static ct_module *model;
 static ct_optimizer *adam;
 static ct_source *train, *test;
 static inline void step(void) {}
-ct_tensor *cube(ct_tensor *x);
 
 #endif
