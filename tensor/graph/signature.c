@@ -3,7 +3,6 @@
  * Invariant: a hash only selects; equality is decided by comparing everything. */
 #include "tensor/graph/signature.h"
 
-#include "tensor/base/alloc.h"
 #include "tensor/base/hash.h"
 
 #include <string.h>
@@ -78,23 +77,6 @@ bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
 
 /* --- Making one ------------------------------------------------------------------------------- */
 
-static size_t padded(size_t size) { return (size + 15) / 16 * 16; }
-
-static ct_status graph_alloc(cti_graph *graph, const cti_walk *walk, size_t *attr_at) {
-    size_t attr_bytes = 0;
-    for (int64_t i = 0; i < walk->count; i++) {
-        graph->n_edges += cti_walk_needed(walk->items[i]);
-        attr_bytes += padded(identity_of(walk->items[i]).attr_size);
-    }
-    *attr_at = padded(sizeof *graph->nodes * (size_t)graph->n_nodes);
-    graph->nodes = cti_alloc_raw(*attr_at + attr_bytes, 1);
-    graph->edges = cti_alloc_raw((size_t)graph->n_edges, sizeof *graph->edges);
-    graph->roots = cti_alloc_raw((size_t)graph->n_roots, sizeof *graph->roots);
-    if (graph->nodes && graph->edges && graph->roots) return CT_OK;
-    cti_graph_free(graph);
-    return CT_ERR_MEMORY;
-}
-
 static cti_graph_node node_from(const ct_tensor *t) {
     identity id = identity_of(t);
     return (cti_graph_node){
@@ -111,13 +93,14 @@ static cti_graph_node node_from(const ct_tensor *t) {
     };
 }
 
-/* The attributes lie in one block behind the nodes. */
-ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
-                         int64_t n_roots) {
+ct_status cti_graph_from(cti_graph *graph, cti_zone *zone, const cti_walk *walk,
+                         ct_tensor *const roots[], int64_t n_roots) {
     *graph = (cti_graph){.n_nodes = walk->count, .n_roots = n_roots};
-    size_t attr_at;
-    if (graph_alloc(graph, walk, &attr_at) != CT_OK) return CT_ERR_MEMORY;
-    char *attr = (char *)graph->nodes + attr_at;
+    for (int64_t i = 0; i < walk->count; i++) graph->n_edges += cti_walk_needed(walk->items[i]);
+    graph->nodes = cti_zone_alloc(zone, (size_t)graph->n_nodes, sizeof *graph->nodes);
+    graph->edges = cti_zone_alloc(zone, (size_t)graph->n_edges, sizeof *graph->edges);
+    graph->roots = cti_zone_alloc(zone, (size_t)graph->n_roots, sizeof *graph->roots);
+    if (!graph->nodes || !graph->edges || !graph->roots) return CT_ERR_MEMORY;
     int64_t edge = 0;
     for (int64_t i = 0; i < walk->count; i++) {
         const ct_tensor *t = walk->items[i];
@@ -126,17 +109,11 @@ ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *cons
         node->edges = edge;
         for (int k = 0; k < node->n_inputs; k++) graph->edges[edge++] = t->inputs[k]->index;
         if (!node->attr_size) continue;
-        node->attr = memcpy(attr, node->attr, node->attr_size);
-        attr += padded(node->attr_size);
+        void *copy = cti_zone_alloc(zone, 1, node->attr_size);
+        if (!copy) return CT_ERR_MEMORY;
+        node->attr = memcpy(copy, node->attr, node->attr_size);
     }
     for (int64_t r = 0; r < n_roots; r++) graph->roots[r] = roots[r]->index;
     graph->hash = cti_graph_hash(walk, roots, n_roots);
     return CT_OK;
-}
-
-void cti_graph_free(cti_graph *graph) {
-    cti_free(graph->nodes);
-    cti_free(graph->edges);
-    cti_free(graph->roots);
-    *graph = (cti_graph){0};
 }

@@ -2,6 +2,7 @@
 #ifndef COTAN_GRAPH_H
 #define COTAN_GRAPH_H
 
+#include "tensor/base/zone.h"
 #include "tensor/graph/walk.h"
 
 typedef struct {
@@ -26,13 +27,13 @@ typedef struct {
     uint64_t hash; /* over what equality compares */
 } cti_graph;
 
-/* The graph of a walk along needed inputs, the current one. It outlives the tensors. */
-ct_status cti_graph_from(cti_graph *graph, const cti_walk *walk, ct_tensor *const roots[],
-                         int64_t n_roots);
+/* The graph of a walk along needed inputs, the current one. It lies in the zone and outlives the
+ * tensors. */
+ct_status cti_graph_from(cti_graph *graph, cti_zone *zone, const cti_walk *walk,
+                         ct_tensor *const roots[], int64_t n_roots);
 /* The hash that the graph of such a walk would have, and whether a graph is that one. */
 uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
 bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
                   ct_tensor *const roots[], int64_t n_roots);
-void cti_graph_free(cti_graph *graph);
 
 #endif

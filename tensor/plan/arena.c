@@ -4,7 +4,7 @@
  * few gaps only, however many values are alive. */
 #include "tensor/plan/arena.h"
 
-#include "tensor/base/alloc.h"
+#include <stdbool.h>
 
 #define ALIGNMENT 64
 #define LOOKS 16 /* gaps of the request's own bin that are tried for the best fit */
@@ -16,24 +16,16 @@ struct cti_stretch {
     cti_stretch *previous, *next; /* in its bin; in use: of those with one last level */
 };
 
-ct_status cti_arena_new(cti_arena *arena, int64_t places, int64_t levels) {
-    *arena = (cti_arena){.stretches = cti_alloc((size_t)places, sizeof *arena->stretches),
-                         .ending = cti_alloc((size_t)levels + 1, sizeof *arena->ending)};
-    if (!arena->stretches || !arena->ending) {
-        cti_arena_free(arena);
-        return CT_ERR_MEMORY;
-    }
+ct_status cti_arena_new(cti_arena *arena, cti_zone *zone, int64_t places, int64_t levels) {
+    *arena = (cti_arena){
+        .stretches = cti_zone_alloc(zone, (size_t)places, sizeof *arena->stretches),
+        .ending = cti_zone_alloc(zone, (size_t)levels + 1, sizeof *arena->ending)};
+    if (!arena->stretches || !arena->ending) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < places; k++) {
         arena->stretches[k].next = arena->spare;
         arena->spare = &arena->stretches[k];
     }
     return CT_OK;
-}
-
-void cti_arena_free(cti_arena *arena) {
-    cti_free(arena->stretches);
-    cti_free(arena->ending);
-    *arena = (cti_arena){0};
 }
 
 /* --- Bins ------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #ifndef COTAN_ARENA_H
 #define COTAN_ARENA_H
 
+#include "tensor/base/zone.h"
 #include "tensor/error.h"
 
 #include <stdint.h>
@@ -22,9 +23,8 @@ typedef struct {
     int64_t in_use, most_in_use; /* gaps left out: no arrangement needs less */
 } cti_arena;
 
-/* For at most `places` calls of cti_arena_place and levels 0..levels. */
-ct_status cti_arena_new(cti_arena *arena, int64_t places, int64_t levels);
-void cti_arena_free(cti_arena *arena);
+/* For at most `places` calls of cti_arena_place and levels 0..levels; it lies in the zone. */
+ct_status cti_arena_new(cti_arena *arena, cti_zone *zone, int64_t places, int64_t levels);
 /* The offset of `bytes` bytes that stay in use until last_level has ended. */
 int64_t cti_arena_place(cti_arena *arena, int64_t bytes, int64_t last_level);
 /* Takes back what was in use until the end of this level. */

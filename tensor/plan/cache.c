@@ -21,8 +21,6 @@ static void planned_free(cti_planned *p) {
     for (int64_t i = 0; p->constants && i < p->plan->graph.n_nodes; i++) {
         cti_buffer_drop(p->constants[i]);
     }
-    cti_plan_free(p->plan);
-    cti_graph_free(&p->key);
     cti_zone_free(&p->zone);
     cti_free(p);
 }
@@ -59,7 +57,7 @@ static ct_status make_plan(cti_planned *p, cti_walk *walk, ct_tensor *const imag
                            ct_tensor *const roots[], int64_t n) {
     cti_walk simplified;
     if (cti_walk_new(&simplified, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
-    p->plan = cti_plan_new(&simplified, roots, n);
+    p->plan = cti_plan_new(&p->zone, &simplified, roots, n);
     ct_status status = p->plan ? relate(p, walk, &simplified, images) : CT_ERR_MEMORY;
     cti_walk_free(&simplified);
     return status;
@@ -70,7 +68,7 @@ static ct_status fill(cti_planned *p, cti_walk *walk, ct_tensor *const roots[], 
     ct_tensor **images = cti_alloc((size_t)walk->count, sizeof *images);
     ct_tensor **simplified = cti_alloc((size_t)n, sizeof *simplified);
     ct_status status = CT_ERR_MEMORY;
-    if (images && simplified) status = cti_graph_from(&p->key, walk, roots, n);
+    if (images && simplified) status = cti_graph_from(&p->key, &p->zone, walk, roots, n);
     p->simplified = cti_simplifies;
     if (status == CT_OK && cti_simplifies) status = cti_simplify(walk, images);
     for (int64_t i = 0; i < walk->count && images && !cti_simplifies; i++) {

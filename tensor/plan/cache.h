@@ -8,7 +8,7 @@
 typedef struct {
     cti_graph key;   /* the graph as it was built */
     bool simplified; /* or planned as it was built, for a test */
-    cti_zone zone;   /* all that the entry points to, but for graph and plan */
+    cti_zone zone;   /* all that the entry points to */
     cti_plan *plan;
     struct cti_run *run;    /* room for runs, made by the first one; NULL before */
     int64_t *leaf_of;       /* node of the plan's graph -> the leaf of the key that it is */

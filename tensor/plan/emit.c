@@ -56,7 +56,7 @@ static ct_status emit_group(emission *e, const cti_group *group) {
     cti_plan *plan = e->plan;
     collect(e, group);
     if (e->n_list == 0) return CT_OK;
-    int64_t *members = cti_zone_alloc(&plan->zone, (size_t)e->n_list, sizeof *members);
+    int64_t *members = cti_zone_alloc(plan->zone, (size_t)e->n_list, sizeof *members);
     if (!members) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < e->n_list; k++) members[k] = e->list[k];
     cti_pass_kind kind = kind_of(e, group->geometry);
@@ -69,7 +69,7 @@ static ct_status emit_group(emission *e, const cti_group *group) {
 static ct_status emit_kernel(cti_plan *plan, int64_t i) {
     const cti_item *item = &plan->items[i];
     cti_pass *pass = &plan->passes[plan->n_passes++];
-    ct_operand *in = cti_zone_alloc(&plan->zone, (size_t)item->n_inputs + 1, sizeof *in);
+    ct_operand *in = cti_zone_alloc(plan->zone, (size_t)item->n_inputs + 1, sizeof *in);
     if (!in) return CT_ERR_MEMORY;
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *source = &plan->items[plan->edges[item->edges + k]];
@@ -104,7 +104,7 @@ static ct_status emit_level(emission *e, int64_t level) {
 ct_status cti_plan_emit(cti_planning *p) {
     cti_plan *plan = p->plan;
     size_t n = (size_t)plan->n_items, passes = (size_t)(p->groups.n_groups + p->groups.n_kernels);
-    plan->passes = cti_zone_alloc(&plan->zone, passes, sizeof *plan->passes);
+    plan->passes = cti_zone_alloc(plan->zone, passes, sizeof *plan->passes);
     emission e = {.plan = plan,
                   .g = &p->groups,
                   .list = cti_zone_alloc(&p->work, n, sizeof *e.list),

@@ -161,9 +161,9 @@ ct_status cti_plan_lower(cti_planning *p) {
     size_t nodes = (size_t)plan->graph.n_nodes, roots = (size_t)plan->graph.n_roots;
     size_t copies = (size_t)most_copies(&plan->graph); /* a copy has one edge */
     size_t items = nodes + copies, edges = (size_t)plan->graph.n_edges + copies;
-    plan->items = cti_zone_alloc(&plan->zone, items, sizeof *plan->items);
-    plan->edges = cti_zone_alloc(&plan->zone, edges, sizeof *plan->edges);
-    plan->roots = cti_zone_alloc(&plan->zone, roots, sizeof *plan->roots);
+    plan->items = cti_zone_alloc(plan->zone, items, sizeof *plan->items);
+    plan->edges = cti_zone_alloc(plan->zone, edges, sizeof *plan->edges);
+    plan->roots = cti_zone_alloc(plan->zone, roots, sizeof *plan->roots);
     lowering low = {.plan = plan,
                     .item_of = cti_zone_alloc(&p->work, nodes, sizeof *low.item_of),
                     .copy_of = cti_zone_alloc(&p->work, items, sizeof *low.copy_of)};

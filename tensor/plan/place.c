@@ -65,7 +65,7 @@ static ct_status place_scratch(cti_plan *plan) {
         cti_pass *pass = &plan->passes[k];
         if (pass->kind != CTI_KERNEL) {
             lay_out_scratch(pass);
-            if (set_pointers(&plan->zone, &pass->tiles) != CT_OK) return CT_ERR_MEMORY;
+            if (set_pointers(plan->zone, &pass->tiles) != CT_OK) return CT_ERR_MEMORY;
         }
         if (pass->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = pass->scratch_bytes;
     }
@@ -179,7 +179,8 @@ static ct_status place_arena(cti_planning *p) {
     cti_arena arena;
     int64_t *next = cti_zone_alloc(&p->work, (size_t)plan->n_passes, sizeof *next);
     int64_t *begins = cti_zone_alloc(&p->work, (size_t)plan->n_phases, sizeof *begins);
-    if (!next || !begins || cti_arena_new(&arena, most_places(plan), plan->n_phases) != CT_OK) {
+    if (!next || !begins) return CT_ERR_MEMORY;
+    if (cti_arena_new(&arena, &p->work, most_places(plan), plan->n_phases) != CT_OK) {
         return CT_ERR_MEMORY;
     }
     find_roots(plan);
@@ -194,7 +195,6 @@ static ct_status place_arena(cti_planning *p) {
     }
     plan->arena_bytes = (size_t)arena.most;
     plan->needed_bytes = (size_t)arena.most_in_use;
-    cti_arena_free(&arena);
     return CT_OK;
 }
 

@@ -1,13 +1,13 @@
-/* A plan from beginning to end, and its release.
+/* A plan from beginning to end.
  * What each stage does is in the file of its name.
- * Invariant: a plan owns all that it points to, holds no tensor, and does not change once made. */
+ * Invariant: a plan and all that it points to lie in one zone; it holds no tensor, and does not
+ * change once made. */
 #include "tensor/plan/plan.h"
 
-#include "tensor/base/alloc.h"
 #include "tensor/plan/planning.h"
 
 static ct_status make(cti_planning *p, const cti_walk *walk, ct_tensor *const roots[], int64_t n) {
-    ct_status status = cti_graph_from(&p->plan->graph, walk, roots, n); /* sign */
+    ct_status status = cti_graph_from(&p->plan->graph, p->plan->zone, walk, roots, n); /* sign */
     if (status == CT_OK) status = cti_plan_lower(p);
     if (status == CT_OK) status = cti_plan_group(p);
     if (status == CT_OK) status = cti_plan_store(p);
@@ -19,22 +19,14 @@ static ct_status make(cti_planning *p, const cti_walk *walk, ct_tensor *const ro
     return status;
 }
 
-cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
-    cti_planning planning = {.plan = cti_alloc(1, sizeof *planning.plan)};
+cti_plan *cti_plan_new(cti_zone *zone, const cti_walk *walk, ct_tensor *const roots[],
+                       int64_t n_roots) {
+    cti_planning planning = {.plan = cti_zone_alloc(zone, 1, sizeof *planning.plan)};
     if (!planning.plan) return NULL;
+    planning.plan->zone = zone;
     ct_status status = make(&planning, walk, roots, n_roots);
     cti_zone_free(&planning.work);
-    if (status == CT_OK) {
-        planning.plan->cost = cti_plan_cost(planning.plan);
-        return planning.plan;
-    }
-    cti_plan_free(planning.plan);
-    return NULL;
-}
-
-void cti_plan_free(cti_plan *plan) {
-    if (!plan) return;
-    cti_zone_free(&plan->zone);
-    cti_graph_free(&plan->graph);
-    cti_free(plan);
+    if (status != CT_OK) return NULL;
+    planning.plan->cost = cti_plan_cost(planning.plan);
+    return planning.plan;
 }

@@ -182,7 +182,7 @@ typedef struct {
 } cti_phase;
 
 typedef struct cti_plan {
-    cti_zone zone; /* all that the plan points to, but for the graph */
+    cti_zone *zone; /* where the plan lies, and all that it points to */
     cti_graph graph;
     int64_t n_items, n_edges, n_passes, n_tasks, n_phases, n_parts;
     cti_item *items;
@@ -206,8 +206,8 @@ cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass);
 cti_cost cti_plan_cost(const cti_plan *plan);
 
 /* The plan for the current walk along needed inputs, or NULL with the error recorded. */
-cti_plan *cti_plan_new(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
-void cti_plan_free(cti_plan *plan);
+cti_plan *cti_plan_new(cti_zone *zone, const cti_walk *walk, ct_tensor *const roots[],
+                       int64_t n_roots);
 
 /* Where in the scratch a load that is not read in place is put together, in bytes. */
 static inline int64_t cti_load_tile(const cti_tiles *t, int64_t load) {

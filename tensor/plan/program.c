@@ -245,7 +245,7 @@ static void assign_registers(programming *p) {
 
 static ct_status program_alloc(programming *p, cti_zone *work, size_t edges) {
     cti_tiles *tiles = p->tiles;
-    cti_zone *zone = &p->plan->zone;
+    cti_zone *zone = p->plan->zone;
     size_t n = (size_t)tiles->n_members;
     tiles->loads = cti_zone_alloc(zone, edges, sizeof *tiles->loads);
     tiles->instructions = cti_zone_alloc(zone, n, sizeof *tiles->instructions);

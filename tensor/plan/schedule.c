@@ -223,7 +223,7 @@ static int by_phase(const void *a, const void *b) {
 static ct_status number_parts(scheduling *s) {
     cti_plan *plan = s->plan;
     cti_task **order = cti_zone_alloc(s->work, (size_t)plan->n_tasks, sizeof *order);
-    plan->phases = cti_zone_alloc(&plan->zone, (size_t)plan->n_tasks, sizeof *plan->phases);
+    plan->phases = cti_zone_alloc(plan->zone, (size_t)plan->n_tasks, sizeof *plan->phases);
     if (!order || !plan->phases) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) order[k] = &plan->tasks[k];
     qsort(order, (size_t)plan->n_tasks, sizeof *order, by_phase);
@@ -248,9 +248,9 @@ static ct_status number_parts(scheduling *s) {
 static ct_status link_all(scheduling *s) {
     cti_plan *plan = s->plan;
     size_t n = (size_t)plan->n_parts;
-    plan->successor_end = cti_zone_alloc(&plan->zone, n, sizeof *plan->successor_end);
-    plan->waits = cti_zone_alloc(&plan->zone, n, sizeof *plan->waits);
-    plan->task_of_part = cti_zone_alloc(&plan->zone, n, sizeof *plan->task_of_part);
+    plan->successor_end = cti_zone_alloc(plan->zone, n, sizeof *plan->successor_end);
+    plan->waits = cti_zone_alloc(plan->zone, n, sizeof *plan->waits);
+    plan->task_of_part = cti_zone_alloc(plan->zone, n, sizeof *plan->task_of_part);
     if (!plan->successor_end || !plan->waits || !plan->task_of_part) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) {
         link_parts(s, k, NULL);
@@ -264,7 +264,7 @@ static ct_status link_all(scheduling *s) {
         plan->successor_end[p] = edges;
         edges += count;
     }
-    plan->successors = cti_zone_alloc(&plan->zone, (size_t)edges, sizeof *plan->successors);
+    plan->successors = cti_zone_alloc(plan->zone, (size_t)edges, sizeof *plan->successors);
     if (!plan->successors) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) link_parts(s, k, plan->successors);
     return CT_OK;
@@ -288,7 +288,7 @@ static int by_place(const void *left, const void *right) {
 static ct_status take_turns(scheduling *s) {
     cti_plan *plan = s->plan;
     turn *turns = cti_zone_alloc(s->work, (size_t)plan->n_parts, sizeof *turns);
-    plan->turns = cti_zone_alloc(&plan->zone, (size_t)plan->n_parts, sizeof *plan->turns);
+    plan->turns = cti_zone_alloc(plan->zone, (size_t)plan->n_parts, sizeof *plan->turns);
     if (!turns || !plan->turns) return CT_ERR_MEMORY;
     for (int64_t n = 0; n < plan->n_parts; n++) {
         const cti_task *t = &plan->tasks[plan->task_of_part[n]];
@@ -348,7 +348,7 @@ ct_status cti_plan_schedule(cti_planning *p) {
     cti_plan *plan = p->plan;
     size_t items = (size_t)plan->n_items, passes = (size_t)plan->n_passes;
     size_t tasks = CT_KERNEL_STAGES * passes;
-    plan->tasks = cti_zone_alloc(&plan->zone, tasks, sizeof *plan->tasks);
+    plan->tasks = cti_zone_alloc(plan->zone, tasks, sizeof *plan->tasks);
     scheduling s = {.plan = plan,
                     .work = &p->work,
                     .task_of = cti_zone_alloc(&p->work, items, sizeof *s.task_of),

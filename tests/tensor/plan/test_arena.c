@@ -30,9 +30,10 @@ static int64_t bytes_in_use(int64_t n, int64_t level) {
 
 static void place_at_random(uint64_t seed) {
     test_random r = {seed};
+    cti_zone zone = {0};
     cti_arena arena;
     int64_t n = 0, sum = 0, most = 0;
-    if (!EXPECT(cti_arena_new(&arena, PLACES, LEVELS) == CT_OK)) return;
+    if (!EXPECT(cti_arena_new(&arena, &zone, PLACES, LEVELS) == CT_OK)) return;
     for (int64_t level = 1; level <= LEVELS; level++) {
         for (int64_t k = random_below(&r, PLACES / LEVELS); k > 0; k--) {
             int64_t bytes = random_below(&r, INT64_C(1) << random_below(&r, 14));
@@ -53,7 +54,7 @@ static void place_at_random(uint64_t seed) {
     EXPECT(arena.most < sum / 2);
     EXPECT(arena.most_in_use == most && arena.in_use == 0 && most <= arena.most);
     EXPECT(cti_arena_place(&arena, 1, LEVELS) == 0);
-    cti_arena_free(&arena);
+    cti_zone_free(&zone);
 }
 
 CORE_TEST(arena, stretches_never_overlap) {
@@ -61,8 +62,9 @@ CORE_TEST(arena, stretches_never_overlap) {
 }
 
 CORE_TEST(arena, the_smallest_gap_that_fits_is_taken) {
+    cti_zone zone = {0};
     cti_arena arena;
-    if (!EXPECT(cti_arena_new(&arena, 20, 9) == CT_OK)) return;
+    if (!EXPECT(cti_arena_new(&arena, &zone, 20, 9) == CT_OK)) return;
     /* Gaps of 256, 1024 and 128 bytes between values that stay. */
     static const int64_t sizes[] = {256, 64, 1024, 64, 128, 64};
     int64_t begins[6];
@@ -73,12 +75,13 @@ CORE_TEST(arena, the_smallest_gap_that_fits_is_taken) {
     EXPECT(cti_arena_place(&arena, 512, 9) == begins[2]);
     EXPECT(cti_arena_place(&arena, 512, 9) == begins[2] + 512);
     EXPECT(cti_arena_place(&arena, 64, 9) == arena.most - 64);
-    cti_arena_free(&arena);
+    cti_zone_free(&zone);
 }
 
 CORE_TEST(arena, neighbouring_gaps_become_one) {
+    cti_zone zone = {0};
     cti_arena arena;
-    if (!EXPECT(cti_arena_new(&arena, 20, 9) == CT_OK)) return;
+    if (!EXPECT(cti_arena_new(&arena, &zone, 20, 9) == CT_OK)) return;
     for (int k = 0; k < 3; k++) cti_arena_place(&arena, 64, 1 + (k == 1));
     int64_t last = cti_arena_place(&arena, 64, 3);
     cti_arena_end_level(&arena, 1);
@@ -86,5 +89,5 @@ CORE_TEST(arena, neighbouring_gaps_become_one) {
     EXPECT(cti_arena_place(&arena, 192, 3) == 0);
     cti_arena_end_level(&arena, 3);
     EXPECT(last == 192 && cti_arena_place(&arena, 1000, 4) == 0);
-    cti_arena_free(&arena);
+    cti_zone_free(&zone);
 }
