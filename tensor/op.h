@@ -52,8 +52,7 @@ typedef void ct_reduce_fn(int64_t outer, int64_t count, int64_t inner, void *y,
 /* Fills y[0..n) with the neutral element. */
 typedef void ct_start_fn(int64_t n, void *y);
 
-/* The geometry of a reduction: x is [outer, count, inner], y is [outer, inner]. The attribute of a
- * REDUCE op begins with it. */
+/* The geometry of a reduction: x is [outer, count, inner], y is [outer, inner]. */
 typedef struct {
     int64_t outer, count, inner;
 } ct_reduction;
@@ -127,6 +126,7 @@ typedef struct ct_op {
     /* REDUCE: by dtype; the output has the input's dtype. */
     ct_reduce_fn *reduce[CT_DTYPES];
     ct_start_fn *start[CT_DTYPES];
+    ct_reduction (*geometry)(const void *attr, ct_shape x);
     const ct_joint_loop *joint; /* faster ways to run a MAP or REDUCE behind MAPs; NULL: none */
     /* VIEW: the output's layout from the input's; false when a copy is needed first. */
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
@@ -147,6 +147,9 @@ typedef struct ct_op {
     /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs
      * or theirs; NULL: nothing better is known. Looks at ct_is, ct_is_number and shapes alone. */
     ct_tensor *(*simplify)(ct_tensor *y);
+    /* Attributes are compared byte by byte. One that has padding, or bytes that mean nothing, is
+     * copied field by field into zeros, or every step makes a plan of its own. NULL: as it is. */
+    void (*copy)(void *to, const void *attr);
     void (*release)(void *attr); /* frees what the attribute owns, when the node goes */
 } ct_op;
 

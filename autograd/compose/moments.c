@@ -6,6 +6,7 @@
 
 #include "autograd/compose.h"
 #include "autograd/ops/stanza.h"
+#include "tensor/base/caller.h"
 #include "tensor/graph/node.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ static double scale_for(double count) {
 cti_moments cti_moments_of(const char *function, ct_tensor *x, ct_axes axes) {
     cti_moments m = {.scale = 1.0};
     ct_axes sorted;
-    if (!x && ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'x' is NULL", function);
+    if (!x) cti_null_in("%s: 'x' is NULL", function);
     if (!x || cti_axes(function, ct_shape_of(x), axes, &sorted) != CT_OK) return m;
     if (ct_numel(x) == 0) {
         ct_fail(CT_ERR_SHAPE, "%s: cannot average 0 elements of %s", function,

@@ -4,7 +4,7 @@
  * fail. */
 #include "autograd/derive/stage_private.h"
 
-#include "autograd/ops.h"
+#include "autograd/ops/stanza.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/graph/walk.h"
@@ -26,13 +26,6 @@ static ct_status infer_stage(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-static bool view_stage(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
-                       ct_layout *y) {
-    (void)attr, (void)in, (void)out;
-    *y = *x;
-    return true;
-}
-
 static ct_tensor *vjp_stage(ct_tensor *g, ct_tensor *y, int i) {
     (void)y, (void)i;
     return g;
@@ -48,7 +41,7 @@ CT_OP(op_stage) = {
     .n_inputs = 2,
     .attr_is_runtime = true,
     .infer = infer_stage,
-    .view = view_stage,
+    .view = cti_view_identity,
     .vjp = {vjp_stage, ct_no_gradient},
     .simplify = simplify_stage,
     .release = release_stage,

@@ -7,13 +7,14 @@
 
 static int64_t at_least_default(int64_t value) { return value == 0 ? 1 : value; }
 
-cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t width) {
+cti_conv_attr cti_conv_attr_of(cti_conv_face face, ct_conv2d_spec spec, int64_t height,
+                               int64_t width) {
     for (int d = 0; d < 2; d++) {
         spec.stride[d] = at_least_default(spec.stride[d]);
         spec.dilation[d] = at_least_default(spec.dilation[d]);
     }
     spec.groups = at_least_default(spec.groups);
-    return (cti_conv_attr){.spec = spec, .size = {height, width}};
+    return (cti_conv_attr){.spec = spec, .size = {height, width}, .face = face};
 }
 
 static cti_axis axis_of(const ct_conv2d_spec *spec, int d, int64_t size, int64_t extent) {

@@ -6,11 +6,14 @@
 #include "autograd/ops.h"
 #include "tensor/op.h"
 
+/* Which of the three is computed from the other two. */
+typedef enum { CTI_CONV_X, CTI_CONV_W, CTI_CONV_Y } cti_conv_face;
+
 /* The attribute of all three: int64_t only, so that equal ones have equal bytes. */
 typedef struct {
     ct_conv2d_spec spec; /* with the defaults filled in */
     int64_t size[2];     /* what a transpose cannot see: of x, or of the kernel */
-    int64_t transposed;  /* 1: the transpose in x */
+    int64_t face;
 } cti_conv_attr;
 
 typedef struct {
@@ -26,7 +29,8 @@ typedef struct {
     size_t element; /* bytes */
 } cti_conv;
 
-cti_conv_attr cti_conv_attr_of(ct_conv2d_spec spec, int64_t height, int64_t width);
+cti_conv_attr cti_conv_attr_of(cti_conv_face face, ct_conv2d_spec spec, int64_t height,
+                               int64_t width);
 /* From shapes that have passed a shape rule: x [N,H,W,C], w [kh,kw,C/groups,O], y [N,OH,OW,O]. */
 cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w, ct_shape y);
 

@@ -30,7 +30,7 @@ typedef struct {
 
 static face face_of(const ct_call *call) {
     const cti_conv_attr *attr = call->attr;
-    bool transposed = attr->transposed;
+    bool transposed = attr->face == CTI_CONV_X;
     ct_shape x = transposed ? call->out.shape : call->in[0].shape;
     ct_shape y = transposed ? call->in[0].shape : call->out.shape;
     cti_conv g = cti_conv_of(attr, call->out.dtype, x, call->in[1].shape, y);

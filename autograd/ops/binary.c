@@ -288,9 +288,8 @@ ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
 
 /* A number in x's dtype; for a missing x the error of the function that the user called. */
 static ct_tensor *number_like(const char *function, ct_tensor *x, double value) {
-    if (x) return cti_literal(ct_dtype_of(x), value);
-    if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "%s: 'x' is NULL", function);
-    return NULL;
+    if (!x) return cti_null_in("%s: 'x' is NULL", function);
+    return cti_literal(ct_dtype_of(x), value);
 }
 
 ct_tensor *ct_scale(ct_tensor *x, double factor) {

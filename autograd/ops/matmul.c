@@ -106,14 +106,9 @@ static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
     else gemm[y->dtype](m, n, k, from_a, from_b, to);
 }
 
-static ct_tensor *vjp_matmul_a(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return ct_matmul(g, ct_transpose(ct_input(y, 1)));
-}
-
-static ct_tensor *vjp_matmul_b(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return ct_matmul(ct_transpose(ct_input(y, 0)), g);
+static ct_tensor *vjp_matmul(ct_tensor *g, ct_tensor *y, int i) {
+    ct_tensor *other = ct_transpose(ct_input(y, 1 - i));
+    return i == 0 ? ct_matmul(g, other) : ct_matmul(other, g);
 }
 
 CT_OP_PUBLIC(ct_op_matmul) = {
@@ -125,7 +120,7 @@ CT_OP_PUBLIC(ct_op_matmul) = {
     .scratch = matmul_scratch,
     .stages = {{matmul_parts, matmul_run}},
     .operations = matmul_operations,
-    .vjp = {vjp_matmul_a, vjp_matmul_b},
+    .vjp = {vjp_matmul, vjp_matmul},
 };
 
 static ct_tensor *with_batch(ct_tensor *x, ct_shape batch) {

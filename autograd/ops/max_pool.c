@@ -86,18 +86,15 @@ static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
 
 static ct_pool2d_spec spec_of(const ct_tensor *t) { return cti_pool_spec_of(ct_attr(t)); }
 
-static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
-    return ct_max_pool2d_scatter(g, ct_input(y, i), spec_of(y));
+/* Of the maxima and of what was gathered: x is the last input. */
+static ct_tensor *vjp_gather(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_max_pool2d_scatter(g, ct_input(y, ct_input_count(y) - 1), spec_of(y));
 }
 
 static ct_tensor *vjp_scatter(ct_tensor *g, ct_tensor *y, int i) {
     (void)i;
     return ct_max_pool2d_gather(g, ct_input(y, 1), spec_of(y));
-}
-
-static ct_tensor *vjp_gather(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return ct_max_pool2d_scatter(g, ct_input(y, 1), spec_of(y));
 }
 
 CT_OP_PUBLIC(ct_op_max_pool2d) = {
@@ -108,7 +105,7 @@ CT_OP_PUBLIC(ct_op_max_pool2d) = {
     .stages = {{row_parts, max_run}},
     .writes = cti_pool_row_writes,
     .reads = cti_pool_row_reads,
-    .vjp = {vjp_max},
+    .vjp = {vjp_gather},
 };
 
 CT_OP_PUBLIC(ct_op_max_pool2d_scatter) = {

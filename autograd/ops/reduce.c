@@ -30,15 +30,14 @@ ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *
 }
 
 typedef struct {
-    ct_reduction geometry;
     int64_t first, last; /* the axes first .. last - 1 go */
 } reduce_attr;
 
-static reduce_attr reduce_over(ct_shape shape, int first, int last) {
-    return (reduce_attr){{cti_shape_span(shape, 0, first), cti_shape_span(shape, first, last),
-                          cti_shape_span(shape, last, shape.rank)},
-                         first,
-                         last};
+static ct_reduction geometry(const void *attr, ct_shape x) {
+    int first = (int)((const reduce_attr *)attr)->first,
+        last = (int)((const reduce_attr *)attr)->last;
+    return (ct_reduction){cti_shape_span(x, 0, first), cti_shape_span(x, first, last),
+                          cti_shape_span(x, last, x.rank)};
 }
 
 static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
@@ -57,6 +56,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .kind = CT_REDUCE,                        \
         .n_inputs = 1,                            \
         .infer = infer_reduce,                    \
+        .geometry = geometry,                     \
         .reduce = CTI_NUMBERS(cti_##verb),        \
         .start = CTI_NUMBERS(cti_##verb##_start), \
         .joint = joint_list,                      \
@@ -83,7 +83,8 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
 static ct_tensor *simplify_sum(ct_tensor *y) {
     const reduce_attr *attr = ct_attr(y);
     ct_tensor *x = ct_input(y, 0);
-    if (ct_numel(x) > 0 && attr->geometry.count == 1) return ct_reshape(x, ct_shape_of(y));
+    int64_t count = geometry(attr, ct_shape_of(x)).count;
+    if (ct_numel(x) > 0 && count == 1) return ct_reshape(x, ct_shape_of(y));
     if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
     if (ct_is(x, &ct_op_neg)) {
         x = ct_input(x, 0);
@@ -92,7 +93,7 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
     bool away[CT_MAX_RANK] = {0};
     for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
     ct_tensor *same = ct_numel(x) > 0 ? cti_unstretched(x, away) : NULL;
-    return same ? ct_scale(same, (double)attr->geometry.count) : cti_sum_without_centred(y);
+    return same ? ct_scale(same, (double)count) : cti_sum_without_centred(y);
 }
 
 DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
@@ -110,7 +111,7 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     (void)i;
     ct_tensor *x = ct_input(y, 0);
     const reduce_attr *attr = ct_attr(y);
-    ct_reduction r = attr->geometry;
+    ct_reduction r = geometry(attr, ct_shape_of(x));
     ct_tensor *winner = argmax_run(x, *attr);
     ct_tensor *place = ct_reshape(ct_iota(r.count), CT_SHAPE(r.count, 1));
     ct_tensor *won = ct_equal(ct_reshape(winner, CT_SHAPE(r.outer, 1, r.inner)), place);
@@ -154,12 +155,12 @@ static ct_status infer_argmax(const ct_infer *call, ct_type *out) {
 }
 
 static int64_t argmax_parts(const ct_call *call) {
-    return ((const reduce_attr *)call->attr)->geometry.outer;
+    return geometry(call->attr, call->in[0].shape).outer;
 }
 
 static void argmax_run_part(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
-    ct_reduction r = ((const reduce_attr *)call->attr)->geometry;
+    ct_reduction r = geometry(call->attr, call->in[0].shape);
     int64_t *y = (int64_t *)call->out.data + part * r.inner, at = part * r.count * r.inner;
     static cti_argmax_fn *const argmax[] = CTI_NUMBERS(cti_argmax);
     argmax[call->in[0].dtype](r.count, r.inner, cti_at(&call->in[0], at), y);
@@ -181,7 +182,7 @@ static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr) {
 /* --- Constructors ----------------------------------------------------------------------------- */
 
 static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int first, int last) {
-    reduce_attr attr = reduce_over(ct_shape_of(x), first, last);
+    reduce_attr attr = {first, last};
     return ct_node(op, &x, 1, &attr, sizeof attr);
 }
 
@@ -249,7 +250,7 @@ ct_tensor *ct_argmax(ct_tensor *x, int axis) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_argmax: axis %d has size 0 and max has no identity",
                             at);
     }
-    return argmax_run(x, reduce_over(ct_shape_of(x), at, at + 1));
+    return argmax_run(x, (reduce_attr){at, at + 1});
 }
 
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {

@@ -72,11 +72,6 @@ typedef struct {
     int64_t flipped[CT_MAX_RANK];
 } flip_attr;
 
-static ct_status infer_flip(const ct_infer *call, ct_type *out) {
-    *out = call->in[0];
-    return CT_OK;
-}
-
 static bool view_flip(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
                       ct_layout *y) {
     (void)out;
@@ -99,7 +94,7 @@ CT_OP_PUBLIC(ct_op_flip) = {
     .name = "flip",
     .kind = CT_VIEW,
     .n_inputs = 1,
-    .infer = infer_flip,
+    .infer = ct_infer_same,
     .view = view_flip,
     .vjp = {vjp_flip},
 };

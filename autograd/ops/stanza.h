@@ -51,6 +51,9 @@
 ct_status cti_infer_number(const ct_infer *call, ct_type *out);
 /* Broadcasts both operands to their common shape and records the node. */
 ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b);
+/* The layout of a view that changes nothing. */
+bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                       ct_layout *y);
 /* Axes made non-negative and ascending; repeated or missing ones are an error. */
 ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out);
 /* a - b for a b that is the largest of a row of a: of -inf it is -inf, of the largest 0, also where

@@ -26,11 +26,6 @@ static ct_shape unpack(const shape_attr *attr) {
     return shape;
 }
 
-static ct_status infer_identity(const ct_infer *call, ct_type *out) {
-    *out = call->in[0];
-    return CT_OK;
-}
-
 /* --- reshape ---------------------------------------------------------------------------------- */
 
 static ct_status infer_reshape(const ct_infer *call, ct_type *out) {
@@ -277,8 +272,8 @@ ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
 
 /* --- stop_gradient ---------------------------------------------------------------------------- */
 
-static bool view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
-                          ct_layout *y) {
+bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                       ct_layout *y) {
     (void)attr, (void)in, (void)out;
     *y = *x;
     return true;
@@ -288,8 +283,8 @@ CT_OP_PUBLIC(ct_op_stop_gradient) = {
     .name = "stop_gradient",
     .kind = CT_VIEW,
     .n_inputs = 1,
-    .infer = infer_identity,
-    .view = view_identity,
+    .infer = ct_infer_same,
+    .view = cti_view_identity,
     .vjp = {ct_no_gradient},
 };
 

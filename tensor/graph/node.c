@@ -97,10 +97,23 @@ static ct_status infer(const ct_op *op, const char *name, ct_tensor *const input
     return status;
 }
 
+static ct_status check_reduction(const ct_op *op, const ct_tensor *x, const void *attr,
+                                 const ct_type *out) {
+    ct_reduction g = op->geometry(attr, x->shape);
+    uint64_t blocks = (uint64_t)g.outer * (uint64_t)g.inner; /* of whatever: it may wrap */
+    if (blocks * (uint64_t)g.count == (uint64_t)x->numel &&
+        blocks == (uint64_t)ct_shape_numel(out->shape)) {
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_SHAPE, "%s: %s to %s is no reduction over the middle of [%lld,%lld,%lld]",
+                   op->name, ct_shape_format(x->shape).text, ct_shape_format(out->shape).text,
+                   (long long)g.outer, (long long)g.count, (long long)g.inner);
+}
+
 /* What a tile or reduce function relies on, whoever wrote the shape rule. The library's own ops do;
  * so the message is to the author of another one, who knows it by its own name. */
 static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int n,
-                                 const ct_type *out) {
+                                 const void *attr, const ct_type *out) {
     static const char *const spelled[CT_DTYPES] = {
         [CT_F32] = "CT_F32", [CT_F64] = "CT_F64", [CT_I64] = "CT_I64", [CT_U8] = "CT_U8"};
     if (op->kind != CT_MAP && op->kind != CT_REDUCE) return CT_OK;
@@ -118,13 +131,17 @@ static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int
         return ct_fail(CT_ERR_SHAPE, "%s: operand %d is %s, the result %s", op->name, i + 1,
                        ct_shape_format(inputs[i]->shape).text, ct_shape_format(out->shape).text);
     }
-    return CT_OK;
+    return op->kind == CT_REDUCE ? check_reduction(op, inputs[0], attr, out) : CT_OK;
 }
 
 /* What the author of a descriptor may have left out. */
-static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
+static ct_status check_descriptor(const ct_op *op) {
+    if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
+        return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
+    }
     const char *missing = op->infer ? NULL : "infer";
     if (op->kind == CT_VIEW && !op->view) missing = "view";
+    if (op->kind == CT_REDUCE && !op->geometry) missing = "geometry";
     for (int s = 0; s < CT_KERNEL_STAGES && op->kind == CT_KERNEL; s++) {
         const ct_stage_fns *stage = &op->stages[s];
         if (stage->run && !stage->parts) missing = "parts of a stage";
@@ -133,18 +150,9 @@ static ct_status check_descriptor(const ct_op *op, size_t attr_size) {
     if (missing) {
         return ct_fail(CT_ERR_NULL, "%s: the descriptor has no '%s'", op->name, missing);
     }
-    if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
-        return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
-    }
     if (op->commutative && op->n_inputs != 2) {
         return ct_fail(CT_ERR_RANGE, "%s: a commutative op takes 2 inputs, not %d", op->name,
                        op->n_inputs);
-    }
-    if (op->kind == CT_REDUCE && attr_size < sizeof(ct_reduction)) {
-        return ct_fail(CT_ERR_RANGE,
-                       "%s: the attribute of a reduction begins with "
-                       "ct_reduction",
-                       op->name);
     }
     return CT_OK;
 }
@@ -159,10 +167,7 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     CTI_CALLED_AS(name);
     for (int i = 0; i < n; i++) {
         if (inputs && inputs[i]) continue;
-        if (ct_error() == CT_OK) {
-            ct_fail(CT_ERR_NULL, "ct_%s: argument %d is NULL", op->name, i + 1);
-        }
-        return NULL;
+        return cti_null_in("%s: argument %d is NULL", name, i + 1);
     }
     if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
         return ct_fail_null(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name, op->n_inputs, n);
@@ -170,13 +175,13 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     if (attr_size > 0 && !attr) {
         return ct_fail_null(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name, attr_size);
     }
-    if (check_descriptor(op, attr_size) != CT_OK) return NULL;
+    if (check_descriptor(op) != CT_OK) return NULL;
     ct_type out = {0};
     if (infer(op, name, inputs, n, attr, &out) != CT_OK) {
         if (ct_error() != CT_OK) return NULL;
         return ct_fail_null(CT_ERR_SHAPE, "%s: 'infer' failed and recorded no error", op->name);
     }
-    if (check_streaming(op, inputs, n, &out) != CT_OK) return NULL;
+    if (check_streaming(op, inputs, n, attr, &out) != CT_OK) return NULL;
     ct_tensor *t = node_alloc(n, attr_size);
     if (!t) return NULL;
     t->dtype = out.dtype;
@@ -188,7 +193,8 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
         if (inputs[i]->level > t->level) t->level = inputs[i]->level;
     }
     t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
-    if (attr_size) memcpy(t->attr, attr, attr_size);
+    if (op->copy) op->copy(t->attr, attr);
+    else if (attr_size) memcpy(t->attr, attr, attr_size);
     ct_tensor *added = ct_scope_add(t);
     /* The op comes last: until the node has succeeded, what the attribute owns is the caller's. */
     if (added) t->op = op;

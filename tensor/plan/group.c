@@ -25,8 +25,11 @@ static int64_t space_of(const cti_plan *plan, const cti_item *item) {
     return plan->items[plan->edges[item->edges]].numel;
 }
 
-static const ct_reduction *geometry_of(const cti_item *item) {
-    return item->op->kind == CT_REDUCE ? item->attr : NULL;
+/* How it reduces, if it does. */
+static bool reduces(const cti_plan *plan, const cti_item *item, ct_reduction *geometry) {
+    if (item->op->kind != CT_REDUCE) return false;
+    *geometry = item->op->geometry(item->attr, plan->items[plan->edges[item->edges]].shape);
+    return true;
 }
 
 int64_t cti_base_of(const cti_plan *plan, const cti_item *item, int k) {
@@ -95,10 +98,7 @@ static void enter(grouping *s, int64_t group, int64_t i, bool at_end) {
     else to->first = i;
     if (at_end || to->last < 0) to->last = i;
     to->n_members++;
-    if (geometry_of(item)) {
-        to->reduces = true;
-        to->geometry = *geometry_of(item);
-    }
+    to->reduces |= reduces(s->plan, item, &to->geometry);
     g->group_of[i] = group;
     item->level = to->level;
 }
@@ -108,7 +108,7 @@ static void enter(grouping *s, int64_t group, int64_t i, bool at_end) {
 static void place_item(grouping *s, int64_t i) {
     cti_groups *g = s->g;
     const cti_item *item = &s->plan->items[i];
-    const ct_reduction *geometry = geometry_of(item);
+    ct_reduction own, *geometry = reduces(s->plan, item, &own) ? &own : NULL;
     int64_t space = space_of(s->plan, item);
     int64_t lowest = lowest_level(s->plan, item), level = lowest;
     int64_t *at = find_group(g, space, level);
@@ -184,9 +184,11 @@ static void delay(grouping *s, int64_t i, int64_t first_reader) {
     int64_t end = item->level + 1 + LEVELS_AHEAD;
     if (end > first_reader) end = first_reader;
     if (end <= item->level + 1 || group_reads(s, from, i, false)) return;
+    ct_reduction geometry;
+    reduces(s->plan, item, &geometry);
     for (int64_t level = item->level + 1; level < end; level++) {
         int64_t to = *find_group(s->g, from->space, level);
-        if (to < 0 || !takes(&s->g->groups[to], geometry_of(item))) continue;
+        if (to < 0 || !takes(&s->g->groups[to], &geometry)) continue;
         if (!group_reads(s, &s->g->groups[to], i, true)) continue;
         leave(s->g, from, i);
         enter(s, to, i, false);

@@ -224,10 +224,7 @@ double ct_item(ct_tensor *t) {
 
 ct_tensor *ct_detach(ct_tensor *t) {
     CTI_CALLED;
-    if (!t) {
-        if (ct_error() == CT_OK) ct_fail(CT_ERR_NULL, "ct_detach: 't' is NULL");
-        return NULL;
-    }
+    if (!t) return cti_null_in("ct_detach: 't' is NULL");
     if (!ct_data(t)) return NULL;
     ct_tensor *leaf = cti_leaf_over(t->buffer, t->dtype, t->shape);
     if (leaf) leaf->name = t->name;

@@ -259,6 +259,17 @@ static void no_run(const ct_call *call, int64_t part, void *scratch) {
     (void)call, (void)part, (void)scratch;
 }
 
+static ct_reduction pairs_of(const void *attr, ct_shape x) {
+    (void)attr;
+    return (ct_reduction){ct_shape_numel(x) / 2, 2, 1};
+}
+
+static void no_reduce(int64_t outer, int64_t count, int64_t inner, void *y, const void *const x[]) {
+    (void)outer, (void)count, (void)inner, (void)y, (void)x;
+}
+
+static void no_start(int64_t n, void *y) { (void)n, (void)y; }
+
 static void expect_op(const ct_op *op, const char *message) {
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1);
     cr_expect_null(ct_node(op, &x, 1, NULL, 0));
@@ -286,18 +297,17 @@ NN_TEST(left_out, of_an_op) {
                  .stages = {{one_part, no_run}, {one_part, NULL}}),
               "mine: the descriptor has no 'run of a stage'");
     expect_op(OP(.kind = CT_REDUCE, .infer = ct_infer_same),
-              "mine: the attribute of a reduction begins with ct_reduction");
+              "mine: the descriptor has no 'geometry'");
     cr_expect_null(ct_node(&(ct_op){.name = "mine", .kind = CT_REDUCE, .infer = ct_infer_same},
                            NULL, 0, NULL, 0));
     expect_error(CT_ERR_RANGE, "mine: a view or a reduction needs an input");
     cr_expect_null(ct_node(OP(.infer = ct_infer_same), NULL, 1, NULL, 0));
     expect_error(CT_ERR_NULL, "ct_mine: argument 1 is NULL");
-    ct_reduction geometry = {1, 2, 1};
-    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1);
-    cr_expect_null(
-        ct_node(OP(.kind = CT_REDUCE, .infer = ct_infer_same), &x, 1, &geometry, sizeof geometry));
-    expect_error(CT_ERR_DTYPE, "mine: not defined for f32; give it .reduce[CT_F32] or use "
-                               "ct_cast");
+    expect_op(OP(.kind = CT_REDUCE, .infer = ct_infer_same, .geometry = pairs_of),
+              "mine: not defined for f32; give it .reduce[CT_F32] or use ct_cast");
+    expect_op(OP(.kind = CT_REDUCE, .infer = ct_infer_same, .geometry = pairs_of,
+                 .reduce = {no_reduce}, .start = {no_start}),
+              "mine: [2] to [2] is no reduction over the middle of [1,2,1]");
 }
 
 static void tile(int64_t n, void *y, const void *const x[], const ct_tile *t) {

@@ -110,6 +110,43 @@ CORE_TEST(plan, structure_is_part_of_the_signature) {
     EXPECT(!planned(ct_sum(ct_exp(x), CT_AXES(-2))));
 }
 
+/* An attribute with padding between its fields. */
+typedef struct {
+    char sign;
+    double factor;
+} scaling;
+
+static void tile_scaled(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
+    const scaling *s = tile->attr;
+    double factor = s->sign == '-' ? -s->factor : s->factor;
+    for (int64_t i = 0; i < n; i++) ((float *)y)[i] = (float)factor * ((const float *)x[0])[i];
+}
+
+static void copy_scaling(void *to, const void *attr) {
+    ((scaling *)to)->sign = ((const scaling *)attr)->sign;
+    ((scaling *)to)->factor = ((const scaling *)attr)->factor;
+}
+
+static const ct_op scaled = {.name = "scaled",
+                             .kind = CT_MAP,
+                             .n_inputs = 1,
+                             .infer = ct_infer_float,
+                             .tile = {[CT_F32] = tile_scaled},
+                             .copy = copy_scaling};
+
+CORE_TEST(plan, an_attribute_that_is_copied_by_fields_has_no_padding) {
+    ct_tensor *x = leaf(CT_SHAPE(3));
+    for (int k = 0; k < 3; k++) {
+        scaling s;
+        memset(&s, k, sizeof s);
+        s.sign = '-';
+        s.factor = 2;
+        ct_tensor *y = ct_sum_all(ct_node(&scaled, &x, 1, &s, sizeof s));
+        EXPECT(planned(y) == (k == 0));
+        EXPECT(ct_item(y) == -2);
+    }
+}
+
 CORE_TEST(plan, roots_are_part_of_the_signature) {
     ct_tensor *x = leaf(CT_SHAPE(6));
     for (int k = 0; k < 3; k++) {
