@@ -1,5 +1,5 @@
 /* Profiles: collects the time of passes by plan, and who computed which node.
- * It measures nothing itself, the runner does; the table is in profile_table.c.
+ * It measures nothing itself, the runner does; the table is in io/profile_table.c.
  * Invariant: memory is taken before a run, so that a run which ends is always counted. */
 #include "tensor/run/profile_private.h"
 
