@@ -241,6 +241,15 @@ check 'run format: in the repository' there \
     "clang-format-14 in $repo: <-i> <tensor/a.c>" "$repo/run" format
 rm -r "$repo/tensor" "$repo/tests/library"
 
+
+mkdir "$repo/build-coverage"
+stand_in bin/gcovr "$here"
+check 'run coverage: what the tests have not run' there "gcovr in $repo: <build-coverage>\
+ <--sort-percentage> <--filter> <(tensor|autograd|nn|optim|datasets)/>" "$repo/run" coverage -R grad
+check 'run coverage: arguments go to ctest' \
+    said "ctest in $repo: <--preset> <coverage> <-R> <grad>"
+rm -r "$repo/build-coverage" bin/gcovr
+
 check 'run fetch: in the folder of the user' there "fetch.sh in $elsewhere: <x>" "$repo/run" fetch x
 check 'run test: the data from the folder of the user' \
     env COTAN_TEST_MNIST=data sh -c 'cd "far away" && ../bin/cotan test >../log &&

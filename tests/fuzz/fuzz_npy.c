@@ -4,8 +4,7 @@
  * 1 MiB; what is accepted comes back bit for bit after it is saved, and is then saved to the same
  * bytes again.
  *
- *     CC=clang cmake -G Ninja -B build-fuzz -DCOTAN_FUZZ=ON -DCOTAN_TESTS=OFF
- *     cmake --build build-fuzz && cd build-fuzz/fuzz
+ *     cmake --preset fuzz && cmake --build --preset fuzz && cd build-fuzz/fuzz
  *     ./fuzz_npy -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=64 */
 #include "tests/fuzz/memory_file.h"
 

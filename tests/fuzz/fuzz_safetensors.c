@@ -5,8 +5,7 @@
  * accepted header and sees the same names, types, shapes, offsets and texts in it; values of all
  * types that cotan has come back bit for bit after they are saved.
  *
- *     CC=clang cmake -G Ninja -B build-fuzz -DCOTAN_FUZZ=ON -DCOTAN_TESTS=OFF
- *     cmake --build build-fuzz && cd build-fuzz/fuzz
+ *     cmake --preset fuzz && cmake --build --preset fuzz && cd build-fuzz/fuzz
  *     ./fuzz_safetensors -max_len=65536 -timeout=5 -rss_limit_mb=512 -malloc_limit_mb=64 */
 #include "tests/fuzz/memory_file.h"
 

@@ -53,7 +53,9 @@ function write_code(name,    k, line, depth, definition, statements) {
 
 function write_shell(    k) {
     for (k = 1; k <= count; k++) {
-        if (lines[k] !~ /^(#.*)?$/) print FILENAME ":" (start + k - 1) ": " lines[k] > (out "/shell")
+        if (lines[k] !~ /^(#.*)?$/) {
+            print FILENAME ":" (start + k - 1) ": " lines[k] > (out "/shell")
+        }
     }
 }
 
