@@ -8,6 +8,7 @@
 #include "tensor/base/shape_rules.h"
 
 ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out) {
+    *out = (ct_axes){0};
     bool chosen[CT_MAX_RANK] = {0};
     if (axes.count > CT_MAX_RANK) {
         return ct_fail(CT_ERR_SHAPE, "%s: at most %d axes can be given, got %d", function,
@@ -22,7 +23,6 @@ ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *
         }
         chosen[axis] = true;
     }
-    *out = (ct_axes){0};
     for (int i = 0; i < shape.rank; i++) {
         if (chosen[i]) out->axis[out->count++] = i;
     }

@@ -98,8 +98,7 @@ static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
             return ct_fail(CT_ERR_SHAPE, "ct_reshape: only one dim may be -1, got 2");
         }
         if (shape->dims[i] == -1) open = i;
-        else if (shape->dims[i] < 0) break;
-        else if (__builtin_mul_overflow(known, shape->dims[i], &known)) break;
+        else if (shape->dims[i] < 0 || __builtin_mul_overflow(known, shape->dims[i], &known)) break;
     }
     if (open < 0) return CT_OK;
     if (known == 0) {

@@ -25,8 +25,8 @@ static double correction(const batch_norm *bn, ct_tensor *x) {
     ct_moving_variance rule = bn->options.moving_variance;
     if (rule == CT_VARIANCE_BIASED) return 1.0;
     if (rule == CT_VARIANCE_UNBIASED_CONV && ct_shape_of(x).rank != 4) return 1.0;
-    double n = (double)(ct_numel(x) / bn->channels);
-    return n / (n - 1.0);
+    int64_t n = ct_numel(x) / bn->channels;
+    return (double)n / (double)(n - 1);
 }
 
 /* Checked here and not only by ct_batch_norm: a batch of one row is most likely what was left over

@@ -102,10 +102,10 @@ ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, 
                                                                : "source");
     } else {
         status = cti_check_loss("ct_evaluate", loss);
-    }
-    if (status == CT_OK) {
-        status = cti_evaluate("ct_evaluate", "the source", model, loss, loss->metric, source, NULL,
-                              NULL, &values[0], &values[1]);
+        if (status == CT_OK) {
+            status = cti_evaluate("ct_evaluate", "the source", model, loss, loss->metric, source,
+                                  NULL, NULL, &values[0], &values[1]);
+        }
     }
     if (mean_loss) *mean_loss = values[0];
     if (accuracy) *accuracy = values[1];

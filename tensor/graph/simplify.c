@@ -182,7 +182,7 @@ static ct_status simplify_from(simplification *s, ct_tensor *root) {
     while (status == CT_OK && s->height > 0) {
         ct_tensor *t = s->stack[s->height - 1];
         entry *e = &s->entries[t->index];
-        if (e->image) {
+        if (e->image) { /* NOLINT: push() has entered what is on the stack */
             s->height--;
         } else if (e->forward) {
             ct_tensor *image = s->entries[e->forward->index].image;

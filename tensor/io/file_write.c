@@ -119,7 +119,7 @@ static ct_status read_link(const save *s, char text[PATH_MAX]) {
 
 /* The folder and the name that the path means in the end, and what is there. */
 static ct_status find_target(save *s) {
-    char link[PATH_MAX];
+    char link[PATH_MAX] = "";
     ct_status status = open_folder(s, s->path);
     for (int links = 0; status == CT_OK; links++) {
         int found = cti_system_calls()->fstatat(s->folder, s->base, &s->replaced,

@@ -149,7 +149,7 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
         else stats.plan_misses++;
         if (!hit) clear_at_thread_exit();
         status = planned ? run(planned, &walk, roots, buffers) : ct_error();
-        if (status == CT_OK) count(planned->plan, walk.count);
+        if (planned && status == CT_OK) count(planned->plan, walk.count);
     }
     for (int64_t r = 0; buffers && r < n; r++) cti_buffer_drop(buffers[r]);
     cti_free(buffers);
