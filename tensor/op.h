@@ -178,10 +178,10 @@ typedef struct ct_op {
 
 /* A tile or reduce function, compiled for several instruction sets and chosen at load time, which
  * glibc's loader can do and musl's cannot. Give it a name of its own, also when it is static:
- * clang's resolvers are visible to the linker. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(CT_NO_CLONES)
+ * clang's resolvers are visible to the linker. A build may have a definition of its own. */
+#if !defined(CT_CLONES) && defined(__x86_64__) && defined(__GLIBC__)
 #define CT_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
+#elif !defined(CT_CLONES)
 #define CT_CLONES
 #endif
 

@@ -1,22 +1,31 @@
 #!/bin/sh
-# Whether the library works for others than the machine and compiler it is written on.
+# Whether the library works for others than the machine and compiler it is written on, and what
+# tools find in it that take their time.
 #
-#     check.sh           programs in C and C++ against the build that is there
-#     check.sh --all     also: clang, valgrind, 64-bit ARM under qemu-user, musl
+#     check.sh             programs in C and C++ against the build that is there
+#     check.sh --all       everything
+#     check.sh NAME...     these of: consumers valgrind tidy clang tsan fuzz avx512 avx2 arm musl,
+#                          and clang_fast, which is a part of clang
 #
 # One line for each check says how it went; logs stay in build*/check.log. `./run check` installs
 # what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
-all=
+names="consumers valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
 case ${1:-} in
-'') ;;
---all) all=yes ;;
-*)
-    echo "usage: check.sh [--all]" >&2
-    exit 2
-    ;;
+'') chosen=consumers ;;
+--all) chosen=$names ;;
+*) chosen=$* ;;
 esac
+for name in $chosen; do
+    case " $names clang_fast " in
+    *" $name "*) ;;
+    *)
+        echo "usage: check.sh [--all | NAME...] with NAME of: $names" >&2
+        exit 2
+        ;;
+    esac
+done
 cd "$(dirname "$0")/../.." || exit 1
 failures=0
 
@@ -34,7 +43,9 @@ check() {
     fi
 }
 
-# --- Other compilers and tools --------------------------------------------------------------------
+consumers_check() { tests/library/test_consumers.sh build || failures=$((failures + 1)); }
+
+# --- Tools ----------------------------------------------------------------------------------------
 
 # build FOLDER OPTION...: all of the library and its tests; a warning is an error.
 build() {
@@ -43,16 +54,73 @@ build() {
     cmake -G Ninja -S . -B "$folder" -DCOTAN_TESTS=ON -DCOTAN_EXAMPLES=OFF "$@" &&
         cmake --build "$folder"
 }
+preset() { cmake --preset "$1" && cmake --build --preset "$1"; }
 
-clang_checks() {
-    check build-clang "clang compiles, -std=c17 -Wpedantic" build build-clang \
-        -DCMAKE_C_COMPILER=clang || return
-    check build-clang "clang: all suites" ctest --test-dir build-clang --output-on-failure
+valgrind_check() {
+    check build "gcc compiles" build build || return
+    check build "valgrind: core suites" cmake --build build --target memcheck
 }
 
-gcc_checks() {
-    check build "gcc compiles, -std=c17 -Wpedantic" build build || return
-    check build "valgrind: core suites" cmake --build build --target memcheck
+tidy_check() {
+    check build "clang-tidy finds nothing" tests/library/check_tidy.sh clang-tidy-14 . build
+}
+
+# The core suites: Criterion's processes would start threads after a fork, which the sanitizer does
+# not follow. clang's OpenMP is not compiled with it, and tells it what is ordered (archer); it is
+# not to spin where there are more threads than processors. gradcheck's many small evaluations are
+# of one thread and would take hours.
+tsan_suites() {
+    suites=$(build-tsan/tests/selftest --list | sed -n 's|/.*||p' | sort -u | grep -v gradcheck)
+    # shellcheck disable=SC2086 # a list
+    TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=3 \
+        build-tsan/tests/selftest --scale 1 $suites
+}
+tsan_check() {
+    check build-tsan "thread sanitizer: clang compiles" preset tsan || return
+    check build-tsan "thread sanitizer: core suites" tsan_suites
+}
+
+fuzz() { # TARGET: half a minute from nothing; what it fails on stays in build-fuzz
+    "build-fuzz/fuzz/$1" -max_total_time=30 -max_len=65536 -timeout=5 -rss_limit_mb=512 \
+        -artifact_prefix=build-fuzz/
+}
+fuzz_check() {
+    check build-fuzz "fuzzing: clang compiles" preset fuzz || return
+    for target in tests/fuzz/fuzz_*.c; do
+        target=$(basename "$target" .c)
+        check build-fuzz "fuzzing: $target" fuzz "$target"
+    done
+}
+
+# --- Other compilers and processors ---------------------------------------------------------------
+
+clang_check() {
+    check build-clang "clang compiles" preset clang || return
+    check build-clang "clang: all suites" ctest --preset clang
+}
+# Without what takes its time and what another compiler does not change.
+clang_fast_check() {
+    check build-clang "clang compiles" preset clang || return
+    slow='check_|forking|selftest|test_(checkpoint|consumers|deep|fetch|primitives|programs|suite)'
+    check build-clang "clang: fast suites" ctest --preset clang -E "^($slow)"
+}
+
+# without SET NAME: all suites as on x86-64 processors that do not have these instructions.
+without() {
+    check "build-no-$1" "without $2: gcc compiles" build "build-no-$1" \
+        -DCMAKE_C_FLAGS="-include $PWD/tests/library/no_$1.h" || return
+    check "build-no-$1" "without $2: all suites" ctest --test-dir "build-no-$1" \
+        --output-on-failure
+}
+avx512_check() {
+    if grep -q avx512f /proc/cpuinfo; then without avx512 AVX-512; else
+        echo "without AVX-512 ... as here, where ./run test ran"
+    fi
+}
+avx2_check() {
+    if grep -q avx2 /proc/cpuinfo; then without avx2 AVX2; else
+        echo "without AVX2 ... as here, where ./run test ran"
+    fi
 }
 
 # --- 64-bit ARM -----------------------------------------------------------------------------------
@@ -111,7 +179,7 @@ arm_suites() {
     COTAN_SCALE=10 ctest --test-dir build-aarch64 --output-on-failure
 }
 
-arm_checks() {
+arm_check() {
     check build-aarch64 "64-bit ARM: packages" arm_root || return
     check build-aarch64 "64-bit ARM: gcc compiles" arm_build || return
     if check build-aarch64 "64-bit ARM: programs run" arm_programs_run; then
@@ -124,7 +192,8 @@ arm_checks() {
 
 # --- musl -----------------------------------------------------------------------------------------
 
-# BLIS, zlib and OpenMP stay those of glibc; check/musl.c has the few functions that they miss.
+# BLIS, zlib and OpenMP stay those of glibc; tests/library/musl.c has the few functions that they
+# miss.
 musl_compile() {
     work=build-musl
     system=$(gcc -print-multiarch)
@@ -143,7 +212,8 @@ musl_compile() {
     { find tensor autograd nn optim datasets -name '*.c' && echo tests/library/musl.c; } |
         compile_to $work/objects '' &&
         { grep -rl '^#define COTAN_SUITE' tests --include='test_*.c' &&
-            find tests/support -name '*.c' && find tests -name 'primitive_*.c'; } | compile_to $work/tests -Wno-pedantic
+            find tests/support -name '*.c' && find tests -name 'primitive_*.c'; } |
+        compile_to $work/tests -Wno-pedantic
 }
 
 # compile_to FOLDER OPTION: the sources named on standard input.
@@ -167,7 +237,7 @@ musl_link() {
 
 musl_run() { LD_LIBRARY_PATH=$work "$work/$1"; }
 
-musl_checks() {
+musl_check() {
     check build-musl "musl: gcc compiles" musl_compile &&
         check build-musl "musl: links" musl_link || return
     check build-musl "musl: libcotan.so is loaded, and trains" musl_run consumer
@@ -177,12 +247,6 @@ musl_checks() {
 
 # --------------------------------------------------------------------------------------------------
 
-if [ -n "$all" ]; then gcc_checks; fi
-tests/library/test_consumers.sh build || failures=$((failures + 1))
-if [ -n "$all" ]; then
-    clang_checks
-    arm_checks
-    musl_checks
-fi
+for name in $chosen; do "${name}_check"; done
 [ "$failures" -eq 0 ] || { echo "$failures checks failed" && exit 1; }
 echo "all checks passed"

@@ -58,7 +58,7 @@ layers() {
     esac
 }
 
-# layered FOLDER OBJECTS: no symbol of a higher layer, or of another one of the same height, is used.
+# layered FOLDER OBJECTS: no symbol of a higher layer, or of another of the same height, is used.
 layered() {
     for object in $(objects "$2"); do
         sub=$(basename "$(dirname "$object")")
