@@ -19,6 +19,11 @@ double bench_peak(void);
 
 /* The study's network, with or without BatchNorm. */
 ct_module *bench_seed_model(bool batch_norm);
+ct_module *bench_resnet18(void);
+/* A block with four heads, of x [batch, length, width]. w: of queries, keys, values and results, of
+ * the two dense layers, gamma and beta of the two normalizations. */
+#define BENCH_TRANSFORMER 10
+ct_tensor *bench_transformer(ct_tensor *x, ct_tensor *const w[BENCH_TRANSFORMER]);
 
 /* Takes turns: five steps of a work whenever a byte arrives, their seconds as a double back. */
 int bench_serve(int64_t work);

@@ -15,7 +15,7 @@
 
 static ct_module *model;
 static ct_optimizer *adam;
-static ct_tensor *images, *labels, *x, *dy, *gamma_, *beta_;
+static ct_tensor *images, *labels, *x, *dy, *gamma_, *beta_, *weights[BENCH_TRANSFORMER];
 
 static ct_tensor *uniform(ct_shape shape) {
     float *values = bench_floats(ct_shape_numel(shape));
@@ -30,14 +30,39 @@ static void train(void) {
     bench_require(ct_optimizer_step(adam, loss, NULL, 0) == CT_OK);
 }
 
-static void begin_training(bool batch_norm) {
-    model = bench_seed_model(batch_norm);
+static void begin_training(ct_module *made, int64_t batch, int64_t size, int64_t channels) {
+    model = made;
     adam = ct_adam_new(model, ct_adam_defaults(1e-3));
-    images = uniform(CT_SHAPE(32, 28, 28, 1));
+    images = uniform(CT_SHAPE(batch, size, size, channels));
     int64_t digits[32];
     for (int i = 0; i < 32; i++) digits[i] = i % 10;
-    labels = ct_keep(ct_from(CT_I64, CT_SHAPE(32), digits));
+    labels = ct_keep(ct_from(CT_I64, CT_SHAPE(batch), digits));
     bench_require(adam && labels);
+}
+
+static void begin_with(void) { begin_training(bench_seed_model(true), 32, 28, 1); }
+
+static void begin_without(void) { begin_training(bench_seed_model(false), 32, 28, 1); }
+
+static void begin_resnet18(void) { begin_training(bench_resnet18(), 2, 32, 3); }
+
+/* Loss and gradients of all weights, for 8 sequences of 64 tokens. */
+static void transform(void) {
+    ct_tensor *out[BENCH_TRANSFORMER + 1];
+    out[BENCH_TRANSFORMER] = ct_mean_all(ct_square(bench_transformer(x, weights)));
+    bench_require(ct_grad(out[BENCH_TRANSFORMER], weights, BENCH_TRANSFORMER, out) == CT_OK);
+    bench_require(ct_eval(out, BENCH_TRANSFORMER + 1) == CT_OK);
+}
+
+static void begin_transformer(void) {
+    enum { WIDTH = 128 };
+    x = uniform(CT_SHAPE(8, 64, WIDTH));
+    for (int k = 0; k < BENCH_TRANSFORMER; k++) {
+        weights[k] = uniform(k < 4    ? CT_SHAPE(WIDTH, WIDTH)
+                             : k == 4 ? CT_SHAPE(WIDTH, 4 * WIDTH)
+                             : k == 5 ? CT_SHAPE(4 * WIDTH, WIDTH)
+                                      : CT_SHAPE(WIDTH));
+    }
 }
 
 static void normalize(void) {
@@ -54,15 +79,19 @@ static void begin_normalizing(int64_t rows, int64_t channels) {
     beta_ = uniform(CT_SHAPE(channels));
 }
 
+static void begin_wide(void) { begin_normalizing(21632, 32); }
+
+static void begin_deep(void) { begin_normalizing(3872, 64); }
+
 static const struct {
     const char *name;
-    void (*step)(void);
-    bool batch_norm;        /* of the network that is trained */
-    int64_t rows, channels; /* of what is normalized */
-} works[] = {{"step with BatchNorm", train, true, 0, 0},
-             {"step without", train, false, 0, 0},
-             {"BatchNorm 21632 x 32", normalize, false, 21632, 32},
-             {"BatchNorm 3872 x 64", normalize, false, 3872, 64}};
+    void (*begin)(void), (*step)(void);
+} works[] = {{"step with BatchNorm", begin_with, train},
+             {"step without", begin_without, train},
+             {"BatchNorm 21632 x 32", begin_wide, normalize},
+             {"BatchNorm 3872 x 64", begin_deep, normalize},
+             {"ResNet-18, 2 images", begin_resnet18, train},
+             {"transformer's block", begin_transformer, transform}};
 enum { WORKS = sizeof works / sizeof *works };
 
 static double seconds_of(void (*step)(void), int steps) {
@@ -81,8 +110,7 @@ int bench_serve(int64_t work) {
     bench_require(ct_threads_set(1) == CT_OK);
     if (work < 0 || work >= WORKS) return 2;
     ct_seed_set(1);
-    if (works[work].rows) begin_normalizing(works[work].rows, works[work].channels);
-    else begin_training(works[work].batch_norm);
+    works[work].begin();
     ct_scope_close(0);
     seconds_of(works[work].step, 2 * STEPS);
     for (char turn; read(STDIN_FILENO, &turn, 1) == 1;) {
