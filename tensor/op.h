@@ -62,30 +62,24 @@ typedef struct {
     int64_t offset, strides[CT_MAX_RANK];
 } ct_layout;
 
-/* What a running kernel sees of an operand. `layout` is row-major unless the op sets
- * `strided_inputs`; strides are never negative. */
+/* What a kernel sees of an operand. `layout` is row-major unless the kernel takes strided inputs;
+ * strides are never negative. */
 typedef struct {
     ct_dtype dtype;
     ct_shape shape;
     ct_layout layout;
-    void *data; /* the base's first element; inputs must not be written */
+    void *data; /* the base's first element, NULL while preparing; inputs must not be written */
 } ct_operand;
 
+/* What it sees of a call. */
 typedef struct {
     const void *attr;
     int n_inputs;
     const ct_operand *in;
     ct_operand out;
-    void *workspace; /* shared by all parts of the kernel, `workspace` bytes, not zeroed */
+    const void *state; /* what `prepare` made */
+    void *workspace;   /* shared by all parts, not zeroed */
 } ct_call;
-
-/* A stage: parts that may run in any order on any thread. The next stage begins when all have
- * ended. The number of parts depends on shapes and attributes only, never on the threads, and
- * every part writes its own elements: then results are the same bits for any number of threads. */
-typedef struct {
-    int64_t (*parts)(const ct_call *call);
-    void (*run)(const ct_call *call, int64_t part, void *scratch);
-} ct_stage_fns;
 
 /* Elements first .. last - 1 of an operand, counted row-major. */
 typedef struct {
@@ -93,6 +87,43 @@ typedef struct {
 } ct_span;
 
 #define CT_KERNEL_STAGES 2
+
+/* What `prepare` says of a call: before, one part for each stage, and zeros. It follows from types,
+ * shapes and the attribute alone: so results are the same bits for any number of threads. */
+typedef struct {
+    void *state;                     /* `state` bytes of zeros to fill, for the runs to read */
+    int64_t parts[CT_KERNEL_STAGES]; /* a stage of 0 parts is left out */
+    size_t scratch, workspace;       /* bytes, per thread and per call */
+    double operations;               /* arithmetic ones, for profiles and for the choice between one
+                                        thread and several; 0: one for each element of the output */
+    /* Both or none: what a part of the last stage writes, in ascending order of the parts, and what
+     * a part of a stage reads of input i; more is allowed, less is not. Passes that follow each
+     * other span by span run while the values are in the cache. */
+    ct_span (*writes)(const ct_call *call, int64_t part);
+    ct_span (*reads)(const ct_call *call, int stage, int i, int64_t part);
+} ct_prepared;
+
+/* A loop of its own over whole operands. It has one stage or two, each of parts that may run in any
+ * order on any thread and write elements of their own; the second begins when the first has ended.
+ * `prepare` is called once for a plan, `run` for each part whenever the plan is run:
+ *
+ *     static void prepare_rows(const ct_call *call, ct_prepared *p) {      // x [rows, columns]
+ *         p->parts[0] = call->in[0].shape.dims[0];
+ *     }
+ *     static void run_row(const ct_call *call, int64_t part, void *scratch) {
+ *         int64_t columns = call->in[0].shape.dims[1];
+ *         const double *x = (const double *)call->in[0].data + part * columns;
+ *         double *y = (double *)call->out.data + part * columns, sum = 0;
+ *         for (int64_t i = 0; i < columns; i++) y[i] = sum += x[i];
+ *     }
+ *     static const ct_kernel running_sum = {.prepare = prepare_rows, .run = {run_row}}; */
+typedef struct {
+    bool strided_inputs; /* takes inputs of any layout, strides >= 0 */
+    size_t state;        /* bytes */
+    void (*prepare)(const ct_call *call, ct_prepared *p); /* NULL: one part for each stage */
+    void (*run[CT_KERNEL_STAGES])(const ct_call *call, int64_t part, void *scratch);
+} ct_kernel;
+
 #define CT_OP_INPUTS 4
 #define CT_OP_JOINT 2 /* inputs that a loop may compute by itself: the first ones */
 
@@ -118,7 +149,6 @@ typedef struct ct_op {
     int n_inputs;         /* -1: any number from 1 on */
     bool commutative;     /* two inputs: the same bits in either order, but for which NaN */
     bool costly;          /* MAP: store rather than recompute (exp, log, random, ...) */
-    bool strided_inputs;  /* KERNEL: takes inputs of any layout, strides >= 0 */
     bool attr_is_runtime; /* the attribute is no part of the plan's signature */
     ct_status (*infer)(const ct_infer *call, ct_type *out);
     /* MAP: by the dtype of input 0, or of the output when there is no input. */
@@ -130,18 +160,7 @@ typedef struct ct_op {
     const ct_joint_loop *joint; /* faster ways to run a MAP or REDUCE behind MAPs; NULL: none */
     /* VIEW: the output's layout from the input's; false when a copy is needed first. */
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
-    /* KERNEL: bytes of memory per thread and per call (NULL: none), then the stages in order. */
-    size_t (*scratch)(const ct_call *call);
-    size_t (*workspace)(const ct_call *call);
-    ct_stage_fns stages[CT_KERNEL_STAGES];
-    /* KERNEL, both or none: what a part of the last stage writes, in ascending order of the parts,
-     * and what a part of a stage reads of input i; more is allowed, less is not. Passes that follow
-     * each other span by span run while the values are in the cache. */
-    ct_span (*writes)(const ct_call *call, int64_t part);
-    ct_span (*reads)(const ct_call *call, int stage, int i, int64_t part);
-    /* KERNEL: arithmetic operations of a call, for profiles and for the choice between one thread
-     * and several (NULL: one per element of the output). */
-    double (*operations)(const ct_call *call);
+    const ct_kernel *kernel; /* KERNEL */
     ct_vjp_fn *vjp[CT_OP_INPUTS];
     ct_vjp_fn *vjp_any; /* for ops of any number of inputs */
     /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs

@@ -2,7 +2,7 @@
  * It cuts no parts and zeroes nothing.
  * Invariant: the three faces walk the same triples of an input row, a kernel row and an output row,
  * in the same order, and differ only in which of them they add to. */
-#include "autograd/kernels/conv_depthwise.h"
+#include "autograd/kernels/conv.h"
 
 #include "autograd/kernels/element.h" /* f32 f64 */
 

@@ -3,10 +3,7 @@
  * The transpose in w sums over pixels: conv_weights.c.
  * Invariant: parts are cut by shape alone and write disjoint elements; pixels of one class differ
  * only in where their sum begins. */
-#include "autograd/kernels/conv_pixels.h"
-
-#include "autograd/kernels/conv_class.h"
-#include "autograd/kernels/conv_depthwise.h"
+#include "autograd/kernels/conv.h"
 #include "autograd/kernels/micro_kernel.h"
 
 #include <string.h>
@@ -18,6 +15,7 @@
 #define CLASS_PIXELS 16
 #define MOST_PIXELS 512
 
+/* The images that are written, or read. */
 typedef struct {
     int64_t height, width, channels, group_channels;
 } side;
@@ -25,71 +23,16 @@ typedef struct {
 typedef struct {
     cti_conv g;
     bool transposed;
-    side to, from; /* the images that are written, and read */
-} face;
-
-static face face_of(const ct_call *call) {
-    const cti_conv_attr *attr = call->attr;
-    bool transposed = attr->face == CTI_CONV_X;
-    ct_shape x = transposed ? call->out.shape : call->in[0].shape;
-    ct_shape y = transposed ? call->in[0].shape : call->out.shape;
-    cti_conv g = cti_conv_of(attr, call->out.dtype, x, call->in[1].shape, y);
-    side of_x = {g.axis[0].size, g.axis[1].size, g.channels, g.group_channels};
-    side of_y = {g.axis[0].out, g.axis[1].out, g.outputs, g.group_outputs};
-    return (face){g, transposed, transposed ? of_x : of_y, transposed ? of_y : of_x};
-}
-
-double cti_conv_pixels_operations(const ct_call *call) {
-    face f = face_of(call);
-    return cti_conv_operations(&f.g);
-}
-
-/* --- The kernel in panels --------------------------------------------------------------------- */
-
-/* Rows of a panel: taps, and channels that are read. */
-static int64_t panel_rows(const face *f) { return f->g.taps * f->from.group_channels; }
-
-static int64_t group_panels(const face *f) {
-    int64_t panels = cti_panels(f->g.dtype, f->to.group_channels);
-    return panels * panel_rows(f) * cti_micro_lanes(f->g.dtype);
-}
-
-static bool is_empty(const ct_call *call) { return ct_shape_numel(call->out.shape) == 0; }
-
-size_t cti_conv_pixels_workspace(const ct_call *call) {
-    face f = face_of(call);
-    if (is_empty(call) || cti_conv_is_depthwise(&f.g)) return 0;
-    return (size_t)(f.g.groups * group_panels(&f)) * f.g.element;
-}
-
-int64_t cti_conv_pixels_pack_parts(const ct_call *call) {
-    face f = face_of(call);
-    bool none = is_empty(call) || cti_conv_is_depthwise(&f.g) || f.from.group_channels == 0;
-    return none ? 0 : f.g.groups * f.g.taps;
-}
-
-/* One tap of one group. The kernel [taps, channels, outputs] is read along its outputs, or across
- * them for the transpose, whose taps begin with the last. */
-void cti_conv_pixels_pack(const ct_call *call, int64_t part, void *scratch) {
-    (void)scratch;
-    face f = face_of(call);
-    const cti_conv *g = &f.g;
-    int64_t tap = part % g->taps, group = part / g->taps, rows = f.from.group_channels;
-    int64_t source = f.transposed ? g->taps - 1 - tap : tap;
-    int64_t at = source * g->group_channels * g->outputs + group * g->group_outputs;
-    int64_t to = group * group_panels(&f) + tap * rows * cti_micro_lanes(g->dtype);
-    cti_panels_pack(g->dtype, rows, f.to.group_channels, cti_element(g, call->in[1].data, at),
-                    f.transposed ? 1 : g->outputs, f.transposed ? g->outputs : 1, panel_rows(&f),
-                    cti_element(g, call->workspace, to));
-}
-
-/* --- Parts ------------------------------------------------------------------------------------ */
-
-/* A part is some whole images, or a band of rows of one. */
-typedef struct {
+    side to, from;
+    /* A part is some whole images, or a band of rows of one. */
     int64_t images, rows; /* of one part */
     int64_t bands;        /* of one image */
-} cut;
+    int64_t panel_rows;   /* taps, and channels that are read */
+    int64_t group_panels; /* elements of the panels of one group */
+    int64_t offsets;      /* room for the pixels of a part */
+} face;
+
+/* --- Parts ------------------------------------------------------------------------------------ */
 
 static int64_t least_pixels(const face *f) {
     int64_t classes = cti_classes_count(&f->g.axis[0], f->transposed) *
@@ -98,16 +41,18 @@ static int64_t least_pixels(const face *f) {
 }
 
 /* The number of parts is rounded up, so that two or four threads get the same. */
-static cut cut_of(const face *f) {
-    int64_t height = cti_most(f->to.height, 1), width = cti_most(f->to.width, 1);
-    int64_t image = height * width, pixels = f->g.images * image;
+static void cut(face *f) {
+    int64_t pixels = f->g.images * f->to.height * f->to.width;
     int64_t parts = cti_most(1, cti_least(PARTS, pixels / least_pixels(f)));
     parts = cti_most(parts, cti_divide_up(pixels, MOST_PIXELS));
     if (parts > 2) parts = cti_divide_up(parts, 4) * 4;
-    if (parts <= f->g.images) return (cut){cti_divide_up(f->g.images, parts), height, 1};
-    int64_t bands = cti_least(height, cti_divide_up(parts, cti_most(f->g.images, 1)));
-    int64_t rows = cti_divide_up(height, bands);
-    return (cut){1, rows, cti_divide_up(height, rows)};
+    f->images = 1;
+    f->rows = f->to.height;
+    if (parts <= f->g.images) f->images = cti_divide_up(f->g.images, parts);
+    else
+        f->rows = cti_divide_up(f->to.height,
+                                cti_least(f->to.height, cti_divide_up(parts, f->g.images)));
+    f->bands = cti_divide_up(f->to.height, f->rows);
 }
 
 typedef struct {
@@ -116,17 +61,10 @@ typedef struct {
 } region;
 
 static region region_of(const face *f, int64_t part) {
-    cut c = cut_of(f);
-    int64_t first = part / c.bands * c.images, row = part % c.bands * c.rows;
+    int64_t first = part / f->bands * f->images, row = part % f->bands * f->rows;
     return (region){first,
-                    cti_least(c.images, f->g.images - first),
-                    {row, cti_least(row + c.rows, f->to.height)}};
-}
-
-int64_t cti_conv_pixels_parts(const ct_call *call) {
-    face f = face_of(call);
-    cut c = cut_of(&f);
-    return is_empty(call) ? 0 : cti_divide_up(f.g.images, c.images) * c.bands;
+                    cti_least(f->images, f->g.images - first),
+                    {row, cti_least(row + f->rows, f->to.height)}};
 }
 
 /* Rows of the first image up to rows of the last: what lies between belongs to the span. */
@@ -136,28 +74,64 @@ static ct_span span_of(const side *s, region r, cti_range rows) {
     return (ct_span){(r.first * s->height + rows.from) * line, (last * s->height + rows.to) * line};
 }
 
-ct_span cti_conv_pixels_writes(const ct_call *call, int64_t part) {
-    face f = face_of(call);
-    region r = region_of(&f, part);
-    return span_of(&f.to, r, r.rows);
+static ct_span writes(const ct_call *call, int64_t part) {
+    const face *f = call->state;
+    region r = region_of(f, part);
+    return span_of(&f->to, r, r.rows);
 }
 
-/* The rows of x that are under the windows of output rows. */
-static cti_range under(const cti_axis *axis, cti_range outputs) {
-    int64_t dilated = (axis->extent - 1) * axis->dilation + 1;
-    int64_t first = outputs.from * axis->stride - axis->before;
-    int64_t last = (outputs.to - 1) * axis->stride - axis->before + dilated;
-    return (cti_range){cti_most(first, 0), cti_least(last, axis->size)};
+static cti_range rows_read(const face *f, cti_range rows) {
+    const cti_axis *axis = &f->g.axis[0];
+    return f->transposed ? cti_axis_touching(axis, rows) : cti_axis_under(axis, rows);
 }
 
-ct_span cti_conv_pixels_reads(const ct_call *call, int stage, int i, int64_t part) {
-    face f = face_of(call);
+static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
+    const face *f = call->state;
     if (i == 1) return (ct_span){0, ct_shape_numel(call->in[1].shape)};
     if (stage == 0) return (ct_span){0, 0};
-    region r = region_of(&f, part);
-    const cti_axis *axis = &f.g.axis[0];
-    cti_range rows = f.transposed ? cti_axis_touching(axis, r.rows) : under(axis, r.rows);
-    return span_of(&f.from, r, rows);
+    region r = region_of(f, part);
+    return span_of(&f->from, r, rows_read(f, r.rows));
+}
+
+static void prepare(const ct_call *call, ct_prepared *p) {
+    const cti_conv g = cti_conv_of(call);
+    bool transposed = ((const cti_conv_attr *)call->attr)->face == CTI_CONV_X;
+    side x = {g.axis[0].size, g.axis[1].size, g.channels, g.group_channels};
+    side y = {g.axis[0].out, g.axis[1].out, g.outputs, g.group_outputs};
+    face *f = p->state;
+    *f = (face){g, transposed, .to = transposed ? x : y, .from = transposed ? y : x};
+    cut(f);
+    p->parts[0] = 0;
+    p->parts[1] = cti_divide_up(g.images, f->images) * f->bands;
+    p->operations = cti_conv_operations(&g);
+    p->writes = writes;
+    p->reads = reads;
+    if (g.depthwise) return;
+    f->panel_rows = g.taps * f->from.group_channels;
+    f->group_panels = cti_panels(g.dtype, f->to.group_channels) * f->panel_rows *
+                      cti_micro_lanes(g.dtype);
+    f->offsets = cti_micro_offsets(g.dtype, f->images * f->rows * f->to.width);
+    p->parts[0] = f->from.group_channels ? g.groups * g.taps : 0;
+    p->workspace = (size_t)(g.groups * f->group_panels) * g.element;
+    p->scratch = 2 * sizeof(int64_t) * (size_t)f->offsets +
+                 sizeof(cti_step) * (size_t)f->panel_rows;
+}
+
+/* --- The kernel in panels --------------------------------------------------------------------- */
+
+/* One tap of one group. The kernel [taps, channels, outputs] is read along its outputs, or across
+ * them for the transpose, whose taps begin with the last. */
+static void pack(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const face *f = call->state;
+    const cti_conv *g = &f->g;
+    int64_t tap = part % g->taps, group = part / g->taps, rows = f->from.group_channels;
+    int64_t source = f->transposed ? g->taps - 1 - tap : tap;
+    int64_t at = source * g->group_channels * g->outputs + group * g->group_outputs;
+    int64_t to = group * f->group_panels + tap * rows * cti_micro_lanes(g->dtype);
+    cti_panels_pack(g->dtype, rows, f->to.group_channels, cti_element(g, call->in[1].data, at),
+                    f->transposed ? 1 : g->outputs, f->transposed ? g->outputs : 1, f->panel_rows,
+                    cti_element(g, call->workspace, to));
 }
 
 /* --- A part ----------------------------------------------------------------------------------- */
@@ -168,24 +142,6 @@ typedef struct {
     cti_step *steps;
     int64_t n_pixels, n_steps;
 } work;
-
-static int64_t most_pixels(const face *f) {
-    cut c = cut_of(f);
-    return cti_micro_offsets(f->g.dtype, c.images * c.rows * f->to.width);
-}
-
-size_t cti_conv_pixels_scratch(const ct_call *call) {
-    face f = face_of(call);
-    if (is_empty(call) || cti_conv_is_depthwise(&f.g)) return 0;
-    return 2 * sizeof(int64_t) * (size_t)most_pixels(&f) +
-           sizeof(cti_step) * (size_t)panel_rows(&f);
-}
-
-static work work_in(const face *f, void *scratch) {
-    int64_t n = most_pixels(f);
-    int64_t *offsets = scratch;
-    return (work){.from = offsets, .to = offsets + n, .steps = (cti_step *)(offsets + 2 * n)};
-}
 
 static void list_pixels(work *w, const face *f, region r, const cti_class *v, const cti_class *h) {
     const side *to = &f->to, *from = &f->from;
@@ -228,49 +184,48 @@ static void run_class(work *w, const face *f, const ct_call *call, int64_t group
                        .steps = w->steps,
                        .n_steps = w->n_steps,
                        .streams = cti_element(g, call->in[0].data, group * channels),
-                       .lanes = cti_element(g, call->workspace, group * group_panels(f)),
-                       .panel = panel_rows(f) * cti_micro_lanes(g->dtype),
+                       .lanes = cti_element(g, call->workspace, group * f->group_panels),
+                       .panel = f->panel_rows * cti_micro_lanes(g->dtype),
                        .out = cti_element(g, call->out.data, group * outputs),
                        .columns = outputs};
     cti_micro_run(&all, w->n_pixels, w->from, w->to);
 }
 
-static void run_depthwise(const face *f, const ct_call *call, int64_t part) {
+static void run_depthwise(const face *f, const ct_call *call, region r) {
+    static cti_depthwise_outputs_fn *const outputs[] = CTI_REALS(cti_depthwise_outputs);
+    static cti_depthwise_input_fn *const input[] = CTI_REALS(cti_depthwise_input);
     const cti_conv *g = &f->g;
-    region r = region_of(f, part);
-    ct_span out = span_of(&f->to, r, r.rows);
+    ct_span out = span_of(&f->to, r, r.rows), in = span_of(&f->from, r, rows_read(f, r.rows));
     void *x = call->in[0].data, *w = call->in[1].data, *y = call->out.data;
     memset(cti_element(g, y, out.first), 0, (size_t)(out.last - out.first) * g->element);
-    if (!f->transposed) {
-        cti_range pixels = {out.first / g->outputs, out.last / g->outputs};
-        static cti_depthwise_outputs_fn *const outputs[] = CTI_REALS(cti_depthwise_outputs);
-        outputs[g->dtype](g, pixels, x, w, y);
-        return;
-    }
-    cti_range rows = cti_axis_touching(&g->axis[0], r.rows);
-    ct_span in = span_of(&f->from, r, rows);
-    cti_range pixels = {in.first / g->outputs, in.last / g->outputs};
-    static cti_depthwise_input_fn *const input[] = CTI_REALS(cti_depthwise_input);
-    input[g->dtype](g, pixels, r.rows, y, w, x);
+    ct_span pixels = f->transposed ? in : out;
+    cti_range range = {pixels.first / g->outputs, pixels.last / g->outputs};
+    if (f->transposed) input[g->dtype](g, range, r.rows, y, w, x);
+    else outputs[g->dtype](g, range, x, w, y);
 }
 
-void cti_conv_pixels_run(const ct_call *call, int64_t part, void *scratch) {
-    face f = face_of(call);
-    if (cti_conv_is_depthwise(&f.g)) {
-        run_depthwise(&f, call, part);
+static void run(const ct_call *call, int64_t part, void *scratch) {
+    const face *f = call->state;
+    region r = region_of(f, part);
+    if (f->g.depthwise) {
+        run_depthwise(f, call, r);
         return;
     }
-    work w = work_in(&f, scratch);
-    region r = region_of(&f, part);
+    int64_t *offsets = scratch;
+    work w = {.from = offsets,
+              .to = offsets + f->offsets,
+              .steps = (cti_step *)(offsets + 2 * f->offsets)};
     cti_class v, h;
-    cti_classes rows = cti_classes_of(&f.g.axis[0], f.transposed, r.rows);
+    cti_classes rows = cti_classes_of(&f->g.axis[0], f->transposed, r.rows);
     while (cti_classes_next(&rows, &v)) {
-        cti_classes columns = cti_classes_of(&f.g.axis[1], f.transposed,
-                                             (cti_range){0, f.to.width});
+        cti_classes columns = cti_classes_of(&f->g.axis[1], f->transposed,
+                                             (cti_range){0, f->to.width});
         while (cti_classes_next(&columns, &h)) {
-            list_pixels(&w, &f, r, &v, &h);
-            list_steps(&w, &f, &v, &h);
-            for (int64_t group = 0; group < f.g.groups; group++) run_class(&w, &f, call, group);
+            list_pixels(&w, f, r, &v, &h);
+            list_steps(&w, f, &v, &h);
+            for (int64_t group = 0; group < f->g.groups; group++) run_class(&w, f, call, group);
         }
     }
 }
+
+const ct_kernel cti_conv_pixels = {.state = sizeof(face), .prepare = prepare, .run = {pack, run}};

@@ -3,9 +3,7 @@
  * Convolution and its transpose in x are in conv_pixels.c.
  * Invariant: parts are cut by shape alone, write disjoint elements, and partial sums are added in
  * the order of their lines. */
-#include "autograd/kernels/conv_weights.h"
-
-#include "autograd/kernels/conv_depthwise.h"
+#include "autograd/kernels/conv.h"
 #include "autograd/kernels/micro_kernel.h"
 #include "autograd/kernels/reduce.h"
 
@@ -21,78 +19,83 @@
 /* Pixels whose outputs stay in the first-level cache while x streams past them. */
 #define BLOCK_PIXELS 128
 
-static cti_conv geometry(const ct_call *call) {
-    return cti_conv_of(call->attr, call->out.dtype, call->in[0].shape, call->out.shape,
-                       call->in[1].shape);
-}
-
-double cti_conv_weights_operations(const ct_call *call) {
-    cti_conv g = geometry(call);
-    return cti_conv_operations(&g);
-}
-
-/* --- Parts ------------------------------------------------------------------------------------ */
-
 /* A part is a range of the lines of y, through all images, for some outputs of one group; stage 1
  * sums over the ranges. */
 typedef struct {
-    int64_t lines, ranges;    /* of one range; all of them */
-    int64_t outputs, stripes; /* of one stripe; those of one group */
-    int64_t groups;           /* 1 when one part takes all */
-    bool apart;               /* summed in the workspace, for stage 1 */
-} cut;
+    cti_conv g;
+    int64_t all_lines, elements; /* of y; of w */
+    int64_t lines, ranges;       /* of one range; all of them */
+    int64_t outputs, stripes;    /* of one stripe; those of one group */
+    int64_t groups;              /* 1 when one part takes all */
+    bool apart;                  /* summed in the workspace, for stage 1 */
+    int64_t block_lines;
+    size_t panel_bytes, offset_bytes;
+} state;
 
-static cut cut_of(const cti_conv *g) {
-    int64_t bytes = g->patch * g->outputs * (int64_t)g->element;
+/* --- Parts ------------------------------------------------------------------------------------ */
+
+static void cut(state *s) {
+    const cti_conv *g = &s->g;
+    int64_t bytes = s->elements * (int64_t)g->element;
     int64_t ranges = cti_least(RANGES, PARTIAL_BYTES / cti_most(bytes, 1));
     ranges = cti_most(1, cti_least(ranges, g->pixels / LEAST_PIXELS));
-    bool depthwise = cti_conv_is_depthwise(g);
-    int64_t lines = g->images * g->axis[0].out;
-    cut c = {.lines = cti_most(1, cti_divide_up(lines, ranges)),
-             .groups = depthwise ? 1 : g->groups};
-    c.ranges = cti_most(1, cti_divide_up(lines, c.lines));
-    int64_t outputs = g->outputs / c.groups;
-    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, c.ranges * c.groups));
-    stripes = depthwise ? 1 : cti_most(1, cti_least(stripes, outputs / STRIPE));
-    int64_t lanes = depthwise ? 1 : cti_micro_lanes(g->dtype);
-    int64_t panels = cti_divide_up(cti_divide_up(outputs, lanes), stripes);
-    c.outputs = cti_most(1, cti_least(outputs, panels * lanes));
-    c.stripes = cti_most(1, cti_divide_up(outputs, c.outputs));
-    c.apart = c.ranges > 1;
-    return c;
+    s->lines = cti_most(1, cti_divide_up(s->all_lines, ranges));
+    s->ranges = cti_most(1, cti_divide_up(s->all_lines, s->lines));
+    s->apart = s->ranges > 1;
+    s->groups = g->depthwise ? 1 : g->groups;
+    int64_t outputs = g->outputs / s->groups, lanes = cti_micro_lanes(g->dtype);
+    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, s->ranges * s->groups));
+    stripes = cti_most(1, cti_least(stripes, outputs / STRIPE));
+    s->outputs = outputs;
+    if (!g->depthwise) {
+        int64_t panels = cti_divide_up(cti_divide_up(outputs, lanes), stripes);
+        s->outputs = cti_most(1, cti_least(outputs, panels * lanes));
+    }
+    s->stripes = cti_most(1, cti_divide_up(outputs, s->outputs));
 }
 
-static cti_range lines_of(const cti_conv *g, const cut *c, int64_t part) {
-    int64_t first = part / c->stripes / c->groups * c->lines;
-    return (cti_range){first, cti_least(first + c->lines, g->images * g->axis[0].out)};
+static cti_range lines_of(const state *s, int64_t part) {
+    int64_t first = part / s->stripes / s->groups * s->lines;
+    return (cti_range){first, cti_least(first + s->lines, s->all_lines)};
 }
 
-int64_t cti_conv_weights_parts(const ct_call *call) {
-    cti_conv g = geometry(call);
-    cut c = cut_of(&g);
-    return c.ranges * c.groups * c.stripes;
-}
-
-size_t cti_conv_weights_workspace(const ct_call *call) {
-    cti_conv g = geometry(call);
-    cut c = cut_of(&g);
-    return c.apart ? (size_t)(c.ranges * ct_shape_numel(call->out.shape)) * g.element : 0;
-}
-
-ct_span cti_conv_weights_writes(const ct_call *call, int64_t part) {
+static ct_span writes(const ct_call *call, int64_t part) {
     (void)part;
-    return (ct_span){0, ct_shape_numel(call->out.shape)};
+    return (ct_span){0, ((const state *)call->state)->elements};
 }
 
-ct_span cti_conv_weights_reads(const ct_call *call, int stage, int i, int64_t part) {
-    cti_conv g = geometry(call);
-    cut c = cut_of(&g);
-    cti_range lines = lines_of(&g, &c, part);
+static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
+    const state *s = call->state;
+    const cti_conv *g = &s->g;
+    cti_range lines = lines_of(s, part);
     if (stage == 1 || lines.from >= lines.to) return (ct_span){0, 0};
-    int64_t line = g.axis[1].out * g.outputs, image = ct_shape_numel(call->in[0].shape) / g.images;
+    int64_t line = g->axis[1].out * g->outputs, height = g->axis[0].out;
+    int64_t image = g->axis[0].size * g->axis[1].size * g->channels;
     if (i == 1) return (ct_span){lines.from * line, lines.to * line};
-    int64_t height = g.axis[0].out;
     return (ct_span){lines.from / height * image, ((lines.to - 1) / height + 1) * image};
+}
+
+static void prepare(const ct_call *call, ct_prepared *p) {
+    state *s = p->state;
+    s->g = cti_conv_of(call);
+    const cti_conv *g = &s->g;
+    s->all_lines = g->images * g->axis[0].out;
+    s->elements = g->patch * g->outputs;
+    cut(s);
+    p->parts[0] = s->ranges * s->groups * s->stripes;
+    p->parts[1] = s->apart ? cti_divide_up(s->elements, SUM_ELEMENTS) : 0;
+    p->workspace = s->apart ? (size_t)(s->ranges * s->elements) * g->element : 0;
+    p->operations = cti_conv_operations(g);
+    p->writes = writes;
+    p->reads = reads;
+    if (g->depthwise) return;
+    int64_t width = g->axis[1].out, lines = BLOCK_PIXELS / cti_most(width, 1);
+    s->block_lines = cti_most(1, cti_least(lines, s->lines));
+    int64_t lanes = cti_panels(g->dtype, s->outputs) * cti_micro_lanes(g->dtype);
+    s->panel_bytes = (size_t)(lanes * s->block_lines * width) * g->element;
+    s->offset_bytes = sizeof(int64_t) * (size_t)cti_micro_offsets(g->dtype, g->patch);
+    p->scratch = s->panel_bytes + 2 * s->offset_bytes +
+                 sizeof(cti_step) * (size_t)(s->block_lines * width);
 }
 
 /* --- A part ----------------------------------------------------------------------------------- */
@@ -105,38 +108,12 @@ typedef struct {
     int64_t n_streams, n_steps;
 } work;
 
-static int64_t block_lines(const cti_conv *g, const cut *c) {
-    int64_t lines = BLOCK_PIXELS / cti_most(g->axis[1].out, 1);
-    return cti_most(1, cti_least(lines, c->lines));
-}
-
-static int64_t block_pixels(const cti_conv *g, const cut *c) {
-    return block_lines(g, c) * g->axis[1].out;
-}
-
-static size_t panel_bytes(const cti_conv *g, const cut *c) {
-    int64_t lanes = cti_panels(g->dtype, c->outputs) * cti_micro_lanes(g->dtype);
-    return (size_t)(lanes * block_pixels(g, c)) * g->element;
-}
-
-static size_t offset_bytes(const cti_conv *g) {
-    return sizeof(int64_t) * (size_t)cti_micro_offsets(g->dtype, g->patch);
-}
-
-size_t cti_conv_weights_scratch(const ct_call *call) {
-    cti_conv g = geometry(call);
-    cut c = cut_of(&g);
-    if (cti_conv_is_depthwise(&g)) return 0;
-    return panel_bytes(&g, &c) + 2 * offset_bytes(&g) +
-           sizeof(cti_step) * (size_t)block_pixels(&g, &c);
-}
-
-static work work_in(const cti_conv *g, const cut *c, void *scratch) {
-    char *offsets = (char *)scratch + panel_bytes(g, c);
+static work work_in(const state *s, void *scratch) {
+    char *offsets = (char *)scratch + s->panel_bytes;
     return (work){.panels = scratch,
                   .from = (int64_t *)(void *)offsets,
-                  .to = (int64_t *)(void *)(offsets + offset_bytes(g)),
-                  .steps = (cti_step *)(void *)(offsets + 2 * offset_bytes(g))};
+                  .to = (int64_t *)(void *)(offsets + s->offset_bytes),
+                  .steps = (cti_step *)(void *)(offsets + 2 * s->offset_bytes)};
 }
 
 /* Taps of an axis that lie inside of the input for the same outputs. */
@@ -226,51 +203,43 @@ static void run_block(work *w, const cti_conv *g, const ct_call *call, const tar
 }
 
 static void run_depthwise(const cti_conv *g, const ct_call *call, cti_range lines, void *w) {
+    static cti_depthwise_kernel_fn *const kernel[] = CTI_REALS(cti_depthwise_kernel);
     memset(w, 0, (size_t)ct_shape_numel(call->out.shape) * g->element);
     int64_t width = g->axis[1].out;
-    static cti_depthwise_kernel_fn *const kernel[] = CTI_REALS(cti_depthwise_kernel);
     kernel[g->dtype](g, (cti_range){lines.from * width, lines.to * width}, call->in[0].data, w,
                      call->in[1].data);
 }
 
-void cti_conv_weights_run(const ct_call *call, int64_t part, void *scratch) {
-    cti_conv g = geometry(call);
-    cut c = cut_of(&g);
-    cti_range lines = lines_of(&g, &c, part);
-    int64_t range = part / c.stripes / c.groups;
-    void *data = c.apart ? cti_element(&g, call->workspace, range * g.patch * g.outputs)
-                         : call->out.data;
-    if (cti_conv_is_depthwise(&g)) {
-        run_depthwise(&g, call, lines, data);
+static void run(const ct_call *call, int64_t part, void *scratch) {
+    const state *s = call->state;
+    const cti_conv *g = &s->g;
+    cti_range lines = lines_of(s, part);
+    int64_t range = part / s->stripes / s->groups;
+    void *data = s->apart ? cti_element(g, call->workspace, range * s->elements) : call->out.data;
+    if (g->depthwise) {
+        run_depthwise(g, call, lines, data);
         return;
     }
-    int64_t group = part / c.stripes % c.groups, first = part % c.stripes * c.outputs;
-    target t = {group, group * g.group_outputs + first,
-                cti_least(c.outputs, g.group_outputs - first), data};
-    work w = work_in(&g, &c, scratch);
+    int64_t group = part / s->stripes % s->groups, first = part % s->stripes * s->outputs;
+    target t = {group, group * g->group_outputs + first,
+                cti_least(s->outputs, g->group_outputs - first), data};
+    work w = work_in(s, scratch);
     int64_t from = lines.from;
     do {
-        cti_range block = {from, cti_least(from + block_lines(&g, &c), lines.to)};
-        run_block(&w, &g, call, &t, block, from > lines.from);
+        cti_range block = {from, cti_least(from + s->block_lines, lines.to)};
+        run_block(&w, g, call, &t, block, from > lines.from);
         from = block.to;
     } while (from < lines.to);
 }
 
-/* --- The sum over ranges ---------------------------------------------------------------------- */
-
-int64_t cti_conv_weights_sum_parts(const ct_call *call) {
-    cti_conv g = geometry(call);
-    if (!cut_of(&g).apart) return 0;
-    return cti_divide_up(ct_shape_numel(call->out.shape), SUM_ELEMENTS);
-}
-
-void cti_conv_weights_sum(const ct_call *call, int64_t part, void *scratch) {
+static void add_ranges(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
-    cti_conv g = geometry(call);
-    int64_t numel = ct_shape_numel(call->out.shape), first = part * SUM_ELEMENTS;
-    int64_t count = cti_least(SUM_ELEMENTS, numel - first), ranges = cut_of(&g).ranges;
-    const void *partials = cti_element(&g, call->workspace, first);
-    void *w = cti_element(&g, call->out.data, first);
     static cti_add_rows_fn *const add_rows[] = CTI_NUMBERS(cti_add_rows);
-    add_rows[g.dtype](count, ranges, numel, partials, w);
+    const state *s = call->state;
+    int64_t first = part * SUM_ELEMENTS, count = cti_least(SUM_ELEMENTS, s->elements - first);
+    add_rows[s->g.dtype](count, s->ranges, s->elements, cti_element(&s->g, call->workspace, first),
+                         cti_element(&s->g, call->out.data, first));
 }
+
+const ct_kernel cti_conv_weights = {
+    .state = sizeof(state), .prepare = prepare, .run = {run, add_ranges}};

@@ -1,4 +1,4 @@
-/* Pooling: shape rules, windows and parts. It does not know what is computed over a window.
+/* Pooling: shape rules and parts. What is computed over a window is in pool_rows.c.
  * Invariant: padding is smaller than the window, so every window has an element inside of x. */
 #include "autograd/kernels/pool.h"
 
@@ -131,90 +131,175 @@ ct_status cti_pool_spread_infer(const ct_infer *call, ct_type *out) {
     return status == CT_OK ? check_shape(call->name, "y", y, out->shape, small) : status;
 }
 
-/* --- Geometry --------------------------------------------------------------------------------- */
+/* --- Parts ------------------------------------------------------------------------------------ */
 
-cti_pool cti_pool_of(const cti_pool_attr *attr, ct_shape large, ct_shape small) {
-    cti_pool g = {
+/* Large images and small ones; rows of either are numbered through all images. A part is some small
+ * rows; or, of what is added into large images, a band of rows of one of them. */
+typedef struct {
+    cti_pool g;
+    int64_t per_part, bands;        /* rows; parts of one image */
+    int64_t small_line, large_line; /* elements of a row */
+    cti_pool_row_fn *row;
+    cti_pool_add_fn *add;
+    cti_pool_clear_fn *clear;
+} state;
+
+static state *begin(const ct_call *call, ct_prepared *p, ct_shape large, ct_shape small) {
+    const cti_pool_attr *attr = call->attr;
+    state *s = p->state;
+    s->g = (cti_pool){
         .images = large.dims[0], .channels = large.dims[3], .count_pad = attr->count_pad != 0};
     for (int d = 0; d < 2; d++) {
-        g.axis[d] = axis_of(attr, d, large.dims[1 + d]);
-        g.axis[d].out = small.dims[1 + d];
+        s->g.axis[d] = axis_of(attr, d, large.dims[1 + d]);
+        s->g.axis[d].out = small.dims[1 + d];
     }
-    return g;
+    s->small_line = small.dims[2] * small.dims[3];
+    s->large_line = large.dims[2] * large.dims[3];
+    return s;
 }
 
-static int64_t part_rows(const cti_pool *g) {
-    int64_t row = g->axis[1].out * g->channels, window = g->axis[0].extent * g->axis[1].extent;
-    if (row == 0 || row >= PART_ELEMENTS || window >= PART_ELEMENTS / row) return 1;
-    return PART_ELEMENTS / (row * window);
-}
-
-int64_t cti_pool_row_parts(const cti_pool *g) {
-    return cti_divide_up(g->images * g->axis[0].out, part_rows(g));
-}
-
-cti_range cti_pool_rows(const cti_pool *g, int64_t part) {
-    int64_t rows = part_rows(g), all = g->images * g->axis[0].out, from = part * rows;
-    return (cti_range){from, from + rows < all ? from + rows : all};
-}
-
-static int64_t band_rows(const cti_pool *g) {
-    return cti_axis_band(&g->axis[0], g->images > 0 ? cti_divide_up(PARTS, g->images) : 1);
-}
-
-int64_t cti_pool_band_parts(const cti_pool *g) {
-    return g->images * cti_divide_up(g->axis[0].size, band_rows(g));
-}
-
-cti_range cti_pool_band(const cti_pool *g, int64_t part, int64_t *image) {
-    int64_t rows = band_rows(g), height = g->axis[0].size, bands = cti_divide_up(height, rows);
-    int64_t from = part % bands * rows;
-    *image = part / bands;
-    return (cti_range){from, from + rows < height ? from + rows : height};
-}
-
-ct_span cti_pool_small_span(const cti_pool *g, cti_range rows) {
-    int64_t line = g->axis[1].out * g->channels;
+static ct_span lines(cti_range rows, int64_t line) {
     return (ct_span){rows.from * line, rows.to * line};
 }
 
-/* The first large row under small row r, or the one behind the last. */
-static int64_t large_row(const cti_pool *g, int64_t r, bool behind) {
-    const cti_axis *v = &g->axis[0];
-    int64_t image = r / v->out, row = r % v->out * v->stride - v->before + (behind ? v->extent : 0);
-    if (row < 0) row = 0;
-    if (row > v->size) row = v->size;
-    return image * v->size + row;
-}
-
-ct_span cti_pool_large_span(const cti_pool *g, cti_range rows) {
+/* The large rows under small ones, if there are any. */
+static ct_span large_span(const state *s, cti_range rows) {
     if (rows.from >= rows.to) return (ct_span){0, 0};
-    int64_t line = g->axis[1].size * g->channels;
-    return (ct_span){large_row(g, rows.from, false) * line, large_row(g, rows.to - 1, true) * line};
+    const cti_axis *v = &s->g.axis[0];
+    int64_t first = rows.from % v->out, last = (rows.to - 1) % v->out;
+    cti_range under = {
+        rows.from / v->out * v->size + cti_axis_under(v, (cti_range){first, first + 1}).from,
+        (rows.to - 1) / v->out * v->size + cti_axis_under(v, (cti_range){last, last + 1}).to};
+    return lines(under, s->large_line);
 }
 
-ct_span cti_pool_row_writes(const ct_call *call, int64_t part) {
-    cti_pool g = cti_pool_of(call->attr, call->in[0].shape, call->out.shape);
-    return cti_pool_small_span(&g, cti_pool_rows(&g, part));
+/* --- Small images from large ones ------------------------------------------------------------- */
+
+static cti_range rows_of(const state *s, int64_t part) {
+    int64_t from = part * s->per_part;
+    return (cti_range){from, cti_least(from + s->per_part, s->g.images * s->g.axis[0].out)};
 }
 
-ct_span cti_pool_row_reads(const ct_call *call, int stage, int i, int64_t part) {
+static ct_span row_writes(const ct_call *call, int64_t part) {
+    const state *s = call->state;
+    return lines(rows_of(s, part), s->small_line);
+}
+
+static ct_span row_reads(const ct_call *call, int stage, int i, int64_t part) {
     (void)stage, (void)i;
-    cti_pool g = cti_pool_of(call->attr, call->in[0].shape, call->out.shape);
-    return cti_pool_large_span(&g, cti_pool_rows(&g, part));
+    return large_span(call->state, rows_of(call->state, part));
 }
 
-ct_span cti_pool_band_writes(const ct_call *call, int64_t part) {
-    cti_pool g = cti_pool_of(call->attr, call->out.shape, call->in[0].shape);
-    int64_t image, line = g.axis[1].size * g.channels;
-    cti_range band = cti_pool_band(&g, part, &image);
-    int64_t top = image * g.axis[0].size;
-    return (ct_span){(top + band.from) * line, (top + band.to) * line};
+static void prepare_rows(const ct_call *call, ct_prepared *p, cti_pool_row_fn *const row[]) {
+    state *s = begin(call, p, call->in[0].shape, call->out.shape);
+    int64_t window = s->g.axis[0].extent * s->g.axis[1].extent;
+    s->row = row[call->out.dtype];
+    s->per_part = cti_most(1, PART_ELEMENTS / s->small_line / window);
+    p->parts[0] = cti_divide_up(s->g.images * s->g.axis[0].out, s->per_part);
+    p->writes = row_writes;
+    p->reads = row_reads;
 }
 
-ct_span cti_pool_touching_span(const cti_pool *g, int64_t part) {
+static void run_rows(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const state *s = call->state;
+    const ct_operand *values = &call->in[0], *x = &call->in[call->n_inputs - 1];
+    int64_t height = s->g.axis[0].out, image = s->g.axis[0].size * s->large_line;
+    cti_range rows = rows_of(s, part);
+    for (int64_t r = rows.from; r < rows.to; r++) {
+        int64_t at = r / height * image;
+        s->row(&s->g, r % height, cti_at(values, at), cti_at(x, at),
+               cti_at(&call->out, r * s->small_line));
+    }
+}
+
+static void prepare_max(const ct_call *call, ct_prepared *p) {
+    static cti_pool_row_fn *const row[] = CTI_REALS(cti_max_row);
+    prepare_rows(call, p, row);
+}
+
+static void prepare_gather(const ct_call *call, ct_prepared *p) {
+    static cti_pool_row_fn *const row[] = CTI_REALS(cti_gather_row);
+    prepare_rows(call, p, row);
+}
+
+static void prepare_average(const ct_call *call, ct_prepared *p) {
+    static cti_pool_row_fn *const row[] = CTI_REALS(cti_average_row);
+    prepare_rows(call, p, row);
+}
+
+const ct_kernel cti_pool_max = {.state = sizeof(state), .prepare = prepare_max, .run = {run_rows}};
+const ct_kernel cti_pool_gather = {
+    .state = sizeof(state), .prepare = prepare_gather, .run = {run_rows}};
+const ct_kernel cti_pool_average = {
+    .state = sizeof(state), .prepare = prepare_average, .run = {run_rows}};
+
+/* --- Large images, into which small ones are added -------------------------------------------- */
+
+static cti_range band_of(const state *s, int64_t part, int64_t *image) {
+    int64_t from = part % s->bands * s->per_part;
+    *image = part / s->bands;
+    return (cti_range){from, cti_least(from + s->per_part, s->g.axis[0].size)};
+}
+
+static ct_span band_writes(const ct_call *call, int64_t part) {
+    const state *s = call->state;
+    int64_t image, height = s->g.axis[0].size;
+    cti_range band = band_of(s, part, &image);
+    return lines((cti_range){image * height + band.from, image * height + band.to}, s->large_line);
+}
+
+/* The small rows whose windows touch the band; of x all that lies under these. */
+static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
+    (void)stage;
+    const state *s = call->state;
+    int64_t image, height = s->g.axis[0].out;
+    cti_range rows = cti_axis_touching(&s->g.axis[0], band_of(s, part, &image));
+    rows = (cti_range){image * height + rows.from, image * height + rows.to};
+    return i == 0 ? lines(rows, s->small_line) : large_span(s, rows);
+}
+
+static void prepare_bands(const ct_call *call, ct_prepared *p, cti_pool_add_fn *const add[],
+                          cti_pool_clear_fn *const clear[]) {
+    state *s = begin(call, p, call->out.shape, call->in[0].shape);
+    const cti_axis *v = &s->g.axis[0];
+    s->add = add[call->out.dtype];
+    s->clear = clear[call->out.dtype];
+    s->per_part = cti_axis_band(v, cti_divide_up(PARTS, s->g.images));
+    s->bands = cti_divide_up(v->size, s->per_part);
+    p->parts[0] = s->g.images * s->bands;
+    p->writes = band_writes;
+    p->reads = band_reads;
+}
+
+static void run_bands(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const state *s = call->state;
+    const cti_axis *v = &s->g.axis[0];
+    const ct_operand *y = &call->in[0], *x = &call->in[call->n_inputs - 1];
     int64_t image;
-    cti_range rows = cti_axis_touching(&g->axis[0], cti_pool_band(g, part, &image));
-    int64_t top = image * g->axis[0].out;
-    return cti_pool_small_span(g, (cti_range){top + rows.from, top + rows.to});
+    cti_range band = band_of(s, part, &image), outputs = cti_axis_touching(v, band);
+    int64_t first = image * v->size * s->large_line;
+    s->clear(&s->g, band, cti_at(&call->out, first));
+    for (int64_t i = outputs.from; i < outputs.to; i++) {
+        s->add(&s->g, i, band, cti_at(y, (image * v->out + i) * s->small_line), cti_at(x, first),
+               cti_at(&call->out, first));
+    }
 }
+
+static void prepare_scatter(const ct_call *call, ct_prepared *p) {
+    static cti_pool_add_fn *const add[] = CTI_REALS(cti_scatter_row);
+    static cti_pool_clear_fn *const clear[] = CTI_REALS(cti_scatter_clear);
+    prepare_bands(call, p, add, clear);
+}
+
+static void prepare_spread(const ct_call *call, ct_prepared *p) {
+    static cti_pool_add_fn *const add[] = CTI_REALS(cti_spread_row);
+    static cti_pool_clear_fn *const clear[] = CTI_REALS(cti_spread_clear);
+    prepare_bands(call, p, add, clear);
+}
+
+const ct_kernel cti_pool_scatter = {
+    .state = sizeof(state), .prepare = prepare_scatter, .run = {run_bands}};
+const ct_kernel cti_pool_spread = {
+    .state = sizeof(state), .prepare = prepare_spread, .run = {run_bands}};

@@ -1,7 +1,8 @@
-/* Private: what max and average pooling share: attribute, shape rules, geometry, parts. */
+/* Private: pooling: attribute, shape rules and kernels. */
 #ifndef COTAN_POOL_H
 #define COTAN_POOL_H
 
+#include "autograd/kernels/by_dtype.h"
 #include "autograd/kernels/window.h"
 #include "autograd/ops.h"
 #include "tensor/op.h"
@@ -35,8 +36,12 @@ ct_status cti_pool_scatter_infer(const ct_infer *call, ct_type *out);
 ct_status cti_pool_gather_infer(const ct_infer *call, ct_type *out);
 ct_status cti_pool_spread_infer(const ct_infer *call, ct_type *out);
 
-/* From shapes that have passed: the large images and the small ones. */
-cti_pool cti_pool_of(const cti_pool_attr *attr, ct_shape large, ct_shape small);
+/* The kernels: of y [N,OH,OW,C] from x, or from h and x; and of x from y, or from y and x. */
+extern const ct_kernel cti_pool_max, cti_pool_gather, cti_pool_average, cti_pool_scatter,
+    cti_pool_spread;
+
+/* --- One row of outputs, of one image --------------------------------------------------------- */
+
 static inline cti_window cti_pool_window(const cti_pool *g, int64_t i, int64_t j) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     cti_range a = cti_axis_taps(v, i), b = cti_axis_taps(h, j);
@@ -44,22 +49,22 @@ static inline cti_window cti_pool_window(const cti_pool *g, int64_t i, int64_t j
                         a.to - a.from, b.to - b.from};
 }
 
-/* What such parts write and read, in elements: rows of the small images, the rows of the large ones
- * that lie under their windows, and the small rows whose windows touch a band. */
-ct_span cti_pool_small_span(const cti_pool *g, cti_range rows);
-ct_span cti_pool_large_span(const cti_pool *g, cti_range rows);
-/* The same as a descriptor takes them: of kernels that write small images from large ones, and
- * what those write that add into large ones. */
-ct_span cti_pool_row_writes(const ct_call *call, int64_t part);
-ct_span cti_pool_row_reads(const ct_call *call, int stage, int i, int64_t part);
-ct_span cti_pool_band_writes(const ct_call *call, int64_t part);
-ct_span cti_pool_touching_span(const cti_pool *g, int64_t part);
-
-/* Parts of a kernel that writes small images: some rows, numbered through all images. */
-int64_t cti_pool_row_parts(const cti_pool *g);
-cti_range cti_pool_rows(const cti_pool *g, int64_t part);
-/* Parts of a kernel that adds into large images: a band of rows of one of them. */
-int64_t cti_pool_band_parts(const cti_pool *g);
-cti_range cti_pool_band(const cti_pool *g, int64_t part, int64_t *image);
+/* Row i [OW,C] from image [H,W,C]: its maxima; what `values` [H,W,C] has at their places; its
+ * means. */
+typedef void cti_pool_row_fn(const cti_pool *g, int64_t i, const void *values, const void *image,
+                             void *row);
+CTI_DECLARE_REALS(cti_pool_row_fn, cti_max_row);
+CTI_DECLARE_REALS(cti_pool_row_fn, cti_gather_row);
+CTI_DECLARE_REALS(cti_pool_row_fn, cti_average_row);
+/* Adds row i [OW,C] into sums [H,W,C], only in the rows of `band`: at the places of the maxima of
+ * image; or divided by the elements of each window, to all of them. */
+typedef void cti_pool_add_fn(const cti_pool *g, int64_t i, cti_range band, const void *row,
+                             const void *image, void *sums);
+CTI_DECLARE_REALS(cti_pool_add_fn, cti_scatter_row);
+CTI_DECLARE_REALS(cti_pool_add_fn, cti_spread_row);
+/* Clears a band before its first row, as far as no window writes it. */
+typedef void cti_pool_clear_fn(const cti_pool *g, cti_range band, void *sums);
+CTI_DECLARE_REALS(cti_pool_clear_fn, cti_scatter_clear);
+CTI_DECLARE_REALS(cti_pool_clear_fn, cti_spread_clear);
 
 #endif

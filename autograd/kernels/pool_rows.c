@@ -1,8 +1,8 @@
 /* The arithmetic of pooling over one row of outputs: maximum, gather, scatter; mean and spread.
- * It cuts no parts and checks nothing; ops/max_pool.c and ops/avg_pool.c do.
+ * It cuts no parts and checks nothing; pool.c does.
  * Invariant: the first three agree on the place of a maximum: the first NaN, else the first of the
  * largest, row by row; the last two divide by the same count. */
-#include "autograd/kernels/pool_rows.h"
+#include "autograd/kernels/pool.h"
 
 #include "autograd/kernels/element.h" /* f32 f64 */
 #include "tensor/op.h"
@@ -15,6 +15,7 @@
 #define scatter_clear TYPED(cti_scatter_clear)
 #define average_row TYPED(cti_average_row)
 #define spread_row TYPED(cti_spread_row)
+#define spread_clear TYPED(cti_spread_clear)
 
 /* Channels of one walk over a window. A constant number makes loops without remainders; it is more
  * than a compiler would unroll into single statements. */
@@ -134,7 +135,9 @@ static bool windows_alone(const cti_pool *g) {
 
 /* --- One row of maxima ------------------------------------------------------------------------ */
 
-CT_CLONES void max_row(const cti_pool *g, int64_t i, const void *image, void *row) {
+CT_CLONES void max_row(const cti_pool *g, int64_t i, const void *values, const void *image,
+                       void *row) {
+    (void)values;
     steps s = steps_of(g);
     element *y = row;
     for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {
@@ -204,7 +207,9 @@ static element elements(const cti_pool *g, cti_window w) {
     return (element)(g->count_pad ? g->axis[0].extent * g->axis[1].extent : w.rows * w.columns);
 }
 
-CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *image, void *row) {
+CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *values, const void *image,
+                           void *row) {
+    (void)values;
     steps s = steps_of(g);
     element *restrict y = row;
     for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {
@@ -222,13 +227,20 @@ CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *image, void
     }
 }
 
+void spread_clear(const cti_pool *g, cti_range band, void *sums) {
+    int64_t line = steps_of(g).line;
+    memset((element *)sums + band.from * line, 0,
+           sizeof(element) * (size_t)((band.to - band.from) * line));
+}
+
 CT_CLONES void spread_row(const cti_pool *g, int64_t i, cti_range band, const void *row,
-                          void *image) {
+                          const void *image, void *sums) {
+    (void)image;
     steps s = steps_of(g);
     const element *restrict y = row;
     for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {
         cti_window w = cti_pool_window(g, i, j);
-        element *corner = (element *)image + corner_of(w, s);
+        element *corner = (element *)sums + corner_of(w, s);
         element count = elements(g, w);
         for (int64_t a = 0; a < w.rows; a++) {
             if (w.top + a < band.from || w.top + a >= band.to) continue;

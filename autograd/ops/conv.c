@@ -1,8 +1,7 @@
 /* Convolution and its two transposes: descriptors and derivatives.
- * The kernels are in conv_pixels.c and conv_weights.c, the shape rules in conv_geometry.c.
+ * The kernels are in conv_pixels.c and conv_weights.c, the shape rules in kernels/conv.c.
  * Invariant: the three are faces of one trilinear form: each one's derivatives are the others. */
-#include "autograd/kernels/conv_pixels.h"
-#include "autograd/kernels/conv_weights.h"
+#include "autograd/kernels/conv.h"
 
 /* --- Derivatives ------------------------------------------------------------------------------ */
 
@@ -19,44 +18,27 @@ static ct_tensor *face_of(cti_conv_face face, ct_tensor *const of[], const ct_te
 
 /* t computes one face; the cotangent takes its place, and the input's face is computed. */
 static ct_tensor *vjp_face(ct_tensor *g, ct_tensor *t, int i) {
-    static const cti_conv_face inputs[][2] = {[CTI_CONV_Y] = {CTI_CONV_X, CTI_CONV_W},
-                                              [CTI_CONV_X] = {CTI_CONV_Y, CTI_CONV_W},
-                                              [CTI_CONV_W] = {CTI_CONV_X, CTI_CONV_Y}};
     const cti_conv_attr *attr = ct_attr(t);
     ct_tensor *of[3] = {NULL};
     of[attr->face] = g;
-    of[inputs[attr->face][1 - i]] = ct_input(t, 1 - i);
-    return face_of(inputs[attr->face][i], of, ct_input(t, i), attr->spec);
+    of[cti_conv_inputs[attr->face][1 - i]] = ct_input(t, 1 - i);
+    return face_of(cti_conv_inputs[attr->face][i], of, ct_input(t, i), attr->spec);
 }
 
 /* --- Descriptors ------------------------------------------------------------------------------ */
 
-#define PIXELS_OF(verb, infer_rule)                                                 \
-    {                                                                               \
-        .name = #verb, .kind = CT_KERNEL, .n_inputs = 2, .infer = infer_rule,       \
-        .scratch = cti_conv_pixels_scratch, .workspace = cti_conv_pixels_workspace, \
-        .stages = {{cti_conv_pixels_pack_parts, cti_conv_pixels_pack},              \
-                   {cti_conv_pixels_parts, cti_conv_pixels_run}},                   \
-        .writes = cti_conv_pixels_writes, .reads = cti_conv_pixels_reads,           \
-        .operations = cti_conv_pixels_operations, .vjp = {vjp_face, vjp_face},      \
+#define FACE(verb, loop)             \
+    CT_OP_PUBLIC(ct_op_##verb) = {   \
+        .name = #verb,               \
+        .kind = CT_KERNEL,           \
+        .n_inputs = 2,               \
+        .infer = cti_##verb##_infer, \
+        .kernel = &loop,             \
+        .vjp = {vjp_face, vjp_face}, \
     }
-CT_OP_PUBLIC(ct_op_conv2d) = PIXELS_OF(conv2d, cti_conv2d_infer);
-CT_OP_PUBLIC(ct_op_conv2d_input) = PIXELS_OF(conv2d_input, cti_conv2d_input_infer);
-
-CT_OP_PUBLIC(ct_op_conv2d_kernel) = {
-    .name = "conv2d_kernel",
-    .kind = CT_KERNEL,
-    .n_inputs = 2,
-    .infer = cti_conv2d_kernel_infer,
-    .scratch = cti_conv_weights_scratch,
-    .workspace = cti_conv_weights_workspace,
-    .stages = {{cti_conv_weights_parts, cti_conv_weights_run},
-               {cti_conv_weights_sum_parts, cti_conv_weights_sum}},
-    .writes = cti_conv_weights_writes,
-    .reads = cti_conv_weights_reads,
-    .operations = cti_conv_weights_operations,
-    .vjp = {vjp_face, vjp_face},
-};
+FACE(conv2d, cti_conv_pixels);
+FACE(conv2d_input, cti_conv_pixels);
+FACE(conv2d_kernel, cti_conv_weights);
 
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec) {
     cti_conv_attr attr = cti_conv_attr_of(CTI_CONV_Y, spec, 0, 0);

@@ -30,28 +30,35 @@ static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
+/* y [m,n] is a [m,k] times b [k,n], for each batch. */
 typedef struct {
-    int64_t batch;         /* products */
+    int64_t m, n, k;
     int64_t rows, columns; /* of a block */
     int64_t down, across;  /* blocks of one product */
-} cut;
+    bool small;            /* all of one: its parts are all computed in one way */
+} state;
 
-static cut cut_of(const ct_call *call) {
-    ct_shape y = call->out.shape;
-    int64_t m = y.dims[y.rank - 2], n = y.dims[y.rank - 1];
-    cut c = {.batch = cti_shape_span(y, 0, y.rank - 2), .rows = BLOCK, .columns = BLOCK};
-    for (;;) {
-        c.down = cti_divide_up(m, c.rows);
-        c.across = cti_divide_up(n, c.columns);
-        int64_t *longer = cti_least(m, c.rows) >= cti_least(n, c.columns) ? &c.rows : &c.columns;
-        if (c.batch * c.down * c.across >= PARTS || *longer / 2 < SMALLEST) return c;
-        *longer /= 2;
-    }
-}
-
-static int64_t matmul_parts(const ct_call *call) {
-    cut c = cut_of(call);
-    return c.batch * c.down * c.across;
+static void prepare(const ct_call *call, ct_prepared *p) {
+    ct_shape a = call->in[0].shape, y = call->out.shape;
+    state *s = p->state;
+    *s = (state){.m = y.dims[y.rank - 2],
+                 .n = y.dims[y.rank - 1],
+                 .k = a.dims[a.rank - 1],
+                 .rows = BLOCK,
+                 .columns = BLOCK};
+    int64_t batch = cti_shape_span(y, 0, y.rank - 2), *longer = NULL;
+    do {
+        if (longer) *longer /= 2;
+        s->down = cti_divide_up(s->m, s->rows);
+        s->across = cti_divide_up(s->n, s->columns);
+        p->parts[0] = batch * s->down * s->across;
+        longer = cti_least(s->m, s->rows) >= cti_least(s->n, s->columns) ? &s->rows : &s->columns;
+    } while (p->parts[0] < PARTS && *longer / 2 >= SMALLEST);
+    s->small = cti_product_is_small(s->m, s->n, s->k);
+    p->operations = 2.0 * (double)ct_shape_numel(y) * (double)s->k;
+    if (!s->small) return;
+    p->scratch = cti_small_product_scratch(call->out.dtype, cti_least(s->rows, s->m),
+                                           cti_least(s->columns, s->n), s->k);
 }
 
 /* The element at row i, column j of product `batch` of an operand. */
@@ -67,44 +74,21 @@ static cti_matrix matrix_at(const ct_operand *x, int64_t batch, int64_t i, int64
     return (cti_matrix){(char *)x->data + at * (int64_t)ct_dtype_size(x->dtype), row, column};
 }
 
-static int64_t inner_of(const ct_call *call) {
-    ct_shape a = call->in[0].shape;
-    return a.dims[a.rank - 1];
-}
-
-static double matmul_operations(const ct_call *call) {
-    return 2.0 * (double)ct_shape_numel(call->out.shape) * (double)inner_of(call);
-}
-
-/* By the whole product, so that the parts of one are all computed in one way. */
-static bool is_small(const ct_call *call) {
-    ct_shape y = call->out.shape;
-    return cti_product_is_small(y.dims[y.rank - 2], y.dims[y.rank - 1], inner_of(call));
-}
-
-static size_t matmul_scratch(const ct_call *call) {
-    ct_shape y = call->out.shape;
-    if (!is_small(call)) return 0;
-    cut c = cut_of(call);
-    int64_t m = cti_least(c.rows, y.dims[y.rank - 2]), n = cti_least(c.columns, y.dims[y.rank - 1]);
-    return cti_small_product_scratch(call->out.dtype, m, n, inner_of(call));
-}
-
-static void matmul_run(const ct_call *call, int64_t part, void *scratch) {
+static void run(const ct_call *call, int64_t part, void *scratch) {
     static cti_gemm_fn *const gemm[] = CTI_REALS(cti_gemm);
+    const state *s = call->state;
     const ct_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out;
-    int64_t m = y->shape.dims[y->shape.rank - 2], n = y->shape.dims[y->shape.rank - 1];
-    int64_t k = inner_of(call);
-    cut c = cut_of(call);
-    int64_t batch = part / (c.down * c.across), block = part % (c.down * c.across);
-    int64_t i = block / c.across * c.rows, j = block % c.across * c.columns;
-    m = cti_least(c.rows, m - i);
-    n = cti_least(c.columns, n - j);
+    int64_t batch = part / (s->down * s->across), block = part % (s->down * s->across);
+    int64_t i = block / s->across * s->rows, j = block % s->across * s->columns;
+    int64_t m = cti_least(s->rows, s->m - i), n = cti_least(s->columns, s->n - j);
     cti_matrix to = matrix_at(y, batch, i, j);
     cti_matrix from_a = matrix_at(a, batch, i, 0), from_b = matrix_at(b, batch, 0, j);
-    if (is_small(call)) cti_small_product(y->dtype, m, n, k, from_a, from_b, to, scratch);
-    else gemm[y->dtype](m, n, k, from_a, from_b, to);
+    if (s->small) cti_small_product(y->dtype, m, n, s->k, from_a, from_b, to, scratch);
+    else gemm[y->dtype](m, n, s->k, from_a, from_b, to);
 }
+
+static const ct_kernel blocks = {
+    .strided_inputs = true, .state = sizeof(state), .prepare = prepare, .run = {run}};
 
 static ct_tensor *vjp_matmul(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *other = ct_transpose(ct_input(y, 1 - i));
@@ -115,11 +99,8 @@ CT_OP_PUBLIC(ct_op_matmul) = {
     .name = "matmul",
     .kind = CT_KERNEL,
     .n_inputs = 2,
-    .strided_inputs = true,
     .infer = infer_matmul,
-    .scratch = matmul_scratch,
-    .stages = {{matmul_parts, matmul_run}},
-    .operations = matmul_operations,
+    .kernel = &blocks,
     .vjp = {vjp_matmul, vjp_matmul},
 };
 

@@ -22,8 +22,8 @@ static ct_status infer_random(const ct_infer *call, ct_type *out) {
     return cti_dtype_check(call->name, out->dtype, CTI_REAL);
 }
 
-static int64_t random_parts(const ct_call *call) {
-    return (ct_shape_numel(call->out.shape) + CHUNK - 1) / CHUNK;
+static void prepare(const ct_call *call, ct_prepared *p) {
+    p->parts[0] = (ct_shape_numel(call->out.shape) + CHUNK - 1) / CHUNK;
 }
 
 #define RANDOM(verb)                                                                       \
@@ -34,12 +34,13 @@ static int64_t random_parts(const ct_call *call) {
         if (end > first + CHUNK) end = first + CHUNK;                                      \
         fill[call->out.dtype](call->in[0].data, first, end, call->out.data);               \
     }                                                                                      \
+    static const ct_kernel verb##_kernel = {.prepare = prepare, .run = {verb##_run}};      \
     CT_OP_PUBLIC(ct_op_random_##verb) = {                                                  \
         .name = "random_" #verb,                                                           \
         .kind = CT_KERNEL,                                                                 \
         .n_inputs = 1,                                                                     \
         .infer = infer_random,                                                             \
-        .stages = {{random_parts, verb##_run}},                                            \
+        .kernel = &verb##_kernel,                                                          \
         .vjp = {ct_no_gradient},                                                           \
     };                                                                                     \
     ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {          \

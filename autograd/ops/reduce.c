@@ -154,24 +154,29 @@ static ct_status infer_argmax(const ct_infer *call, ct_type *out) {
     return status;
 }
 
-static int64_t argmax_parts(const ct_call *call) {
-    return geometry(call->attr, call->in[0].shape).outer;
+static void prepare_argmax(const ct_call *call, ct_prepared *p) {
+    ct_reduction *r = p->state;
+    *r = geometry(call->attr, call->in[0].shape);
+    p->parts[0] = r->outer;
 }
 
-static void argmax_run_part(const ct_call *call, int64_t part, void *scratch) {
+static void run_argmax(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
-    ct_reduction r = geometry(call->attr, call->in[0].shape);
-    int64_t *y = (int64_t *)call->out.data + part * r.inner, at = part * r.count * r.inner;
     static cti_argmax_fn *const argmax[] = CTI_NUMBERS(cti_argmax);
-    argmax[call->in[0].dtype](r.count, r.inner, cti_at(&call->in[0], at), y);
+    const ct_reduction *r = call->state;
+    argmax[call->in[0].dtype](r->count, r->inner, cti_at(&call->in[0], part * r->count * r->inner),
+                              cti_at(&call->out, part * r->inner));
 }
+
+static const ct_kernel argmax_rows = {
+    .state = sizeof(ct_reduction), .prepare = prepare_argmax, .run = {run_argmax}};
 
 CT_OP_PUBLIC(ct_op_argmax) = {
     .name = "argmax",
     .kind = CT_KERNEL,
     .n_inputs = 1,
     .infer = infer_argmax,
-    .stages = {{argmax_parts, argmax_run_part}},
+    .kernel = &argmax_rows,
     .vjp = {ct_no_gradient},
 };
 

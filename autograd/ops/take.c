@@ -42,11 +42,6 @@ static ct_status infer_take(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-static int64_t one_part(const ct_call *call) {
-    (void)call;
-    return 1;
-}
-
 static void take_run(const ct_call *call, int64_t part, void *scratch) {
     (void)part, (void)scratch;
     const ct_operand *x = &call->in[0];
@@ -59,6 +54,8 @@ static void take_run(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
+static const ct_kernel take_rows = {.run = {take_run}};
+
 static ct_tensor *vjp_take(ct_tensor *g, ct_tensor *y, int i) {
     return ct_scatter_add(g, ct_input(y, 1), ct_dim(ct_input(y, i), 0));
 }
@@ -68,7 +65,7 @@ CT_OP_PUBLIC(ct_op_take) = {
     .kind = CT_KERNEL,
     .n_inputs = 2,
     .infer = infer_take,
-    .stages = {{one_part, take_run}},
+    .kernel = &take_rows,
     .vjp = {vjp_take, ct_no_gradient},
 };
 
@@ -110,6 +107,8 @@ static void scatter_add_run(const ct_call *call, int64_t part, void *scratch) {
     scatter[x->dtype](n, row, index, x->data, y);
 }
 
+static const ct_kernel scatter_rows = {.run = {scatter_add_run}};
+
 static ct_tensor *vjp_scatter_add(ct_tensor *g, ct_tensor *y, int i) {
     (void)i;
     return ct_take(g, ct_input(y, 1));
@@ -120,7 +119,7 @@ CT_OP_PUBLIC(ct_op_scatter_add) = {
     .kind = CT_KERNEL,
     .n_inputs = 2,
     .infer = infer_scatter_add,
-    .stages = {{one_part, scatter_add_run}},
+    .kernel = &scatter_rows,
     .vjp = {vjp_scatter_add, ct_no_gradient},
 };
 

@@ -1,5 +1,5 @@
 /* Views: other layouts of the same elements. Nothing is computed, nothing copied.
- * Padding and concatenation are not views; see join.c.
+ * Padding and concatenation are not views; see move.c.
  * Invariant: a view's layout is a function of its input's layout and of its attribute, so that
  * chains of views fold into one layout when a plan is made. */
 #include "autograd/ops/algebra.h"

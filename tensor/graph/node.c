@@ -142,11 +142,8 @@ static ct_status check_descriptor(const ct_op *op) {
     const char *missing = op->infer ? NULL : "infer";
     if (op->kind == CT_VIEW && !op->view) missing = "view";
     if (op->kind == CT_REDUCE && !op->geometry) missing = "geometry";
-    for (int s = 0; s < CT_KERNEL_STAGES && op->kind == CT_KERNEL; s++) {
-        const ct_stage_fns *stage = &op->stages[s];
-        if (stage->run && !stage->parts) missing = "parts of a stage";
-        if (!stage->run && (stage->parts || s == 0)) missing = "run of a stage";
-    }
+    if (op->kind == CT_KERNEL && !op->kernel) missing = "kernel";
+    if (op->kind == CT_KERNEL && op->kernel && !op->kernel->run[0]) missing = "kernel->run[0]";
     if (missing) {
         return ct_fail(CT_ERR_NULL, "%s: the descriptor has no '%s'", op->name, missing);
     }

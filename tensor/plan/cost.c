@@ -26,9 +26,9 @@ static cti_cost tiles_cost(const cti_plan *plan, const cti_tiles *t) {
 
 static cti_cost kernel_cost(const cti_plan *plan, const cti_kernel *kernel) {
     const cti_item *item = &plan->items[kernel->item];
-    const ct_op *op = item->op;
-    cti_cost cost = {.bytes = item_bytes(item), .operations = (double)item->numel};
-    if (op->operations) cost.operations = op->operations(&kernel->call);
+    double operations = kernel->prepared.operations;
+    cti_cost cost = {.bytes = item_bytes(item),
+                     .operations = operations > 0 ? operations : (double)item->numel};
     for (int k = 0; k < item->n_inputs; k++) {
         cost.bytes += item_bytes(&plan->items[plan->edges[item->edges + k]]);
     }

@@ -66,6 +66,21 @@ static ct_status emit_group(emission *e, const cti_group *group) {
     return CT_OK;
 }
 
+/* What a kernel says of its call, once for the plan. */
+static ct_status prepare(cti_plan *plan, cti_pass *pass) {
+    const ct_kernel *kernel = plan->items[pass->kernel.item].op->kernel;
+    ct_call *call = &pass->kernel.call;
+    ct_prepared *p = &pass->kernel.prepared;
+    if (ct_shape_numel(call->out.shape) == 0) return CT_OK;
+    call->state = p->state = cti_zone_alloc(plan->zone, kernel->state, 1);
+    if (!p->state) return CT_ERR_MEMORY;
+    for (int s = 0; s < CT_KERNEL_STAGES; s++) p->parts[s] = kernel->run[s] != NULL;
+    if (kernel->prepare) kernel->prepare(call, p);
+    for (int s = 0; s < CT_KERNEL_STAGES; s++) pass->parts[s] = p->parts[s];
+    pass->scratch_bytes = p->scratch;
+    return CT_OK;
+}
+
 static ct_status emit_kernel(cti_plan *plan, int64_t i) {
     const cti_item *item = &plan->items[i];
     cti_pass *pass = &plan->passes[plan->n_passes++];
@@ -76,16 +91,11 @@ static ct_status emit_kernel(cti_plan *plan, int64_t i) {
         in[k] = (ct_operand){source->dtype, source->shape, source->layout, NULL};
     }
     *pass = (cti_pass){.kind = CTI_KERNEL, .kernel = {.item = i}};
-    ct_call *call = &pass->kernel.call;
-    *call = (ct_call){.attr = item->attr,
-                      .n_inputs = item->n_inputs,
-                      .in = in,
-                      .out = {item->dtype, item->shape, item->layout, NULL}};
-    if (item->op->scratch) pass->scratch_bytes = item->op->scratch(call);
-    for (int s = 0; s < CT_KERNEL_STAGES && item->op->stages[s].run; s++) {
-        pass->parts[s] = item->numel ? item->op->stages[s].parts(call) : 0;
-    }
-    return CT_OK;
+    pass->kernel.call = (ct_call){.attr = item->attr,
+                                  .n_inputs = item->n_inputs,
+                                  .in = in,
+                                  .out = {item->dtype, item->shape, item->layout, NULL}};
+    return prepare(plan, pass);
 }
 
 /* The passes of a level are independent of each other. */

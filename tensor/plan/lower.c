@@ -91,7 +91,8 @@ static int64_t lower_view(lowering *low, const cti_graph_node *node) {
 /* A kernel reads elements that lie row-major at the base's beginning; one with strided inputs
  * reads any that run forwards, because BLIS takes a stride of -1 for one of 1. */
 static bool kernel_takes(const ct_op *op, const cti_item *in) {
-    if (!op->strided_inputs) return in->layout.offset == 0 && row_major(in->shape, &in->layout);
+    if (!op->kernel->strided_inputs)
+        return in->layout.offset == 0 && row_major(in->shape, &in->layout);
     for (int d = 0; d < in->shape.rank; d++) {
         if (in->shape.dims[d] > 1 && in->layout.strides[d] < 0) return false;
     }

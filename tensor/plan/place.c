@@ -118,12 +118,9 @@ static void place_item(cti_plan *plan, cti_arena *arena, int64_t i) {
 
 static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t last_phase) {
     if (pass->kind == CTI_KERNEL) {
-        const ct_op *op = plan->items[pass->kernel.item].op;
+        int64_t bytes = (int64_t)pass->kernel.prepared.workspace;
         place_item(plan, arena, pass->kernel.item);
-        if (op->workspace) {
-            int64_t bytes = (int64_t)op->workspace(&pass->kernel.call);
-            pass->kernel.workspace = cti_arena_place(arena, bytes, last_phase);
-        }
+        if (bytes) pass->kernel.workspace = cti_arena_place(arena, bytes, last_phase);
         return;
     }
     cti_tiles *t = &pass->tiles;

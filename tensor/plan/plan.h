@@ -122,7 +122,8 @@ typedef struct {
 
 typedef struct {
     int64_t item;
-    ct_call call;      /* without data: that belongs to a run */
+    ct_call call; /* without data: that belongs to a run */
+    ct_prepared prepared;
     int64_t workspace; /* arena offset */
 } cti_kernel;
 

@@ -47,7 +47,8 @@ static ct_span written(const scheduling *s, const cti_task *t, int64_t part, con
     const cti_pass *pass = pass_of(s, t);
     if (t->bundle > 1) return all_of(item);
     if (pass->kind == CTI_KERNEL) {
-        return item->op->writes ? item->op->writes(&pass->kernel.call, part) : all_of(item);
+        const cti_kernel *k = &pass->kernel;
+        return k->prepared.writes ? k->prepared.writes(&k->call, part) : all_of(item);
     }
     return item->op->kind == CT_MAP ? cti_part_elements(&pass->tiles, part) : all_of(item);
 }
@@ -88,8 +89,8 @@ static void needs_of_kernel(const scheduling *s, const cti_task *t, int64_t part
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *in = &plan->items[plan->edges[item->edges + k]];
         ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
-        if (in->whole && item->op->reads && t->bundle == 1) {
-            span = item->op->reads(&kernel->call, t->stage, k, part);
+        if (in->whole && kernel->prepared.reads && t->bundle == 1) {
+            span = kernel->prepared.reads(&kernel->call, t->stage, k, part);
         }
         needs[k] = need_item(s, in->base, span);
     }

@@ -97,7 +97,7 @@ static void run_part(cti_worker *w, int64_t p, int stage, int64_t part) {
     const cti_pass *pass = &plan->passes[p];
     if (pass->kind == CTI_KERNEL) {
         w->current = NULL; /* the kernel overwrites the scratch */
-        plan->items[pass->kernel.item].op->stages[stage].run(&w->run->calls[p], part, w->scratch);
+        plan->items[pass->kernel.item].op->kernel->run[stage](&w->run->calls[p], part, w->scratch);
     } else if (stage == 0) {
         cti_tile_part(w, pass, part);
     } else {

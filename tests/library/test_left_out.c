@@ -253,8 +253,6 @@ static ct_status silent_infer(const ct_infer *call, ct_type *out) {
     return CT_ERR_SHAPE;
 }
 
-static int64_t one_part(const ct_call *call) { return call ? 1 : 0; }
-
 static void no_run(const ct_call *call, int64_t part, void *scratch) {
     (void)call, (void)part, (void)scratch;
 }
@@ -290,12 +288,12 @@ NN_TEST(left_out, of_an_op) {
               "mine: a commutative op takes 2 inputs, not 1");
     expect_op(OP(.kind = CT_VIEW, .infer = ct_infer_same), "mine: the descriptor has no 'view'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same),
-              "mine: the descriptor has no 'run of a stage'");
-    expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same, .stages = {{NULL, no_run}}),
-              "mine: the descriptor has no 'parts of a stage'");
+              "mine: the descriptor has no 'kernel'");
+    expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same, .kernel = &(ct_kernel){0}),
+              "mine: the descriptor has no 'kernel->run[0]'");
     expect_op(OP(.kind = CT_KERNEL, .infer = ct_infer_same,
-                 .stages = {{one_part, no_run}, {one_part, NULL}}),
-              "mine: the descriptor has no 'run of a stage'");
+                 .kernel = &(ct_kernel){.run = {NULL, no_run}}),
+              "mine: the descriptor has no 'kernel->run[0]'");
     expect_op(OP(.kind = CT_REDUCE, .infer = ct_infer_same),
               "mine: the descriptor has no 'geometry'");
     cr_expect_null(ct_node(&(ct_op){.name = "mine", .kind = CT_REDUCE, .infer = ct_infer_same},

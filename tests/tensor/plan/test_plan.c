@@ -147,6 +147,68 @@ CORE_TEST(plan, an_attribute_that_is_copied_by_fields_has_no_padding) {
     }
 }
 
+/* --- A kernel of the user's own: the sum of squares, by chunks and then of these -------------- */
+
+typedef struct {
+    int64_t n, chunks, chunk;
+} chunking;
+
+static int64_t preparations;
+
+static void prepare_squares(const ct_call *call, ct_prepared *p) {
+    chunking *c = p->state;
+    preparations++;
+    EXPECT(c->n == 0 && p->parts[0] == 1 && p->parts[1] == 1 && !call->in[0].data);
+    c->n = ct_shape_numel(call->in[0].shape);
+    c->chunk = 1000;
+    c->chunks = (c->n + c->chunk - 1) / c->chunk;
+    p->parts[0] = c->chunks;
+    p->workspace = sizeof(double) * (size_t)c->chunks;
+}
+
+static void sum_chunk(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const chunking *c = call->state;
+    double sum = 0;
+    for (int64_t i = part * c->chunk; i < c->n && i < (part + 1) * c->chunk; i++) {
+        sum += ((const double *)call->in[0].data)[i] * ((const double *)call->in[0].data)[i];
+    }
+    ((double *)call->workspace)[part] = sum;
+}
+
+static void sum_chunks(const ct_call *call, int64_t part, void *scratch) {
+    (void)part, (void)scratch;
+    const chunking *c = call->state;
+    double *y = call->out.data;
+    *y = 0;
+    for (int64_t k = 0; k < c->chunks; k++) *y += ((const double *)call->workspace)[k];
+}
+
+static ct_status infer_squares(const ct_infer *call, ct_type *out) {
+    *out = (ct_type){call->in[0].dtype, CT_SCALAR};
+    return CT_OK;
+}
+
+static const ct_kernel squares_kernel = {
+    .state = sizeof(chunking), .prepare = prepare_squares, .run = {sum_chunk, sum_chunks}};
+static const ct_op squares = {.name = "squares",
+                              .kind = CT_KERNEL,
+                              .n_inputs = 1,
+                              .infer = infer_squares,
+                              .kernel = &squares_kernel};
+
+CORE_TEST(plan, a_kernel_is_prepared_once_for_a_plan) {
+    int64_t n = 12345, before = preparations;
+    for (int k = 1; k < 4; k++) {
+        ct_tensor *x = ct_full(CT_F64, CT_SHAPE(n), k);
+        ct_tensor *y = ct_node(&squares, &x, 1, NULL, 0);
+        EXPECT(ct_item(y) == (double)(n * k * k), "%g", ct_item(y));
+        EXPECT(preparations == before + 1);
+    }
+    ct_tensor *none = ct_full(CT_F64, CT_SHAPE(0), 0);
+    EXPECT(ct_item(ct_node(&squares, &none, 1, NULL, 0)) == 0);
+}
+
 CORE_TEST(plan, roots_are_part_of_the_signature) {
     ct_tensor *x = leaf(CT_SHAPE(6));
     for (int k = 0; k < 3; k++) {

@@ -1,13 +1,17 @@
-/* Private: the numbers that the three faces of a convolution share. */
-#ifndef COTAN_CONV_GEOMETRY_H
-#define COTAN_CONV_GEOMETRY_H
+/* Private: convolutions: attribute, shape rules and kernels of the three faces. */
+#ifndef COTAN_CONV_H
+#define COTAN_CONV_H
 
+#include "autograd/kernels/by_dtype.h"
 #include "autograd/kernels/window.h"
 #include "autograd/ops.h"
 #include "tensor/op.h"
 
 /* Which of the three is computed from the other two. */
 typedef enum { CTI_CONV_X, CTI_CONV_W, CTI_CONV_Y } cti_conv_face;
+
+/* What is read, in the order of the inputs. */
+extern const cti_conv_face cti_conv_inputs[3][2];
 
 /* The attribute of all three: int64_t only, so that equal ones have equal bytes. */
 typedef struct {
@@ -25,6 +29,7 @@ typedef struct {
     int64_t patch;          /* elements of one group under the window */
     int64_t image_pixels;   /* of the output */
     int64_t pixels;         /* of all output images */
+    bool depthwise;         /* see below */
     ct_dtype dtype;
     size_t element; /* bytes */
 } cti_conv;
@@ -32,7 +37,7 @@ typedef struct {
 cti_conv_attr cti_conv_attr_of(cti_conv_face face, ct_conv2d_spec spec, int64_t height,
                                int64_t width);
 /* From shapes that have passed a shape rule: x [N,H,W,C], w [kh,kw,C/groups,O], y [N,OH,OW,O]. */
-cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w, ct_shape y);
+cti_conv cti_conv_of(const ct_call *call);
 
 static inline void *cti_element(const cti_conv *g, void *data, int64_t element) {
     return (char *)data + (size_t)element * g->element;
@@ -44,5 +49,25 @@ double cti_conv_operations(const cti_conv *g);
 ct_status cti_conv2d_infer(const ct_infer *call, ct_type *out);
 ct_status cti_conv2d_input_infer(const ct_infer *call, ct_type *out);
 ct_status cti_conv2d_kernel_infer(const ct_infer *call, ct_type *out);
+
+/* The kernels: of y and x, where each pixel is a sum over taps and channels of the pixels that it
+ * comes from; and of w, where each element is a sum over pixels. */
+extern const ct_kernel cti_conv_pixels, cti_conv_weights;
+
+/* --- Depthwise -------------------------------------------------------------------------------- */
+/* With as many groups as channels and outputs a patch of one group has one channel, and a matrix
+ * product would have one column. */
+
+/* The three faces over output pixels [from, to), numbered through all images; each adds to what it
+ * computes. x [N,H,W,C], w [kh,kw,1,C], y [N,OH,OW,C]; the second touches image rows of `rows`. */
+typedef void cti_depthwise_outputs_fn(const cti_conv *g, cti_range pixels, const void *x,
+                                      const void *w, void *y);
+typedef void cti_depthwise_input_fn(const cti_conv *g, cti_range pixels, cti_range rows, void *x,
+                                    const void *w, const void *y);
+typedef void cti_depthwise_kernel_fn(const cti_conv *g, cti_range pixels, const void *x, void *w,
+                                     const void *y);
+CTI_DECLARE_REALS(cti_depthwise_outputs_fn, cti_depthwise_outputs);
+CTI_DECLARE_REALS(cti_depthwise_input_fn, cti_depthwise_input);
+CTI_DECLARE_REALS(cti_depthwise_kernel_fn, cti_depthwise_kernel);
 
 #endif

@@ -1,7 +1,7 @@
 /* Convolution: shape rules and the numbers derived from them. No arithmetic on elements.
  * The transposes are checked against the forward face: their operands must be what it would give.
  * Invariant: after a shape rule has passed, cti_conv_of cannot overflow. */
-#include "autograd/kernels/conv_geometry.h"
+#include "autograd/kernels/conv.h"
 
 #include "tensor/base/shape_rules.h"
 
@@ -26,8 +26,16 @@ static cti_axis axis_of(const ct_conv2d_spec *spec, int d, int64_t size, int64_t
                       .after = spec->pad[2 * d + 1]};
 }
 
-cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_shape w,
-                     ct_shape y) {
+const cti_conv_face cti_conv_inputs[3][2] = {[CTI_CONV_Y] = {CTI_CONV_X, CTI_CONV_W},
+                                             [CTI_CONV_X] = {CTI_CONV_Y, CTI_CONV_W},
+                                             [CTI_CONV_W] = {CTI_CONV_X, CTI_CONV_Y}};
+
+cti_conv cti_conv_of(const ct_call *call) {
+    const cti_conv_attr *attr = call->attr;
+    ct_shape of[3];
+    of[attr->face] = call->out.shape;
+    for (int k = 0; k < 2; k++) of[cti_conv_inputs[attr->face][k]] = call->in[k].shape;
+    ct_shape x = of[CTI_CONV_X], w = of[CTI_CONV_W], y = of[CTI_CONV_Y];
     cti_conv g = {.images = x.dims[0],
                   .channels = x.dims[3],
                   .outputs = w.dims[3],
@@ -36,10 +44,11 @@ cti_conv cti_conv_of(const cti_conv_attr *attr, ct_dtype dtype, ct_shape x, ct_s
                   .group_outputs = w.dims[3] / attr->spec.groups,
                   .taps = w.dims[0] * w.dims[1],
                   .image_pixels = y.dims[1] * y.dims[2],
-                  .dtype = dtype,
-                  .element = ct_dtype_size(dtype)};
+                  .dtype = call->out.dtype,
+                  .element = ct_dtype_size(call->out.dtype)};
     g.patch = g.taps * g.group_channels;
     g.pixels = g.images * g.image_pixels;
+    g.depthwise = g.groups > 1 && g.groups == g.channels && g.groups == g.outputs;
     for (int d = 0; d < 2; d++) {
         g.axis[d] = axis_of(&attr->spec, d, x.dims[1 + d], w.dims[d]);
         g.axis[d].out = y.dims[1 + d];

@@ -1,0 +1,103 @@
+/* Pooling: descriptors and derivatives.
+ * The kernels are in kernels/pool.c. The place of a maximum is stored nowhere: scatter and gather
+ * find it again in x, so they are pure functions.
+ * Invariant: scatter and gather are transposes of each other, as are average and spread, so both
+ * families are closed under differentiation. */
+#include "autograd/kernels/pool.h"
+
+/* --- The maximum ------------------------------------------------------------------------------ */
+
+static ct_pool2d_spec spec_of(const ct_tensor *t) { return cti_pool_spec_of(ct_attr(t)); }
+
+/* Of the maxima and of what was gathered: x is the last input. */
+static ct_tensor *vjp_gather(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_max_pool2d_scatter(g, ct_input(y, ct_input_count(y) - 1), spec_of(y));
+}
+
+static ct_tensor *vjp_scatter(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return ct_max_pool2d_gather(g, ct_input(y, 1), spec_of(y));
+}
+
+CT_OP_PUBLIC(ct_op_max_pool2d) = {
+    .name = "max_pool2d",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = cti_pool_infer,
+    .kernel = &cti_pool_max,
+    .vjp = {vjp_gather},
+};
+
+CT_OP_PUBLIC(ct_op_max_pool2d_scatter) = {
+    .name = "max_pool2d_scatter",
+    .kind = CT_KERNEL,
+    .n_inputs = 2,
+    .infer = cti_pool_scatter_infer,
+    .kernel = &cti_pool_scatter,
+    .vjp = {vjp_scatter, ct_no_gradient},
+};
+
+CT_OP_PUBLIC(ct_op_max_pool2d_gather) = {
+    .name = "max_pool2d_gather",
+    .kind = CT_KERNEL,
+    .n_inputs = 2,
+    .infer = cti_pool_gather_infer,
+    .kernel = &cti_pool_gather,
+    .vjp = {vjp_gather, ct_no_gradient},
+};
+
+ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&ct_op_max_pool2d, &x, 1, &attr, sizeof attr);
+}
+
+ct_tensor *ct_max_pool2d_scatter(ct_tensor *y, ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&ct_op_max_pool2d_scatter, (ct_tensor *[]){y, x}, 2, &attr, sizeof attr);
+}
+
+ct_tensor *ct_max_pool2d_gather(ct_tensor *h, ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&ct_op_max_pool2d_gather, (ct_tensor *[]){h, x}, 2, &attr, sizeof attr);
+}
+
+/* --- The mean --------------------------------------------------------------------------------- */
+
+static ct_tensor *vjp_average(ct_tensor *g, ct_tensor *y, int i) {
+    ct_tensor *x = ct_input(y, i);
+    return ct_avg_pool2d_spread(g, ct_dim(x, 1), ct_dim(x, 2), spec_of(y));
+}
+
+static ct_tensor *vjp_spread(ct_tensor *g, ct_tensor *x, int i) {
+    (void)i;
+    return ct_avg_pool2d(g, spec_of(x));
+}
+
+CT_OP_PUBLIC(ct_op_avg_pool2d) = {
+    .name = "avg_pool2d",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = cti_pool_infer,
+    .kernel = &cti_pool_average,
+    .vjp = {vjp_average},
+};
+
+CT_OP_PUBLIC(ct_op_avg_pool2d_spread) = {
+    .name = "avg_pool2d_spread",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = cti_pool_spread_infer,
+    .kernel = &cti_pool_spread,
+    .vjp = {vjp_spread},
+};
+
+ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
+    return ct_node(&ct_op_avg_pool2d, &x, 1, &attr, sizeof attr);
+}
+
+ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_pool2d_spec spec) {
+    cti_pool_attr attr = cti_pool_attr_of(spec, height, width);
+    return ct_node(&ct_op_avg_pool2d_spread, &y, 1, &attr, sizeof attr);
+}
