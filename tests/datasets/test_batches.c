@@ -56,7 +56,7 @@ static int64_t read_epoch(ct_source *source, int64_t *items, int64_t *sizes) {
     return read;
 }
 
-COUNTED_TEST(batches, file_order_and_a_smaller_last_batch) {
+TEST(batches, file_order_and_a_smaller_last_batch) {
     ct_source *source = make(10, (ct_batches_options){.size = 4});
     int64_t items[10], sizes[3];
     cr_expect_eq(ct_source_count(source), 3);
@@ -70,7 +70,7 @@ COUNTED_TEST(batches, file_order_and_a_smaller_last_batch) {
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, drop_last) {
+TEST(batches, drop_last) {
     int64_t items[12], sizes[3];
     ct_source *source = make(10, (ct_batches_options){.size = 4, .drop_last = true});
     cr_expect_eq(ct_source_count(source), 2);
@@ -82,7 +82,7 @@ COUNTED_TEST(batches, drop_last) {
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, default_size_and_limit) {
+TEST(batches, default_size_and_limit) {
     int64_t items[100], sizes[4];
     ct_source *source = make(100, (ct_batches_options){0});
     cr_expect_eq(read_epoch(source, items, sizes), 100);
@@ -99,7 +99,7 @@ COUNTED_TEST(batches, default_size_and_limit) {
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, fewer_items_than_a_batch_are_one_batch) {
+TEST(batches, fewer_items_than_a_batch_are_one_batch) {
     static const ct_batches_options all[] = {
         {.size = 11},        {.size = INT64_MAX, .shuffle = true}, {.size = 11, .limit = 10},
         {.drop_last = true}, {.size = 10, .drop_last = true},
@@ -119,7 +119,7 @@ COUNTED_TEST(batches, fewer_items_than_a_batch_are_one_batch) {
     }
 }
 
-COUNTED_TEST(batches, says_which_data_it_is) {
+TEST(batches, says_which_data_it_is) {
     ct_tensor *x = ct_name(make_x(3), "my\033data");
     ct_source *source = ct_batches_new(x, make_y(3), (ct_batches_options){.size = 8});
     cr_expect_str_eq(ct_source_describe(source), "3 items of my\\x1bdata");
@@ -132,7 +132,7 @@ COUNTED_TEST(batches, says_which_data_it_is) {
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, shuffle_takes_each_item_once_in_an_order_of_seed_and_epoch) {
+TEST(batches, shuffle_takes_each_item_once_in_an_order_of_seed_and_epoch) {
     enum { N = 1000 };
     int64_t orders[3][N], again[N];
     ct_source *source = make(N, (ct_batches_options){.shuffle = true, .seed = 5});
@@ -165,7 +165,7 @@ COUNTED_TEST(batches, shuffle_takes_each_item_once_in_an_order_of_seed_and_epoch
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, seek_resumes_anywhere) {
+TEST(batches, seek_resumes_anywhere) {
     enum { N = 50 };
     int64_t whole[N], rest[N];
     ct_batches_options options = {.size = 8, .shuffle = true, .seed = 99};
@@ -185,7 +185,7 @@ COUNTED_TEST(batches, seek_resumes_anywhere) {
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, division_is_that_of_c) {
+TEST(batches, division_is_that_of_c) {
     uint8_t bytes[256];
     for (int i = 0; i < 256; i++) bytes[i] = (uint8_t)i;
     float floats[4] = {1, 2, 0.1f, 1e30f};
@@ -209,7 +209,7 @@ COUNTED_TEST(batches, division_is_that_of_c) {
     }
 }
 
-COUNTED_TEST(batches, without_division_every_dtype_stays_as_it_is) {
+TEST(batches, without_division_every_dtype_stays_as_it_is) {
     int64_t whole[3] = {INT64_MIN, 0, INT64_MAX};
     uint8_t bytes[6] = {0, 1, 2, 253, 254, 255};
     ct_tensor *x = ct_from(CT_U8, CT_SHAPE(3, 2), bytes), *y = ct_from(CT_I64, CT_SHAPE(3), whole);
@@ -225,7 +225,7 @@ COUNTED_TEST(batches, without_division_every_dtype_stays_as_it_is) {
     ct_source_free(source);
 }
 
-COUNTED_TEST(batches, rows_without_elements) {
+TEST(batches, rows_without_elements) {
     ct_tensor *x = ct_from(CT_F32, CT_SHAPE(5, 0, 3), NULL);
     ct_source *source = ct_batches_new(x, make_y(5), (ct_batches_options){.size = 2});
     ct_batch batch;
@@ -240,7 +240,7 @@ static void refuse(ct_tensor *x, ct_tensor *y, ct_batches_options options, ct_st
     expect_error(status, message);
 }
 
-COUNTED_TEST(batches, errors_of_new) {
+TEST(batches, errors_of_new) {
     ct_tensor *x = make_x(10), *y = make_y(10), *scalar = ct_scalar(CT_F32, 1);
     ct_batches_options none = {0};
     refuse(NULL, y, none, CT_ERR_NULL, "ct_batches_new: argument 'x' is NULL");
@@ -276,7 +276,7 @@ COUNTED_TEST(batches, errors_of_new) {
     refuse(NULL, y, none, CT_ERR_SHAPE, "earlier");
 }
 
-COUNTED_TEST(batches, errors_of_seek_and_next_do_not_move) {
+TEST(batches, errors_of_seek_and_next_do_not_move) {
     ct_source *source = make(10, (ct_batches_options){.size = 4, .shuffle = true});
     int64_t whole[10], items[10];
     cr_assert_eq(ct_source_seek(source, 3, 0), CT_OK);
@@ -298,7 +298,7 @@ COUNTED_TEST(batches, errors_of_seek_and_next_do_not_move) {
 }
 
 /* x and y are expressions here: it is ct_batches_new that evaluates them. */
-COUNTED_TEST(batches, out_of_memory_at_every_allocation) {
+TEST(batches, out_of_memory_at_every_allocation) {
     ct_batches_options options = {.size = 4, .shuffle = true};
     for (int persistent = 0; persistent < 2; persistent++) {
         for (int nth = 1;; nth++) {
@@ -317,7 +317,7 @@ COUNTED_TEST(batches, out_of_memory_at_every_allocation) {
             ct_source_free(source);
             ct_scope_close(scope);
             ct_cache_clear();
-            cr_expect_eq(ct_mem_read().live_bytes, bytes_at_start);
+            cr_expect_eq(ct_mem_read().live_bytes, live_before());
             if (made) break;
             cr_expect_eq(ct_error(), CT_ERR_MEMORY);
             ct_error_clear();

@@ -12,8 +12,6 @@ static void forget_settings(void) {
     setenv("XDG_CACHE_HOME", "/nonexistent", 1);
 }
 
-TestSuite(dataset, .init = forget_settings);
-
 enum { PIXELS = 28 * 28 };
 
 static file_bytes images(int64_t n, uint8_t first) {
@@ -61,7 +59,7 @@ static void expect_good(const ct_dataset *d) {
     cr_expect_eq(d->classes, 10);
 }
 
-COUNTED_TEST(dataset, every_spelling) {
+TEST_WITH(dataset, every_spelling, forget_settings, NULL) {
     folder f = good_folder();
     ct_dataset *d = ct_dataset_open(f.path);
     expect_good(d);
@@ -84,11 +82,11 @@ COUNTED_TEST(dataset, every_spelling) {
 }
 
 /* Kaggle's archives: each file in a folder of its name, some beside it once more. */
-COUNTED_TEST(dataset, a_folder_for_each_file) {
+TEST_WITH(dataset, a_folder_for_each_file, forget_settings, NULL) {
     static const char *const folders[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                           "t10k-images-idx3-ubyte", "t10k-labels.idx1-ubyte.gz"};
     folder f = folder_new();
-    for (int i = 0; i < 4; i++) mkdir(in_folder(f, folders[i]).text, 0700);
+    for (int i = 0; i < 4; i++) mkdir(folder_path(f, folders[i]).text, 0700);
     folder_write(f, "train-images-idx3-ubyte/train-images-idx3-ubyte", images(12, 0));
     folder_write(f, "train-labels-idx1-ubyte/train-labels.idx1-ubyte", labels(12));
     folder_write(f, "t10k-images.idx3-ubyte", images(5, 100));
@@ -105,14 +103,14 @@ COUNTED_TEST(dataset, a_folder_for_each_file) {
              "need rank 3 or 4, got rank 1",
              f.path);
     expect_error(CT_ERR_FORMAT, message);
-    unlink(in_folder(f, "train-images-idx3-ubyte/train-images-idx3-ubyte").text);
-    unlink(in_folder(f, "train-labels-idx1-ubyte/train-labels.idx1-ubyte").text);
-    unlink(in_folder(f, "t10k-labels.idx1-ubyte.gz/t10k-labels-idx1-ubyte.gz").text);
-    for (int i = 0; i < 4; i++) rmdir(in_folder(f, folders[i]).text);
+    unlink(folder_path(f, "train-images-idx3-ubyte/train-images-idx3-ubyte").text);
+    unlink(folder_path(f, "train-labels-idx1-ubyte/train-labels.idx1-ubyte").text);
+    unlink(folder_path(f, "t10k-labels.idx1-ubyte.gz/t10k-labels-idx1-ubyte.gz").text);
+    for (int i = 0; i < 4; i++) rmdir(folder_path(f, folders[i]).text);
     folder_free(f);
 }
 
-COUNTED_TEST(dataset, images_of_rank_4) {
+TEST_WITH(dataset, images_of_rank_4, forget_settings, NULL) {
     folder f = good_folder();
     file_bytes flat = images(12, 0);
     folder_write(f, "train-images-idx3-ubyte",
@@ -134,7 +132,7 @@ static void refuse(folder f, const char *name, file_bytes bad, const char *messa
     expect_error(CT_ERR_FORMAT, whole);
 }
 
-COUNTED_TEST(dataset, bad_images) {
+TEST_WITH(dataset, bad_images, forget_settings, NULL) {
     folder f = good_folder();
     const char *name = "train-images-idx3-ubyte";
     refuse(f, name, labels(12), "images need rank 3 or 4, got rank 1");
@@ -154,7 +152,7 @@ COUNTED_TEST(dataset, bad_images) {
     folder_free(f);
 }
 
-COUNTED_TEST(dataset, bad_labels) {
+TEST_WITH(dataset, bad_labels, forget_settings, NULL) {
     folder f = good_folder();
     const char *name = "t10k-labels-idx1-ubyte";
     refuse(f, name, images(5, 0), "labels need rank 1, got rank 3");
@@ -179,16 +177,16 @@ static void expect_missing(const char *directory, const char *message) {
     expect_error(CT_ERR_IO, whole);
 }
 
-COUNTED_TEST(dataset, missing_files) {
+TEST_WITH(dataset, missing_files, forget_settings, NULL) {
     folder f = folder_new();
     expect_missing(f.path, " lacks train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], "
                            "t10k-images-idx3-ubyte[.gz], t10k-labels-idx1-ubyte[.gz]");
     folder_free(f);
     f = good_folder();
-    unlink(in_folder(f, "t10k-images-idx3-ubyte").text);
+    unlink(folder_path(f, "t10k-images-idx3-ubyte").text);
     expect_missing(f.path, " lacks t10k-images-idx3-ubyte[.gz]");
     /* A name that is there but is no file. */
-    mkdir(in_folder(f, "t10k-images-idx3-ubyte").text, 0700);
+    mkdir(folder_path(f, "t10k-images-idx3-ubyte").text, 0700);
     cr_expect_null(ct_dataset_open(f.path));
     char message[1024];
     snprintf(message, sizeof message,
@@ -196,17 +194,17 @@ COUNTED_TEST(dataset, missing_files) {
              "expected a regular file",
              f.path);
     expect_error(CT_ERR_IO, message);
-    rmdir(in_folder(f, "t10k-images-idx3-ubyte").text);
+    rmdir(folder_path(f, "t10k-images-idx3-ubyte").text);
     /* So is one that leads nowhere but to itself. */
-    file_path loop = in_folder(f, "t10k-images-idx3-ubyte");
+    file_path loop = folder_path(f, "t10k-images-idx3-ubyte");
     cr_assert_eq(symlink(loop.text, loop.text), 0);
     cr_expect_null(ct_dataset_open(f.path));
     snprintf(message, sizeof message, "ct_dataset_open: %s: Too many levels of symbolic links",
              loop.text);
     expect_error(CT_ERR_IO, message);
     unlink(loop.text);
-    expect_missing(in_folder(f, "train-labels-idx1-ubyte").text, ": Not a directory");
-    expect_missing(in_folder(f, "nowhere").text, ": No such file or directory");
+    expect_missing(folder_path(f, "train-labels-idx1-ubyte").text, ": Not a directory");
+    expect_missing(folder_path(f, "nowhere").text, ": No such file or directory");
     expect_missing("", ": No such file or directory");
     folder_free(f);
 
@@ -223,8 +221,8 @@ COUNTED_TEST(dataset, missing_files) {
 /* Moves the four files to <f>/cotan/mnist, or back. */
 static void move_to_cache(folder f, bool there) {
     if (there) {
-        mkdir(in_folder(f, "cotan").text, 0700);
-        mkdir(in_folder(f, "cotan/mnist").text, 0700);
+        mkdir(folder_path(f, "cotan").text, 0700);
+        mkdir(folder_path(f, "cotan/mnist").text, 0700);
     }
     static const char *const stems[] = {"train-images-idx3", "train-labels-idx1",
                                         "t10k-images-idx3", "t10k-labels-idx1"};
@@ -232,13 +230,13 @@ static void move_to_cache(folder f, bool there) {
         char here[64], away[64];
         snprintf(here, sizeof here, "%s-ubyte", stems[i]);
         snprintf(away, sizeof away, "cotan/mnist/%s-ubyte", stems[i]);
-        cr_assert_eq(
-            rename(in_folder(f, there ? here : away).text, in_folder(f, there ? away : here).text),
-            0);
+        cr_assert_eq(rename(folder_path(f, there ? here : away).text,
+                            folder_path(f, there ? away : here).text),
+                     0);
     }
     if (!there) {
-        rmdir(in_folder(f, "cotan/mnist").text);
-        rmdir(in_folder(f, "cotan").text);
+        rmdir(folder_path(f, "cotan/mnist").text);
+        rmdir(folder_path(f, "cotan").text);
     }
 }
 
@@ -249,10 +247,10 @@ static void expect_from(const char *argument, const char *directory) {
     ct_dataset_free(d);
 }
 
-COUNTED_TEST(dataset, lookup_order) {
+TEST_WITH(dataset, lookup_order, forget_settings, NULL) {
     folder given = good_folder(), variable = good_folder(), cache = good_folder();
     move_to_cache(cache, true);
-    file_path cached = in_folder(cache, "cotan/mnist");
+    file_path cached = folder_path(cache, "cotan/mnist");
     setenv("XDG_CACHE_HOME", cache.path, 1);
     setenv("COTAN_DATA", variable.path, 1);
     expect_from(given.path, given.path);
@@ -262,7 +260,7 @@ COUNTED_TEST(dataset, lookup_order) {
     unsetenv("COTAN_DATA");
     expect_from(NULL, cached.text);
     /* ~/.cache when the variable is not an absolute path. */
-    file_path dot_cache = in_folder(given, ".cache");
+    file_path dot_cache = folder_path(given, ".cache");
     cr_assert_eq(symlink(cache.path, dot_cache.text), 0);
     setenv("HOME", given.path, 1);
     setenv("XDG_CACHE_HOME", "relative", 1);
@@ -296,12 +294,12 @@ static void expect_digits(void) {
     ct_dataset_free(d);
 }
 
-COUNTED_TEST(dataset, digits_when_there_is_no_complete_cache) {
+TEST_WITH(dataset, digits_when_there_is_no_complete_cache, forget_settings, NULL) {
     folder cache = good_folder();
     move_to_cache(cache, true);
     setenv("XDG_CACHE_HOME", cache.path, 1);
-    file_path one = in_folder(cache, "cotan/mnist/t10k-labels-idx1-ubyte");
-    file_path aside = in_folder(cache, "aside");
+    file_path one = folder_path(cache, "cotan/mnist/t10k-labels-idx1-ubyte");
+    file_path aside = folder_path(cache, "aside");
     rename(one.text, aside.text);
     expect_digits();
     rename(aside.text, one.text);

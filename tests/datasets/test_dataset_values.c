@@ -11,7 +11,7 @@ enum { PIXELS = CTI_DIGIT_PIXELS };
 
 /* --- The built-in digits ------------------------------------------------------------------ */
 
-COUNTED_TEST(dataset_values, digits_are_those_of_the_renderer) {
+TEST(dataset_values, digits_are_those_of_the_renderer) {
     ct_dataset *d = ct_dataset_digits(300, 20, 77), *fewer = ct_dataset_digits(1, 20, 77);
     cr_assert(d && fewer);
     cr_expect_str_eq(d->name, "built-in digits");
@@ -32,7 +32,7 @@ COUNTED_TEST(dataset_values, digits_are_those_of_the_renderer) {
     ct_dataset_free(d);
 }
 
-COUNTED_TEST(dataset_values, digits_do_not_depend_on_threads) {
+TEST(dataset_values, digits_do_not_depend_on_threads) {
     ct_dataset *d[3];
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(ct_threads_set(1 + 2 * i), CT_OK);
@@ -47,7 +47,7 @@ COUNTED_TEST(dataset_values, digits_do_not_depend_on_threads) {
     for (int i = 0; i < 3; i++) ct_dataset_free(d[i]);
 }
 
-COUNTED_TEST(dataset_values, digits_that_are_refused) {
+TEST(dataset_values, digits_that_are_refused) {
     cr_expect_null(ct_dataset_digits(-1, 10, 0));
     expect_error(CT_ERR_RANGE, "ct_dataset_digits: n_train must be 0..2^40, got -1");
     cr_expect_null(ct_dataset_digits(INT64_MAX, 10, 0));
@@ -72,7 +72,7 @@ static unsigned long label_checksum(ct_tensor *t) {
     return crc;
 }
 
-COUNTED_TEST(dataset_values, mnist) {
+TEST(dataset_values, mnist) {
     const char *directory = getenv("COTAN_TEST_MNIST");
     if (!directory) cr_skip_test("COTAN_TEST_MNIST is not set");
     ct_dataset *d = ct_dataset_open(directory);
@@ -108,14 +108,14 @@ static void fail_everywhere(const char *directory) {
             if (d) break;
             cr_expect_eq(ct_error(), CT_ERR_MEMORY, "%s", ct_error_message());
             ct_error_clear();
-            cr_expect_eq(ct_mem_read().live_bytes, bytes_at_start);
+            cr_expect_eq(ct_mem_read().live_bytes, live_before());
         }
         ct_dataset_free(d);
         cti_intern_clear(); /* the images' name */
     }
 }
 
-COUNTED_TEST(dataset_values, out_of_memory_at_every_allocation) {
+TEST(dataset_values, out_of_memory_at_every_allocation) {
     fail_everywhere(NULL);
     folder f = folder_new();
     static const char *const stems[] = {"train", "t10k"};

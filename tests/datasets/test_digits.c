@@ -1,11 +1,11 @@
 /* The built-in digits: a pure function with pinned bytes, balanced labels and sane ink.
  * Not a test of how hard the task is: that needs training and is stated in digits.c.
  * Invariant: the pinned hash holds for every compiler, optimisation level and vector width. */
-#include <criterion/criterion.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "datasets/digits/digits.h"
+#include "tests/support/test.h"
 
 enum { SIDE = CTI_DIGIT_SIDE, PIXELS = CTI_DIGIT_PIXELS, INKED = 64 };
 
@@ -42,7 +42,7 @@ static int inked_border_pixels(const digit *d) {
     return count;
 }
 
-Test(digits, same_seed_and_index_give_the_same_bytes) {
+TEST(digits, same_seed_and_index_give_the_same_bytes) {
     static const int64_t indices[] = {0, 1, 59999, 69999, INT64_MAX, -1, INT64_MIN};
     for (size_t i = 0; i < sizeof indices / sizeof indices[0]; i++) {
         digit first = render(42, indices[i]);
@@ -54,7 +54,7 @@ Test(digits, same_seed_and_index_give_the_same_bytes) {
     }
 }
 
-Test(digits, every_index_and_every_seed_gives_another_image) {
+TEST(digits, every_index_and_every_seed_gives_another_image) {
     for (int64_t i = 0; i < 1000; i++) {
         digit here = render(3, i);
         cr_assert(differ(here, render(3, i + 1)), "index %lld", (long long)i);
@@ -63,7 +63,7 @@ Test(digits, every_index_and_every_seed_gives_another_image) {
     }
 }
 
-Test(digits, labels_are_balanced_and_unordered) {
+TEST(digits, labels_are_balanced_and_unordered) {
     enum { COUNT = 10000 };
     int seen[10] = {0};
     int repeats = 0;
@@ -82,7 +82,7 @@ Test(digits, labels_are_balanced_and_unordered) {
     cr_assert(repeats > 850 && repeats < 1150, "%d labels equal the one before", repeats);
 }
 
-Test(digits, every_image_holds_a_digits_worth_of_ink) {
+TEST(digits, every_image_holds_a_digits_worth_of_ink) {
     enum { COUNT = 10000 };
     int64_t total = 0;
     for (int64_t i = 0; i < COUNT; i++) {
@@ -96,7 +96,7 @@ Test(digits, every_image_holds_a_digits_worth_of_ink) {
     cr_assert(share > 0.10 && share < 0.20, "%.3f of all pixels are ink", share);
 }
 
-Test(digits, the_border_is_mostly_background) {
+TEST(digits, the_border_is_mostly_background) {
     enum { COUNT = 10000, BORDER = 4 * (SIDE - 1) };
     int64_t total = 0;
     int touched = 0;
@@ -119,7 +119,7 @@ static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t length) {
     return hash;
 }
 
-Test(digits, the_first_thousand_images_are_pinned) {
+TEST(digits, the_first_thousand_images_are_pinned) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (int64_t i = 0; i < 1000; i++) {
         digit d = render(0, i);

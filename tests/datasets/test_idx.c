@@ -24,7 +24,7 @@ static void expect_tensor(file_bytes file, ct_dtype dtype, ct_shape shape, const
     free(zipped.bytes);
 }
 
-COUNTED_TEST(idx, golden_bytes) {
+TEST(idx, golden_bytes) {
     const uint8_t u8[] = {0, 1, 127, 128, 254, 255};
     expect_tensor(idx_file(0x08, COUNTS(6), u8, 6), CT_U8, CT_SHAPE(6), u8);
     expect_tensor(idx_file(0x08, COUNTS(1, 2, 3), u8, 6), CT_U8, CT_SHAPE(1, 2, 3), u8);
@@ -34,7 +34,7 @@ COUNTED_TEST(idx, golden_bytes) {
                   (float[]){127, -128, -2, -1});
 }
 
-COUNTED_TEST(idx, golden_wider_numbers) {
+TEST(idx, golden_wider_numbers) {
     const uint8_t i16[] = {0x00, 0x01, 0x7f, 0xff, 0x80, 0x00, 0xff, 0xff};
     expect_tensor(idx_file(0x0B, COUNTS(2, 2), i16, 8), CT_F32, CT_SHAPE(2, 2),
                   (float[]){1, 32767, -32768, -1});
@@ -50,14 +50,14 @@ COUNTED_TEST(idx, golden_wider_numbers) {
                   (double[]){1, -0x1.921fb54442d18p+1});
 }
 
-COUNTED_TEST(idx, nothing_is_something_too) {
+TEST(idx, nothing_is_something_too) {
     expect_tensor(idx_file(0x08, COUNTS(0), NULL, 0), CT_U8, CT_SHAPE(0), NULL);
     expect_tensor(idx_file(0x0E, COUNTS(0, 28, 28), NULL, 0), CT_F64, CT_SHAPE(0, 28, 28), NULL);
     expect_tensor(idx_file(0x0C, COUNTS(7, 0), NULL, 0), CT_I64, CT_SHAPE(7, 0), NULL);
 }
 
 /* Longer than the pieces in which the parser works. */
-COUNTED_TEST(idx, many_elements) {
+TEST(idx, many_elements) {
     enum { N = 100003 };
     uint8_t *bytes = malloc(4 * N);
     int64_t *expected = malloc(N * sizeof *expected);
@@ -86,7 +86,7 @@ static void refuse_both(file_bytes file, const char *message) {
     refuse(file, message);
 }
 
-COUNTED_TEST(idx, headers_that_are_refused) {
+TEST(idx, headers_that_are_refused) {
     refuse(idx_file(0, 0, NULL, NULL, 0), "t.idx: unknown element type 0x00 at byte 2");
     refuse_both(idx_file(0x07, COUNTS(1), NULL, 1), "t.idx: unknown element type 0x07 at byte 2");
     refuse_both(idx_file(0x0A, COUNTS(1), NULL, 1), "t.idx: unknown element type 0x0a at byte 2");
@@ -103,7 +103,7 @@ COUNTED_TEST(idx, headers_that_are_refused) {
     free(once.bytes);
 }
 
-COUNTED_TEST(idx, headers_that_are_cut_off) {
+TEST(idx, headers_that_are_cut_off) {
     for (size_t length = 0; length < 8; length++) {
         char message[64];
         file_bytes file = idx_file(0x08, COUNTS(3), NULL, 3);
@@ -114,7 +114,7 @@ COUNTED_TEST(idx, headers_that_are_cut_off) {
     }
 }
 
-COUNTED_TEST(idx, lengths_that_do_not_fit) {
+TEST(idx, lengths_that_do_not_fit) {
     refuse_both(idx_file(0x08, COUNTS(60000, 28, 28), NULL, 31000),
                 "t.idx: header promises 47040000 bytes, file has 31000 at byte 16");
     refuse_both(idx_file(0x08, COUNTS(UINT32_MAX, 28, 28), NULL, 1000),
@@ -146,7 +146,7 @@ static file_bytes small_gzip(void) {
     return file;
 }
 
-COUNTED_TEST(idx, damaged_gzip) {
+TEST(idx, damaged_gzip) {
     file_bytes file = small_gzip();
     size_t length = file.length;
     refuse(followed(file, "x", 1), "t.idx: gzip: 1 byte after the end of the stream at byte 34");
@@ -179,7 +179,7 @@ COUNTED_TEST(idx, damaged_gzip) {
     refuse(file, "t.idx: gzip: the stream is cut off at byte 2");
 }
 
-COUNTED_TEST(idx, names_in_messages_are_printable) {
+TEST(idx, names_in_messages_are_printable) {
     cr_expect_null(ct_idx_parse("a\n\x1b[2J%s.idx", (const uint8_t *)"", 0));
     expect_error(CT_ERR_FORMAT, "a\\x0a\\x1b[2J%s.idx: idx header needs 4 bytes, file has 0");
     cr_expect_null(ct_idx_parse(NULL, (const uint8_t *)"", 0));
@@ -206,7 +206,7 @@ static file_bytes members(file_bytes plain, const size_t *cuts, int n, size_t ze
     return out;
 }
 
-COUNTED_TEST(idx, gzip_of_several_members) {
+TEST(idx, gzip_of_several_members) {
     uint8_t elements[1000];
     for (size_t i = 0; i < sizeof elements; i++) elements[i] = (uint8_t)(i * 37 + i / 256);
     static const size_t cuts[][4] = {
@@ -231,7 +231,7 @@ COUNTED_TEST(idx, gzip_of_several_members) {
 }
 
 /* As gzip 1.12 makes them: printf '\0\0\10\1\0\0\0\6ab' | gzip -n; printf cdef | gzip -n */
-COUNTED_TEST(idx, gzip_itself_puts_members_together) {
+TEST(idx, gzip_itself_puts_members_together) {
     static const uint8_t golden[] = {
         0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x63, 0x60, 0xe0, 0x60,
         0x64, 0x60, 0x60, 0x60, 0x4b, 0x4c, 0x02, 0x00, 0x57, 0x5e, 0xcf, 0x4d, 0x0a, 0x00,
@@ -261,7 +261,7 @@ static void survive(file_bytes file, size_t unpacked, bool refused) {
     cr_assert_eq(ct_mem_read().live_bytes, before);
 }
 
-COUNTED_TEST(idx, cut_off_anywhere_and_damaged_anywhere) {
+TEST(idx, cut_off_anywhere_and_damaged_anywhere) {
     uint8_t elements[3 * 5 * 4];
     for (size_t i = 0; i < sizeof elements; i++) elements[i] = (uint8_t)(i * 37);
     file_bytes plain = idx_file(0x0C, COUNTS(3, 5), elements, sizeof elements);
@@ -286,7 +286,7 @@ COUNTED_TEST(idx, cut_off_anywhere_and_damaged_anywhere) {
     }
 }
 
-COUNTED_TEST(idx, lies_get_no_memory) {
+TEST(idx, lies_get_no_memory) {
     enum { REAL = 1 << 20 };
     static const uint32_t lies[] = {2, 1000, 1 << 26, UINT32_MAX};
     uint8_t *zeros = calloc(REAL, 1);
@@ -309,7 +309,7 @@ COUNTED_TEST(idx, lies_get_no_memory) {
     free(zeros);
 }
 
-COUNTED_TEST(idx, out_of_memory_at_every_allocation) {
+TEST(idx, out_of_memory_at_every_allocation) {
     file_bytes plain = idx_file(0x0B, COUNTS(6), (const uint8_t *)"abcdefghijkl", 12);
     file_bytes file = packed(plain);
     free(plain.bytes);
@@ -325,7 +325,7 @@ COUNTED_TEST(idx, out_of_memory_at_every_allocation) {
             cr_expect_eq(ct_error(), CT_ERR_MEMORY, "%s", ct_error_message());
             ct_error_clear();
             ct_scope_close(0);
-            cr_expect_eq(ct_mem_read().live_bytes, bytes_at_start);
+            cr_expect_eq(ct_mem_read().live_bytes, live_before());
             cr_assert_lt(nth, 50);
         }
         cr_expect_gt(nth, 6);
@@ -335,21 +335,21 @@ COUNTED_TEST(idx, out_of_memory_at_every_allocation) {
 
 /* --- Files -------------------------------------------------------------------------------- */
 
-COUNTED_TEST(idx, from_a_file) {
+TEST(idx, from_a_file) {
     folder f = folder_new();
     const uint8_t elements[] = {5, 0, 4, 1, 9};
     file_bytes plain = idx_file(0x08, COUNTS(5), elements, 5);
     folder_write(f, "labels.gz", packed(plain));
     folder_write(f, "labels", plain);
     for (int i = 0; i < 2; i++) {
-        ct_tensor *t = ct_idx_load(in_folder(f, i ? "labels.gz" : "labels").text);
+        ct_tensor *t = ct_idx_load(folder_path(f, i ? "labels.gz" : "labels").text);
         cr_assert_not_null(t, "%s", ct_error_message());
         cr_expect_arr_eq(ct_data(t), elements, 5);
     }
     folder_write(f, "short", (file_bytes){calloc(3, 1), 3});
     char message[512];
     snprintf(message, sizeof message, "%s/short: idx header needs 4 bytes, file has 3", f.path);
-    cr_expect_null(ct_idx_load(in_folder(f, "short").text));
+    cr_expect_null(ct_idx_load(folder_path(f, "short").text));
     expect_error(CT_ERR_FORMAT, message);
     cr_expect_null(ct_idx_load(f.path));
     snprintf(message, sizeof message, "ct_idx_load: %s: is a directory, expected a regular file",
@@ -374,15 +374,15 @@ static bool write_sparse(file_path path, const void *start, size_t n) {
 static void refuse_sparse(folder f, const void *start, size_t n, const char *message) {
     char whole[512];
     snprintf(whole, sizeof whole, "%s/big: %s", f.path, message);
-    if (!write_sparse(in_folder(f, "big"), start, n)) return;
+    if (!write_sparse(folder_path(f, "big"), start, n)) return;
     ct_mem_peak_reset();
     int64_t before = ct_mem_read().live_bytes;
-    cr_expect_null(ct_idx_load(in_folder(f, "big").text));
+    cr_expect_null(ct_idx_load(folder_path(f, "big").text));
     expect_error(CT_ERR_FORMAT, whole);
     cr_expect_leq(ct_mem_read().peak_bytes - before, 1 << 16);
 }
 
-COUNTED_TEST(idx, a_large_file_is_judged_by_its_first_bytes) {
+TEST(idx, a_large_file_is_judged_by_its_first_bytes) {
     folder f = folder_new();
     refuse_sparse(f, "no idx", 6, "expected idx magic 00 00, got 6e 6f at byte 0");
     refuse_sparse(f, "", 0, "unknown element type 0x00 at byte 2");
@@ -404,7 +404,7 @@ COUNTED_TEST(idx, a_large_file_is_judged_by_its_first_bytes) {
 }
 
 /* The first bytes of a packed file end anywhere; the rest may then be anything. */
-COUNTED_TEST(idx, a_large_packed_file_is_read) {
+TEST(idx, a_large_packed_file_is_read) {
     enum { N = 100000 };
     folder f = folder_new();
     uint8_t *noise = malloc(N);
@@ -416,7 +416,7 @@ COUNTED_TEST(idx, a_large_packed_file_is_read) {
     file_bytes plain = idx_file(0x08, COUNTS(N), noise, N);
     for (size_t cut = 4000; cut < 4200; cut += 20) {
         folder_write(f, "big", members(plain, &cut, 1, 0));
-        ct_tensor *t = ct_idx_load(in_folder(f, "big").text);
+        ct_tensor *t = ct_idx_load(folder_path(f, "big").text);
         cr_assert_not_null(t, "%s", ct_error_message());
         cr_expect(memcmp(ct_data(t), noise, N) == 0);
         ct_scope_close(0);

@@ -2,7 +2,7 @@
  * Whether BatchNorm costs time is not asked here: no result depends on how fast the machine is.
  * Invariant: measuring changes no run. */
 #include "tests/support/nn_support.h"
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "examples/bn_study.h"
 
@@ -12,7 +12,7 @@ static void expect_spread(study_spread s, double low, double median, double high
               "%g %g %g", s.low, s.median, s.high);
 }
 
-NN_TEST(study, spreads) {
+TEST(study, spreads) {
     double five[] = {5, 1, 4, 2, 3}, outlier[] = {2, 1, 1000, 1}, two[] = {3, 1}, one[] = {7};
     expect_spread(study_spread_of(five, 5), 2, 3, 4);
     expect_spread(study_spread_of(outlier, 4), 1, 1.5, 251.5);
@@ -43,7 +43,7 @@ static study_verdict verdict_of(const pairs counts[], int n) {
     return verdicts[STUDY_VERDICTS - 1];
 }
 
-NN_TEST(study, pairs_that_do_not_agree_are_unsure) {
+TEST(study, pairs_that_do_not_agree_are_unsure) {
     static const struct {
         const char *answer;
         int n;
@@ -109,7 +109,7 @@ static void small_study_free(study *s) {
     ct_dataset_free(s->data);
 }
 
-NN_TEST(study, measuring_changes_no_run) {
+TEST(study, measuring_changes_no_run) {
     study s = small_study();
     study_setting *setting = &s.settings[0];
     for (int k = 0; k < 2; k++) OK(study_train(&s, setting, k == WITH, &setting->run[k]));
@@ -133,7 +133,7 @@ NN_TEST(study, measuring_changes_no_run) {
     small_study_free(&s);
 }
 
-NN_TEST(study, only_pairs_of_runs_are_compared) {
+TEST(study, only_pairs_of_runs_are_compared) {
     study s = small_study();
     s.settings[0].run[WITH].ran = s.settings[1].run[WITHOUT].ran = true;
     OK(study_costs_measure(&s));

@@ -72,7 +72,7 @@ static ct_tensor *ones(ct_dtype dtype, ct_shape shape) { return ct_full(dtype, s
 #define ALONG_AN_AXIS(row) row(ct_argmax) row(ct_logsumexp) row(ct_softmax) row(ct_log_softmax)
 #define OF_A_NUMBER(row) row(ct_scale) row(ct_offset) row(ct_leaky_relu) row(ct_elu)
 
-NN_TEST(called, elementwise_functions) {
+TEST(called, elementwise_functions) {
     ct_tensor *u8 = ones(CT_U8, CT_SHAPE(2, 3)), *x = ones(CT_F32, CT_SHAPE(2, 3));
     ct_tensor *row = ones(CT_F32, CT_SHAPE(3)), *four = ones(CT_F32, CT_SHAPE(4));
 #define ROW(f)      \
@@ -105,7 +105,7 @@ NN_TEST(called, elementwise_functions) {
     STARVED(ct_cast, x, CT_F64);
 }
 
-NN_TEST(called, functions_over_axes) {
+TEST(called, functions_over_axes) {
     ct_tensor *u8 = ones(CT_U8, CT_SHAPE(2, 3)), *x = ones(CT_F32, CT_SHAPE(2, 3));
 #define ROW(f)                  \
     WRONG(f, u8, CT_AXES(0));   \
@@ -141,7 +141,7 @@ NN_TEST(called, functions_over_axes) {
     STARVED_AFTER(late = ct_add(labels, labels), "ct_one_hot", ct_one_hot(late, 5, CT_F32));
 }
 
-NN_TEST(called, views_copies_and_kernels) {
+TEST(called, views_copies_and_kernels) {
     ct_tensor *u8 = ones(CT_U8, CT_SHAPE(2, 3)), *x = ones(CT_F32, CT_SHAPE(2, 3)), *none = NULL;
     ct_tensor *rows = ct_arange(CT_I64, 0, 2, 1), *batch = ones(CT_F32, CT_SHAPE(4, 5, 3));
     ct_tensor *turned = ct_transpose(x), *vector = ones(CT_F32, CT_SHAPE(3)), *late;
@@ -204,7 +204,7 @@ NN_TEST(called, views_copies_and_kernels) {
     STARVED(ct_random_uniform, rows, CT_F32, CT_SHAPE(2));
 }
 
-NN_TEST(called, normalizations_losses_and_metrics) {
+TEST(called, normalizations_losses_and_metrics) {
     ct_tensor *x = ones(CT_F32, CT_SHAPE(2, 3)), *c = ones(CT_F32, CT_SHAPE(3));
     ct_tensor *c64 = ones(CT_F64, CT_SHAPE(3)), *i64 = ct_cast(x, CT_I64), *none = NULL;
     ct_tensor *labels = ct_arange(CT_I64, 0, 2, 1), *mean, *variance;
@@ -252,7 +252,7 @@ static ct_tensor *sine(void *context, ct_tensor *const x[], int64_t n) {
     return ct_sin(x[0]);
 }
 
-NN_TEST(called, leaves_and_reading) {
+TEST(called, leaves_and_reading) {
     ct_tensor *x = ones(CT_F32, CT_SHAPE(2)), *y, *z[2];
     FILE *out = tmpfile();
     WRONG(ct_from, CT_F32, CT_SHAPE(-1), NULL);
@@ -281,7 +281,7 @@ NN_TEST(called, leaves_and_reading) {
     fclose(out);
 }
 
-NN_TEST(called, derivatives_and_slots) {
+TEST(called, derivatives_and_slots) {
     ct_tensor *x = ones(CT_F64, CT_SHAPE(2)), *y = ct_sum_all(ct_exp(x)), *none = NULL, *g;
     ct_gradcheck_options usual = {.order = 2};
     ct_gradcheck_report report;
@@ -327,7 +327,7 @@ NN_TEST(called, derivatives_and_slots) {
 #define MODULE_IS_STARVED(function, ...) \
     STARVED_IN(#function, ct_module_free(function(__VA_ARGS__)))
 
-NN_TEST(called, constructors_of_modules) {
+TEST(called, constructors_of_modules) {
     ct_dense_options whole = {.dtype = CT_I64};
     MODULE_IS_WRONG(ct_dense_new, 0, 3, (ct_dense_options){0});
     MODULE_IS_WRONG(ct_dense_new, 2, 3, whole);
@@ -364,7 +364,7 @@ static void check_forward(const char *name, ct_module *layer, ct_tensor *right, 
     ct_module_free(net);
 }
 
-NN_TEST(called, forwards_of_layers) {
+TEST(called, forwards_of_layers) {
     ct_tensor *x = ones(CT_F32, CT_SHAPE(2, 5)), *image = ones(CT_F32, CT_SHAPE(2, 4, 4, 3));
     ct_tensor *few = ones(CT_F32, CT_SHAPE(2, 4, 4, 2)), *i64 = ct_arange(CT_I64, 0, 5, 1);
     ct_dense_options dense = {0};
@@ -384,7 +384,7 @@ NN_TEST(called, forwards_of_layers) {
     check_forward("Residual", ct_residual_new(ct_dense_new(5, 3, dense), NULL), NULL, x);
 }
 
-NN_TEST(called, training) {
+TEST(called, training) {
     bench b = open_bench(0.01);
     const ct_loss *loss = &ct_loss_cross_entropy;
     ct_tensor *x = task_x(1), *labels = task_labels(x), *value, *stray = ones(CT_F32, CT_SCALAR);
@@ -406,7 +406,7 @@ NN_TEST(called, training) {
 }
 
 /* Files are opened and written by functions that the user did not call. */
-NN_TEST(called, weights_and_checkpoints) {
+TEST(called, weights_and_checkpoints) {
     bench b = open_bench(0.01);
     ct_position at = {0}, wrong = {.epoch = -1};
     const char *const places[] = {"/nowhere/model.st", "/", "/dev/full"};
@@ -459,7 +459,7 @@ static ct_status fit_once(ct_module *model, const ct_loss *loss) {
 }
 
 /* What a user wrote calls functions of the library in its turn. */
-NN_TEST(called, names_begin_anew_in_code_of_the_user) {
+TEST(called, names_begin_anew_in_code_of_the_user) {
     ct_module *model = CT_SEQUENTIAL("net", ct_dense_new(4, 3, (ct_dense_options){0}),
                                      ct_module_new(sizeof(ct_module), &mine));
     cr_expect_eq(fit_once(model, &ct_loss_cross_entropy), CT_ERR_SHAPE);
@@ -490,7 +490,7 @@ static const ct_op op_copy = {.name = "copy",
                               .tile = {[CT_F64] = tile_copy},
                               .vjp = {vjp_wrong}};
 
-NN_TEST(called, a_derivative_is_the_place) {
+TEST(called, a_derivative_is_the_place) {
     ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 1), *g;
     cr_expect_eq(ct_grad(ct_sum_all(ct_node(&op_copy, &x, 1, NULL, 0)), &x, 1, &g), CT_ERR_SHAPE);
     expect_error(CT_ERR_SHAPE, "ct_grad: cannot broadcast [2] with [3]: dim 0 is 2 vs 3 (in the "
@@ -507,7 +507,7 @@ NN_TEST(called, a_derivative_is_the_place) {
 
 /* --- Errors from before ----------------------------------------------------------------------- */
 
-NN_TEST(called, an_error_from_before_is_said_to_be_earlier) {
+TEST(called, an_error_from_before_is_said_to_be_earlier) {
     bench b = open_bench(0.01);
     ct_tensor *x = ones(CT_F32, CT_SHAPE(6)), *g;
     const char *first = "ct_reshape: [6] has 6 elements, [4] needs 4";
@@ -552,7 +552,7 @@ NN_TEST(called, an_error_from_before_is_said_to_be_earlier) {
         ct_error_clear();                                                              \
     } while (0)
 
-NN_TEST(called, reading_a_tensor_that_is_not_there) {
+TEST(called, reading_a_tensor_that_is_not_there) {
     READS_NOTHING(ct_item(NULL), "ct_item");
     READS_NOTHING(ct_data(NULL), "ct_data");
     READS_NOTHING(ct_data_f32(NULL), "ct_data_f32");
@@ -564,7 +564,7 @@ NN_TEST(called, reading_a_tensor_that_is_not_there) {
 }
 
 /* What fails first in a call is what it says; the rest of that call follows from it. */
-NN_TEST(called, a_later_call_says_its_first_error) {
+TEST(called, a_later_call_says_its_first_error) {
     bench b = open_bench(0.01);
     ct_fail(CT_ERR_RANGE, "mine: first");
     cr_expect(isnan(ct_item(ct_scope_add(NULL))));
@@ -577,7 +577,7 @@ NN_TEST(called, a_later_call_says_its_first_error) {
     close_bench(&b);
 }
 
-NN_TEST(called, long_messages_are_cut) {
+TEST(called, long_messages_are_cut) {
     char text[2000];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';

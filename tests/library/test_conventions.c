@@ -2,8 +2,7 @@
  * these, and sampling avoids them.
  * Values and derivatives elsewhere are test_primitives' business.
  * Invariant: each expectation is exact. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -34,7 +33,7 @@ static ct_tensor *slope(ct_tensor *y, ct_tensor *x) {
     return g;
 }
 
-CORE_TEST(conventions, derivatives_at_kinks) {
+TEST(conventions, derivatives_at_kinks) {
     ct_tensor *x = F64(-1, 0, 1);
     IS(slope(ct_relu(x), x), 0, 0, 1);
     IS(slope(ct_abs(x), x), -1, 0, 1);
@@ -49,7 +48,7 @@ CORE_TEST(conventions, derivatives_at_kinks) {
     IS(slope(ct_floor(x), x), 0, 0, 0);
 }
 
-CORE_TEST(conventions, a_tie_has_one_winner) {
+TEST(conventions, a_tie_has_one_winner) {
     ct_tensor *a = F64(1, 2, 3), *b = F64(2, 2, 2);
     IS(slope(ct_maximum(a, b), a), 0, 1, 1);
     IS(slope(ct_maximum(a, b), b), 1, 0, 0);
@@ -65,7 +64,7 @@ CORE_TEST(conventions, a_tie_has_one_winner) {
     IS(slope(ct_max_pool2d(image, (ct_pool2d_spec){0}), image), 1, 0, 0, 0);
 }
 
-CORE_TEST(conventions, nan_wins) {
+TEST(conventions, nan_wins) {
     ct_tensor *x = F64(1, NAN, 3), *y = F64(NAN, 2, 2);
     IS(ct_maximum(x, y), NAN, NAN, 3);
     IS(ct_maximum(y, x), NAN, NAN, 3);
@@ -82,7 +81,7 @@ CORE_TEST(conventions, nan_wins) {
     IS(ct_where(x, ct_full(CT_F64, CT_SHAPE(3), 1), y), 1, 1, 1);
 }
 
-CORE_TEST(conventions, poles) {
+TEST(conventions, poles) {
     IS(ct_log(F64(0, -1, 1)), -INFINITY, NAN, 0);
     IS(ct_rsqrt(F64(0, 4)), INFINITY, 0.5);
     IS(ct_div(F64(1, -1, 0), F64(0, 0, 0)), INFINITY, -INFINITY, NAN);
@@ -94,7 +93,7 @@ CORE_TEST(conventions, poles) {
     IS(slope(ct_norm(x), x), 0, 0);
 }
 
-CORE_TEST(conventions, powers) {
+TEST(conventions, powers) {
     ct_tensor *a = F64(0, 0, 2, 1), *b = F64(0, 2, 0, -3);
     IS(ct_pow(a, b), 1, 0, 1, 1);
     IS(slope(ct_pow(a, b), a), 0, 0, 0, -3);
@@ -102,7 +101,7 @@ CORE_TEST(conventions, powers) {
     IS(slope(slope(ct_pow(a, b), a), a), 0, 2, 0, 12);
 }
 
-CORE_TEST(conventions, nothing_at_all) {
+TEST(conventions, nothing_at_all) {
     ct_tensor *none = ct_full(CT_F64, CT_SHAPE(3, 0), 1);
     ct_tensor *other = ct_full(CT_F64, CT_SHAPE(0, 2), 1);
     IS(ct_sum(none, CT_AXES(1)), 0, 0, 0);
@@ -118,7 +117,7 @@ CORE_TEST(conventions, nothing_at_all) {
     IS(slope(ct_conv2d(image, kernel, (ct_conv2d_spec){0}), kernel), 0, 0);
 }
 
-CORE_TEST(conventions, conversions) {
+TEST(conventions, conversions) {
     ct_tensor *x = F64(1.9, -1.9, NAN, INFINITY, -INFINITY, 1e300);
     IS(ct_cast(x, CT_I64), 1, -1, 0, (double)INT64_MAX, (double)INT64_MIN, (double)INT64_MAX);
     IS(ct_cast(F64(255.9, 256, -1, 3.9, NAN), CT_U8), 255, 255, 0, 3, 0);
@@ -127,7 +126,7 @@ CORE_TEST(conventions, conversions) {
     IS(ct_floor(ct_cast(F64(-0.5, 2.5, -8388609, 3e9), CT_F32)), -1, 2, -8388609, 3e9);
 }
 
-CORE_TEST(conventions, integers_wrap) {
+TEST(conventions, integers_wrap) {
     ct_tensor *least = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){INT64_MIN});
     ct_tensor *most = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){INT64_MAX});
     ct_tensor *one = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){1});
@@ -140,7 +139,7 @@ CORE_TEST(conventions, integers_wrap) {
 }
 
 /* A branch that is not taken computes all the same; the remedy is a harmless operand. */
-CORE_TEST(conventions, the_branch_not_taken) {
+TEST(conventions, the_branch_not_taken) {
     ct_tensor *x = F64(0, 4), *zero = F64(0, 0), *one = F64(1, 1);
     ct_tensor *positive = ct_greater(x, zero);
     IS(slope(ct_where(positive, ct_sqrt(x), zero), x), NAN, 0.25);
@@ -169,7 +168,7 @@ static ct_tensor *own_cotangent(ct_tensor *x) {
     return g;
 }
 
-CORE_TEST(conventions, a_result_is_always_a_temporary) {
+TEST(conventions, a_result_is_always_a_temporary) {
     expect_temporary(sum_over_no_axis);
     expect_temporary(max_over_no_axis);
     expect_temporary(same_shape);

@@ -2,8 +2,7 @@
  * each with the exact text; and NULL through every op.
  * Ops and shapes are in test_op_errors.c, windows in test_window_refusals.c, files in their own.
  * Invariant: an error changes nothing: outputs keep what they held. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -19,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void expect_error(int line, bool refused, ct_status expected, const char *expected_text) {
+static void expect_answer(int line, bool refused, ct_status expected, const char *expected_text) {
     ct_status status;
     const char *text = taken_error(&status);
     EXPECT(refused && status == expected, "line %d: %s", line, ct_status_name(status));
@@ -27,14 +26,14 @@ static void expect_error(int line, bool refused, ct_status expected, const char 
 }
 
 /* A call that returns a tensor, and one that returns a status. */
-#define NO_TENSOR(call, status, text) expect_error(__LINE__, (call) == NULL, status, text)
-#define NO_SUCCESS(call, status, text) expect_error(__LINE__, (call) == (status), status, text)
+#define NO_TENSOR(call, status, text) expect_answer(__LINE__, (call) == NULL, status, text)
+#define NO_SUCCESS(call, status, text) expect_answer(__LINE__, (call) == (status), status, text)
 
 static ct_tensor *f32(ct_shape shape) { return ct_full(CT_F32, shape, 1.0); }
 
 /* --- Derivatives ------------------------------------------------------------------------------ */
 
-CORE_TEST(errors, of_a_gradient) {
+TEST(errors, of_a_gradient) {
     ct_tensor *x = f32(CT_SHAPE(32, 10)), *y = ct_sum_all(x), *i = ct_arange(CT_I64, 0, 3, 1);
     ct_tensor *mark = x, *out[2] = {mark, mark};
     NO_SUCCESS(ct_grad(x, &x, 1, out), CT_ERR_SHAPE,
@@ -49,7 +48,7 @@ CORE_TEST(errors, of_a_gradient) {
     EXPECT(out[0] == mark && out[1] == mark);
 }
 
-CORE_TEST(errors, of_products_with_a_jacobian) {
+TEST(errors, of_products_with_a_jacobian) {
     ct_tensor *x = f32(CT_SHAPE(2, 3)), *y = ct_exp(x), *v = f32(CT_SHAPE(3)), *out = x;
     ct_tensor *i = ct_cast(x, CT_I64);
     NO_SUCCESS(ct_vjp(y, NULL, &x, 1, &out), CT_ERR_NULL, "ct_vjp: 'cotangent' is NULL");
@@ -108,7 +107,7 @@ static const ct_op shrinks = {.name = "shrinks", .kind = CT_MAP, .n_inputs = 1,
                               .infer = infer_scalar, .tile = {[CT_F64] = tile_twice}};
 /* clang-format on */
 
-CORE_TEST(errors, of_a_users_op) {
+TEST(errors, of_a_users_op) {
     ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 3.0), *single = f32(CT_SHAPE(2)), *g;
     ct_tensor *y = ct_node(&twice, &x, 1, NULL, 0);
     EXPECT(element(y, 1) == 6);
@@ -142,7 +141,7 @@ static ct_tensor *vjp_total(ct_tensor *g, ct_tensor *y, int i) {
 }
 
 /* As many operands as one likes. */
-CORE_TEST(errors, none_for_an_op_of_nine_operands) {
+TEST(errors, none_for_an_op_of_nine_operands) {
     static const ct_op total = {.name = "total",
                                 .kind = CT_MAP,
                                 .n_inputs = -1,
@@ -159,7 +158,7 @@ CORE_TEST(errors, none_for_an_op_of_nine_operands) {
 
 /* --- Slots, stages, keys, rows ---------------------------------------------------------------- */
 
-CORE_TEST(errors, of_slots_and_commits) {
+TEST(errors, of_slots_and_commits) {
     ct_slot *slot = ct_slot_new("mean", f32(CT_SHAPE(4)));
     ct_tensor *x = f32(CT_SHAPE(3)), *four = f32(CT_SHAPE(4));
     NO_TENSOR((void *)ct_slot_new("s", NULL), CT_ERR_NULL, "ct_slot_new: 'initial' is NULL");
@@ -179,7 +178,7 @@ CORE_TEST(errors, of_slots_and_commits) {
     ct_slot_drop(slot);
 }
 
-CORE_TEST(errors, of_keys_and_rows) {
+TEST(errors, of_keys_and_rows) {
     ct_tensor *x = f32(CT_SHAPE(3, 2)), *rows = ct_arange(CT_I64, 0, 3, 1);
     NO_TENSOR(ct_random_uniform(rows, CT_F32, CT_SHAPE(2)), CT_ERR_SHAPE,
               "ct_random_uniform: the key must be i64 [2], got i64 [3]");
@@ -207,7 +206,7 @@ CORE_TEST(errors, of_keys_and_rows) {
 
 /* --- Evaluation and memory -------------------------------------------------------------------- */
 
-CORE_TEST(errors, of_reading) {
+TEST(errors, of_reading) {
     ct_tensor *x = f32(CT_SHAPE(2));
     NO_SUCCESS(ct_eval((ct_tensor *[]){x, NULL}, 2), CT_ERR_NULL, "ct_eval: root 1 is NULL");
     NO_TENSOR(ct_data_f64(x), CT_ERR_DTYPE, "ct_data_f64: the tensor is f32");
@@ -229,7 +228,7 @@ static void system_free(void *block, void *user) {
     free(block);
 }
 
-CORE_TEST(errors, name_what_the_memory_was_for) {
+TEST(errors, name_what_the_memory_was_for) {
     system_limit = (size_t)1 << 30;
     ct_allocator_set((ct_allocator){limited_alloc, system_free, NULL});
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(1), 1);
@@ -265,7 +264,7 @@ static void *ask_for_threads(void *text) {
     return NULL;
 }
 
-CORE_TEST(errors, of_the_environment) {
+TEST(errors, of_the_environment) {
     static const char *const texts[] = {"100000", "0", "two", "", "3x", "-1"};
     const char *set = getenv("CT_NUM_THREADS");
     char saved[16];
@@ -281,7 +280,7 @@ CORE_TEST(errors, of_the_environment) {
 
 /* --- NULL ------------------------------------------------------------------------------------- */
 
-CORE_TEST(errors, null_goes_through_every_op) {
+TEST(errors, null_goes_through_every_op) {
     ct_tensor *x = f32(CT_SHAPE(2, 2)), *c = f32(CT_SHAPE(2)), *n = NULL;
     ct_fail(CT_ERR_RANGE, "the first");
     ct_tensor *results[] = {ct_neg(n),

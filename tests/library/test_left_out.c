@@ -28,7 +28,7 @@ static void expect_forward(const ct_module_kind *kind, const char *message) {
     ct_module_free(model);
 }
 
-NN_TEST(left_out, of_a_module) {
+TEST(left_out, of_a_module) {
     static const ct_module_kind without = {.name = "Box"};
     static const ct_module_kind empty = {.name = "Box", .forward = nothing};
     static const ct_module_kind nameless = {.forward = nothing};
@@ -43,7 +43,7 @@ NN_TEST(left_out, of_a_module) {
     ct_error_clear();
 }
 
-NN_TEST(left_out, of_an_activation) {
+TEST(left_out, of_an_activation) {
     static const ct_activation none = {.name = "none"}, nameless = {.apply = ct_relu};
     cr_expect_null(ct_activation_new(&none));
     expect_error(CT_ERR_NULL, "ct_activation_new: 'activation->apply' is NULL");
@@ -64,7 +64,7 @@ static ct_tensor *made_a_number(const ct_initializer *self, ct_dtype dtype, ct_s
     return ct_scalar(CT_F64, self->value);
 }
 
-NN_TEST(left_out, of_an_initializer) {
+TEST(left_out, of_an_initializer) {
     cr_expect_null(ct_dense_new(2, 3, (ct_dense_options){.kernel = {.value = 0.5}}));
     expect_error(CT_ERR_NULL, "ct_dense_new: the initializer of 'kernel' has a value and no 'make'"
                               "; ct_init_constant makes a constant one");
@@ -119,7 +119,7 @@ static void expect_refused(const ct_optimizer_kind *kind, const char *message) {
     ct_module_free(model);
 }
 
-NN_TEST(left_out, of_an_optimizer) {
+TEST(left_out, of_an_optimizer) {
     expect_refused(NULL, "ct_optimizer_new: 'kind' is NULL");
     expect_refused(&(ct_optimizer_kind){.name = "mine"},
                    "ct_optimizer_new: 'kind->update' is NULL");
@@ -146,7 +146,7 @@ static void expect_step(const ct_optimizer_kind *kind, ct_schedule rate, const c
     ct_module_free(model);
 }
 
-NN_TEST(left_out, by_the_functions_of_an_optimizer) {
+TEST(left_out, by_the_functions_of_an_optimizer) {
     static const ct_optimizer_kind empty = {.name = "mine", .update = no_update},
                                    forgetful = {.name = "mine",
                                                 .update = no_state,
@@ -203,7 +203,7 @@ static void expect_fit(const ct_source_kind *kind, ct_status status, const char 
     expect_error(status, message);
 }
 
-NN_TEST(left_out, of_a_source) {
+TEST(left_out, of_a_source) {
     ct_source_kind kind = {0};
     ct_source source = {NULL}, other = {&kind};
     ct_batch batch;
@@ -220,7 +220,7 @@ NN_TEST(left_out, of_a_source) {
     ct_source_free(&source);
 }
 
-NN_TEST(left_out, of_a_source_for_training) {
+TEST(left_out, of_a_source_for_training) {
     ct_source_kind kind = {.name = "mine"};
     expect_fit(&kind, CT_ERR_NULL, "ct_fit: the kind of 'mine' has no 'count'");
     kind.count = minus_one;
@@ -233,7 +233,7 @@ NN_TEST(left_out, of_a_source_for_training) {
     expect_fit(&kind, CT_ERR_NULL, "ct_fit: the kind of 'mine' has no 'next'");
 }
 
-NN_TEST(left_out, of_a_loss) {
+TEST(left_out, of_a_loss) {
     static const ct_loss loss = {.name = "mine"};
     ct_source source = {&(ct_source_kind){.name = "s", .count = three}};
     cr_expect_eq(fit_on(source.kind, &loss), CT_ERR_NULL);
@@ -277,7 +277,7 @@ static void expect_op(const ct_op *op, const char *message) {
 
 #define OP(...) (&(ct_op){.name = "mine", .n_inputs = 1, __VA_ARGS__})
 
-NN_TEST(left_out, of_an_op) {
+TEST(left_out, of_an_op) {
     expect_op(NULL, "ct_node: 'op' is NULL");
     expect_op(&(ct_op){.n_inputs = 1}, "ct_node: 'op->name' is NULL");
     expect_op(OP(.kind = CT_MAP), "mine: the descriptor has no 'infer'");
@@ -313,7 +313,7 @@ static void tile(int64_t n, void *y, const void *const x[], const ct_tile *t) {
     memcpy(y, x[0], (size_t)n * sizeof(float));
 }
 
-NN_TEST(left_out, the_derivative_of_an_op) {
+TEST(left_out, the_derivative_of_an_op) {
     static const ct_op op = {
         .name = "mine", .n_inputs = 1, .infer = ct_infer_same, .tile = {[CT_F32] = tile}};
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1), *g;
@@ -341,7 +341,7 @@ static ct_tensor *no_value(void *context, ct_tensor *const x[], int64_t n) {
         expect_error(CT_ERR_RANGE, message); \
     } while (0)
 
-NN_TEST(left_out, arrays_of_a_derivative) {
+TEST(left_out, arrays_of_a_derivative) {
     ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 1), *y = ct_sum_all(ct_exp(x)), *g = x;
     NO_ARRAY(ct_grad(y, NULL, 1, &g), "ct_grad: 'x' is NULL");
     NO_ARRAY(ct_grad(y, &x, 1, NULL), "ct_grad: 'out' is NULL");
@@ -361,7 +361,7 @@ NN_TEST(left_out, arrays_of_a_derivative) {
     cr_expect_eq(g, x);
 }
 
-NN_TEST(left_out, arrays_of_tensors) {
+TEST(left_out, arrays_of_tensors) {
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2), 1), *y = x;
     ct_update update = {NULL, x};
     NO_ARRAY(ct_eval(NULL, 1), "ct_eval: 'roots' is NULL");
@@ -389,7 +389,7 @@ NN_TEST(left_out, arrays_of_tensors) {
     cr_expect_eq(y, x);
 }
 
-NN_TEST(left_out, arrays_of_modules_and_slots) {
+TEST(left_out, arrays_of_modules_and_slots) {
     ct_module *model = small_mlp();
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     ct_tensor *loss = ct_scalar(CT_F32, 1);
@@ -415,7 +415,7 @@ NN_TEST(left_out, arrays_of_modules_and_slots) {
 
 /* --- Others ----------------------------------------------------------------------------------- */
 
-NN_TEST(left_out, of_a_gradcheck_and_an_allocator) {
+TEST(left_out, of_a_gradcheck_and_an_allocator) {
     ct_tensor *x = ct_scalar(CT_F64, 1);
     ct_gradcheck_report report;
     cr_expect_eq(ct_gradcheck(NULL, NULL, &x, 1, (ct_gradcheck_options){0}, &report), CT_ERR_NULL);

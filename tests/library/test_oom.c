@@ -2,8 +2,7 @@
  * changed, and the next step as if it had never happened.
  * It does not reach the allocations of BLIS, which are not cotan's.
  * Invariant: the slots are compared with what they held, bit by bit, after every failure. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -110,7 +109,7 @@ static void check_next(void *state, bool failed) {
     EXPECT(run_step(state) == CT_OK, "%s", ct_error_message());
 }
 
-CORE_TEST(oom, a_training_step_at_every_allocation) {
+TEST(oom, a_training_step_at_every_allocation) {
     training t = {.generator = ct_generator_new(5)};
     static const char *const names[SLOTS] = {"kernel", "weights", "gamma", "mean", "variance"};
     const ct_shape shapes[SLOTS] = {CT_SHAPE(3, 3, 2, 4), CT_SHAPE(36, 3), CT_SHAPE(4), CT_SHAPE(4),
@@ -156,12 +155,12 @@ static ct_status make_and_free(void *state) {
 
 static void check_nothing(void *state, bool failed) { (void)state, (void)failed; }
 
-CORE_TEST(oom, slots_names_and_generators) {
+TEST(oom, slots_names_and_generators) {
     oom_sweep("slots, names and generators", make_and_free, check_nothing, NULL);
 }
 
 /* A graph refused at its first allocation by a hook that knows no memory at all. */
-CORE_TEST(oom, nothing_works_without_memory) {
+TEST(oom, nothing_works_without_memory) {
     ct_mem_fail_at(1, true);
     EXPECT(!ct_full(CT_F32, CT_SHAPE(2), 0.0) && !ct_generator_new(1) && !ct_exp(NULL));
     ct_mem_fail_at(0, false);

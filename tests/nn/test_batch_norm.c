@@ -35,7 +35,7 @@ static void commit(ct_tensor *y) {
 
 static ct_tensor *train(ct_module *bn, ct_tensor *x) { return ct_forward(bn, x, CT_TRAINING); }
 
-NN_TEST(batch_norm, training_uses_batch_statistics) {
+TEST(batch_norm, training_uses_batch_statistics) {
     ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     OK(ct_slot_write(slot_at(bn, "gamma"), ct_from(CT_F64, CT_SHAPE(2), (double[]){2, 0.5})));
     OK(ct_slot_write(slot_at(bn, "beta"), ct_from(CT_F64, CT_SHAPE(2), (double[]){-1, 3})));
@@ -51,7 +51,7 @@ NN_TEST(batch_norm, training_uses_batch_statistics) {
     ct_module_free(bn);
 }
 
-NN_TEST(batch_norm, inference_uses_moving_statistics) {
+TEST(batch_norm, inference_uses_moving_statistics) {
     ct_batch_norm_options options = ct_batch_norm_defaults();
     options.epsilon = 0.01;
     ct_module *bn = batch_norm(2, options);
@@ -86,7 +86,7 @@ static void expect_recursion(ct_batch_norm_options options, double correction) {
     ct_module_free(bn);
 }
 
-NN_TEST(batch_norm, moving_statistics_follow_the_recursion) {
+TEST(batch_norm, moving_statistics_follow_the_recursion) {
     const double bessel = 30.0 / 29.0;
     expect_recursion(ct_batch_norm_defaults(), 1);
     expect_recursion(with_momentum(0.6), 1);
@@ -97,7 +97,7 @@ NN_TEST(batch_norm, moving_statistics_follow_the_recursion) {
     expect_recursion(ct_batch_norm_tf1_fused(), bessel);
 }
 
-NN_TEST(batch_norm, presets) {
+TEST(batch_norm, presets) {
     ct_batch_norm_options keras = ct_batch_norm_keras(), tf1 = ct_batch_norm_tf1_fused(),
                           pytorch = ct_batch_norm_pytorch();
     cr_expect(keras.momentum == 0.99 && keras.epsilon == 1e-3);
@@ -113,7 +113,7 @@ NN_TEST(batch_norm, presets) {
     ct_module_free(bn);
 }
 
-NN_TEST(batch_norm, a_forward_without_a_commit_changes_nothing) {
+TEST(batch_norm, a_forward_without_a_commit_changes_nothing) {
     ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     uint64_t before = state_hash(bn, NULL);
     ct_tensor *x = data(1), *y = train(bn, x), *gradient, *loss = ct_sum_all(ct_square(y));
@@ -124,7 +124,7 @@ NN_TEST(batch_norm, a_forward_without_a_commit_changes_nothing) {
     ct_module_free(bn);
 }
 
-NN_TEST(batch_norm, two_forwards_in_one_step_compose) {
+TEST(batch_norm, two_forwards_in_one_step_compose) {
     ct_module *once = batch_norm(2, with_momentum(0.6));
     ct_module *twice = batch_norm(2, with_momentum(0.6));
     commit(train(once, data(1)));
@@ -137,7 +137,7 @@ NN_TEST(batch_norm, two_forwards_in_one_step_compose) {
 }
 
 /* One forward, two optimizers over disjoint parts: as in a GAN. */
-NN_TEST(batch_norm, two_optimizers_on_one_forward_move_statistics_once) {
+TEST(batch_norm, two_optimizers_on_one_forward_move_statistics_once) {
     ct_batch_norm_options options = with_momentum(0.8);
     options.dtype = CT_F64;
     ct_dense_options plain = {.dtype = CT_F64};
@@ -164,7 +164,7 @@ NN_TEST(batch_norm, two_optimizers_on_one_forward_move_statistics_once) {
     ct_module_free(back);
 }
 
-NN_TEST(batch_norm, a_commit_that_failed_leaves_statistics_to_the_next) {
+TEST(batch_norm, a_commit_that_failed_leaves_statistics_to_the_next) {
     ct_module *bn = batch_norm(2, with_momentum(0.6)), *once = batch_norm(2, with_momentum(0.6));
     uint64_t before = state_hash(bn, NULL);
     ct_tensor *y = train(bn, data(1));
@@ -180,7 +180,7 @@ NN_TEST(batch_norm, a_commit_that_failed_leaves_statistics_to_the_next) {
     ct_module_free(once);
 }
 
-NN_TEST(batch_norm, frozen_means_inference) {
+TEST(batch_norm, frozen_means_inference) {
     ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     commit(train(bn, data(1)));
     uint64_t before = state_hash(bn, NULL);
@@ -197,7 +197,7 @@ NN_TEST(batch_norm, frozen_means_inference) {
 
 /* gamma / sqrt(moving variance + epsilon) and nothing of the batch: entry i of the gradient of
  * entry j is 0 for i != j. */
-NN_TEST(batch_norm, inference_gradient_touches_no_batch_statistic) {
+TEST(batch_norm, inference_gradient_touches_no_batch_statistic) {
     ct_module *bn = batch_norm(2, ct_batch_norm_defaults());
     OK(ct_slot_write(slot_at(bn, "gamma"), ct_from(CT_F64, CT_SHAPE(2), (double[]){2, 0.5})));
     commit(train(bn, data(1)));
@@ -211,7 +211,7 @@ NN_TEST(batch_norm, inference_gradient_touches_no_batch_statistic) {
     ct_module_free(bn);
 }
 
-NN_TEST(batch_norm, any_axis_and_no_scale_or_center) {
+TEST(batch_norm, any_axis_and_no_scale_or_center) {
     ct_batch_norm_options options = ct_batch_norm_defaults();
     options.axis = 1;
     options.no_scale = options.no_center = true;
@@ -230,7 +230,7 @@ NN_TEST(batch_norm, any_axis_and_no_scale_or_center) {
 }
 
 /* Channels first, as in PyTorch without the batch: axis 0 is an axis like any other. */
-NN_TEST(batch_norm, axis_0_and_epsilon_0) {
+TEST(batch_norm, axis_0_and_epsilon_0) {
     ct_batch_norm_options options = ct_batch_norm_defaults();
     options.axis = 0;
     options.epsilon = 0;
@@ -241,7 +241,7 @@ NN_TEST(batch_norm, axis_0_and_epsilon_0) {
 }
 
 /* After 10 steps .99^10 of the initial statistics is left, so a model must evaluate badly. */
-NN_TEST(batch_norm, moving_statistics_need_steps) {
+TEST(batch_norm, moving_statistics_need_steps) {
     ct_module *bn = batch_norm(1, ct_batch_norm_defaults());
     ct_tensor *x = ct_offset(ct_full(CT_F64, CT_SHAPE(4, 1), 0), 5);
     for (int step = 0; step < 10; step++) commit(train(bn, x));
@@ -250,7 +250,7 @@ NN_TEST(batch_norm, moving_statistics_need_steps) {
     ct_module_free(bn);
 }
 
-NN_TEST(batch_norm, says_what_does_not_fit) {
+TEST(batch_norm, says_what_does_not_fit) {
     ct_module *model = CT_SEQUENTIAL("net", ct_batch_norm_new(2, ct_batch_norm_defaults()));
     MADE(model);
     cr_expect_null(train(model, centred(CT_F32, CT_SHAPE(4, 3), 1, 1, 0)));

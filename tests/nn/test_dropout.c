@@ -13,7 +13,7 @@ static double difference(ct_tensor *a, ct_tensor *b) {
     return ct_item(ct_sum_all(ct_abs(ct_sub(a, b))));
 }
 
-NN_TEST(dropout, zeroes_a_share_and_scales_the_rest) {
+TEST(dropout, zeroes_a_share_and_scales_the_rest) {
     ct_module *layer = ct_dropout_new(0.4);
     MADE(layer);
     ct_tensor *y = ct_forward(layer, ones(), CT_TRAINING);
@@ -25,7 +25,7 @@ NN_TEST(dropout, zeroes_a_share_and_scales_the_rest) {
     ct_module_free(layer);
 }
 
-NN_TEST(dropout, nothing_in_inference_and_at_rate_0) {
+TEST(dropout, nothing_in_inference_and_at_rate_0) {
     ct_module *layer = ct_dropout_new(0.4), *none = ct_dropout_new(0);
     uint64_t before = state_hash(layer, NULL);
     ct_tensor *x = ones();
@@ -36,7 +36,7 @@ NN_TEST(dropout, nothing_in_inference_and_at_rate_0) {
     ct_module_free(none);
 }
 
-NN_TEST(dropout, the_same_mask_at_every_reading_another_at_every_forward) {
+TEST(dropout, the_same_mask_at_every_reading_another_at_every_forward) {
     ct_module *layer = ct_dropout_new(0.5);
     ct_tensor *x = ones(), *y = ct_forward(layer, x, CT_TRAINING);
     ct_tensor *first = ct_detach(y), *other = ct_forward(layer, x, CT_TRAINING);
@@ -50,7 +50,7 @@ NN_TEST(dropout, the_same_mask_at_every_reading_another_at_every_forward) {
     ct_module_free(layer);
 }
 
-NN_TEST(dropout, streams_follow_the_seed) {
+TEST(dropout, streams_follow_the_seed) {
     ct_tensor *masks[4];
     for (int i = 0; i < 4; i++) {
         if (i != 1) ct_seed_set(i == 3 ? 8 : 7); /* layer 1 is the second one of seed 7 */
@@ -63,7 +63,7 @@ NN_TEST(dropout, streams_follow_the_seed) {
     cr_expect_gt(difference(masks[0], masks[3]), 1000);
 }
 
-NN_TEST(dropout, the_stream_is_a_slot_of_the_model) {
+TEST(dropout, the_stream_is_a_slot_of_the_model) {
     ct_module *layer = ct_dropout_new(0.5);
     ct_tensor *x = ones(), *start = ct_module_read(layer, 0);
     ct_tensor *first = ct_detach(ct_forward(layer, x, CT_TRAINING));
@@ -72,7 +72,7 @@ NN_TEST(dropout, the_stream_is_a_slot_of_the_model) {
     ct_module_free(layer);
 }
 
-NN_TEST(dropout, says_what_does_not_fit) {
+TEST(dropout, says_what_does_not_fit) {
     cr_expect_null(ct_dropout_new(1));
     expect_error(CT_ERR_RANGE, "ct_dropout_new: rate must be in [0,1), got 1");
     cr_expect_null(ct_dropout_new(-0.1));

@@ -42,7 +42,7 @@ static void expect_normal(const ct_initializer *init, double std) {
     }
 }
 
-NN_TEST(initializers, limits_and_moments) {
+TEST(initializers, limits_and_moments) {
     expect_uniform(&ct_glorot_uniform, sqrt(6.0 / 500));
     expect_uniform(&ct_he_uniform, sqrt(6.0 / 200));
     expect_uniform(&ct_lecun_uniform, sqrt(3.0 / 200));
@@ -51,7 +51,7 @@ NN_TEST(initializers, limits_and_moments) {
     expect_normal(&ct_lecun_normal, sqrt(1.0 / 200));
 }
 
-NN_TEST(initializers, truncated_normal_has_no_tail) {
+TEST(initializers, truncated_normal_has_no_tail) {
     moments m = make(&ct_truncated_normal, CT_F32);
     cr_expect_leq(m.largest, 0.1 * (1 + 1e-6));
     /* A normal distribution cut at two standard deviations has .8796 of its standard deviation. */
@@ -59,7 +59,7 @@ NN_TEST(initializers, truncated_normal_has_no_tail) {
     cr_expect_lt(fabs(m.mean), 0.001);
 }
 
-NN_TEST(initializers, constants) {
+TEST(initializers, constants) {
     ct_initializer quarter = ct_init_constant(0.25);
     const struct {
         const ct_initializer *init;
@@ -73,7 +73,7 @@ NN_TEST(initializers, constants) {
 }
 
 /* The kernels of the seed model: the limits of its Glorot initialization. */
-NN_TEST(initializers, glorot_limits_of_the_seed_model) {
+TEST(initializers, glorot_limits_of_the_seed_model) {
     static const char *const kernels[] = {"conv2d/kernel", "conv2d_1/kernel", "conv2d_2/kernel",
                                           "dense/kernel", "dense_1/kernel"};
     static const double limits[] = {0.1421, 0.0833, 0.0722, 0.0968, 0.2847};
@@ -90,7 +90,7 @@ NN_TEST(initializers, glorot_limits_of_the_seed_model) {
     ct_module_free(model);
 }
 
-NN_TEST(initializers, the_seed_decides) {
+TEST(initializers, the_seed_decides) {
     ct_seed_set(5);
     ct_module *a = seed_model(true, CT_F32), *next = seed_model(true, CT_F32);
     ct_seed_set(5);
@@ -106,7 +106,7 @@ NN_TEST(initializers, the_seed_decides) {
     ct_module_free(other);
 }
 
-NN_TEST(initializers, chosen_ones_are_used) {
+TEST(initializers, chosen_ones_are_used) {
     ct_dense_options options = {.kernel = ct_init_constant(0.5), .bias = ct_init_ones};
     ct_module *dense = ct_dense_new(3, 2, options);
     MADE(dense);

@@ -8,7 +8,7 @@ static void expect_close(ct_tensor *y, ct_shape shape, const double *wanted, dou
     cr_expect_lt(distance(y, wanted), tolerance);
 }
 
-NN_TEST(dense, is_x_kernel_plus_bias) {
+TEST(dense, is_x_kernel_plus_bias) {
     ct_dense_options options = {.dtype = CT_F64, .bias = ct_init_constant(0.25)};
     ct_module *dense = ct_dense_new(4, 3, options);
     MADE(dense);
@@ -28,7 +28,7 @@ NN_TEST(dense, is_x_kernel_plus_bias) {
     ct_module_free(dense);
 }
 
-NN_TEST(dense, says_what_does_not_fit) {
+TEST(dense, says_what_does_not_fit) {
     cr_expect_null(ct_dense_new(0, 3, (ct_dense_options){0}));
     expect_error(CT_ERR_RANGE, "ct_dense_new: inputs must be >= 1, got 0");
     ct_module *model = CT_SEQUENTIAL("net", ct_dense_new(4, 3, (ct_dense_options){0}));
@@ -86,12 +86,12 @@ static void expect_conv(conv_case c, ct_conv2d_options options) {
     ct_module_free(conv);
 }
 
-NN_TEST(conv2d, default_is_3_by_3_valid) {
+TEST(conv2d, default_is_3_by_3_valid) {
     expect_conv((conv_case){{5, 6}, {3, 4}, {0, 0}, {1, 1}, {1, 1}, {3, 3}, 2, 3, 1},
                 (ct_conv2d_options){0});
 }
 
-NN_TEST(conv2d, same_padding_puts_the_larger_half_after) {
+TEST(conv2d, same_padding_puts_the_larger_half_after) {
     /* Height 6, stride 2: 3 outputs need 7 rows, so 0 before and 1 after; width 5: 1 and 1. */
     expect_conv((conv_case){{6, 5}, {3, 3}, {0, 1}, {2, 2}, {1, 1}, {3, 3}, 2, 3, 1},
                 (ct_conv2d_options){.padding = CT_SAME, .stride = {2, 2}});
@@ -106,7 +106,7 @@ NN_TEST(conv2d, same_padding_puts_the_larger_half_after) {
                 (ct_conv2d_options){.padding = CT_SAME, .kernel = {1, 1}, .stride = {3, 3}});
 }
 
-NN_TEST(conv2d, explicit_padding_dilation_and_groups) {
+TEST(conv2d, explicit_padding_dilation_and_groups) {
     expect_conv((conv_case){{6, 5}, {3, 4}, {1, 0}, {2, 1}, {1, 2}, {3, 2}, 4, 6, 2},
                 (ct_conv2d_options){.kernel = {3, 2},
                                     .stride = {2, 1},
@@ -115,7 +115,7 @@ NN_TEST(conv2d, explicit_padding_dilation_and_groups) {
                                     .groups = 2});
 }
 
-NN_TEST(conv2d, says_what_does_not_fit) {
+TEST(conv2d, says_what_does_not_fit) {
     cr_expect_null(ct_conv2d_new(3, 4, (ct_conv2d_options){.groups = 2}));
     expect_error(CT_ERR_SHAPE, "ct_conv2d_new: groups 2 must divide 3 inputs");
     cr_expect_null(ct_conv2d_new(2, 3, (ct_conv2d_options){.groups = 2}));
@@ -135,7 +135,7 @@ static ct_tensor *forward_and_free(ct_module *module, ct_tensor *x) {
     return y;
 }
 
-NN_TEST(pooling, floors_and_same) {
+TEST(pooling, floors_and_same) {
     double numbers[25];
     for (int i = 0; i < 25; i++) numbers[i] = i;
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(1, 5, 5, 1), numbers);
@@ -154,7 +154,7 @@ NN_TEST(pooling, floors_and_same) {
                  (double[]){10, 12, 14, 15, 17, 19, 20, 22, 24}, 1e-15);
 }
 
-NN_TEST(pooling, global_average_and_flatten) {
+TEST(pooling, global_average_and_flatten) {
     double numbers[12];
     for (int i = 0; i < 12; i++) numbers[i] = i;
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(1, 2, 3, 2), numbers);
@@ -172,7 +172,7 @@ NN_TEST(pooling, global_average_and_flatten) {
 
 /* --- LayerNorm -------------------------------------------------------------------------------- */
 
-NN_TEST(layer_norm, normalizes_the_last_axis) {
+TEST(layer_norm, normalizes_the_last_axis) {
     ct_layer_norm_options options = ct_layer_norm_defaults();
     options.epsilon = 0.01;
     options.dtype = CT_F64;
@@ -196,7 +196,7 @@ NN_TEST(layer_norm, normalizes_the_last_axis) {
     ct_module_free(norm);
 }
 
-NN_TEST(layer_norm, takes_epsilon_0_and_says_what_does_not_fit) {
+TEST(layer_norm, takes_epsilon_0_and_says_what_does_not_fit) {
     ct_layer_norm_options options = ct_layer_norm_defaults();
     options.epsilon = 0;
     options.dtype = CT_F64;
@@ -212,7 +212,7 @@ NN_TEST(layer_norm, takes_epsilon_0_and_says_what_does_not_fit) {
 
 /* --- Activations and containers --------------------------------------------------------------- */
 
-NN_TEST(activation, functions_by_name) {
+TEST(activation, functions_by_name) {
     const double x = -0.7, exponential = exp(x);
     const struct {
         const ct_activation *activation;
@@ -238,7 +238,7 @@ NN_TEST(activation, functions_by_name) {
     expect_error(CT_ERR_NULL, "ct_activation_new: 'activation' is NULL");
 }
 
-NN_TEST(activation, logits_leave_out_a_final_squashing) {
+TEST(activation, logits_leave_out_a_final_squashing) {
     ct_module *inner = CT_SEQUENTIAL("inner", ct_dense_new(4, 3, (ct_dense_options){0}),
                                      ct_activation_new(&ct_activation_softmax));
     ct_module *model = CT_SEQUENTIAL("outer", ct_flatten_new(), inner);
@@ -253,7 +253,7 @@ NN_TEST(activation, logits_leave_out_a_final_squashing) {
     ct_module_free(model);
 }
 
-NN_TEST(residual, adds_its_input_or_a_shortcut) {
+TEST(residual, adds_its_input_or_a_shortcut) {
     ct_module *plain = ct_residual_new(ct_activation_new(&ct_activation_relu), NULL);
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(2), (double[]){-1, 3});
     expect_close(forward_and_free(plain, x), CT_SHAPE(2), (double[]){-1, 6}, 1e-15);
@@ -268,7 +268,7 @@ static void expect_range(ct_module *none, const char *message) {
 }
 
 /* Before anything is multiplied. */
-NN_TEST(layers, sizes_beyond_all_measure_are_refused) {
+TEST(layers, sizes_beyond_all_measure_are_refused) {
     int64_t most = INT64_MAX;
     ct_conv2d_options tall = {.kernel = {most, 2}}, far = {.dilation = {1, most}};
     ct_pool2d_options wide = {.window = {2, most}}, quick = {.stride = {most, 1}};

@@ -5,7 +5,7 @@ static ct_tensor *values(ct_shape shape, const double *elements) {
     return ct_from(CT_F64, shape, elements);
 }
 
-NN_TEST(losses, cross_entropy_from_logits) {
+TEST(losses, cross_entropy_from_logits) {
     const double z[] = {1, 2, 3, 0.5, -1, 0};
     const int64_t labels[] = {2, 0};
     double wanted = 0;
@@ -28,7 +28,7 @@ NN_TEST(losses, cross_entropy_from_logits) {
     EXPECT_NEAR(soft, parts, 1e-15);
 }
 
-NN_TEST(losses, cross_entropy_has_the_gradient_softmax_minus_label) {
+TEST(losses, cross_entropy_has_the_gradient_softmax_minus_label) {
     ct_tensor *logits = centred(CT_F64, CT_SHAPE(4, 3), 1, 3, 0), *gradient;
     ct_tensor *labels = some_labels(4, 3, 2);
     OK(ct_grad(ct_cross_entropy(logits, labels), &logits, 1, &gradient));
@@ -37,7 +37,7 @@ NN_TEST(losses, cross_entropy_has_the_gradient_softmax_minus_label) {
     cr_expect_lt(ct_item(ct_max(ct_abs(ct_sub(gradient, wanted)), CT_ALL)), 1e-15);
 }
 
-NN_TEST(losses, from_logits_nothing_overflows) {
+TEST(losses, from_logits_nothing_overflows) {
     ct_tensor *far = ct_from(CT_F32, CT_SHAPE(1, 2), (float[]){2000, -2000});
     ct_tensor *wrong = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){1});
     EXPECT_NEAR(ct_item(ct_cross_entropy(far, wrong)), 4000.0, 1e-6);
@@ -45,7 +45,7 @@ NN_TEST(losses, from_logits_nothing_overflows) {
     EXPECT_NEAR(ct_item(ct_binary_cross_entropy(far, targets)), 2000.0, 1e-6);
 }
 
-NN_TEST(losses, binary_cross_entropy) {
+TEST(losses, binary_cross_entropy) {
     const double z[] = {-1.5, 0, 0.3, 2}, t[] = {0, 1, 0.25, 1};
     double wanted = 0;
     for (int i = 0; i < 4; i++) {
@@ -63,7 +63,7 @@ static bool is_close(double value, double wanted, double relative) {
 }
 
 /* Classes that are impossible, or certain; f32, where 3e38 less -3e38 is inf. */
-NN_TEST(losses, cross_entropy_of_infinite_logits) {
+TEST(losses, cross_entropy_of_infinite_logits) {
     const float rows[][3] = {
         {-INFINITY, 0, 1}, {3e38f, -3e38f, 0}, {INFINITY, 1, 2}, {-INFINITY, 0, 1}};
     const int64_t labels[] = {2, 0, 0, 0};
@@ -79,7 +79,7 @@ NN_TEST(losses, cross_entropy_of_infinite_logits) {
 }
 
 /* Labels may be what is trained: the gradient is -log p, also where a label is 0. */
-NN_TEST(losses, cross_entropy_has_a_gradient_for_soft_labels) {
+TEST(losses, cross_entropy_has_a_gradient_for_soft_labels) {
     ct_tensor *logits = values(CT_SHAPE(1, 2), (double[]){0, 1}), *gradient;
     ct_tensor *soft = values(CT_SHAPE(1, 2), (double[]){0, 1});
     OK(ct_grad(ct_cross_entropy(logits, soft), &soft, 1, &gradient));
@@ -100,7 +100,7 @@ static void expect_binary(ct_dtype dtype, double z, double t, double loss, doubl
     cr_expect(is_close(ct_item(h), curve, near), "(%g, %g): curve %g", z, t, ct_item(h));
 }
 
-NN_TEST(losses, binary_cross_entropy_at_the_ends) {
+TEST(losses, binary_cross_entropy_at_the_ends) {
     for (ct_dtype dtype = CT_F32; dtype <= CT_F64; dtype++) {
         double p = 1 / (1 + exp(10)), q = 1 / (1 + exp(20));
         expect_binary(dtype, 20, 1, log1p(exp(-20)), -q, q * (1 - q));
@@ -122,7 +122,7 @@ NN_TEST(losses, binary_cross_entropy_at_the_ends) {
     EXPECT_NEAR(ct_item(gradient), -5.0, 0);
 }
 
-NN_TEST(losses, of_distances) {
+TEST(losses, of_distances) {
     const double p[] = {1, -2, 0.25, 4}, t[] = {1.5, 1, 0, 4};
     double squares = 0, distances = 0, huber = 0;
     for (int i = 0; i < 4; i++) {
@@ -141,7 +141,7 @@ NN_TEST(losses, of_distances) {
     cr_expect_lt(distance(gradient, (double[]){-0.1, -0.1, 0.0625, 0}), 1e-15);
 }
 
-NN_TEST(losses, accuracy_takes_the_lowest_index_at_a_tie) {
+TEST(losses, accuracy_takes_the_lowest_index_at_a_tie) {
     ct_tensor *scores = ct_from(CT_F32, CT_SHAPE(4, 3),
                                 (float[]){1, 3, 2, 5, 5, 0, 0, 0, 0, 1, 2, 3});
     ct_tensor *labels = ct_from(CT_I64, CT_SHAPE(4), (int64_t[]){1, 1, 0, 2});
@@ -150,13 +150,13 @@ NN_TEST(losses, accuracy_takes_the_lowest_index_at_a_tie) {
     EXPECT_NEAR(ct_item(ct_accuracy(scores, one_hot)), 0.75, 1e-7);
 }
 
-NN_TEST(losses, binary_accuracy) {
+TEST(losses, binary_accuracy) {
     ct_tensor *logits = values(CT_SHAPE(4), (double[]){-1, 1, 0, 2});
     ct_tensor *targets = values(CT_SHAPE(4), (double[]){0, 1, 1, 0});
     EXPECT_NEAR(ct_item(ct_binary_accuracy(logits, targets)), 0.5, 1e-7);
 }
 
-NN_TEST(losses, say_what_does_not_fit) {
+TEST(losses, say_what_does_not_fit) {
     ct_tensor *logits = ct_full(CT_F32, CT_SHAPE(2, 3), 0), *flat = ct_full(CT_F32, CT_SHAPE(2), 0);
     cr_expect_null(ct_cross_entropy(logits, flat));
     expect_error(CT_ERR_SHAPE, "ct_cross_entropy: scores are f32 [2,3], labels f32 [2]; expected "

@@ -21,7 +21,7 @@ static void expect_paths(ct_module *model, const char *const wanted[], int64_t n
 
 /* --- Ownership and lists ---------------------------------------------------------------------- */
 
-NN_TEST(sharing, a_module_twice_in_one_container) {
+TEST(sharing, a_module_twice_in_one_container) {
     ct_module *d = dense(), *model = CT_SEQUENTIAL("m", d, d);
     MADE(model);
     cr_expect_str_eq(d->name, "dense");
@@ -37,7 +37,7 @@ NN_TEST(sharing, a_module_twice_in_one_container) {
     ct_module_free(model);
 }
 
-NN_TEST(sharing, a_module_in_several_containers) {
+TEST(sharing, a_module_in_several_containers) {
     ct_module *d = dense();
     ct_module *first = CT_SEQUENTIAL("first", ct_activation_new(&ct_activation_relu), d);
     ct_module *second = CT_SEQUENTIAL("second", d, dense());
@@ -61,7 +61,7 @@ NN_TEST(sharing, a_module_in_several_containers) {
     ct_module_free(alone);
 }
 
-NN_TEST(sharing, a_shared_container_is_listed_once) {
+TEST(sharing, a_shared_container_is_listed_once) {
     ct_module *block = CT_SEQUENTIAL("block", dense(), dense());
     ct_module *model = CT_SEQUENTIAL("m", block, ct_residual_new(block, NULL), block);
     MADE(model);
@@ -75,7 +75,7 @@ NN_TEST(sharing, a_shared_container_is_listed_once) {
 /* --- Names ------------------------------------------------------------------------------------ */
 
 /* A name in another container is a path there, so the other namesake gets the number. */
-NN_TEST(sharing, names_in_other_containers_stay) {
+TEST(sharing, names_in_other_containers_stay) {
     ct_module *a = dense(), *b = dense();
     ct_module *first = CT_SEQUENTIAL("first", a);
     ct_module *second = CT_SEQUENTIAL("second", b, a);
@@ -99,7 +99,7 @@ NN_TEST(sharing, names_in_other_containers_stay) {
 
 /* --- Failures --------------------------------------------------------------------------------- */
 
-NN_TEST(sharing, a_failing_container_frees_what_stands_nowhere_else) {
+TEST(sharing, a_failing_container_frees_what_stands_nowhere_else) {
     ct_module *d = dense();
     cr_expect_null(CT_SEQUENTIAL("m", d, d, NULL));
     expect_error(CT_ERR_NULL, "ct_sequential_new: child 2 is NULL");
@@ -112,7 +112,7 @@ NN_TEST(sharing, a_failing_container_frees_what_stands_nowhere_else) {
     ct_module_free(model);
 }
 
-NN_TEST(sharing, a_container_in_itself_is_an_error) {
+TEST(sharing, a_container_in_itself_is_an_error) {
     ct_module *inner = CT_SEQUENTIAL("inner", dense());
     cr_expect_eq(ct_module_add_children(inner, &inner, 1), CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_module_add_children: 'inner' would contain itself, by child 0");
@@ -126,7 +126,7 @@ NN_TEST(sharing, a_container_in_itself_is_an_error) {
     ct_module_free(outer);
 }
 
-NN_TEST(sharing, building_survives_every_failing_allocation) {
+TEST(sharing, building_survives_every_failing_allocation) {
     int64_t failed = 0;
     for (int persistent = 0; persistent < 2; persistent++) {
         ct_status status = CT_ERR_MEMORY;
@@ -138,7 +138,7 @@ NN_TEST(sharing, building_survives_every_failing_allocation) {
             failed += status != CT_OK;
             ct_module_free(pair);
             ct_error_clear();
-            cr_assert_eq(live_now(), live_before, "allocation %lld", (long long)k);
+            cr_assert_eq(live_now(), live_before(), "allocation %lld", (long long)k);
         }
     }
     cr_expect_gt(failed, 20);
@@ -147,7 +147,7 @@ NN_TEST(sharing, building_survives_every_failing_allocation) {
 /* --- Training --------------------------------------------------------------------------------- */
 
 /* y = w (w x), and d (y - t)^2 / dw = 2 (y - t) 2 w x: of both uses together. */
-NN_TEST(sharing, all_uses_train_one_set_of_parameters) {
+TEST(sharing, all_uses_train_one_set_of_parameters) {
     ct_dense_options options = {.no_bias = true, .dtype = CT_F64, .kernel = ct_init_constant(0.5)};
     ct_module *d = ct_dense_new(1, 1, options), *model = CT_SEQUENTIAL("m", d, d);
     ct_optimizer *sgd = ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)});
@@ -174,7 +174,7 @@ NN_TEST(sharing, all_uses_train_one_set_of_parameters) {
 }
 
 /* Two forwards of one BatchNorm move its statistics one after the other. */
-NN_TEST(sharing, a_shared_batch_norm_moves_once_per_use) {
+TEST(sharing, a_shared_batch_norm_moves_once_per_use) {
     ct_batch_norm_options options = ct_batch_norm_defaults();
     options.dtype = CT_F64;
     options.momentum = 0.5;
@@ -186,7 +186,7 @@ NN_TEST(sharing, a_shared_batch_norm_moves_once_per_use) {
     ct_module_free(model);
 }
 
-NN_TEST(sharing, weights_are_saved_once) {
+TEST(sharing, weights_are_saved_once) {
     char path[256];
     const char *base = getenv("TMPDIR");
     snprintf(path, sizeof path, "%s/cotan-sharing-%ld.safetensors", base ? base : "/tmp",
@@ -203,7 +203,7 @@ NN_TEST(sharing, weights_are_saved_once) {
 
 /* --- Looking ---------------------------------------------------------------------------------- */
 
-NN_TEST(sharing, summary_counts_shared_parameters_once) {
+TEST(sharing, summary_counts_shared_parameters_once) {
     ct_module *d = dense();
     ct_module *model = CT_SEQUENTIAL("m", d, ct_activation_new(&ct_activation_relu), d,
                                      ct_residual_new(CT_SEQUENTIAL("both", d, dense()), NULL));

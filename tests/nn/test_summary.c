@@ -33,7 +33,7 @@ static int count(const char *text, const char *part) {
 #define DOUBLE "=================================================================\n"
 #define HEAD "Layer (type)                 Output Shape              Param #\n"
 
-NN_TEST(summary, of_the_seed_model) {
+TEST(summary, of_the_seed_model) {
     ct_module *model = seed_model(true, CT_F32);
     ct_stats_reset();
     uint64_t before = state_hash(model, NULL);
@@ -65,7 +65,7 @@ NN_TEST(summary, of_the_seed_model) {
     ct_module_free(model);
 }
 
-NN_TEST(summary, of_the_seed_model_without_batch_norm) {
+TEST(summary, of_the_seed_model_without_batch_norm) {
     ct_module *model = seed_model(false, CT_F64); /* f64 models take f64 inputs */
     char *text = summary_of(model, CT_SHAPE(32, 28, 28, 1));
     cr_expect_not_null(strstr(text, "\nconv2d (Conv2D)              (None, 26, 26, 32)        "
@@ -89,7 +89,7 @@ static ct_module *nested(void) {
     return model;
 }
 
-NN_TEST(summary, of_nested_chains) {
+TEST(summary, of_nested_chains) {
     ct_module *model = nested();
     char *text = summary_of(model, CT_SHAPE(2, 3, 3, 6));
     const char *rows =
@@ -116,7 +116,7 @@ NN_TEST(summary, of_nested_chains) {
     ct_module_free(model);
 }
 
-NN_TEST(summary, of_a_single_layer) {
+TEST(summary, of_a_single_layer) {
     ct_module *dense = ct_dense_new(4, 1000, (ct_dense_options){0});
     char *text = summary_of(dense, CT_SHAPE(4));
     cr_expect_not_null(strstr(text, "Model: \"Dense\"\n"));
@@ -127,7 +127,7 @@ NN_TEST(summary, of_a_single_layer) {
     ct_module_free(dense);
 }
 
-NN_TEST(summary, says_what_does_not_fit_and_writes_nothing) {
+TEST(summary, says_what_does_not_fit_and_writes_nothing) {
     ct_module *model = seed_model(true, CT_F32);
     char *text = NULL;
     size_t length = 0;
@@ -148,7 +148,7 @@ NN_TEST(summary, says_what_does_not_fit_and_writes_nothing) {
 
 /* --- Pictures --------------------------------------------------------------------------------- */
 
-NN_TEST(plot, of_the_seed_model_has_19_boxes) {
+TEST(plot, of_the_seed_model_has_19_boxes) {
     ct_module *model = seed_model(true, CT_F32);
     char *text = plot_of(model);
     cr_expect_eq(count(text, "[label="), 19);
@@ -186,7 +186,7 @@ NN_TEST(plot, of_the_seed_model_has_19_boxes) {
     ct_module_free(model);
 }
 
-NN_TEST(plot, lays_nested_chains_out_flat_and_escapes) {
+TEST(plot, lays_nested_chains_out_flat_and_escapes) {
     ct_module *layer = ct_flatten_new();
     OK(ct_module_rename(layer, "a\"b\\"));
     ct_module *model = CT_SEQUENTIAL("outer", nested(), layer);
@@ -198,7 +198,7 @@ NN_TEST(plot, lays_nested_chains_out_flat_and_escapes) {
     ct_module_free(model);
 }
 
-NN_TEST(plot, into_files) {
+TEST(plot, into_files) {
     char path[256];
     const char *base = getenv("TMPDIR");
     snprintf(path, sizeof path, "%s/cotan-plot-%ld.dot", base ? base : "/tmp", (long)getpid());

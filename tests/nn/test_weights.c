@@ -14,16 +14,14 @@ static void open_folder(void) {
     snprintf(folder, sizeof folder, "%s/cotan-weights-XXXXXX", base ? base : "/tmp");
     cr_assert_not_null(mkdtemp(folder));
     cr_assert_eq(chdir(folder), 0); /* messages show the path as it was given */
-    open_test();
 }
 
 static void close_folder(void) {
     unlink("w.safetensors");
     cr_expect_eq(rmdir(folder), 0, "a file was left behind");
-    close_test();
 }
 
-#define WEIGHTS_TEST(name) NN_TEST_WITH(weights, name, open_folder, close_folder)
+#define WEIGHTS_TEST(name) TEST_WITH(weights, name, open_folder, close_folder)
 
 static const char file_name[] = "w.safetensors";
 

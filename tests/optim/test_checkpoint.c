@@ -14,15 +14,11 @@ static void open_path(void) {
     const char *base = getenv("TMPDIR");
     snprintf(path, sizeof path, "%s/cotan-checkpoint-%ld.safetensors", base ? base : "/tmp",
              (long)getpid());
-    open_test();
 }
 
-static void close_path(void) {
-    unlink(path);
-    close_test();
-}
+static void close_path(void) { unlink(path); }
 
-#define CHECKPOINT_TEST(name) NN_TEST_WITH(checkpoint, name, open_path, close_path)
+#define CHECKPOINT_TEST(name) TEST_WITH(checkpoint, name, open_path, close_path)
 
 enum { ITEMS = 22, SIZE = 4, BATCHES = 6, EPOCHS = 2, STEPS = BATCHES * EPOCHS };
 

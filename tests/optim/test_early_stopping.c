@@ -13,15 +13,11 @@ static void open_path(void) {
     const char *base = getenv("TMPDIR");
     snprintf(path, sizeof path, "%s/cotan-stopping-%ld.safetensors", base ? base : "/tmp",
              (long)getpid());
-    open_test();
 }
 
-static void close_path(void) {
-    unlink(path);
-    close_test();
-}
+static void close_path(void) { unlink(path); }
 
-#define STOPPING_TEST(name) NN_TEST_WITH(early_stopping, name, open_path, close_path)
+#define STOPPING_TEST(name) TEST_WITH(early_stopping, name, open_path, close_path)
 
 /* --- A validation that says what it is told --------------------------------------------------- */
 

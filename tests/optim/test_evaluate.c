@@ -1,7 +1,7 @@
 /* ct_evaluate counts every item once; ct_predict is one forward in pieces. */
 #include "tests/support/fit_support.h"
 
-NN_TEST(evaluate, is_the_mean_over_all_items) {
+TEST(evaluate, is_the_mean_over_all_items) {
     bench b = open_bench(0.05);
     ct_tensor *x = task_x(2), *logits = ct_logits(b.model, x, CT_INFERENCE);
     double wanted_loss = ct_item(ct_cross_entropy(logits, task_labels(x)));
@@ -21,7 +21,7 @@ NN_TEST(evaluate, is_the_mean_over_all_items) {
     close_bench(&b);
 }
 
-NN_TEST(evaluate, uses_the_inference_mode) {
+TEST(evaluate, uses_the_inference_mode) {
     ct_module *model = small_cnn(0.9);
     ct_tensor *x = ct_detach(centred(CT_F32, CT_SHAPE(8, 6, 6, 2), 1, 1, 0));
     ct_tensor *labels = some_labels(8, 3, 2);
@@ -38,7 +38,7 @@ NN_TEST(evaluate, uses_the_inference_mode) {
     ct_module_free(model);
 }
 
-NN_TEST(evaluate, says_what_does_not_fit) {
+TEST(evaluate, says_what_does_not_fit) {
     bench b = open_bench(0.05);
     double loss = 1, accuracy = 1;
     cr_expect_eq(ct_evaluate(b.model, NULL, b.test, &loss, &accuracy), CT_ERR_NULL);
@@ -81,7 +81,7 @@ static void expect_refusal(const ct_loss *loss, ct_status status, const char *me
     close_bench(&b);
 }
 
-NN_TEST(evaluate, losses_and_metrics_are_one_number) {
+TEST(evaluate, losses_and_metrics_are_one_number) {
     ct_loss loss = {.name = "mine", .value = nothing};
     expect_refusal(&loss, CT_ERR_NULL, "a loss returned NULL and no error");
     loss.value = per_row;
@@ -93,7 +93,7 @@ NN_TEST(evaluate, losses_and_metrics_are_one_number) {
     expect_refusal(&loss, CT_ERR_NULL, "a metric returned NULL and no error");
 }
 
-NN_TEST(predict, is_the_forward_in_pieces) {
+TEST(predict, is_the_forward_in_pieces) {
     ct_module *model = small_cnn(0.9);
     ct_tensor *x = ct_scale(centred(CT_F32, CT_SHAPE(11, 6, 6, 2), 1, 1, 0), 2); /* no leaf */
     ct_tensor *whole = ct_forward(model, x, CT_INFERENCE);
@@ -106,7 +106,7 @@ NN_TEST(predict, is_the_forward_in_pieces) {
     ct_module_free(model);
 }
 
-NN_TEST(predict, takes_two_plans_and_the_memory_of_a_batch) {
+TEST(predict, takes_two_plans_and_the_memory_of_a_batch) {
     bench b = open_bench(0.05);
     ct_tensor *x = ct_detach(centred(CT_F32, CT_SHAPE(1000, 4), 1, 1, 0));
     ct_stats_reset();
@@ -122,7 +122,7 @@ NN_TEST(predict, takes_two_plans_and_the_memory_of_a_batch) {
     close_bench(&b);
 }
 
-NN_TEST(predict, no_rows_and_what_does_not_fit) {
+TEST(predict, no_rows_and_what_does_not_fit) {
     bench b = open_bench(0.05);
     ct_tensor *none = ct_full(CT_F32, CT_SHAPE(0, 4), 0), *y = ct_predict(b.model, none, 0);
     MADE(y);

@@ -35,7 +35,7 @@ static means one_epoch(bench *b, int64_t epoch) {
     }
 }
 
-NN_TEST(fit, is_the_loop_that_one_would_write) {
+TEST(fit, is_the_loop_that_one_would_write) {
     bench a = open_bench(0.05), b = open_bench(0.05);
     ct_history history;
     OK(fit(&a, (ct_fit_options){.epochs = 4, .validation = a.test, .record_steps = true},
@@ -62,7 +62,7 @@ NN_TEST(fit, is_the_loop_that_one_would_write) {
     close_bench(&b);
 }
 
-NN_TEST(fit, learns) {
+TEST(fit, learns) {
     bench b = open_bench(0.05);
     ct_history history;
     OK(fit(&b, (ct_fit_options){.epochs = 60}, &history));
@@ -76,7 +76,7 @@ NN_TEST(fit, learns) {
     close_bench(&b);
 }
 
-NN_TEST(fit, one_epoch_without_a_history_by_default) {
+TEST(fit, one_epoch_without_a_history_by_default) {
     bench b = open_bench(0.05);
     OK(fit(&b, (ct_fit_options){0}, NULL));
     cr_expect_eq(ct_optimizer_steps(b.optimizer), BATCHES);
@@ -97,7 +97,7 @@ static bool record_memory(void *context, ct_position position, const ct_step_rec
     return true;
 }
 
-NN_TEST(fit, live_bytes_are_equal_at_every_epoch_end) {
+TEST(fit, live_bytes_are_equal_at_every_epoch_end) {
     bench b = open_bench(0.05);
     memory_record record = {0};
     ct_history history;
@@ -111,7 +111,7 @@ NN_TEST(fit, live_bytes_are_equal_at_every_epoch_end) {
     close_bench(&b);
 }
 
-NN_TEST(fit, a_step_is_one_evaluation) {
+TEST(fit, a_step_is_one_evaluation) {
     bench b = open_bench(0.05);
     OK(fit(&b, (ct_fit_options){0}, NULL));
     ct_stats_reset();
@@ -129,7 +129,7 @@ static ct_tensor *always_a_quarter(ct_tensor *scores, ct_tensor *labels) {
     return ct_scalar(CT_F32, 0.25);
 }
 
-NN_TEST(fit, metrics) {
+TEST(fit, metrics) {
     bench b = open_bench(0.05);
     ct_history history;
     OK(fit(&b, (ct_fit_options){.metric = always_a_quarter, .validation = b.test}, &history));
@@ -139,7 +139,7 @@ NN_TEST(fit, metrics) {
     close_bench(&b);
 }
 
-NN_TEST(fit, a_loss_without_a_metric_reports_none) {
+TEST(fit, a_loss_without_a_metric_reports_none) {
     bench b = open_bench(0.05);
     ct_tensor *x = task_x(1);
     ct_source *source = ct_batches_new(x, ct_full(CT_F32, CT_SHAPE(ITEMS, 3), 0.2),
@@ -176,7 +176,7 @@ static char *log_of(ct_source *validation, bench *b) {
     return text;
 }
 
-NN_TEST(fit, logs_a_line_per_epoch) {
+TEST(fit, logs_a_line_per_epoch) {
     bench b = open_bench(0.05);
     char *text = log_of(NULL, &b);
     cr_expect_eq(strncmp(text, "epoch 1/2: 6 steps, ", 20), 0, "%s", text);
@@ -195,7 +195,7 @@ NN_TEST(fit, logs_a_line_per_epoch) {
 }
 
 /* Data with a name, such as a data set's, and data without one. */
-NN_TEST(fit, logs_which_data_it_trains_on) {
+TEST(fit, logs_which_data_it_trains_on) {
     bench b = open_bench(0.05);
     ct_dataset *digits = ct_dataset_digits(20, 10, 0);
     MADE(digits);
@@ -227,7 +227,7 @@ NN_TEST(fit, logs_which_data_it_trains_on) {
     close_bench(&b);
 }
 
-NN_TEST(fit, draws_a_bar_on_a_terminal_and_replaces_it) {
+TEST(fit, draws_a_bar_on_a_terminal_and_replaces_it) {
     bench b = open_bench(0.05);
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     cr_assert_geq(master, 0);
@@ -256,7 +256,7 @@ NN_TEST(fit, draws_a_bar_on_a_terminal_and_replaces_it) {
 
 /* --- Errors ----------------------------------------------------------------------------------- */
 
-NN_TEST(fit, an_error_keeps_what_was_learned) {
+TEST(fit, an_error_keeps_what_was_learned) {
     bench b = open_bench(0.05);
     faulty_source source = {{&faulty_kind}, .good = 3};
     ct_history history;
@@ -292,7 +292,7 @@ static void expect_refusal(bench *b, ct_fit_options options, ct_status status,
     cr_expect_eq(state_hash(b->model, b->optimizer), before);
 }
 
-NN_TEST(fit, says_what_does_not_fit) {
+TEST(fit, says_what_does_not_fit) {
     bench b = open_bench(0.05), none = b;
     expect_refusal(&b, (ct_fit_options){.epochs = -1}, CT_ERR_RANGE,
                    "ct_fit: epochs must be >= 0, got -1");

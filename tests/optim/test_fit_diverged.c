@@ -91,14 +91,14 @@ static void expect_end(int64_t at, double value, const char *shown) {
     close_bench(&b);
 }
 
-NN_TEST(fit_diverged, a_loss_that_is_not_finite_ends_training) {
+TEST(fit_diverged, a_loss_that_is_not_finite_ends_training) {
     expect_end(1, (double)NAN, "nan");
     expect_end(BATCHES, (double)INFINITY, "inf");
     expect_end(BATCHES + 1, -(double)INFINITY, "-inf");
     expect_end(2 * BATCHES + 3, -(double)NAN, "nan");
 }
 
-NN_TEST(fit_diverged, too_large_a_rate) {
+TEST(fit_diverged, too_large_a_rate) {
     ct_source *source = ct_batches_new(task_x(1), task_x(1), (ct_batches_options){.size = SIZE});
     ct_module *linear = ct_dense_new(4, 4, (ct_dense_options){0});
     ct_optimizer *wild = ct_sgd_new(linear, (ct_sgd_options){.rate = ct_rate(1e30)});
@@ -111,7 +111,7 @@ NN_TEST(fit_diverged, too_large_a_rate) {
 }
 
 /* Moving statistics and gradients that accumulate stay too. */
-NN_TEST(fit_diverged, a_refused_step_moves_no_slot) {
+TEST(fit_diverged, a_refused_step_moves_no_slot) {
     ct_module *model = small_cnn(0);
     ct_adam_options options = ct_adam_defaults(0.01);
     options.step.accumulate = 2;
@@ -160,7 +160,7 @@ static ct_status fit_exact(ct_fit_options options, ct_history *history) {
     return status;
 }
 
-NN_TEST(fit_diverged, a_parameter_that_is_not_finite_ends_training) {
+TEST(fit_diverged, a_parameter_that_is_not_finite_ends_training) {
     const char *message = "ct_fit: parameter 'dense/kernel' is nan at step 1, in epoch 1" HINT;
     ct_history history;
     calls c = {0};
@@ -185,7 +185,7 @@ NN_TEST(fit_diverged, a_parameter_that_is_not_finite_ends_training) {
 /* The first batch of the second validation. */
 enum { SECOND_VALIDATION = 3 * BATCHES + 1 };
 
-NN_TEST(fit_diverged, a_val_loss_that_is_not_finite_ends_training) {
+TEST(fit_diverged, a_val_loss_that_is_not_finite_ends_training) {
     bench b = open_bench(0.05);
     breaking.at = SECOND_VALIDATION;
     breaking.value = (double)NAN;
@@ -209,7 +209,7 @@ NN_TEST(fit_diverged, a_val_loss_that_is_not_finite_ends_training) {
 
 /* --- Going on --------------------------------------------------------------------------------- */
 
-NN_TEST(fit_diverged, goes_on_when_that_is_allowed) {
+TEST(fit_diverged, goes_on_when_that_is_allowed) {
     bench b = open_bench(0.05);
     breaking.at = 2;
     breaking.value = (double)NAN;
@@ -239,7 +239,7 @@ static int64_t epochs_of(int64_t breaks_at, int64_t patience) {
     return epochs;
 }
 
-NN_TEST(fit_diverged, nan_is_no_better_val_loss) {
+TEST(fit_diverged, nan_is_no_better_val_loss) {
     cr_expect_eq(epochs_of(1, 2), 2);
     cr_expect_eq(epochs_of(1, 0), 20);
     breaking.for_ever = true;
@@ -272,7 +272,7 @@ static void expect_in(char *text, const char *part, bool is_there) {
     cr_expect((strstr(text, part) != NULL) == is_there, "'%s' in: %s", part, text);
 }
 
-NN_TEST(fit_diverged, the_log_shows_it) {
+TEST(fit_diverged, the_log_shows_it) {
     char *text = log_of(3, false);
     expect_in(text, "epoch 1/2: 3 steps, ", true);
     expect_in(text, ", loss nan, accuracy 0.", true);

@@ -8,7 +8,7 @@ static ct_tensor *images(int64_t n, uint32_t salt) {
 
 /* --- One evaluation --------------------------------------------------------------------------- */
 
-NN_TEST(optimizer, reading_after_a_step_runs_nothing) {
+TEST(optimizer, reading_after_a_step_runs_nothing) {
     ct_module *model = small_cnn(0.5);
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     ct_tensor *x = images(8, 1), *labels = some_labels(8, 3, 2);
@@ -27,7 +27,7 @@ NN_TEST(optimizer, reading_after_a_step_runs_nothing) {
 }
 
 /* Looking at gradients beside a step costs no second backward pass. */
-NN_TEST(optimizer, gradients_that_are_looked_at_are_those_of_the_step) {
+TEST(optimizer, gradients_that_are_looked_at_are_those_of_the_step) {
     ct_module *model = seed_model(true, CT_F32);
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.001));
     ct_tensor *x = centred(CT_F32, CT_SHAPE(2, 28, 28, 1), 1, 1, 0);
@@ -53,7 +53,7 @@ NN_TEST(optimizer, gradients_that_are_looked_at_are_those_of_the_step) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, a_thousand_steps_under_a_schedule_are_one_plan) {
+TEST(optimizer, a_thousand_steps_under_a_schedule_are_one_plan) {
     ct_module *model = small_mlp();
     ct_adam_options options = ct_adam_defaults(0.01);
     options.rate = ct_rate_warmup(ct_rate_cosine(0.01, 0.1, 900), 50);
@@ -87,7 +87,7 @@ static void step_on(ct_module *model, ct_optimizer *optimizer, ct_tensor *x, ct_
     OK(ct_optimizer_step(optimizer, ct_mse(ct_forward(model, x, CT_TRAINING), y), NULL, 0));
 }
 
-NN_TEST(optimizer, accumulated_batches_equal_one_big_batch) {
+TEST(optimizer, accumulated_batches_equal_one_big_batch) {
     enum { PARTS = 4, ROWS = 3 };
     ct_module *whole = linear(), *parts = linear();
     ct_adam_options options = ct_adam_defaults(0.05);
@@ -115,7 +115,7 @@ NN_TEST(optimizer, accumulated_batches_equal_one_big_batch) {
 }
 
 /* Moving statistics move with every batch, also while gradients only accumulate. */
-NN_TEST(optimizer, accumulation_commits_staged_statistics) {
+TEST(optimizer, accumulation_commits_staged_statistics) {
     ct_module *model = small_cnn(0);
     ct_optimizer *sgd = ct_sgd_new(
         model, (ct_sgd_options){.rate = ct_rate(0.1), .step = {.accumulate = 3}});
@@ -131,7 +131,7 @@ NN_TEST(optimizer, accumulation_commits_staged_statistics) {
 
 /* --- Lists and ownership ---------------------------------------------------------------------- */
 
-NN_TEST(optimizer, lists_its_slots_by_path) {
+TEST(optimizer, lists_its_slots_by_path) {
     static const char *const wanted[] = {
         "adam/steps",
         "adam/net/kernel/m",
@@ -167,7 +167,7 @@ static ct_tensor *loss_of(ct_module *model) {
     return ct_cross_entropy(logits, some_labels(5, 3, 2));
 }
 
-NN_TEST(optimizer, refuses_a_stale_loss) {
+TEST(optimizer, refuses_a_stale_loss) {
     ct_module *model = small_mlp();
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     ct_tensor *first = loss_of(model), *second = loss_of(model);
@@ -182,7 +182,7 @@ NN_TEST(optimizer, refuses_a_stale_loss) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, refuses_a_parameter_that_the_loss_does_not_reach) {
+TEST(optimizer, refuses_a_parameter_that_the_loss_does_not_reach) {
     ct_module *model = small_mlp(), *other = small_mlp();
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     uint64_t before = state_hash(model, adam);
@@ -196,7 +196,7 @@ NN_TEST(optimizer, refuses_a_parameter_that_the_loss_does_not_reach) {
     ct_module_free(other);
 }
 
-NN_TEST(optimizer, says_what_does_not_fit) {
+TEST(optimizer, says_what_does_not_fit) {
     ct_module *model = small_mlp();
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     cr_expect_eq(ct_optimizer_step(adam, NULL, NULL, 0), CT_ERR_NULL);
@@ -231,7 +231,7 @@ NN_TEST(optimizer, says_what_does_not_fit) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, frozen_parameters_are_not_touched) {
+TEST(optimizer, frozen_parameters_are_not_touched) {
     ct_module *model = small_mlp();
     ct_module_freeze(model->children[0], true);
     ct_optimizer *sgd = ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)});
@@ -264,7 +264,7 @@ static ct_slot *moment(ct_optimizer *optimizer, const char *path) {
 }
 
 /* A convolution that was frozen for a while goes on with the moments that it had. */
-NN_TEST(optimizer, freezing_and_thawing_take_effect_at_the_next_step) {
+TEST(optimizer, freezing_and_thawing_take_effect_at_the_next_step) {
     ct_module *model = small_cnn(0), *conv = model->children[0];
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     train_on(model, adam, 1);
@@ -288,7 +288,7 @@ NN_TEST(optimizer, freezing_and_thawing_take_effect_at_the_next_step) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, what_was_frozen_when_it_was_made_trains_when_thawed) {
+TEST(optimizer, what_was_frozen_when_it_was_made_trains_when_thawed) {
     ct_module *model = small_cnn(0);
     ct_module_freeze(model, true);
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
@@ -307,7 +307,7 @@ NN_TEST(optimizer, what_was_frozen_when_it_was_made_trains_when_thawed) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, a_batch_norm_that_is_frozen_late_stays_what_it_is) {
+TEST(optimizer, a_batch_norm_that_is_frozen_late_stays_what_it_is) {
     ct_module *model = small_cnn(0), *bn = model->children[1];
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     train_on(model, adam, 1);
@@ -330,7 +330,7 @@ NN_TEST(optimizer, a_batch_norm_that_is_frozen_late_stays_what_it_is) {
 }
 
 /* Half a round of a parameter that was frozen in between does not come up in a later one. */
-NN_TEST(optimizer, accumulated_gradients_of_frozen_parameters_are_forgotten) {
+TEST(optimizer, accumulated_gradients_of_frozen_parameters_are_forgotten) {
     ct_module *model = small_cnn(0), *head = model->children[6];
     ct_sgd_options options = {.rate = ct_rate(1), .step = {.accumulate = 2}};
     ct_optimizer *sgd = ct_sgd_new(model, options);
@@ -347,7 +347,7 @@ NN_TEST(optimizer, accumulated_gradients_of_frozen_parameters_are_forgotten) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, frozen_gradients_do_not_count_for_the_clipped_norm) {
+TEST(optimizer, frozen_gradients_do_not_count_for_the_clipped_norm) {
     ct_module *model = small_mlp();
     ct_sgd_options options = {.rate = ct_rate(1), .step = {.clip_norm = 1e-3}};
     ct_optimizer *sgd = ct_sgd_new(model, options);
@@ -364,7 +364,7 @@ NN_TEST(optimizer, frozen_gradients_do_not_count_for_the_clipped_norm) {
 }
 
 /* Zeros would let weight decay and moments move it. */
-NN_TEST(optimizer, refuses_a_parameter_behind_stop_gradient) {
+TEST(optimizer, refuses_a_parameter_behind_stop_gradient) {
     ct_module *model = small_mlp();
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.01));
     ct_tensor *x = centred(CT_F32, CT_SHAPE(5, 4), 1, 1, 0);
@@ -397,7 +397,7 @@ static ct_tensor *head_loss(ct_module *model, int head) {
     return ct_sum_all(ct_square(ct_forward(model->children[head], body, CT_TRAINING)));
 }
 
-NN_TEST(optimizer, an_unused_head_stays_on_request) {
+TEST(optimizer, an_unused_head_stays_on_request) {
     ct_module *model = two_heads();
     ct_adam_options options = ct_adamw_defaults(0.01);
     options.step.allow_unused = true;
@@ -418,7 +418,7 @@ NN_TEST(optimizer, an_unused_head_stays_on_request) {
     ct_module_free(model);
 }
 
-NN_TEST(optimizer, unused_is_not_stale_and_not_everything) {
+TEST(optimizer, unused_is_not_stale_and_not_everything) {
     ct_module *model = two_heads(), *other = two_heads();
     ct_sgd_options options = {.rate = ct_rate(0.1), .step = {.allow_unused = true}};
     ct_optimizer *sgd = ct_sgd_new(model, options);
@@ -435,7 +435,7 @@ NN_TEST(optimizer, unused_is_not_stale_and_not_everything) {
 }
 
 /* A head that one batch of a round uses moves by the mean, one that none uses stays. */
-NN_TEST(optimizer, unused_under_accumulation) {
+TEST(optimizer, unused_under_accumulation) {
     ct_module *model = two_heads();
     ct_sgd_options options = {
         .rate = ct_rate(0.1), .weight_decay = 0.5, .step = {.accumulate = 2, .allow_unused = true}};

@@ -81,7 +81,7 @@ static void expect_bar(screen *s, const char *wanted) {
     cr_expect_str_eq(got, wanted);
 }
 
-NN_TEST(progress, fits_the_terminal) {
+TEST(progress, fits_the_terminal) {
     static const struct {
         int columns;
         const char *bar;
@@ -106,7 +106,7 @@ NN_TEST(progress, fits_the_terminal) {
     }
 }
 
-NN_TEST(progress, shows_losses_of_any_size) {
+TEST(progress, shows_losses_of_any_size) {
     static const struct {
         double loss;
         const char *text;
@@ -144,7 +144,7 @@ static int rows(const char *text, int columns) {
     return row;
 }
 
-NN_TEST(progress, an_epoch_is_one_line_however_often_it_is_drawn) {
+TEST(progress, an_epoch_is_one_line_however_often_it_is_drawn) {
     for (int columns = 1; columns < 150; columns++) {
         screen s = open_screen(columns, 0);
         for (int64_t steps = 1; steps <= 1875; steps += 100) {
@@ -160,7 +160,7 @@ NN_TEST(progress, an_epoch_is_one_line_however_often_it_is_drawn) {
     }
 }
 
-NN_TEST(progress, follows_a_window_that_changes) {
+TEST(progress, follows_a_window_that_changes) {
     screen s = open_screen(120, 1);
     draw(&s, 250, 0.1234);
     written(&s);

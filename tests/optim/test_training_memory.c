@@ -120,7 +120,7 @@ static int64_t sweep_both(training *t, ct_status (*action)(void *)) {
     return once;
 }
 
-NN_TEST(training_memory, a_step_happens_wholly_or_not_at_all) {
+TEST(training_memory, a_step_happens_wholly_or_not_at_all) {
     training t;
     open_training(&t);
     int64_t failed = sweep_both(&t, train);
@@ -141,7 +141,7 @@ static ct_status hold(void *state) {
     return second;
 }
 
-NN_TEST(training_memory, the_best_weights_are_held_wholly_or_not_at_all) {
+TEST(training_memory, the_best_weights_are_held_wholly_or_not_at_all) {
     training t;
     open_training(&t);
     t.after = t.before;
@@ -164,7 +164,7 @@ static ct_status load(void *state) {
     return status;
 }
 
-NN_TEST(training_memory, checkpoints_are_loaded_wholly_or_not_at_all) {
+TEST(training_memory, checkpoints_are_loaded_wholly_or_not_at_all) {
     const char *base = getenv("TMPDIR");
     snprintf(path, sizeof path, "%s/cotan-memory-%ld.safetensors", base ? base : "/tmp",
              (long)getpid());

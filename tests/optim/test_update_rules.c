@@ -115,7 +115,7 @@ RULE(decoupled_keras_nesterov) {
 }
 RULE(coupled_momentum) { momentum(p, g + DECAY * *p, a, b, t); }
 
-NN_TEST(update_rules, sgd_with_decay) {
+TEST(update_rules, sgd_with_decay) {
     ct_sgd_options options = {.rate = ct_rate(RATE), .weight_decay = DECAY, .decoupled = true};
     EXPECT_RULE(decoupled, ct_sgd_new, options);
     options.momentum = MU;
@@ -130,7 +130,7 @@ NN_TEST(update_rules, sgd_with_decay) {
     EXPECT_RULE(coupled_momentum, ct_sgd_new, options);
 }
 
-NN_TEST(update_rules, sgd) {
+TEST(update_rules, sgd) {
     ct_schedule rate = ct_rate(RATE);
     EXPECT_RULE(sgd, ct_sgd_new, (ct_sgd_options){.rate = rate});
     EXPECT_RULE(sgd_decay, ct_sgd_new, (ct_sgd_options){.rate = rate, .weight_decay = DECAY});
@@ -172,7 +172,7 @@ RULE(adamw_pytorch) {
     *p -= decay;
 }
 
-NN_TEST(update_rules, adam) {
+TEST(update_rules, adam) {
     EXPECT_RULE(adam, ct_adam_new, ct_adam_defaults(RATE));
     EXPECT_RULE(adam_pytorch, ct_adam_new, ct_adam_pytorch(RATE));
     EXPECT_RULE(adamw, ct_adamw_new, ct_adamw_defaults(RATE));
@@ -195,7 +195,7 @@ RULE(adam_epsilon_0) {
     *p -= RATE / c1(t) * *a / sqrt(*b / c2(t));
 }
 
-NN_TEST(update_rules, zeros_of_adam) {
+TEST(update_rules, zeros_of_adam) {
     ct_adam_options options = ct_adam_defaults(RATE);
     options.beta1 = 0;
     EXPECT_RULE(adam_beta1_0, ct_adam_new, options);
@@ -248,7 +248,7 @@ RULE(adagrad_pytorch) {
     *p -= RATE * g / (sqrt(*a) + 1e-10);
 }
 
-NN_TEST(update_rules, rmsprop_and_adagrad) {
+TEST(update_rules, rmsprop_and_adagrad) {
     ct_rmsprop_options options = ct_rmsprop_defaults(RATE);
     EXPECT_RULE(rmsprop, ct_rmsprop_new, options);
     options.momentum = MU;
@@ -277,7 +277,7 @@ RULE(adagrad_pytorch_1) {
     *p -= RATE * g / (sqrt(*a) + 1e-10);
 }
 
-NN_TEST(update_rules, zeros_of_rmsprop_and_adagrad) {
+TEST(update_rules, zeros_of_rmsprop_and_adagrad) {
     ct_rmsprop_options options = ct_rmsprop_defaults(RATE);
     options.rho = options.epsilon = 0;
     EXPECT_RULE(sign, ct_rmsprop_new, options);
@@ -293,7 +293,7 @@ NN_TEST(update_rules, zeros_of_rmsprop_and_adagrad) {
 
 /* --- Options ---------------------------------------------------------------------------------- */
 
-NN_TEST(update_rules, options_come_from_their_defaults) {
+TEST(update_rules, options_come_from_their_defaults) {
     ct_module *module = vector_new();
     cr_expect_null(ct_adam_new(module, (ct_adam_options){.rate = ct_rate(RATE)}));
     expect_error(CT_ERR_STATE, "ct_adam_new: start from ct_adam_defaults()");
@@ -318,7 +318,7 @@ NN_TEST(update_rules, options_come_from_their_defaults) {
     } while (0)
 
 /* The message names the function and the option that the user wrote. */
-NN_TEST(update_rules, options_out_of_range) {
+TEST(update_rules, options_out_of_range) {
     ct_module *module = vector_new();
     REFUSED(ct_adam_new, ct_adam_defaults(RATE), beta1, 1,
             "ct_adam_new: beta1 must be in [0,1), got 1");
@@ -339,7 +339,7 @@ NN_TEST(update_rules, options_out_of_range) {
     ct_module_free(module);
 }
 
-NN_TEST(update_rules, a_missing_rate_is_an_error_and_a_rate_of_0_is_not) {
+TEST(update_rules, a_missing_rate_is_an_error_and_a_rate_of_0_is_not) {
     ct_module *module = vector_new();
     cr_expect_null(ct_sgd_new(module, (ct_sgd_options){0}));
     expect_error(CT_ERR_RANGE, "ct_sgd_new: 'rate' is missing; set it to ct_rate(0.001), say");
@@ -397,7 +397,7 @@ static ct_tensor *rising_rate(const ct_schedule *self, ct_tensor *step) {
 static double rising(int t) { return 0.2 + 0.01 * t; }
 static double warm_rising(int t) { return warm(t, rising); }
 
-NN_TEST(update_rules, schedules) {
+TEST(update_rules, schedules) {
     expect_schedule(ct_rate(0.1), constant);
     expect_schedule(ct_rate_step(0.1, 0.5, 6), stairs);
     expect_schedule(ct_rate_exponential(0.1, 0.5, 6), exponential);
@@ -405,7 +405,7 @@ NN_TEST(update_rules, schedules) {
     expect_schedule((ct_schedule){.rate = rising_rate, .initial = 0.1}, rising);
 }
 
-NN_TEST(update_rules, a_schedule_begins_after_its_warmup) {
+TEST(update_rules, a_schedule_begins_after_its_warmup) {
     ct_schedule own = {.rate = rising_rate, .initial = 0.1};
     expect_schedule(ct_rate_warmup(ct_rate(0.1), 5), warm_constant);
     expect_schedule(ct_rate_warmup(ct_rate_step(0.1, 0.5, 6), 5), warm_stairs);
@@ -419,7 +419,7 @@ NN_TEST(update_rules, a_schedule_begins_after_its_warmup) {
 }
 
 /* As the header has it; the rise ends in exactly the schedule's rate, whatever the steps. */
-NN_TEST(update_rules, warmup_reaches_the_peak) {
+TEST(update_rules, warmup_reaches_the_peak) {
     static const double wanted[] = {0.5, 1, 1, 0.85355339059327373, 0.5, 0.14644660940672627, 0, 0};
     ct_schedule rate = ct_rate_warmup(ct_rate_cosine(1, 0, 4), 2);
     for (int t = 0; t < 8; t++) {
@@ -440,7 +440,7 @@ static void expect_refused_rate(ct_schedule rate, const char *message) {
 }
 
 /* Each would be a NaN or a standstill from some step on. */
-NN_TEST(update_rules, schedules_of_impossible_numbers_are_refused) {
+TEST(update_rules, schedules_of_impossible_numbers_are_refused) {
     expect_refused_rate(ct_rate_cosine(0.1, 0, 0),
                         "ct_sgd_new: the rate's period must be >= 1, got 0");
     expect_refused_rate(ct_rate_step(0.1, 0.5, -3),
@@ -470,7 +470,7 @@ static ct_tensor *moved(ct_step_options options, int step) {
     return ct_sub(before, after);
 }
 
-NN_TEST(update_rules, clipping) {
+TEST(update_rules, clipping) {
     double norm = 0, by_value[N], by_norm[N], both[N], squares = 0;
     for (int i = 0; i < N; i++) norm += pow(gradient(3, i), 2);
     norm = sqrt(norm);
@@ -510,7 +510,7 @@ static void expect_moves(const double *g, const double *wanted) {
 }
 
 /* Squares leave the range of f32, and those of the last of f64. */
-NN_TEST(update_rules, clipping_of_large_gradients) {
+TEST(update_rules, clipping_of_large_gradients) {
     expect_moves((double[]){3e20, 4e20}, (double[]){0.6, 0.8});
     expect_moves((double[]){3e38, 4e38}, (double[]){0.6, 0.8});
     expect_moves((double[]){3e38, 4e200}, (double[]){0, 1});
@@ -524,7 +524,7 @@ static ct_tensor *sign_update(const void *options, const ct_step *step, ct_tenso
     return ct_sub(p, ct_mul(ct_sign(g), step->rate));
 }
 
-NN_TEST(update_rules, of_ones_own) {
+TEST(update_rules, of_ones_own) {
     static const ct_optimizer_kind sign_kind = {.name = "sign", .update = sign_update};
     ct_module *module = vector_new();
     expect_rule(sign, module,

@@ -2,33 +2,15 @@
 #ifndef COTAN_TESTS_NPY_SUPPORT_H
 #define COTAN_TESTS_NPY_SUPPORT_H
 
-#include "tests/support/io_support.h"
-
 #include "tensor/npy.h"
+#include "tests/support/io_support.h"
 
 enum { MIB = 1 << 20 };
 
 /* Parsing keeps its memory bound, and says something exactly when it fails. */
-static ct_tensor *parse(const uint8_t *bytes, size_t length) {
-    ct_error_clear();
-    ct_mem_peak_reset();
-    int64_t before = ct_mem_read().live_bytes;
-    ct_tensor *t = ct_npy_parse("a.npy", bytes, length);
-    cr_expect_leq(ct_mem_read().peak_bytes - before, 4 * (int64_t)length + MIB);
-    cr_expect_eq(t != NULL, ct_error() == CT_OK);
-    cr_expect_eq(t == NULL, strncmp(ct_error_message(), "a.npy: ", 7) == 0);
-    return t;
-}
+ct_tensor *parse_npy(const uint8_t *bytes, size_t length);
 
 /* A file of version 1.0 with this header and so many bytes of data. */
-__attribute__((unused)) static size_t build(uint8_t *out, const char *header, size_t data) {
-    size_t length = strlen(header);
-    memcpy(out, "\x93NUMPY\x01\x00", 8);
-    out[8] = (uint8_t)(length & 255);
-    out[9] = (uint8_t)(length >> 8);
-    memcpy(out + 10, header, length);
-    memset(out + 10 + length, 1, data);
-    return 10 + length + data;
-}
+size_t build_npy(uint8_t *out, const char *header, size_t data);
 
 #endif

@@ -1,4 +1,4 @@
-/* The core suites as a plain program, for tools that cannot follow Criterion's processes.
+/* The suites as a plain program, for tools that cannot follow Criterion's processes.
  * Usage: selftest [--scale PERCENT] [--no-pool] [--list] [suite or suite/test ...]
  * Invariant: the exit status is 0 only if every test that was asked for ran and passed. */
 #include "tensor/base/alloc.h"
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const selftest_case *const __start_selftest_cases[], *const __stop_selftest_cases[];
+extern const support_test *const __start_selftest_cases[], *const __stop_selftest_cases[];
 
-static bool asked_for(const selftest_case *test, char *const names[], int n) {
+static bool asked_for(const support_test *test, char *const names[], int n) {
     char name[128];
     snprintf(name, sizeof name, "%s/%s", test->suite, test->name);
     for (int i = 0; i < n; i++) {
@@ -33,13 +33,13 @@ int main(int argc, char *argv[]) {
             return 2;
         }
     }
-    for (const selftest_case *const *test = __start_selftest_cases; test < __stop_selftest_cases;
+    for (const support_test *const *test = __start_selftest_cases; test < __stop_selftest_cases;
          test++) {
         if (!asked_for(*test, argv + first, argc - first)) continue;
         printf("%s/%s\n", (*test)->suite, (*test)->name);
         fflush(stdout);
         ran++;
-        if (!list && !support_run((*test)->run)) {
+        if (!list && !support_run(*test)) {
             failed++;
             printf("  FAILED\n");
         }

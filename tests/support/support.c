@@ -1,13 +1,15 @@
-/* The common ground of the core suites: expectations, seeded numbers, the sweep over allocations.
+/* The common ground of all suites: expectations, seeded numbers, the sweep over allocations.
  * It knows no op.
  * Invariant: a failure is printed where it happens and counted; no run passes by accident. */
 #include "tests/support/support.h"
 
+#include "nn/init.h"
 #include "tensor/base/context.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 
 #include <math.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,43 +22,75 @@
 static int64_t failures;
 static int64_t scale;
 
-bool support_expect(bool holds, const char *file, int line, const char *text, const char *format,
-                    ...) {
-    if (holds) return true;
-    if (failures++ >= SHOWN) return false;
+static void show_failure(const char *file, int line, const char *text, const char *format,
+                         va_list arguments) {
+    if (failures++ >= SHOWN) return;
     fprintf(stderr, "%s:%d: %s", file, line, text);
     if (format[1]) fputc(':', stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+bool support_failed(const char *file, int line, const char *text, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    show_failure(file, line, text, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
     return false;
 }
 
+static jmp_buf test_end;
+
+void support_end(const char *file, int line, const char *text, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    show_failure(file, line, text, format, arguments);
+    va_end(arguments);
+    longjmp(test_end, 1);
+}
+
+void expect_error(ct_status status, const char *message) {
+    EXPECT(ct_error() == status, "got %s for: %s", ct_status_name(ct_error()), message);
+    EXPECT(strcmp(ct_error_message(), message) == 0, "got '%s' for '%s'", ct_error_message(),
+           message);
+    ct_error_clear();
+}
+
+/* --- Tests ------------------------------------------------------------------------------------ */
+
+static ct_mem_stats at_begin;
+
+int64_t live_before(void) { return at_begin.live_bytes; }
+
 /* What is left when all that a thread keeps by itself has gone. */
-static int64_t live_now(void) {
+int64_t live_now(void) {
     ct_scope_close(0);
+    cti_intern_clear(); /* nothing may be alive that has a name */
     ct_cache_clear();
     return ct_mem_read().live_bytes;
 }
 
-/* Names as well: nothing may be alive that has one. */
-static int64_t live_without_names(void) {
-    ct_scope_close(0);
-    cti_intern_clear();
-    return live_now();
+static void run_whole(const support_test *test) {
+    if (setjmp(test_end) == 0) {
+        if (test->open) test->open();
+        test->run();
+    }
+    if (test->close && setjmp(test_end) == 0) test->close();
 }
 
-bool support_run(void (*test)(void)) {
-    int64_t live = live_without_names();
+bool support_run(const support_test *test) {
+    live_now();
+    at_begin = ct_mem_read();
     failures = 0;
     ct_error_clear();
-    test();
+    ct_seed_set(0);
+    run_whole(test);
     EXPECT(ct_error() == CT_OK, "an error was left behind: %s", ct_error_message());
     ct_error_clear();
-    int64_t left = live_without_names() - live;
-    EXPECT(left == 0, "%lld bytes were not given back", (long long)left);
+    int64_t left = live_now() - at_begin.live_bytes;
+    int64_t blocks = ct_mem_read().live_blocks - at_begin.live_blocks;
+    EXPECT(left == 0 && blocks == 0, "%lld bytes in %lld blocks were not given back",
+           (long long)left, (long long)blocks);
     if (failures > SHOWN) fprintf(stderr, "%lld failures in all\n", (long long)failures);
     return failures == 0;
 }

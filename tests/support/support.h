@@ -1,6 +1,5 @@
-/* For the suites of tensor/ and autograd/: expectations, numbers, and tests that give back every
- * byte. The same source is a Criterion suite or, with COTAN_SELFTEST, a part of the plain program
- * `selftest`, which valgrind and the thread sanitizer can follow. */
+/* What all suites share: expectations, numbers, tensors, and failing allocations. How a test is
+ * written is in test.h. */
 #ifndef COTAN_TESTS_SUPPORT_H
 #define COTAN_TESTS_SUPPORT_H
 
@@ -14,42 +13,38 @@
 /* Counts and prints a failure, with what the message (printf format) adds; the test goes on.
  * The value is that of the condition. */
 #define EXPECT(condition, ...) \
-    support_expect((condition), __FILE__, __LINE__, #condition, " " __VA_ARGS__)
-bool support_expect(bool holds, const char *file, int line, const char *text, const char *format,
-                    ...) __attribute__((format(printf, 5, 6)));
+    ((condition) ? support_held() : support_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__))
+static inline bool support_held(void) { return true; }
+bool support_failed(const char *file, int line, const char *text, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* false */
+
+/* The same, but a failure ends the test. */
+#define REQUIRE(condition, ...) \
+    ((condition) ? (void)0 : support_end(__FILE__, __LINE__, #condition, " " __VA_ARGS__))
+_Noreturn void support_end(const char *file, int line, const char *text, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#define OK(expression) REQUIRE((expression) == CT_OK, "%s", ct_error_message())
+#define MADE(pointer) REQUIRE((pointer) != NULL, "%s", ct_error_message())
+/* The record holds exactly this, and is cleared. */
+void expect_error(ct_status status, const char *message);
+
+typedef struct {
+    const char *suite, *name;
+    void (*open)(void), (*run)(void), (*close)(void); /* the first and the last may be NULL */
+} support_test;
 
 /* Runs a test; false if an expectation failed, an error stayed behind or live bytes changed. */
-bool support_run(void (*test)(void));
+bool support_run(const support_test *test);
+/* The live bytes that the running test began with, and those of now. */
+int64_t live_before(void);
+int64_t live_now(void);
 
 /* How many samples to take of `samples`: all of them by default; COTAN_SCALE is a percentage. */
 int64_t support_scaled(int64_t samples);
 void support_scale_set(int64_t percent);
 /* The seed of this run: COTAN_SEED, or the one given. */
 uint64_t support_seed(uint64_t standard);
-
-#ifdef COTAN_SELFTEST
-
-typedef struct {
-    const char *suite, *name;
-    void (*run)(void);
-} selftest_case;
-
-#define CORE_TEST(suite, name)                                                          \
-    static void suite##_##name(void);                                                   \
-    static const selftest_case suite##_##name##_case = {#suite, #name, suite##_##name}; \
-    static const selftest_case *const suite##_##name##_listed                           \
-        __attribute__((section("selftest_cases"), used)) = &suite##_##name##_case;      \
-    static void suite##_##name(void)
-
-#elif defined(COTAN_SUITE)
-#include <criterion/criterion.h>
-
-#define CORE_TEST(suite, name)                                    \
-    static void suite##_##name(void);                             \
-    Test(suite, name) { cr_assert(support_run(suite##_##name)); } \
-    static void suite##_##name(void)
-
-#endif
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 

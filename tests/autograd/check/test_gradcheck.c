@@ -1,7 +1,6 @@
 /* The gradient checker: it passes what is right and catches what is wrong. The wrong derivatives
  * are planted by an op of this file's own, whose value is y = f(a) and whose VJP is the row's. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/gradcheck.h"
@@ -141,7 +140,7 @@ static void expect_caught(planted_row rows[], int n, int order) {
     }
 }
 
-CORE_TEST(gradcheck, catches_wrong_derivatives) {
+TEST(gradcheck, catches_wrong_derivatives) {
     planted_row elementwise[] = {PLANTED_ELEMENTWISE(LIST)}, shapes[] = {PLANTED_SHAPES(LIST)};
     int n = sizeof elementwise / sizeof *elementwise, m = sizeof shapes / sizeof *shapes;
     EXPECT(n + m >= 40, "only %d", n + m);
@@ -149,12 +148,12 @@ CORE_TEST(gradcheck, catches_wrong_derivatives) {
     expect_caught(shapes, m, 1);
 }
 
-CORE_TEST(gradcheck, catches_wrong_second_derivatives) {
+TEST(gradcheck, catches_wrong_second_derivatives) {
     planted_row rows[] = {PLANTED_SECOND(LIST)};
     expect_caught(rows, sizeof rows / sizeof *rows, 2);
 }
 
-CORE_TEST(gradcheck, passes_what_is_right_at_order_2) {
+TEST(gradcheck, passes_what_is_right_at_order_2) {
     planted_row rows[] = {PLANTED_ELEMENTWISE(LIST) PLANTED_SHAPES(LIST)};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].name, "large") == 0) continue; /* differences of 1e6 are too rough */
@@ -211,7 +210,7 @@ static void expect_caught_moved(planted_row rows[], int n, int order, double sca
     }
 }
 
-CORE_TEST(gradcheck, catches_what_is_wrong_with_data_of_every_size) {
+TEST(gradcheck, catches_what_is_wrong_with_data_of_every_size) {
     planted_row elementwise[] = {PLANTED_ELEMENTWISE(LIST)}, shapes[] = {PLANTED_SHAPES(LIST)};
     planted_row second[] = {PLANTED_SECOND(LIST)};
     int n = sizeof elementwise / sizeof *elementwise, m = sizeof shapes / sizeof *shapes;
@@ -230,7 +229,7 @@ static ct_tensor *layer_norm(void *context, ct_tensor *const x[], int64_t n) {
 }
 
 /* Deviations are rounded as much as the mean is large. */
-CORE_TEST(gradcheck, passes_a_normalization_far_from_its_mean) {
+TEST(gradcheck, passes_a_normalization_far_from_its_mean) {
     static const double places[][3] = {
         /* mean, deviation, epsilon */
         {1000, 1, 1e-3},     {1, 1e-3, 1e-12}, {1e6, 1e3, 1e-3}, {-1e5, 1, 1e-3},
@@ -257,7 +256,7 @@ static ct_tensor *with_kinks(void *context, ct_tensor *const x[], int64_t n) {
     return ct_mul(ct_tanh(x[0]), ct_relu(x[1]));
 }
 
-CORE_TEST(gradcheck, passes_zeros_and_what_is_near_a_kink) {
+TEST(gradcheck, passes_zeros_and_what_is_near_a_kink) {
     ct_tensor *x[] = {ct_full(CT_F64, VEC, 0),
                       ct_from(CT_F64, VEC, (double[]){1e-7, -1e-7, 1e-4, -1e-9, 1e-9, -0.001})};
     ct_gradcheck_report report;
@@ -309,7 +308,7 @@ static ct_tensor *off(void *context, ct_tensor *const x[], int64_t n) {
 }
 
 /* Kinks, or all that there is, within much less than the usual steps. */
-CORE_TEST(gradcheck, passes_functions_of_tiny_data) {
+TEST(gradcheck, passes_functions_of_tiny_data) {
     struct {
         const char *name;
         ct_function *f;
@@ -338,7 +337,7 @@ CORE_TEST(gradcheck, passes_functions_of_tiny_data) {
     }
 }
 
-CORE_TEST(gradcheck, passes_columns_of_different_sizes) {
+TEST(gradcheck, passes_columns_of_different_sizes) {
     double values[] = {.3e6, .9e-6, -.2e6, -.8e-6, .7e6, .1e-6};
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(3, 2), values);
     ct_function *functions[] = {spread_of, root_of_var};
@@ -352,7 +351,7 @@ CORE_TEST(gradcheck, passes_columns_of_different_sizes) {
     }
 }
 
-CORE_TEST(gradcheck, passes_the_largest_of_many) {
+TEST(gradcheck, passes_the_largest_of_many) {
     double values[3000];
     for (int i = 0; i < 3000; i++) values[i] = 1e-4 * sin(1.7 * i + 0.3);
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(3000), values);
@@ -386,7 +385,7 @@ static ct_tensor *partly_zeros(void *context, ct_tensor *const x[], int64_t n) {
 }
 
 /* A value that stands still because something larger is rounded is no derivative of 0. */
-CORE_TEST(gradcheck, takes_no_rounding_for_a_derivative_of_0) {
+TEST(gradcheck, takes_no_rounding_for_a_derivative_of_0) {
     static const double sizes[] = {1, 1e-4, 1e-6, 1e-8, 1e-12};
     ct_function *const right[] = {rounded_of, partly_rounded};
     ct_function *const wrong[] = {rounded_zeros, partly_zeros};
@@ -408,7 +407,7 @@ static ct_tensor *zeros_of_rounded_norm(void *context, ct_tensor *const x[], int
     return ct_detach(ct_offset(ct_offset(ct_norm(x[0]), 1e6), -1e6));
 }
 
-CORE_TEST(gradcheck, takes_no_rounding_beyond_a_kink_for_a_derivative_of_0) {
+TEST(gradcheck, takes_no_rounding_beyond_a_kink_for_a_derivative_of_0) {
     static const double sizes[] = {1, 1e-4, 1e-8, 1e-10};
     for (size_t k = 0; k < 2 * sizeof sizes / sizeof *sizes; k++) {
         ct_tensor *values = ct_from(CT_F64, CT_SHAPE(3), (double[]){1.1, 0.7, -0.4});
@@ -430,7 +429,7 @@ static ct_tensor *two_inputs(void *context, ct_tensor *const x[], int64_t n) {
     return ct_add(ct_sin(x[0]), lie);
 }
 
-CORE_TEST(gradcheck, reports_the_worst_entry) {
+TEST(gradcheck, reports_the_worst_entry) {
     ct_tensor *x[] = {like(1, VEC), ct_from(CT_F64, VEC, (double[]){1, 2, -3, 1, 2, 1})};
     ct_gradcheck_report report;
     EXPECT(ct_gradcheck(two_inputs, NULL, x, 2, (ct_gradcheck_options){0}, &report) == CT_OK);
@@ -466,7 +465,7 @@ CORE_TEST(gradcheck, reports_the_worst_entry) {
 }
 
 /* A difference that no step makes exact says so. */
-CORE_TEST(gradcheck, reports_how_exact_a_difference_is) {
+TEST(gradcheck, reports_how_exact_a_difference_is) {
     double epsilon = 1e-3;
     ct_tensor *x[] = {ct_offset(like(1, MAT), 1e9), like(2, ROW), like(3, ROW)};
     ct_gradcheck_report report;
@@ -488,7 +487,7 @@ static ct_tensor *fast_wave(void *context, ct_tensor *const x[], int64_t n) {
 }
 
 /* Large steps agree with each other where they step over many periods. */
-CORE_TEST(gradcheck, states_no_small_uncertainty_where_no_step_decides) {
+TEST(gradcheck, states_no_small_uncertainty_where_no_step_decides) {
     ct_tensor *x = ct_from(CT_F64, CT_SHAPE(3), (double[]){1e8, 1.1e8, 0.95e8});
     ct_gradcheck_report r;
     for (int64_t limit = 0; limit < 2; limit++) {
@@ -505,7 +504,7 @@ static ct_tensor *sum_of_norm(void *context, ct_tensor *const x[], int64_t n) {
 }
 
 /* The sum of a normalized tensor is constant: the classical check that checks nothing. */
-CORE_TEST(gradcheck, names_the_degenerate_case) {
+TEST(gradcheck, names_the_degenerate_case) {
     ct_tensor *x[] = {like(1, CT_SHAPE(5, 3)), ct_full(CT_F64, ROW, 1)};
     ct_gradcheck_report report;
     for (int limit = 0; limit < 2; limit++) {

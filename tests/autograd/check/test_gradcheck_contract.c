@@ -1,7 +1,6 @@
 /* The gradient checker's contract: what it takes and refuses, and what it leaves alone. Whether it
  * can tell right from wrong is the business of test_gradcheck.c. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -36,7 +35,7 @@ static ct_status with_options(ct_gradcheck_options options) {
     return ct_gradcheck(product, NULL, &x, 1, options, &report);
 }
 
-CORE_TEST(gradcheck_contract, refuses_bad_arguments) {
+TEST(gradcheck_contract, refuses_bad_arguments) {
     ct_tensor *x[] = {vector(1, 2, 3), NULL, ct_full(CT_F32, CT_SCALAR, 1)};
     ct_gradcheck_options usual = {0};
     ct_gradcheck_report report;
@@ -60,7 +59,7 @@ CORE_TEST(gradcheck_contract, refuses_bad_arguments) {
                    "ct_gradcheck_print: 'report' is NULL");
 }
 
-CORE_TEST(gradcheck_contract, refuses_bad_options) {
+TEST(gradcheck_contract, refuses_bad_options) {
     expect_refused(with_options((ct_gradcheck_options){.order = 3}), CT_ERR_RANGE,
                    "ct_gradcheck: order must be 1 or 2, got 3");
     expect_refused(with_options((ct_gradcheck_options){.step = -1}), CT_ERR_RANGE,
@@ -103,7 +102,7 @@ static ct_tensor *growing(void *context, ct_tensor *const x[], int64_t n) {
 
 static ct_tensor *stuck(void *context, ct_tensor *const x[], int64_t n);
 
-CORE_TEST(gradcheck_contract, says_what_is_wrong_with_f) {
+TEST(gradcheck_contract, says_what_is_wrong_with_f) {
     double calls = 0;
     ct_tensor *x = vector(1, 2, 3);
     ct_gradcheck_report report = {.compared = 77};
@@ -134,7 +133,7 @@ static ct_gradcheck_report checked(ct_function f, ct_tensor *const x[], int64_t 
     return report;
 }
 
-CORE_TEST(gradcheck_contract, takes_views_and_keeps_them) {
+TEST(gradcheck_contract, takes_views_and_keeps_them) {
     ct_tensor *base = ct_from(CT_F64, CT_SHAPE(2, 3), (double[]){1, 2, 3, 4, 5, 6});
     ct_tensor *x[] = {ct_transpose(base), ct_broadcast(vector(1, 2, 3), CT_SHAPE(2, 3)),
                       ct_exp(ct_slice(base, 1, 0, 3, 2))};
@@ -145,7 +144,7 @@ CORE_TEST(gradcheck_contract, takes_views_and_keeps_them) {
     EXPECT(element(base, 5) == 6 && element(x[0], 1) == 4);
 }
 
-CORE_TEST(gradcheck_contract, takes_the_same_tensor_twice) {
+TEST(gradcheck_contract, takes_the_same_tensor_twice) {
     ct_tensor *x = vector(1, 2, 3), *both[] = {x, x};
     EXPECT(checked(product, both, 2, 2).passed);
 }
@@ -155,7 +154,7 @@ static ct_tensor *first_only(void *context, ct_tensor *const x[], int64_t n) {
     return ct_exp(x[0]);
 }
 
-CORE_TEST(gradcheck_contract, takes_tensors_without_elements) {
+TEST(gradcheck_contract, takes_tensors_without_elements) {
     ct_tensor *x[] = {ct_full(CT_F64, CT_SHAPE(0, 3), 0), vector(1, 2, 3)};
     ct_gradcheck_report report = checked(product, x, 2, 2);
     EXPECT(report.passed && !report.degenerate);
@@ -169,13 +168,13 @@ CORE_TEST(gradcheck_contract, takes_tensors_without_elements) {
     fclose(out);
 }
 
-CORE_TEST(gradcheck_contract, names_an_input_without_influence) {
+TEST(gradcheck_contract, names_an_input_without_influence) {
     ct_tensor *x[] = {vector(1, 2, 3), vector(4, 5, 6)};
     ct_gradcheck_report report = checked(first_only, x, 2, 1);
     EXPECT(report.passed && report.degenerate && report.degenerate_input == 1);
 }
 
-CORE_TEST(gradcheck_contract, tolerances_can_be_changed) {
+TEST(gradcheck_contract, tolerances_can_be_changed) {
     ct_tensor *x = vector(1, 2, 3);
     ct_gradcheck_report report;
     ct_gradcheck_options tight = {.relative = 1e-15, .absolute = 1e-15};
@@ -229,7 +228,7 @@ static ct_tensor *curious(void *context, ct_tensor *const x[], int64_t n) {
     return y;
 }
 
-CORE_TEST(gradcheck_contract, a_vjp_may_evaluate_and_derive) {
+TEST(gradcheck_contract, a_vjp_may_evaluate_and_derive) {
     ct_tensor *x[] = {vector(1, 2, 3), vector(4, 5, 6)};
     EXPECT(checked(curious, x, 2, 2).passed);
 }
@@ -248,7 +247,7 @@ static ct_status scenario(void *state) {
 
 static void nothing_changes(void *state, bool failed) { (void)state, (void)failed; }
 
-CORE_TEST(gradcheck_contract, out_of_memory_is_an_error) {
+TEST(gradcheck_contract, out_of_memory_is_an_error) {
     for (int64_t limit = 0; limit < 2; limit++) {
         EXPECT(oom_sweep("gradcheck", scenario, nothing_changes, &limit) > 100);
     }

@@ -1,8 +1,7 @@
 /* The gradient of ct_batch_norm, which nobody wrote, against the closed form on shapes of the kinds
  * that networks have; f32 against f64; other axes; passes; refusals. Its higher derivatives are in
  * test_batch_norm_orders.c, the layer in test_batch_norm.c. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -112,19 +111,19 @@ static void expect_near(ct_shape shape, ct_dtype dtype, double mean, double boun
     ct_scope_close(scope);
 }
 
-CORE_TEST(batch_norm_gradient, is_the_closed_form) {
+TEST(batch_norm_gradient, is_the_closed_form) {
     for (int i = 0; i < SHAPES; i++) expect_near(shapes[i], CT_F64, 0.5, 1e-14);
     for (int i = 0; i < SHAPES; i++) expect_near(shapes[i], CT_F64, 1000, 1e-12);
 }
 
-CORE_TEST(batch_norm_gradient, in_f32_is_that_of_f64_rounded) {
+TEST(batch_norm_gradient, in_f32_is_that_of_f64_rounded) {
     for (int i = 0; i < SHAPES; i++) expect_near(shapes[i], CT_F32, 0.5, 2e-6);
     /* The deviations from a mean of 1000 have that much less precision. */
     for (int i = 0; i < SHAPES; i++) expect_near(shapes[i], CT_F32, 1000, 1e-3);
 }
 
 /* Channels first: the same numbers as channels last, permuted. */
-CORE_TEST(batch_norm_gradient, on_any_axis) {
+TEST(batch_norm_gradient, on_any_axis) {
     ct_shape shape = CT_SHAPE(3, 4, 5, 6);
     numbers s = numbers_new(shape, 0);
     ct_tensor *roots[4], *found[3];
@@ -147,7 +146,7 @@ CORE_TEST(batch_norm_gradient, on_any_axis) {
 }
 
 /* One number for all channels: its gradient is the sum over the channels. */
-CORE_TEST(batch_norm_gradient, of_a_shared_scale_and_shift) {
+TEST(batch_norm_gradient, of_a_shared_scale_and_shift) {
     ct_shape shape = CT_SHAPE(7, 5);
     numbers s = numbers_new(shape, 0);
     for (int i = 1; i < 5; i++) s.gamma[i] = s.gamma[0], s.beta[i] = s.beta[0];
@@ -168,7 +167,7 @@ CORE_TEST(batch_norm_gradient, of_a_shared_scale_and_shift) {
  * from the start; the others hold one number per channel. */
 enum { FORWARD_PASSES = 5, ALL_PASSES = 5 };
 
-CORE_TEST(batch_norm_gradient, takes_few_passes) {
+TEST(batch_norm_gradient, takes_few_passes) {
     ct_shape shape = CT_SHAPE(512, 32);
     numbers s = numbers_new(shape, 0);
     ct_tensor *forward[4], *all[4];
@@ -197,7 +196,7 @@ static ct_tensor *of(ct_shape shape, ct_shape gamma, ct_shape beta, int axis, do
                          ct_full(CT_F32, beta, 1), axis, epsilon, NULL, NULL);
 }
 
-CORE_TEST(batch_norm_gradient, refuses_what_makes_no_sense) {
+TEST(batch_norm_gradient, refuses_what_makes_no_sense) {
     ct_shape two = CT_SHAPE(2), image = CT_SHAPE(1, 1, 1, 2);
     expect_refused(of(image, two, two, -1, 1e-3), CT_ERR_SHAPE,
                    "ct_batch_norm: training needs > 1 value per channel, got 1 (x is [1,1,1,2], "

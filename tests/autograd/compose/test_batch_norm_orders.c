@@ -1,8 +1,7 @@
 /* BatchNorm's derivatives to order 5 against a reference of 60 digits: d^k/dt^k of
  * <BN(x + t v, gamma + t a, beta + t b), w> at t = 0. And why nothing less will do: the usual
  * shortcut, a variance around a detached mean, is right at order 1 and wrong from order 2 on. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -57,7 +56,7 @@ static void derivatives(normalization *f, bool all_move, double out[ORDERS]) {
     }
 }
 
-CORE_TEST(batch_norm_orders, derived_is_right_to_order_5) {
+TEST(batch_norm_orders, derived_is_right_to_order_5) {
     for (int all = 0; all < 2; all++) {
         const double *expected = all ? orders_all_move : orders_x_moves;
         double found[ORDERS];
@@ -69,7 +68,7 @@ CORE_TEST(batch_norm_orders, derived_is_right_to_order_5) {
     }
 }
 
-CORE_TEST(batch_norm_orders, a_detached_mean_is_wrong_from_order_2) {
+TEST(batch_norm_orders, a_detached_mean_is_wrong_from_order_2) {
     double found[ORDERS];
     derivatives(detached_mean, false, found);
     EXPECT(near(found[0], orders_x_moves[0], 0, 1e-13));
@@ -86,7 +85,7 @@ static ct_tensor *check(void *context, ct_tensor *const x[], int64_t n) {
 }
 
 /* The checker finds it too, at order 2 and not before. */
-CORE_TEST(batch_norm_orders, the_checker_tells_them_apart) {
+TEST(batch_norm_orders, the_checker_tells_them_apart) {
     ct_tensor *x[] = {matrix(orders_x), vector(orders_gamma), vector(orders_beta)};
     normalization *const functions[] = {derived, detached_mean};
     for (int f = 0; f < 2; f++) {

@@ -2,8 +2,7 @@
  * Values and derivatives of orders 1 and 2, in f32 and f64.
  * Ties and poles of single ops are test_conventions' business.
  * Invariant: `exactly` expects the number itself, `closely` a relative error of a few roundings. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -50,7 +49,7 @@ static ct_tensor *logsumexp(ct_tensor *x) { return ct_logsumexp(x, -1); }
 static ct_tensor *softmax(ct_tensor *x) { return ct_softmax(x, -1); }
 static ct_tensor *log_softmax(ct_tensor *x) { return ct_log_softmax(x, -1); }
 
-CORE_TEST(corners, logsumexp_of_infinities) {
+TEST(corners, logsumexp_of_infinities) {
     EACH_DTYPE(dtype) {
         double most = dtype == CT_F32 ? (double)FLT_MAX : DBL_MAX;
         ct_tensor *none = VECTOR(dtype, -INFINITY, -INFINITY), *all = VECTOR(dtype, INFINITY, 1);
@@ -74,7 +73,7 @@ CORE_TEST(corners, logsumexp_of_infinities) {
     }
 }
 
-CORE_TEST(corners, softmax_of_infinities) {
+TEST(corners, softmax_of_infinities) {
     EACH_DTYPE(dtype) {
         ct_tensor *none = VECTOR(dtype, -INFINITY, -INFINITY), *all = VECTOR(dtype, INFINITY, 1);
         EXACTLY(softmax(none), 0, 0);
@@ -91,7 +90,7 @@ CORE_TEST(corners, softmax_of_infinities) {
 }
 
 /* Rows, and columns, that are masked in part and altogether, beside one that is not. */
-CORE_TEST(corners, a_masked_row_is_one_of_its_own) {
+TEST(corners, a_masked_row_is_one_of_its_own) {
     EACH_DTYPE(dtype) {
         const double rows[] = {1, 2, -INFINITY, -INFINITY, -INFINITY, -INFINITY, 0, 0, 0};
         double p = 1 / (1 + exp(1.0)), third = 1 / 3.0;
@@ -107,7 +106,7 @@ CORE_TEST(corners, a_masked_row_is_one_of_its_own) {
 
 /* Attention where the second query may look at nothing: its output is 0, and nothing flows back
  * through it. */
-CORE_TEST(corners, attention_with_a_masked_row) {
+TEST(corners, attention_with_a_masked_row) {
     EACH_DTYPE(dtype) {
         ct_tensor *q = VECTOR(dtype, 1, -1, 0.5, 2, 3, 1), *k = VECTOR(dtype, 0, 1, 2, -1, 1, 1);
         ct_tensor *v = VECTOR(dtype, 1, 2, 3, 4, 5, 6), *in[] = {q, k, v}, *out[3];
@@ -127,7 +126,7 @@ CORE_TEST(corners, attention_with_a_masked_row) {
 
 static ct_tensor *elu(ct_tensor *x) { return ct_elu(x, 1); }
 
-CORE_TEST(corners, softplus_keeps_its_tail) {
+TEST(corners, softplus_keeps_its_tail) {
     EACH_DTYPE(dtype) {
         ct_tensor *x = VECTOR(dtype, -80, -17, -1, 3, 100);
         ct_tensor *ends = VECTOR(dtype, -INFINITY, INFINITY);
@@ -146,7 +145,7 @@ CORE_TEST(corners, softplus_keeps_its_tail) {
     CLOSELY(ct_softplus(deep), exp(-37), exp(-700));
 }
 
-CORE_TEST(corners, elu_keeps_small_arguments) {
+TEST(corners, elu_keeps_small_arguments) {
     EACH_DTYPE(dtype) {
         ct_tensor *x = VECTOR(dtype, -1e-8, -0.5, -20, 0, 2);
         ct_tensor *ends = VECTOR(dtype, -INFINITY, INFINITY);
@@ -161,7 +160,7 @@ CORE_TEST(corners, elu_keeps_small_arguments) {
 
 /* References: x erfc(-x / sqrt 2) / 2 with 30 digits. The slopes of f32 have the error of a rounded
  * x^2 in their exponent. */
-CORE_TEST(corners, gelu_keeps_its_tail) {
+TEST(corners, gelu_keeps_its_tail) {
     EACH_DTYPE(dtype) {
         ct_tensor *x = VECTOR(dtype, -6, -3, -0.5, 0, 2, 50), *g = slope(ct_gelu(x), x);
         const double slopes[] = {-3.5468709453902015e-8, -0.011945647204183927,
@@ -179,7 +178,7 @@ CORE_TEST(corners, gelu_keeps_its_tail) {
     CLOSELY(ct_gelu(VECTOR(CT_F32, -12)), -2.1317785344932148e-32);
 }
 
-CORE_TEST(corners, silu_has_limits) {
+TEST(corners, silu_has_limits) {
     EACH_DTYPE(dtype) {
         ct_tensor *ends = VECTOR(dtype, -INFINITY, INFINITY, -1e4, 1e4, -20);
         EXACTLY(ct_slice(ct_silu(ends), 0, 0, 4, 1), 0, INFINITY, 0, 1e4);
@@ -190,7 +189,7 @@ CORE_TEST(corners, silu_has_limits) {
 }
 
 /* References with 30 digits. */
-CORE_TEST(corners, the_normal_distribution_keeps_its_tail) {
+TEST(corners, the_normal_distribution_keeps_its_tail) {
     EACH_DTYPE(dtype) {
         CLOSELY(ct_ndtr(VECTOR(dtype, -12, -5, -1, 0, 1, 5, -INFINITY, INFINITY)),
                 1.776482112077679e-33, 2.8665157187919391e-07, 0.15865525393145705, 0.5,
@@ -199,7 +198,7 @@ CORE_TEST(corners, the_normal_distribution_keeps_its_tail) {
     CLOSELY(ct_ndtr(VECTOR(CT_F64, -37.5, -20)), 4.6053530095819548e-308, 2.7536241186062337e-89);
 }
 
-CORE_TEST(corners, what_saturates_is_flat_at_the_ends) {
+TEST(corners, what_saturates_is_flat_at_the_ends) {
     function *const sigmoids[] = {ct_erf, ct_ndtr, ct_tanh, ct_sigmoid};
     EACH_DTYPE(dtype) {
         ct_tensor *ends = VECTOR(dtype, -INFINITY, INFINITY, -1e20, 1e20);
@@ -210,7 +209,7 @@ CORE_TEST(corners, what_saturates_is_flat_at_the_ends) {
     }
 }
 
-CORE_TEST(corners, log1p_and_expm1_keep_small_arguments) {
+TEST(corners, log1p_and_expm1_keep_small_arguments) {
     EACH_DTYPE(dtype) {
         double least = dtype == CT_F32 ? 0x1p-149 : 0x1p-1074;
         ct_tensor *x = VECTOR(dtype, least, -least, 0x1p-60, -1, INFINITY, 0x1p100);
@@ -238,7 +237,7 @@ static ct_tensor *pooled(ct_tensor *x) {
 
 /* The value is NaN, and so is the gradient, or it is the one of what was picked: never 0, as if the
  * value did not depend on the argument. */
-CORE_TEST(corners, nan_passes_through_values_and_gradients) {
+TEST(corners, nan_passes_through_values_and_gradients) {
     function *const functions[] = {
         ct_exp,   ct_expm1,    ct_log,    ct_log1p,  ct_sqrt, ct_rsqrt,   ct_sin,        ct_cos,
         ct_tanh,  ct_sigmoid,  ct_erf,    ct_ndtr,   ct_abs,  ct_square,  ct_reciprocal, ct_norm,
@@ -253,7 +252,7 @@ CORE_TEST(corners, nan_passes_through_values_and_gradients) {
     }
 }
 
-CORE_TEST(corners, the_gradient_goes_where_the_value_came_from) {
+TEST(corners, the_gradient_goes_where_the_value_came_from) {
     EACH_DTYPE(dtype) {
         ct_tensor *a = VECTOR(dtype, NAN, 1, NAN, 1), *b = VECTOR(dtype, 1, NAN, NAN, 1);
         EXACTLY(slope(ct_maximum(a, b), a), 1, 0, 1, 1);
@@ -268,7 +267,7 @@ CORE_TEST(corners, the_gradient_goes_where_the_value_came_from) {
 
 /* --- Weights ---------------------------------------------------------------------------------- */
 
-CORE_TEST(corners, what_has_no_weight_counts_nothing) {
+TEST(corners, what_has_no_weight_counts_nothing) {
     EACH_DTYPE(dtype) {
         ct_tensor *w = VECTOR(dtype, 0, 0, 0, 2, 1, NAN), *y;
         ct_tensor *x = VECTOR(dtype, INFINITY, -INFINITY, 3, 3, INFINITY, 1);
@@ -282,7 +281,7 @@ CORE_TEST(corners, what_has_no_weight_counts_nothing) {
 
 /* --- Squares ---------------------------------------------------------------------------------- */
 
-CORE_TEST(corners, the_norm_does_not_leave_the_range) {
+TEST(corners, the_norm_does_not_leave_the_range) {
     EACH_DTYPE(dtype) {
         const double sizes[] = {1, 1e20, 1e-25, 4e37, 1e-37};
         for (int k = 0; k < 5; k++) {
@@ -307,7 +306,7 @@ CORE_TEST(corners, the_norm_does_not_leave_the_range) {
     CLOSELY(ct_norm(VECTOR(CT_F64, 3e-300, 4e-300)), 5e-300);
 }
 
-CORE_TEST(corners, the_deviation_of_a_constant_is_0_and_flat) {
+TEST(corners, the_deviation_of_a_constant_is_0_and_flat) {
     const double constants[] = {0, 1, 0.1, 1e4, 123456.7, 1e30, -3e20};
     EACH_DTYPE(dtype) {
         for (size_t k = 0; k < sizeof constants / sizeof *constants; k++) {

@@ -2,8 +2,7 @@
  * constant groups of any size, deviations up to 1e18, many elements.
  * Ordinary values are the business of test_batch_norm_gradient and test_parity.
  * Invariant: f32 is compared with f64, which has room for all of it. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -32,7 +31,7 @@ static void expect_all(ct_tensor *t, double value, const char *what) {
     }
 }
 
-CORE_TEST(moments, constant_groups_are_centred_to_zero) {
+TEST(moments, constant_groups_are_centred_to_zero) {
     static const int64_t counts[] = {2, 7, 1000, 21632};
     for (size_t k = 0; k < 8; k++) {
         ct_dtype dtype = k % 2 ? CT_F64 : CT_F32;
@@ -74,7 +73,7 @@ static double distance(ct_tensor *a, ct_tensor *b) {
     return error / size;
 }
 
-CORE_TEST(moments, large_deviations_of_many_elements) {
+TEST(moments, large_deviations_of_many_elements) {
     static const double deviations[] = {1e-3, 1, 1e9, 1e18};
     for (int k = 0; k < 8; k++) {
         int64_t n = k % 2 ? 30000 : 64;
@@ -97,7 +96,7 @@ CORE_TEST(moments, large_deviations_of_many_elements) {
     }
 }
 
-CORE_TEST(moments, gradients_of_a_constant_group_are_finite) {
+TEST(moments, gradients_of_a_constant_group_are_finite) {
     ct_tensor *x = constants(CT_F32, 100), *g;
     ct_tensor *one = ones(CT_F32, SIZES, 1), *w = ct_detach(ct_sin(x));
     ct_tensor *y = ct_batch_norm(x, one, one, 1, 1e-3, NULL, NULL);
@@ -105,7 +104,7 @@ CORE_TEST(moments, gradients_of_a_constant_group_are_finite) {
     for (int64_t i = 0; i < ct_numel(g); i++) EXPECT(isfinite(element(g, i)));
 }
 
-CORE_TEST(moments, of_nothing_are_an_error) {
+TEST(moments, of_nothing_are_an_error) {
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(0, 3), 0);
     EXPECT(!ct_var(x, CT_AXES(0)) && ct_error() == CT_ERR_SHAPE);
     ct_error_clear();

@@ -12,14 +12,7 @@
 
 #include <locale.h>
 
-/* Names are kept for the life of the process. */
-static void forget_names(void) {
-    ct_scope_close(0);
-    cti_intern_clear();
-    fixture_close();
-}
-
-#define DOT_TEST(name) Test(dot, name, .init = fixture_open, .fini = forget_names)
+#define DOT_TEST(name) FOLDER_TEST(dot, name)
 
 /* The text of a picture. The caller frees it. */
 static char *text_of(ct_tensor *const roots[], int64_t n, ct_dot_options options) {

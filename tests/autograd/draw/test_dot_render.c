@@ -38,7 +38,7 @@ static void render_close(void) {
     fixture_close();
 }
 
-#define RENDER_TEST(name) Test(dot_render, name, .init = render_open, .fini = render_close)
+#define RENDER_TEST(name) TEST_WITH(dot_render, name, render_open, render_close)
 
 /* Installs a shell script as `dot`. */
 static void pretend(const char *script) {

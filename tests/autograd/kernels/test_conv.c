@@ -4,11 +4,10 @@
  * test_window_refusals.c.
  * Invariant: the reference is one loop for all three faces, in double; each value is held to the
  * error bound of its own sum. */
-#define COTAN_SUITE
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include <float.h>
 #include <math.h>
@@ -170,9 +169,9 @@ static void expect_grid(ct_dtype dtype) {
     }
 }
 
-CORE_TEST(conv, every_combination_in_f64) { expect_grid(CT_F64); }
+TEST(conv, every_combination_in_f64) { expect_grid(CT_F64); }
 
-CORE_TEST(conv, every_combination_in_f32) { expect_grid(CT_F32); }
+TEST(conv, every_combination_in_f32) { expect_grid(CT_F32); }
 
 /* Several blocks, parts that begin within a row, bands with halos, ranges of pixels, stripes of
  * columns, and patches that alone fill a block. */
@@ -192,16 +191,16 @@ static const conv_case large_cases[] = {
 };
 enum { LARGE_CASES = sizeof large_cases / sizeof *large_cases };
 
-CORE_TEST(conv, large_ones_in_f32) {
+TEST(conv, large_ones_in_f32) {
     for (int k = 0; k < LARGE_CASES; k++) expect_faces(large_cases[k], CT_F32, (uint64_t)k);
 }
 
-CORE_TEST(conv, large_ones_in_f64) {
+TEST(conv, large_ones_in_f64) {
     for (int k = 0; k < LARGE_CASES; k++) expect_faces(large_cases[k], CT_F64, (uint64_t)k);
 }
 
 /* No batch, no channels, no outputs, no pixels but padding: zeros wherever there are elements. */
-CORE_TEST(conv, empty_operands) {
+TEST(conv, empty_operands) {
     expect_faces((conv_case){2, 5, 5, 0, 3, 3, 3, {.pad = {0}}}, CT_F32, 1);
     expect_faces((conv_case){2, 0, 4, 2, 3, 3, 3, {.pad = {2, 1, 0, 0}}}, CT_F32, 1);
     ct_tensor *x = leaf_from(CT_F64, CT_SHAPE(0, 5, 4, 2), NULL);
@@ -216,7 +215,7 @@ CORE_TEST(conv, empty_operands) {
 
 /* --- Derivatives, views, threads -------------------------------------------------------------- */
 
-CORE_TEST(conv, derivatives_are_the_other_faces) {
+TEST(conv, derivatives_are_the_other_faces) {
     problem p = problem_new((conv_case){2, 9, 7, 4, 6, 3, 2, {{2, 1}, {1, 0, 2, 1}, {1, 2}, 2}},
                             CT_F64, 3);
     for (int into = 0; into < OPERANDS; into++) {
@@ -235,7 +234,7 @@ static ct_tensor *copied(ct_tensor *t) {
     return ct_from(ct_dtype_of(t), ct_shape_of(t), ct_data(t));
 }
 
-CORE_TEST(conv, operands_of_any_layout) {
+TEST(conv, operands_of_any_layout) {
     problem p = problem_new((conv_case){9, 3, 4, 2, 12, 3, 2, {.pad = {0}}}, CT_F32, 4);
     ct_tensor *x = ct_flip(ct_permute(p.leaf[X], CT_AXES(2, 0, 3, 1)), CT_AXES(1));
     ct_tensor *w = ct_slice(ct_transpose(p.leaf[W]), 2, 0, CT_END, 1);
@@ -247,7 +246,7 @@ CORE_TEST(conv, operands_of_any_layout) {
     problem_free(&p);
 }
 
-CORE_TEST(conv, threads_change_no_bit) {
+TEST(conv, threads_change_no_bit) {
     for (int k = 0; k < LARGE_CASES; k++) {
         int64_t scope = ct_scope_open();
         problem p = problem_new(large_cases[k], CT_F32, (uint64_t)k);
@@ -265,7 +264,7 @@ CORE_TEST(conv, threads_change_no_bit) {
     }
 }
 
-CORE_TEST(conv, a_default_and_its_value_share_a_plan) {
+TEST(conv, a_default_and_its_value_share_a_plan) {
     problem p = problem_new((conv_case){1, 4, 4, 2, 2, 2, 2, {.pad = {0}}}, CT_F32, 5);
     ct_data(ct_conv2d(p.leaf[X], p.leaf[W], (ct_conv2d_spec){0}));
     ct_stats_reset();

@@ -4,10 +4,9 @@
  * Invariant: every loop, however the compiler vectorized it, gives the bits that the function
  * gives for one element at a time, and these are the bits recorded here. */
 #include "tests/autograd/kernels/math32_loops.h"
+#include "tests/support/test.h"
 
 #include "autograd/ops.h"
-
-#include <criterion/criterion.h>
 
 enum { BLOCK = 1024, STRIDE = 1021 };
 
@@ -68,7 +67,7 @@ static void sample(const char *name, uint64_t recorded) {
 }
 
 #define SAMPLE(name, recorded) \
-    Test(math32, name##_is_within_its_bound) { sample(#name, UINT64_C(recorded)); }
+    TEST(math32, name##_is_within_its_bound) { sample(#name, UINT64_C(recorded)); }
 SAMPLE(exp, 0x6867a4af323868b0)
 SAMPLE(expm1, 0xbad4478474afcdc4)
 SAMPLE(log, 0x64062626e10f61c8)
@@ -98,7 +97,7 @@ static void draw_pair(uint64_t *state, float *x, float *y) {
     if (a % 3 == 2) *y = (float)(int32_t)(20.0f * unit);
 }
 
-Test(math32, pow_is_within_its_bound) {
+TEST(math32, pow_is_within_its_bound) {
     static float x[BLOCK], y[BLOCK], out[BLOCK];
     uint64_t state = 1, hash = 14695981039346656037u;
     double bound = stated_error("pow"), worst = 0.0;
@@ -124,7 +123,7 @@ static int is_same(float a, float b) {
 }
 
 /* Where libm's result is exact, that is 0, +-1, inf or NaN, cti must give it exactly. */
-Test(math32, special_values_are_exact) {
+TEST(math32, special_values_are_exact) {
     static float out[N_SPECIAL];
     for (size_t function = 0; function < N_UNARY; function++) {
         evaluate(function, N_SPECIAL, out, special, special);
@@ -147,7 +146,7 @@ Test(math32, special_values_are_exact) {
     cr_expect(is_same(cti_sinf(-0x1p-149f), -0x1p-149f) && is_same(cti_sinf(-0.0f), -0.0f));
 }
 
-Test(math32, pow_of_special_pairs_is_exact) {
+TEST(math32, pow_of_special_pairs_is_exact) {
     for (size_t i = 0; i < N_SPECIAL; i++) {
         for (size_t j = 0; j < N_SPECIAL; j++) {
             float x = special[i], y = special[j], got = cti_powf(x, y);
@@ -160,7 +159,7 @@ Test(math32, pow_of_special_pairs_is_exact) {
 }
 
 /* Every length from nothing to four of the widest vectors and more, over mixed arguments. */
-Test(math32, tails_give_the_bits_of_the_vector_body) {
+TEST(math32, tails_give_the_bits_of_the_vector_body) {
     static float x[BLOCK], y[BLOCK], whole[BLOCK], part[BLOCK];
     uint64_t state = 2;
     for (size_t i = 0; i < BLOCK; i++) draw_pair(&state, x + i, y + i);
@@ -188,7 +187,7 @@ static void expect_the_same_alone(ct_tensor *(*f)(ct_tensor *x), const float *x,
 }
 
 /* A tile with a far argument takes another loop. */
-Test(math32, sin_and_cos_do_not_depend_on_their_neighbours) {
+TEST(math32, sin_and_cos_do_not_depend_on_their_neighbours) {
     static float x[3000];
     uint64_t state = 3;
     for (size_t i = 0; i < 3000; i++) {

@@ -3,11 +3,10 @@
  * Derivatives against finite differences are in test_primitives.c, refusals in
  * test_window_refusals.c.
  * Invariant: elements are small multiples of 1/8, so ties abound and sums of them are exact. */
-#define COTAN_SUITE
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include <float.h>
 #include <math.h>
@@ -138,7 +137,7 @@ static void expect_pool(ct_shape x, ct_pool2d_spec spec, ct_dtype dtype, uint64_
 
 /* --- Values ----------------------------------------------------------------------------------- */
 
-CORE_TEST(pool, every_combination) {
+TEST(pool, every_combination) {
     static const int64_t windows[][2] = {{0, 0}, {1, 1}, {3, 3}, {5, 2}, {6, 7}};
     static const int64_t strides[][2] = {{0, 0}, {1, 1}, {2, 3}, {4, 1}};
     static const int64_t channels[] = {1, 3, 64, 70}, batches[] = {0, 1, 3};
@@ -168,14 +167,14 @@ static ct_shape large_shape(int k) {
     return shape;
 }
 
-CORE_TEST(pool, large_ones) {
+TEST(pool, large_ones) {
     for (int k = 0; k < LARGE_CASES; k++) {
         expect_pool(large_shape(k), large_cases[k].spec, CT_F32, 2 * (uint64_t)k);
         expect_pool(large_shape(k), large_cases[k].spec, CT_F64, 2 * (uint64_t)k + 1);
     }
 }
 
-CORE_TEST(pool, a_tie_goes_to_the_first_and_so_does_nan) {
+TEST(pool, a_tie_goes_to_the_first_and_so_does_nan) {
     double nan = (double)NAN, inf = INFINITY;
     const struct {
         double x[4];
@@ -205,7 +204,7 @@ CORE_TEST(pool, a_tie_goes_to_the_first_and_so_does_nan) {
 
 /* --- Derivatives, views, threads -------------------------------------------------------------- */
 
-CORE_TEST(pool, derivatives_are_the_other_faces) {
+TEST(pool, derivatives_are_the_other_faces) {
     pool p = pool_of(CT_SHAPE(2, 7, 9, 3), (ct_pool2d_spec){{3, 2}, {2, 1}, {1, 2, 0, 1}, true});
     ct_tensor *x = noisy(CT_F64, p.x, 1, false), *h = noisy(CT_F64, p.x, 2, false);
     ct_tensor *g = noisy(CT_F64, p.y, 3, false), *out[2] = {NULL};
@@ -225,7 +224,7 @@ CORE_TEST(pool, derivatives_are_the_other_faces) {
     EXPECT(same_bits(out[0], ct_avg_pool2d(h, p.spec)), "%s", ct_error_message());
 }
 
-CORE_TEST(pool, operands_of_any_layout) {
+TEST(pool, operands_of_any_layout) {
     ct_pool2d_spec spec = {{2, 3}, {1, 2}, {1, 0, 2, 1}, false};
     ct_tensor *base = noisy(CT_F32, CT_SHAPE(5, 8, 3, 9), 1, false);
     ct_tensor *x = ct_flip(ct_permute(base, CT_AXES(2, 3, 1, 0)), CT_AXES(1, 3));
@@ -241,7 +240,7 @@ CORE_TEST(pool, operands_of_any_layout) {
                      ct_avg_pool2d_spread(flat, 9, 8, spec)));
 }
 
-CORE_TEST(pool, threads_change_no_bit) {
+TEST(pool, threads_change_no_bit) {
     for (int k = 0; k < LARGE_CASES; k++) {
         int64_t scope = ct_scope_open();
         pool p = pool_of(large_shape(k), large_cases[k].spec);

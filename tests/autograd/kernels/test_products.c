@@ -2,10 +2,9 @@
  * values against a loop, operands of either orientation.
  * Derivatives, batches and broadcasting are in test_primitives.c, refusals in test_op_errors.c.
  * Invariant: elements are small multiples of 1/8, so that sums of products are exact. */
-#define COTAN_SUITE
 #include "autograd/kernels/small_product.h"
 #include "autograd/ops.h"
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include <stdlib.h>
 
@@ -52,7 +51,7 @@ static void expect_product(ct_tensor *y, size s, const double *a, const double *
     }
 }
 
-CORE_TEST(products, every_size_and_orientation) {
+TEST(products, every_size_and_orientation) {
     for (int k = 0; k < SIZES * CT_DTYPES; k++) {
         size s = sizes[k / CT_DTYPES];
         ct_dtype dtype = (ct_dtype)(k % CT_DTYPES);
@@ -69,7 +68,7 @@ CORE_TEST(products, every_size_and_orientation) {
     }
 }
 
-CORE_TEST(products, both_ways_are_taken) {
+TEST(products, both_ways_are_taken) {
     int small = 0;
     for (int k = 0; k < SIZES; k++) {
         small += cti_product_is_small(sizes[k].m, sizes[k].n, sizes[k].k);
@@ -78,7 +77,7 @@ CORE_TEST(products, both_ways_are_taken) {
 }
 
 /* The elements are no multiples of anything: the order of additions shows in the last bits. */
-CORE_TEST(products, bits_do_not_follow_the_orientation) {
+TEST(products, bits_do_not_follow_the_orientation) {
     for (int k = 0; k < SIZES; k++) {
         int64_t scope = ct_scope_open();
         size s = sizes[k];

@@ -1,8 +1,7 @@
 /* What the core says to bad arguments: one row per call, with the exact text. Files, layers,
  * windows and training have tables of their own.
  * Invariant: a call that fails returns NULL and leaves no memory behind. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "tensor/runtime.h"
@@ -23,7 +22,7 @@ static ct_tensor *f32(ct_shape shape) { return ct_full(CT_F32, shape, 1.0); }
         EXPECT(strcmp(text, (expected_text)) == 0, "said '%s'", text);     \
     } while (0)
 
-CORE_TEST(op_errors, shapes) {
+TEST(op_errors, shapes) {
     int64_t big = INT64_C(1) << 32;
     ct_shape deep = {.rank = 9};
     ROW(f32(deep), CT_ERR_SHAPE, "ct_full: rank must be 0..8, got 9");
@@ -41,7 +40,7 @@ CORE_TEST(op_errors, shapes) {
     ROW(ct_from(CT_F32, CT_SHAPE(1), NULL), CT_ERR_NULL, "ct_from: 'elements' is NULL");
 }
 
-CORE_TEST(op_errors, elementwise) {
+TEST(op_errors, elementwise) {
     ct_tensor *x = f32(CT_SHAPE(32, 10)), *i = ct_arange(CT_I64, 0, 3, 1);
     ROW(ct_add(x, f32(CT_SHAPE(32, 11))), CT_ERR_SHAPE,
         "ct_add: cannot broadcast [32,10] with [32,11]: dim 1 is 10 vs 11");
@@ -54,7 +53,7 @@ CORE_TEST(op_errors, elementwise) {
     ROW(ct_clip(x, 1, 0), CT_ERR_RANGE, "ct_clip: low must be <= high, got 1 and 0");
 }
 
-CORE_TEST(op_errors, views) {
+TEST(op_errors, views) {
     ct_tensor *x = f32(CT_SHAPE(2, 3));
     ROW(ct_reshape(x, CT_SHAPE(4, 2)), CT_ERR_SHAPE,
         "ct_reshape: [2,3] has 6 elements, [4,2] needs 8");
@@ -74,7 +73,7 @@ CORE_TEST(op_errors, views) {
         "ct_concat: part 1 is f32 [2,4], part 0 is f32 [2,3]; only dim 0 may differ");
 }
 
-CORE_TEST(op_errors, reductions) {
+TEST(op_errors, reductions) {
     ct_tensor *x = f32(CT_SHAPE(2, 3)), *empty = f32(CT_SHAPE(0, 10));
     ROW(ct_sum(x, CT_AXES(3)), CT_ERR_SHAPE, "ct_sum: axis must be in -2..1 for rank 2, got 3");
     ROW(ct_sum(x, CT_AXES(1, -1)), CT_ERR_SHAPE, "ct_sum: axis -1 given twice");
@@ -86,7 +85,7 @@ CORE_TEST(op_errors, reductions) {
         "ct_softmax: a scalar has no axis, got 0");
 }
 
-CORE_TEST(op_errors, contractions_and_rows) {
+TEST(op_errors, contractions_and_rows) {
     ct_tensor *a = f32(CT_SHAPE(32, 784)), *index = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){10});
     ROW(ct_matmul(a, f32(CT_SHAPE(785, 10))), CT_ERR_SHAPE,
         "ct_matmul: inner dims must match, got a [32,784] and b [785,10] (784 vs 785)");
@@ -102,7 +101,7 @@ CORE_TEST(op_errors, contractions_and_rows) {
         "1)");
 }
 
-CORE_TEST(op_errors, the_first_stays_and_the_later_are_counted) {
+TEST(op_errors, the_first_stays_and_the_later_are_counted) {
     ct_tensor *bad = ct_reshape(f32(CT_SHAPE(6)), CT_SHAPE(4));
     ct_tensor *y = ct_mul(ct_exp(bad), ct_add(bad, bad));
     EXPECT(y == NULL && ct_error() == CT_ERR_SHAPE && ct_error_count() == 0);
@@ -115,7 +114,7 @@ CORE_TEST(op_errors, the_first_stays_and_the_later_are_counted) {
     EXPECT(ct_error_count() == 0 && strcmp(ct_error_message(), "") == 0);
 }
 
-CORE_TEST(op_errors, threads) {
+TEST(op_errors, threads) {
     EXPECT(ct_threads_set(0) == CT_ERR_RANGE);
     ct_status status;
     EXPECT(strcmp(taken_error(&status), "ct_threads_set: threads must be 1..256, got 0") == 0);

@@ -2,8 +2,8 @@
  * finite differences, over ranks, broadcasts, sizes 0 and 1, and layouts.
  * Conventions at single points (ties, kinks, NaN) are in test_conventions.c.
  * Invariant: a descriptor that is linked in and has no row fails the run. */
-#define COTAN_SUITE
 #include "tests/autograd/ops/primitive_checks.h"
+#include "tests/support/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static void take_sample(const primitive_row *row, int64_t k, ct_dtype dtype, boo
     ct_error_clear();
 }
 
-CORE_TEST(primitives, every_descriptor_has_a_row) {
+TEST(primitives, every_descriptor_has_a_row) {
     const ct_op *op;
     int n = 0;
     for (; (op = primitive_descriptor(n)); n++) {
@@ -63,7 +63,7 @@ CORE_TEST(primitives, every_descriptor_has_a_row) {
 }
 
 /* Derivatives of all floats, or a statement that there are none: never a forgotten entry. */
-CORE_TEST(primitives, every_input_has_a_derivative_or_says_that_it_has_none) {
+TEST(primitives, every_input_has_a_derivative_or_says_that_it_has_none) {
     const ct_op *op;
     for (int k = 0; (op = primitive_descriptor(k)); k++) {
         for (int i = 0; i < op->n_inputs; i++) {
@@ -121,8 +121,8 @@ static void values(bool large, int64_t samples) {
     }
 }
 
-CORE_TEST(primitives, values) { values(false, SMALL_SAMPLES); }
-CORE_TEST(primitives, values_beyond_one_tile) { values(true, LARGE_SAMPLES); }
+TEST(primitives, values) { values(false, SMALL_SAMPLES); }
+TEST(primitives, values_beyond_one_tile) { values(true, LARGE_SAMPLES); }
 
 static void order_1(const sample *s, bool whole) {
     (void)whole;
@@ -163,9 +163,9 @@ static void expect_variety(void) {
     for (int k = 0; k < VIEW_KINDS; k++) EXPECT(census.laid_out[k] * 100 >= n * 8);
 }
 
-CORE_TEST(primitives, first_derivatives) {
+TEST(primitives, first_derivatives) {
     derivatives(ORDER_1_SAMPLES, order_1);
     expect_variety();
 }
 
-CORE_TEST(primitives, second_derivatives) { derivatives(ORDER_2_SAMPLES, order_2); }
+TEST(primitives, second_derivatives) { derivatives(ORDER_2_SAMPLES, order_2); }

@@ -2,8 +2,7 @@
  * and the passes of BatchNorm, which the sum rule is for.
  * What it does to graphs of all kinds is the business of test_random_graphs.
  * Invariant: a rewrite counts as fired only if the ops it removes are gone. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -66,7 +65,7 @@ static void expect_ops(int line, ct_tensor *t, int ops, double tolerance) {
 }
 #define HAS_OPS(t, ops) expect_ops(__LINE__, t, ops, 0)
 
-CORE_TEST(simplify, neutral_numbers_go) {
+TEST(simplify, neutral_numbers_go) {
     ct_tensor *x = x_of(CT_SHAPE(3, 4)), *y = ct_exp(x);
     BECOMES(ct_scale(y, 1), y);
     BECOMES(ct_offset(y, 0), y);
@@ -77,7 +76,7 @@ CORE_TEST(simplify, neutral_numbers_go) {
 }
 
 /* With g a number per column, 2 g x costs one product per element, not two and an addition. */
-CORE_TEST(simplify, the_derivative_of_a_square_is_one_product) {
+TEST(simplify, the_derivative_of_a_square_is_one_product) {
     ct_tensor *x = x_of(CT_SHAPE(3, 4)), *g = NULL, *u = ct_exp(x_of(CT_SHAPE(4)));
     EXPECT(ct_vjp(ct_sum(ct_mul(x, x), CT_AXES(0)), u, &x, 1, &g) == CT_OK);
     ct_tensor *s = simplified(g);
@@ -88,14 +87,14 @@ CORE_TEST(simplify, the_derivative_of_a_square_is_one_product) {
     }
 }
 
-CORE_TEST(simplify, a_users_scalar_is_data) {
+TEST(simplify, a_users_scalar_is_data) {
     ct_tensor *y = ct_exp(x_of(CT_SHAPE(3, 4)));
     HAS_OPS(ct_mul(y, ct_scalar(CT_F64, 1)), 3);
     HAS_OPS(ct_add(y, ct_scalar(CT_F64, 0)), 3);
     HAS_OPS(ct_scale(y, 2), 3);
 }
 
-CORE_TEST(simplify, double_negation_goes) {
+TEST(simplify, double_negation_goes) {
     ct_tensor *x = x_of(CT_SHAPE(5)), *a = ct_exp(x), *b = ct_sin(x);
     BECOMES(ct_neg(ct_neg(a)), a);
     HAS_OPS(ct_add(a, ct_neg(b)), 3);
@@ -106,7 +105,7 @@ CORE_TEST(simplify, double_negation_goes) {
     EXPECT(ct_op_of(simplified(ct_sum_all(ct_neg(a))))->kind == CT_MAP);
 }
 
-CORE_TEST(simplify, views_of_views_are_one) {
+TEST(simplify, views_of_views_are_one) {
     ct_tensor *x = x_of(CT_SHAPE(3, 4)), *e = ct_exp(x), *row = ct_sin(x_of(CT_SHAPE(4)));
     BECOMES(ct_transpose(ct_transpose(e)), e);
     ct_tensor *cube = ct_exp(x_of(CT_SHAPE(2, 3, 4)));
@@ -120,7 +119,7 @@ CORE_TEST(simplify, views_of_views_are_one) {
 }
 
 /* It says something about derivatives, so it stays. */
-CORE_TEST(simplify, a_stopped_gradient_stays_stopped) {
+TEST(simplify, a_stopped_gradient_stays_stopped) {
     ct_tensor *x = leaf_from(CT_F64, CT_SHAPE(2), (double[]){1, 2}), *g = NULL;
     ct_tensor *y = simplified(ct_sum_all(ct_mul(x, ct_stop_gradient(x))));
     EXPECT(ct_grad(y, &x, 1, &g) == CT_OK && element(g, 0) == 1 && element(g, 1) == 2);
@@ -149,7 +148,7 @@ static ct_tensor *with_leak(ct_tensor *x) { return ct_leaky_relu(x, 0.1); }
 static ct_tensor *cut(ct_tensor *x) { return ct_clip(x, -1, 1); }
 static ct_tensor *to_a_power(ct_tensor *x) { return ct_pow(ct_abs(x), ct_abs(x)); }
 
-CORE_TEST(simplify, two_derivatives_of_one_loss_are_one) {
+TEST(simplify, two_derivatives_of_one_loss_are_one) {
     ct_tensor *(*const functions[])(ct_tensor *) = {
         ct_relu, mean_of_squares, ct_rsqrt,   ct_sigmoid,      ct_tanh,      largest,
         pooled,  averages,        normalized, normalized_rows, likelihood,   ct_gelu,
@@ -169,7 +168,7 @@ CORE_TEST(simplify, two_derivatives_of_one_loss_are_one) {
 }
 
 /* A plan for two equal numbers is no plan for two that differ. */
-CORE_TEST(simplify, numbers_that_are_equal_once_may_differ_the_next_time) {
+TEST(simplify, numbers_that_are_equal_once_may_differ_the_next_time) {
     ct_tensor *x = x_of(CT_SHAPE(3));
     for (int k = 0; k < 4; k++) {
         double a = 3 + k % 2;
@@ -183,7 +182,7 @@ CORE_TEST(simplify, numbers_that_are_equal_once_may_differ_the_next_time) {
     EXPECT(count(simplified(ct_add(ct_scale(x, 2), ct_scale(x, 3))), "mul") == 2);
 }
 
-CORE_TEST(simplify, equal_expressions_are_one) {
+TEST(simplify, equal_expressions_are_one) {
     ct_tensor *x = x_of(CT_SHAPE(6)), *y = x_of(CT_SHAPE(6));
     HAS_OPS(ct_add(ct_exp(x), ct_exp(x)), 2);
     HAS_OPS(ct_mul(ct_sum(ct_sin(x), CT_ALL), ct_sum(ct_sin(x), CT_ALL)), 3);
@@ -193,7 +192,7 @@ CORE_TEST(simplify, equal_expressions_are_one) {
     HAS_OPS(ct_add(ct_sum(m, CT_AXES(0)), ct_slice(ct_sum(m, CT_AXES(1)), 0, 0, 1, 1)), 5);
 }
 
-CORE_TEST(simplify, operands_of_a_sum_or_product_may_change_places) {
+TEST(simplify, operands_of_a_sum_or_product_may_change_places) {
     ct_tensor *a = x_of(CT_SHAPE(4)), *b = x_of(CT_SHAPE(4));
     ct_tensor *one = ct_mul(ct_add(a, b), ct_mul(a, b));
     ct_tensor *other = ct_mul(ct_mul(b, a), ct_add(b, a));
@@ -203,7 +202,7 @@ CORE_TEST(simplify, operands_of_a_sum_or_product_may_change_places) {
     HAS_OPS(ct_add(ct_sub(a, b), ct_sub(b, a)), 3);
 }
 
-CORE_TEST(simplify, a_sum_of_what_is_stretched_is_a_product) {
+TEST(simplify, a_sum_of_what_is_stretched_is_a_product) {
     ct_tensor *row = ct_exp(x_of(CT_SHAPE(4))), *wide = ct_broadcast(row, CT_SHAPE(5, 4));
     ct_tensor *s = simplified(ct_sum(wide, CT_AXES(0)));
     EXPECT(count(s, "sum") == 0);
@@ -218,7 +217,7 @@ static ct_tensor *centred(ct_tensor *x, int axis) {
 }
 
 /* sum(a + c*(x - mean(x))) where c needs a sum over the same elements. */
-CORE_TEST(simplify, what_is_centred_sums_to_zero) {
+TEST(simplify, what_is_centred_sums_to_zero) {
     ct_tensor *x = x_of(CT_SHAPE(40, 8)), *a = ct_sin(x), *b = centred(x, 0);
     ct_tensor *c = ct_exp(ct_scale(ct_sum_keep(ct_mul(x, x), CT_AXES(0)), 0.01));
     ct_tensor *late[] = {ct_sum(ct_add(a, ct_mul(b, c)), CT_AXES(0)),
@@ -238,7 +237,7 @@ CORE_TEST(simplify, what_is_centred_sums_to_zero) {
     }
 }
 
-CORE_TEST(simplify, what_is_not_centred_stays) {
+TEST(simplify, what_is_not_centred_stays) {
     ct_tensor *x = x_of(CT_SHAPE(8, 8)), *a = ct_sin(x), *row = ct_exp(x_of(CT_SHAPE(8)));
     ct_tensor *kept[] = {
         ct_add(a, ct_sub(x, ct_sum_keep(x, CT_AXES(0)))),  /* no mean */
@@ -271,7 +270,7 @@ static int64_t passes_over(int64_t bytes) {
 
 /* Three passes over x forward. The cotangent is computed from y, as in a training step, so that the
  * backward passes cannot begin earlier: two more. */
-CORE_TEST(simplify, passes_of_batch_norm_over_its_input) {
+TEST(simplify, passes_of_batch_norm_over_its_input) {
     for (int rank = 2; rank <= 4; rank += 2) {
         ct_shape shape = rank == 2 ? CT_SHAPE(512, 32) : CT_SHAPE(8, 8, 8, 32);
         ct_tensor *x = data(CT_F32, shape, 1, 3), *gamma = data(CT_F32, CT_SHAPE(32), 1, 4);
@@ -291,7 +290,7 @@ CORE_TEST(simplify, passes_of_batch_norm_over_its_input) {
 }
 
 /* The gradient of f32 in f32 against f64, at means where E[x^2] - E[x]^2 would be lost. */
-CORE_TEST(simplify, batch_norm_gradients_stay_accurate_at_large_means) {
+TEST(simplify, batch_norm_gradients_stay_accurate_at_large_means) {
     static const double means[] = {0, 1e2, 1e4}, bounds[] = {2e-6, 2e-5, 2e-3};
     for (int k = 0; k < 3; k++) {
         double error = 0, size = 0;
@@ -316,14 +315,14 @@ CORE_TEST(simplify, batch_norm_gradients_stay_accurate_at_large_means) {
 
 /* --- Refusals ----------------------------------------------------------------------------- */
 
-CORE_TEST(simplify, errors) {
+TEST(simplify, errors) {
     ct_tensor *x = ct_exp(x_of(CT_SHAPE(2))), *roots[] = {x, NULL}, *out[2] = {x, x};
     EXPECT(ct_simplify(roots, 2, out) == CT_ERR_NULL && out[1] == x);
     EXPECT(strcmp(taken_error(NULL), "ct_simplify: root 1 is NULL") == 0);
     EXPECT(ct_simplify(roots, 0, out) == CT_OK);
 }
 
-CORE_TEST(simplify, a_node_with_a_value_is_left_alone) {
+TEST(simplify, a_node_with_a_value_is_left_alone) {
     ct_tensor *x = x_of(CT_SHAPE(4)), *inner = ct_neg(x);
     ct_data(inner);
     ct_tensor *outer = ct_neg(inner);
@@ -376,7 +375,7 @@ static const ct_op op_logarithm = {.name = "logarithm",
 
 static ct_tensor *logarithm(ct_tensor *x) { return ct_node(&op_logarithm, &x, 1, NULL, 0); }
 
-CORE_TEST(simplify, rules_of_users_recognize_the_librarys_ops) {
+TEST(simplify, rules_of_users_recognize_the_librarys_ops) {
     ct_tensor *a = ct_full(CT_F64, CT_SHAPE(3), 2), *b = ct_full(CT_F64, CT_SHAPE(3), 3);
     ct_tensor *product = ct_mul(a, b), *y = simplified(logarithm(product));
     EXPECT(ct_is(y, &ct_op_add) && ct_is(ct_input(y, 0), &op_logarithm));
@@ -388,7 +387,7 @@ CORE_TEST(simplify, rules_of_users_recognize_the_librarys_ops) {
     BECOMES(of_value, of_value);
 }
 
-CORE_TEST(simplify, rules_that_never_end_are_cut_short) {
+TEST(simplify, rules_that_never_end_are_cut_short) {
     ct_tensor *x = x_of(CT_SHAPE(4));
     int64_t turn = 0;
     ct_tensor *y = ct_node(&restless, &x, 1, &turn, sizeof turn);
@@ -407,7 +406,7 @@ static const ct_op failing = {.name = "failing",
                               .tile = {[CT_F64] = tile_same},
                               .simplify = fails};
 
-CORE_TEST(simplify, an_error_in_a_rule_is_an_error_of_the_evaluation) {
+TEST(simplify, an_error_in_a_rule_is_an_error_of_the_evaluation) {
     ct_tensor *x = x_of(CT_SHAPE(4)), *y = ct_node(&failing, &x, 1, NULL, 0);
     EXPECT(ct_eval(&y, 1) == CT_ERR_RANGE);
     EXPECT(strcmp(taken_error(NULL), "the rule says no") == 0);

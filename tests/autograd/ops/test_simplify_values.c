@@ -2,9 +2,8 @@
  * bits depend on what is evaluated beside it.
  * Which rules fire is the business of test_simplify.
  * Invariant: the truth is computed in long double from the same operands, by loops. */
-#define COTAN_SUITE
 #include "tests/support/random_graph.h"
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -261,7 +260,7 @@ static void compare_digits(int form, int family, ct_dtype dtype) {
            forms[form].name, family, ct_dtype_name(dtype), written, simplified);
 }
 
-CORE_TEST(simplify_values, no_rule_loses_digits) {
+TEST(simplify_values, no_rule_loses_digits) {
     for (int form = 0; form < FORMS; form++) {
         for (int family = 0; family < FAMILIES; family++) {
             if (forms[form].squares && families[family] == huge) continue;
@@ -272,7 +271,7 @@ CORE_TEST(simplify_values, no_rule_loses_digits) {
 }
 
 /* y = 2.7 x and a little noise, up to a million times. The truth takes c as it was rounded. */
-CORE_TEST(simplify_values, residuals_of_a_large_regression) {
+TEST(simplify_values, residuals_of_a_large_regression) {
     for (int64_t n = 1000; n <= INT64_C(1) << 20; n *= 32) {
         test_random r = {7};
         float *x = malloc(sizeof *x * (size_t)n), *y = malloc(sizeof *y * (size_t)n);
@@ -329,7 +328,7 @@ static double error_of(ct_tensor *function(ct_tensor *), ct_tensor *x, bool simp
     return sqrt(sum);
 }
 
-CORE_TEST(simplify_values, what_centring_again_corrects_is_kept) {
+TEST(simplify_values, what_centring_again_corrects_is_kept) {
     ct_tensor *(*const functions[])(ct_tensor *) = {centred_rows,       centred_twice,
                                                     normalized_centred, normalized_twice,
                                                     variance_centred,   normalized_one_row};
@@ -350,7 +349,7 @@ CORE_TEST(simplify_values, what_centring_again_corrects_is_kept) {
 
 /* --- Range ------------------------------------------------------------------------------------ */
 
-CORE_TEST(simplify_values, nothing_overflows_that_did_not) {
+TEST(simplify_values, nothing_overflows_that_did_not) {
     ct_tensor *b = ct_from(CT_F32, CT_SHAPE(4), (float[]){3e38f, 3e38f, 3e38f, 3e38f});
     ct_tensor *max = ct_max_keep(b, CT_AXES(0));
     EXPECT(near(ct_item(ct_sum_all(ct_mul(b, ct_reciprocal(max)))), 4, 0, 1e-6));
@@ -374,7 +373,7 @@ static ct_tensor *stretched(double value) {
 }
 
 /* Factors follow a sum in their order; terms that cancel do so whichever way round they are. */
-CORE_TEST(simplify_values, factors_beside_centred_terms_keep_their_order) {
+TEST(simplify_values, factors_beside_centred_terms_keep_their_order) {
     ct_tensor *x = ct_from(CT_F32, CT_SHAPE(4), (float[]){0.1f, 0.2f, 0.4f, 0.6f});
     ct_tensor *small = ct_from(CT_F32, CT_SHAPE(4), (float[]){1e-24f, 2e-24f, 3e-24f, 4e-24f});
     ct_tensor *large = ct_from(CT_F32, CT_SHAPE(4), (float[]){1e25f, 2e25f, 3e25f, 4e25f});
@@ -391,7 +390,7 @@ CORE_TEST(simplify_values, factors_beside_centred_terms_keep_their_order) {
     }
 }
 
-CORE_TEST(simplify_values, nan_and_infinity_come_through) {
+TEST(simplify_values, nan_and_infinity_come_through) {
     const double bad[] = {NAN, INFINITY, -INFINITY};
     for (int k = 0; k < 6; k++) {
         double values[ROWS * N] = {0}, factors[ROWS] = {1, 1, 1}, ones[ROWS * N] = {0};
@@ -425,7 +424,7 @@ static void expect_close(const char *form, ct_tensor *const a[], ct_tensor *cons
 }
 
 /* What is simplified, then differentiated twice, against the graph as written. */
-CORE_TEST(simplify_values, rules_keep_derivatives) {
+TEST(simplify_values, rules_keep_derivatives) {
     test_random r = {3};
     for (int form = 0; form < FORMS; form++) {
         numbers a;
@@ -451,7 +450,7 @@ CORE_TEST(simplify_values, rules_keep_derivatives) {
 /* --- Bits ------------------------------------------------------------------------------------- */
 
 /* Each root of a random graph alone, against all nodes of it together. */
-CORE_TEST(simplify_values, bits_do_not_depend_on_other_roots) {
+TEST(simplify_values, bits_do_not_depend_on_other_roots) {
     int64_t n = support_scaled(200);
     for (uint64_t seed = 1; seed <= (uint64_t)n; seed++) {
         int64_t scope = ct_scope_open();

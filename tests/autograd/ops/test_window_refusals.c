@@ -2,9 +2,8 @@
  * Values are in test_conv.c and test_pool.c.
  * Invariant: every refusal leaves NULL and one message that names the function, both sides and the
  * axis. */
-#define COTAN_SUITE
 #include "autograd/ops.h"
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include <string.h>
 
@@ -26,7 +25,7 @@ static void refused(int line, ct_tensor *t, ct_status status, const char *messag
 #define CONV(...) ct_conv2d(ones(1, 7, 7, 2), ones(3, 3, 2, 4), (ct_conv2d_spec){__VA_ARGS__})
 #define HUGE_NUMBER INT64_C(4294967297)
 
-CORE_TEST(window_refusals, numbers_of_a_convolution) {
+TEST(window_refusals, numbers_of_a_convolution) {
     REFUSED(CONV(.stride = {1, -1}), CT_ERR_RANGE,
             "ct_conv2d: stride must be >= 1, got -1 (dim 1)");
     REFUSED(CONV(.stride = {HUGE_NUMBER, 1}), CT_ERR_RANGE,
@@ -50,7 +49,7 @@ CORE_TEST(window_refusals, numbers_of_a_convolution) {
             CT_ERR_RANGE, "ct_conv2d: kernel must be <= 2147483647, got 4294967297 (dim 1)");
 }
 
-CORE_TEST(window_refusals, shapes_of_a_convolution) {
+TEST(window_refusals, shapes_of_a_convolution) {
     ct_conv2d_spec plain = {0};
     ct_tensor *x = ones(1, 7, 7, 16), *w = ones(3, 3, 16, 4);
     REFUSED(ct_conv2d(zeros(CT_F32, CT_SHAPE(7, 7, 16)), w, plain), CT_ERR_SHAPE,
@@ -77,7 +76,7 @@ CORE_TEST(window_refusals, shapes_of_a_convolution) {
             "(zero dims not counted)");
 }
 
-CORE_TEST(window_refusals, dtypes) {
+TEST(window_refusals, dtypes) {
     ct_tensor *x = ones(1, 7, 7, 2), *whole = zeros(CT_I64, CT_SHAPE(1, 7, 7, 2));
     REFUSED(ct_conv2d(whole, x, (ct_conv2d_spec){0}), CT_ERR_DTYPE,
             "ct_conv2d: dtype must be f32 or f64, got i64; use ct_cast");
@@ -89,7 +88,7 @@ CORE_TEST(window_refusals, dtypes) {
             CT_ERR_DTYPE, "ct_max_pool2d_gather: dtypes differ: f32 and f64; use ct_cast");
 }
 
-CORE_TEST(window_refusals, transposes_of_a_convolution) {
+TEST(window_refusals, transposes_of_a_convolution) {
     ct_conv2d_spec plain = {0};
     ct_tensor *x = ones(3, 7, 7, 2), *w = ones(3, 3, 2, 4), *y = ones(3, 5, 5, 4);
     REFUSED(ct_conv2d_input(y, w, 12, 7, plain), CT_ERR_SHAPE,
@@ -122,7 +121,7 @@ CORE_TEST(window_refusals, transposes_of_a_convolution) {
 
 #define POOL(...) ct_max_pool2d(ones(1, 4, 5, 2), (ct_pool2d_spec){__VA_ARGS__})
 
-CORE_TEST(window_refusals, pooling) {
+TEST(window_refusals, pooling) {
     ct_pool2d_spec plain = {0};
     ct_tensor *x = ones(1, 4, 5, 2);
     REFUSED(POOL(.window = {2, -2}), CT_ERR_RANGE,
@@ -155,7 +154,7 @@ CORE_TEST(window_refusals, pooling) {
             "ct_avg_pool2d_spread: input must be >= 0, got -4 (dim 0)");
 }
 
-CORE_TEST(window_refusals, null_in_is_null_out) {
+TEST(window_refusals, null_in_is_null_out) {
     ct_tensor *x = ones(1, 4, 5, 2);
     REFUSED(ct_conv2d(x, NULL, (ct_conv2d_spec){0}), CT_ERR_NULL, "ct_conv2d: argument 2 is NULL");
     REFUSED(ct_max_pool2d_scatter(NULL, x, (ct_pool2d_spec){0}), CT_ERR_NULL,

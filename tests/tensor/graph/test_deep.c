@@ -2,8 +2,7 @@
  * recursion nor quadratic planning.
  * Work is compared with that of half the graph, in counted steps, never with a clock.
  * Invariant: everything runs on a thread of its own whose stack is too small for recursion. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -72,7 +71,7 @@ static void *deep_chain(void *unused) {
     return leave();
 }
 
-CORE_TEST(deep, a_chain_is_built_evaluated_differentiated_and_freed) { on_small_stack(deep_chain); }
+TEST(deep, a_chain_is_built_evaluated_differentiated_and_freed) { on_small_stack(deep_chain); }
 
 /* Never evaluated before it is differentiated, and freed from its end. */
 static void *deep_release(void *unused) {
@@ -86,7 +85,7 @@ static void *deep_release(void *unused) {
     return leave();
 }
 
-CORE_TEST(deep, the_last_owner_frees_the_whole_chain) { on_small_stack(deep_release); }
+TEST(deep, the_last_owner_frees_the_whole_chain) { on_small_stack(deep_release); }
 
 static void *deep_sum(void *unused) {
     (void)unused;
@@ -99,7 +98,7 @@ static void *deep_sum(void *unused) {
     return leave();
 }
 
-CORE_TEST(deep, one_tensor_with_many_readers) { on_small_stack(deep_sum); }
+TEST(deep, one_tensor_with_many_readers) { on_small_stack(deep_sum); }
 
 /* --- Planning work ---------------------------------------------------------------------------- */
 
@@ -184,4 +183,4 @@ static void *planning(void *unused) {
     return leave();
 }
 
-CORE_TEST(deep, planning_takes_work_in_proportion) { on_small_stack(planning); }
+TEST(deep, planning_takes_work_in_proportion) { on_small_stack(planning); }

@@ -1,6 +1,5 @@
 /* Ownership, leaves, reading, printing, slots and staged updates: what tensor.h promises. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/stage.h"
@@ -15,7 +14,7 @@
 
 /* --- Scopes ----------------------------------------------------------------------------------- */
 
-CORE_TEST(tensor, scope_close_drops_temporaries) {
+TEST(tensor, scope_close_drops_temporaries) {
     int64_t before = ct_mem_read().live_blocks, scope = ct_scope_open();
     for (int i = 0; i < 10; i++) ct_exp(ct_full(CT_F32, CT_SHAPE(3), i));
     EXPECT(ct_mem_read().live_blocks > before);
@@ -24,7 +23,7 @@ CORE_TEST(tensor, scope_close_drops_temporaries) {
     ct_scope_close(scope);
 }
 
-CORE_TEST(tensor, keep_outlives_the_scope) {
+TEST(tensor, keep_outlives_the_scope) {
     int64_t scope = ct_scope_open();
     ct_tensor *kept = ct_keep(ct_scalar(CT_F64, 7));
     ct_scope_close(scope);
@@ -34,7 +33,7 @@ CORE_TEST(tensor, keep_outlives_the_scope) {
     EXPECT(ct_keep(NULL) == NULL);
 }
 
-CORE_TEST(tensor, yield_moves_one_tensor_out) {
+TEST(tensor, yield_moves_one_tensor_out) {
     int64_t outer = ct_scope_open(), inner = ct_scope_open();
     ct_tensor *x = ct_scalar(CT_F64, 2);
     ct_tensor *y = ct_scope_yield(inner, ct_mul(x, x));
@@ -48,7 +47,7 @@ static ct_tensor *forgets_to_close(void) {
     return NULL;
 }
 
-CORE_TEST(tensor, an_outer_close_heals_a_forgotten_one) {
+TEST(tensor, an_outer_close_heals_a_forgotten_one) {
     int64_t scope = ct_scope_open();
     forgets_to_close();
     ct_scalar(CT_F64, 2);
@@ -56,7 +55,7 @@ CORE_TEST(tensor, an_outer_close_heals_a_forgotten_one) {
     EXPECT(ct_scope_open() == scope);
 }
 
-CORE_TEST(tensor, set_keeps_the_new_and_drops_the_old) {
+TEST(tensor, set_keeps_the_new_and_drops_the_old) {
     int64_t scope = ct_scope_open();
     ct_tensor *slot = NULL;
     ct_set(&slot, ct_scalar(CT_F64, 1));
@@ -69,7 +68,7 @@ CORE_TEST(tensor, set_keeps_the_new_and_drops_the_old) {
 
 /* --- Leaves and reading ----------------------------------------------------------------------- */
 
-CORE_TEST(tensor, leaves) {
+TEST(tensor, leaves) {
     ct_tensor *a = ct_arange(CT_F64, 1, 0, -0.25);
     EXPECT(ct_numel(a) == 4 && element(a, 3) == 0.25);
     EXPECT(ct_numel(ct_arange(CT_I64, 5, 5, 1)) == 0);
@@ -80,26 +79,26 @@ CORE_TEST(tensor, leaves) {
     EXPECT(ct_item(ct_scalar(CT_I64, -3)) == -3);
 }
 
-CORE_TEST(tensor, dims_of_nothing) {
+TEST(tensor, dims_of_nothing) {
     EXPECT(ct_dim(NULL, 0) == 0 && ct_numel(NULL) == 0 && ct_shape_of(NULL).rank == 0);
     ct_tensor *t = ct_full(CT_F32, CT_SHAPE(2, 3), 0);
     EXPECT(ct_dim(t, -1) == 3 && ct_dim(t, 0) == 2 && ct_dim(t, 2) == 0 && ct_dim(t, -3) == 0);
 }
 
-CORE_TEST(tensor, typed_reading_checks_the_type) {
+TEST(tensor, typed_reading_checks_the_type) {
     EXPECT(ct_data_f32(ct_scalar(CT_F64, 1)) == NULL);
     EXPECT(strcmp(taken_error(NULL), "ct_data_f32: the tensor is f64") == 0);
     EXPECT(isnan(ct_item(ct_full(CT_F32, CT_SHAPE(2), 0))));
     EXPECT(strcmp(taken_error(NULL), "ct_item: needs one element, got [2]") == 0);
 }
 
-CORE_TEST(tensor, detach_cuts_history) {
+TEST(tensor, detach_cuts_history) {
     ct_tensor *y = ct_exp(ct_scalar(CT_F64, 0));
     ct_tensor *d = ct_detach(y);
     EXPECT(ct_item(d) == 1 && ct_input_count(d) == 0 && ct_input_count(y) == 1);
 }
 
-CORE_TEST(tensor, roots_keep_their_values) {
+TEST(tensor, roots_keep_their_values) {
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(8), 2), *a = ct_exp(x), *b = ct_sum_all(a);
     EXPECT(ct_eval((ct_tensor *[]){a, b}, 2) == CT_OK);
     int64_t before = ct_stats_read().evaluations;
@@ -107,7 +106,7 @@ CORE_TEST(tensor, roots_keep_their_values) {
     EXPECT(ct_stats_read().evaluations == before);
 }
 
-CORE_TEST(tensor, names_and_paths) {
+TEST(tensor, names_and_paths) {
     EXPECT(ct_path_push("model") == CT_OK && ct_path_push("dense") == CT_OK);
     ct_tensor *t = ct_name(ct_scalar(CT_F32, 1), "weight");
     ct_path_pop();
@@ -116,7 +115,7 @@ CORE_TEST(tensor, names_and_paths) {
     EXPECT(strcmp(ct_path_of(ct_neg(t)), "") == 0);
 }
 
-CORE_TEST(tensor, errors_name_the_module) {
+TEST(tensor, errors_name_the_module) {
     ct_path_push("model");
     ct_reshape(ct_full(CT_F32, CT_SHAPE(2, 3), 0), CT_SHAPE(4, 2));
     ct_path_pop();
@@ -136,7 +135,7 @@ static void expect_printed(ct_tensor *t, const char *expected) {
     free(text);
 }
 
-CORE_TEST(tensor, prints_like_numpy) {
+TEST(tensor, prints_like_numpy) {
     expect_printed(ct_from(CT_F32, CT_SHAPE(2, 2), (float[]){1, 2, 3, 4}), "[[1. 2.]\n [3. 4.]]\n");
     expect_printed(ct_from(CT_F64, CT_SHAPE(3), (double[]){1e-10, 1, 3}),
                    "[1.e-10 1.e+00 3.e+00]\n");
@@ -153,7 +152,7 @@ CORE_TEST(tensor, prints_like_numpy) {
 
 /* --- Slots and staged updates ----------------------------------------------------------------- */
 
-CORE_TEST(slot, holds_an_evaluated_leaf) {
+TEST(slot, holds_an_evaluated_leaf) {
     ct_slot *slot = ct_slot_new("gamma", ct_exp(ct_scalar(CT_F64, 0)));
     ct_tensor *before = ct_slot_read(slot);
     EXPECT(ct_item(before) == 1 && strcmp(ct_name_of(before), "gamma") == 0);
@@ -163,7 +162,7 @@ CORE_TEST(slot, holds_an_evaluated_leaf) {
     ct_slot_drop(slot);
 }
 
-CORE_TEST(slot, refuses_another_shape) {
+TEST(slot, refuses_another_shape) {
     ct_slot *slot = ct_slot_new("w", ct_full(CT_F32, CT_SHAPE(2), 1));
     EXPECT(ct_slot_write(slot, ct_full(CT_F32, CT_SHAPE(3), 1)) == CT_ERR_SHAPE);
     EXPECT(strcmp(taken_error(NULL), "ct_slot_write: 'w' is f32 [2], the new value is f32 [3]") ==
@@ -172,7 +171,7 @@ CORE_TEST(slot, refuses_another_shape) {
     ct_slot_drop(slot);
 }
 
-CORE_TEST(stage, nothing_changes_without_a_commit) {
+TEST(stage, nothing_changes_without_a_commit) {
     ct_slot *slot = ct_slot_new("mean", ct_scalar(CT_F64, 10));
     ct_tensor *x = ct_scalar(CT_F64, 3), *y = ct_stage(x, slot, 0.5, x);
     EXPECT(ct_item(y) == 3 && ct_item(ct_slot_read(slot)) == 10);
@@ -181,7 +180,7 @@ CORE_TEST(stage, nothing_changes_without_a_commit) {
     ct_slot_drop(slot);
 }
 
-CORE_TEST(stage, two_compose_in_the_order_of_construction) {
+TEST(stage, two_compose_in_the_order_of_construction) {
     ct_slot *slot = ct_slot_new("mean", ct_scalar(CT_F64, 16));
     ct_tensor *one = ct_scalar(CT_F64, 1), *two = ct_scalar(CT_F64, 2);
     ct_tensor *a = ct_stage(one, slot, 0.5, one), *b = ct_stage(two, slot, 0.5, two);
@@ -191,7 +190,7 @@ CORE_TEST(stage, two_compose_in_the_order_of_construction) {
     ct_slot_drop(slot);
 }
 
-CORE_TEST(stage, reached_twice_counts_once) {
+TEST(stage, reached_twice_counts_once) {
     ct_slot *slot = ct_slot_new("mean", ct_scalar(CT_F64, 4));
     ct_tensor *one = ct_scalar(CT_F64, 1), *a = ct_stage(one, slot, 0.5, one);
     ct_tensor *roots[] = {ct_mul(a, a), a};
@@ -199,7 +198,7 @@ CORE_TEST(stage, reached_twice_counts_once) {
     ct_slot_drop(slot);
 }
 
-CORE_TEST(stage, an_error_changes_no_slot) {
+TEST(stage, an_error_changes_no_slot) {
     ct_slot *good = ct_slot_new("good", ct_scalar(CT_F64, 1));
     ct_slot *bad = ct_slot_new("bad", ct_scalar(CT_F64, 1));
     ct_update updates[] = {{good, ct_scalar(CT_F64, 2)}, {bad, ct_full(CT_F64, CT_SHAPE(2), 0)}};
@@ -210,7 +209,7 @@ CORE_TEST(stage, an_error_changes_no_slot) {
     ct_slot_drop(bad);
 }
 
-CORE_TEST(stage, the_slot_may_go_before_the_graph) {
+TEST(stage, the_slot_may_go_before_the_graph) {
     ct_slot *slot = ct_slot_new("mean", ct_scalar(CT_F64, 4));
     ct_tensor *one = ct_scalar(CT_F64, 1), *a = ct_stage(one, slot, 0.5, one);
     ct_slot_drop(slot);

@@ -10,8 +10,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-TestSuite(file, .init = fixture_open, .fini = fixture_close);
-
 static char message[1200];
 
 static const char *said(const char *path, const char *what) {
@@ -33,7 +31,7 @@ static void expect_refused(const char *path, const char *what) {
 
 /* --- Reading ------------------------------------------------------------------------------ */
 
-Test(file, reads_what_is_there) {
+FOLDER_TEST(file, reads_what_is_there) {
     static const size_t sizes[] = {0, 1, 4096, 100001};
     char *content = malloc(100001);
     for (size_t i = 0; i < 100001; i++) content[i] = (char)(i * 7);
@@ -49,7 +47,7 @@ Test(file, reads_what_is_there) {
     free(content);
 }
 
-Test(file, follows_links_when_reading) {
+FOLDER_TEST(file, follows_links_when_reading) {
     put_file(in_folder("a"), "xyz", 3);
     cr_assert_eq(symlink("a", in_folder("b")), 0);
     uint8_t *bytes;
@@ -59,7 +57,7 @@ Test(file, follows_links_when_reading) {
     cti_free(bytes);
 }
 
-Test(file, refuses_what_is_no_regular_file) {
+FOLDER_TEST(file, refuses_what_is_no_regular_file) {
     expect_refused(folder, "is a directory, expected a regular file");
     expect_refused(in_folder("none"), "No such file or directory");
     /* Opening it must not wait for a writer. */
@@ -71,7 +69,7 @@ Test(file, refuses_what_is_no_regular_file) {
     expect_refused(in_folder("loop"), "Too many levels of symbolic links");
 }
 
-Test(file, refuses_a_socket) {
+FOLDER_TEST(file, refuses_a_socket) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s", in_folder("s"));
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -84,7 +82,7 @@ Test(file, refuses_a_socket) {
     close(fd);
 }
 
-Test(file, refuses_an_unreadable_file) {
+FOLDER_TEST(file, refuses_an_unreadable_file) {
     if (geteuid() == 0) {
         /* Permissions do not bind the superuser: let the call itself say no. */
         put_file(in_folder("a"), "x", 1);
@@ -98,7 +96,7 @@ Test(file, refuses_an_unreadable_file) {
     expect_refused(in_folder("a"), "Permission denied");
 }
 
-Test(file, refuses_more_than_the_limit) {
+FOLDER_TEST(file, refuses_more_than_the_limit) {
     put_file(in_folder("a"), "x", 1);
     if (truncate(in_folder("a"), CTI_FILE_LIMIT + 1) != 0) return; /* not on this file system */
     int64_t peak = ct_mem_read().peak_bytes;
@@ -106,7 +104,7 @@ Test(file, refuses_more_than_the_limit) {
     cr_expect_eq(ct_mem_read().peak_bytes, peak);
 }
 
-Test(file, escapes_paths_in_messages) {
+FOLDER_TEST(file, escapes_paths_in_messages) {
     ct_error_clear();
     uint8_t *bytes;
     size_t length;
@@ -126,7 +124,7 @@ static int lying_fstat(int fd, struct stat *out) {
     return result;
 }
 
-Test(file, notices_a_change_while_reading) {
+FOLDER_TEST(file, notices_a_change_while_reading) {
     put_file(in_folder("a"), "0123456789", 10);
     cti_system lying = *cti_system_calls();
     lying.fstat = lying_fstat;
@@ -140,7 +138,7 @@ Test(file, notices_a_change_while_reading) {
     cti_system_replace(NULL);
 }
 
-Test(file, reading_survives_every_fault) {
+FOLDER_TEST(file, reading_survives_every_fault) {
     char content[1000];
     memset(content, 'r', sizeof content);
     put_file(in_folder("a"), content, sizeof content);
@@ -167,7 +165,7 @@ Test(file, reading_survives_every_fault) {
     cr_expect_gt(runs, 20);
 }
 
-Test(file, names_kinds_and_errors) {
+FOLDER_TEST(file, names_kinds_and_errors) {
     cr_expect_str_eq(cti_file_kind(S_IFBLK), "a block device");
     cr_expect_str_eq(cti_file_kind(0), "no regular file");
     cr_expect_str_eq(cti_system_error(ENOSPC), "No space left on device");
@@ -176,7 +174,7 @@ Test(file, names_kinds_and_errors) {
 
 /* --- Text --------------------------------------------------------------------------------- */
 
-Test(file, shows_foreign_text) {
+FOLDER_TEST(file, shows_foreign_text) {
     char longer[100];
     memset(longer, 'a', sizeof longer);
     cr_expect_eq(strlen(cti_show(longer, 64).text), 64u);
@@ -193,7 +191,7 @@ Test(file, shows_foreign_text) {
     cr_expect_lt(strlen(cti_show_path(path).text), sizeof(cti_shown));
 }
 
-Test(file, reads_plain_numbers) {
+FOLDER_TEST(file, reads_plain_numbers) {
     static const char *const wrong[] = {"",
                                         "-1",
                                         "+1",

@@ -6,20 +6,18 @@
 
 #include <math.h>
 
-TestSuite(npy, .init = fixture_open, .fini = fixture_close);
-
 /* --- numpy's bytes ------------------------------------------------------------------------ */
 
 static void expect_golden(const uint8_t *bytes, size_t length, ct_dtype dtype, ct_shape shape,
                           const void *elements) {
-    expect_value(parse(bytes, length), dtype, shape, elements);
+    expect_value(parse_npy(bytes, length), dtype, shape, elements);
     ct_tensor *t = ct_from(dtype, shape, elements);
     cr_assert_eq(ct_npy_save(in_folder("a.npy"), t), CT_OK, "%s", ct_error_message());
     cr_expect(file_is(in_folder("a.npy"), bytes, length));
     expect_value(ct_npy_load(in_folder("a.npy")), dtype, shape, elements);
 }
 
-Test(npy, is_what_numpy_writes) {
+FOLDER_TEST(npy, is_what_numpy_writes) {
     expect_golden(golden_f32, sizeof golden_f32, CT_F32, CT_SHAPE(3),
                   (float[]){1.5f, -2, 3.14159265f});
     expect_golden(golden_f64, sizeof golden_f64, CT_F64, CT_SHAPE(2, 3),
@@ -28,33 +26,34 @@ Test(npy, is_what_numpy_writes) {
     expect_golden(golden_u8, sizeof golden_u8, CT_U8, CT_SHAPE(2, 0, 3), "");
 }
 
-Test(npy, reads_fortran_order_and_later_versions) {
+FOLDER_TEST(npy, reads_fortran_order_and_later_versions) {
     float counted[12];
     for (int i = 0; i < 12; i++) counted[i] = (float)i;
-    expect_value(parse(golden_fortran, sizeof golden_fortran), CT_F32, CT_SHAPE(2, 3, 2), counted);
-    expect_value(parse(golden_v2, sizeof golden_v2), CT_U8, CT_SHAPE(3), "\x01\x02\xff");
-    expect_value(parse(golden_v3, sizeof golden_v3), CT_U8, CT_SHAPE(3), "\x01\x02\xff");
+    expect_value(parse_npy(golden_fortran, sizeof golden_fortran), CT_F32, CT_SHAPE(2, 3, 2),
+                 counted);
+    expect_value(parse_npy(golden_v2, sizeof golden_v2), CT_U8, CT_SHAPE(3), "\x01\x02\xff");
+    expect_value(parse_npy(golden_v3, sizeof golden_v3), CT_U8, CT_SHAPE(3), "\x01\x02\xff");
 }
 
 /* What cotan reads and does not write: narrower numbers, truth values, the other byte order. */
-Test(npy, reads_numpys_other_types) {
-    expect_value(parse(golden_f16, sizeof golden_f16), CT_F32, CT_SHAPE(12),
+FOLDER_TEST(npy, reads_numpys_other_types) {
+    expect_value(parse_npy(golden_f16, sizeof golden_f16), CT_F32, CT_SHAPE(12),
                  (float[]){0.0f, -0.0f, 1.5f, -2, 65504, 0x1p-14f, 0x1p-24f, -0x1.d8p-19f, INFINITY,
                            -INFINITY, NAN, 0x1.554p-2f});
-    expect_value(parse(golden_i32, sizeof golden_i32), CT_I64, CT_SHAPE(3, 2),
+    expect_value(parse_npy(golden_i32, sizeof golden_i32), CT_I64, CT_SHAPE(3, 2),
                  (int64_t[]){0, 1, -1, INT32_MAX, INT32_MIN, 7});
-    expect_value(parse(golden_u32, sizeof golden_u32), CT_I64, CT_SHAPE(3),
+    expect_value(parse_npy(golden_u32, sizeof golden_u32), CT_I64, CT_SHAPE(3),
                  (int64_t[]){0, INT64_C(1) << 31, UINT32_MAX});
-    expect_value(parse(golden_bool, sizeof golden_bool), CT_U8, CT_SHAPE(3), "\1\0\1");
-    expect_value(parse(golden_big_f64, sizeof golden_big_f64), CT_F64, CT_SHAPE(2, 3),
+    expect_value(parse_npy(golden_bool, sizeof golden_bool), CT_U8, CT_SHAPE(3), "\1\0\1");
+    expect_value(parse_npy(golden_big_f64, sizeof golden_big_f64), CT_F64, CT_SHAPE(2, 3),
                  (double[]){0.1, -0.0, HUGE_VAL, 1e300, 5e-324, -7});
-    expect_value(parse(golden_big_f16_fortran, sizeof golden_big_f16_fortran), CT_F32,
+    expect_value(parse_npy(golden_big_f16_fortran, sizeof golden_big_f16_fortran), CT_F32,
                  CT_SHAPE(2, 3), (float[]){1, 2, 3, 4, 5, 6});
-    expect_value(parse(golden_i32_fortran, sizeof golden_i32_fortran), CT_I64, CT_SHAPE(2, 3),
+    expect_value(parse_npy(golden_i32_fortran, sizeof golden_i32_fortran), CT_I64, CT_SHAPE(2, 3),
                  (int64_t[]){1, 2, 3, 4, 5, -6});
 }
 
-Test(npy, round_trips) {
+FOLDER_TEST(npy, round_trips) {
     static const ct_shape shapes[] = {{0},
                                       {1, {0}},
                                       {1, {1}},
@@ -77,7 +76,7 @@ Test(npy, round_trips) {
 
 /* The longest headers there are: the dimensions' product is bounded, zeros left out. numpy's data
  * begin at byte 128 there too. */
-Test(npy, writes_the_longest_header) {
+FOLDER_TEST(npy, writes_the_longest_header) {
     static const ct_shape shapes[] = {
         {8, {0, 100000000, 100000000, 100, 1, 1, 1, 1}},
         {8, {9, 0, 1000000000000000000, 1, 1, 1, 1, 1}},
@@ -96,16 +95,16 @@ Test(npy, writes_the_longest_header) {
 
 /* --- Damage ------------------------------------------------------------------------------- */
 
-Test(npy, refuses_every_truncation) {
+FOLDER_TEST(npy, refuses_every_truncation) {
     for (size_t length = 0; length < sizeof golden_f64; length++) {
         uint8_t *exact = malloc(length ? length : 1); /* for the address sanitizer */
         memcpy(exact, golden_f64, length);
-        cr_expect_null(parse(exact, length), "%zu bytes", length);
+        cr_expect_null(parse_npy(exact, length), "%zu bytes", length);
         free(exact);
     }
 }
 
-Test(npy, withstands_every_changed_byte) {
+FOLDER_TEST(npy, withstands_every_changed_byte) {
     uint8_t bytes[sizeof golden_fortran];
     memcpy(bytes, golden_fortran, sizeof bytes);
     int valid = 0;
@@ -113,7 +112,7 @@ Test(npy, withstands_every_changed_byte) {
         for (int value = 0; value < 256; value++) {
             bytes[at] = (uint8_t)value;
             int64_t scope = ct_scope_open();
-            ct_tensor *t = parse(bytes, sizeof bytes);
+            ct_tensor *t = parse_npy(bytes, sizeof bytes);
             if (t) valid++;
             ct_scope_close(scope);
         }
@@ -126,7 +125,7 @@ Test(npy, withstands_every_changed_byte) {
 
 /* --- Memory, files and faults ------------------------------------------------------------- */
 
-Test(npy, a_file_costs_at_most_twice_its_size) {
+FOLDER_TEST(npy, a_file_costs_at_most_twice_its_size) {
     size_t size = 3 * MIB;
     uint8_t *data = calloc(size, 1);
     ct_npy_save(in_folder("big.npy"), ct_from(CT_U8, CT_SHAPE((int64_t)size), data));
@@ -139,7 +138,7 @@ Test(npy, a_file_costs_at_most_twice_its_size) {
 }
 
 /* 3 GB that take no room on the disk: refused by what stands at their beginning. */
-Test(npy, a_large_file_is_judged_by_its_first_bytes) {
+FOLDER_TEST(npy, a_large_file_is_judged_by_its_first_bytes) {
     static const struct {
         const char *start;
         size_t n;
@@ -166,7 +165,7 @@ Test(npy, a_large_file_is_judged_by_its_first_bytes) {
 }
 
 /* A header that ends behind the first bytes is judged with the rest. */
-Test(npy, reads_a_header_longer_than_the_first_bytes) {
+FOLDER_TEST(npy, reads_a_header_longer_than_the_first_bytes) {
     static const char dict[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (2,)}";
     enum { HEADER = 5000 };
     uint8_t *bytes = malloc(10 + HEADER + 8);
@@ -174,7 +173,7 @@ Test(npy, reads_a_header_longer_than_the_first_bytes) {
     memset(header, ' ', HEADER);
     memcpy(header, dict, sizeof dict - 1);
     header[HEADER] = '\0';
-    size_t length = build(bytes, header, 8);
+    size_t length = build_npy(bytes, header, 8);
     put_file(in_folder("a.npy"), bytes, length);
     expect_value(ct_npy_load(in_folder("a.npy")), CT_I64, CT_SHAPE(2),
                  (int64_t[]){0x01010101, 0x01010101});
@@ -192,12 +191,12 @@ static ct_status save_to(const char *path) { return ct_npy_save(path, saved); }
 static ct_status save_again(void) { return ct_npy_save(target, saved); }
 static ct_status load_again(void) { return ct_npy_load(target) ? CT_OK : ct_error(); }
 
-Test(npy, saving_survives_every_fault) {
+FOLDER_TEST(npy, saving_survives_every_fault) {
     saved = ct_from(CT_F32, CT_SHAPE(3), (float[]){1.5f, -2, 3.14159265f});
     cr_expect_gt(fault_sweep(save_to, in_folder("a.npy"), golden_f32, sizeof golden_f32), 150);
 }
 
-Test(npy, loading_survives_every_fault) {
+FOLDER_TEST(npy, loading_survives_every_fault) {
     put_file(in_folder("a.npy"), golden_f32, sizeof golden_f32);
     for (int c = 0; c < FAULT_CODES; c++) {
         for (int64_t at = 1, calls = 1; calls >= at - 1; at++) {
@@ -212,14 +211,14 @@ Test(npy, loading_survives_every_fault) {
     }
 }
 
-Test(npy, a_value_that_cannot_be_computed_is_an_error) {
+FOLDER_TEST(npy, a_value_that_cannot_be_computed_is_an_error) {
     ct_error_clear();
     cr_expect_eq(ct_npy_save(in_folder("a.npy"), enormous()), CT_ERR_MEMORY);
     cr_expect_not_null(strstr(ct_error_message(), "out of memory"));
     cr_expect_eq(entries(false), 0);
 }
 
-Test(npy, out_of_memory_is_an_error) {
+FOLDER_TEST(npy, out_of_memory_is_an_error) {
     static char path[512];
     target = strcpy(path, in_folder("a.npy"));
     saved = ct_from(CT_F32, CT_SHAPE(3), (float[]){1, 2, 3});
@@ -227,7 +226,7 @@ Test(npy, out_of_memory_is_an_error) {
     cr_expect_gt(memory_sweep(load_again), 6);
 }
 
-Test(npy, refuses_what_is_no_regular_file) {
+FOLDER_TEST(npy, refuses_what_is_no_regular_file) {
     ct_tensor *t = ct_scalar(CT_F32, 1);
     ct_error_clear();
     cr_expect_eq(ct_npy_save("/dev/full", t), CT_ERR_IO);

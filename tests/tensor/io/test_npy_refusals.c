@@ -3,8 +3,6 @@
  * Invariant: a row is a header, a length of data, a status and the message's words. */
 #include "tests/support/npy_support.h"
 
-TestSuite(npy_refusals, .init = fixture_open, .fini = fixture_close);
-
 /* --- Headers ----------------------------------------------------------------------------- */
 
 #define HEADER(dtype, shape) \
@@ -106,11 +104,11 @@ static const struct {
      "data needs 1000000000000 bytes, file has 0"},
 };
 
-Test(npy_refusals, refuses_with_a_reason) {
+FOLDER_TEST(npy_refusals, refuses_with_a_reason) {
     uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        size_t length = build(bytes, refusals[i].header, refusals[i].data);
-        cr_expect_null(parse(bytes, length), "%s", refusals[i].header);
+        size_t length = build_npy(bytes, refusals[i].header, refusals[i].data);
+        cr_expect_null(parse_npy(bytes, length), "%s", refusals[i].header);
         cr_expect_eq(ct_error(), refusals[i].status, "%s", ct_error_message());
         cr_expect_str_eq(ct_error_message() + 7, refusals[i].message);
     }
@@ -142,15 +140,15 @@ static const struct {
     {"\x93NUMPY\x01\x00\x76\x00{", 11, "header needs 118 bytes at byte 10, file has 1"},
 };
 
-Test(npy_refusals, refuses_other_files) {
+FOLDER_TEST(npy_refusals, refuses_other_files) {
     for (size_t i = 0; i < sizeof framing / sizeof *framing; i++) {
-        cr_expect_null(parse((const uint8_t *)framing[i].bytes, framing[i].length));
+        cr_expect_null(parse_npy((const uint8_t *)framing[i].bytes, framing[i].length));
         cr_expect_eq(ct_error(), CT_ERR_FORMAT);
         cr_expect_str_eq(ct_error_message() + 7, framing[i].message);
     }
 }
 
-Test(npy_refusals, accepts_what_python_would) {
+FOLDER_TEST(npy_refusals, accepts_what_python_would) {
     static const char *const headers[] = {
         "{'descr':'<f4','fortran_order':False,'shape':(1,)}",
         "{\"shape\": (1,), \"fortran_order\": False, \"descr\": \"<f4\"}",
@@ -162,7 +160,7 @@ Test(npy_refusals, accepts_what_python_would) {
     };
     uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
-        ct_tensor *t = parse(bytes, build(bytes, headers[i], 4));
+        ct_tensor *t = parse_npy(bytes, build_npy(bytes, headers[i], 4));
         cr_assert_not_null(t, "%s", ct_error_message());
         cr_expect_eq(ct_dtype_of(t), CT_F32);
         cr_expect_eq(ct_numel(t), 1);
@@ -170,7 +168,7 @@ Test(npy_refusals, accepts_what_python_would) {
 }
 
 /* Each word that numpy.dtype takes for a type, its size in the file, and ours. */
-Test(npy_refusals, accepts_the_words_of_numpy) {
+FOLDER_TEST(npy_refusals, accepts_the_words_of_numpy) {
     static const struct {
         const char *words;
         size_t size;
@@ -192,14 +190,14 @@ Test(npy_refusals, accepts_the_words_of_numpy) {
         for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) {
             snprintf(header, sizeof header,
                      "{'descr': '%s', 'fortran_order': False, 'shape': (3,)}", word);
-            ct_tensor *t = parse(bytes, build(bytes, header, 3 * rows[i].size));
+            ct_tensor *t = parse_npy(bytes, build_npy(bytes, header, 3 * rows[i].size));
             cr_assert_not_null(t, "%s: %s", word, ct_error_message());
             cr_expect_eq(ct_dtype_of(t), rows[i].dtype, "%s", word);
         }
     }
 }
 
-Test(npy_refusals, takes_no_null) {
+FOLDER_TEST(npy_refusals, takes_no_null) {
     ct_error_clear();
     cr_expect_null(ct_npy_parse(NULL, (const uint8_t *)"text", 4));
     cr_expect_str_eq(ct_error_message(), "ct_npy_parse: 'name' is NULL");

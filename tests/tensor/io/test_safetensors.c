@@ -7,8 +7,6 @@
 
 #include <math.h>
 
-TestSuite(safetensors, .init = fixture_open, .fini = fixture_close);
-
 /* --- The reference implementation's bytes --------------------------------------------------- */
 
 static void expect_golden(const ct_safetensors *file) {
@@ -34,8 +32,8 @@ static void expect_golden(const ct_safetensors *file) {
     cr_expect_eq(ct_error(), CT_OK);
 }
 
-Test(safetensors, is_what_the_reference_writes) {
-    ct_safetensors *file = parse(golden_safetensors, sizeof golden_safetensors);
+FOLDER_TEST(safetensors, is_what_the_reference_writes) {
+    ct_safetensors *file = parse_safetensors(golden_safetensors, sizeof golden_safetensors);
     expect_golden(file);
     ct_safetensors_free(file);
     cr_assert_eq(save_golden(in_folder("a.st")), CT_OK, "%s", ct_error_message());
@@ -51,8 +49,8 @@ static ct_tensor *named(const ct_safetensors *file, const char *name) {
     return ct_safetensors_value(file, i);
 }
 
-Test(safetensors, reads_the_other_types_of_the_format) {
-    ct_safetensors *file = parse(golden_types, sizeof golden_types);
+FOLDER_TEST(safetensors, reads_the_other_types_of_the_format) {
+    ct_safetensors *file = parse_safetensors(golden_types, sizeof golden_types);
     cr_assert_not_null(file, "%s", ct_error_message());
     expect_value(named(file, "f16"), CT_F32, CT_SHAPE(2, 3),
                  (float[]){0.0f, -0.0f, 1.5f, 65504, 0x1p-24f, -INFINITY});
@@ -70,8 +68,8 @@ Test(safetensors, reads_the_other_types_of_the_format) {
 
 /* Only what is asked for is refused: one tensor of another type does not make the others
  * unreadable. */
-Test(safetensors, other_types_are_refused_when_they_are_asked_for) {
-    ct_safetensors *file = parse(golden_types, sizeof golden_types);
+FOLDER_TEST(safetensors, other_types_are_refused_when_they_are_asked_for) {
+    ct_safetensors *file = parse_safetensors(golden_types, sizeof golden_types);
     static const char *const rows[][2] = {{"u64", "U64"}, {"c64", "C64"}, {"f8", "F8_E4M3"}};
     for (int i = 0; i < 3; i++) {
         char message[100];
@@ -92,20 +90,20 @@ Test(safetensors, other_types_are_refused_when_they_are_asked_for) {
         "[3,6]") "," ENTRY("c", "F6_E3M2", "[0,5]",
                            "[6,6]") "," ENTRY("d", "F8_E8M0", "[]",
                                               "[6,7]") "," ENTRY("w", "U8", "[]", "[7,8]") "}";
-    file = parse(bytes, build(bytes, header, 8));
+    file = parse_safetensors(bytes, build_safetensors(bytes, header, 8));
     cr_assert_not_null(file, "%s", ct_error_message());
     expect_value(named(file, "w"), CT_U8, CT_SCALAR, "\1");
     ct_safetensors_free(file);
 }
 
-Test(safetensors, values_outlive_the_file) {
-    ct_safetensors *file = parse(golden_safetensors, sizeof golden_safetensors);
+FOLDER_TEST(safetensors, values_outlive_the_file) {
+    ct_safetensors *file = parse_safetensors(golden_safetensors, sizeof golden_safetensors);
     ct_tensor *t = ct_safetensors_value(file, ct_safetensors_find(file, "labels"));
     ct_safetensors_free(file);
     expect_value(t, CT_I64, CT_SHAPE(2), (int64_t[]){-1, INT64_C(1) << 62});
 }
 
-Test(safetensors, round_trips) {
+FOLDER_TEST(safetensors, round_trips) {
     static const ct_shape shapes[] = {{0},         {1, {0}},       {1, {1000}},
                                       {2, {3, 5}}, {3, {4, 0, 2}}, {8, {2, 1, 3, 1, 2, 1, 1, 2}}};
     enum { SHAPES = sizeof shapes / sizeof *shapes, N = SHAPES * CT_DTYPES };
@@ -130,7 +128,7 @@ Test(safetensors, round_trips) {
     ct_safetensors_free(file);
 }
 
-Test(safetensors, writes_every_text) {
+FOLDER_TEST(safetensors, writes_every_text) {
     char all[128], long_name[1025];
     for (int i = 1; i < 128; i++) all[i - 1] = (char)i;
     all[127] = '\0';
@@ -160,7 +158,7 @@ Test(safetensors, writes_every_text) {
     ct_safetensors_free(file);
 }
 
-Test(safetensors, accepts_every_spelling) {
+FOLDER_TEST(safetensors, accepts_every_spelling) {
     static const struct {
         const char *header, *name;
     } rows[] = {
@@ -181,7 +179,8 @@ Test(safetensors, accepts_every_spelling) {
     };
     uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        ct_safetensors *file = parse(bytes, build(bytes, rows[i].header, 4));
+        ct_safetensors *file = parse_safetensors(bytes,
+                                                 build_safetensors(bytes, rows[i].header, 4));
         cr_assert_not_null(file, "%s", ct_error_message());
         cr_expect_str_eq(ct_safetensors_name(file, 0), rows[i].name);
         cr_expect_eq(ct_numel(ct_safetensors_value(file, 0)), 1);
@@ -189,14 +188,14 @@ Test(safetensors, accepts_every_spelling) {
     }
 }
 
-Test(safetensors, header_and_data_may_differ_in_order) {
+FOLDER_TEST(safetensors, header_and_data_may_differ_in_order) {
     uint8_t bytes[1000];
     static const char header[] = "{" ENTRY("c", "U8", "[2]", "[1,3]") "," ENTRY(
         "e", "U8", "[0]", "[1,1]") "," ENTRY("a", "U8", "[1]",
                                              "[0,1]") "," ENTRY("d", "F32", "[7,0]", "[3,3]") "}";
-    size_t length = build(bytes, header, 3);
+    size_t length = build_safetensors(bytes, header, 3);
     memcpy(bytes + length - 3, "xyz", 3);
-    ct_safetensors *file = parse(bytes, length);
+    ct_safetensors *file = parse_safetensors(bytes, length);
     cr_assert_eq(ct_safetensors_count(file), 4);
     expect_value(ct_safetensors_value(file, 0), CT_U8, CT_SHAPE(2), "yz");
     expect_value(ct_safetensors_value(file, 1), CT_U8, CT_SHAPE(0), "");
@@ -216,7 +215,7 @@ static void expect_not_saved(const ct_named *given, int64_t n, const ct_pair *pa
     cr_expect_eq(entries(false), 0);
 }
 
-Test(safetensors, saves_valid_files_only) {
+FOLDER_TEST(safetensors, saves_valid_files_only) {
     ct_tensor *t = ct_scalar(CT_F32, 1);
     char long_name[1026];
     memset(long_name, 'n', 1025);
@@ -261,7 +260,7 @@ Test(safetensors, saves_valid_files_only) {
                                          "value 1 is NULL)");
 }
 
-Test(safetensors, a_value_that_cannot_be_computed_is_an_error) {
+FOLDER_TEST(safetensors, a_value_that_cannot_be_computed_is_an_error) {
     const ct_named given[] = {{"b", enormous()}, {"a", ct_scalar(CT_F32, 1)}, {"c", enormous()}};
     ct_error_clear();
     cr_expect_eq(ct_safetensors_save(in_folder("a.st"), given, 2, NULL, 0), CT_ERR_MEMORY);
@@ -270,7 +269,7 @@ Test(safetensors, a_value_that_cannot_be_computed_is_an_error) {
                      "ct_safetensors_save: the data has more than 2^63-1 bytes");
 }
 
-Test(safetensors, refuses_headers_above_the_limit) {
+FOLDER_TEST(safetensors, refuses_headers_above_the_limit) {
     size_t length = 100000000;
     char *text = malloc(length + 1);
     memset(text, 'x', length);
@@ -281,7 +280,7 @@ Test(safetensors, refuses_headers_above_the_limit) {
     free(text);
 }
 
-Test(safetensors, misuse_is_an_error) {
+FOLDER_TEST(safetensors, misuse_is_an_error) {
     cr_expect_null(ct_safetensors_parse(NULL, golden_safetensors, 8));
     cr_expect_str_eq(ct_error_message(), "ct_safetensors_parse: 'name' is NULL");
     ct_error_clear();
@@ -294,7 +293,7 @@ Test(safetensors, misuse_is_an_error) {
     cr_expect_str_eq(ct_error_message(), "ct_safetensors_value: 'file' is NULL (an earlier error; "
                                          "now ct_safetensors_name: 'file' is NULL)");
     ct_error_clear();
-    ct_safetensors *file = parse(golden_safetensors, sizeof golden_safetensors);
+    ct_safetensors *file = parse_safetensors(golden_safetensors, sizeof golden_safetensors);
     cr_expect_null(ct_safetensors_value(file, -1));
     cr_expect_str_eq(ct_error_message(), "ct_safetensors_value: the file has 5 tensors, there is "
                                          "no number -1");

@@ -4,8 +4,6 @@
 #include "tensor/base/alloc.h"
 #include "tests/support/safetensors_support.h"
 
-TestSuite(safetensors_damage, .init = fixture_open, .fini = fixture_close);
-
 /* --- Damage ------------------------------------------------------------------------------- */
 
 /* What was accepted can be read, every part of it. */
@@ -19,16 +17,16 @@ static void touch(const ct_safetensors *file) {
     ct_safetensors_metadata(file, "format");
 }
 
-Test(safetensors_damage, refuses_every_truncation) {
+FOLDER_TEST(safetensors_damage, refuses_every_truncation) {
     for (size_t length = 0; length < sizeof golden_safetensors; length++) {
         uint8_t *exact = malloc(length ? length : 1); /* for the address sanitizer */
         memcpy(exact, golden_safetensors, length);
-        cr_expect_null(parse(exact, length), "%zu bytes", length);
+        cr_expect_null(parse_safetensors(exact, length), "%zu bytes", length);
         free(exact);
     }
 }
 
-Test(safetensors_damage, withstands_every_changed_byte) {
+FOLDER_TEST(safetensors_damage, withstands_every_changed_byte) {
     uint8_t bytes[sizeof golden_safetensors];
     memcpy(bytes, golden_safetensors, sizeof bytes);
     int valid = 0;
@@ -36,7 +34,7 @@ Test(safetensors_damage, withstands_every_changed_byte) {
         for (int value = 0; value < 256; value++) {
             bytes[at] = (uint8_t)value;
             int64_t scope = ct_scope_open();
-            ct_safetensors *file = parse(bytes, sizeof bytes);
+            ct_safetensors *file = parse_safetensors(bytes, sizeof bytes);
             if (file) {
                 valid++;
                 touch(file);
@@ -52,7 +50,7 @@ Test(safetensors_damage, withstands_every_changed_byte) {
 }
 
 /* 3 GB that take no room on the disk: refused by what stands at their beginning. */
-Test(safetensors_damage, a_large_file_is_judged_by_its_first_bytes) {
+FOLDER_TEST(safetensors_damage, a_large_file_is_judged_by_its_first_bytes) {
     static const struct {
         const char *start;
         size_t n;
@@ -80,7 +78,7 @@ Test(safetensors_damage, a_large_file_is_judged_by_its_first_bytes) {
 /* --- Memory ------------------------------------------------------------------------------- */
 
 /* Many small entries are what costs most per byte of file. */
-Test(safetensors_damage, many_entries_stay_within_the_bound) {
+FOLDER_TEST(safetensors_damage, many_entries_stay_within_the_bound) {
     enum { N = 20000 };
     cti_writer out = {0};
     cti_write_bytes(&out, "12345678{", 9);
@@ -94,7 +92,7 @@ Test(safetensors_damage, many_entries_stay_within_the_bound) {
     size_t header = out.used - 8;
     for (int i = 0; i < 8; i++) out.text[i] = (char)(header >> 8 * i & 255);
     for (int i = 0; i < N; i++) cti_write_bytes(&out, "d", 1);
-    ct_safetensors *file = parse((const uint8_t *)out.text, out.used);
+    ct_safetensors *file = parse_safetensors((const uint8_t *)out.text, out.used);
     cr_assert_not_null(file, "%s", ct_error_message());
     cr_expect_eq(ct_safetensors_count(file), N);
     for (int i = 0; i < N; i += 97) {
@@ -104,7 +102,7 @@ Test(safetensors_damage, many_entries_stay_within_the_bound) {
     cti_free(out.text);
 }
 
-Test(safetensors_damage, hostile_headers_stay_within_the_bound) {
+FOLDER_TEST(safetensors_damage, hostile_headers_stay_within_the_bound) {
     static const char *const repeated[] = {"[",       "{", "{\"a\":", "\"\":\"\",",
                                            ":",       ",", "\"",      "\"\":{},",
                                            "\\u0041", " ", "{}",      "\xe2\x82\xac"};
@@ -113,19 +111,19 @@ Test(safetensors_damage, hostile_headers_stay_within_the_bound) {
     for (size_t r = 0; r < sizeof repeated / sizeof *repeated; r++) {
         for (int inside = 0; inside < 2; inside++) {
             const char *start = inside ? "{\"__metadata__\":{" : "{";
-            size_t used = build(bytes, start, 0), step = strlen(repeated[r]);
+            size_t used = build_safetensors(bytes, start, 0), step = strlen(repeated[r]);
             while (used + step < LENGTH) {
                 memcpy(bytes + used, repeated[r], step);
                 used += step;
             }
             for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)((used - 8) >> 8 * i & 255);
-            cr_expect_null(parse(bytes, used));
+            cr_expect_null(parse_safetensors(bytes, used));
         }
     }
     free(bytes);
 }
 
-Test(safetensors_damage, refuses_too_many_tensors) {
+FOLDER_TEST(safetensors_damage, refuses_too_many_tensors) {
     cti_writer out = {0};
     cti_write_text(&out, "12345678{");
     for (int i = 0; i <= 1000000; i++) {
@@ -134,13 +132,13 @@ Test(safetensors_damage, refuses_too_many_tensors) {
         cti_write_text(&out, entry);
     }
     for (int i = 0; i < 8; i++) out.text[i] = (char)((out.used - 8) >> 8 * i & 255);
-    cr_expect_null(parse((const uint8_t *)out.text, out.used));
+    cr_expect_null(parse_safetensors((const uint8_t *)out.text, out.used));
     cr_expect_str_eq(ct_error_message(), "m.st: more than 1000000 tensors");
     cti_free(out.text);
 }
 
 /* Sorted in time n log n: equal keys are found at the end of a long list. */
-Test(safetensors_damage, finds_one_double_key_among_many) {
+FOLDER_TEST(safetensors_damage, finds_one_double_key_among_many) {
     cti_writer out = {0};
     cti_write_bytes(&out, "12345678{\"__metadata__\":{", 25);
     for (int i = 0; i < 200000; i++) {
@@ -151,7 +149,7 @@ Test(safetensors_damage, finds_one_double_key_among_many) {
     out.text[out.used - 1] = '}';
     cti_write_bytes(&out, "}", 1);
     for (int i = 0; i < 8; i++) out.text[i] = (char)((out.used - 8) >> 8 * i & 255);
-    cr_expect_null(parse((const uint8_t *)out.text, out.used));
+    cr_expect_null(parse_safetensors((const uint8_t *)out.text, out.used));
     cr_expect_str_eq(ct_error_message(), "m.st: metadata key 'k5' is given twice");
     cti_free(out.text);
 }
@@ -172,13 +170,13 @@ static ct_status load_again(void) {
     return status;
 }
 
-Test(safetensors_damage, saving_survives_every_fault) {
+FOLDER_TEST(safetensors_damage, saving_survives_every_fault) {
     cr_expect_gt(
         fault_sweep(save_golden, in_folder("a.st"), golden_safetensors, sizeof golden_safetensors),
         150);
 }
 
-Test(safetensors_damage, loading_survives_every_fault) {
+FOLDER_TEST(safetensors_damage, loading_survives_every_fault) {
     put_file(in_folder("a.st"), golden_safetensors, sizeof golden_safetensors);
     for (int c = 0; c < FAULT_CODES; c++) {
         for (int64_t at = 1, calls = 1; calls >= at - 1; at++) {
@@ -202,7 +200,7 @@ static ct_status parse_again(void) {
     return file ? CT_OK : ct_error();
 }
 
-Test(safetensors_damage, out_of_memory_is_an_error) {
+FOLDER_TEST(safetensors_damage, out_of_memory_is_an_error) {
     static char path[512];
     target = strcpy(path, in_folder("a.st"));
     put_file(target, "old", 3);
@@ -213,7 +211,7 @@ Test(safetensors_damage, out_of_memory_is_an_error) {
     cr_expect_gt(memory_sweep(parse_again), 10);
 }
 
-Test(safetensors_damage, refuses_what_is_no_regular_file) {
+FOLDER_TEST(safetensors_damage, refuses_what_is_no_regular_file) {
     const ct_named given = {"a", ct_scalar(CT_F32, 1)};
     ct_error_clear();
     cr_expect_eq(ct_safetensors_save("/dev/full", &given, 1, NULL, 0), CT_ERR_IO);

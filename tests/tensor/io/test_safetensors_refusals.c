@@ -3,8 +3,6 @@
  * Invariant: a row is a header, a length of data, a status and the message's words. */
 #include "tests/support/safetensors_support.h"
 
-TestSuite(safetensors_refusals, .init = fixture_open, .fini = fixture_close);
-
 /* --- Headers --------------------------------------------------------------- */
 
 static const struct {
@@ -151,17 +149,17 @@ static const struct {
      "'w' ends at 9223372036854775807, the data has 1 bytes"},
 };
 
-Test(safetensors_refusals, refuses_with_a_reason) {
+FOLDER_TEST(safetensors_refusals, refuses_with_a_reason) {
     uint8_t bytes[8000];
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        size_t length = build(bytes, refusals[i].header, refusals[i].data);
-        cr_expect_null(parse(bytes, length), "%s", refusals[i].header);
+        size_t length = build_safetensors(bytes, refusals[i].header, refusals[i].data);
+        cr_expect_null(parse_safetensors(bytes, length), "%s", refusals[i].header);
         cr_expect_eq(ct_error(), refusals[i].status, "%s", ct_error_message());
         cr_expect_str_eq(ct_error_message() + 6, refusals[i].message);
     }
 }
 
-Test(safetensors_refusals, refuses_other_files) {
+FOLDER_TEST(safetensors_refusals, refuses_other_files) {
     static const struct {
         const char *bytes;
         size_t length;
@@ -179,20 +177,20 @@ Test(safetensors_refusals, refuses_other_files) {
          "m.st: not a safetensors file: header length 100000001 exceeds limit 100000000"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        cr_expect_null(parse((const uint8_t *)rows[i].bytes, rows[i].length));
+        cr_expect_null(parse_safetensors((const uint8_t *)rows[i].bytes, rows[i].length));
         cr_expect_eq(ct_error(), CT_ERR_FORMAT);
         cr_expect_str_eq(ct_error_message(), rows[i].message);
     }
 }
 
-Test(safetensors_refusals, refuses_long_names) {
+FOLDER_TEST(safetensors_refusals, refuses_long_names) {
     uint8_t bytes[3000];
     char header[2500], name[1100];
     memset(name, 'n', 1025);
     name[1025] = '\0';
     snprintf(header, sizeof header,
              "{\"%s\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}", name);
-    cr_expect_null(parse(bytes, build(bytes, header, 1)));
+    cr_expect_null(parse_safetensors(bytes, build_safetensors(bytes, header, 1)));
     name[64] = '\0';
     char expected[1200];
     snprintf(expected, sizeof expected,

@@ -123,7 +123,7 @@ static bool kill_one(ct_module *model, volatile int *saved, int64_t call) {
     return killed;
 }
 
-NN_TEST(save_killed, leaves_one_whole_state) {
+TEST(save_killed, leaves_one_whole_state) {
     const char *base = getenv("TMPDIR");
     char folder[256];
     snprintf(folder, sizeof folder, "%s/cotan-killed-XXXXXX", base ? base : "/tmp");

@@ -2,8 +2,8 @@
  * What numpy and safetensors write is in test_npy.c and test_safetensors.c.
  * Invariant: the expected number is computed in f64 from the type's definition. */
 #include "tensor/io/stored.h"
+#include "tests/support/test.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
@@ -31,8 +31,8 @@ static void expect_every_word(const cti_stored *stored, int exponent_bits) {
     }
 }
 
-Test(stored, every_half) { expect_every_word(&cti_stored_f16, 5); }
-Test(stored, every_brain_float) { expect_every_word(&cti_stored_bf16, 8); }
+TEST(stored, every_half) { expect_every_word(&cti_stored_f16, 5); }
+TEST(stored, every_brain_float) { expect_every_word(&cti_stored_bf16, 8); }
 
 /* Bytes 00 7f 80 ff in each byte of the number, as two's complement says. */
 static void expect_integers(const cti_stored *stored, bool is_signed) {
@@ -54,7 +54,7 @@ static void expect_integers(const cti_stored *stored, bool is_signed) {
     }
 }
 
-Test(stored, integers) {
+TEST(stored, integers) {
     expect_integers(&cti_stored_i8, true);
     expect_integers(&cti_stored_i16, true);
     expect_integers(&cti_stored_i32, true);
@@ -62,14 +62,14 @@ Test(stored, integers) {
     expect_integers(&cti_stored_u32, false);
 }
 
-Test(stored, truth_values) {
+TEST(stored, truth_values) {
     uint8_t bytes[256], got[256];
     for (int i = 0; i < 256; i++) bytes[i] = (uint8_t)i;
     cti_stored_read(&cti_stored_bool, false, got, bytes, 256);
     for (int i = 0; i < 256; i++) cr_expect_eq(got[i], i != 0);
 }
 
-Test(stored, others_stay_as_they_are) {
+TEST(stored, others_stay_as_they_are) {
     static const cti_stored *const same[] = {&cti_stored_f32, &cti_stored_f64, &cti_stored_i64,
                                              &cti_stored_u8};
     uint8_t bytes[24], got[24];
@@ -82,7 +82,7 @@ Test(stored, others_stay_as_they_are) {
     }
 }
 
-Test(stored, small_integers_as_floats) {
+TEST(stored, small_integers_as_floats) {
     float got[2];
     cti_stored_read(&cti_stored_i8_f32, false, got, (uint8_t[]){0x80, 0x7f}, 2);
     cr_expect(got[0] == -128 && got[1] == 127);
@@ -90,7 +90,7 @@ Test(stored, small_integers_as_floats) {
     cr_expect(got[0] == -32768 && got[1] == 32767);
 }
 
-Test(stored, either_byte_order) {
+TEST(stored, either_byte_order) {
     static const cti_stored *const all[] = {
         &cti_stored_f16, &cti_stored_bf16, &cti_stored_f32, &cti_stored_f64,
         &cti_stored_i8,  &cti_stored_i16,  &cti_stored_i32, &cti_stored_i64,

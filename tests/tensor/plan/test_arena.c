@@ -1,8 +1,7 @@
 /* The arena of a plan: stretches in use never overlap, gaps are found again.
  * What is placed, and for how long, is the planner's business.
  * Invariant: the oracle is a plain list of what is in use. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "tensor/plan/arena.h"
 
@@ -57,11 +56,11 @@ static void place_at_random(uint64_t seed) {
     cti_zone_free(&zone);
 }
 
-CORE_TEST(arena, stretches_never_overlap) {
+TEST(arena, stretches_never_overlap) {
     for (uint64_t seed = 1; seed <= 20; seed++) place_at_random(seed);
 }
 
-CORE_TEST(arena, the_smallest_gap_that_fits_is_taken) {
+TEST(arena, the_smallest_gap_that_fits_is_taken) {
     cti_zone zone = {0};
     cti_arena arena;
     if (!EXPECT(cti_arena_new(&arena, &zone, 20, 9) == CT_OK)) return;
@@ -78,7 +77,7 @@ CORE_TEST(arena, the_smallest_gap_that_fits_is_taken) {
     cti_zone_free(&zone);
 }
 
-CORE_TEST(arena, neighbouring_gaps_become_one) {
+TEST(arena, neighbouring_gaps_become_one) {
     cti_zone zone = {0};
     cti_arena arena;
     if (!EXPECT(cti_arena_new(&arena, &zone, 20, 9) == CT_OK)) return;

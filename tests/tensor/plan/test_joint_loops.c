@@ -1,8 +1,7 @@
 /* Joint loops: two or three ops in one loop give the bits that they give one after the other.
  * That each op alone is right is checked elsewhere.
  * Invariant: what is a root is stored, and what is stored runs in a loop of its own. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/grad.h"
 #include "autograd/ops.h"
@@ -31,7 +30,7 @@ static void expect_same(ct_tensor *joint, ct_tensor *apart, int line, int a, int
 }
 #define SAME(build, a, b) expect_same(build, build, __LINE__, a, b)
 
-CORE_TEST(joint_loops, arithmetic_behind_arithmetic) {
+TEST(joint_loops, arithmetic_behind_arithmetic) {
     for (int f = 0; f < 2; f++) {
         ct_dtype dtype = f ? CT_F64 : CT_F32;
         ct_tensor *x = operand(dtype, 0.1), *y = operand(dtype, 0.7), *z = operand(dtype, 1.9);
@@ -46,7 +45,7 @@ CORE_TEST(joint_loops, arithmetic_behind_arithmetic) {
     }
 }
 
-CORE_TEST(joint_loops, a_sum_of_arithmetic) {
+TEST(joint_loops, a_sum_of_arithmetic) {
     for (int f = 0; f < 2; f++) {
         ct_dtype dtype = f ? CT_F64 : CT_F32;
         ct_tensor *x = operand(dtype, 0.1), *y = operand(dtype, 0.7);
@@ -61,7 +60,7 @@ CORE_TEST(joint_loops, a_sum_of_arithmetic) {
     }
 }
 
-CORE_TEST(joint_loops, the_choice_of_a_maximum) {
+TEST(joint_loops, the_choice_of_a_maximum) {
     for (int f = 0; f < 2; f++) {
         ct_dtype dtype = f ? CT_F64 : CT_F32;
         ct_tensor *x = operand(dtype, 0.1), *y = operand(dtype, 0.7), *z = operand(dtype, 1.9);

@@ -23,20 +23,20 @@ static ct_tensor *leaf(ct_shape shape, uint32_t salt, double limit) {
     return centred(CT_F64, shape, salt, limit, 0);
 }
 
-NN_TEST(parity, batch_norm_of_rank_4) {
+TEST(parity, batch_norm_of_rank_4) {
     ct_tensor *x[] = {leaf(CT_SHAPE(3, 2, 4, 5), 1, 3), leaf(CT_SHAPE(5), 2, 1),
                       leaf(CT_SHAPE(5), 3, 1)};
     ct_tensor *y = ct_batch_norm(x[0], x[1], x[2], -1, 1e-3, NULL, NULL);
     expect_layer(y, 4, bn4_y, x, 3, (const double *[]){bn4_dx, bn4_dgamma, bn4_dbeta});
 }
 
-NN_TEST(parity, batch_norm_of_rank_2) {
+TEST(parity, batch_norm_of_rank_2) {
     ct_tensor *x[] = {leaf(CT_SHAPE(6, 3), 5, 3), leaf(CT_SHAPE(3), 6, 1), leaf(CT_SHAPE(3), 7, 1)};
     ct_tensor *y = ct_batch_norm(x[0], x[1], x[2], -1, 1e-5, NULL, NULL);
     expect_layer(y, 8, bn2_y, x, 3, (const double *[]){bn2_dx, bn2_dgamma, bn2_dbeta});
 }
 
-NN_TEST(parity, conv2d) {
+TEST(parity, conv2d) {
     ct_tensor *x[] = {leaf(CT_SHAPE(2, 5, 6, 3), 20, 1), leaf(CT_SHAPE(3, 3, 3, 4), 30, 1),
                       leaf(CT_SHAPE(4), 40, 1)};
     ct_tensor *y = ct_add(ct_conv2d(x[0], x[1], (ct_conv2d_spec){0}), x[2]);
@@ -44,7 +44,7 @@ NN_TEST(parity, conv2d) {
                  (const double *[]){conv_valid_dx, conv_valid_dkernel, conv_valid_dbias});
 }
 
-NN_TEST(parity, conv2d_with_everything) {
+TEST(parity, conv2d_with_everything) {
     ct_tensor *x[] = {leaf(CT_SHAPE(2, 7, 6, 4), 21, 1), leaf(CT_SHAPE(3, 2, 2, 6), 31, 1),
                       leaf(CT_SHAPE(6), 41, 1)};
     ct_conv2d_spec spec = {.stride = {2, 3}, .pad = {1, 0, 2, 1}, .dilation = {1, 2}, .groups = 2};
@@ -53,7 +53,7 @@ NN_TEST(parity, conv2d_with_everything) {
                  (const double *[]){conv_strided_dx, conv_strided_dkernel, conv_strided_dbias});
 }
 
-NN_TEST(parity, pooling) {
+TEST(parity, pooling) {
     ct_tensor *x = leaf(CT_SHAPE(2, 5, 7, 3), 60, 1);
     expect_layer(ct_max_pool2d(x, (ct_pool2d_spec){0}), 61, max_pool_y, &x, 1,
                  (const double *[]){max_pool_dx});
@@ -103,7 +103,7 @@ static void expect_rule(ct_module *module, ct_optimizer *optimizer, const double
         expect_rule(m, make(m, __VA_ARGS__), wanted); \
     } while (0)
 
-NN_TEST(parity, update_rules) {
+TEST(parity, update_rules) {
     RULE(torch_sgd, ct_sgd_new, (ct_sgd_options){.rate = ct_rate(0.1)});
     RULE(torch_sgd_momentum, ct_sgd_new,
          (ct_sgd_options){.rate = ct_rate(0.1), .momentum = 0.9, .weight_decay = 0.01});
@@ -193,11 +193,11 @@ static void expect_training(bool batch_norm, const double *losses, const double 
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-NN_TEST(parity, five_steps_of_the_seed_model) {
+TEST(parity, five_steps_of_the_seed_model) {
     expect_training(true, seed_batch_norm_losses, seed_batch_norm_slots,
                     COUNT(seed_batch_norm_slots));
 }
 
-NN_TEST(parity, five_steps_without_batch_norm) {
+TEST(parity, five_steps_without_batch_norm) {
     expect_training(false, seed_plain_losses, seed_plain_slots, COUNT(seed_plain_slots));
 }

@@ -2,8 +2,7 @@
  * memory it takes.
  * That results are right is checked elsewhere, by every other suite.
  * Invariant: every count is that of one evaluation, read from the engine's own statistics. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/grad.h"
@@ -41,7 +40,7 @@ static int64_t passes(ct_tensor *t) { return passes_of(&t, 1); }
 
 /* --- The cache -------------------------------------------------------------------------------- */
 
-CORE_TEST(plan, the_same_graph_is_planned_once) {
+TEST(plan, the_same_graph_is_planned_once) {
     for (int k = 0; k < 5; k++) {
         ct_tensor *x = ct_full(CT_F32, CT_SHAPE(3, 4), k), *y = ct_full(CT_F32, CT_SHAPE(4), 2);
         ct_tensor *z = ct_sum_all(ct_mul(ct_add(x, y), x));
@@ -50,7 +49,7 @@ CORE_TEST(plan, the_same_graph_is_planned_once) {
     }
 }
 
-CORE_TEST(plan, which_leaf_is_which_counts) {
+TEST(plan, which_leaf_is_which_counts) {
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(3), 2), *y = ct_full(CT_F32, CT_SHAPE(3), 5);
     ct_tensor *square = ct_sum_all(ct_mul(x, x)), *product = ct_sum_all(ct_mul(x, y));
     EXPECT(planned(square) && planned(product));
@@ -60,7 +59,7 @@ CORE_TEST(plan, which_leaf_is_which_counts) {
     EXPECT(ct_item(again) == 75 && ct_item(swapped) == 30);
 }
 
-CORE_TEST(plan, numbers_are_data) {
+TEST(plan, numbers_are_data) {
     ct_tensor *x = leaf(CT_SHAPE(5));
     int64_t before = misses();
     for (int k = 0; k < 100; k++) {
@@ -74,7 +73,7 @@ CORE_TEST(plan, numbers_are_data) {
     EXPECT(misses() <= before + 1, "%lld plans", (long long)(misses() - before));
 }
 
-CORE_TEST(plan, a_derivative_under_a_schedule_is_planned_once) {
+TEST(plan, a_derivative_under_a_schedule_is_planned_once) {
     int64_t before = misses();
     ct_tensor *w = ct_keep(leaf(CT_SHAPE(4, 3)));
     for (int k = 0; k < 50; k++) {
@@ -93,7 +92,7 @@ CORE_TEST(plan, a_derivative_under_a_schedule_is_planned_once) {
 }
 
 /* Attributes, types, wiring and roots are part of the signature. */
-CORE_TEST(plan, structure_is_part_of_the_signature) {
+TEST(plan, structure_is_part_of_the_signature) {
     ct_tensor *x = leaf(CT_SHAPE(4, 4)), *wide = ct_detach(ct_cast(x, CT_F64));
     EXPECT(planned(ct_sum(ct_exp(x), CT_AXES(0))));
     EXPECT(planned(ct_sum(ct_exp(x), CT_AXES(1))));
@@ -134,7 +133,7 @@ static const ct_op scaled = {.name = "scaled",
                              .tile = {[CT_F32] = tile_scaled},
                              .copy = copy_scaling};
 
-CORE_TEST(plan, an_attribute_that_is_copied_by_fields_has_no_padding) {
+TEST(plan, an_attribute_that_is_copied_by_fields_has_no_padding) {
     ct_tensor *x = leaf(CT_SHAPE(3));
     for (int k = 0; k < 3; k++) {
         scaling s;
@@ -197,7 +196,7 @@ static const ct_op squares = {.name = "squares",
                               .infer = infer_squares,
                               .kernel = &squares_kernel};
 
-CORE_TEST(plan, a_kernel_is_prepared_once_for_a_plan) {
+TEST(plan, a_kernel_is_prepared_once_for_a_plan) {
     int64_t n = 12345, before = preparations;
     for (int k = 1; k < 4; k++) {
         ct_tensor *x = ct_full(CT_F64, CT_SHAPE(n), k);
@@ -209,7 +208,7 @@ CORE_TEST(plan, a_kernel_is_prepared_once_for_a_plan) {
     EXPECT(ct_item(ct_node(&squares, &none, 1, NULL, 0)) == 0);
 }
 
-CORE_TEST(plan, roots_are_part_of_the_signature) {
+TEST(plan, roots_are_part_of_the_signature) {
     ct_tensor *x = leaf(CT_SHAPE(6));
     for (int k = 0; k < 3; k++) {
         ct_tensor *a = ct_sin(x), *b = ct_cos(a);
@@ -221,7 +220,7 @@ CORE_TEST(plan, roots_are_part_of_the_signature) {
     }
 }
 
-CORE_TEST(plan, an_evaluated_node_is_a_leaf) {
+TEST(plan, an_evaluated_node_is_a_leaf) {
     ct_tensor *x = leaf(CT_SHAPE(6)), *a = ct_exp(x);
     EXPECT(planned(a));
     ct_tensor *b = ct_sqrt(a);
@@ -232,7 +231,7 @@ CORE_TEST(plan, an_evaluated_node_is_a_leaf) {
     EXPECT(!planned(ct_sqrt(leaf(CT_SHAPE(6)))));
 }
 
-CORE_TEST(plan, reading_again_runs_nothing) {
+TEST(plan, reading_again_runs_nothing) {
     ct_tensor *x = ct_exp(leaf(CT_SHAPE(6)));
     ct_data(x);
     int64_t before = ct_stats_read().evaluations;
@@ -242,7 +241,7 @@ CORE_TEST(plan, reading_again_runs_nothing) {
     EXPECT(ct_stats_read().evaluations == before);
 }
 
-CORE_TEST(plan, the_number_of_threads_is_not_part_of_it) {
+TEST(plan, the_number_of_threads_is_not_part_of_it) {
     ct_tensor *x = leaf(CT_SHAPE(100, 300)), *first = ct_sum(ct_exp(x), CT_AXES(1));
     int before = ct_threads();
     EXPECT(planned(first));
@@ -259,7 +258,7 @@ static ct_tensor *of_size(int64_t n) {
 }
 
 /* Old plans go: memory does not grow with the number of different graphs. */
-CORE_TEST(plan, the_cache_is_bounded) {
+TEST(plan, the_cache_is_bounded) {
     int64_t scope = ct_scope_open(), after_100 = 0;
     for (int64_t n = 0; n < 500; n++) {
         EXPECT(planned(of_size(n)));
@@ -273,7 +272,7 @@ CORE_TEST(plan, the_cache_is_bounded) {
     EXPECT(hits() == before + 2);
 }
 
-CORE_TEST(plan, a_cleared_cache_plans_anew_and_gives_the_same) {
+TEST(plan, a_cleared_cache_plans_anew_and_gives_the_same) {
     ct_tensor *a = ct_softmax(leaf(CT_SHAPE(7, 9)), 1);
     EXPECT(planned(a));
     ct_cache_clear();
@@ -283,7 +282,7 @@ CORE_TEST(plan, a_cleared_cache_plans_anew_and_gives_the_same) {
 
 /* --- Passes ----------------------------------------------------------------------------------- */
 
-CORE_TEST(plan, statistics_add_up) {
+TEST(plan, statistics_add_up) {
     ct_tensor *x = leaf(CT_SHAPE(40, 40));
     ct_stats_reset();
     EXPECT(passes(ct_sqrt(ct_exp(x))) == 1);
@@ -294,7 +293,7 @@ CORE_TEST(plan, statistics_add_up) {
     EXPECT(stats.bytes == 2 * 40 * 40 * 4 + 3 * 40 * 40 * 4);
 }
 
-CORE_TEST(plan, a_chain_of_elementwise_ops_is_one_pass) {
+TEST(plan, a_chain_of_elementwise_ops_is_one_pass) {
     ct_tensor *x = leaf(CT_SHAPE(30, 50)), *row = leaf(CT_SHAPE(50)), *y = x;
     ct_tensor *column = leaf(CT_SHAPE(30, 1));
     for (int k = 0; k < 7; k++) y = ct_tanh(ct_scale(ct_mul(ct_add(y, row), column), 0.5));
@@ -303,7 +302,7 @@ CORE_TEST(plan, a_chain_of_elementwise_ops_is_one_pass) {
     EXPECT(passes(ct_sum_all(ct_square(ct_sub(x, row)))) == 1);
 }
 
-CORE_TEST(plan, sibling_reductions_share_a_pass) {
+TEST(plan, sibling_reductions_share_a_pass) {
     ct_tensor *x = leaf(CT_SHAPE(30, 50));
     ct_tensor *roots[] = {ct_sum(x, CT_AXES(0)), ct_sum(ct_square(x), CT_AXES(0)),
                           ct_max(ct_sin(x), CT_AXES(0))};
@@ -311,7 +310,7 @@ CORE_TEST(plan, sibling_reductions_share_a_pass) {
 }
 
 /* The mean has to be there first; the sum of y is formed where y is multiplied, and read once. */
-CORE_TEST(plan, a_sum_waits_for_the_pass_that_reads_its_operand_anyway) {
+TEST(plan, a_sum_waits_for_the_pass_that_reads_its_operand_anyway) {
     ct_tensor *x = leaf(CT_SHAPE(300, 50)), *y = ct_detach(ct_cos(x));
     ct_tensor *centred = ct_sub(x, ct_broadcast(ct_mean(x, CT_AXES(0)), CT_SHAPE(300, 50)));
     ct_tensor *roots[] = {ct_sum(y, CT_AXES(0)), ct_sum(ct_mul(y, centred), CT_AXES(0))};
@@ -322,7 +321,7 @@ CORE_TEST(plan, a_sum_waits_for_the_pass_that_reads_its_operand_anyway) {
 }
 
 /* The product is not stored when its sum alone is asked for, and it is when it is a root. */
-CORE_TEST(plan, a_sum_of_products_has_the_bits_of_one_op_after_the_other) {
+TEST(plan, a_sum_of_products_has_the_bits_of_one_op_after_the_other) {
     const ct_shape shapes[] = {CT_SHAPE(700, 64), CT_SHAPE(91, 71), CT_SHAPE(33, 3),
                                CT_SHAPE(3000, 1), CT_SHAPE(5, 700), CT_SHAPE(0, 4)};
     const ct_dtype dtypes[] = {CT_F32, CT_F64};
@@ -338,7 +337,7 @@ CORE_TEST(plan, a_sum_of_products_has_the_bits_of_one_op_after_the_other) {
     }
 }
 
-CORE_TEST(plan, views_cost_no_pass) {
+TEST(plan, views_cost_no_pass) {
     ct_tensor *x = leaf(CT_SHAPE(30, 50));
     ct_tensor *y = ct_transpose(ct_slice(ct_flip(x, CT_AXES(1)), 0, 3, CT_END, 2));
     EXPECT(passes(ct_sum_all(ct_exp(y))) == 1);
@@ -349,7 +348,7 @@ CORE_TEST(plan, views_cost_no_pass) {
     EXPECT(passes(ct_reshape(ct_exp(x), CT_SHAPE(1500))) == 1);
 }
 
-CORE_TEST(plan, one_row_of_a_large_tensor_does_not_keep_it) {
+TEST(plan, one_row_of_a_large_tensor_does_not_keep_it) {
     int64_t before = ct_mem_read().live_bytes, scope = ct_scope_open();
     ct_tensor *row = ct_slice(ct_exp(leaf(CT_SHAPE(1000, 100))), 0, 3, 4, 1);
     EXPECT(ct_data(row));
@@ -360,7 +359,7 @@ CORE_TEST(plan, one_row_of_a_large_tensor_does_not_keep_it) {
     ct_drop(kept);
 }
 
-CORE_TEST(plan, passes_of_softmax) {
+TEST(plan, passes_of_softmax) {
     ct_tensor *x = leaf(CT_SHAPE(64, 10));
     int64_t n = passes(ct_softmax(x, 1));
     printf("softmax: %lld passes\n", (long long)n);
@@ -368,7 +367,7 @@ CORE_TEST(plan, passes_of_softmax) {
 }
 
 /* Forward: sum, centred squares, normalize; and two over the channels alone between them. */
-CORE_TEST(plan, passes_of_batch_norm) {
+TEST(plan, passes_of_batch_norm) {
     ct_tensor *x = leaf(CT_SHAPE(200, 32)), *gamma = leaf(CT_SHAPE(32)), *beta = leaf(CT_SHAPE(32));
     ct_tensor *w = leaf(CT_SHAPE(200, 32)), *in[] = {x, gamma, beta}, *out[3];
     ct_tensor *y = ct_batch_norm(x, gamma, beta, 1, 1e-3, NULL, NULL);
@@ -391,7 +390,7 @@ static ct_tensor *far_apart(int k, ct_tensor *y, ct_tensor *x, ct_tensor *w) {
     return ct_conv2d_input(y, w, 64, 512, (ct_conv2d_spec){.stride = {8, 1}});
 }
 
-CORE_TEST(plan, parts_that_wait_for_nothing_run_too) {
+TEST(plan, parts_that_wait_for_nothing_run_too) {
     ct_tensor *x = leaf(CT_SHAPE(1, 64, 512, 64)), *w = leaf(CT_SHAPE(1, 1, 64, 64));
     ct_tensor *y = leaf(CT_SHAPE(1, 8, 512, 64)), *exp_y = ct_detach(ct_exp(y));
     for (int k = 0; k < 3; k++) {
@@ -405,7 +404,7 @@ CORE_TEST(plan, parts_that_wait_for_nothing_run_too) {
 /* --- Memory ----------------------------------------------------------------------------------- */
 
 /* Each step needs the one before it alone, so two buffers do for all of them. */
-CORE_TEST(plan, buffers_are_used_again) {
+TEST(plan, buffers_are_used_again) {
     ct_tensor *x = leaf(CT_SHAPE(64, 64)), *y = x;
     for (int k = 0; k < 30; k++) y = ct_matmul(y, x);
     ct_tensor *z = ct_sum_all(y);
@@ -416,7 +415,7 @@ CORE_TEST(plan, buffers_are_used_again) {
     EXPECT(ct_plan_last().needed_bytes == 2 * one);
 }
 
-CORE_TEST(plan, a_root_shares_memory_with_nothing) {
+TEST(plan, a_root_shares_memory_with_nothing) {
     ct_tensor *x = leaf(CT_SHAPE(64, 64)), *y = x, *roots[10];
     for (int k = 0; k < 10; k++) y = roots[k] = ct_matmul(y, x);
     EXPECT(ct_eval(roots, 10) == CT_OK && ct_plan_last().arena_bytes == 0);

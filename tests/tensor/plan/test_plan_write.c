@@ -1,8 +1,7 @@
 /* The text of a plan: the same graph gives the same text, and each stage is in it.
  * What a good plan is, test_plan.c says.
  * Invariant: nothing is evaluated. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
@@ -21,7 +20,7 @@ static ct_tensor *graph(double value) {
                   CT_AXES(0));
 }
 
-CORE_TEST(plan_write, shows_every_stage) {
+TEST(plan_write, shows_every_stage) {
     char text[4096] = "", again[4096] = "";
     int64_t evaluations = ct_stats_read().evaluations;
     ct_tensor *a = graph(1), *b = graph(5);
@@ -45,7 +44,7 @@ CORE_TEST(plan_write, shows_every_stage) {
     EXPECT(ct_stats_read().evaluations == evaluations);
 }
 
-CORE_TEST(plan_write, refuses_what_is_missing) {
+TEST(plan_write, refuses_what_is_missing) {
     ct_tensor *none = NULL, *x = ct_full(CT_F32, CT_SHAPE(2), 1);
     EXPECT(ct_plan_write(NULL, &x, 1) == CT_ERR_NULL);
     EXPECT(strcmp(ct_error_message(), "ct_plan_write: 'out' is NULL") == 0);

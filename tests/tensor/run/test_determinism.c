@@ -32,7 +32,7 @@ static uint64_t trained(const ct_dataset *data, int threads) {
     return hash;
 }
 
-NN_TEST(determinism, one_hash_for_any_number_of_threads) {
+TEST(determinism, one_hash_for_any_number_of_threads) {
     ct_dataset *data = ct_dataset_digits(STEPS * 32, 1, 0);
     MADE(data);
     uint64_t one = trained(data, 1);

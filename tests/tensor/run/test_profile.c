@@ -2,8 +2,7 @@
  * picture of a profile.
  * Times themselves are not tested but for being there.
  * Invariant: what is not measured costs nothing and changes nothing. */
-#define COTAN_SUITE
-#include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #include "autograd/compose.h"
 #include "autograd/dot.h"
@@ -20,7 +19,7 @@ static ct_tensor *leaf(ct_shape shape) {
     return t;
 }
 
-CORE_TEST(profile, counts_passes_bytes_and_operations) {
+TEST(profile, counts_passes_bytes_and_operations) {
     ct_tensor *a = leaf(CT_SHAPE(64, 32)), *b = leaf(CT_SHAPE(32, 16));
     ct_profile_start();
     for (int k = 0; k < 3; k++) ct_data(ct_exp(ct_matmul(a, b)));
@@ -45,7 +44,7 @@ CORE_TEST(profile, counts_passes_bytes_and_operations) {
     ct_profile_clear();
 }
 
-CORE_TEST(profile, writes_tables) {
+TEST(profile, writes_tables) {
     char *text = NULL;
     size_t length = 0;
     ct_path_push("layer");
@@ -91,7 +90,7 @@ static ct_tensor *of_three(ct_tensor *x) {
     return ct_neg(in_module("decoder", ct_sin, in_module("encoder", ct_abs, y)));
 }
 
-CORE_TEST(profile, divides_a_pass_among_its_modules) {
+TEST(profile, divides_a_pass_among_its_modules) {
     ct_tensor *x = leaf(CT_SHAPE(4, 500));
     ct_profile_start();
     for (int k = 0; k < 3; k++) ct_data(of_three(x));
@@ -111,7 +110,7 @@ CORE_TEST(profile, divides_a_pass_among_its_modules) {
     EXPECT(ct_profile_evaluations() == 0);
 }
 
-CORE_TEST(profile, adds_up_graphs_of_one_structure) {
+TEST(profile, adds_up_graphs_of_one_structure) {
     ct_tensor *x = leaf(CT_SHAPE(300));
     ct_profile_start();
     ct_data(in_module("first", ct_exp, x));
@@ -132,7 +131,7 @@ static double first_number(const char *text, const char *end) {
 }
 
 /* Both tables are in microseconds, and what the modules have got adds up to the passes. */
-CORE_TEST(profile, has_one_unit) {
+TEST(profile, has_one_unit) {
     ct_tensor *x = leaf(CT_SHAPE(200, 500));
     char *text = NULL;
     size_t length = 0;
@@ -153,7 +152,7 @@ CORE_TEST(profile, has_one_unit) {
     ct_profile_clear();
 }
 
-CORE_TEST(profile, colours_a_picture) {
+TEST(profile, colours_a_picture) {
     char *text = NULL;
     size_t length = 0;
     ct_tensor *x = leaf(CT_SHAPE(40, 8));
@@ -173,7 +172,7 @@ CORE_TEST(profile, colours_a_picture) {
 }
 
 /* The same bits, measured or not. */
-CORE_TEST(profile, changes_nothing) {
+TEST(profile, changes_nothing) {
     ct_tensor *x = leaf(CT_SHAPE(100, 7)), *a = ct_softmax(x, 1), *b = ct_softmax(x, 1);
     ct_data(a);
     ct_profile_start();
@@ -199,4 +198,4 @@ static void look(void *user, bool failed) {
     EXPECT(ct_profile_seconds() == 0);
 }
 
-CORE_TEST(profile, out_of_memory) { oom_sweep("profile", measured, look, NULL); }
+TEST(profile, out_of_memory) { oom_sweep("profile", measured, look, NULL); }

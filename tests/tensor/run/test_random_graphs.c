@@ -2,9 +2,9 @@
  * bits are the same; f32 agrees with f64; and what ct_simplify returns is what an evaluation runs.
  * COTAN_GRAPHS sets how many; COTAN_SEED the first seed, which a failure prints.
  * Invariant: the reference is every node evaluated on its own, which fuses nothing. */
-#define COTAN_SUITE
 #include "tests/autograd/ops/primitive_table.h"
 #include "tests/support/random_graph.h"
+#include "tests/support/test.h"
 
 #include "autograd/ops.h"
 #include "tensor/graph/simplify_private.h"
@@ -182,7 +182,7 @@ static void check_graph(uint64_t seed) {
     ct_error_clear();
 }
 
-CORE_TEST(random_graphs, same_bits_however_they_are_evaluated) {
+TEST(random_graphs, same_bits_however_they_are_evaluated) {
     const char *text = getenv("COTAN_GRAPHS");
     int64_t n = text ? strtoll(text, NULL, 10) : support_scaled(GRAPHS);
     uint64_t first = support_seed(1);
@@ -193,7 +193,7 @@ CORE_TEST(random_graphs, same_bits_however_they_are_evaluated) {
 }
 
 /* An op joins by its row: where the table has it for both float types, some graph has it. */
-CORE_TEST(random_graphs, hold_every_op_of_the_table) {
+TEST(random_graphs, hold_every_op_of_the_table) {
     static bool seen[200];
     const primitive_row *row;
     for (uint64_t seed = 1; seed <= 300; seed++) {
