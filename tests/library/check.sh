@@ -218,11 +218,19 @@ musl_compile() {
         compile_to $work/tests -Wno-pedantic
 }
 
-# compile_to FOLDER OPTION: the sources named on standard input.
+# compile_to FOLDER OPTION: the sources named on standard input; one that names element types, once
+# for each of them.
 compile_to() {
     # shellcheck disable=SC2016 # for the inner shell
-    xargs -P "$(nproc)" -I '{}' sh -c \
-        'musl-gcc $options $3 -c "$1" -o "$2/$(echo "$1" | tr / _).o"' - '{}' "$1" "$2"
+    xargs -P "$(nproc)" -I '{}' sh -c '
+        object=$2/$(echo "$1" | tr / _)
+        types=$(sed -n "s,^#include \"autograd/kernels/element.h\" /\* \(.*\) \*/,\1,p" "$1")
+        [ -n "$types" ] || exec musl-gcc $options $3 -c "$1" -o "$object.o"
+        for type in $types; do
+            musl-gcc $options $3 -DCTI_ELEMENT="$type" \
+                "-DCTI_ELEMENT_HEADER=\"autograd/kernels/element/$type.h\"" -c "$1" \
+                -o "$object.$type.o" || exit
+        done' - '{}' "$1" "$2"
 }
 
 musl_link() {

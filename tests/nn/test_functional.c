@@ -27,13 +27,6 @@ static given given_of(ct_module *model, ct_status list(ct_module *, ct_slot_list
     return g;
 }
 
-static bool same_bits(ct_tensor *a, ct_tensor *b) {
-    const void *x = ct_data(a), *y = ct_data(b);
-    cr_assert(x && y, "%s", ct_error_message());
-    bool alike = ct_dtype_of(a) == ct_dtype_of(b) && ct_shape_equal(ct_shape_of(a), ct_shape_of(b));
-    return alike && memcmp(x, y, (size_t)ct_numel(a) * ct_dtype_size(ct_dtype_of(a))) == 0;
-}
-
 static ct_tensor *image(ct_dtype dtype) { return centred(dtype, CT_SHAPE(4, 6, 6, 2), 3, 1, 0); }
 
 static ct_module *dense(void) { return ct_dense_new(2, 2, (ct_dense_options){.dtype = CT_F64}); }
@@ -73,7 +66,7 @@ static void expect_as_slots(ct_module *model, ct_tensor *x, ct_mode mode, bool l
     ct_slot_list_free(&g.slots);
 }
 
-NN_TEST(functional, the_bits_of_a_forward_and_of_its_derivatives) {
+TEST(functional, the_bits_of_a_forward_and_of_its_derivatives) {
     for (int mode = CT_INFERENCE; mode <= CT_TRAINING; mode++) {
         ct_module *cnn = small_cnn(0), *mlp = small_mlp();
         for (int logits = 0; logits < 2; logits++) {
@@ -85,7 +78,7 @@ NN_TEST(functional, the_bits_of_a_forward_and_of_its_derivatives) {
     }
 }
 
-NN_TEST(functional, other_values_are_those_of_a_module_that_holds_them) {
+TEST(functional, other_values_are_those_of_a_module_that_holds_them) {
     ct_module *model = small_cnn(0);
     given g = given_of(model, ct_module_list);
     for (int64_t i = 0; i < g.slots.count; i++) {
@@ -113,7 +106,7 @@ NN_TEST(functional, other_values_are_those_of_a_module_that_holds_them) {
     ct_module_free(model);
 }
 
-NN_TEST(functional, some_items_in_any_order) {
+TEST(functional, some_items_in_any_order) {
     ct_module *model = CT_SEQUENTIAL("m", dense(), dense());
     given g = given_of(model, ct_module_list);
     ct_named_slot picked[] = {g.slots.items[3], g.slots.items[0]};
@@ -130,7 +123,7 @@ NN_TEST(functional, some_items_in_any_order) {
     ct_module_free(model);
 }
 
-NN_TEST(functional, f64_values_for_slots_of_f32) {
+TEST(functional, f64_values_for_slots_of_f32) {
     ct_batch_norm_options options = ct_batch_norm_defaults();
     options.no_scale = true;
     ct_module *model = CT_SEQUENTIAL("m", ct_dense_new(2, 3, (ct_dense_options){0}),
@@ -151,7 +144,7 @@ NN_TEST(functional, f64_values_for_slots_of_f32) {
 
 /* --- Statistics, streams, frozen and shared modules ------------------------------------------- */
 
-NN_TEST(functional, staged_updates_are_left_out_unless_asked_for) {
+TEST(functional, staged_updates_are_left_out_unless_asked_for) {
     ct_module *model = small_cnn(0), *twin;
     ct_seed_set(0);
     twin = small_cnn(0);
@@ -175,7 +168,7 @@ NN_TEST(functional, staged_updates_are_left_out_unless_asked_for) {
 }
 
 /* What was not read cannot be moved by what was computed from it. */
-NN_TEST(functional, a_given_statistic_is_not_updated) {
+TEST(functional, a_given_statistic_is_not_updated) {
     ct_module *model = small_cnn(0);
     given g = given_of(model, ct_module_list);
     ct_named_slot mean[1];
@@ -192,7 +185,7 @@ NN_TEST(functional, a_given_statistic_is_not_updated) {
     ct_module_free(model);
 }
 
-NN_TEST(functional, dropout_takes_its_next_key_or_the_given_one) {
+TEST(functional, dropout_takes_its_next_key_or_the_given_one) {
     ct_module *layer = ct_dropout_new(0.5);
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(40, 50), 1), *key = read_slot(layer, "stream");
     ct_slot_list none = {0};
@@ -209,7 +202,7 @@ NN_TEST(functional, dropout_takes_its_next_key_or_the_given_one) {
     ct_module_free(layer);
 }
 
-NN_TEST(functional, frozen_modules_take_values_and_stay_frozen) {
+TEST(functional, frozen_modules_take_values_and_stay_frozen) {
     ct_module *model = small_cnn(0);
     ct_module_freeze(model, true);
     expect_as_slots(model, image(CT_F32), CT_TRAINING, false);
@@ -223,7 +216,7 @@ NN_TEST(functional, frozen_modules_take_values_and_stay_frozen) {
     ct_module_free(model);
 }
 
-NN_TEST(functional, every_use_of_a_shared_module_sees_the_value) {
+TEST(functional, every_use_of_a_shared_module_sees_the_value) {
     ct_module *d = dense(), *model = CT_SEQUENTIAL("m", d, ct_residual_new(d, NULL));
     given g = given_of(model, ct_module_parameters);
     cr_expect_eq(g.slots.count, 2);
@@ -277,7 +270,7 @@ static task task_of(ct_module *model, ct_mode mode) {
     return t;
 }
 
-NN_TEST(functional, the_gradient_through_a_step_of_descent) {
+TEST(functional, the_gradient_through_a_step_of_descent) {
     for (int mode = CT_INFERENCE; mode <= CT_TRAINING; mode++) {
         ct_module *model = smooth_model();
         given g = given_of(model, ct_module_parameters);
@@ -294,7 +287,7 @@ NN_TEST(functional, the_gradient_through_a_step_of_descent) {
 }
 
 /* The parameters that the optimizer moves are those that the slots hold. */
-NN_TEST(functional, an_optimizer_steps_through_a_step_of_descent) {
+TEST(functional, an_optimizer_steps_through_a_step_of_descent) {
     ct_module *model = smooth_model();
     task t = task_of(model, CT_TRAINING);
     OK(ct_module_parameters(model, &t.slots));
@@ -337,7 +330,7 @@ static ct_module *with_child(const ct_module_kind *kind, ct_module *child) {
     return module;
 }
 
-NN_TEST(functional, an_inner_call_falls_back_on_the_outer_one) {
+TEST(functional, an_inner_call_falls_back_on_the_outer_one) {
     static const ct_module_kind kind = {.name = "Scaled", .forward = scaled_forward};
     ct_module *model = with_child(&kind, dense());
     given g = given_of(model, ct_module_list);
@@ -356,7 +349,7 @@ NN_TEST(functional, an_inner_call_falls_back_on_the_outer_one) {
 }
 
 /* An inner call that asks for staged updates gets none where the outer one has none. */
-NN_TEST(functional, the_outer_call_decides_on_staged_updates) {
+TEST(functional, the_outer_call_decides_on_staged_updates) {
     static const ct_module_kind kind = {.name = "Scaled", .forward = scaled_forward};
     ct_batch_norm_options norm = ct_batch_norm_defaults();
     norm.dtype = CT_F64;
@@ -396,7 +389,7 @@ static ct_tensor *halving_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return inner ? ct_mul(ct_module_read(self, 0), inner) : NULL;
 }
 
-NN_TEST(functional, a_module_may_call_itself) {
+TEST(functional, a_module_may_call_itself) {
     static const ct_module_kind kind = {.name = "Halving", .forward = halving_forward};
     halving *h = (halving *)ct_module_new(sizeof *h, &kind);
     OK(ct_module_add_slot(&h->base, "w", ct_scalar(CT_F64, 8), true));
@@ -427,7 +420,7 @@ static ct_tensor *generated_forward(ct_module *self, ct_tensor *x, ct_mode mode)
     return y;
 }
 
-NN_TEST(functional, weights_made_by_another_network) {
+TEST(functional, weights_made_by_another_network) {
     static const ct_module_kind kind = {.name = "Generated", .forward = generated_forward};
     ct_module *maker = ct_dense_new(3, 6, (ct_dense_options){.dtype = CT_F64}), *made = dense();
     ct_module *model = ct_module_new(sizeof *model, &kind);
@@ -450,7 +443,7 @@ static void refused(ct_module *model, const ct_slot_list *slots, ct_tensor *cons
     cr_expect(same_bits(ct_forward(model, points(), CT_TRAINING), wanted));
 }
 
-NN_TEST(functional, what_does_not_fit_is_refused) {
+TEST(functional, what_does_not_fit_is_refused) {
     ct_module *model = CT_SEQUENTIAL("m", dense(), dense()), *other = dense();
     given g = given_of(model, ct_module_list), o = given_of(other, ct_module_list);
     ct_tensor *kernel = g.values[0];
@@ -487,7 +480,7 @@ NN_TEST(functional, what_does_not_fit_is_refused) {
     ct_module_free(other);
 }
 
-NN_TEST(functional, an_error_inside_leaves_the_slots_and_the_statistics) {
+TEST(functional, an_error_inside_leaves_the_slots_and_the_statistics) {
     static const ct_module_kind kind = {.name = "Scaled", .forward = scaled_forward};
     ct_module *model = with_child(&kind, dense());
     given g = given_of(model, ct_module_list);
@@ -509,7 +502,7 @@ NN_TEST(functional, an_error_inside_leaves_the_slots_and_the_statistics) {
     ct_module_free(model);
 }
 
-NN_TEST(functional, every_failing_allocation_leaves_the_module) {
+TEST(functional, every_failing_allocation_leaves_the_module) {
     ct_module *model = small_cnn(0);
     uint64_t before = state_hash(model, NULL);
     ct_tensor *x = ct_keep(image(CT_F32));
@@ -572,7 +565,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-NN_TEST(functional, threads_do_not_see_each_others_values) {
+TEST(functional, threads_do_not_see_each_others_values) {
     pthread_t threads[2];
     bool right[2] = {true, false};
     int before = ct_threads();

@@ -26,7 +26,7 @@ static void expect_right(ct_module *module, ct_tensor *x) {
 
 static ct_tensor *rows(ct_dtype dtype) { return centred(dtype, CT_SHAPE(4, 3), 1, 1, 0); }
 
-NN_TEST(gradcheck_module, right_layers_in_f32) {
+TEST(gradcheck_module, right_layers_in_f32) {
     ct_dense_options usual = {0};
     expect_right(CT_SEQUENTIAL("mlp", ct_dense_new(3, 4, usual),
                                ct_layer_norm_new(4, ct_layer_norm_defaults()),
@@ -47,7 +47,7 @@ NN_TEST(gradcheck_module, right_layers_in_f32) {
                  centred(CT_F32, CT_SHAPE(2, 4, 4, 2), 2, 1, 0));
 }
 
-NN_TEST(gradcheck_module, right_layers_in_f64_and_frozen_ones) {
+TEST(gradcheck_module, right_layers_in_f64_and_frozen_ones) {
     ct_module *model = ct_dense_new(3, 2, (ct_dense_options){.dtype = CT_F64});
     ct_module_freeze(model, true);
     ct_gradcheck_report report = checked(model, rows(CT_F64), CT_TRAINING, 1);
@@ -63,7 +63,7 @@ static ct_tensor *look_up(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_take(ct_module_read(self, 0), x);
 }
 
-NN_TEST(gradcheck_module, an_input_without_a_derivative) {
+TEST(gradcheck_module, an_input_without_a_derivative) {
     static const ct_module_kind kind = {.name = "Embedding", .forward = look_up};
     ct_module *table = ct_module_new(sizeof *table, &kind);
     OK(ct_module_add_slot(table, "table", centred(CT_F32, CT_SHAPE(5, 2), 1, 1, 0), true));
@@ -97,7 +97,7 @@ static const ct_op op_cube = {.name = "cube",
 
 static ct_tensor *cube(ct_tensor *x) { return ct_node(&op_cube, &x, 1, NULL, 0); }
 
-NN_TEST(gradcheck_module, a_wrong_derivative_inside_is_found) {
+TEST(gradcheck_module, a_wrong_derivative_inside_is_found) {
     static const ct_activation wrong = {.name = "cube", .apply = cube};
     ct_module *model = CT_SEQUENTIAL("m", ct_dense_new(3, 4, (ct_dense_options){0}),
                                      ct_activation_new(&wrong),
@@ -116,7 +116,7 @@ static ct_tensor *half_stopped(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_add(ct_matmul(x, w), ct_matmul(x, ct_stop_gradient(w)));
 }
 
-NN_TEST(gradcheck_module, a_derivative_that_is_stopped_is_found) {
+TEST(gradcheck_module, a_derivative_that_is_stopped_is_found) {
     static const ct_module_kind kind = {.name = "Half", .forward = half_stopped};
     ct_module *half = ct_module_new(sizeof *half, &kind);
     OK(ct_module_add_slot(half, "w", centred(CT_F32, CT_SHAPE(3, 2), 1, 1, 0), true));
@@ -145,7 +145,7 @@ static void refused(ct_module *module, ct_tensor *x, ct_gradcheck_options option
     expect_error(status, message);
 }
 
-NN_TEST(gradcheck_module, errors) {
+TEST(gradcheck_module, errors) {
     static const ct_module_kind of_f32 = {.name = "Fixed", .forward = fixed};
     static const ct_module_kind to_f32 = {.name = "Narrow", .forward = narrow};
     ct_module *a = ct_module_new(sizeof *a, &of_f32), *b = ct_module_new(sizeof *b, &to_f32);

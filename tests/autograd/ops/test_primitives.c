@@ -87,7 +87,7 @@ static ct_tensor *build_in(const primitive_row *row, ct_dtype held, ct_dtype ref
 }
 
 /* No table by dtype is read where it has nothing. */
-CORE_TEST(primitives, other_dtypes_are_refused_by_name) {
+TEST(primitives, other_dtypes_are_refused_by_name) {
     const primitive_row *row;
     for (int i = 0; (row = primitive_row_at(i)); i++) {
         ct_dtype held = row->dtypes & ON(CT_F64) ? CT_F64 : CT_I64;

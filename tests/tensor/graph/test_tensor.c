@@ -218,7 +218,7 @@ TEST(stage, the_slot_may_go_before_the_graph) {
 
 /* --- The library itself ----------------------------------------------------------------------- */
 
-CORE_TEST(tensor, version_is_that_of_the_header) {
+TEST(tensor, version_is_that_of_the_header) {
     char expected[32];
     snprintf(expected, sizeof expected, "%d.%d.%d", CT_VERSION_MAJOR, CT_VERSION_MINOR,
              CT_VERSION_PATCH);
