@@ -213,26 +213,16 @@ static void run_rows(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
-static void prepare_max(const ct_call *call, ct_prepared *p) {
-    static cti_pool_row_fn *const row[] = CTI_REALS(cti_max_row);
-    prepare_rows(call, p, row);
-}
-
-static void prepare_gather(const ct_call *call, ct_prepared *p) {
-    static cti_pool_row_fn *const row[] = CTI_REALS(cti_gather_row);
-    prepare_rows(call, p, row);
-}
-
-static void prepare_average(const ct_call *call, ct_prepared *p) {
-    static cti_pool_row_fn *const row[] = CTI_REALS(cti_average_row);
-    prepare_rows(call, p, row);
-}
-
-const ct_kernel cti_pool_max = {.state = sizeof(state), .prepare = prepare_max, .run = {run_rows}};
-const ct_kernel cti_pool_gather = {
-    .state = sizeof(state), .prepare = prepare_gather, .run = {run_rows}};
-const ct_kernel cti_pool_average = {
-    .state = sizeof(state), .prepare = prepare_average, .run = {run_rows}};
+#define ROWS(verb)                                                         \
+    static void prepare_##verb(const ct_call *call, ct_prepared *p) {      \
+        static cti_pool_row_fn *const row[] = CTI_REALS(cti_##verb##_row); \
+        prepare_rows(call, p, row);                                        \
+    }                                                                      \
+    const ct_kernel cti_pool_##verb = {                                    \
+        .state = sizeof(state), .prepare = prepare_##verb, .run = {run_rows}};
+ROWS(max)
+ROWS(gather)
+ROWS(average)
 
 /* --- Large images, into which small ones are added -------------------------------------------- */
 
@@ -287,19 +277,13 @@ static void run_bands(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
-static void prepare_scatter(const ct_call *call, ct_prepared *p) {
-    static cti_pool_add_fn *const add[] = CTI_REALS(cti_scatter_row);
-    static cti_pool_clear_fn *const clear[] = CTI_REALS(cti_scatter_clear);
-    prepare_bands(call, p, add, clear);
-}
-
-static void prepare_spread(const ct_call *call, ct_prepared *p) {
-    static cti_pool_add_fn *const add[] = CTI_REALS(cti_spread_row);
-    static cti_pool_clear_fn *const clear[] = CTI_REALS(cti_spread_clear);
-    prepare_bands(call, p, add, clear);
-}
-
-const ct_kernel cti_pool_scatter = {
-    .state = sizeof(state), .prepare = prepare_scatter, .run = {run_bands}};
-const ct_kernel cti_pool_spread = {
-    .state = sizeof(state), .prepare = prepare_spread, .run = {run_bands}};
+#define BANDS(verb)                                                              \
+    static void prepare_##verb(const ct_call *call, ct_prepared *p) {            \
+        static cti_pool_add_fn *const add[] = CTI_REALS(cti_##verb##_row);       \
+        static cti_pool_clear_fn *const clear[] = CTI_REALS(cti_##verb##_clear); \
+        prepare_bands(call, p, add, clear);                                      \
+    }                                                                            \
+    const ct_kernel cti_pool_##verb = {                                          \
+        .state = sizeof(state), .prepare = prepare_##verb, .run = {run_bands}};
+BANDS(scatter)
+BANDS(spread)

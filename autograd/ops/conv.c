@@ -2,6 +2,7 @@
  * The kernels are in conv_pixels.c and conv_weights.c, the shape rules in kernels/conv.c.
  * Invariant: the three are faces of one trilinear form: each one's derivatives are the others. */
 #include "autograd/kernels/conv.h"
+#include "autograd/ops/stanza.h"
 
 /* --- Derivatives ------------------------------------------------------------------------------ */
 
@@ -27,18 +28,9 @@ static ct_tensor *vjp_face(ct_tensor *g, ct_tensor *t, int i) {
 
 /* --- Descriptors ------------------------------------------------------------------------------ */
 
-#define FACE(verb, loop)             \
-    CT_OP_PUBLIC(ct_op_##verb) = {   \
-        .name = #verb,               \
-        .kind = CT_KERNEL,           \
-        .n_inputs = 2,               \
-        .infer = cti_##verb##_infer, \
-        .kernel = &loop,             \
-        .vjp = {vjp_face, vjp_face}, \
-    }
-FACE(conv2d, cti_conv_pixels);
-FACE(conv2d_input, cti_conv_pixels);
-FACE(conv2d_kernel, cti_conv_weights);
+CTI_KERNEL_OP(conv2d, 2, cti_conv2d_infer, cti_conv_pixels, vjp_face, vjp_face);
+CTI_KERNEL_OP(conv2d_input, 2, cti_conv2d_input_infer, cti_conv_pixels, vjp_face, vjp_face);
+CTI_KERNEL_OP(conv2d_kernel, 2, cti_conv2d_kernel_infer, cti_conv_weights, vjp_face, vjp_face);
 
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec) {
     cti_conv_attr attr = cti_conv_attr_of(CTI_CONV_Y, spec, 0, 0);

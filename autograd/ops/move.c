@@ -39,14 +39,7 @@ static ct_tensor *vjp_slice(ct_tensor *g, ct_tensor *y, int i) {
     return ct_pad(g, (int)attr->axis, attr->start, size - covered, attr->step - 1);
 }
 
-CT_OP_PUBLIC(ct_op_slice) = {
-    .name = "slice",
-    .kind = CT_VIEW,
-    .n_inputs = 1,
-    .infer = infer_slice,
-    .view = view_slice,
-    .vjp = {vjp_slice},
-};
+CTI_VIEW_OP(slice, infer_slice, view_slice, vjp_slice, .simplify = NULL);
 
 static int64_t from_end(int64_t index, int64_t size) {
     if (index == CT_END) return size;
@@ -96,14 +89,7 @@ static ct_tensor *vjp_flip(ct_tensor *g, ct_tensor *y, int i) {
     return ct_node(&ct_op_flip, &g, 1, ct_attr(y), sizeof(flip_attr));
 }
 
-CT_OP_PUBLIC(ct_op_flip) = {
-    .name = "flip",
-    .kind = CT_VIEW,
-    .n_inputs = 1,
-    .infer = ct_infer_same,
-    .view = view_flip,
-    .vjp = {vjp_flip},
-};
+CTI_VIEW_OP(flip, ct_infer_same, view_flip, vjp_flip, .simplify = NULL);
 
 ct_tensor *ct_flip(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&ct_op_flip, &x, 1, NULL, 0);
@@ -164,14 +150,7 @@ static ct_tensor *vjp_pad(ct_tensor *g, ct_tensor *y, int i) {
     return ct_slice(g, (int)p->axis, p->before, stop, p->interior + 1);
 }
 
-CT_OP_PUBLIC(ct_op_pad) = {
-    .name = "pad",
-    .kind = CT_KERNEL,
-    .n_inputs = 1,
-    .infer = infer_pad,
-    .kernel = &pad_rows,
-    .vjp = {vjp_pad},
-};
+CTI_KERNEL_OP(pad, 1, infer_pad, pad_rows, vjp_pad);
 
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior) {
     if (!x) return ct_node(&ct_op_pad, &x, 1, NULL, 0);

@@ -4,6 +4,7 @@
  * Invariant: scatter and gather are transposes of each other, as are average and spread, so both
  * families are closed under differentiation. */
 #include "autograd/kernels/pool.h"
+#include "autograd/ops/stanza.h"
 
 /* --- The maximum ------------------------------------------------------------------------------ */
 
@@ -20,32 +21,11 @@ static ct_tensor *vjp_scatter(ct_tensor *g, ct_tensor *y, int i) {
     return ct_max_pool2d_gather(g, ct_input(y, 1), spec_of(y));
 }
 
-CT_OP_PUBLIC(ct_op_max_pool2d) = {
-    .name = "max_pool2d",
-    .kind = CT_KERNEL,
-    .n_inputs = 1,
-    .infer = cti_pool_infer,
-    .kernel = &cti_pool_max,
-    .vjp = {vjp_gather},
-};
-
-CT_OP_PUBLIC(ct_op_max_pool2d_scatter) = {
-    .name = "max_pool2d_scatter",
-    .kind = CT_KERNEL,
-    .n_inputs = 2,
-    .infer = cti_pool_scatter_infer,
-    .kernel = &cti_pool_scatter,
-    .vjp = {vjp_scatter, ct_no_gradient},
-};
-
-CT_OP_PUBLIC(ct_op_max_pool2d_gather) = {
-    .name = "max_pool2d_gather",
-    .kind = CT_KERNEL,
-    .n_inputs = 2,
-    .infer = cti_pool_gather_infer,
-    .kernel = &cti_pool_gather,
-    .vjp = {vjp_gather, ct_no_gradient},
-};
+CTI_KERNEL_OP(max_pool2d, 1, cti_pool_infer, cti_pool_max, vjp_gather);
+CTI_KERNEL_OP(max_pool2d_scatter, 2, cti_pool_scatter_infer, cti_pool_scatter, vjp_scatter,
+              ct_no_gradient);
+CTI_KERNEL_OP(max_pool2d_gather, 2, cti_pool_gather_infer, cti_pool_gather, vjp_gather,
+              ct_no_gradient);
 
 ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
@@ -74,23 +54,8 @@ static ct_tensor *vjp_spread(ct_tensor *g, ct_tensor *x, int i) {
     return ct_avg_pool2d(g, spec_of(x));
 }
 
-CT_OP_PUBLIC(ct_op_avg_pool2d) = {
-    .name = "avg_pool2d",
-    .kind = CT_KERNEL,
-    .n_inputs = 1,
-    .infer = cti_pool_infer,
-    .kernel = &cti_pool_average,
-    .vjp = {vjp_average},
-};
-
-CT_OP_PUBLIC(ct_op_avg_pool2d_spread) = {
-    .name = "avg_pool2d_spread",
-    .kind = CT_KERNEL,
-    .n_inputs = 1,
-    .infer = cti_pool_spread_infer,
-    .kernel = &cti_pool_spread,
-    .vjp = {vjp_spread},
-};
+CTI_KERNEL_OP(avg_pool2d, 1, cti_pool_infer, cti_pool_average, vjp_average);
+CTI_KERNEL_OP(avg_pool2d_spread, 1, cti_pool_spread_infer, cti_pool_spread, vjp_spread);
 
 ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);

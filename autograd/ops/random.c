@@ -35,14 +35,7 @@ static void prepare(const ct_call *call, ct_prepared *p) {
         fill[call->out.dtype](call->in[0].data, first, end, call->out.data);               \
     }                                                                                      \
     static const ct_kernel verb##_kernel = {.prepare = prepare, .run = {verb##_run}};      \
-    CT_OP_PUBLIC(ct_op_random_##verb) = {                                                  \
-        .name = "random_" #verb,                                                           \
-        .kind = CT_KERNEL,                                                                 \
-        .n_inputs = 1,                                                                     \
-        .infer = infer_random,                                                             \
-        .kernel = &verb##_kernel,                                                          \
-        .vjp = {ct_no_gradient},                                                           \
-    };                                                                                     \
+    CTI_KERNEL_OP(random_##verb, 1, infer_random, verb##_kernel, ct_no_gradient);          \
     ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {          \
         if (cti_shape_check("ct_random_" #verb, shape, dtype, NULL) != CT_OK) return NULL; \
         random_attr attr = {.dtype = dtype, .rank = shape.rank};                           \

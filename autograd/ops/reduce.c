@@ -171,14 +171,7 @@ static void run_argmax(const ct_call *call, int64_t part, void *scratch) {
 static const ct_kernel argmax_rows = {
     .state = sizeof(ct_reduction), .prepare = prepare_argmax, .run = {run_argmax}};
 
-CT_OP_PUBLIC(ct_op_argmax) = {
-    .name = "argmax",
-    .kind = CT_KERNEL,
-    .n_inputs = 1,
-    .infer = infer_argmax,
-    .kernel = &argmax_rows,
-    .vjp = {ct_no_gradient},
-};
+CTI_KERNEL_OP(argmax, 1, infer_argmax, argmax_rows, ct_no_gradient);
 
 static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr) {
     return ct_node(&ct_op_argmax, &x, 1, &attr, sizeof attr);

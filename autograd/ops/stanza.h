@@ -47,6 +47,23 @@
         return derivative;                                                       \
     }
 
+/* Ops of one kind, with one derivative for each input; after these, what else one has. */
+#define CTI_VIEW_OP(verb, infer_rule, layout, derivative, ...) \
+    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,               \
+                                  .kind = CT_VIEW,             \
+                                  .n_inputs = 1,               \
+                                  .infer = infer_rule,         \
+                                  .view = layout,              \
+                                  .vjp = {derivative},         \
+                                  __VA_ARGS__}
+#define CTI_KERNEL_OP(verb, inputs, infer_rule, loops, ...) \
+    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,            \
+                                  .kind = CT_KERNEL,        \
+                                  .n_inputs = inputs,       \
+                                  .infer = infer_rule,      \
+                                  .kernel = &(loops),       \
+                                  .vjp = {__VA_ARGS__}}
+
 /* The shape rule of what takes i64 beside f32 and f64: operands of one shape and dtype. */
 ct_status cti_infer_number(const ct_infer *call, ct_type *out);
 /* Broadcasts both operands to their common shape and records the node. */

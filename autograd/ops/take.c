@@ -60,14 +60,7 @@ static ct_tensor *vjp_take(ct_tensor *g, ct_tensor *y, int i) {
     return ct_scatter_add(g, ct_input(y, 1), ct_dim(ct_input(y, i), 0));
 }
 
-CT_OP_PUBLIC(ct_op_take) = {
-    .name = "take",
-    .kind = CT_KERNEL,
-    .n_inputs = 2,
-    .infer = infer_take,
-    .kernel = &take_rows,
-    .vjp = {vjp_take, ct_no_gradient},
-};
+CTI_KERNEL_OP(take, 2, infer_take, take_rows, vjp_take, ct_no_gradient);
 
 ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices) {
     CTI_CALLED;
@@ -114,14 +107,7 @@ static ct_tensor *vjp_scatter_add(ct_tensor *g, ct_tensor *y, int i) {
     return ct_take(g, ct_input(y, 1));
 }
 
-CT_OP_PUBLIC(ct_op_scatter_add) = {
-    .name = "scatter_add",
-    .kind = CT_KERNEL,
-    .n_inputs = 2,
-    .infer = infer_scatter_add,
-    .kernel = &scatter_rows,
-    .vjp = {vjp_scatter_add, ct_no_gradient},
-};
+CTI_KERNEL_OP(scatter_add, 2, infer_scatter_add, scatter_rows, vjp_scatter_add, ct_no_gradient);
 
 ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows) {
     CTI_CALLED;

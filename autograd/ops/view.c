@@ -7,29 +7,17 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 
-#include <string.h>
-
-/* A shape as an attribute: all words, because attributes are compared byte by byte. */
-typedef struct {
-    int64_t rank, dims[CT_MAX_RANK];
-} shape_attr;
-
-static shape_attr pack(ct_shape shape) {
-    shape_attr attr = {.rank = shape.rank};
-    for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];
-    return attr;
-}
-
-static ct_shape unpack(const shape_attr *attr) {
-    ct_shape shape = {.rank = (int)attr->rank};
-    memcpy(shape.dims, attr->dims, sizeof shape.dims);
-    return shape;
+/* A shape is an attribute without what lies between and behind its dimensions. */
+static void copy_shape(void *to, const void *attr) {
+    const ct_shape *from = attr;
+    ((ct_shape *)to)->rank = from->rank;
+    for (int i = 0; i < from->rank; i++) ((ct_shape *)to)->dims[i] = from->dims[i];
 }
 
 /* --- reshape ---------------------------------------------------------------------------------- */
 
 static ct_status infer_reshape(const ct_infer *call, ct_type *out) {
-    *out = (ct_type){call->in[0].dtype, unpack(call->attr)};
+    *out = (ct_type){call->in[0].dtype, *(const ct_shape *)call->attr};
     return CT_OK;
 }
 
@@ -79,15 +67,8 @@ static ct_tensor *simplify_reshape(ct_tensor *y) {
     return ct_is(x, &ct_op_reshape) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
 }
 
-CT_OP_PUBLIC(ct_op_reshape) = {
-    .name = "reshape",
-    .kind = CT_VIEW,
-    .n_inputs = 1,
-    .infer = infer_reshape,
-    .view = view_reshape,
-    .vjp = {vjp_reshape},
-    .simplify = simplify_reshape,
-};
+CTI_VIEW_OP(reshape, infer_reshape, view_reshape, vjp_reshape, .simplify = simplify_reshape,
+            .copy = copy_shape);
 
 /* Replaces a -1 by what is left. */
 static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
@@ -123,8 +104,7 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
                             ct_shape_format(shape).text, (long long)numel);
     }
     if (ct_shape_equal(whole, ct_shape_of(x))) return ct_scope_add(x);
-    shape_attr attr = pack(whole);
-    return ct_node(&ct_op_reshape, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_reshape, &x, 1, &whole, sizeof whole);
 }
 
 /* --- permute ---------------------------------------------------------------------------------- */
@@ -174,15 +154,7 @@ static ct_tensor *simplify_permute(ct_tensor *y) {
     return twice ? ct_permute(ct_input(x, 0), axes) : NULL;
 }
 
-CT_OP_PUBLIC(ct_op_permute) = {
-    .name = "permute",
-    .kind = CT_VIEW,
-    .n_inputs = 1,
-    .infer = infer_permute,
-    .view = view_permute,
-    .vjp = {vjp_permute},
-    .simplify = simplify_permute,
-};
+CTI_VIEW_OP(permute, infer_permute, view_permute, vjp_permute, .simplify = simplify_permute);
 
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&ct_op_permute, &x, 1, NULL, 0);
@@ -219,7 +191,7 @@ ct_tensor *ct_transpose(ct_tensor *x) {
 /* --- broadcast -------------------------------------------------------------------------------- */
 
 static ct_status infer_broadcast(const ct_infer *call, ct_type *out) {
-    ct_shape in = call->in[0].shape, target = unpack(call->attr), both;
+    ct_shape in = call->in[0].shape, target = *(const ct_shape *)call->attr, both;
     *out = (ct_type){call->in[0].dtype, target};
     if (cti_shape_broadcast(call->name, in, target, &both) != CT_OK) return CT_ERR_SHAPE;
     if (!ct_shape_equal(both, target)) {
@@ -252,21 +224,13 @@ static ct_tensor *simplify_broadcast(ct_tensor *y) {
     return ct_is(x, &ct_op_broadcast) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
 }
 
-CT_OP_PUBLIC(ct_op_broadcast) = {
-    .name = "broadcast",
-    .kind = CT_VIEW,
-    .n_inputs = 1,
-    .infer = infer_broadcast,
-    .view = view_broadcast,
-    .vjp = {vjp_broadcast},
-    .simplify = simplify_broadcast,
-};
+CTI_VIEW_OP(broadcast, infer_broadcast, view_broadcast, vjp_broadcast,
+            .simplify = simplify_broadcast, .copy = copy_shape);
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
     if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x), NULL) != CT_OK) return NULL;
-    shape_attr attr = pack(shape);
-    return ct_node(&ct_op_broadcast, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_broadcast, &x, 1, &shape, sizeof shape);
 }
 
 /* --- stop_gradient ---------------------------------------------------------------------------- */
@@ -278,13 +242,6 @@ bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_sha
     return true;
 }
 
-CT_OP_PUBLIC(ct_op_stop_gradient) = {
-    .name = "stop_gradient",
-    .kind = CT_VIEW,
-    .n_inputs = 1,
-    .infer = ct_infer_same,
-    .view = cti_view_identity,
-    .vjp = {ct_no_gradient},
-};
+CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient, .simplify = NULL);
 
 ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&ct_op_stop_gradient, &x, 1, NULL, 0); }
