@@ -20,10 +20,12 @@ static int format_of(const char *function, const char *path, bool only_drawn) {
     const char *point = strrchr(path, '.');
     char known[16 * FORMATS] = "";
     size_t used = 0;
-    for (int i = 0; i < FORMATS; i++) {
+    int last = FORMATS - 1; /* that is listed */
+    while (only_drawn && !cti_formats[last].drawn) last--;
+    for (int i = 0; i <= last; i++) {
         if (only_drawn && !cti_formats[i].drawn) continue;
         if (point && strcasecmp(point + 1, cti_formats[i].ending) == 0) return i;
-        const char *between = !used ? "." : i == FORMATS - 1 ? " or ." : ", .";
+        const char *between = !used ? "." : i == last ? " or ." : ", .";
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", between,
                                  cti_formats[i].ending);
     }

@@ -5,6 +5,7 @@
 #include "tests/support/io_support.h"
 
 #include "autograd/dot.h"
+#include "autograd/draw/formats.h"
 #include "autograd/draw/graphviz.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
@@ -141,12 +142,25 @@ RENDER_TEST(names_are_shown_as_they_are) {
 
 /* --- What is refused ---------------------------------------------------------------------- */
 
+/* "ct_dot_save: 'PATH' must end in .dot, .svg, .png or .pdf", with whatever formats there are. */
+static void expect_refused(const char *name) {
+    enum { FORMATS = sizeof cti_formats / sizeof *cti_formats };
+    char message[200];
+    int used = snprintf(message, sizeof message, "ct_dot_save: '%s' must end in ", name);
+    for (int i = 0; i < FORMATS; i++) {
+        used += snprintf(message + used, sizeof message - (size_t)used, "%s.%s",
+                         i == 0             ? ""
+                         : i == FORMATS - 1 ? " or "
+                                            : ", ",
+                         cti_formats[i].ending);
+    }
+    expect_failure(save(name), CT_ERR_RANGE, message);
+}
+
 RENDER_TEST(other_endings_are_refused) {
     cr_assert_eq(save(in_folder("g.dot")), CT_OK);
-    expect_failure(save("g.gif"), CT_ERR_RANGE,
-                   "ct_dot_save: 'g.gif' must end in .dot, .svg, .png or .pdf");
-    expect_failure(save("graph"), CT_ERR_RANGE,
-                   "ct_dot_save: 'graph' must end in .dot, .svg, .png or .pdf");
+    expect_refused("g.gif");
+    expect_refused("graph");
     expect_failure(ct_dot_render(in_folder("g.dot"), "a.dot"), CT_ERR_RANGE,
                    "ct_dot_render: 'a.dot' must end in .svg, .png or .pdf");
     expect_failure(ct_dot_render(in_folder("g.dot"), "x.svg\x1b[2J"), CT_ERR_RANGE,
