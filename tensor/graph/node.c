@@ -223,14 +223,14 @@ ct_tensor *ct_keep(ct_tensor *t) {
 void ct_drop(ct_tensor *t) {
     if (!t || --t->refs > 0) return;
     ct_tensor *dead = t;
-    t->dead = NULL;
+    t->link = NULL;
     while (dead) {
         ct_tensor *node = dead;
-        dead = node->dead;
+        dead = node->link;
         for (int i = 0; i < node->n_inputs; i++) {
             ct_tensor *input = node->inputs[i];
             if (--input->refs > 0) continue;
-            input->dead = dead;
+            input->link = dead;
             dead = input;
         }
         if (node->op && node->op->release) node->op->release(node->attr);

@@ -21,7 +21,7 @@ struct ct_tensor {
     int64_t refs;
     const ct_op *op;    /* NULL: a leaf */
     cti_buffer *buffer; /* the whole value, row-major; NULL until evaluated */
-    ct_tensor *dead;    /* next in the release list */
+    ct_tensor *link;    /* the next to be released; in a walk, the node it was reached from */
     uint64_t ticket;    /* visited by walk number `ticket` ... */
     int64_t index;      /* ... as node number `index` of that walk */
     int n_inputs;

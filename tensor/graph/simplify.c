@@ -17,14 +17,13 @@ _Thread_local bool cti_simplifies = true;
 typedef struct {
     ct_tensor *image;   /* what computes the same; NULL: not known yet */
     ct_tensor *forward; /* the rewritten node whose image it will be */
+    int left;           /* inputs that were not looked at yet: the first ones */
 } entry;
 
 typedef struct {
     uint64_t ticket;
     entry *entries; /* by t->index, while t->ticket is ours */
     int64_t n_entries, entries_max;
-    ct_tensor **stack;
-    int64_t height, stack_max;
     ct_tensor **table; /* images that were computed, by their hash */
     int64_t n_table, table_max;
     int64_t rewrites; /* that may still happen: rules that undo each other come to an end */
@@ -37,16 +36,7 @@ static ct_status enter(simplification *s, ct_tensor *t) {
     }
     t->ticket = s->ticket;
     t->index = s->n_entries++;
-    s->entries[t->index] = (entry){0};
-    return CT_OK;
-}
-
-static ct_status push(simplification *s, ct_tensor *t) {
-    if (enter(s, t) != CT_OK) return CT_ERR_MEMORY;
-    if (!cti_reserve(&s->stack, &s->stack_max, s->height + 1, sizeof *s->stack)) {
-        return CT_ERR_MEMORY;
-    }
-    s->stack[s->height++] = t;
+    s->entries[t->index] = (entry){.left = cti_walk_needed(t)};
     return CT_OK;
 }
 
@@ -148,9 +138,11 @@ static ct_status finish(simplification *s, ct_tensor *t, ct_tensor *image) {
     return CT_OK;
 }
 
-/* The image of a node whose inputs have theirs, or what it is to be forwarded to. */
+/* Gives t an image, or forwards it to a better node: find_next has found nothing missing. */
 static ct_status simplify_node(simplification *s, ct_tensor *t) {
-    ct_tensor *y = rebuilt(s, t), *better;
+    ct_tensor *forward = s->entries[t->index].forward, *better;
+    if (forward) return finish(s, t, s->entries[forward->index].image);
+    ct_tensor *y = rebuilt(s, t);
     if (!y) return CT_ERR_MEMORY;
     refresh_level(y);
     if (copyable(y) && s->table_max) {
@@ -166,32 +158,34 @@ static ct_status simplify_node(simplification *s, ct_tensor *t) {
     return finish(s, t, y);
 }
 
-/* Pushes the inputs without an image; false when there are none. */
-static bool push_inputs(simplification *s, ct_tensor *t, ct_status *status) {
-    int64_t before = s->height;
-    for (int k = 0; k < cti_walk_needed(t) && *status == CT_OK; k++) {
-        ct_tensor *input = t->inputs[k];
-        *status = enter(s, input);
-        if (*status == CT_OK && !s->entries[input->index].image) *status = push(s, input);
+/* What has to have an image before t can: the node that it is forwarded to, or an input; NULL when
+ * there is nothing left to wait for. */
+static ct_status find_next(simplification *s, const ct_tensor *t, ct_tensor **next) {
+    ct_tensor *forward = s->entries[t->index].forward;
+    *next = forward && !s->entries[forward->index].image ? forward : NULL;
+    while (!forward && !*next && s->entries[t->index].left > 0) {
+        ct_tensor *input = t->inputs[--s->entries[t->index].left];
+        if (enter(s, input) != CT_OK) return CT_ERR_MEMORY;
+        if (!s->entries[input->index].image) *next = input;
     }
-    return s->height > before;
+    return CT_OK;
 }
 
+/* Depth first; the path from the root is linked through the nodes. */
 static ct_status simplify_from(simplification *s, ct_tensor *root) {
-    ct_status status = push(s, root);
-    while (status == CT_OK && s->height > 0) {
-        ct_tensor *t = s->stack[s->height - 1];
+    ct_status status = enter(s, root);
+    root->link = NULL;
+    for (ct_tensor *t = root, *next; t && status == CT_OK;) {
         entry *e = &s->entries[t->index];
-        if (e->image) { /* NOLINT: push() has entered what is on the stack */
-            s->height--;
-        } else if (e->forward) {
-            ct_tensor *image = s->entries[e->forward->index].image;
-            if (image) e->image = image;
-            else status = push(s, e->forward);
+        if (e->image) {
+            t = t->link;
         } else if (cti_has_value(t)) {
             t->level = 0;
             e->image = t;
-        } else if (!push_inputs(s, t, &status) && status == CT_OK) {
+        } else if ((status = find_next(s, t, &next)) == CT_OK && next) {
+            next->link = t;
+            t = next;
+        } else if (status == CT_OK) {
             status = simplify_node(s, t);
         }
     }
@@ -206,7 +200,6 @@ ct_status cti_simplify(const cti_walk *walk, ct_tensor **images) {
         if (status == CT_OK) images[i] = s.entries[walk->items[i]->index].image;
     }
     cti_free(s.entries);
-    cti_free(s.stack);
     cti_free(s.table);
     return status;
 }

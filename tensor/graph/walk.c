@@ -1,6 +1,7 @@
 /* The walk: an iterative depth-first post-order.
- * It neither changes nor keeps the nodes.
- * Invariant: no recursion, so the depth of a graph costs heap and not stack. */
+ * It keeps no node, and writes only what is the walk's in it.
+ * Invariant: no recursion and no stack of its own: the path from the root to the node at hand is
+ * linked through the nodes, and their `index` counts the inputs that were looked at. */
 #include "tensor/graph/walk.h"
 
 #include "tensor/base/alloc.h"
@@ -13,24 +14,11 @@ int cti_walk_needed(const ct_tensor *t) {
     return t->op->kind == CT_VIEW ? 1 : t->n_inputs;
 }
 
-typedef struct {
-    ct_tensor *node;
-    int next; /* the next input to look at */
-} frame;
-
-typedef struct {
-    frame *frames;
-    int64_t count, capacity;
-} frame_stack;
-
-static ct_status push(frame_stack *stack, const cti_walk *walk, ct_tensor *t) {
-    if (stack->count == stack->capacity &&
-        !cti_reserve(&stack->frames, &stack->capacity, stack->count + 1, sizeof *stack->frames)) {
-        return CT_ERR_MEMORY;
-    }
+static ct_tensor *enter(const cti_walk *walk, ct_tensor *t, ct_tensor *from) {
     t->ticket = walk->ticket;
-    stack->frames[stack->count++] = (frame){t, 0};
-    return CT_OK;
+    t->index = 0;
+    t->link = from;
+    return t;
 }
 
 static ct_status append(cti_walk *walk, ct_tensor *t) {
@@ -43,21 +31,18 @@ static ct_status append(cti_walk *walk, ct_tensor *t) {
     return CT_OK;
 }
 
-static ct_status visit(cti_walk *walk, frame_stack *stack, ct_tensor *root,
-                       cti_walk_inputs *inputs) {
-    if (cti_walk_has(walk, root)) return CT_OK;
-    ct_status status = push(stack, walk, root);
-    while (status == CT_OK && stack->count > 0) {
-        frame *top = &stack->frames[stack->count - 1];
-        if (top->next < inputs(top->node)) {
-            ct_tensor *input = top->node->inputs[top->next++];
-            if (!cti_walk_has(walk, input)) status = push(stack, walk, input);
+static ct_status visit(cti_walk *walk, ct_tensor *root, cti_walk_inputs *inputs) {
+    ct_tensor *at = cti_walk_has(walk, root) ? NULL : enter(walk, root, NULL);
+    while (at) {
+        if (at->index < inputs(at)) {
+            ct_tensor *input = at->inputs[at->index++];
+            if (!cti_walk_has(walk, input)) at = enter(walk, input, at);
         } else {
-            stack->count--;
-            status = append(walk, top->node);
+            if (append(walk, at) != CT_OK) return CT_ERR_MEMORY;
+            at = at->link;
         }
     }
-    return status;
+    return CT_OK;
 }
 
 static _Thread_local uint64_t tickets;
@@ -67,12 +52,8 @@ uint64_t cti_walk_ticket(void) { return ++tickets; }
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs) {
     *walk = (cti_walk){.ticket = cti_walk_ticket()};
-    frame_stack stack = {0};
     ct_status status = CT_OK;
-    for (int64_t i = 0; i < n && status == CT_OK; i++) {
-        status = visit(walk, &stack, roots[i], inputs);
-    }
-    cti_free(stack.frames);
+    for (int64_t i = 0; i < n && status == CT_OK; i++) status = visit(walk, roots[i], inputs);
     if (status != CT_OK) cti_walk_free(walk);
     return status;
 }
