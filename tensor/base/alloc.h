@@ -10,18 +10,18 @@
 void *cti_alloc(size_t count, size_t size);
 /* The same without zeroing: for memory that is written whole before it is read. */
 void *cti_alloc_raw(size_t count, size_t size);
-/* `before` bytes, and behind them the elements of a shape that has passed cti_shape_check; not
- * zeroed. The message says what for. */
+/* One block of `before` bytes, then the elements of a shape that has passed cti_shape_check, aligned;
+ * not zeroed. The message says what they are for. */
 void *cti_alloc_elements(const char *function, size_t before, ct_shape shape, ct_dtype dtype,
                          void **elements);
 /* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);
-/* Gives a block that waited in a pool back to the system: blocks.c's only. */
-void cti_system_free(void *block);
-/* Whether freed blocks wait for their next use. Off, a memory checker sees every use of a block
- * after its end. */
-void cti_pooling_set(bool on);
+/* Whether each thread keeps freed blocks in lists for its next requests of their size. Off, a memory
+ * checker sees every use of a block after its end. */
+void cti_free_lists_set(bool on);
+/* Gives the kept blocks of this thread back to the system, as its end does. */
+void cti_free_lists_clear(void);
 char *cti_strdup(const char *text);
 
 #endif

@@ -3,7 +3,6 @@
  * Invariant: the roots get their values all together after the run, so an error leaves every
  * tensor as it was. */
 #include "tensor/base/alloc.h"
-#include "tensor/base/blocks.h"
 #include "tensor/base/caller.h"
 #include "tensor/run/profile_private.h"
 #include "tensor/run/run.h"
@@ -34,7 +33,7 @@ void ct_cache_clear(void) {
     cti_free(state.arena);
     cti_free(state.scratch);
     state = (engine_state){0};
-    cti_blocks_clear();
+    cti_free_lists_clear();
 }
 
 /* --- Clean-up when a thread ends ------------------------------------------------------------ */

@@ -25,7 +25,7 @@ int main(int argc, char *argv[]) {
     support_scale_set(4);
     for (; first < argc && argv[first][0] == '-'; first++) {
         if (strcmp(argv[first], "--list") == 0) list = true;
-        else if (strcmp(argv[first], "--no-pool") == 0) cti_pooling_set(false);
+        else if (strcmp(argv[first], "--no-pool") == 0) cti_free_lists_set(false);
         else if (strcmp(argv[first], "--scale") == 0 && first + 1 < argc) {
             support_scale_set(strtoll(argv[++first], NULL, 10));
         } else {
