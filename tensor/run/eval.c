@@ -4,7 +4,6 @@
  * tensor as it was. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
-#include "tensor/run/profile_private.h"
 #include "tensor/run/run.h"
 #include "tensor/runtime.h"
 

@@ -2,7 +2,7 @@
 #ifndef COTAN_RUN_H
 #define COTAN_RUN_H
 
-#include "tensor/plan/plan.h"
+#include "tensor/plan/cache.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +21,12 @@ cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan);
 /* Runs the plan. `data` of leaves and roots, `arena` and `scratch` are set by the caller. `seconds`
  * is NULL or [threads, passes], to which the time spent in each pass is added. Cannot fail. */
 void cti_run_all(cti_run *run, int threads, double *seconds);
+
+/* What evaluations tell the profile. The first takes room for one of them: zeroed [threads, passes],
+ * to be filled by the run; *seconds stays NULL when nothing is measured. `walk` is what the plan is
+ * for; the graph must not be changed in between. */
+ct_status cti_profile_begin(const cti_planned *planned, int threads, double **seconds);
+void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threads);
 
 /* What a thread works with; see tile.c. */
 typedef struct {
