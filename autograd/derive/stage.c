@@ -164,13 +164,9 @@ static ct_status commit_all(commit *c, ct_tensor *const roots[], int64_t n_roots
 
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
                         int64_t n_updates, cti_accept *accept, void *context) {
-    if (cti_check_array("ct_commit", "roots", roots, "n_roots", n_roots) != CT_OK ||
+    if (cti_check_roots("ct_commit", roots, "n_roots", n_roots) != CT_OK ||
         cti_check_array("ct_commit", "updates", updates, "n_updates", n_updates) != CT_OK) {
         return ct_error();
-    }
-    for (int64_t r = 0; r < n_roots; r++) {
-        if (roots[r]) continue;
-        return cti_null("ct_commit: root %lld is NULL", (long long)r);
     }
     for (int64_t k = 0; k < n_updates; k++) {
         if (updates[k].slot && updates[k].value) continue;

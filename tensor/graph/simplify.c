@@ -206,13 +206,9 @@ ct_status cti_simplify(const cti_walk *walk, ct_tensor **images) {
 
 ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]) {
     CTI_CALLED;
-    if (cti_check_array("ct_simplify", "roots", roots, "n", n) != CT_OK ||
+    if (cti_check_roots("ct_simplify", roots, "n", n) != CT_OK ||
         cti_check_array("ct_simplify", "out", out, "n", n) != CT_OK) {
         return ct_error();
-    }
-    for (int64_t r = 0; r < n; r++) {
-        if (roots[r]) continue;
-        return cti_null("ct_simplify: root %lld is NULL", (long long)r);
     }
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;

@@ -6,12 +6,22 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
+#include "tensor/base/caller.h"
 
 int cti_walk_whole_graph(const ct_tensor *t) { return t->n_inputs; }
 
 int cti_walk_needed(const ct_tensor *t) {
     if (cti_has_value(t)) return 0;
     return t->op->kind == CT_VIEW ? 1 : t->n_inputs;
+}
+
+ct_status cti_check_roots(const char *function, ct_tensor *const roots[], const char *count,
+                          int64_t n) {
+    ct_status status = cti_check_array(function, "roots", roots, count, n);
+    for (int64_t r = 0; r < n && status == CT_OK; r++) {
+        if (!roots[r]) status = cti_null("%s: root %lld is NULL", function, (long long)r);
+    }
+    return status;
 }
 
 static ct_tensor *enter(const cti_walk *walk, ct_tensor *t, ct_tensor *from) {

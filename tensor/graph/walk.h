@@ -17,6 +17,9 @@ typedef int cti_walk_inputs(const ct_tensor *t);
 int cti_walk_whole_graph(const ct_tensor *t); /* all inputs: pictures, derivatives */
 int cti_walk_needed(const ct_tensor *t);      /* what the node's value needs: evaluation */
 
+/* That there are n roots and none is NULL; `count` is what the function calls n. */
+ct_status cti_check_roots(const char *function, ct_tensor *const roots[], const char *count,
+                          int64_t n);
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs);
 /* A new ticket, for a traversal of another kind: it becomes the current one. */

@@ -157,23 +157,16 @@ static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
 
 ct_status ct_eval(ct_tensor *const roots[], int64_t n) {
     CTI_CALLED;
-    if (cti_check_array("ct_eval", "roots", roots, "n", n) != CT_OK) return ct_error();
+    if (cti_check_roots("ct_eval", roots, "n", n) != CT_OK) return ct_error();
     bool needed = false;
-    for (int64_t r = 0; r < n; r++) {
-        if (!roots[r]) {
-            return cti_null("ct_eval: root %lld is NULL", (long long)r);
-        }
-        needed |= !cti_has_value(roots[r]);
-    }
+    for (int64_t r = 0; r < n; r++) needed |= !cti_has_value(roots[r]);
     return needed ? evaluate(roots, n) : CT_OK;
 }
 
 ct_status ct_plan_write(FILE *out, ct_tensor *const roots[], int64_t n) {
     CTI_CALLED;
-    if (!out || !roots) return cti_null("ct_plan_write: '%s' is NULL", out ? "roots" : "out");
-    for (int64_t r = 0; r < n; r++) {
-        if (!roots[r]) return cti_null("ct_plan_write: root %lld is NULL", (long long)r);
-    }
+    if (!out) return cti_null("ct_plan_write: 'out' is NULL");
+    if (cti_check_roots("ct_plan_write", roots, "n", n) != CT_OK) return ct_error();
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
     bool hit;
