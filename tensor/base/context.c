@@ -5,6 +5,7 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
 #include "tensor/base/process.h"
 #include "tensor/tensor.h"
 
@@ -23,21 +24,15 @@ typedef struct entry {
 #define BUCKETS 256
 static entry *table[BUCKETS]; /* under the process lock */
 
-static size_t bucket_of(const char *text) {
-    uint32_t hash = 2166136261u;
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 16777619u;
-    return hash % BUCKETS;
-}
-
 const char *cti_intern(const char *text) {
     if (!text || !*text) return "";
-    entry **head = &table[bucket_of(text)];
+    size_t size = strlen(text) + 1;
+    entry **head = &table[cti_mix_bytes(0, text, size) % BUCKETS];
     cti_process_lock();
     entry *found = *head;
     while (found && strcmp(found->text, text) != 0) found = found->next;
     if (!found) {
-        size_t size = strlen(text) + 1;
-        found = cti_alloc(1, sizeof(entry) + size);
+        found = cti_alloc_raw(1, sizeof(entry) + size);
         if (found) {
             memcpy(found->text, text, size);
             found->next = *head;

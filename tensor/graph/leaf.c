@@ -1,6 +1,7 @@
 /* Leaves: tensors made from data.
  * It holds no op; random leaves come from ops of a key.
  * Invariant: a leaf has its value from the start, row-major in a buffer of its own. */
+#include "tensor/base/caller.h"
 #include "tensor/graph/node.h"
 
 #include <math.h>
@@ -39,7 +40,6 @@ static void store(const ct_tensor *t, int64_t i, double value) {
     cti_store(t->buffer->data, t->dtype, i, value);
 }
 
-/* Integer leaves take whole numbers that the type can hold. */
 ct_status cti_check_value(const char *function, ct_dtype dtype, double value) {
     if (dtype == CT_U8 && !(value >= 0 && value <= 255 && value == floor(value))) {
         return ct_fail(CT_ERR_RANGE, "%s: a u8 must be a whole number in 0..255, got %g", function,
@@ -60,10 +60,8 @@ ct_tensor *ct_full(ct_dtype dtype, ct_shape shape, double value) {
 }
 
 ct_tensor *ct_scalar(ct_dtype dtype, double value) {
-    ct_tensor *t = cti_leaf_new("ct_scalar", dtype, CT_SCALAR);
-    if (!t || cti_check_value("ct_scalar", dtype, value) != CT_OK) return NULL;
-    store(t, 0, value);
-    return t;
+    CTI_CALLED;
+    return ct_full(dtype, CT_SCALAR, value);
 }
 
 ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {

@@ -25,7 +25,7 @@ void ct_generator_free(ct_generator *generator) { cti_free(generator); }
 
 ct_tensor *ct_generator_draw(ct_generator *generator) {
     CTI_CALLED;
-    if (!generator) return ct_fail_null(CT_ERR_NULL, "ct_generator_draw: 'generator' is NULL");
+    if (!generator) return cti_null_in("ct_generator_draw: 'generator' is NULL");
     int64_t key[2] = {(int64_t)generator->seed, (int64_t)generator->stream};
     ct_tensor *leaf = ct_from(CT_I64, CT_SHAPE(2), key);
     if (leaf) generator->stream++;
@@ -33,19 +33,16 @@ ct_tensor *ct_generator_draw(ct_generator *generator) {
 }
 
 ct_status ct_generator_state(const ct_generator *generator, uint64_t *seed, uint64_t *stream) {
-    if (!generator || !seed || !stream) {
-        return ct_fail(CT_ERR_NULL, "ct_generator_state: '%s' is NULL",
-                       !generator ? "generator"
-                       : !seed    ? "seed"
-                                  : "stream");
-    }
+    if (!generator) return cti_null("ct_generator_state: 'generator' is NULL");
+    if (!seed || !stream)
+        return cti_null("ct_generator_state: '%s' is NULL", seed ? "stream" : "seed");
     *seed = generator->seed;
     *stream = generator->stream;
     return CT_OK;
 }
 
 ct_status ct_generator_restore(ct_generator *generator, uint64_t seed, uint64_t stream) {
-    if (!generator) return ct_fail(CT_ERR_NULL, "ct_generator_restore: 'generator' is NULL");
+    if (!generator) return cti_null("ct_generator_restore: 'generator' is NULL");
     generator->seed = seed;
     generator->stream = stream;
     return CT_OK;
@@ -53,7 +50,7 @@ ct_status ct_generator_restore(ct_generator *generator, uint64_t seed, uint64_t 
 
 ct_tensor *ct_random_permutation(ct_generator *generator, int64_t n) {
     CTI_CALLED;
-    if (!generator) return ct_fail_null(CT_ERR_NULL, "ct_random_permutation: 'generator' is NULL");
+    if (!generator) return cti_null_in("ct_random_permutation: 'generator' is NULL");
     if (n < 0) {
         return ct_fail_null(CT_ERR_RANGE, "ct_random_permutation: n must be >= 0, got %lld",
                             (long long)n);

@@ -11,11 +11,6 @@
 /* Levels that a reduction may be delayed by. */
 #define LEVELS_AHEAD 8
 
-typedef struct {
-    cti_plan *plan;
-    cti_groups *g;
-} grouping;
-
 static bool streams(const cti_item *item) {
     return item->op && (item->op->kind == CT_MAP || item->op->kind == CT_REDUCE);
 }
@@ -89,28 +84,28 @@ static cti_group *new_group(cti_groups *g, int64_t space, int64_t level) {
 }
 
 /* At the end of a group's members, or at their beginning. */
-static void enter(grouping *s, int64_t group, int64_t i, bool at_end) {
-    cti_groups *g = s->g;
+static void enter(cti_planning *p, int64_t group, int64_t i, bool at_end) {
+    cti_groups *g = &p->groups;
     cti_group *to = &g->groups[group];
-    cti_item *item = &s->plan->items[i];
+    cti_item *item = &p->plan->items[i];
     g->next_member[i] = at_end ? -1 : to->first;
     if (at_end && to->last >= 0) g->next_member[to->last] = i;
     else to->first = i;
     if (at_end || to->last < 0) to->last = i;
     to->n_members++;
-    to->reduces |= reduces(s->plan, item, &to->geometry);
+    to->reduces |= reduces(p->plan, item, &to->geometry);
     g->group_of[i] = group;
     item->level = to->level;
 }
 
 /* Into the group that takes the item at its level; a full group, or one whose reduction is cut
  * differently, makes the item wait for the next level. */
-static void place_item(grouping *s, int64_t i) {
-    cti_groups *g = s->g;
-    const cti_item *item = &s->plan->items[i];
-    ct_reduction own, *geometry = reduces(s->plan, item, &own) ? &own : NULL;
-    int64_t space = space_of(s->plan, item);
-    int64_t lowest = lowest_level(s->plan, item), level = lowest;
+static void place_item(cti_planning *p, int64_t i) {
+    cti_groups *g = &p->groups;
+    const cti_item *item = &p->plan->items[i];
+    ct_reduction own, *geometry = reduces(p->plan, item, &own) ? &own : NULL;
+    int64_t space = space_of(p->plan, item);
+    int64_t lowest = lowest_level(p->plan, item), level = lowest;
     int64_t *at = find_group(g, space, level);
     while (*at >= 0 && !takes(&g->groups[*at], geometry)) {
         level = full(&g->groups[*at]) ? g->groups[*at].open : level + 1;
@@ -119,25 +114,25 @@ static void place_item(grouping *s, int64_t i) {
     /* Without a geometry all groups in between were full: the next item need not look again. */
     if (!geometry && level > lowest) g->groups[*find_group(g, space, lowest)].open = level;
     if (*at < 0) *at = new_group(g, space, level) - g->groups;
-    enter(s, *at, i, true);
+    enter(p, *at, i, true);
 }
 
-static void place_kernel(grouping *s, int64_t i) {
-    cti_groups *g = s->g;
-    int64_t level = s->plan->items[i].level = lowest_level(s->plan, &s->plan->items[i]);
+static void place_kernel(cti_planning *p, int64_t i) {
+    cti_groups *g = &p->groups;
+    int64_t level = p->plan->items[i].level = lowest_level(p->plan, &p->plan->items[i]);
     g->next_member[i] = g->level_kernels[level];
     g->level_kernels[level] = i;
     g->n_kernels++;
 }
 
-static void assign_levels(grouping *s) {
-    for (int64_t i = 0; i < s->plan->n_items; i++) {
-        const cti_item *item = &s->plan->items[i];
-        s->g->group_of[i] = s->g->next_member[i] = -1;
+static void assign_levels(cti_planning *p) {
+    for (int64_t i = 0; i < p->plan->n_items; i++) {
+        const cti_item *item = &p->plan->items[i];
+        p->groups.group_of[i] = p->groups.next_member[i] = -1;
         if (!item->op) continue;
-        if (streams(item)) place_item(s, i);
-        else place_kernel(s, i);
-        if (item->level > s->g->levels) s->g->levels = item->level;
+        if (streams(item)) place_item(p, i);
+        else place_kernel(p, i);
+        if (item->level > p->groups.levels) p->groups.levels = item->level;
     }
 }
 
@@ -155,13 +150,13 @@ static bool reads(const cti_plan *plan, const cti_item *item, int64_t base) {
 }
 
 /* Whether a member of the group other than i reads an operand of i; all of them, for `every`. */
-static bool group_reads(const grouping *s, const cti_group *group, int64_t i, bool every) {
-    const cti_plan *plan = s->plan;
+static bool group_reads(const cti_planning *p, const cti_group *group, int64_t i, bool every) {
+    const cti_plan *plan = p->plan;
     const cti_item *item = &plan->items[i];
     int n = 0;
     for (int k = 0; k < item->n_inputs; k++) {
         bool read = false;
-        for (int64_t m = group->first; m >= 0 && !read; m = s->g->next_member[m]) {
+        for (int64_t m = group->first; m >= 0 && !read; m = p->groups.next_member[m]) {
             read = m != i && reads(plan, &plan->items[m], cti_base_of(plan, item, k));
         }
         n += read;
@@ -178,20 +173,20 @@ static void leave(cti_groups *g, cti_group *group, int64_t i) {
     group->n_members--;
 }
 
-static void delay(grouping *s, int64_t i, int64_t first_reader) {
-    const cti_item *item = &s->plan->items[i];
-    cti_group *from = &s->g->groups[s->g->group_of[i]];
+static void delay(cti_planning *p, int64_t i, int64_t first_reader) {
+    const cti_item *item = &p->plan->items[i];
+    cti_group *from = &p->groups.groups[p->groups.group_of[i]];
     int64_t end = item->level + 1 + LEVELS_AHEAD;
     if (end > first_reader) end = first_reader;
-    if (end <= item->level + 1 || group_reads(s, from, i, false)) return;
+    if (end <= item->level + 1 || group_reads(p, from, i, false)) return;
     ct_reduction geometry;
-    reduces(s->plan, item, &geometry);
+    reduces(p->plan, item, &geometry);
     for (int64_t level = item->level + 1; level < end; level++) {
-        int64_t to = *find_group(s->g, from->space, level);
-        if (to < 0 || !takes(&s->g->groups[to], &geometry)) continue;
-        if (!group_reads(s, &s->g->groups[to], i, true)) continue;
-        leave(s->g, from, i);
-        enter(s, to, i, false);
+        int64_t to = *find_group(&p->groups, from->space, level);
+        if (to < 0 || !takes(&p->groups.groups[to], &geometry)) continue;
+        if (!group_reads(p, &p->groups.groups[to], i, true)) continue;
+        leave(&p->groups, from, i);
+        enter(p, to, i, false);
         return;
     }
 }
@@ -205,9 +200,9 @@ static bool can_wait(const cti_plan *plan, const cti_item *item) {
     return true;
 }
 
-static void delay_reductions(grouping *s, int64_t first_reader[]) {
-    const cti_plan *plan = s->plan;
-    for (int64_t i = 0; i < plan->n_items; i++) first_reader[i] = s->g->levels + 1;
+static void delay_reductions(cti_planning *p, int64_t first_reader[]) {
+    const cti_plan *plan = p->plan;
+    for (int64_t i = 0; i < plan->n_items; i++) first_reader[i] = p->groups.levels + 1;
     for (int64_t i = 0; i < plan->n_items; i++) {
         const cti_item *item = &plan->items[i];
         for (int k = 0; k < item->n_inputs && item->op; k++) {
@@ -216,7 +211,7 @@ static void delay_reductions(grouping *s, int64_t first_reader[]) {
         }
     }
     for (int64_t i = 0; i < plan->n_items; i++) {
-        if (can_wait(plan, &plan->items[i])) delay(s, i, first_reader[i]);
+        if (can_wait(plan, &plan->items[i])) delay(p, i, first_reader[i]);
     }
 }
 
@@ -238,8 +233,7 @@ ct_status cti_plan_group(cti_planning *p) {
     }
     for (size_t l = 0; l < n + 2; l++) g->level_groups[l] = g->level_kernels[l] = -1;
     for (size_t k = 0; k < places; k++) g->table[k] = -1;
-    grouping s = {p->plan, g};
-    assign_levels(&s);
-    delay_reductions(&s, first_reader);
+    assign_levels(p);
+    delay_reductions(p, first_reader);
     return CT_OK;
 }
