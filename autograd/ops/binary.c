@@ -108,13 +108,13 @@ BINARY(sub, false, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), si
 
 /* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
 static bool is_exact_factor(const ct_tensor *t) {
-    cti_number number = cti_number_behind(t);
+    cti_number number = cti_number_through_views(t);
     int exponent;
     return number.known && number.value <= 1.0 && frexp(number.value, &exponent) == 0.5;
 }
 
 static ct_tensor *both(ct_tensor *f, ct_tensor *g) {
-    cti_number a = cti_number_behind(f), b = cti_number_behind(g);
+    cti_number a = cti_number_through_views(f), b = cti_number_through_views(g);
     if (a.known && b.known) return cti_structural(ct_dtype_of(f), a.value * b.value);
     return ct_mul(f, g);
 }
@@ -153,7 +153,7 @@ static ct_tensor *distributed(ct_tensor *sum, ct_tensor *e) {
 /* A known number times what is stretched, before it is stretched: the same bits, fewer products. */
 static ct_tensor *before_stretching(ct_tensor *x, ct_tensor *number) {
     if (!ct_is(x, &ct_op_broadcast) || !ct_is(number, &ct_op_broadcast) ||
-        !cti_number_behind(number).known) {
+        !cti_number_through_views(number).known) {
         return NULL;
     }
     return ct_broadcast(both(ct_input(x, 0), ct_input(number, 0)), ct_shape_of(x));

@@ -104,7 +104,7 @@ void cti_literal_forget(ct_tensor *t) {
     table.capacity = 0;
 }
 
-cti_number cti_number_behind(const ct_tensor *t) {
+cti_number cti_number_through_views(const ct_tensor *t) {
     while (t && !cti_has_value(t) && t->op->kind == CT_VIEW) t = t->inputs[0];
     return t && cti_has_value(t) ? cti_number_of(t) : (cti_number){0};
 }
@@ -117,6 +117,6 @@ cti_number cti_number_of(const ct_tensor *t) {
 }
 
 bool ct_is_number(const ct_tensor *t, double value) {
-    cti_number number = cti_number_behind(t);
+    cti_number number = cti_number_through_views(t);
     return number.known && number.value == value;
 }

@@ -74,7 +74,7 @@ typedef struct {
     double value; /* 0 when not known */
 } cti_number;
 cti_number cti_number_of(const ct_tensor *t);
-cti_number cti_number_behind(const ct_tensor *t); /* behind views */
+cti_number cti_number_through_views(const ct_tensor *t); /* behind views */
 
 /* True for a leaf or an evaluated node: nothing behind it is needed. */
 static inline bool cti_has_value(const ct_tensor *t) { return t->buffer != NULL; }

@@ -1,4 +1,4 @@
-/* The arena of a plan: stretches of bytes in a list ordered by offset, gaps filed by their size.
+/* The arena of a plan: ranges of bytes in a list ordered by offset, gaps filed by their size.
  * It does not know what lies in them.
  * Invariant: neighbouring gaps are one and the list never ends with a gap; a placement looks at a
  * few gaps only, however many values are alive. */
@@ -9,21 +9,20 @@
 #define ALIGNMENT 64
 #define LOOKS 16 /* gaps of the request's own bin that are tried for the best fit */
 
-struct cti_stretch {
+struct cti_range {
     int64_t begin, end;
     bool gap;
-    cti_stretch *before, *after;  /* in order of offsets */
-    cti_stretch *previous, *next; /* in its bin; in use: of those with one last level */
+    cti_range *before, *after;  /* in order of offsets */
+    cti_range *previous, *next; /* in its bin; in use: of those with one last phase */
 };
 
-ct_status cti_arena_new(cti_arena *arena, cti_zone *zone, int64_t places, int64_t levels) {
-    *arena = (cti_arena){
-        .stretches = cti_zone_alloc(zone, (size_t)places, sizeof *arena->stretches),
-        .ending = cti_zone_alloc(zone, (size_t)levels + 1, sizeof *arena->ending)};
-    if (!arena->stretches || !arena->ending) return CT_ERR_MEMORY;
+ct_status cti_arena_new(cti_arena *arena, cti_zone *zone, int64_t places, int64_t phases) {
+    *arena = (cti_arena){.ranges = cti_zone_alloc(zone, (size_t)places, sizeof *arena->ranges),
+                         .ending = cti_zone_alloc(zone, (size_t)phases + 1, sizeof *arena->ending)};
+    if (!arena->ranges || !arena->ending) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < places; k++) {
-        arena->stretches[k].next = arena->spare;
-        arena->spare = &arena->stretches[k];
+        arena->ranges[k].next = arena->spare;
+        arena->spare = &arena->ranges[k];
     }
     return CT_OK;
 }
@@ -38,10 +37,10 @@ static int bin_of(int64_t bytes) {
     return (power - 1) * 4 + (int)(units >> (power - 2) & 3);
 }
 
-static int64_t size_of(const cti_stretch *s) { return s->end - s->begin; }
+static int64_t size_of(const cti_range *s) { return s->end - s->begin; }
 
-static void file_gap(cti_arena *arena, cti_stretch *s) {
-    cti_stretch **bin = &arena->bins[bin_of(size_of(s))];
+static void file_gap(cti_arena *arena, cti_range *s) {
+    cti_range **bin = &arena->bins[bin_of(size_of(s))];
     s->gap = true;
     s->previous = NULL;
     s->next = *bin;
@@ -49,7 +48,7 @@ static void file_gap(cti_arena *arena, cti_stretch *s) {
     *bin = s;
 }
 
-static void unfile_gap(cti_arena *arena, cti_stretch *s) {
+static void unfile_gap(cti_arena *arena, cti_range *s) {
     if (s->previous) s->previous->next = s->next;
     else arena->bins[bin_of(size_of(s))] = s->next;
     if (s->next) s->next->previous = s->previous;
@@ -57,10 +56,10 @@ static void unfile_gap(cti_arena *arena, cti_stretch *s) {
 }
 
 /* The smallest gap that fits, as far as a few looks tell, so that large gaps stay whole. */
-static cti_stretch *find_gap(const cti_arena *arena, int64_t bytes) {
+static cti_range *find_gap(const cti_arena *arena, int64_t bytes) {
     int bin = bin_of(bytes), looks = 0;
-    cti_stretch *best = NULL;
-    for (cti_stretch *s = arena->bins[bin]; s && looks < LOOKS; s = s->next, looks++) {
+    cti_range *best = NULL;
+    for (cti_range *s = arena->bins[bin]; s && looks < LOOKS; s = s->next, looks++) {
         if (size_of(s) >= bytes && (!best || size_of(s) < size_of(best))) best = s;
     }
     while (!best && ++bin < CTI_ARENA_BINS) best = arena->bins[bin];
@@ -69,11 +68,10 @@ static cti_stretch *find_gap(const cti_arena *arena, int64_t bytes) {
 
 /* --- The list --------------------------------------------------------------------------------- */
 
-static cti_stretch *insert_after(cti_arena *arena, cti_stretch *before, int64_t begin,
-                                 int64_t end) {
-    cti_stretch *s = arena->spare;
+static cti_range *insert_after(cti_arena *arena, cti_range *before, int64_t begin, int64_t end) {
+    cti_range *s = arena->spare;
     arena->spare = s->next;
-    *s = (cti_stretch){.begin = begin, .end = end, .before = before};
+    *s = (cti_range){.begin = begin, .end = end, .before = before};
     if (before) {
         s->after = before->after;
         before->after = s;
@@ -83,7 +81,7 @@ static cti_stretch *insert_after(cti_arena *arena, cti_stretch *before, int64_t 
     return s;
 }
 
-static void remove_stretch(cti_arena *arena, cti_stretch *s) {
+static void remove_range(cti_arena *arena, cti_range *s) {
     if (s->before) s->before->after = s->after;
     if (s->after) s->after->before = s->before;
     else arena->last = s->before;
@@ -92,8 +90,8 @@ static void remove_stretch(cti_arena *arena, cti_stretch *s) {
 }
 
 /* The beginning of a gap; else new bytes at the end. */
-static cti_stretch *take(cti_arena *arena, int64_t bytes) {
-    cti_stretch *s = find_gap(arena, bytes);
+static cti_range *take(cti_arena *arena, int64_t bytes) {
+    cti_range *s = find_gap(arena, bytes);
     if (!s) {
         int64_t begin = arena->last ? arena->last->end : 0;
         return insert_after(arena, arena->last, begin, begin + bytes);
@@ -106,33 +104,33 @@ static cti_stretch *take(cti_arena *arena, int64_t bytes) {
     return s;
 }
 
-static void absorb(cti_arena *arena, cti_stretch *s, cti_stretch *neighbour) {
+static void absorb(cti_arena *arena, cti_range *s, cti_range *neighbour) {
     if (!neighbour || !neighbour->gap) return;
     unfile_gap(arena, neighbour);
     if (neighbour->begin < s->begin) s->begin = neighbour->begin;
     else s->end = neighbour->end;
-    remove_stretch(arena, neighbour);
+    remove_range(arena, neighbour);
 }
 
-int64_t cti_arena_place(cti_arena *arena, int64_t bytes, int64_t last_level) {
+int64_t cti_arena_place(cti_arena *arena, int64_t bytes, int64_t last_phase) {
     if (bytes == 0) return 0;
-    cti_stretch *s = take(arena, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    cti_range *s = take(arena, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
     arena->in_use += size_of(s);
     if (arena->in_use > arena->most_in_use) arena->most_in_use = arena->in_use;
-    s->next = arena->ending[last_level];
-    arena->ending[last_level] = s;
+    s->next = arena->ending[last_phase];
+    arena->ending[last_phase] = s;
     if (s->end > arena->most) arena->most = s->end;
     return s->begin;
 }
 
-void cti_arena_end_level(cti_arena *arena, int64_t level) {
-    for (cti_stretch *s = arena->ending[level], *next; s; s = next) {
+void cti_arena_end_phase(cti_arena *arena, int64_t phase) {
+    for (cti_range *s = arena->ending[phase], *next; s; s = next) {
         next = s->next;
         arena->in_use -= size_of(s);
         absorb(arena, s, s->before);
         absorb(arena, s, s->after);
         if (s->after) file_gap(arena, s);
-        else remove_stretch(arena, s);
+        else remove_range(arena, s);
     }
-    arena->ending[level] = NULL;
+    arena->ending[phase] = NULL;
 }

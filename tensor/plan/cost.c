@@ -16,7 +16,7 @@ static cti_cost tiles_cost(const cti_plan *plan, const cti_tiles *t) {
     cti_cost cost = {.operations = (double)t->numel * (double)t->n_members};
     for (int64_t k = 0; k < t->n_loads; k++) cost.bytes += load_bytes(&t->loads[k], t->numel);
     for (int64_t k = 0; k < t->n_stores; k++) {
-        cost.bytes += (double)t->slots[t->stores[k]].size * (double)t->numel;
+        cost.bytes += (double)t->operands[t->stores[k]].size * (double)t->numel;
     }
     for (int64_t k = 0; k < t->n_reductions; k++) {
         cost.bytes += item_bytes(&plan->items[t->reductions[k].item]);

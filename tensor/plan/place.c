@@ -13,15 +13,15 @@ static size_t whole_lines(size_t bytes) { return (bytes + CTI_LINE - 1) / CTI_LI
 
 /* --- Scratch ---------------------------------------------------------------------------------- */
 
-static int64_t n_pointers(const cti_tiles *t) { return t->n_slots + t->n_inputs; }
+static int64_t n_pointers(const cti_tiles *t) { return t->n_operands + t->n_inputs; }
 
 /* Where pointers begin and where they are, registers, a tile per expanded or gathered load,
  * accumulators. */
 static void lay_out_scratch(cti_pass *pass) {
     cti_tiles *t = &pass->tiles;
     size_t widest = 1;
-    for (int64_t s = 0; s < t->n_slots; s++) {
-        if (t->slots[s].size > widest) widest = t->slots[s].size;
+    for (int64_t s = 0; s < t->n_operands; s++) {
+        if (t->operands[s].size > widest) widest = t->operands[s].size;
     }
     size_t at = whole_lines(2 * (size_t)n_pointers(t) * sizeof(void *));
     t->registers = (int64_t)at;
@@ -34,25 +34,27 @@ static void lay_out_scratch(cti_pass *pass) {
     pass->scratch_bytes = at;
 }
 
-static cti_pointer slot_pointer(const cti_tiles *t, const cti_slot *slot) {
-    if (slot->item >= 0) return (cti_pointer){slot->item, 0, slot->size};
-    if (slot->load < 0) {
-        return (cti_pointer){-1, t->registers + slot->reg * (int64_t)t->register_bytes, 0};
+static cti_pointer operand_pointer(const cti_tiles *t, const cti_operand *operand) {
+    if (operand->item >= 0) return (cti_pointer){operand->item, 0, operand->size};
+    if (operand->load < 0) {
+        return (cti_pointer){-1, t->registers + operand->reg * (int64_t)t->register_bytes, 0};
     }
-    const cti_load *load = &t->loads[slot->load];
+    const cti_load *load = &t->loads[operand->load];
     if (load->kind == CTI_LINEAR) {
         return (cti_pointer){load->item, load->offset * (int64_t)load->size, load->size};
     }
-    return (cti_pointer){-1, cti_load_tile(t, slot->load), 0};
+    return (cti_pointer){-1, cti_load_tile(t, operand->load), 0};
 }
 
 static ct_status set_pointers(cti_zone *zone, cti_tiles *t) {
     t->pointers = cti_zone_alloc(zone, (size_t)n_pointers(t), sizeof *t->pointers);
     t->moving = cti_zone_alloc(zone, (size_t)n_pointers(t), sizeof *t->moving);
     if (!t->pointers || !t->moving) return CT_ERR_MEMORY;
-    for (int64_t s = 0; s < t->n_slots; s++) t->pointers[s] = slot_pointer(t, &t->slots[s]);
+    for (int64_t s = 0; s < t->n_operands; s++) {
+        t->pointers[s] = operand_pointer(t, &t->operands[s]);
+    }
     for (int64_t k = 0; k < t->n_inputs; k++) {
-        t->pointers[t->n_slots + k] = t->pointers[t->inputs[k]];
+        t->pointers[t->n_operands + k] = t->pointers[t->inputs[k]];
     }
     for (int64_t k = 0; k < n_pointers(t); k++) {
         if (t->pointers[k].size > 0) t->moving[t->n_moving++] = k;
@@ -97,7 +99,7 @@ static void find_lives(cti_plan *plan) {
         const cti_tiles *t = &pass->tiles;
         for (int64_t i = 0; i < t->n_loads; i++) read_at(plan, t->loads[i].item, task->phase);
         for (int64_t i = 0; i < t->n_stores; i++) {
-            read_at(plan, t->slots[t->stores[i]].item, task->phase);
+            read_at(plan, t->operands[t->stores[i]].item, task->phase);
         }
         for (int64_t i = 0; i < t->n_reductions; i++) {
             read_at(plan, t->reductions[i].item, task->phase);
@@ -125,7 +127,7 @@ static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t
     }
     cti_tiles *t = &pass->tiles;
     for (int64_t k = 0; k < t->n_stores; k++) {
-        place_item(plan, arena, t->slots[t->stores[k]].item);
+        place_item(plan, arena, t->operands[t->stores[k]].item);
     }
     for (int64_t k = 0; k < t->n_reductions; k++) {
         cti_reduction *r = &t->reductions[k];
@@ -188,7 +190,7 @@ static ct_status place_arena(cti_planning *p) {
             int64_t pass = plan->tasks[k].pass, last = plan->tasks[last_task(plan, k)].phase;
             place_pass(plan, &arena, &plan->passes[pass], last);
         }
-        cti_arena_end_level(&arena, phase);
+        cti_arena_end_phase(&arena, phase);
     }
     plan->arena_bytes = (size_t)arena.most;
     plan->needed_bytes = (size_t)arena.most_in_use;

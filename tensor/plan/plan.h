@@ -60,17 +60,17 @@ typedef struct {
     ct_tile_fn *tile;
     const void *attr;
     int n_inputs;
-    int64_t inputs; /* into pass->inputs: slots */
-    int64_t out;    /* slot */
+    int64_t inputs; /* into pass->inputs: operands */
+    int64_t out;    /* operand */
 } cti_instruction;
 
-/* A slot is an operand of a tile: a load, a register, or a stored output. */
+/* A operand is an operand of a tile: a load, a register, or a stored output. */
 typedef struct {
     int64_t item; /* stored output: whose memory; -1 for a register */
     int64_t load; /* index of the load, or -1 */
     int64_t reg;  /* index of the register, or -1 */
     size_t size;  /* bytes per element */
-} cti_slot;
+} cti_operand;
 
 /* Where an operand's tile begins: bytes behind the memory of an item or behind the scratch. */
 typedef struct {
@@ -86,7 +86,7 @@ typedef struct {
     ct_reduce_fn *fold;          /* accumulators and partial results into one */
     ct_start_fn *start;
     int n_inputs;
-    int64_t inputs;   /* into pass->inputs: slots */
+    int64_t inputs;   /* into pass->inputs: operands */
     size_t size;      /* bytes per element */
     int64_t partials; /* arena offset of [outer, chunks, inner]; unused for one chunk */
     int64_t scratch;  /* byte offset of the thread's accumulator */
@@ -98,13 +98,13 @@ typedef struct {
     ct_reduction geometry;  /* count == 0 without a reduction */
     int64_t n_members;      /* items that it computes, ascending; */
     const int64_t *members; /*   some of them in one loop with others */
-    int64_t n_loads, n_instructions, n_inputs, n_slots, n_stores, n_reductions, n_registers,
+    int64_t n_loads, n_instructions, n_inputs, n_operands, n_stores, n_reductions, n_registers,
         n_moving;
     cti_load *loads;
     cti_instruction *instructions;
-    int64_t *inputs; /* the slots that instructions and reductions read, one by one */
-    cti_slot *slots;
-    int64_t *stores; /* the slots that are stored outputs */
+    int64_t *inputs; /* the operands that instructions and reductions read, one by one */
+    cti_operand *operands;
+    int64_t *stores; /* the operands that are stored outputs */
     cti_reduction *reductions;
     /* How it is cut: each part takes `per_part` units, or what is left of the `units` of a row; a
      * row has `chunks` parts. A unit is an element of a MAP pass, a block of a NARROW one, and of a
@@ -114,7 +114,7 @@ typedef struct {
     int64_t fetched;     /* elements of the next tile that each step of one asks for, or 0 */
     /* Where its operands are for each tile. */
     bool gathers;          /* it has gathered loads */
-    cti_pointer *pointers; /* of the slots, then of the inputs */
+    cti_pointer *pointers; /* of the operands, then of the inputs */
     int64_t *moving;       /* those that are elsewhere for each tile */
     int64_t registers;     /* where they begin in the scratch */
     size_t register_bytes; /* of one register */

@@ -60,7 +60,7 @@ static void print_loads(FILE *out, const cti_tiles *t) {
     static const char *const kinds[] = {"in place", "repeated", "gathered"};
     for (int64_t k = 0; k < t->n_loads; k++) {
         const cti_load *load = &t->loads[k];
-        fprintf(out, "        slot %" PRId64 " = load item %" PRId64 ", %s", k, load->item,
+        fprintf(out, "        operand %" PRId64 " = load item %" PRId64 ", %s", k, load->item,
                 kinds[load->kind]);
         if (load->kind == CTI_PERIODIC) fprintf(out, " every %" PRId64, load->period);
         fputc('\n', out);
@@ -78,11 +78,11 @@ static void print_tile_pass(FILE *out, const cti_plan *plan, const cti_tiles *t)
     print_loads(out, t);
     for (int64_t k = 0; k < t->n_instructions; k++) {
         const cti_instruction *code = &t->instructions[k];
-        const cti_slot *slot = &t->slots[code->out];
-        fprintf(out, "        slot %" PRId64 " = ", code->out);
+        const cti_operand *operand = &t->operands[code->out];
+        fprintf(out, "        operand %" PRId64 " = ", code->out);
         print_loop(out, plan, code->before, code->item);
         print_inputs(out, t, code->inputs, code->n_inputs);
-        if (slot->item >= 0) fprintf(out, ", stored as item %" PRId64, slot->item);
+        if (operand->item >= 0) fprintf(out, ", stored as item %" PRId64, operand->item);
         fputc('\n', out);
     }
     for (int64_t k = 0; k < t->n_reductions; k++) {

@@ -1,6 +1,6 @@
-/* The program of a tile pass: loads, instructions on slots, stores, reductions, registers.
+/* The program of a tile pass: loads, instructions on operands, stores, reductions, registers.
  * It does not choose what is in the pass (emit.c), nor how it is cut (cut.c).
- * Invariant: every slot is written before it is read. */
+ * Invariant: every operand is written before it is read. */
 #include "tensor/plan/planning.h"
 
 #include <string.h>
@@ -41,17 +41,17 @@ static cti_load load_of(const cti_item *in) {
     return load;
 }
 
-/* --- Slots ------------------------------------------------------------------------------------ */
+/* --- Operands ------------------------------------------------------------------------------------ */
 
 typedef struct {
     cti_plan *plan;
     cti_tiles *tiles;
     int64_t *position;          /* item -> its position in members, from 1 on; 0: none */
-    int64_t *slot_of;           /* position -> slot */
+    int64_t *operand_of;        /* position -> operand */
     int64_t *readers;           /* position -> how often members read it */
     const ct_joint_loop **loop; /* position -> how it runs together with some that it reads */
     int64_t *outer;             /* position -> the member whose loop it runs in, or -1 */
-    int64_t *last_use;          /* slot -> last instruction that reads it; INT64_MAX: a reduction */
+    int64_t *last_use; /* operand -> last instruction that reads it; INT64_MAX: a reduction */
     int64_t *free_registers, n_free;
 } programming;
 
@@ -61,7 +61,7 @@ static bool same_load(const cti_load *a, const cti_load *b) {
            memcmp(a->dims, b->dims, n) == 0 && memcmp(a->strides, b->strides, n) == 0;
 }
 
-static int64_t load_slot(programming *p, int64_t edge) {
+static int64_t load_operand(programming *p, int64_t edge) {
     const cti_item *in = &p->plan->items[edge];
     cti_tiles *tiles = p->tiles;
     cti_load load = load_of(in);
@@ -70,26 +70,26 @@ static int64_t load_slot(programming *p, int64_t edge) {
     }
     int64_t k = tiles->n_loads++;
     tiles->loads[k] = load;
-    tiles->slots[tiles->n_slots] = (cti_slot){-1, k, -1, load.size};
-    return tiles->n_slots++;
+    tiles->operands[tiles->n_operands] = (cti_operand){-1, k, -1, load.size};
+    return tiles->n_operands++;
 }
 
-/* Loads come before the instructions, so a slot number below n_loads is its load. */
+/* Loads come before the instructions, so a operand number below n_loads is its load. */
 static void collect_loads(programming *p) {
     for (int64_t m = 0; m < p->tiles->n_members; m++) {
         const cti_item *item = &p->plan->items[p->tiles->members[m]];
         for (int k = 0; k < item->n_inputs; k++) {
             int64_t edge = p->plan->edges[item->edges + k];
             const cti_item *in = &p->plan->items[edge];
-            if (!in->whole || p->position[in->base] == 0) load_slot(p, edge);
+            if (!in->whole || p->position[in->base] == 0) load_operand(p, edge);
         }
     }
 }
 
-static int64_t input_slot(programming *p, int64_t edge) {
+static int64_t input_operand(programming *p, int64_t edge) {
     const cti_item *in = &p->plan->items[edge];
     int64_t member = in->whole ? p->position[in->base] - 1 : -1;
-    return member >= 0 ? p->slot_of[member] : load_slot(p, edge);
+    return member >= 0 ? p->operand_of[member] : load_operand(p, edge);
 }
 
 /* --- Joint loops ------------------------------------------------------------------------------ */
@@ -158,9 +158,9 @@ static void find_loops(programming *p) {
 /* --- Instructions ----------------------------------------------------------------------------- */
 
 static int add_input(programming *p, int64_t edge, int64_t reader) {
-    int64_t slot = input_slot(p, edge);
-    p->tiles->inputs[p->tiles->n_inputs++] = slot;
-    if (reader > p->last_use[slot]) p->last_use[slot] = reader;
+    int64_t operand = input_operand(p, edge);
+    p->tiles->inputs[p->tiles->n_inputs++] = operand;
+    if (reader > p->last_use[operand]) p->last_use[operand] = reader;
     return 1;
 }
 
@@ -201,11 +201,11 @@ static void add_instruction(programming *p, int64_t m) {
                               .inputs = tiles->n_inputs};
     note_before(p, m, code->before);
     code->n_inputs = add_inputs(p, m, tiles->n_instructions++);
-    code->out = tiles->n_slots;
-    tiles->slots[tiles->n_slots] = (cti_slot){item->stored ? p->tiles->members[m] : -1, -1, -1,
-                                              ct_dtype_size(item->dtype)};
-    if (item->stored) tiles->stores[tiles->n_stores++] = tiles->n_slots;
-    p->slot_of[m] = tiles->n_slots++;
+    code->out = tiles->n_operands;
+    tiles->operands[tiles->n_operands] = (cti_operand){item->stored ? p->tiles->members[m] : -1, -1,
+                                                       -1, ct_dtype_size(item->dtype)};
+    if (item->stored) tiles->stores[tiles->n_stores++] = tiles->n_operands;
+    p->operand_of[m] = tiles->n_operands++;
 }
 
 /* Reductions read at the end of a tile, after all instructions. */
@@ -223,21 +223,21 @@ static void add_reduction(programming *p, int64_t m) {
     r->n_inputs = add_inputs(p, m, INT64_MAX);
 }
 
-/* Registers are taken when a slot is written and given back after its last reader. */
+/* Registers are taken when a operand is written and given back after its last reader. */
 static void assign_registers(programming *p) {
     cti_tiles *tiles = p->tiles;
     for (int64_t i = 0; i < tiles->n_instructions; i++) {
         const cti_instruction *code = &tiles->instructions[i];
-        cti_slot *out = &tiles->slots[code->out];
+        cti_operand *out = &tiles->operands[code->out];
         if (out->item < 0) {
             out->reg = p->n_free ? p->free_registers[--p->n_free] : tiles->n_registers++;
         }
         for (int k = 0; k < code->n_inputs; k++) {
-            int64_t slot = tiles->inputs[code->inputs + k];
+            int64_t operand = tiles->inputs[code->inputs + k];
             bool again = false;
-            for (int j = 0; j < k; j++) again |= tiles->inputs[code->inputs + j] == slot;
-            if (tiles->slots[slot].reg >= 0 && p->last_use[slot] == i && !again) {
-                p->free_registers[p->n_free++] = tiles->slots[slot].reg;
+            for (int j = 0; j < k; j++) again |= tiles->inputs[code->inputs + j] == operand;
+            if (tiles->operands[operand].reg >= 0 && p->last_use[operand] == i && !again) {
+                p->free_registers[p->n_free++] = tiles->operands[operand].reg;
             }
         }
     }
@@ -250,17 +250,17 @@ static ct_status program_alloc(programming *p, cti_zone *work, size_t edges) {
     tiles->loads = cti_zone_alloc(zone, edges, sizeof *tiles->loads);
     tiles->instructions = cti_zone_alloc(zone, n, sizeof *tiles->instructions);
     tiles->inputs = cti_zone_alloc(zone, edges, sizeof *tiles->inputs);
-    tiles->slots = cti_zone_alloc(zone, n + edges, sizeof *tiles->slots);
+    tiles->operands = cti_zone_alloc(zone, n + edges, sizeof *tiles->operands);
     tiles->stores = cti_zone_alloc(zone, n, sizeof *tiles->stores);
     tiles->reductions = cti_zone_alloc(zone, n, sizeof *tiles->reductions);
-    p->slot_of = cti_zone_alloc(work, n, sizeof *p->slot_of);
+    p->operand_of = cti_zone_alloc(work, n, sizeof *p->operand_of);
     p->readers = cti_zone_alloc(work, n, sizeof *p->readers);
     p->loop = cti_zone_alloc(work, n, sizeof *p->loop);
     p->outer = cti_zone_alloc(work, n, sizeof *p->outer);
     p->last_use = cti_zone_alloc(work, n + edges, sizeof *p->last_use);
     p->free_registers = cti_zone_alloc(work, n, sizeof *p->free_registers);
-    bool ready = tiles->loads && tiles->instructions && tiles->inputs && tiles->slots &&
-                 tiles->stores && tiles->reductions && p->slot_of && p->readers && p->loop &&
+    bool ready = tiles->loads && tiles->instructions && tiles->inputs && tiles->operands &&
+                 tiles->stores && tiles->reductions && p->operand_of && p->readers && p->loop &&
                  p->outer && p->last_use && p->free_registers;
     return ready ? CT_OK : CT_ERR_MEMORY;
 }

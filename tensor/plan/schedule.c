@@ -326,7 +326,7 @@ static void add_tasks(scheduling *s, int64_t p) {
     }
     const cti_tiles *t = &pass->tiles;
     for (int64_t k = 0; k < t->n_stores; k++) {
-        s->task_of[t->slots[t->stores[k]].item] = s->first_of[p];
+        s->task_of[t->operands[t->stores[k]].item] = s->first_of[p];
     }
     for (int64_t k = 0; k < t->n_reductions; k++) s->task_of[t->reductions[k].item] = last;
 }

@@ -59,11 +59,11 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /* The scratch begins with two lists: where each pointer of the pass is for element 0, and where it
  * is for the current tile. */
 static char **pointers(const cti_worker *w, const cti_tiles *t) {
-    return (char **)w->scratch + t->n_slots + t->n_inputs;
+    return (char **)w->scratch + t->n_operands + t->n_inputs;
 }
 
 static const void *const *inputs_at(const cti_worker *w, const cti_tiles *t, int64_t first) {
-    return (const void *const *)(pointers(w, t) + t->n_slots + first);
+    return (const void *const *)(pointers(w, t) + t->n_operands + first);
 }
 
 /* What stays the same for all tiles of a pass: where pointers begin, and expanded loads. */
@@ -71,7 +71,7 @@ static void enter_pass(cti_worker *w, const cti_tiles *t) {
     if (w->current == t) return;
     w->current = t;
     char **origin = w->scratch, **at = pointers(w, t);
-    for (int64_t k = 0; k < t->n_slots + t->n_inputs; k++) {
+    for (int64_t k = 0; k < t->n_operands + t->n_inputs; k++) {
         const cti_pointer *p = &t->pointers[k];
         origin[k] = (char *)(p->item < 0 ? w->scratch : w->run->data[p->item]) + p->offset;
         at[k] = origin[k];
@@ -125,8 +125,8 @@ static ALWAYS_INLINE void fetch(cti_worker *w, const cti_tiles *t, int64_t step)
         fetch_lines(at[k] + first * size, at[k] + last * size, false);
     }
     for (int64_t k = 0; k < t->n_stores; k++) {
-        int64_t slot = t->stores[k], size = (int64_t)t->slots[slot].size;
-        fetch_lines(at[slot] + first * size, at[slot] + last * size, true);
+        int64_t operand = t->stores[k], size = (int64_t)t->operands[operand].size;
+        fetch_lines(at[operand] + first * size, at[operand] + last * size, true);
     }
 }
 
