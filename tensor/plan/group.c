@@ -17,22 +17,18 @@ static bool streams(const cti_item *item) {
 
 static int64_t space_of(const cti_plan *plan, const cti_item *item) {
     if (item->op->kind == CT_MAP) return item->numel;
-    return plan->items[plan->edges[item->edges]].numel;
+    return cti_input_of(plan, item, 0)->numel;
 }
 
 /* How it reduces, if it does. */
 static bool reduces(const cti_plan *plan, const cti_item *item, ct_reduction *geometry) {
     if (item->op->kind != CT_REDUCE) return false;
-    *geometry = item->op->geometry(item->attr, plan->items[plan->edges[item->edges]].shape);
+    *geometry = item->op->geometry(item->attr, cti_input_of(plan, item, 0)->shape);
     return true;
 }
 
-int64_t cti_base_of(const cti_plan *plan, const cti_item *item, int k) {
-    return plan->items[plan->edges[item->edges + k]].base;
-}
-
 int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k) {
-    const cti_item *in = &plan->items[plan->edges[item->edges + k]];
+    const cti_item *in = cti_input_of(plan, item, k);
     const cti_item *base = &plan->items[in->base];
     if (!streams(item) || !base->op || base->op->kind != CT_MAP || !in->whole) return -1;
     return base->numel == space_of(plan, item) ? in->base : -1;

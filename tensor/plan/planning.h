@@ -51,8 +51,13 @@ ct_status cti_plan_cut(cti_planning *p);
 ct_status cti_plan_schedule(cti_planning *p);
 ct_status cti_plan_place(cti_planning *p);
 
+static inline const cti_item *cti_input_of(const cti_plan *plan, const cti_item *item, int k) {
+    return &plan->items[plan->edges[item->edges + k]];
+}
 /* The item whose memory input k of an item lies in. */
-int64_t cti_base_of(const cti_plan *plan, const cti_item *item, int k);
+static inline int64_t cti_base_of(const cti_plan *plan, const cti_item *item, int k) {
+    return cti_input_of(plan, item, k)->base;
+}
 /* The MAP item that input k can be streamed from within a pass, or -1. */
 int64_t cti_streamed_input(const cti_plan *plan, const cti_item *item, int k);
 

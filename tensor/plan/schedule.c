@@ -87,7 +87,7 @@ static void needs_of_kernel(const scheduling *s, const cti_task *t, int64_t part
     const cti_kernel *kernel = &pass_of(s, t)->kernel;
     const cti_item *item = &plan->items[kernel->item];
     for (int k = 0; k < item->n_inputs; k++) {
-        const cti_item *in = &plan->items[plan->edges[item->edges + k]];
+        const cti_item *in = cti_input_of(plan, item, k);
         ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
         if (in->whole && kernel->prepared.reads && t->bundle == 1) {
             span = kernel->prepared.reads(&kernel->call, t->stage, k, part);
