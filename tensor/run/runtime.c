@@ -1,16 +1,17 @@
-/* Settings of the engine that come from the environment, and a line that says what it runs on.
+/* Number of threads, version, and a line that says what the engine runs on.
  * It starts no threads; the runner does.
  * Invariant: the environment is read once, and a bad value is an error, never a default. */
 #include "tensor/runtime.h"
 
 #include "tensor/base/gemm.h"
 #include "tensor/base/process.h"
+#include "tensor/base/text.h"
 
-#include <errno.h>
 #include <omp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MOST_THREADS 256
 
@@ -25,21 +26,13 @@ ct_status ct_threads_set(int threads) {
     return CT_OK;
 }
 
-/* Strict: the whole text must be a number in range. */
-static int parse_threads(const char *text) {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    bool digits = text[0] >= '0' && text[0] <= '9';
-    return digits && !*end && !errno && value >= 1 && value <= MOST_THREADS ? (int)value : 0;
-}
-
 /* 0 with the error recorded for a bad value. */
 static int default_threads(void) {
     const char *text = secure_getenv("CT_NUM_THREADS");
     if (text) {
-        int threads = parse_threads(text);
-        if (threads) return threads;
+        int64_t threads;
+        bool number = cti_whole_number(text, strlen(text), &threads);
+        if (number && threads >= 1 && threads <= MOST_THREADS) return (int)threads;
         ct_fail(CT_ERR_RANGE, "CT_NUM_THREADS must be 1..%d, got '%.64s'", MOST_THREADS, text);
         return 0;
     }
