@@ -8,13 +8,13 @@
 
 /* count * size zeroed bytes, or NULL with the error recorded. A request of 0 bytes is valid. */
 void *cti_alloc(size_t count, size_t size);
-/* The same without zeroing: for memory that is written whole before it is read. */
+/* The same without zeroing. */
 void *cti_alloc_raw(size_t count, size_t size);
 /* One block of `before` bytes, then the elements of a shape that has passed cti_shape_check, aligned;
  * not zeroed. The message says what they are for. */
 void *cti_alloc_elements(const char *function, size_t before, ct_shape shape, ct_dtype dtype,
                          void **elements);
-/* Grows or shrinks; on failure the old block stays as it is. New bytes are zeroed. */
+/* Grows or shrinks; new bytes are zeroed. On failure the old block is unchanged. */
 void *cti_realloc(void *block, size_t count, size_t size);
 void cti_free(void *block);
 /* Whether each thread keeps freed blocks in lists for its next requests of their size. Off, a memory

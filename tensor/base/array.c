@@ -1,6 +1,6 @@
 /* Arrays that grow by doubling.
  * It knows no elements, only their size.
- * Invariant: adding n elements one by one copies each of them at most twice on average. */
+ * Invariant: appending n elements copies each of them at most twice on average. */
 #include "tensor/base/array.h"
 
 #include "tensor/base/alloc.h"
@@ -9,7 +9,7 @@
 
 enum { FIRST = 16 };
 
-/* Pointers to different types are told apart by the compiler; memcpy treats them all the same. */
+/* memcpy, because an int ** must not be read through a void **. */
 static bool resize(void *array, int64_t capacity, size_t size) {
     void *block;
     memcpy(&block, array, sizeof block);

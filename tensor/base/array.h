@@ -6,15 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* `array` points to the pointer to the first element: NULL, or a block of cti_alloc that the owner
- * frees. New elements are zeroed. False with the error recorded when there is no memory: then the
- * array is what it was. */
+/* `array` is the address of the pointer to the first element: NULL, or a block of cti_alloc that the
+ * owner frees. New elements are zeroed. False with the error recorded when out of memory; the array
+ * is unchanged then. */
 
-/* Makes room for `needed` elements of `size` bytes where there is room for *capacity, which it
- * keeps up to date. The room at least doubles. */
+/* Grows the capacity to at least `needed` elements of `size` bytes, and at least to twice of what it
+ * was; *capacity is updated. */
 bool cti_reserve(void *array, int64_t *capacity, int64_t needed, size_t size);
-/* Makes room for one element more in an array that was filled one by one through this function and
- * keeps no capacity: its room is the next power of two. */
+/* Makes room for one more element in an array that only grows, one by one, through this function: its
+ * capacity is the next power of two above the count, and need not be stored. */
 bool cti_grow(void *array, int64_t count, size_t size);
 
 #endif

@@ -1,10 +1,10 @@
-/* Private: time that passes. */
+/* Private: a monotonic clock. */
 #ifndef COTAN_CLOCK_H
 #define COTAN_CLOCK_H
 
 #include <time.h>
 
-/* Seconds since some moment before the process began. */
+/* Seconds since an arbitrary moment. */
 static inline double cti_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

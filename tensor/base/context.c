@@ -1,6 +1,6 @@
 /* The node context of a thread, module paths, and the table of interned texts.
- * Interned texts are not reference counted: their number is that of distinct names in a program.
- * Invariant: two equal texts have one address. */
+ * Interned texts are not reference counted: a program has as many as it has distinct names.
+ * Invariant: equal interned texts have one address. */
 #include "tensor/base/context.h"
 
 #include "tensor/base/alloc.h"
@@ -83,9 +83,8 @@ ct_status ct_path_push(const char *name) {
 
 void ct_path_pop(void) {
     char path[CTI_PATH_SIZE];
-    snprintf(path, sizeof path, "%s", context.path);
-    char *slash = strrchr(path, '/');
-    if (slash) *slash = '\0';
-    const char *outer = slash ? cti_intern(path) : "";
+    const char *slash = strrchr(context.path, '/');
+    snprintf(path, sizeof path, "%.*s", slash ? (int)(slash - context.path) : 0, context.path);
+    const char *outer = cti_intern(path);
     context.path = outer ? outer : "";
 }

@@ -1,6 +1,5 @@
-/* What every new node is marked with: the module path, the derivative order and the node whose
- * derivative is being formed. One context per thread; a plain value, so it is saved and restored
- * by assignment. */
+/* Private: what every new node is marked with, and interned texts. The context belongs to a thread and
+ * is a plain value, so it is saved and restored by assignment. */
 #ifndef COTAN_CONTEXT_H
 #define COTAN_CONTEXT_H
 
@@ -16,14 +15,14 @@ typedef struct {
 } cti_node_context;
 
 cti_node_context *cti_context(void);
-/* "prefix/name", or the name alone where the prefix is "": the path of a module, whose depth below
- * others is so limited to what a recursion bears. CT_ERR_RANGE for a longer one. */
+/* The path of a module: "prefix/name", or the name alone if the prefix is "". CT_ERR_RANGE for a
+ * longer one; this limits how deep modules nest, and with it recursion over them. */
 #define CTI_PATH_SIZE 512
 ct_status cti_path_join(const char *function, const char *prefix, const char *name,
                         char path[CTI_PATH_SIZE]);
-/* The same of any length, in a block of cti_alloc; NULL when out of memory. */
+/* Without the limit, in a block of cti_alloc; NULL when out of memory. */
 char *cti_path_new(const char *prefix, const char *name);
-/* One copy of each text for the life of the process; NULL when out of memory. */
+/* The one copy of a text, which lives as long as the process; NULL when out of memory. */
 const char *cti_intern(const char *text);
 /* Frees the interned texts; for leak checks at the end of a process. */
 void cti_intern_clear(void);

@@ -15,7 +15,7 @@ static _Thread_local struct {
     ct_status status;
     int later;
     cti_call call;
-    size_t length; /* of the message, without what is said of a later NULL */
+    size_t length; /* of the message without the appendix about a later call */
     char message[1024];
 } record;
 
@@ -67,8 +67,8 @@ static size_t function_length(const char *message) {
     return strncmp(message, "ct_", 3) == 0 && message[length] == ':' ? length : 0;
 }
 
-/* Appends a message under the name of the function that the user called. A message that begins
- * with something else, such as a file, keeps its beginning; memory runs out without any. */
+/* Appends a message, with the name of the function that the user called in place of the one that it
+ * begins with. "Out of memory" gets that name too; other beginnings, such as a file, are kept. */
 static void append_message(const char *format, va_list arguments) {
     char *end = record.message + strlen(record.message);
     size_t room = sizeof record.message - (size_t)(end - record.message);
@@ -96,9 +96,8 @@ static void append_place(const cti_node_context *context) {
     else if (*path) append(" (in %s)", path);
 }
 
-/* What goes wrong in a later call does not follow from the error on record as surely as what goes
- * wrong behind it in the same call: it is said beside the first cause, the latest for all. Of one
- * call that is the first thing, which the others follow from. */
+/* An error in the same call follows from the one on record. One in a later call may not: its message
+ * is appended to the first cause, in place of an earlier appendix; of one call the first counts. */
 static void append_later(const char *format, va_list arguments) {
     if (record.call.name && errors_so_far() != record.call.errors) return;
     record.message[record.length] = '\0';
@@ -119,19 +118,22 @@ static void record_message(ct_status status, const char *format, va_list argumen
     record.length = strlen(record.message);
 }
 
+/* record_message with the arguments of the function it stands in. */
+#define RECORD(status, format)                         \
+    do {                                               \
+        va_list arguments;                             \
+        va_start(arguments, format);                   \
+        record_message((status), (format), arguments); \
+        va_end(arguments);                             \
+    } while (0)
+
 ct_status cti_null(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    record_message(CT_ERR_NULL, format, arguments);
-    va_end(arguments);
+    RECORD(CT_ERR_NULL, format);
     return record.status;
 }
 
 void *cti_null_in(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (record.status == CT_OK) record_message(CT_ERR_NULL, format, arguments);
-    va_end(arguments);
+    if (record.status == CT_OK) RECORD(CT_ERR_NULL, format);
     return NULL;
 }
 
@@ -168,17 +170,11 @@ ct_status cti_check_made_by(const char *function, const char *made_by, const cha
 }
 
 ct_status ct_fail(ct_status status, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    record_message(status, format, arguments);
-    va_end(arguments);
+    RECORD(status, format);
     return status;
 }
 
 void *ct_fail_null(ct_status status, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    record_message(status, format, arguments);
-    va_end(arguments);
+    RECORD(status, format);
     return NULL;
 }

@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-/* The system's header, whose warnings are not ours. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
@@ -34,7 +33,7 @@ static void init_blis(void) {
 }
 
 #if defined(__x86_64__)
-/* By what the processor can do rather than by its name. The order is that of measured speed. */
+/* By instruction set, not by the processor's name; in the order of measured speed. */
 static arch_t best_kernels(void) {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -47,7 +46,6 @@ static arch_t best_kernels(void) {
     return BLIS_ARCH_GENERIC;
 }
 #else
-/* Elsewhere BLIS knows best. */
 static arch_t best_kernels(void) { return bli_arch_query_id(); }
 #endif
 
@@ -66,7 +64,7 @@ static cntx_t *chosen_context(void) {
     return context;
 }
 
-/* The locks that BLIS takes within a product: of the pools, and of the blocks for packing. */
+/* The locks that BLIS takes within a product: of its small blocks, and of its packing buffers. */
 void cti_gemm_hold(void) {
     if (!context) return;
     bli_apool_lock(bli_sba_query());
@@ -79,8 +77,8 @@ void cti_gemm_release(void) {
     bli_apool_unlock(bli_sba_query());
 }
 
-/* Without the kernels for small products, which read their operands in place and add in an order
- * that follows the strides: what is packed first has the same bits from any layout. */
+/* Without BLIS's kernels for small products: these read operands in place, and their order of additions
+ * depends on the strides. Packed operands give the same bits from any layout. */
 static rntm_t one_thread(void) {
     rntm_t runtime = BLIS_RNTM_INITIALIZER;
     bli_rntm_set_num_threads(1, &runtime);

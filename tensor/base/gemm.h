@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* A matrix inside somebody's memory: element (i, j) is data[i * row + j * column]. */
+/* A strided matrix: element (i, j) is data[i * row + j * column]. */
 typedef struct {
     void *data;
     int64_t row, column;
@@ -15,7 +15,7 @@ typedef struct {
 typedef void cti_gemm_fn(int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b, cti_matrix c);
 cti_gemm_fn cti_gemm_f32, cti_gemm_f64;
 
-/* For fork(), with the process lock held: no thread is inside of BLIS's memory in between. */
+/* Around fork(), with the process lock held: no thread holds a lock of BLIS in between. */
 void cti_gemm_hold(void);
 void cti_gemm_release(void);
 

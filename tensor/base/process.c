@@ -1,5 +1,5 @@
-/* The process: the lock that its threads share, its children by fork(), and the way into OpenMP.
- * It does not know what the lock guards, but for BLIS, whose own locks are held with it.
+/* The process: the lock that its threads share, its children by fork(), and its parallel regions.
+ * It does not know what the lock guards, except that BLIS's own locks are taken with it.
  * Invariant: a child of fork() starts with all locks free, and never enters OpenMP. */
 #include "tensor/base/process.h"
 
@@ -34,7 +34,7 @@ static void after_fork_in_child(void) {
     after_fork_in_parent();
 }
 
-/* When cotan is loaded: later, a thread that forks could miss it. */
+/* When cotan is loaded, so that no fork comes before. */
 __attribute__((constructor)) static void watch_forks(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

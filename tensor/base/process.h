@@ -1,16 +1,16 @@
-/* Private: what the threads of a process share, and what becomes of it in a child of fork(). */
+/* Private: the process: its lock, its children by fork(), its parallel regions. */
 #ifndef COTAN_PROCESS_H
 #define COTAN_PROCESS_H
 
 #include <stdbool.h>
 
-/* The one lock of what threads share. fork() waits for it, so that in the child it is free and what
- * it guards is whole. Held for short, and never twice. */
+/* The one lock for what threads share. fork() takes it, so that in the child it is free and what it
+ * guards is consistent. Not recursive; held briefly. */
 void cti_process_lock(void);
 void cti_process_unlock(void);
 
-/* Whether this process came from fork() after cotan was loaded. The threads of OpenMP stayed with
- * the parent, and a child that enters a parallel region may wait for them for ever. */
+/* Whether this process was forked after cotan was loaded. It has no OpenMP threads then, and could
+ * wait for them for ever in a parallel region. */
 bool cti_process_forked(void);
 
 /* work(context, thread, count) for thread = 0 .. count - 1, each on a thread of its own; count is

@@ -1,5 +1,5 @@
-/* Foreign text: made printable, and read as numbers.
- * It parses no format; npy and safetensors bring their own grammar.
+/* Untrusted text: made printable, and read as numbers.
+ * It parses no format; npy and safetensors have grammars of their own.
  * Invariant: what cti_show returns is one line of printable ASCII. */
 #include "tensor/base/text.h"
 

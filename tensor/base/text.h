@@ -1,4 +1,4 @@
-/* Private: what strangers wrote, made fit for a message, and the number parser of file formats. */
+/* Private: untrusted text in messages, and the number parser of file formats. */
 #ifndef COTAN_TEXT_H
 #define COTAN_TEXT_H
 
@@ -13,11 +13,11 @@ typedef struct {
 } cti_shown;
 /* The first 64 bytes; "..." follows when there are more. */
 cti_shown cti_show(const void *bytes, size_t length);
-/* Names of files tell most at their end: keeps the last 200 bytes. */
+/* The last 200 bytes, "..." before them when there are more. */
 cti_shown cti_show_path(const char *path);
 
-/* A whole number in 0..2^63-1 written plainly: digits only, no sign, no leading zero. The locale
- * plays no part. False for anything else. */
+/* A whole number in 0..2^63-1: digits only, no sign, no leading zero, in any locale. False for
+ * anything else. */
 bool cti_whole_number(const char *text, size_t length, int64_t *value);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* {0} is an empty one. After a failure `status` says so and appending does nothing. */
+/* {0} is empty. After a failure `status` is CT_ERR_MEMORY and appending does nothing. */
 typedef struct {
     char *text; /* of cti_alloc; the owner frees it */
     size_t used;

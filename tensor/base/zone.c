@@ -1,7 +1,7 @@
-/* Zones: blocks that are cut from the front and freed together.
- * A zone does not grow or free single pieces; what changes its size is no business of a zone.
- * Invariant: the last block has `left` free bytes at its end; blocks double, so their number is the
- * logarithm of what they hold. */
+/* Zones: bump allocation from blocks that double in size.
+ * Single allocations are neither grown nor freed.
+ * Invariant: the last block has `left` free bytes at its end; the number of blocks is logarithmic in
+ * the bytes allocated. */
 #include "tensor/base/zone.h"
 
 #include "tensor/base/alloc.h"

@@ -1,5 +1,4 @@
-/* Private: memory that is taken piece by piece and given back at once, as for all that belongs to a
- * plan. */
+/* Private: a bump allocator, for what is freed together, such as a plan. */
 #ifndef COTAN_ZONE_H
 #define COTAN_ZONE_H
 
@@ -7,14 +6,13 @@
 
 /* {0} is an empty one. */
 typedef struct {
-    struct cti_zone_block *last; /* pieces are taken from it; it knows the one before */
-    size_t left;                 /* bytes at its end that are free */
+    struct cti_zone_block *last; /* allocations come from this block */
+    size_t left;                 /* free bytes at its end */
 } cti_zone;
 
-/* count * size zeroed bytes, aligned for every type, or NULL with the error recorded; what was
- * taken before stays. */
+/* count * size zeroed bytes, aligned for every type, or NULL with the error recorded. */
 void *cti_zone_alloc(cti_zone *zone, size_t count, size_t size);
-/* Gives everything back; the zone is empty then. */
+/* Frees all allocations; the zone is empty then. */
 void cti_zone_free(cti_zone *zone);
 
 #endif
