@@ -1,19 +1,19 @@
-/* The arena of a plan: ranges of bytes in a list ordered by offset, gaps filed by their size.
- * It does not know what lies in them.
- * Invariant: neighbouring gaps are one and the list never ends with a gap; a placement looks at a
- * few gaps only, however many values are alive. */
+/* The arena of a plan: ranges of bytes in a list ordered by offset, gaps binned by size.
+ * It does not know what the ranges are for.
+ * Invariant: adjacent gaps are merged and the list never ends with a gap; a placement looks at a
+ * bounded number of gaps, however many values are alive. */
 #include "tensor/plan/arena.h"
 
 #include <stdbool.h>
 
 #define ALIGNMENT 64
-#define LOOKS 16 /* gaps of the request's own bin that are tried for the best fit */
+#define LOOKS 16 /* gaps of the request's own bin that are compared */
 
 struct cti_range {
     int64_t begin, end;
     bool gap;
     cti_range *before, *after;  /* in order of offsets */
-    cti_range *previous, *next; /* in its bin; in use: of those with one last phase */
+    cti_range *previous, *next; /* in its bin; if in use: of its last phase */
 };
 
 ct_status cti_arena_new(cti_arena *arena, cti_zone *zone, int64_t places, int64_t phases) {
@@ -29,7 +29,7 @@ ct_status cti_arena_new(cti_arena *arena, cti_zone *zone, int64_t places, int64_
 
 /* --- Bins ------------------------------------------------------------------------------------- */
 
-/* Ascends with the size: its power of two, then the two bits that follow the first. */
+/* Monotonic in the size: its power of two, then the next two bits. */
 static int bin_of(int64_t bytes) {
     uint64_t units = (uint64_t)bytes / ALIGNMENT;
     if (units < 4) return (int)units;
@@ -55,7 +55,7 @@ static void unfile_gap(cti_arena *arena, cti_range *s) {
     s->gap = false;
 }
 
-/* The smallest gap that fits, as far as a few looks tell, so that large gaps stay whole. */
+/* Best fit among the first gaps of the bin, else any gap of the next bin that has one. */
 static cti_range *find_gap(const cti_arena *arena, int64_t bytes) {
     int bin = bin_of(bytes), looks = 0;
     cti_range *best = NULL;
@@ -89,7 +89,7 @@ static void remove_range(cti_arena *arena, cti_range *s) {
     arena->spare = s;
 }
 
-/* The beginning of a gap; else new bytes at the end. */
+/* The beginning of a gap; without one, new bytes at the end. */
 static cti_range *take(cti_arena *arena, int64_t bytes) {
     cti_range *s = find_gap(arena, bytes);
     if (!s) {

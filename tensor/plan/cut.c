@@ -1,23 +1,21 @@
 /* Cutting: tile passes into parts and tiles.
  * It does not choose what is in a pass, and knows no instruction. Kernels cut themselves.
- * Invariant: the way a reduction is cut follows from its geometry alone, so that its bits depend
- * neither on its companions nor on the number of threads. */
+ * Invariant: how a reduction is cut follows from its geometry alone, so its bits depend neither on
+ * the other members of the pass nor on the number of threads. */
 #include "tensor/plan/planning.h"
 
 #include <unistd.h>
 
-#define CHUNK (32 * CTI_TILE) /* elements of a part, at most */
-#define SMALL (8 * CTI_TILE)  /* of a map that one thread does alone */
-#define PARTS 4               /* of larger maps, at least */
-#define NARROW_TILES 16       /* of a part whose tiles hold blocks */
-#define BLOCKS_OF_ROWS 64     /* at most so many chunks per reduction */
-#define ACCUMULATOR 64        /* elements that a reduction works on together, at least */
-/* Bytes; the second-level cache holds what is smaller, and a processor fetches from there fast
- * enough by itself. */
-#define FAR 1e6
+#define PART_ELEMENTS (32 * CTI_TILE) /* most elements of a part */
+#define SMALL (8 * CTI_TILE)          /* elements of a map for which one thread is enough */
+#define MIN_PARTS 4                   /* fewest parts of a larger map */
+#define NARROW_TILES 16               /* tiles of a part of a narrow reduction */
+#define MOST_CHUNKS 64                /* of a wide reduction, over all of its blocks */
+#define ACCUMULATOR 64 /* fewest elements that a reduction accumulates side by side */
+#define FAR 1e6        /* bytes; what is smaller is in the L2 cache, which needs no prefetch */
 
-/* Where tiles would fill more of the first-level cache than this, in bytes, smaller ones are
- * quicker; but reductions add up tile by tile, and keep theirs. */
+/* Bytes of the L1 cache that tiles may fill. Maps whose tiles would not fit take smaller ones;
+ * reductions do not, because the size of the tiles decides the order of their additions. */
 static int64_t room_for_tiles(void) {
     long cache = 0;
 #ifdef _SC_LEVEL1_DCACHE_SIZE
@@ -32,11 +30,11 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
 
-/* --- One kind each ---------------------------------------------------------------------------- */
+/* --- One function per kind -------------------------------------------------------------------- */
 
 static void cut_map(cti_pass *pass, int64_t room) {
     cti_tiles *t = &pass->tiles;
-    /* Tiles begin at multiples of the periods, as far as they fit. */
+    /* Tiles begin at multiples of the longest period that fits into one. */
     int64_t period = 1;
     for (int64_t k = 0; k < t->n_loads; k++) {
         int64_t p = t->loads[k].period;
@@ -46,7 +44,7 @@ static void cut_map(cti_pass *pass, int64_t room) {
     bool crowded = alive * CTI_TILE * (int64_t)sizeof(float) > room;
     if (crowded && period <= CTI_TILE / 2) most /= 2;
     t->tile = most / period * period;
-    int64_t parts = at_least(ceil_div(t->numel, CHUNK), least(PARTS, t->numel / SMALL));
+    int64_t parts = at_least(ceil_div(t->numel, PART_ELEMENTS), least(MIN_PARTS, t->numel / SMALL));
     int64_t tiles = ceil_div(t->numel, t->tile);
     t->unit = 1;
     t->units = t->numel;
@@ -65,7 +63,7 @@ static void cut_narrow(cti_pass *pass) {
     t->chunks = pass->parts[0] = ceil_div(t->units, t->per_part);
 }
 
-/* A chunk is some rows of a block, with a partial result of its own. */
+/* A chunk is a range of a block's rows, with a partial result of its own. */
 static void cut_wide(cti_pass *pass) {
     cti_tiles *t = &pass->tiles;
     ct_reduction g = t->geometry;
@@ -76,8 +74,8 @@ static void cut_wide(cti_pass *pass) {
         t->tile = CTI_TILE / t->accumulator * t->accumulator;
     }
     int64_t rows_per_tile = at_least(1, t->tile / g.inner);
-    int64_t chunks = at_least(1, g.count * g.inner / CHUNK);
-    chunks = least(chunks, at_least(1, BLOCKS_OF_ROWS / at_least(1, g.outer)));
+    int64_t chunks = at_least(1, g.count * g.inner / PART_ELEMENTS);
+    chunks = least(chunks, at_least(1, MOST_CHUNKS / at_least(1, g.outer)));
     t->unit = g.inner;
     t->units = g.count;
     t->per_part = ceil_div(ceil_div(g.count, chunks), rows_per_tile) * rows_per_tile;
@@ -86,9 +84,9 @@ static void cut_wide(cti_pass *pass) {
     pass->parts[1] = t->chunks > 1 ? g.outer : 0;
 }
 
-/* --- What follows from it --------------------------------------------------------------------- */
+/* --- Loads ------------------------------------------------------------------------------------ */
 
-/* A periodic tile is the same for all tiles only if they all begin at a multiple of the period. */
+/* A periodic load is expanded once only if all tiles begin at multiples of its period. */
 static bool tiles_align(const cti_pass *pass, int64_t period) {
     const cti_tiles *t = &pass->tiles;
     if (t->tile % period) return false;

@@ -1,12 +1,12 @@
-/* Grouping: which items may be computed in one pass, and on which level.
+/* Grouping: which items may be computed in one pass, and the level of each.
  * It looks at kinds and shapes only, never at what an op computes.
- * Invariant: an item's level is above the level of whatever it must wait for; groups of one space
- * and one level are never two, so the passes of a level are independent of each other. */
+ * Invariant: an item's level is higher than that of every input which must be complete before it,
+ * and a space has one group per level; so the passes of a level are independent of each other. */
 #include "tensor/plan/planning.h"
 
 #include <string.h>
 
-/* A pass of more operations would work on more tiles than the first-level cache holds. */
+/* A pass of more operations would use more tiles than the L1 cache holds. */
 #define GROUP_MEMBERS 64
 /* Levels that a reduction may be delayed by. */
 #define LEVELS_AHEAD 8
@@ -20,7 +20,6 @@ static int64_t space_of(const cti_plan *plan, const cti_item *item) {
     return cti_input_of(plan, item, 0)->numel;
 }
 
-/* How it reduces, if it does. */
 static bool reduces(const cti_plan *plan, const cti_item *item, ct_reduction *geometry) {
     if (item->op->kind != CT_REDUCE) return false;
     *geometry = item->op->geometry(item->attr, cti_input_of(plan, item, 0)->shape);
@@ -48,14 +47,14 @@ static int64_t lowest_level(const cti_plan *plan, const cti_item *item) {
 
 static bool full(const cti_group *group) { return group->n_members >= GROUP_MEMBERS; }
 
-/* Whether there is room for another member that reduces so, or does not (NULL). */
+/* Whether there is room for another member, of that geometry if it reduces (else NULL). */
 static bool takes(const cti_group *group, const ct_reduction *geometry) {
     if (full(group)) return false;
     return !geometry || !group->reduces ||
            memcmp(&group->geometry, geometry, sizeof *geometry) == 0;
 }
 
-/* The place in the table of the group of a space and level, or of where it would be. */
+/* The table's entry for a space and level; -1 in it where there is no such group yet. */
 static int64_t *find_group(const cti_groups *g, int64_t space, int64_t level) {
     uint64_t hash = ((uint64_t)level ^ (uint64_t)space << 20) * UINT64_C(0x9e3779b97f4a7c15);
     hash ^= hash >> 32;
@@ -79,7 +78,7 @@ static cti_group *new_group(cti_groups *g, int64_t space, int64_t level) {
     return group;
 }
 
-/* At the end of a group's members, or at their beginning. */
+/* Appends to a group's members, or prepends. */
 static void enter(cti_planning *p, int64_t group, int64_t i, bool at_end) {
     cti_groups *g = &p->groups;
     cti_group *to = &g->groups[group];
@@ -94,8 +93,8 @@ static void enter(cti_planning *p, int64_t group, int64_t i, bool at_end) {
     item->level = to->level;
 }
 
-/* Into the group that takes the item at its level; a full group, or one whose reduction is cut
- * differently, makes the item wait for the next level. */
+/* Into the group of the lowest possible level; where that is full, or has a reduction of another
+ * geometry, of the next level that takes the item. */
 static void place_item(cti_planning *p, int64_t i) {
     cti_groups *g = &p->groups;
     const cti_item *item = &p->plan->items[i];
@@ -107,7 +106,7 @@ static void place_item(cti_planning *p, int64_t i) {
         level = full(&g->groups[*at]) ? g->groups[*at].open : level + 1;
         at = find_group(g, space, level);
     }
-    /* Without a geometry all groups in between were full: the next item need not look again. */
+    /* Without a geometry all groups in between were full: the next item skips them. */
     if (!geometry && level > lowest) g->groups[*find_group(g, space, lowest)].open = level;
     if (*at < 0) *at = new_group(g, space, level) - g->groups;
     enter(p, *at, i, true);
@@ -134,9 +133,9 @@ static void assign_levels(cti_planning *p) {
 
 /* --- Delays ----------------------------------------------------------------------------------- */
 
-/* A reduction moves from the first pass that could do it to a later one that reads its operands
- * anyway, so that they are streamed once less. Only reductions of leaves and of kernels' outputs
- * move: those are in memory either way. What reads a reduction stays on a higher level than it. */
+/* A reduction moves from the lowest level that it could have to a later pass that reads its operands
+ * anyway, which saves streaming them once. Only reductions of leaves and of kernels' outputs move,
+ * because those are in memory in any case. Readers of a reduction stay on a higher level. */
 
 static bool reads(const cti_plan *plan, const cti_item *item, int64_t base) {
     for (int k = 0; k < item->n_inputs; k++) {
@@ -187,7 +186,7 @@ static void delay(cti_planning *p, int64_t i, int64_t first_reader) {
     }
 }
 
-static bool can_wait(const cti_plan *plan, const cti_item *item) {
+static bool may_be_delayed(const cti_plan *plan, const cti_item *item) {
     if (!item->op || item->op->kind != CT_REDUCE) return false;
     for (int k = 0; k < item->n_inputs; k++) {
         const cti_item *base = &plan->items[cti_base_of(plan, item, k)];
@@ -207,7 +206,7 @@ static void delay_reductions(cti_planning *p, int64_t first_reader[]) {
         }
     }
     for (int64_t i = 0; i < plan->n_items; i++) {
-        if (can_wait(plan, &plan->items[i])) delay(p, i, first_reader[i]);
+        if (may_be_delayed(plan, &plan->items[i])) delay(p, i, first_reader[i]);
     }
 }
 

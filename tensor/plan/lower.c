@@ -1,13 +1,13 @@
-/* Lowering: the nodes of a graph become items; views disappear into layouts.
- * It computes nothing and decides nothing about order or memory.
- * Invariant: a kernel that wants row-major inputs gets them, and a root has memory of its own,
- * because a copy item stands in between wherever a layout is in the way. */
+/* Lowering: the nodes of a graph become items; views are folded into layouts.
+ * It decides nothing about order or memory.
+ * Invariant: a kernel gets row-major inputs unless its op takes strides, and every root is whole:
+ * where a layout does not allow it, a copy item is inserted. */
 #include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
 #include <string.h>
 
-/* The copy is the only op that the engine has itself: it moves elements and knows no arithmetic. */
+/* The only op of the engine itself. */
 #define COPY_TILE(name, type)                                                          \
     static void name(int64_t n, void *y, const void *const x[], const ct_tile *tile) { \
         (void)tile;                                                                    \
@@ -53,7 +53,7 @@ static int64_t add_item(lowering *low, cti_item item) {
     return i;
 }
 
-/* A row-major copy of an item's elements; made once. */
+/* The row-major copy of an item; made once. */
 static int64_t copy_item(lowering *low, int64_t source) {
     cti_plan *plan = low->plan;
     if (low->copy_of[source] >= 0) return low->copy_of[source];
@@ -88,8 +88,8 @@ static int64_t lower_view(lowering *low, const cti_graph_node *node) {
     return add_item(low, view);
 }
 
-/* A kernel reads elements that lie row-major at the base's beginning; one with strided inputs
- * reads any that run forwards, because BLIS takes a stride of -1 for one of 1. */
+/* A kernel takes row-major elements from offset 0 on; one with strided inputs takes all layouts
+ * without negative strides (BLIS would read -1 as 1). */
 static bool kernel_takes(const ct_op *op, const cti_item *in) {
     if (!op->kernel->strided_inputs)
         return in->layout.offset == 0 && row_major(in->shape, &in->layout);
@@ -116,7 +116,7 @@ static int64_t lower_node(lowering *low, int64_t i) {
                      .base = -1};
     const int64_t *inputs = &plan->graph.edges[node->edges];
     bool kernel = node->op && node->op->kind == CT_KERNEL;
-    /* The copies' edges come first: those of an item lie together. */
+    /* Copies are made first, because the edges of an item are contiguous. */
     for (int k = 0; k < node->n_inputs && kernel; k++) {
         kernel_input(low, node->op, low->item_of[inputs[k]]);
     }
@@ -145,7 +145,7 @@ static void lower_all(lowering *low) {
     }
 }
 
-/* At worst every view, every operand of a kernel and every root needs a copy. */
+/* An upper bound: every view, every kernel input and every root needs a copy. */
 static int64_t most_copies(const cti_graph *graph) {
     int64_t copies = graph->n_roots;
     for (int64_t i = 0; i < graph->n_nodes; i++) {

@@ -1,7 +1,7 @@
-/* A plan from beginning to end.
- * What each stage does is in the file of its name.
- * Invariant: a plan and all that it points to lie in one zone; it holds no tensor, and does not
- * change once made. */
+/* Planning: its stages in their order.
+ * What a stage does is in the file of its name.
+ * Invariant: a plan and all that it points to lie in one zone; it holds no tensor, and is constant
+ * once it is made. */
 #include "tensor/plan/plan.h"
 
 #include "tensor/plan/planning.h"

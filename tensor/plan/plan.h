@@ -1,5 +1,5 @@
 /* Private: the plan, which says how a graph is computed and holds no value of it. planning.h says
- * how one is made; it does not change afterwards. */
+ * how it is made; afterwards it is constant. */
 #ifndef COTAN_PLAN_H
 #define COTAN_PLAN_H
 
@@ -8,10 +8,10 @@
 
 #include <stdio.h>
 
-/* Elements: a dozen tiles of f32 stay in a first-level cache of 32 KiB. Twice as many are slower
- * because they leave it, half as many because calls begin to show. */
+/* Elements of a tile: a dozen tiles of f32 fit into an L1 cache of 32 KiB. Tiles of twice the size
+ * are slower because they do not fit, tiles of half the size because calls begin to cost. */
 #define CTI_TILE 512
-#define CTI_LINE 64 /* bytes of a line of the cache */
+#define CTI_LINE 64 /* bytes of a cache line */
 
 /* --- Items: what lowering makes of the graph ------------------------------------------------ */
 
@@ -28,20 +28,20 @@ typedef struct {
     int64_t edges;    /* into plan->edges: item numbers */
     int64_t base;     /* the item whose memory this is; itself unless a view */
     ct_layout layout; /* where its elements lie in the base */
-    bool whole;       /* the layout is the base's own, all of it */
-    int64_t level;    /* 0 for leaves; above the levels of what it must wait for */
+    bool whole;       /* row-major over all elements of the base */
+    int64_t level;    /* 0 for leaves; higher than the level of whatever must be complete before */
     bool stored;      /* has memory; otherwise lives in tiles only */
     cti_place place;
     int64_t where;      /* leaf: graph node; arena: byte offset; root: root number */
-    int64_t last_phase; /* the last one that reads it */
+    int64_t last_phase; /* its last reader runs in it */
 } cti_item;
 
 /* --- Passes --------------------------------------------------------------------------------- */
 
 typedef enum {
-    CTI_LINEAR,   /* the tile's elements lie one behind the other: read in place */
+    CTI_LINEAR,   /* the tile's elements are contiguous: read in place */
     CTI_PERIODIC, /* the same tile every time (scalars, per-channel values): expanded once */
-    CTI_GATHERED, /* anything else: copied together for each tile */
+    CTI_GATHERED, /* anything else: made contiguous by a copy for each tile */
 } cti_load_kind;
 
 typedef struct {
@@ -50,13 +50,13 @@ typedef struct {
     int64_t offset; /* in elements */
     size_t size;    /* bytes per element */
     int64_t period; /* PERIODIC: elements until it repeats */
-    int rank;       /* dimensions that cannot be merged any further */
+    int rank;       /* after contiguous dimensions were merged */
     int64_t dims[CT_MAX_RANK], strides[CT_MAX_RANK];
 } cti_load;
 
 typedef struct {
     int64_t item;                /* what it computes */
-    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing */
+    int64_t before[CT_OP_JOINT]; /* items that its joint loop computes first, or -1 */
     ct_tile_fn *tile;
     const void *attr;
     int n_inputs;
@@ -72,16 +72,16 @@ typedef struct {
     size_t size;  /* bytes per element */
 } cti_operand;
 
-/* Where an operand's tile begins: bytes behind the memory of an item or behind the scratch. */
+/* Where an operand's tile begins: a byte offset from an item's memory or from the scratch. */
 typedef struct {
     int64_t item; /* -1: the scratch */
     int64_t offset;
-    size_t size; /* bytes that it moves by for each element; 0: it stays */
+    size_t size; /* bytes that it advances by for each element; 0: the same for all tiles */
 } cti_pointer;
 
 typedef struct {
     int64_t item;                /* what it computes */
-    int64_t before[CT_OP_JOINT]; /* what it computes first, in the same loop; -1: nothing */
+    int64_t before[CT_OP_JOINT]; /* items that its joint loop computes first, or -1 */
     ct_reduce_fn *reduce;        /* tiles into an accumulator */
     ct_reduce_fn *fold;          /* accumulators and partial results into one */
     ct_start_fn *start;
@@ -94,29 +94,29 @@ typedef struct {
 
 /* What a pass over tiles does with each of them. */
 typedef struct {
-    int64_t numel, tile;    /* elements of the space and of one tile */
-    ct_reduction geometry;  /* count == 0 without a reduction */
-    int64_t n_members;      /* items that it computes, ascending; */
-    const int64_t *members; /*   some of them in one loop with others */
+    int64_t numel, tile;   /* elements of the space and of one tile */
+    ct_reduction geometry; /* count == 0 without a reduction */
+    int64_t n_members;
+    const int64_t *members; /* items that it computes, in topological order */
     int64_t n_loads, n_instructions, n_inputs, n_operands, n_stores, n_reductions, n_registers,
         n_moving;
     cti_load *loads;
     cti_instruction *instructions;
-    int64_t *inputs; /* the operands that instructions and reductions read, one by one */
+    int64_t *inputs; /* operands, those of one instruction or reduction contiguous */
     cti_operand *operands;
-    int64_t *stores; /* the operands that are stored outputs */
+    int64_t *stores; /* operands that are stored outputs */
     cti_reduction *reductions;
     /* How it is cut: each part takes `per_part` units, or what is left of the `units` of a row; a
      * row has `chunks` parts. A unit is an element of a MAP pass, a block of a NARROW one, and of a
      * WIDE one the `inner` elements of a row of its block. */
     int64_t unit, units, per_part, chunks;
     int64_t accumulator; /* WIDE: elements of an accumulator, whole rows up to a tile */
-    int64_t fetched;     /* elements of the next tile that each step of one asks for, or 0 */
-    /* Where its operands are for each tile. */
+    int64_t fetched;     /* elements of the next tile that each instruction prefetches, or 0 */
+    /* Where the operands of a tile are. */
     bool gathers;          /* it has gathered loads */
     cti_pointer *pointers; /* of the operands, then of the inputs */
-    int64_t *moving;       /* those that are elsewhere for each tile */
-    int64_t registers;     /* where they begin in the scratch */
+    int64_t *moving;       /* numbers of the pointers that advance from tile to tile */
+    int64_t registers;     /* byte offset of the first one in the scratch */
     size_t register_bytes; /* of one register */
 } cti_tiles;
 
@@ -130,9 +130,9 @@ typedef struct {
 /* A block is the [count, inner] elements that a reduction makes `inner` results of. */
 typedef enum {
     CTI_KERNEL, /* an op with a loop of its own over whole operands */
-    CTI_MAP,    /* tiles, and nothing is reduced */
-    CTI_NARROW, /* a tile holds whole blocks, and reduces each on its own */
-    CTI_WIDE,   /* a block is many tiles; its chunks have partial results, combined at the end */
+    CTI_MAP,    /* tiles without reductions */
+    CTI_NARROW, /* a tile holds whole blocks, each reduced on its own */
+    CTI_WIDE,   /* a block is many tiles; its chunks give partial results, combined by stage 1 */
 } cti_pass_kind;
 
 typedef struct {
@@ -158,26 +158,26 @@ static inline ct_span cti_part_elements(const cti_tiles *t, int64_t part) {
     return (ct_span){span.first * t->unit, span.last * t->unit};
 }
 
-/* What one run of a pass moves between memory and the tiles or kernels, and computes. */
+/* Memory traffic of one run of a pass, and its arithmetic. */
 typedef struct {
     double bytes, operations;
 } cti_cost;
 
 /* --- Schedule ------------------------------------------------------------------------------- */
 
-/* One stage of a pass. Its parts, or bundles of so many, are numbers first .. first + parts - 1 of
- * the plan. */
+/* One kernel stage of a pass, or the only one. Its parts are numbers first .. first + parts - 1 of the
+ * plan; where a stage has too many parts, each number is a bundle of them. */
 typedef struct {
     int64_t pass;
     int stage;
     int64_t bundle;
     int64_t parts, first, phase;
-    int64_t row;  /* how many it stands behind in its phase */
-    bool chained; /* its parts begin as soon as what they read is there */
+    int64_t depth; /* length of the chain of tasks in its phase that it depends on */
+    bool chained;  /* each part has dependencies within the phase, and starts when they are done */
 } cti_task;
 
-/* A phase begins when all parts of the one before are done: parts first .. first + roots - 1 at
- * once, the others of the phase behind those that they wait for. */
+/* A phase is a barrier: it begins when all parts of the one before are done. Its parts first .. first
+ * + roots - 1 have no dependency inside it; the rest start when their counter reaches 0. */
 typedef struct {
     int64_t first, roots;
 } cti_phase;
@@ -189,17 +189,17 @@ typedef struct cti_plan {
     cti_item *items;
     int64_t *edges;
     int64_t *roots;   /* root number -> item */
-    cti_pass *passes; /* inputs come first */
+    cti_pass *passes; /* in topological order */
     cti_task *tasks;  /* in the order of the passes */
     cti_phase *phases;
     /* By part: */
     int64_t *task_of_part;
-    int64_t *turns;         /* the numbers of a phase's roots, by where they lie in their tasks */
-    int64_t *successor_end; /* its successors end there, and begin where the part before ends */
-    int64_t *successors;
-    int *waits;                        /* for how many parts of its phase */
+    int64_t *turns;         /* the roots of each phase in the order in which they start */
+    int64_t *successor_end; /* end of its successors, which begin at the end of the part before */
+    int64_t *successors;    /* parts of the same phase that depend on it */
+    int *waits;             /* number of its dependencies in its phase */
     size_t arena_bytes, scratch_bytes; /* shared; per thread */
-    size_t needed_bytes;               /* the most of the arena that is in use at one time */
+    size_t needed_bytes;               /* most bytes of the arena alive at one time */
     cti_cost cost;                     /* of all passes */
 } cti_plan;
 
@@ -210,7 +210,7 @@ cti_cost cti_plan_cost(const cti_plan *plan);
 cti_plan *cti_plan_new(cti_zone *zone, const cti_walk *walk, ct_tensor *const roots[],
                        int64_t n_roots);
 
-/* Where in the scratch a load that is not read in place is put together, in bytes. */
+/* Byte offset in the scratch of the tile of a load that is not read in place. */
 static inline int64_t cti_load_tile(const cti_tiles *t, int64_t load) {
     return t->registers + (t->n_registers + load) * (int64_t)t->register_bytes;
 }

@@ -1,28 +1,28 @@
-/* Private: the making of a plan. Each stage owns one structure, which it alone writes.
+/* Private: the making of a plan. Each stage owns one structure, and is the only one to write it.
  *
  *   sign      walk          -> plan->graph: structure without values, and its hash
  *   lower     graph         -> items: views folded into layouts, copies made explicit
  *   group     items         -> groups: which MAP and REDUCE items may share a pass; levels
- *   store     groups        -> item.stored: what has memory, and what is computed again instead
+ *   store     groups        -> item.stored: what has memory, and what is recomputed instead
  *   emit      groups        -> passes, in order, each with its members
  *   program   a tile pass   -> loads, instructions, reductions, registers
  *   cut       a tile pass   -> tiles and parts
- *   schedule  parts         -> tasks and phases: what waits for what
+ *   schedule  parts         -> tasks and phases: dependencies between parts
  *   place     everything    -> byte offsets, in the arena and in the scratch of a thread */
 #ifndef COTAN_PLANNING_H
 #define COTAN_PLANNING_H
 
 #include "tensor/plan/plan.h"
 
-/* Items of one space and one level. The space is the number of elements that a pass goes through:
- * what is row-major and whole is the same stream in any shape. */
+/* Items of one space and one level. The space is the number of elements that a pass streams over:
+ * whole row-major operands are the same stream whatever their shapes are. */
 typedef struct {
     int64_t space, level;
     bool reduces; /* it has a reduction, of this geometry */
     ct_reduction geometry;
     int64_t n_members, first, last; /* members, linked through next_member */
-    int64_t open;                   /* full: no level below has room for this space */
-    int64_t next;                   /* next group of this level, or -1 */
+    int64_t open; /* if full: the lowest level that may have room for this space */
+    int64_t next; /* next group of this level, or -1 */
 } cti_group;
 
 typedef struct {
@@ -32,13 +32,13 @@ typedef struct {
     int64_t n_groups, n_kernels, levels;
     int64_t *level_groups;  /* level -> its last group, linked through `next` */
     int64_t *level_kernels; /* level -> its last kernel */
-    int64_t *table;         /* open hash of (space, level) -> group, or -1 */
+    int64_t *table;         /* hash table, open addressing: (space, level) -> group, or -1 */
     uint64_t table_mask;
 } cti_groups;
 
 typedef struct {
     cti_plan *plan;
-    cti_zone work; /* what planning needs and running does not */
+    cti_zone work; /* memory of planning alone */
     cti_groups groups;
 } cti_planning;
 

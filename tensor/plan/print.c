@@ -1,7 +1,7 @@
-/* A plan as text, stage by stage, for whoever wants to know what is run and why.
+/* A plan as text: its items, passes and schedule.
  * It changes and measures nothing; profile.c measures.
- * Invariant: the text is a function of the graph's structure alone: no address and no time is in
- * it, so two of them can be compared. */
+ * Invariant: the text is a function of the graph's structure alone, without addresses and times, so
+ * two of them can be compared. */
 #include "tensor/plan/plan.h"
 
 #include <inttypes.h>

@@ -1,26 +1,27 @@
-/* Scheduling: in which order parts run, and which of them need not wait for a whole phase.
- * It looks at what parts read and write, and at nothing that they compute.
- * Invariant: a part runs after all parts that write what it reads: they are in an earlier phase, or
- * in its own and counted. */
+/* Scheduling: tasks go into phases, with barriers between them, and within a phase a part depends on
+ * parts of other tasks.
+ * It looks at what parts read and write, not at what they compute.
+ * Invariant: the parts that write what a part reads are in an earlier phase, or are counted as its
+ * dependencies in its own. */
 #include "tensor/plan/planning.h"
 
 #include <stdlib.h>
 
-/* Tasks that follow each other within a phase: their values are all in memory at once, so more
- * would leave less of it to use again. A value that a single part waits for as a whole must be
- * small. */
-#define MOST_IN_A_ROW 6
+/* Longest chain of dependent tasks in a phase: their values are alive together, so longer ones would
+ * let fewer of them share memory. A task of one part that depends on all of another joins its phase
+ * only if it is small. */
+#define MAX_CHAIN 6
 #define SMALL 2048
-/* A stage of more parts is scheduled in bundles of them, and as a whole. */
+/* A stage of more parts is scheduled in bundles, whose reads and writes are taken to be everything. */
 #define MOST_PARTS 65536
 
-/* Parts [from, to) of a task that some part needs. */
+/* A part's dependency on the parts [from, to) of a task. */
 typedef struct {
     int64_t task, from, to;
 } need;
 
-/* What the parts of a task need: of part p needs[p * width] and the next ones, of which those that
- * came to nothing are empty. */
+/* The dependencies of the parts of a task: those of part p are needs[p * width .. (p + 1) * width),
+ * of which some may be empty. */
 typedef struct {
     int64_t width, n;
     need *needs;
@@ -31,7 +32,7 @@ typedef struct {
     cti_zone *work;
     int64_t *task_of;  /* item -> the task that writes it, or -1 */
     int64_t *first_of; /* pass -> its first task */
-    needed *needed;    /* task -> ... */
+    needed *needed;    /* by task */
 } scheduling;
 
 static ct_span all_of(const cti_item *item) { return (ct_span){0, item->numel}; }
@@ -42,7 +43,7 @@ static const cti_pass *pass_of(const scheduling *s, const cti_task *t) {
 
 /* --- What parts write and read -------------------------------------------------------------- */
 
-/* What part `part` of the task writes of an item that it is the writer of. */
+/* The elements of an item that part `part` of its task writes. */
 static ct_span written(const scheduling *s, const cti_task *t, int64_t part, const cti_item *item) {
     const cti_pass *pass = pass_of(s, t);
     if (t->bundle > 1) return all_of(item);
@@ -53,7 +54,7 @@ static ct_span written(const scheduling *s, const cti_task *t, int64_t part, con
     return item->op->kind == CT_MAP ? cti_part_elements(&pass->tiles, part) : all_of(item);
 }
 
-/* The parts of an item's writer that write elements of the span: parts write ascending spans. */
+/* The parts of an item's task that write into the span; by bisection, as their spans ascend. */
 static need writers(const scheduling *s, const cti_item *item, int64_t task, ct_span span) {
     const cti_task *t = &s->plan->tasks[task];
     need n = {.task = task};
@@ -77,7 +78,7 @@ static need need_item(const scheduling *s, int64_t base, ct_span span) {
     return writers(s, &s->plan->items[base], task, span);
 }
 
-/* A stage without parts has no task. */
+/* Whether it is the first stage of its pass that has parts. */
 static bool is_first(const scheduling *s, const cti_task *t) {
     return t == &s->plan->tasks[s->first_of[t->pass]];
 }
@@ -110,7 +111,7 @@ static void needs_of_tiles(const scheduling *s, const cti_task *t, int64_t part,
     }
 }
 
-/* A later stage of a kernel needs all of the one before, a combined result its chunks. */
+/* A later stage of a kernel depends on all of the one before, a combined result on its chunks. */
 static need need_of_stage(const scheduling *s, int64_t task, int64_t part) {
     const cti_task *t = &s->plan->tasks[task], *before = t - 1;
     const cti_pass *pass = pass_of(s, t);
@@ -147,11 +148,12 @@ static bool is_small(const scheduling *s, const cti_task *t) {
     return (kernel ? s->plan->items[pass->kernel.item].numel : pass->tiles.numel) <= SMALL;
 }
 
-/* Whether the parts of a task may begin one by one as what they need of another is done. Not if
- * each needs nearly all of it: then they would begin all at once, on one thread. */
+/* Whether a task may be in the phase of another that it depends on, with counted dependencies between
+ * parts. Not if each part depends on nearly all of the other task: then they would all become ready
+ * at the same moment, on one thread. */
 static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
                     int64_t wanted) {
-    if (before->row >= MOST_IN_A_ROW) return false;
+    if (before->depth >= MAX_CHAIN) return false;
     if (t->parts == 1) return !is_first(s, t) || is_small(s, t);
     return wanted <= 2 * (before->parts / t->parts) + 4 && wanted < before->parts;
 }
@@ -167,16 +169,16 @@ static void choose_phase(scheduling *s, int64_t task) {
         if (!follows(s, t, before, n.to - n.from)) phase++;
         if (phase > t->phase) {
             t->phase = phase;
-            t->row = 0;
+            t->depth = 0;
         }
-        if (phase == before->phase && phase == t->phase && t->row <= before->row) {
-            t->row = before->row + 1;
+        if (phase == before->phase && phase == t->phase && t->depth <= before->depth) {
+            t->depth = before->depth + 1;
         }
     }
 }
 
-/* In its phase a task is chained, each part to one that is done there; a task of which only some
- * parts wait for another begins with the next phase, where none does. */
+/* A task is chained if all of its parts have dependencies in its phase. If only some have, it moves to
+ * the next phase, where none has. */
 static void choose_chain(scheduling *s, int64_t task) {
     cti_task *t = &s->plan->tasks[task];
     const needed *all = &s->needed[task];
@@ -192,10 +194,10 @@ static void choose_chain(scheduling *s, int64_t task) {
     t->chained = waiting == t->parts;
     if (waiting == 0 || t->chained) return;
     t->phase++;
-    t->row = 0;
+    t->depth = 0;
 }
 
-/* Counts who waits for whom within a phase, and stores it if there is room. */
+/* Counts a task's dependencies within its phase; with room for them, stores the successors. */
 static void link_parts(scheduling *s, int64_t task, int64_t *successors) {
     cti_plan *plan = s->plan;
     const cti_task *t = &plan->tasks[task];
@@ -220,7 +222,7 @@ static int by_phase(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Numbers the parts: by phase, those that wait for nothing of their phase first. */
+/* Numbers the parts by phase, those without a dependency in it (its roots) first. */
 static ct_status number_parts(scheduling *s) {
     cti_plan *plan = s->plan;
     cti_task **order = cti_zone_alloc(s->work, (size_t)plan->n_tasks, sizeof *order);
@@ -244,8 +246,8 @@ static ct_status number_parts(scheduling *s) {
     return CT_OK;
 }
 
-/* A part's successors end where the next one's begin: the ends are counts first, then beginnings,
- * and move to the ends while the successors are stored. */
+/* Compressed rows: successor_end[p] first counts the successors of p, then is the beginning of its row
+ * by a prefix sum, and advances to the end of the row while they are stored. */
 static ct_status link_all(scheduling *s) {
     cti_plan *plan = s->plan;
     size_t n = (size_t)plan->n_parts;
@@ -271,10 +273,10 @@ static ct_status link_all(scheduling *s) {
     return CT_OK;
 }
 
-/* --- Turns -------------------------------------------------------------------------------- */
+/* --- Order of roots ------------------------------------------------------------------------- */
 
 typedef struct {
-    double place; /* in the task, from 0 to 1 */
+    double place; /* position in its task, from 0 to 1 */
     int64_t number;
 } turn;
 
@@ -284,8 +286,8 @@ static int by_place(const void *left, const void *right) {
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* Tasks of a phase take turns, so that a share of the turns is the same share of each: parts of
- * different tasks at the same place tend to read the same rows. */
+/* Interleaves the roots of a phase by their relative positions in their tasks: parts of different
+ * tasks at the same position tend to read the same rows, and so run near each other. */
 static ct_status take_turns(scheduling *s) {
     cti_plan *plan = s->plan;
     turn *turns = cti_zone_alloc(s->work, (size_t)plan->n_parts, sizeof *turns);

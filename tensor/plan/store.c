@@ -1,14 +1,14 @@
-/* Storing: which items have memory; the others live in tiles, and are computed again in each pass
- * that reads them.
+/* Storing: which items have memory; the others exist in registers only, and are recomputed in each
+ * pass that reads them.
  * It does not say where the memory is; place.c does.
  * Invariant: reductions, kernels, roots, and what is not read as a stream are stored. */
 #include "tensor/plan/planning.h"
 
-/* Recomputing a value in a later pass is worth it while it costs a few operations, and that pass
- * reads at most one more large operand for it, in place of the value itself. */
+/* Recomputing a value in a later pass pays off if it takes few operations, and the pass has to load
+ * at most one large operand more, which replaces the load of the value. */
 #define RECOMPUTE_OPERATIONS 6
 
-/* Large stored values; more than these many are none that anybody wants to read again. */
+/* A set of large stored items; with more than OPERANDS of them recomputing never pays off. */
 #define OPERANDS 3
 typedef struct {
     int64_t n, item[OPERANDS + 1];
@@ -22,7 +22,7 @@ typedef struct {
     cti_plan *plan;
     const cti_groups *g;
     int64_t *operations;   /* item -> cost of recomputing it */
-    operands *operands;    /* item -> what recomputing it reads */
+    operands *operands;    /* item -> what recomputing it loads */
     int64_t *first_reader; /* item -> reader from another group over the same space, or -1 */
     reader *readers;
     int64_t n_readers;
@@ -33,8 +33,8 @@ static void add_reader(storing *s, int64_t base, int64_t by) {
     s->first_reader[base] = s->n_readers++;
 }
 
-/* What must have memory, and who reads an item from another group over the same space: there it may
- * be recomputed. */
+/* Marks what must have memory, and collects the readers in other groups over the same space: these
+ * may recompute the item. */
 static void find_readers(storing *s) {
     cti_plan *plan = s->plan;
     for (int64_t i = 0; i < plan->n_items; i++) s->first_reader[i] = -1;
@@ -63,7 +63,7 @@ static void add_operand(operands *set, int64_t item) {
     if (set->n <= OPERANDS && !has_operand(set, item)) set->item[set->n++] = item;
 }
 
-/* What computing a MAP item anew would cost: operations and large operands. */
+/* What recomputing a MAP item costs: operations and large operands. */
 static void recompute_cost(storing *s, int64_t i) {
     const cti_plan *plan = s->plan;
     const cti_item *item = &plan->items[i];
@@ -81,8 +81,8 @@ static void recompute_cost(storing *s, int64_t i) {
     }
 }
 
-/* How many of i's operands no member of the group reads, be it for something that is computed
- * anew there. Later items are not decided on yet, and do not count. */
+/* How many of i's operands no member of the group loads, for itself or for an input that it
+ * recomputes. Only inputs before i count, because later ones are undecided. */
 static int64_t not_read_by(const storing *s, int64_t group, int64_t i) {
     const cti_plan *plan = s->plan;
     const operands *wanted = &s->operands[i];

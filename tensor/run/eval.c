@@ -1,6 +1,6 @@
 /* Evaluation: finds or makes the plan of a graph, runs it, and gives the roots their values.
  * It does not know ops; the plan does not know tensors.
- * Invariant: the roots get their values all together after the run, so an error leaves every
+ * Invariant: all roots get their values after the run, which cannot fail: an error leaves every
  * tensor as it was. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -66,7 +66,7 @@ static ct_status reserve(void **block, size_t *size, size_t bytes) {
 
 /* --- Roots ------------------------------------------------------------------------------------ */
 
-/* New buffers for the roots that are computed; the others share one. */
+/* A new buffer for each root that is computed; the others share one of these, or a leaf's. */
 static ct_status make_buffers(const cti_planned *p, const cti_walk *walk, cti_buffer **buffers) {
     const cti_plan *plan = p->plan;
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {

@@ -1,6 +1,6 @@
-/* Profiles: collects the time of passes by plan, and who computed which node.
+/* Profiles: the time of passes, summed by plan, and which pass computed which node.
  * It measures nothing itself, the runner does; the table is in io/profile_table.c.
- * Invariant: memory is taken before a run, so that a run which ends is always counted. */
+ * Invariant: memory is allocated before a run, so every run is counted. */
 #include "tensor/profile.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
@@ -13,7 +13,7 @@
 
 #define OPS_LENGTH 160
 
-/* The passes of one plan. Plans come and go in the cache, so a plan is known by its graph. */
+/* The passes of one plan, identified by its graph: the cache may evict it and make it again. */
 typedef struct {
     uint64_t hash;
     int64_t n, calls;
@@ -34,9 +34,9 @@ static _Thread_local struct {
     ct_profile_pass *sorted;
 } profile;
 
-/* Of the last evaluation that was measured. */
+/* The last evaluation that was measured. */
 static _Thread_local struct {
-    cti_zone zone; /* what is pointed to from here */
+    cti_zone zone; /* what this struct points to */
     int64_t plan;
     computed *nodes; /* by id */
     int64_t n_nodes;
@@ -75,7 +75,7 @@ static int64_t items_of(const cti_pass *pass, const int64_t **items) {
     return kernel ? 1 : pass->tiles.n_members;
 }
 
-/* Paths are interned. */
+/* Adds an op of that module to the shares. Paths are interned. */
 static void count_op(ct_profile_pass *pass, ct_profile_share *shares, const char *module) {
     int64_t k = 0;
     while (k < pass->n_shares && shares[k].module != module) k++;
@@ -164,7 +164,7 @@ static int by_id(const void *a, const void *b) {
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* A value that is computed anew in a later pass belongs to its first one. */
+/* A recomputed value counts for the first pass that computes it. */
 static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
     const cti_plan *plan = planned->plan;
     for (int64_t i = 0; i < plan->graph.n_nodes; i++) last.pass_of[i] = -1;

@@ -1,4 +1,4 @@
-/* Private: a run of a plan. The plan stays as it was made; what a run writes is here. */
+/* Private: the state of a run; the plan itself is constant. */
 #ifndef COTAN_RUN_H
 #define COTAN_RUN_H
 
@@ -10,9 +10,9 @@ typedef struct cti_run {
     const cti_plan *plan;
     void **data;           /* item -> memory */
     ct_call *calls;        /* pass -> the call of its kernel, with the data of this run */
-    atomic_int *left;      /* part -> for how many parts it still waits */
+    atomic_int *left;      /* part -> number of dependencies that are not done yet */
     int64_t *ready;        /* part -> the one below it on the stack of a thread */
-    void *arena, *scratch; /* of the run at hand; the caller's, one scratch for each thread */
+    void *arena, *scratch; /* the caller's; a scratch for each thread, contiguous */
 } cti_run;
 
 /* Room for runs of the plan, one at a time; lives as long as the zone. NULL with the error

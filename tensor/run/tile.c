@@ -1,13 +1,13 @@
-/* Tile passes: streams one program over tiles, and combines the partial results of reductions.
- * It knows loads, registers and function pointers, and no op.
- * Invariant: everything a part writes is its own: stored tiles, its chunk's partial result. */
+/* Tile passes: runs a program over the tiles of a part, and combines partial results of reductions.
+ * It knows loads, registers and function pointers, but no op.
+ * Invariant: parts write disjoint memory: stored tiles, or the partial result of a chunk. */
 #include "tensor/run/run.h"
 
 #include <string.h>
 
 /* --- Loads ------------------------------------------------------------------------------------ */
 
-/* Elements [first, first + n) of a strided operand, one behind the other. */
+/* Copies elements [first, first + n) of a strided operand into contiguous memory. */
 #define GATHER(name, type)                                                             \
     static void name(const cti_load *load, const void *base, int64_t first, int64_t n, \
                      void *out) {                                                      \
@@ -20,18 +20,18 @@
             rest /= load->dims[d];                                                     \
             at += index[d] * load->strides[d];                                         \
         }                                                                              \
-        int64_t inner = load->dims[last], step = load->strides[last];                  \
+        int64_t inner = load->dims[last], stride = load->strides[last];                \
         while (n > 0) {                                                                \
             int64_t run = inner - index[last] < n ? inner - index[last] : n;           \
             const type *from = x + at;                                                 \
-            if (step == 1) memcpy(y, from, sizeof(type) * (size_t)run);                \
-            else if (step == 0)                                                        \
+            if (stride == 1) memcpy(y, from, sizeof(type) * (size_t)run);              \
+            else if (stride == 0)                                                      \
                 for (int64_t i = 0; i < run; i++) y[i] = *from;                        \
             else                                                                       \
-                for (int64_t i = 0; i < run; i++) y[i] = from[i * step];               \
+                for (int64_t i = 0; i < run; i++) y[i] = from[i * stride];             \
             y += run;                                                                  \
             n -= run;                                                                  \
-            at -= index[last] * step;                                                  \
+            at -= index[last] * stride;                                                \
             index[last] = 0;                                                           \
             for (int d = last - 1; d >= 0; d--) {                                      \
                 at += load->strides[d];                                                \
@@ -56,8 +56,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* --- Pointers --------------------------------------------------------------------------------- */
 
-/* The scratch begins with two lists: where each pointer of the pass is for element 0, and where it
- * is for the current tile. */
+/* The scratch begins with two arrays: the pointers of the pass at element 0, and those at the current
+ * tile. */
 static char **pointers(const cti_worker *w, const cti_tiles *t) {
     return (char **)w->scratch + t->n_operands + t->n_inputs;
 }
@@ -66,7 +66,7 @@ static const void *const *inputs_at(const cti_worker *w, const cti_tiles *t, int
     return (const void *const *)(pointers(w, t) + t->n_operands + first);
 }
 
-/* What stays the same for all tiles of a pass: where pointers begin, and expanded loads. */
+/* Sets up what is the same for all tiles of a pass: initial pointers, and expanded loads. */
 static void enter_pass(cti_worker *w, const cti_tiles *t) {
     if (w->current == t) return;
     w->current = t;
@@ -102,7 +102,7 @@ static void gather_loads(cti_worker *w, const cti_tiles *t, int64_t first, int64
     }
 }
 
-/* Always inline: gcc takes a function that only prefetches for one without effect. */
+/* Inlined by force: gcc drops calls of a function that only prefetches as without effect. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to_write) {
@@ -112,13 +112,13 @@ static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to
     }
 }
 
-/* Before each step of a tile, asks for a share of what the next tile reads and writes: all at once
- * would fill the queue that this tile's own loads go through. What lies behind the end of an
- * operand is fetched in vain, and not touched. */
-static ALWAYS_INLINE void fetch(cti_worker *w, const cti_tiles *t, int64_t step) {
+/* Before each instruction, prefetches a share of what the next tile reads and writes: all of it at
+ * once would fill the queue that this tile's own loads need. Prefetching past the end of an operand
+ * is harmless. */
+static ALWAYS_INLINE void fetch(cti_worker *w, const cti_tiles *t, int64_t instruction) {
     char **at = pointers(w, t);
-    int64_t first = t->tile + least(step * t->fetched, t->tile);
-    int64_t last = t->tile + least((step + 1) * t->fetched, t->tile);
+    int64_t first = t->tile + least(instruction * t->fetched, t->tile);
+    int64_t last = t->tile + least((instruction + 1) * t->fetched, t->tile);
     for (int64_t k = 0; k < t->n_loads; k++) {
         if (t->loads[k].kind != CTI_LINEAR) continue;
         int64_t size = (int64_t)t->loads[k].size;
@@ -151,8 +151,7 @@ static void run_map(cti_worker *w, const cti_tiles *t, int64_t part) {
     }
 }
 
-/* A tile holds several blocks, each reduced on its own. Blocks without elements get their neutral
- * element. */
+/* A tile holds several blocks, each reduced on its own. Empty blocks give the neutral element. */
 static void run_narrow(cti_worker *w, const cti_tiles *t, int64_t part) {
     ct_reduction g = t->geometry;
     ct_span blocks = cti_part_units(t, part);
@@ -191,7 +190,7 @@ static void accumulate(cti_worker *w, const cti_tiles *t, int64_t column, int64_
     }
 }
 
-/* `rows` rows of a reduction's results into row `at` of `to`. */
+/* Reduces `rows` rows of partial results into row `at` of `to`. */
 static void fold(const cti_reduction *r, int64_t rows, int64_t inner, void *to, int64_t at,
                  const void *from) {
     char *row = (char *)to + at * inner * (int64_t)r->size;
@@ -199,8 +198,8 @@ static void fold(const cti_reduction *r, int64_t rows, int64_t inner, void *to, 
     r->fold(1, rows, inner, row, &from);
 }
 
-/* One chunk of a block. The accumulator holds several rows when they are short, so that
- * neighbouring ones do not wait for each other; it is folded to one row at the end. */
+/* One chunk of a block. For short rows the accumulator holds several of them, so that consecutive
+ * additions are independent; it is folded to one row at the end. */
 static void run_wide(cti_worker *w, const cti_tiles *t, int64_t part) {
     int64_t inner = t->geometry.inner;
     ct_span span = cti_part_elements(t, part);
