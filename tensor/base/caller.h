@@ -1,9 +1,9 @@
 /* Private: the function that the user called, which is the one that a message names.
  *
- * Public functions call each other, and a user who called ct_mean does not know of the ct_div in it.
- * So a function that calls other public ones begins with CTI_CALLED: errors until it returns are
- * reported under its name. With several such calls open, the outermost counts. CTI_CALLS_USER before
- * a call of user code (a module's forward, a loss) starts over. */
+ * Public functions call each other, and a user who called ct_mean does not know of the ct_div in
+ * it. So a function that calls other public ones begins with CTI_CALLED: errors until it returns
+ * are reported under its name. With several such calls open, the outermost counts. CTI_CALLS_USER
+ * before a call of user code (a module's forward, a loss) starts over. */
 #ifndef COTAN_CALLER_H
 #define COTAN_CALLER_H
 
@@ -26,14 +26,14 @@ typedef struct {
 cti_call cti_call_begin(const char *name);
 void cti_call_end(const cti_call *outer);
 
-/* A function that returns no pointer was given NULL (printf format; start with the function's name).
- * Without an error on record this is one. Otherwise it is taken for a consequence of that error,
- * which stays; if it was recorded before the call, this message is appended. Returns the status on
- * record. */
+/* A function that returns no pointer was given NULL (printf format; start with the function's
+ * name). Without an error on record this is one. Otherwise it is taken for a consequence of that
+ * error, which stays; if it was recorded before the call, this message is appended. Returns the
+ * status on record. */
 ct_status cti_null(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* NULL in, NULL out: a function that returns a pointer was given NULL. An error if none is on record;
- * otherwise its consequence, which is not recorded. Returns NULL. */
+/* NULL in, NULL out: a function that returns a pointer was given NULL. An error if none is on
+ * record; otherwise its consequence, which is not recorded. Returns NULL. */
 void *cti_null_in(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Checks the arguments called `name` and `count`, an array and its number of elements: the count is
@@ -47,8 +47,8 @@ ct_status cti_check_sizes(const char *function, const char *name, const int64_t 
 /* Checks that a number lies in [low, high). */
 ct_status cti_check_number(const char *function, const char *name, double value, double low,
                            double high);
-/* Checks that options come from the function `maker`, whose mark in them is the address of its name:
- * where 0 is legal but not the default, zeroed options would go unnoticed. */
+/* Checks that options come from the function `maker`, whose mark in them is the address of its
+ * name: where 0 is legal but not the default, zeroed options would go unnoticed. */
 ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker);
 
 #endif

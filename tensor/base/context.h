@@ -1,5 +1,5 @@
-/* Private: what every new node is marked with, and interned texts. The context belongs to a thread and
- * is a plain value, so it is saved and restored by assignment. */
+/* Private: what every new node is marked with, and interned texts. The context belongs to a thread
+ * and is a plain value, so it is saved and restored by assignment. */
 #ifndef COTAN_CONTEXT_H
 #define COTAN_CONTEXT_H
 

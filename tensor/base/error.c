@@ -96,8 +96,9 @@ static void append_place(const cti_node_context *context) {
     else if (*path) append(" (in %s)", path);
 }
 
-/* An error in the same call follows from the one on record. One in a later call may not: its message
- * is appended to the first cause, in place of an earlier appendix; of one call the first counts. */
+/* An error in the same call follows from the one on record. One in a later call may not: its
+ * message is appended to the first cause, in place of an earlier appendix; of one call the first
+ * counts. */
 static void append_later(const char *format, va_list arguments) {
     if (record.call.name && errors_so_far() != record.call.errors) return;
     record.message[record.length] = '\0';

@@ -77,8 +77,8 @@ void cti_gemm_release(void) {
     bli_apool_unlock(bli_sba_query());
 }
 
-/* Without BLIS's kernels for small products: these read operands in place, and their order of additions
- * depends on the strides. Packed operands give the same bits from any layout. */
+/* Without BLIS's kernels for small products: these read operands in place, and their order of
+ * additions depends on the strides. Packed operands give the same bits from any layout. */
 static rntm_t one_thread(void) {
     rntm_t runtime = BLIS_RNTM_INITIALIZER;
     bli_rntm_set_num_threads(1, &runtime);

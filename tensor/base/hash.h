@@ -11,9 +11,9 @@ static inline uint64_t cti_mix(uint64_t hash, uint64_t word) {
     return hash ^ (hash >> 29);
 }
 
-/* Continues `hash` over the bytes, eight at a time; the last word is padded with zeros. cti_mix is a
- * bijection in either argument, so a change within one word always changes the result; other changes
- * collide with a probability of about 2^-64. */
+/* Continues `hash` over the bytes, eight at a time; the last word is padded with zeros. cti_mix is
+ * a bijection in either argument, so a change within one word always changes the result; other
+ * changes collide with a probability of about 2^-64. */
 static inline uint64_t cti_mix_bytes(uint64_t hash, const void *bytes, size_t length) {
     const unsigned char *from = bytes;
     uint64_t word;

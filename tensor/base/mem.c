@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Directly before the user's bytes. Those of a small block follow it at once, so that a node and its
- * size share a line of the cache; those of a large one begin at the next boundary. */
+/* Directly before the user's bytes. Those of a small block follow it at once, so that a node and
+ * its size share a line of the cache; those of a large one begin at the next boundary. */
 typedef struct {
     _Alignas(16) size_t size;
 } header;
@@ -99,8 +99,8 @@ static void count(int64_t bytes) {
 /* --- Free lists ------------------------------------------------------------------------------- */
 
 /* Sizes are rounded up to units, and above SMALL of them to an eighth of a power of two, so at most
- * by an eighth. Blocks of one rounded size are interchangeable: each size has a list, linked through
- * the blocks' first word. */
+ * by an eighth. Blocks of one rounded size are interchangeable: each size has a list, linked
+ * through the blocks' first word. */
 #define UNIT 64
 #define SMALL 16
 #define LISTS (SMALL + 1 + 8 * 54) /* for every size below 2^63 */

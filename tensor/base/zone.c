@@ -1,7 +1,6 @@
-/* Zones: bump allocation from blocks that double in size.
- * Single allocations are neither grown nor freed.
- * Invariant: the last block has `left` free bytes at its end; the number of blocks is logarithmic in
- * the bytes allocated. */
+/* Zones: bump allocation from blocks that double in size. Single allocations are neither grown nor
+ * freed. Invariant: the last block has `left` free bytes at its end; the number of blocks is
+ * logarithmic in the bytes allocated. */
 #include "tensor/base/zone.h"
 
 #include "tensor/base/alloc.h"

@@ -1,5 +1,5 @@
-/* Private: offsets in one block of memory, assigned by best fit and freed phase by phase. It touches
- * no memory of the block. */
+/* Private: offsets in one block of memory, assigned by best fit and freed phase by phase. It
+ * touches no memory of the block. */
 #ifndef COTAN_ARENA_H
 #define COTAN_ARENA_H
 

@@ -1,8 +1,7 @@
-/* The plan cache: a graph is simplified and planned once, and its plan found again by the graph. The
- * least recently used of 64 entries is evicted.
- * It does not run plans; eval.c does.
- * Invariant: an entry is complete or not there, and holds no tensor: of the literals that rewrites
- * made it holds the buffers. */
+/* The plan cache: a graph is simplified and planned once, and its plan found again by the graph.
+ * The least recently used of 64 entries is evicted. It does not run plans; eval.c does. Invariant:
+ * an entry is complete or not there, and holds no tensor: of the literals that rewrites made it
+ * holds the buffers. */
 #include "tensor/plan/cache.h"
 
 #include "tensor/base/alloc.h"
@@ -32,8 +31,8 @@ void cti_plan_cache_clear(void) {
 
 /* --- Making an entry ---------------------------------------------------------------------- */
 
-/* Maps the plan's leaves to those of the key, and the key's nodes to the plan's. `simplified` is the
- * walk of the plan's graph, and the current one at first. */
+/* Maps the plan's leaves to those of the key, and the key's nodes to the plan's. `simplified` is
+ * the walk of the plan's graph, and the current one at first. */
 static ct_status relate(cti_planned *p, cti_walk *walk, const cti_walk *simplified,
                         ct_tensor *const images[]) {
     int64_t n = p->plan->graph.n_nodes;

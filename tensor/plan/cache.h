@@ -16,8 +16,8 @@ typedef struct {
     int64_t *image_of;      /* node of the key -> node of the plan's graph, or -1 */
 } cti_planned;
 
-/* The plan for a walk along needed inputs, from the cache or made and cached. The walk is the current
- * one, before and after. NULL with the error recorded. */
+/* The plan for a walk along needed inputs, from the cache or made and cached. The walk is the
+ * current one, before and after. NULL with the error recorded. */
 cti_planned *cti_plan_for(cti_walk *walk, ct_tensor *const roots[], int64_t n_roots, bool *hit);
 /* The value of a leaf of the plan. */
 static inline cti_buffer *cti_planned_leaf(const cti_planned *p, const cti_walk *walk,

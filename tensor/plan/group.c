@@ -133,9 +133,10 @@ static void assign_levels(cti_planning *p) {
 
 /* --- Delays ----------------------------------------------------------------------------------- */
 
-/* A reduction moves from the lowest level that it could have to a later pass that reads its operands
- * anyway, which saves streaming them once. Only reductions of leaves and of kernels' outputs move,
- * because those are in memory in any case. Readers of a reduction stay on a higher level. */
+/* A reduction moves from the lowest level that it could have to a later pass that reads its
+ * operands anyway, which saves streaming them once. Only reductions of leaves and of kernels'
+ * outputs move, because those are in memory in any case. Readers of a reduction stay on a higher
+ * level. */
 
 static bool reads(const cti_plan *plan, const cti_item *item, int64_t base) {
     for (int k = 0; k < item->n_inputs; k++) {

@@ -165,8 +165,8 @@ typedef struct {
 
 /* --- Schedule ------------------------------------------------------------------------------- */
 
-/* One kernel stage of a pass, or the only one. Its parts are numbers first .. first + parts - 1 of the
- * plan; where a stage has too many parts, each number is a bundle of them. */
+/* One kernel stage of a pass, or the only one. Its parts are numbers first .. first + parts - 1 of
+ * the plan; where a stage has too many parts, each number is a bundle of them. */
 typedef struct {
     int64_t pass;
     int stage;
@@ -176,8 +176,8 @@ typedef struct {
     bool chained;  /* each part has dependencies within the phase, and starts when they are done */
 } cti_task;
 
-/* A phase is a barrier: it begins when all parts of the one before are done. Its parts first .. first
- * + roots - 1 have no dependency inside it; the rest start when their counter reaches 0. */
+/* A phase is a barrier: it begins when all parts of the one before are done. Its parts first ..
+ * first + roots - 1 have no dependency inside it; the rest start when their counter reaches 0. */
 typedef struct {
     int64_t first, roots;
 } cti_phase;

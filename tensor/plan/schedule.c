@@ -1,18 +1,18 @@
-/* Scheduling: tasks go into phases, with barriers between them, and within a phase a part depends on
- * parts of other tasks.
- * It looks at what parts read and write, not at what they compute.
+/* Scheduling: tasks go into phases, with barriers between them, and within a phase a part depends
+ * on parts of other tasks. It looks at what parts read and write, not at what they compute.
  * Invariant: the parts that write what a part reads are in an earlier phase, or are counted as its
  * dependencies in its own. */
 #include "tensor/plan/planning.h"
 
 #include <stdlib.h>
 
-/* Longest chain of dependent tasks in a phase: their values are alive together, so longer ones would
- * let fewer of them share memory. A task of one part that depends on all of another joins its phase
- * only if it is small. */
+/* Longest chain of dependent tasks in a phase: their values are alive together, so longer ones
+ * would let fewer of them share memory. A task of one part that depends on all of another joins its
+ * phase only if it is small. */
 #define MAX_CHAIN 6
 #define SMALL 2048
-/* A stage of more parts is scheduled in bundles, whose reads and writes are taken to be everything. */
+/* A stage of more parts is scheduled in bundles, whose reads and writes are taken to be everything.
+ */
 #define MOST_PARTS 65536
 
 /* A part's dependency on the parts [from, to) of a task. */
@@ -148,9 +148,9 @@ static bool is_small(const scheduling *s, const cti_task *t) {
     return (kernel ? s->plan->items[pass->kernel.item].numel : pass->tiles.numel) <= SMALL;
 }
 
-/* Whether a task may be in the phase of another that it depends on, with counted dependencies between
- * parts. Not if each part depends on nearly all of the other task: then they would all become ready
- * at the same moment, on one thread. */
+/* Whether a task may be in the phase of another that it depends on, with counted dependencies
+ * between parts. Not if each part depends on nearly all of the other task: then they would all
+ * become ready at the same moment, on one thread. */
 static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
                     int64_t wanted) {
     if (before->depth >= MAX_CHAIN) return false;
@@ -177,8 +177,8 @@ static void choose_phase(scheduling *s, int64_t task) {
     }
 }
 
-/* A task is chained if all of its parts have dependencies in its phase. If only some have, it moves to
- * the next phase, where none has. */
+/* A task is chained if all of its parts have dependencies in its phase. If only some have, it moves
+ * to the next phase, where none has. */
 static void choose_chain(scheduling *s, int64_t task) {
     cti_task *t = &s->plan->tasks[task];
     const needed *all = &s->needed[task];
@@ -246,8 +246,8 @@ static ct_status number_parts(scheduling *s) {
     return CT_OK;
 }
 
-/* Compressed rows: successor_end[p] first counts the successors of p, then is the beginning of its row
- * by a prefix sum, and advances to the end of the row while they are stored. */
+/* Compressed rows: successor_end[p] first counts the successors of p, then is the beginning of its
+ * row by a prefix sum, and advances to the end of the row while they are stored. */
 static ct_status link_all(scheduling *s) {
     cti_plan *plan = s->plan;
     size_t n = (size_t)plan->n_parts;

@@ -93,8 +93,8 @@ static void append_op(char *ops, const char *name) {
     }
 }
 
-/* What a pass consists of. Every op runs once for each element, so they share evenly; a copy belongs
- * to the module of what is computed beside it. */
+/* What a pass consists of. Every op runs once for each element, so they share evenly; a copy
+ * belongs to the module of what is computed beside it. */
 static ct_status label_pass(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *to) {
     const int64_t *items;
     int64_t n = items_of(pass, &items), counted = 0;

@@ -22,9 +22,9 @@ cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan);
  * is NULL or [threads, passes], to which the time spent in each pass is added. Cannot fail. */
 void cti_run_all(cti_run *run, int threads, double *seconds);
 
-/* What evaluations tell the profile. The first takes room for one of them: zeroed [threads, passes],
- * to be filled by the run; *seconds stays NULL when nothing is measured. `walk` is what the plan is
- * for; the graph must not be changed in between. */
+/* What evaluations tell the profile. The first takes room for one of them: zeroed [threads,
+ * passes], to be filled by the run; *seconds stays NULL when nothing is measured. `walk` is what
+ * the plan is for; the graph must not be changed in between. */
 ct_status cti_profile_begin(const cti_planned *planned, int threads, double **seconds);
 void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threads);
 

@@ -56,8 +56,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* --- Pointers --------------------------------------------------------------------------------- */
 
-/* The scratch begins with two arrays: the pointers of the pass at element 0, and those at the current
- * tile. */
+/* The scratch begins with two arrays: the pointers of the pass at element 0, and those at the
+ * current tile. */
 static char **pointers(const cti_worker *w, const cti_tiles *t) {
     return (char **)w->scratch + t->n_operands + t->n_inputs;
 }
