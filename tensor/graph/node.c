@@ -94,7 +94,8 @@ static ct_status infer(const ct_op *op, const char *name, ct_tensor *const input
         &(ct_infer){.name = name, .attr = attr, .n_inputs = n, .in = types}, out);
     if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype, NULL);
     if (types != few) cti_free(types);
-    return status;
+    if (status == CT_OK || ct_error() != CT_OK) return status;
+    return ct_fail(CT_ERR_SHAPE, "%s: 'infer' failed and recorded no error", op->name);
 }
 
 static ct_status check_reduction(const ct_op *op, const ct_tensor *x, const void *attr,
@@ -154,6 +155,14 @@ static ct_status check_descriptor(const ct_op *op) {
     return CT_OK;
 }
 
+static ct_status check_call(const ct_op *op, int n, const void *attr, size_t attr_size) {
+    if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
+        return ct_fail(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name, op->n_inputs, n);
+    }
+    if (attr_size == 0 || attr) return CT_OK;
+    return ct_fail(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name, attr_size);
+}
+
 ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                    size_t attr_size) {
     if (!op || !op->name) {
@@ -166,18 +175,9 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
         if (inputs && inputs[i]) continue;
         return cti_null_in("%s: argument %d is NULL", name, i + 1);
     }
-    if (n != op->n_inputs && !(op->n_inputs < 0 && n > 0)) {
-        return ct_fail_null(CT_ERR_RANGE, "%s: takes %d inputs, got %d", op->name, op->n_inputs, n);
-    }
-    if (attr_size > 0 && !attr) {
-        return ct_fail_null(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name, attr_size);
-    }
-    if (check_descriptor(op) != CT_OK) return NULL;
+    if (check_call(op, n, attr, attr_size) != CT_OK || check_descriptor(op) != CT_OK) return NULL;
     ct_type out = {0};
-    if (infer(op, name, inputs, n, attr, &out) != CT_OK) {
-        if (ct_error() != CT_OK) return NULL;
-        return ct_fail_null(CT_ERR_SHAPE, "%s: 'infer' failed and recorded no error", op->name);
-    }
+    if (infer(op, name, inputs, n, attr, &out) != CT_OK) return NULL;
     if (check_streaming(op, inputs, n, attr, &out) != CT_OK) return NULL;
     ct_tensor *t = node_alloc(n, attr_size);
     if (!t) return NULL;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Whether sources keep to 100 columns and 600 lines; tables that a program wrote have more lines.
+# Whether sources keep to 100 columns and 600 lines (tables that a program wrote have more), and the
+# library's functions to 40.
 #
 #     check_lengths.sh REPOSITORY
 #
@@ -12,5 +13,14 @@ find tensor autograd nn optim datasets examples tests -name '*.[ch]' -o -name '*
         FNR == 601 && FILENAME !~ /^tests\/reference\// {
             print FILENAME ": more than 600 lines"
             bad = 1
+        }
+        FNR == 1 { head = "" }
+        /^[a-zA-Z_].*\(.*\{$/ || (/^[a-zA-Z_].*\($|^[a-zA-Z_].*,$/ && head == "") { head = FNR }
+        /^}/ {
+            if (head != "" && FNR - head >= 40 && FILENAME !~ /^tests\//) {
+                print FILENAME ":" head ": a function of " FNR - head + 1 " lines"
+                bad = 1
+            }
+            head = ""
         }
         END { exit bad }' >&2
