@@ -1,6 +1,6 @@
 /* Leaves: tensors made from data.
- * It holds no op; random leaves come from ops of a key.
- * Invariant: a leaf has its value from the start, row-major in a buffer of its own. */
+ * Random tensors are not leaves: they are ops of a key.
+ * Invariant: a leaf has its value from the start, row-major and whole. */
 #include "tensor/base/caller.h"
 #include "tensor/graph/node.h"
 

@@ -1,21 +1,20 @@
 /* Literals: the numbers of a formula, such as the 1 in 1 + x, each one leaf per thread.
  * They are not data: a number that a user gives as a tensor is a leaf of its own (leaf.c).
- * Invariant: while a literal lives, another of its type, bits and meaning is the same leaf, so that
- * two expressions that say the same are equal by structure, whatever their numbers are. */
+ * Invariant: two live literals differ in dtype, bits or being structural, so equal expressions are
+ * equal by structure: common subexpressions are found whatever numbers they contain. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/hash.h"
 #include "tensor/graph/node.h"
 
 #include <string.h>
 
-/* Those alive, by dtype, bits and meaning: open addressing, at most half full. It holds no
- * reference, and its memory goes with the last of them. */
+/* The literals alive: open addressing with linear probing, at most half full. It holds no references,
+ * and is freed with the last literal. */
 static _Thread_local struct {
     ct_tensor **items;
     int64_t count, capacity;
 } table;
 
-/* What a literal says. */
 typedef struct {
     ct_dtype dtype;
     bool structural;
@@ -28,7 +27,7 @@ static key key_of(const ct_tensor *t) {
     return k;
 }
 
-/* Where the literal of that key is, or would be. */
+/* The index of the literal of that key, or of the free entry for it. */
 static int64_t place_of(key k) {
     uint64_t hash = cti_mix((uint64_t)k.dtype << 1 | k.structural, k.bits);
     uint64_t at = hash ^ hash >> 32, mask = (uint64_t)table.capacity - 1;
@@ -59,7 +58,6 @@ static ct_status make_room(void) {
     return CT_OK;
 }
 
-/* One that is there already, or NULL. */
 static ct_tensor *known(ct_dtype dtype, double value, bool structural) {
     if (!table.count) return NULL;
     key k = {.dtype = dtype, .structural = structural};
@@ -67,7 +65,7 @@ static ct_tensor *known(ct_dtype dtype, double value, bool structural) {
     return table.items[place_of(k)];
 }
 
-/* A literal belongs to no module and to no derivative: all that say the number share it. */
+/* A literal has no module and no derivative order, because it is shared. */
 static ct_tensor *literal(ct_dtype dtype, double value, bool structural) {
     if (cti_check_value("ct_scalar", dtype, value) != CT_OK) return NULL;
     ct_tensor *t = known(dtype, value, structural);
@@ -88,7 +86,7 @@ ct_tensor *cti_literal(ct_dtype dtype, double value) { return literal(dtype, val
 
 ct_tensor *cti_structural(ct_dtype dtype, double value) { return literal(dtype, value, true); }
 
-/* What lies after a gap may have been put there because its place was taken: it is put again. */
+/* Removal under linear probing: the entries up to the next free one are inserted again. */
 void cti_literal_forget(ct_tensor *t) {
     int64_t mask = table.capacity - 1, at = mask > 0 ? place_of(key_of(t)) : 0;
     if (mask < 0 || table.items[at] != t) return;

@@ -1,7 +1,7 @@
 /* Nodes: construction and release.
  * It does not evaluate anything; values come from eval.c.
- * Invariant: a node owns its inputs, so what is reachable is alive; release is a work-list, so
- * the depth of a graph costs no stack. */
+ * Invariant: a node owns its inputs, so what is reachable is alive; release is a work list, not a
+ * recursion, so deep graphs need no stack. */
 #include "tensor/graph/node.h"
 
 #include "tensor/base/alloc.h"
@@ -33,12 +33,16 @@ static uint64_t next_id(void) {
     return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
 }
 
-static ct_tensor *node_alloc(int n_inputs, size_t attr_size) {
-    size_t inputs = sizeof(ct_tensor *) * (size_t)n_inputs;
+static ct_tensor *new_node(ct_type type, ct_tensor *const inputs[], int n, size_t attr_size) {
     /* The attribute starts on a 16-byte boundary, whatever its type is. */
-    size_t attr_at = (sizeof(ct_tensor) + inputs + 15) / 16 * 16;
+    size_t attr_at = (sizeof(ct_tensor) + sizeof(ct_tensor *) * (size_t)n + 15) / 16 * 16;
     ct_tensor *t = cti_alloc(1, attr_at + attr_size);
     if (!t) return NULL;
+    t->dtype = type.dtype;
+    t->shape = type.shape;
+    t->numel = ct_shape_numel(type.shape);
+    t->n_inputs = n;
+    for (int i = 0; i < n; i++) t->inputs[i] = ct_keep(inputs[i]);
     const cti_node_context *context = cti_context();
     t->refs = 1;
     t->id = next_id();
@@ -46,7 +50,6 @@ static ct_tensor *node_alloc(int n_inputs, size_t attr_size) {
     t->order = context->order;
     t->origin = context->origin;
     t->name = "";
-    t->n_inputs = n_inputs;
     t->attr = attr_size ? (char *)t + attr_at : NULL;
     t->attr_size = attr_size;
     return t;
@@ -60,11 +63,8 @@ static ct_tensor *registered(ct_tensor *t) {
 }
 
 ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
-    ct_tensor *t = buffer ? node_alloc(0, 0) : NULL;
+    ct_tensor *t = buffer ? new_node((ct_type){dtype, shape}, NULL, 0, 0) : NULL;
     if (!t) return NULL;
-    t->dtype = dtype;
-    t->shape = shape;
-    t->numel = ct_shape_numel(shape);
     t->buffer = cti_buffer_keep(buffer);
     return registered(t);
 }
@@ -101,7 +101,7 @@ static ct_status infer(const ct_op *op, const char *name, ct_tensor *const input
 static ct_status check_reduction(const ct_op *op, const ct_tensor *x, const void *attr,
                                  const ct_type *out) {
     ct_reduction g = op->geometry(attr, x->shape);
-    uint64_t blocks = (uint64_t)g.outer * (uint64_t)g.inner; /* of whatever: it may wrap */
+    uint64_t blocks = (uint64_t)g.outer * (uint64_t)g.inner; /* of user code: it may wrap */
     if (blocks * (uint64_t)g.count == (uint64_t)x->numel &&
         blocks == (uint64_t)ct_shape_numel(out->shape)) {
         return CT_OK;
@@ -111,8 +111,8 @@ static ct_status check_reduction(const ct_op *op, const ct_tensor *x, const void
                    (long long)g.outer, (long long)g.count, (long long)g.inner);
 }
 
-/* What a tile or reduce function relies on, whoever wrote the shape rule. The library's own ops do;
- * so the message is to the author of another one, who knows it by its own name. */
+/* What tile and reduce functions rely on. Only the author of a user's op can get this wrong, so the
+ * message names the op as its descriptor does. */
 static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int n,
                                  const void *attr, const ct_type *out) {
     static const char *const spelled[CT_DTYPES] = {
@@ -135,7 +135,7 @@ static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int
     return op->kind == CT_REDUCE ? check_reduction(op, inputs[0], attr, out) : CT_OK;
 }
 
-/* What the author of a descriptor may have left out. */
+/* Fields that the author of a descriptor may have forgotten. */
 static ct_status check_descriptor(const ct_op *op) {
     if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
         return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
@@ -179,13 +179,9 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     ct_type out = {0};
     if (infer(op, name, inputs, n, attr, &out) != CT_OK) return NULL;
     if (check_streaming(op, inputs, n, attr, &out) != CT_OK) return NULL;
-    ct_tensor *t = node_alloc(n, attr_size);
+    ct_tensor *t = new_node(out, inputs, n, attr_size);
     if (!t) return NULL;
-    t->dtype = out.dtype;
-    t->shape = out.shape;
-    t->numel = ct_shape_numel(out.shape);
     for (int i = 0; i < n; i++) {
-        t->inputs[i] = ct_keep(inputs[i]);
         if (inputs[i]->order > t->order) t->order = inputs[i]->order;
         if (inputs[i]->level > t->level) t->level = inputs[i]->level;
     }
@@ -193,24 +189,21 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     if (op->copy) op->copy(t->attr, attr);
     else if (attr_size) memcpy(t->attr, attr, attr_size);
     ct_tensor *added = ct_scope_add(t);
-    /* The op comes last: until the node has succeeded, what the attribute owns is the caller's. */
+    /* The op is set last: on failure, what the attribute owns stays the caller's. */
     if (added) t->op = op;
     ct_drop(t);
     return added;
 }
 
 ct_tensor *cti_node_like(const ct_tensor *t) {
-    ct_tensor *copy = node_alloc(t->n_inputs, t->attr_size);
+    ct_type type = {t->dtype, t->shape};
+    ct_tensor *copy = new_node(type, t->inputs, t->n_inputs, t->attr_size);
     if (!copy) return NULL;
     copy->op = t->op;
-    copy->dtype = t->dtype;
-    copy->shape = t->shape;
-    copy->numel = t->numel;
     copy->order = t->order;
     copy->name = t->name;
     copy->path = t->path;
     copy->origin = t->origin;
-    for (int i = 0; i < t->n_inputs; i++) copy->inputs[i] = ct_keep(t->inputs[i]);
     if (t->attr_size) memcpy(copy->attr, t->attr, t->attr_size);
     return registered(copy);
 }

@@ -1,7 +1,7 @@
 /* Generators of keys, and permutations.
  * Uniform and normal numbers are not made here: they are ops of a key.
- * Invariant: what a generator hands out is a function of its seed and stream number, and a failed
- * call leaves both as they were. */
+ * Invariant: keys and permutations are functions of the seed and the stream number, and a failed call
+ * does not use up a stream. */
 #include "tensor/random.h"
 
 #include "tensor/base/alloc.h"
@@ -80,8 +80,8 @@ static uint64_t next_word(stream_reader *reader) {
     return reader->words[--reader->left];
 }
 
-/* Uniform on 0..bound-1. The high half of word * bound is that, once those words are refused
- * whose low half falls in the first 2^64 mod bound: these would make some results likelier. */
+/* Uniform on 0..bound-1: the high half of word * bound. Products whose low half is less than
+ * 2^64 mod bound are rejected, without which some results would be likelier (Lemire). */
 static uint64_t bounded(stream_reader *reader, uint64_t bound) {
     uint64_t refused = (UINT64_MAX - bound + 1) % bound;
     wide product;

@@ -1,12 +1,12 @@
 /* Scopes: one stack of temporaries per thread; a scope is a height of that stack.
- * It does not know what the tensors are.
- * Invariant: every entry is one reference, dropped when the stack is cut below it. */
+ * It does not look into tensors.
+ * Invariant: every entry holds one reference, which is dropped when the entry is popped. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
 #include "tensor/graph/node.h"
 
-/* The nodes of a training step have left the caches when its scope is closed: so many are asked for
- * before their turn. */
+/* When the scope of a training step is closed, its nodes have been evicted from the caches: each is
+ * prefetched so many entries before its turn. */
 #define AHEAD 8
 
 static _Thread_local struct {

@@ -1,5 +1,5 @@
-/* The signature of a graph: ops, structural attributes, types, wiring, and which leaf is which.
- * It holds no values: two graphs that differ in numbers alone are the same graph.
+/* The signature of a graph: ops, attributes, types and edges.
+ * It holds no values: graphs that differ only in data are equal.
  * Invariant: a hash only selects; equality is decided by comparing everything. */
 #include "tensor/graph/signature.h"
 
@@ -41,7 +41,7 @@ static uint64_t node_hash(const ct_tensor *t) {
     return hash;
 }
 
-/* Each node begins anew, so that the processor can work on several at once. */
+/* Nodes are hashed independently of each other, so that the processor overlaps several. */
 uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots) {
     uint64_t hash = cti_mix((uint64_t)walk->count, (uint64_t)n_roots);
     for (int64_t i = 0; i < walk->count; i++) hash = cti_mix(hash, node_hash(walk->items[i]));

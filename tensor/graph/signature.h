@@ -1,4 +1,4 @@
-/* Private: a graph without its values, which is what a plan is made from and looked up by. */
+/* Private: a graph without values: what plans are made from, and the key of their cache. */
 #ifndef COTAN_GRAPH_H
 #define COTAN_GRAPH_H
 
@@ -6,14 +6,14 @@
 #include "tensor/graph/walk.h"
 
 typedef struct {
-    const ct_op *op; /* NULL: the value is there already */
+    const ct_op *op; /* NULL: a leaf, or evaluated */
     const void *attr;
     size_t attr_size;
     ct_dtype dtype;
     ct_shape shape;
     int64_t numel;
     cti_number number; /* of a leaf */
-    const char *path;  /* of the module, and the derivative order: no part of equality */
+    const char *path;  /* module path and derivative order are not compared */
     int order;
     int n_inputs;
     int64_t edges; /* inputs are graph->edges[edges .. edges + n_inputs) */
@@ -27,11 +27,11 @@ typedef struct {
     uint64_t hash; /* over what equality compares */
 } cti_graph;
 
-/* The graph of a walk along needed inputs, the current one. It lies in the zone and outlives the
- * tensors. */
+/* The graph of a walk along needed inputs, which is the current one. It is allocated from the zone and
+ * holds no tensor. */
 ct_status cti_graph_from(cti_graph *graph, cti_zone *zone, const cti_walk *walk,
                          ct_tensor *const roots[], int64_t n_roots);
-/* The hash that the graph of such a walk would have, and whether a graph is that one. */
+/* The hash of the graph of such a walk, and whether a graph equals it. */
 uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t n_roots);
 bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
                   ct_tensor *const roots[], int64_t n_roots);

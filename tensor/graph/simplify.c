@@ -1,7 +1,7 @@
-/* Simplification: common subexpressions, and the rewrites that ops offer in their own stanzas.
+/* Simplification: common subexpression elimination, and the rewrites that ops offer.
  * It knows no op and no rule.
- * Invariant: no recursion; every node gets one image, in post-order, and what a rewrite builds is
- * treated like what the user built. */
+ * Invariant: no recursion; every node gets one image, after its inputs have theirs, and nodes that a
+ * rewrite built are simplified like the user's. */
 #include "tensor/graph/simplify_private.h"
 
 #include "tensor/base/alloc.h"
@@ -16,7 +16,7 @@ _Thread_local bool cti_simplifies = true;
 
 typedef struct {
     ct_tensor *image;   /* what computes the same; NULL: not known yet */
-    ct_tensor *forward; /* the rewritten node whose image it will be */
+    ct_tensor *forward; /* the result of a rewrite, whose image it will share */
     int left;           /* inputs that were not looked at yet: the first ones */
 } entry;
 
@@ -24,9 +24,9 @@ typedef struct {
     uint64_t ticket;
     entry *entries; /* by t->index, while t->ticket is ours */
     int64_t n_entries, entries_max;
-    ct_tensor **table; /* images that were computed, by their hash */
+    ct_tensor **table; /* images that are not leaves; open addressing, at most half full */
     int64_t n_table, table_max;
-    int64_t rewrites; /* that may still happen: rules that undo each other come to an end */
+    int64_t rewrites; /* how many may still happen, which ends rules that undo each other */
 } simplification;
 
 static ct_status enter(simplification *s, ct_tensor *t) {
@@ -42,7 +42,7 @@ static ct_status enter(simplification *s, ct_tensor *t) {
 
 /* --- Common subexpressions ---------------------------------------------------------------- */
 
-/* Operand k, in an order that is the same for a + b and b + a. */
+/* Operand k in a canonical order: the same for a + b and b + a. */
 static const ct_tensor *operand(const ct_tensor *t, int k) {
     bool turned = t->op->commutative && (uintptr_t)t->inputs[0] > (uintptr_t)t->inputs[1];
     return t->inputs[turned ? 1 - k : k];
@@ -63,7 +63,7 @@ static bool same(const ct_tensor *a, const ct_tensor *b) {
     return equal;
 }
 
-/* Where t is in the table, or would be. */
+/* The entry of a node equal to t, or the free entry for it. */
 static ct_tensor **find(const simplification *s, const ct_tensor *t) {
     uint64_t at = hash_of(t), mask = (uint64_t)s->table_max - 1;
     while (s->table[at & mask] && !same(s->table[at & mask], t)) at++;
@@ -93,7 +93,7 @@ static ct_status insert(simplification *s, ct_tensor *t) {
 /* An attribute that owns something cannot be in two nodes. */
 static bool copyable(const ct_tensor *t) { return !t->op->release; }
 
-/* t over the images of its inputs: t itself when these are its inputs. */
+/* t with the images of its inputs as inputs; t itself if nothing changes. */
 static ct_tensor *rebuilt(const simplification *s, ct_tensor *t) {
     int n = cti_walk_needed(t);
     bool changed = false;
@@ -108,7 +108,7 @@ static ct_tensor *rebuilt(const simplification *s, ct_tensor *t) {
     return copy;
 }
 
-/* Evaluation gives inputs values, so the level that a node was built with may be too high. */
+/* The level from construction is too high once inputs have been evaluated. */
 static void refresh_level(ct_tensor *t) {
     t->level = 0;
     for (int k = 0; k < cti_walk_needed(t); k++) {
@@ -219,7 +219,7 @@ ct_status ct_simplify(ct_tensor *const roots[], int64_t n, ct_tensor *out[]) {
     if (status == CT_OK) status = cti_simplify(&walk, images);
     for (int64_t r = 0; r < n && status == CT_OK; r++) {
         ct_tensor **image = &images[place[r]], *t = *image;
-        /* A number that the formulas of a thread share is not handed out. */
+        /* Users do not get a literal, which is shared: a leaf with its buffer instead. */
         *image = t->literal ? cti_leaf_over(t->buffer, t->dtype, t->shape) : ct_scope_add(t);
         if (!*image) status = CT_ERR_MEMORY;
     }

@@ -1,4 +1,4 @@
-/* Private: simplification of a walk, and what rewrites may ask of a node. */
+/* Private: simplification of a walk. */
 #ifndef COTAN_SIMPLIFY_PRIVATE_H
 #define COTAN_SIMPLIFY_PRIVATE_H
 

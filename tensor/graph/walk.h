@@ -1,11 +1,11 @@
-/* Private: the one way to go through a graph. */
+/* Private: traversal of a graph. */
 #ifndef COTAN_WALK_H
 #define COTAN_WALK_H
 
 #include "tensor/graph/node.h"
 
-/* Nodes in post-order: every node after its inputs. While no other walk has begun, a node is part
- * of this one exactly if cti_walk_has says so, and then items[t->index] == t. */
+/* Nodes in post-order: every node after its inputs. The walk that began last is the current one: for
+ * it alone, cti_walk_has tells whether a node is part of it, and items[t->index] == t. */
 typedef struct {
     ct_tensor **items; /* borrowed */
     int64_t count, capacity;
@@ -22,9 +22,9 @@ ct_status cti_check_roots(const char *function, ct_tensor *const roots[], const 
                           int64_t n);
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs);
-/* A new ticket, for a traversal of another kind: it becomes the current one. */
+/* A new ticket, for a traversal of another kind, which becomes the current one. */
 uint64_t cti_walk_ticket(void);
-/* Makes this walk the current one again, if others have begun and ended since. */
+/* Makes this walk the current one again. */
 void cti_walk_resume(cti_walk *walk);
 void cti_walk_free(cti_walk *walk);
 static inline bool cti_walk_has(const cti_walk *walk, const ct_tensor *t) {

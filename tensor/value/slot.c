@@ -17,7 +17,7 @@ struct ct_slot {
     const char *name; /* interned */
     bool frozen;
     ct_tensor *value;
-    cti_replacement *replacement; /* the innermost one, while calls that replace the value last */
+    cti_replacement *replacement; /* of the innermost functional call; NULL: none */
 };
 
 /* A leaf that says which slot it belongs to. */

@@ -1,4 +1,4 @@
-/* Sources of batches: the calls of a kind's functions, with what a user may have left out.
+/* Sources of batches: checked calls of the functions of a kind.
  * It knows no data; datasets/ and users' sources do.
  * Invariant: a call that fails leaves an error on record. */
 #include "tensor/source.h"
@@ -36,7 +36,7 @@ int64_t ct_source_count(const ct_source *source) {
 
 ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch) {
     static const char function[] = "ct_source_seek";
-    if (!source) return ct_fail(CT_ERR_NULL, "%s: 'source' is NULL", function);
+    if (!source) return cti_null("%s: 'source' is NULL", function);
     if (!source->kind || !source->kind->seek) return missing(function, source, "seek");
     CTI_CALLS_USER;
     return recorded(function, source, source->kind->seek(source, epoch, batch));
@@ -44,9 +44,7 @@ ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch) {
 
 ct_status ct_source_next(ct_source *source, ct_batch *out) {
     static const char function[] = "ct_source_next";
-    if (!source || !out) {
-        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, source ? "out" : "source");
-    }
+    if (!source || !out) return cti_null("%s: '%s' is NULL", function, source ? "out" : "source");
     if (!source->kind || !source->kind->next) return missing(function, source, "next");
     CTI_CALLS_USER;
     return recorded(function, source, source->kind->next(source, out));
