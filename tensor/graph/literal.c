@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* The literals alive: open addressing with linear probing, at most half full. It holds no references,
- * and is freed with the last literal. */
+/* The literals alive: open addressing with linear probing, at most half full. It holds no
+ * references, and is freed with the last literal. */
 static _Thread_local struct {
     ct_tensor **items;
     int64_t count, capacity;

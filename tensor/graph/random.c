@@ -1,7 +1,6 @@
-/* Generators of keys, and permutations.
- * Uniform and normal numbers are not made here: they are ops of a key.
- * Invariant: keys and permutations are functions of the seed and the stream number, and a failed call
- * does not use up a stream. */
+/* Generators of keys, and permutations. Uniform and normal numbers are not made here: they are ops
+ * of a key. Invariant: keys and permutations are functions of the seed and the stream number, and a
+ * failed call does not use up a stream. */
 #include "tensor/random.h"
 
 #include "tensor/base/alloc.h"

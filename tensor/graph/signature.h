@@ -27,8 +27,8 @@ typedef struct {
     uint64_t hash; /* over what equality compares */
 } cti_graph;
 
-/* The graph of a walk along needed inputs, which is the current one. It is allocated from the zone and
- * holds no tensor. */
+/* The graph of a walk along needed inputs, which is the current one. It is allocated from the zone
+ * and holds no tensor. */
 ct_status cti_graph_from(cti_graph *graph, cti_zone *zone, const cti_walk *walk,
                          ct_tensor *const roots[], int64_t n_roots);
 /* The hash of the graph of such a walk, and whether a graph equals it. */

@@ -1,7 +1,6 @@
-/* Simplification: common subexpression elimination, and the rewrites that ops offer.
- * It knows no op and no rule.
- * Invariant: no recursion; every node gets one image, after its inputs have theirs, and nodes that a
- * rewrite built are simplified like the user's. */
+/* Simplification: common subexpression elimination, and the rewrites that ops offer. It knows no op
+ * and no rule. Invariant: no recursion; every node gets one image, after its inputs have theirs,
+ * and nodes that a rewrite built are simplified like the user's. */
 #include "tensor/graph/simplify_private.h"
 
 #include "tensor/base/alloc.h"

@@ -4,8 +4,8 @@
 
 #include "tensor/graph/node.h"
 
-/* Nodes in post-order: every node after its inputs. The walk that began last is the current one: for
- * it alone, cti_walk_has tells whether a node is part of it, and items[t->index] == t. */
+/* Nodes in post-order: every node after its inputs. The walk that began last is the current one:
+ * for it alone, cti_walk_has tells whether a node is part of it, and items[t->index] == t. */
 typedef struct {
     ct_tensor **items; /* borrowed */
     int64_t count, capacity;

@@ -14,8 +14,8 @@ void cti_slot_swap(ct_slot *slot, ct_tensor *prepared);
  * it is still possible. */
 void cti_slot_freeze(ct_slot *slot, bool frozen);
 bool cti_slot_frozen(const ct_slot *slot);
-/* A value that modules read in place of the slot's own. Functional calls nest, the innermost counts,
- * and each undoes its replacements in reverse order. The slot's value does not change. */
+/* A value that modules read in place of the slot's own. Functional calls nest, the innermost
+ * counts, and each undoes its replacements in reverse order. The slot's value does not change. */
 typedef struct cti_replacement {
     ct_slot *slot;
     ct_tensor *value; /* both borrowed */
