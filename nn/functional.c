@@ -3,7 +3,7 @@
  * Invariant: when a call returns, also with an error, slots read as they did before. */
 #include "nn/module.h"
 
-#include "autograd/derive/stage_private.h"
+#include "autograd/derive/derive_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/value/slot_private.h"

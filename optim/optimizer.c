@@ -3,7 +3,7 @@
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/optim.h"
 
-#include "autograd/derive/grad_private.h"
+#include "autograd/derive/derive_private.h"
 #include "autograd/stage.h"
 #include "nn/module_private.h"
 #include "optim/optimizer_private.h"

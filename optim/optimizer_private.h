@@ -2,7 +2,7 @@
 #ifndef COTAN_OPTIMIZER_PRIVATE_H
 #define COTAN_OPTIMIZER_PRIVATE_H
 
-#include "autograd/derive/stage_private.h"
+#include "autograd/derive/derive_private.h"
 #include "optim/optim.h"
 
 /* ct_optimizer_step, which `accept` may refuse before anything changes; its roots are the loss and

@@ -2,7 +2,7 @@
  * It knows no op and computes nothing; it builds graph.
  * Invariant: a node's cotangent is complete before its VJPs are asked, because nodes are visited
  * in reverse topological order. */
-#include "autograd/derive/grad_private.h"
+#include "autograd/derive/derive_private.h"
 
 #include "autograd/ops.h"
 #include "tensor/base/alloc.h"

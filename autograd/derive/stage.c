@@ -2,7 +2,7 @@
  * It does not decide what is updated; layers and optimizers do.
  * Invariant: everything is evaluated before the first slot changes, and changing a slot cannot
  * fail. */
-#include "autograd/derive/stage_private.h"
+#include "autograd/derive/derive_private.h"
 
 #include "autograd/ops/stanza.h"
 #include "tensor/base/alloc.h"

@@ -2,7 +2,7 @@
 #ifndef COTAN_GRAPHVIZ_H
 #define COTAN_GRAPHVIZ_H
 
-#include "tensor/base/writer.h"
+#include "tensor/base/text.h"
 
 #define CTI_DOT_CHARACTERS 120
 

@@ -60,11 +60,11 @@ extern const ct_kernel cti_conv_pixels, cti_conv_weights;
 
 /* The three faces over output pixels [from, to), numbered through all images; each adds to what it
  * computes. x [N,H,W,C], w [kh,kw,1,C], y [N,OH,OW,C]; the second touches image rows of `rows`. */
-typedef void cti_depthwise_outputs_fn(const cti_conv *g, cti_range pixels, const void *x,
+typedef void cti_depthwise_outputs_fn(const cti_conv *g, ct_span pixels, const void *x,
                                       const void *w, void *y);
-typedef void cti_depthwise_input_fn(const cti_conv *g, cti_range pixels, cti_range rows, void *x,
+typedef void cti_depthwise_input_fn(const cti_conv *g, ct_span pixels, ct_span rows, void *x,
                                     const void *w, const void *y);
-typedef void cti_depthwise_kernel_fn(const cti_conv *g, cti_range pixels, const void *x, void *w,
+typedef void cti_depthwise_kernel_fn(const cti_conv *g, ct_span pixels, const void *x, void *w,
                                      const void *y);
 CTI_DECLARE_REALS(cti_depthwise_outputs_fn, cti_depthwise_outputs);
 CTI_DECLARE_REALS(cti_depthwise_input_fn, cti_depthwise_input);

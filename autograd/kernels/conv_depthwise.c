@@ -21,19 +21,20 @@ INLINE void add_products(face to, int64_t n, element *restrict x, element *restr
     for (int64_t c = 0; c < n && to == KERNEL; c++) w[c] = ADD(w[c], MUL(x[c], y[c]));
 }
 
-INLINE void walk(face to, const cti_conv *g, cti_range pixels, cti_range rows, element *images,
+INLINE void walk(face to, const cti_conv *g, ct_span pixels, ct_span rows, element *images,
                  element *kernel, element *outputs) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     int64_t channels = g->channels;
-    for (int64_t p = pixels.from; p < pixels.to; p++) {
+    for (int64_t p = pixels.first; p < pixels.last; p++) {
         int64_t inside = p % g->image_pixels, i = inside / h->out, j = inside % h->out;
         int64_t top = i * v->stride - v->before, left = j * h->stride - h->before;
         element *image = images + p / g->image_pixels * v->size * h->size * channels;
-        cti_range a = cti_window_clip(top - rows.from, v->dilation, v->extent, rows.to - rows.from);
-        cti_range b = cti_axis_taps(h, j);
-        int64_t columns = b.to - b.from, taps = (a.to - a.from) * columns;
+        ct_span a = cti_window_clip(top - rows.first, v->dilation, v->extent,
+                                    rows.last - rows.first);
+        ct_span b = cti_axis_taps(h, j);
+        int64_t columns = b.last - b.first, taps = (a.last - a.first) * columns;
         for (int64_t t = 0; t < taps; t++) {
-            int64_t row = a.from + t / columns, column = b.from + t % columns;
+            int64_t row = a.first + t / columns, column = b.first + t % columns;
             int64_t pixel = (top + row * v->dilation) * h->size + left + column * h->dilation;
             add_products(to, channels, image + pixel * channels,
                          kernel + (row * h->extent + column) * channels, outputs + p * channels);
@@ -41,20 +42,20 @@ INLINE void walk(face to, const cti_conv *g, cti_range pixels, cti_range rows, e
     }
 }
 
-static cti_range all_rows(const cti_conv *g) { return (cti_range){0, g->axis[0].size}; }
+static ct_span all_rows(const cti_conv *g) { return (ct_span){0, g->axis[0].size}; }
 
 /* The walk takes writable pointers, whichever of the three it writes to. */
-CT_CLONES void outputs_face(const cti_conv *g, cti_range pixels, const void *x, const void *w,
+CT_CLONES void outputs_face(const cti_conv *g, ct_span pixels, const void *x, const void *w,
                             void *y) {
     walk(OUTPUTS, g, pixels, all_rows(g), (element *)x, (element *)w, y);
 }
 
-CT_CLONES void input_face(const cti_conv *g, cti_range pixels, cti_range rows, void *x,
-                          const void *w, const void *y) {
+CT_CLONES void input_face(const cti_conv *g, ct_span pixels, ct_span rows, void *x, const void *w,
+                          const void *y) {
     walk(INPUT, g, pixels, rows, x, (element *)w, (element *)y);
 }
 
-CT_CLONES void kernel_face(const cti_conv *g, cti_range pixels, const void *x, void *w,
+CT_CLONES void kernel_face(const cti_conv *g, ct_span pixels, const void *x, void *w,
                            const void *y) {
     walk(KERNEL, g, pixels, all_rows(g), (element *)x, w, (element *)y);
 }

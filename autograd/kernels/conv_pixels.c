@@ -57,7 +57,7 @@ static void cut(face *f) {
 
 typedef struct {
     int64_t first, images;
-    cti_range rows; /* of each image */
+    ct_span rows; /* of each image */
 } region;
 
 static region region_of(const face *f, int64_t part) {
@@ -68,10 +68,11 @@ static region region_of(const face *f, int64_t part) {
 }
 
 /* Rows of the first image up to rows of the last: what lies between belongs to the span. */
-static ct_span span_of(const side *s, region r, cti_range rows) {
-    if (rows.from >= rows.to) return (ct_span){0, 0};
+static ct_span span_of(const side *s, region r, ct_span rows) {
+    if (rows.first >= rows.last) return (ct_span){0, 0};
     int64_t line = s->width * s->channels, last = r.first + r.images - 1;
-    return (ct_span){(r.first * s->height + rows.from) * line, (last * s->height + rows.to) * line};
+    return (ct_span){(r.first * s->height + rows.first) * line,
+                     (last * s->height + rows.last) * line};
 }
 
 static ct_span writes(const ct_call *call, int64_t part) {
@@ -80,7 +81,7 @@ static ct_span writes(const ct_call *call, int64_t part) {
     return span_of(&f->to, r, r.rows);
 }
 
-static cti_range rows_read(const face *f, cti_range rows) {
+static ct_span rows_read(const face *f, ct_span rows) {
     const cti_axis *axis = &f->g.axis[0];
     return f->transposed ? cti_axis_touching(axis, rows) : cti_axis_under(axis, rows);
 }
@@ -199,7 +200,7 @@ static void run_depthwise(const face *f, const ct_call *call, region r) {
     void *x = call->in[0].data, *w = call->in[1].data, *y = call->out.data;
     memset(cti_element(g, y, out.first), 0, (size_t)(out.last - out.first) * g->element);
     ct_span pixels = f->transposed ? in : out;
-    cti_range range = {pixels.first / g->outputs, pixels.last / g->outputs};
+    ct_span range = {pixels.first / g->outputs, pixels.last / g->outputs};
     if (f->transposed) input[g->dtype](g, range, r.rows, y, w, x);
     else outputs[g->dtype](g, range, x, w, y);
 }
@@ -219,7 +220,7 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
     cti_classes rows = cti_classes_of(&f->g.axis[0], f->transposed, r.rows);
     while (cti_classes_next(&rows, &v)) {
         cti_classes columns = cti_classes_of(&f->g.axis[1], f->transposed,
-                                             (cti_range){0, f->to.width});
+                                             (ct_span){0, f->to.width});
         while (cti_classes_next(&columns, &h)) {
             list_pixels(&w, f, r, &v, &h);
             list_steps(&w, f, &v, &h);

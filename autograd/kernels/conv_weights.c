@@ -54,9 +54,9 @@ static void cut(state *s) {
     s->stripes = cti_most(1, cti_divide_up(outputs, s->outputs));
 }
 
-static cti_range lines_of(const state *s, int64_t part) {
+static ct_span lines_of(const state *s, int64_t part) {
     int64_t first = part / s->stripes / s->groups * s->lines;
-    return (cti_range){first, cti_least(first + s->lines, s->all_lines)};
+    return (ct_span){first, cti_least(first + s->lines, s->all_lines)};
 }
 
 static ct_span writes(const ct_call *call, int64_t part) {
@@ -67,12 +67,12 @@ static ct_span writes(const ct_call *call, int64_t part) {
 static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
     const state *s = call->state;
     const cti_conv *g = &s->g;
-    cti_range lines = lines_of(s, part);
-    if (stage == 1 || lines.from >= lines.to) return (ct_span){0, 0};
+    ct_span lines = lines_of(s, part);
+    if (stage == 1 || lines.first >= lines.last) return (ct_span){0, 0};
     int64_t line = g->axis[1].out * g->outputs, height = g->axis[0].out;
     int64_t image = g->axis[0].size * g->axis[1].size * g->channels;
-    if (i == 1) return (ct_span){lines.from * line, lines.to * line};
-    return (ct_span){lines.from / height * image, ((lines.to - 1) / height + 1) * image};
+    if (i == 1) return (ct_span){lines.first * line, lines.last * line};
+    return (ct_span){lines.first / height * image, ((lines.last - 1) / height + 1) * image};
 }
 
 static void prepare(const ct_call *call, ct_prepared *p) {
@@ -118,23 +118,23 @@ static work work_in(const state *s, void *scratch) {
 
 /* Taps of an axis that lie inside of the input for the same outputs. */
 typedef struct {
-    cti_range taps, outputs;
+    ct_span taps, outputs;
 } tap_class;
 
 static tap_class class_from(const cti_axis *axis, int64_t tap) {
     tap_class c = {{tap, tap + 1}, cti_axis_outputs(axis, tap)};
-    for (; c.taps.to < axis->extent; c.taps.to++) {
-        cti_range next = cti_axis_outputs(axis, c.taps.to);
-        if (next.from != c.outputs.from || next.to != c.outputs.to) break;
+    for (; c.taps.last < axis->extent; c.taps.last++) {
+        ct_span next = cti_axis_outputs(axis, c.taps.last);
+        if (next.first != c.outputs.first || next.last != c.outputs.last) break;
     }
     return c;
 }
 
-static void list_streams(work *w, const cti_conv *g, cti_range rows, cti_range columns) {
+static void list_streams(work *w, const cti_conv *g, ct_span rows, ct_span columns) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     w->n_streams = 0;
-    for (int64_t a = rows.from; a < rows.to; a++) {
-        for (int64_t b = columns.from; b < columns.to; b++) {
+    for (int64_t a = rows.first; a < rows.last; a++) {
+        for (int64_t b = columns.first; b < columns.last; b++) {
             int64_t pixel = a * v->dilation * h->size + b * h->dilation;
             int64_t row = (a * h->extent + b) * g->group_channels;
             for (int64_t c = 0; c < g->group_channels; c++, w->n_streams++) {
@@ -146,17 +146,17 @@ static void list_streams(work *w, const cti_conv *g, cti_range rows, cti_range c
 }
 
 /* The pixels of a block whose window has the taps inside. */
-static void list_steps(work *w, const cti_conv *g, int64_t distance, cti_range block,
-                       cti_range rows, cti_range columns) {
+static void list_steps(work *w, const cti_conv *g, int64_t distance, ct_span block, ct_span rows,
+                       ct_span columns) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     w->n_steps = 0;
-    for (int64_t line = block.from; line < block.to; line++) {
+    for (int64_t line = block.first; line < block.last; line++) {
         int64_t image = line / v->out, i = line % v->out;
-        if (i < rows.from || i >= rows.to) continue;
+        if (i < rows.first || i >= rows.last) continue;
         int64_t row = (image * v->size + i * v->stride - v->before) * h->size - h->before;
-        for (int64_t j = columns.from; j < columns.to; j++) {
+        for (int64_t j = columns.first; j < columns.last; j++) {
             w->steps[w->n_steps++] = (cti_step){(row + j * h->stride) * g->channels,
-                                                ((line - block.from) * h->out + j) * distance};
+                                                ((line - block.first) * h->out + j) * distance};
         }
     }
 }
@@ -183,12 +183,12 @@ static void run_taps(work *w, const cti_conv *g, const ct_call *call, const targ
 }
 
 static void run_block(work *w, const cti_conv *g, const ct_call *call, const target *t,
-                      cti_range block, bool accumulate) {
-    int64_t width = g->axis[1].out, pixels = (block.to - block.from) * width;
+                      ct_span block, bool accumulate) {
+    int64_t width = g->axis[1].out, pixels = (block.last - block.first) * width;
     cti_panels_at y = cti_panels_of(
         g->dtype, pixels, t->count,
-        cti_element(g, call->in[1].data, block.from * width * g->outputs + t->first), g->outputs, 1,
-        w->panels);
+        cti_element(g, call->in[1].data, block.first * width * g->outputs + t->first), g->outputs,
+        1, w->panels);
     for (int64_t a = 0; a < g->axis[0].extent;) {
         tap_class v = class_from(&g->axis[0], a);
         for (int64_t b = 0; b < g->axis[1].extent;) {
@@ -196,24 +196,24 @@ static void run_block(work *w, const cti_conv *g, const ct_call *call, const tar
             list_streams(w, g, v.taps, h.taps);
             list_steps(w, g, y.row, block, v.outputs, h.outputs);
             if (w->n_streams > 0) run_taps(w, g, call, t, &y, accumulate);
-            b = h.taps.to;
+            b = h.taps.last;
         }
-        a = v.taps.to;
+        a = v.taps.last;
     }
 }
 
-static void run_depthwise(const cti_conv *g, const ct_call *call, cti_range lines, void *w) {
+static void run_depthwise(const cti_conv *g, const ct_call *call, ct_span lines, void *w) {
     static cti_depthwise_kernel_fn *const kernel[] = CTI_REALS(cti_depthwise_kernel);
     memset(w, 0, (size_t)ct_shape_numel(call->out.shape) * g->element);
     int64_t width = g->axis[1].out;
-    kernel[g->dtype](g, (cti_range){lines.from * width, lines.to * width}, call->in[0].data, w,
+    kernel[g->dtype](g, (ct_span){lines.first * width, lines.last * width}, call->in[0].data, w,
                      call->in[1].data);
 }
 
 static void run(const ct_call *call, int64_t part, void *scratch) {
     const state *s = call->state;
     const cti_conv *g = &s->g;
-    cti_range lines = lines_of(s, part);
+    ct_span lines = lines_of(s, part);
     int64_t range = part / s->stripes / s->groups;
     void *data = s->apart ? cti_element(g, call->workspace, range * s->elements) : call->out.data;
     if (g->depthwise) {
@@ -224,12 +224,12 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
     target t = {group, group * g->group_outputs + first,
                 cti_least(s->outputs, g->group_outputs - first), data};
     work w = work_in(s, scratch);
-    int64_t from = lines.from;
+    int64_t from = lines.first;
     do {
-        cti_range block = {from, cti_least(from + s->block_lines, lines.to)};
-        run_block(&w, g, call, &t, block, from > lines.from);
-        from = block.to;
-    } while (from < lines.to);
+        ct_span block = {from, cti_least(from + s->block_lines, lines.last)};
+        run_block(&w, g, call, &t, block, from > lines.first);
+        from = block.last;
+    } while (from < lines.last);
 }
 
 static void add_ranges(const ct_call *call, int64_t part, void *scratch) {

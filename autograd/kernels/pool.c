@@ -158,26 +158,26 @@ static state *begin(const ct_call *call, ct_prepared *p, ct_shape large, ct_shap
     return s;
 }
 
-static ct_span lines(cti_range rows, int64_t line) {
-    return (ct_span){rows.from * line, rows.to * line};
+static ct_span lines(ct_span rows, int64_t line) {
+    return (ct_span){rows.first * line, rows.last * line};
 }
 
 /* The large rows under small ones, if there are any. */
-static ct_span large_span(const state *s, cti_range rows) {
-    if (rows.from >= rows.to) return (ct_span){0, 0};
+static ct_span large_span(const state *s, ct_span rows) {
+    if (rows.first >= rows.last) return (ct_span){0, 0};
     const cti_axis *v = &s->g.axis[0];
-    int64_t first = rows.from % v->out, last = (rows.to - 1) % v->out;
-    cti_range under = {
-        rows.from / v->out * v->size + cti_axis_under(v, (cti_range){first, first + 1}).from,
-        (rows.to - 1) / v->out * v->size + cti_axis_under(v, (cti_range){last, last + 1}).to};
+    int64_t first = rows.first % v->out, last = (rows.last - 1) % v->out;
+    ct_span under = {
+        rows.first / v->out * v->size + cti_axis_under(v, (ct_span){first, first + 1}).first,
+        (rows.last - 1) / v->out * v->size + cti_axis_under(v, (ct_span){last, last + 1}).last};
     return lines(under, s->large_line);
 }
 
 /* --- Small images from large ones ------------------------------------------------------------- */
 
-static cti_range rows_of(const state *s, int64_t part) {
+static ct_span rows_of(const state *s, int64_t part) {
     int64_t from = part * s->per_part;
-    return (cti_range){from, cti_least(from + s->per_part, s->g.images * s->g.axis[0].out)};
+    return (ct_span){from, cti_least(from + s->per_part, s->g.images * s->g.axis[0].out)};
 }
 
 static ct_span row_writes(const ct_call *call, int64_t part) {
@@ -205,8 +205,8 @@ static void run_rows(const ct_call *call, int64_t part, void *scratch) {
     const state *s = call->state;
     const ct_operand *values = &call->in[0], *x = &call->in[call->n_inputs - 1];
     int64_t height = s->g.axis[0].out, image = s->g.axis[0].size * s->large_line;
-    cti_range rows = rows_of(s, part);
-    for (int64_t r = rows.from; r < rows.to; r++) {
+    ct_span rows = rows_of(s, part);
+    for (int64_t r = rows.first; r < rows.last; r++) {
         int64_t at = r / height * image;
         s->row(&s->g, r % height, cti_at(values, at), cti_at(x, at),
                cti_at(&call->out, r * s->small_line));
@@ -226,17 +226,17 @@ ROWS(average)
 
 /* --- Large images, into which small ones are added -------------------------------------------- */
 
-static cti_range band_of(const state *s, int64_t part, int64_t *image) {
+static ct_span band_of(const state *s, int64_t part, int64_t *image) {
     int64_t from = part % s->bands * s->per_part;
     *image = part / s->bands;
-    return (cti_range){from, cti_least(from + s->per_part, s->g.axis[0].size)};
+    return (ct_span){from, cti_least(from + s->per_part, s->g.axis[0].size)};
 }
 
 static ct_span band_writes(const ct_call *call, int64_t part) {
     const state *s = call->state;
     int64_t image, height = s->g.axis[0].size;
-    cti_range band = band_of(s, part, &image);
-    return lines((cti_range){image * height + band.from, image * height + band.to}, s->large_line);
+    ct_span band = band_of(s, part, &image);
+    return lines((ct_span){image * height + band.first, image * height + band.last}, s->large_line);
 }
 
 /* The small rows whose windows touch the band; of x all that lies under these. */
@@ -244,8 +244,8 @@ static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
     (void)stage;
     const state *s = call->state;
     int64_t image, height = s->g.axis[0].out;
-    cti_range rows = cti_axis_touching(&s->g.axis[0], band_of(s, part, &image));
-    rows = (cti_range){image * height + rows.from, image * height + rows.to};
+    ct_span rows = cti_axis_touching(&s->g.axis[0], band_of(s, part, &image));
+    rows = (ct_span){image * height + rows.first, image * height + rows.last};
     return i == 0 ? lines(rows, s->small_line) : large_span(s, rows);
 }
 
@@ -268,10 +268,10 @@ static void run_bands(const ct_call *call, int64_t part, void *scratch) {
     const cti_axis *v = &s->g.axis[0];
     const ct_operand *y = &call->in[0], *x = &call->in[call->n_inputs - 1];
     int64_t image;
-    cti_range band = band_of(s, part, &image), outputs = cti_axis_touching(v, band);
+    ct_span band = band_of(s, part, &image), outputs = cti_axis_touching(v, band);
     int64_t first = image * v->size * s->large_line;
     s->clear(&s->g, band, cti_at(&call->out, first));
-    for (int64_t i = outputs.from; i < outputs.to; i++) {
+    for (int64_t i = outputs.first; i < outputs.last; i++) {
         s->add(&s->g, i, band, cti_at(y, (image * v->out + i) * s->small_line), cti_at(x, first),
                cti_at(&call->out, first));
     }

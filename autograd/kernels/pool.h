@@ -44,9 +44,9 @@ extern const ct_kernel cti_pool_max, cti_pool_gather, cti_pool_average, cti_pool
 
 static inline cti_window cti_pool_window(const cti_pool *g, int64_t i, int64_t j) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
-    cti_range a = cti_axis_taps(v, i), b = cti_axis_taps(h, j);
-    return (cti_window){i * v->stride - v->before + a.from, j * h->stride - h->before + b.from,
-                        a.to - a.from, b.to - b.from};
+    ct_span a = cti_axis_taps(v, i), b = cti_axis_taps(h, j);
+    return (cti_window){i * v->stride - v->before + a.first, j * h->stride - h->before + b.first,
+                        a.last - a.first, b.last - b.first};
 }
 
 /* Row i [OW,C] from image [H,W,C]: its maxima; what `values` [H,W,C] has at their places; its
@@ -58,12 +58,12 @@ CTI_DECLARE_REALS(cti_pool_row_fn, cti_gather_row);
 CTI_DECLARE_REALS(cti_pool_row_fn, cti_average_row);
 /* Adds row i [OW,C] into sums [H,W,C], only in the rows of `band`: at the places of the maxima of
  * image; or divided by the elements of each window, to all of them. */
-typedef void cti_pool_add_fn(const cti_pool *g, int64_t i, cti_range band, const void *row,
+typedef void cti_pool_add_fn(const cti_pool *g, int64_t i, ct_span band, const void *row,
                              const void *image, void *sums);
 CTI_DECLARE_REALS(cti_pool_add_fn, cti_scatter_row);
 CTI_DECLARE_REALS(cti_pool_add_fn, cti_spread_row);
 /* Clears a band before its first row, as far as no window writes it. */
-typedef void cti_pool_clear_fn(const cti_pool *g, cti_range band, void *sums);
+typedef void cti_pool_clear_fn(const cti_pool *g, ct_span band, void *sums);
 CTI_DECLARE_REALS(cti_pool_clear_fn, cti_scatter_clear);
 CTI_DECLARE_REALS(cti_pool_clear_fn, cti_spread_clear);
 

@@ -97,20 +97,20 @@ INLINE void gather(cti_window w, int64_t n, steps s, const element *corner, cons
     for (int64_t c = 0; c < n; c++) y[c] = picked[c];
 }
 
-/* Adds only into the window's rows [inside.from, inside.to); to 0 when the window has its elements
- * for itself, whatever was there. */
-INLINE void scatter(cti_window w, int64_t n, steps s, const element *corner, cti_range inside,
+/* Adds only into the window's rows [inside.first, inside.last); to 0 when the window has its
+ * elements for itself, whatever was there. */
+INLINE void scatter(cti_window w, int64_t n, steps s, const element *corner, ct_span inside,
                     bool alone, const element *restrict y, element *restrict sums) {
     place at[LANES];
     search(w, n, s, corner, at);
     for (int64_t c = 0; c < n && w.rows * w.columns > COMPARED; c++) {
         int64_t a = at[c] / w.columns, b = at[c] % w.columns;
-        if (a < inside.from || a >= inside.to) continue;
+        if (a < inside.first || a >= inside.last) continue;
         element *to = sums + a * s.line + b * s.pixel + c;
         *to = ADD(*to, y[c]);
     }
     if (w.rows * w.columns > COMPARED) return;
-    for (int64_t a = inside.from; a < inside.to; a++) {
+    for (int64_t a = inside.first; a < inside.last; a++) {
         place t = (place)(a * w.columns);
         for (int64_t b = 0; b < w.columns; b++, t++) {
             element *to = sums + a * s.line + b * s.pixel;
@@ -167,32 +167,32 @@ CT_CLONES void gather_row(const cti_pool *g, int64_t i, const void *values, cons
     }
 }
 
-void scatter_clear(const cti_pool *g, cti_range band, void *sums) {
+void scatter_clear(const cti_pool *g, ct_span band, void *sums) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     size_t pixel = (size_t)g->channels * sizeof(element), line = (size_t)h->size * pixel;
     bool alone = windows_alone(g);
     int64_t rows = alone ? v->out * v->extent : 0, columns = alone ? h->out * h->extent : 0;
-    for (int64_t r = band.from; r < band.to; r++) {
+    for (int64_t r = band.first; r < band.last; r++) {
         size_t written = r < rows ? (size_t)columns * pixel : 0;
         memset((char *)sums + (size_t)r * line + written, 0, line - written);
     }
 }
 
-CT_CLONES void scatter_row(const cti_pool *g, int64_t i, cti_range band, const void *row,
+CT_CLONES void scatter_row(const cti_pool *g, int64_t i, ct_span band, const void *row,
                            const void *image, void *sums) {
     steps s = steps_of(g);
     bool alone = windows_alone(g);
     const element *y = row;
     for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {
         cti_window w = cti_pool_window(g, i, j);
-        cti_range in = {band.from > w.top ? band.from - w.top : 0,
-                        band.to - w.top < w.rows ? band.to - w.top : w.rows};
+        ct_span in = {band.first > w.top ? band.first - w.top : 0,
+                      band.last - w.top < w.rows ? band.last - w.top : w.rows};
         const element *x = (const element *)image + corner_of(w, s);
         element *sum = (element *)sums + corner_of(w, s);
         int64_t c = 0;
-        bool common = alone && IS_2X2(w) && in.from == 0 && in.to == 2;
+        bool common = alone && IS_2X2(w) && in.first == 0 && in.last == 2;
         for (; c + LANES <= s.pixel && common; c += LANES) {
-            scatter(AS_2X2(w), LANES, s, x + c, (cti_range){0, 2}, true, y + c, sum + c);
+            scatter(AS_2X2(w), LANES, s, x + c, (ct_span){0, 2}, true, y + c, sum + c);
         }
         for (; c + LANES <= s.pixel; c += LANES) {
             scatter(w, LANES, s, x + c, in, alone, y + c, sum + c);
@@ -227,13 +227,13 @@ CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *values, con
     }
 }
 
-void spread_clear(const cti_pool *g, cti_range band, void *sums) {
+void spread_clear(const cti_pool *g, ct_span band, void *sums) {
     int64_t line = steps_of(g).line;
-    memset((element *)sums + band.from * line, 0,
-           sizeof(element) * (size_t)((band.to - band.from) * line));
+    memset((element *)sums + band.first * line, 0,
+           sizeof(element) * (size_t)((band.last - band.first) * line));
 }
 
-CT_CLONES void spread_row(const cti_pool *g, int64_t i, cti_range band, const void *row,
+CT_CLONES void spread_row(const cti_pool *g, int64_t i, ct_span band, const void *row,
                           const void *image, void *sums) {
     (void)image;
     steps s = steps_of(g);
@@ -243,7 +243,7 @@ CT_CLONES void spread_row(const cti_pool *g, int64_t i, cti_range band, const vo
         element *corner = (element *)sums + corner_of(w, s);
         element count = elements(g, w);
         for (int64_t a = 0; a < w.rows; a++) {
-            if (w.top + a < band.from || w.top + a >= band.to) continue;
+            if (w.top + a < band.first || w.top + a >= band.last) continue;
             for (int64_t b = 0; b < w.columns; b++) {
                 element *restrict x = corner + a * s.line + b * s.pixel;
                 for (int64_t c = 0; c < s.pixel; c++) x[c] = ADD(x[c], DIV(y[c], count));

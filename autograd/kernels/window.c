@@ -42,14 +42,14 @@ ct_status cti_axis_check(const char *function, const char *what, int dim, cti_ax
     return CT_OK;
 }
 
-cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size) {
-    if (start >= size) return (cti_range){0, 0};
+ct_span cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size) {
+    if (start >= size) return (ct_span){0, 0};
     int64_t from = start < 0 ? cti_least(cti_divide_up(-start, step), count) : 0;
     int64_t to = cti_least(cti_divide_up(size - start, step), count);
-    return (cti_range){from, to > from ? to : from};
+    return (ct_span){from, to > from ? to : from};
 }
 
-cti_range cti_axis_outputs(const cti_axis *axis, int64_t t) {
+ct_span cti_axis_outputs(const cti_axis *axis, int64_t t) {
     return cti_window_clip(t * axis->dilation - axis->before, axis->stride, axis->out, axis->size);
 }
 
@@ -59,14 +59,14 @@ int64_t cti_axis_band(const cti_axis *axis, int64_t wanted) {
     return axis->size > 0 ? cti_divide_up(axis->size, bands > 1 ? bands : 1) : 1;
 }
 
-cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs) {
+ct_span cti_axis_touching(const cti_axis *axis, ct_span inputs) {
     /* Output i covers the inputs from i * stride - before on, `dilated` of them. */
     int64_t dilated = (axis->extent - 1) * axis->dilation + 1;
-    int64_t first = inputs.from + axis->before - dilated + 1;
-    int64_t last = inputs.to - 1 + axis->before;
+    int64_t first = inputs.first + axis->before - dilated + 1;
+    int64_t last = inputs.last - 1 + axis->before;
     int64_t from = first > 0 ? cti_divide_up(first, axis->stride) : 0;
     int64_t to = cti_least(last / axis->stride + 1, axis->out);
-    return (cti_range){from, to > from ? to : from};
+    return (ct_span){from, to > from ? to : from};
 }
 
 void cti_axis_same(int64_t size, int64_t extent, int64_t stride, int64_t pad[2]) {
@@ -77,11 +77,11 @@ void cti_axis_same(int64_t size, int64_t extent, int64_t stride, int64_t pad[2])
     pad[1] = total - pad[0];
 }
 
-cti_range cti_axis_under(const cti_axis *axis, cti_range outputs) {
+ct_span cti_axis_under(const cti_axis *axis, ct_span outputs) {
     int64_t dilated = (axis->extent - 1) * axis->dilation + 1;
-    int64_t first = outputs.from * axis->stride - axis->before;
-    int64_t last = (outputs.to - 1) * axis->stride - axis->before + dilated;
-    return (cti_range){cti_most(first, 0), cti_least(last, axis->size)};
+    int64_t first = outputs.first * axis->stride - axis->before;
+    int64_t last = (outputs.last - 1) * axis->stride - axis->before + dilated;
+    return (ct_span){cti_most(first, 0), cti_least(last, axis->size)};
 }
 
 /* --- Classes ---------------------------------------------------------------------------------- */
@@ -97,14 +97,14 @@ static int64_t common_divisor(int64_t a, int64_t b) {
 
 /* Output i reads input i * stride - before + tap * dilation. */
 static cti_class output_at(const cti_axis *axis, int64_t i) {
-    cti_range taps = cti_axis_taps(axis, i);
+    ct_span taps = cti_axis_taps(axis, i);
     return (cti_class){.first = i,
                        .count = 1,
                        .step = 1,
-                       .first_tap = taps.from,
-                       .taps = taps.to - taps.from,
+                       .first_tap = taps.first,
+                       .taps = taps.last - taps.first,
                        .tap_step = 1,
-                       .source = i * axis->stride - axis->before + taps.from * axis->dilation,
+                       .source = i * axis->stride - axis->before + taps.first * axis->dilation,
                        .source_step = axis->stride,
                        .source_tap_step = axis->dilation};
 }
@@ -125,10 +125,10 @@ static cti_class input_at(const cti_axis *axis, int64_t i) {
     if (tap == end) return c;
     int64_t last = (axis->extent - 1 - tap) / period; /* the taps that divide: 0 .. last */
     int64_t lowest = (i + axis->before - tap * axis->dilation) / axis->stride - last * distance;
-    cti_range taps = cti_window_clip(lowest, distance, last + 1, axis->out);
-    c.first_tap = axis->extent - 1 - tap - (last - taps.from) * period;
-    c.taps = taps.to - taps.from;
-    c.source = lowest + taps.from * distance;
+    ct_span taps = cti_window_clip(lowest, distance, last + 1, axis->out);
+    c.first_tap = axis->extent - 1 - tap - (last - taps.first) * period;
+    c.taps = taps.last - taps.first;
+    c.source = lowest + taps.first * distance;
     return c;
 }
 
@@ -136,8 +136,8 @@ static cti_class class_at(const cti_classes *classes, int64_t i) {
     return classes->transposed ? input_at(classes->axis, i) : output_at(classes->axis, i);
 }
 
-cti_classes cti_classes_of(const cti_axis *axis, bool transposed, cti_range positions) {
-    return (cti_classes){axis, transposed, positions.from, positions.to, 0, positions.from};
+cti_classes cti_classes_of(const cti_axis *axis, bool transposed, ct_span positions) {
+    return (cti_classes){axis, transposed, positions.first, positions.last, 0, positions.first};
 }
 
 /* One in the middle for each residue, and one for each position whose window hangs over an edge. */
@@ -154,12 +154,12 @@ int64_t cti_classes_count(const cti_axis *axis, bool transposed) {
 
 bool cti_classes_next(cti_classes *classes, cti_class *next) {
     int64_t residues = classes->transposed ? classes->axis->stride : 1;
-    if (classes->position >= classes->to) {
-        classes->position = classes->from + ++classes->residue;
-        if (classes->residue >= residues || classes->position >= classes->to) return false;
+    if (classes->position >= classes->last) {
+        classes->position = classes->first + ++classes->residue;
+        if (classes->residue >= residues || classes->position >= classes->last) return false;
     }
     *next = class_at(classes, classes->position);
-    for (classes->position += next->step; classes->position < classes->to;
+    for (classes->position += next->step; classes->position < classes->last;
          classes->position += next->step, next->count++) {
         cti_class other = class_at(classes, classes->position);
         if (other.taps != next->taps || (other.taps && other.first_tap != next->first_tap)) break;

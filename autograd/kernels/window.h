@@ -2,7 +2,7 @@
 #ifndef COTAN_WINDOW_H
 #define COTAN_WINDOW_H
 
-#include "tensor/error.h"
+#include "tensor/op.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,10 +15,6 @@ typedef struct {
     int64_t before, after; /* padding */
     int64_t out;           /* of the output */
 } cti_axis;
-
-typedef struct {
-    int64_t from, to; /* to is excluded */
-} cti_range;
 
 static inline int64_t cti_least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cti_most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -34,23 +30,24 @@ ct_status cti_axis_check(const char *function, const char *what, int dim, cti_ax
 void cti_axis_same(int64_t size, int64_t extent, int64_t stride, int64_t pad[2]);
 
 /* The indices k in 0..count with 0 <= start + k * step < size, for step >= 1. */
-cti_range cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size);
+ct_span cti_window_clip(int64_t start, int64_t step, int64_t count, int64_t size);
 /* The taps of output i that lie inside of the input; most windows do as a whole, and need no
  * division. */
-static inline cti_range cti_axis_taps(const cti_axis *axis, int64_t i) {
+static inline ct_span cti_axis_taps(const cti_axis *axis, int64_t i) {
     int64_t start = i * axis->stride - axis->before;
     int64_t last = start + (axis->extent - 1) * axis->dilation;
-    if (start >= 0 && last < axis->size) return (cti_range){0, axis->extent};
+    if (start >= 0 && last < axis->size) return (ct_span){0, axis->extent};
     return cti_window_clip(start, axis->dilation, axis->extent, axis->size);
 }
 /* The outputs that have tap t inside of the input. */
-cti_range cti_axis_outputs(const cti_axis *axis, int64_t t);
+ct_span cti_axis_outputs(const cti_axis *axis, int64_t t);
 /* The height of the bands when the input is cut into at most `wanted` of them, none of less than
  * four windows; at least 1. */
 int64_t cti_axis_band(const cti_axis *axis, int64_t wanted);
-/* The outputs whose window may touch inputs [from, to), and the inputs under windows of outputs. */
-cti_range cti_axis_touching(const cti_axis *axis, cti_range inputs);
-cti_range cti_axis_under(const cti_axis *axis, cti_range outputs);
+/* The outputs whose window may touch inputs first .. last - 1, and the inputs under windows of
+ * outputs. */
+ct_span cti_axis_touching(const cti_axis *axis, ct_span inputs);
+ct_span cti_axis_under(const cti_axis *axis, ct_span outputs);
 
 /* --- Classes ---------------------------------------------------------------------------------- */
 /* Positions that are reached by the same taps, and so need no test for edges. Away from padding,
@@ -64,16 +61,16 @@ typedef struct {
     int64_t source, source_step, source_tap_step;
 } cti_class;
 
-/* The positions from..to of an output, which read an input; or, transposed, of an input, to which
+/* The positions from..last of an output, which read an input; or, transposed, of an input, to which
  * outputs are added. A transpose numbers the taps from the last one on: then both read forwards. */
 typedef struct {
     const cti_axis *axis;
     bool transposed;
-    int64_t from, to;
+    int64_t first, last;
     int64_t residue, position; /* where the next class begins */
 } cti_classes;
 
-cti_classes cti_classes_of(const cti_axis *axis, bool transposed, cti_range positions);
+cti_classes cti_classes_of(const cti_axis *axis, bool transposed, ct_span positions);
 /* About how many classes there are on the whole axis. */
 int64_t cti_classes_count(const cti_axis *axis, bool transposed);
 /* The next class, one without taps too; false when there is none. */

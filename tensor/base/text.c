@@ -1,8 +1,13 @@
-/* Untrusted text: made printable, and read as numbers.
- * It parses no format; npy and safetensors have grammars of their own.
- * Invariant: what cti_show returns is one line of printable ASCII. */
+/* Text: untrusted bytes made printable and read as numbers, and text that grows.
+ * It knows no format; npy and safetensors have grammars, quotes and escapes of their own.
+ * Invariant: what cti_show returns is one line of printable ASCII; after a failure a growing text
+ * stays as it was. */
 #include "tensor/base/text.h"
 
+#include "tensor/base/array.h"
+
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static size_t show_byte(char *out, unsigned char byte) {
@@ -55,4 +60,25 @@ bool cti_whole_number(const char *text, size_t length, int64_t *value) {
     }
     *value = number;
     return true;
+}
+
+void cti_write_bytes(cti_writer *out, const void *bytes, size_t length) {
+    if (length == 0 || out->status != CT_OK) return;
+    if (!cti_reserve(&out->text, &out->capacity, (int64_t)(out->used + length), 1)) {
+        out->status = CT_ERR_MEMORY;
+        return;
+    }
+    memcpy(out->text + out->used, bytes, length);
+    out->used += length;
+}
+
+void cti_write_text(cti_writer *out, const char *text) { cti_write_bytes(out, text, strlen(text)); }
+
+void cti_write_format(cti_writer *out, const char *format, ...) {
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    cti_write_text(out, line);
 }

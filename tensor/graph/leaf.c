@@ -36,10 +36,6 @@ double cti_value(const void *data, ct_dtype dtype, int64_t i) {
     return NAN;
 }
 
-static void store(const ct_tensor *t, int64_t i, double value) {
-    cti_store(t->buffer->data, t->dtype, i, value);
-}
-
 ct_status cti_check_value(const char *function, ct_dtype dtype, double value) {
     if (dtype == CT_U8 && !(value >= 0 && value <= 255 && value == floor(value))) {
         return ct_fail(CT_ERR_RANGE, "%s: a u8 must be a whole number in 0..255, got %g", function,
@@ -52,16 +48,19 @@ ct_status cti_check_value(const char *function, ct_dtype dtype, double value) {
     return CT_OK;
 }
 
-ct_tensor *ct_full(ct_dtype dtype, ct_shape shape, double value) {
-    ct_tensor *t = cti_leaf_new("ct_full", dtype, shape);
-    if (!t || cti_check_value("ct_full", dtype, value) != CT_OK) return NULL;
-    for (int64_t i = 0; i < t->numel; i++) store(t, i, value);
+static ct_tensor *filled(const char *function, ct_dtype dtype, ct_shape shape, double value) {
+    ct_tensor *t = cti_leaf_new(function, dtype, shape);
+    if (!t || cti_check_value(function, dtype, value) != CT_OK) return NULL;
+    for (int64_t i = 0; i < t->numel; i++) cti_store(t->buffer->data, dtype, i, value);
     return t;
 }
 
+ct_tensor *ct_full(ct_dtype dtype, ct_shape shape, double value) {
+    return filled("ct_full", dtype, shape, value);
+}
+
 ct_tensor *ct_scalar(ct_dtype dtype, double value) {
-    CTI_CALLED;
-    return ct_full(dtype, CT_SCALAR, value);
+    return filled("ct_scalar", dtype, CT_SCALAR, value);
 }
 
 ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {
@@ -84,7 +83,7 @@ ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step) {
     }
     ct_tensor *t = cti_leaf_new("ct_arange", dtype, CT_SHAPE(n));
     if (!t) return NULL;
-    for (int64_t i = 0; i < n; i++) store(t, i, start + (double)i * step);
+    for (int64_t i = 0; i < n; i++) cti_store(t->buffer->data, dtype, i, start + (double)i * step);
     return t;
 }
 
@@ -92,6 +91,6 @@ ct_tensor *ct_eye(ct_dtype dtype, int64_t n) {
     ct_tensor *t = cti_leaf_new("ct_eye", dtype, CT_SHAPE(n, n));
     if (!t) return NULL;
     memset(t->buffer->data, 0, (size_t)t->numel * ct_dtype_size(dtype));
-    for (int64_t i = 0; i < n; i++) store(t, i * (n + 1), 1.0);
+    for (int64_t i = 0; i < n; i++) cti_store(t->buffer->data, dtype, i * (n + 1), 1.0);
     return t;
 }

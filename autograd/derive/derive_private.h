@@ -1,9 +1,18 @@
-/* Private: forwards without staged updates, and a commit that its caller may still refuse when the
- * values are known. */
-#ifndef COTAN_STAGE_PRIVATE_H
-#define COTAN_STAGE_PRIVATE_H
+/* Private: derivatives that say where there is none, forwards without staged updates, and a commit
+ * that its caller may still refuse when the values are known. */
+#ifndef COTAN_DERIVE_PRIVATE_H
+#define COTAN_DERIVE_PRIVATE_H
 
+#include "autograd/grad.h"
 #include "autograd/stage.h"
+
+/* Whether a derivative reaches an x. CTI_OUTDATED: none does, but y was computed from another value
+ * of the slot that x is the value of. */
+typedef enum { CTI_UNREACHED, CTI_REACHED, CTI_OUTDATED } cti_reach;
+
+/* ct_grad, and how x[i] is reached; where it is not, out[i] is zeros. */
+ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[],
+                   cti_reach reach[]);
 
 /* Whether ct_stage(y, ...) is y alone in this thread. Who sets it restores it. */
 bool *cti_stages_left_out(void);
