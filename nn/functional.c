@@ -31,8 +31,9 @@ static ct_status check_value(const ct_named_slot *item, const ct_tensor *value, 
 }
 
 static ct_status check(const ct_slot_list *slots, ct_tensor *const values[], bool any_float) {
-    ct_status status = cti_check_array("ct_functional_call", "values", values, "slots->count",
-                                       slots->count);
+    static const char function[] = "ct_functional_call", count[] = "slots->count";
+    ct_status status = cti_check_array(function, "slots->items", slots->items, count, slots->count);
+    if (status == CT_OK) status = cti_check_array(function, "values", values, count, slots->count);
     for (int64_t i = 0; i < slots->count && status == CT_OK; i++) {
         status = check_value(&slots->items[i], values[i], any_float);
     }

@@ -467,6 +467,8 @@ TEST(functional, what_does_not_fit_is_refused) {
     refused(model, &g.slots, NULL, CT_ERR_NULL, "ct_functional_call: 'values' is NULL");
     refused(model, &(ct_slot_list){twice, -1}, values, CT_ERR_RANGE,
             "ct_functional_call: slots->count must be >= 0, got -1");
+    refused(model, &(ct_slot_list){NULL, 2}, values, CT_ERR_NULL,
+            "ct_functional_call: 'slots->items' is NULL");
     twice[1] = (ct_named_slot){0};
     refused(model, &(ct_slot_list){twice, 2}, values, CT_ERR_NULL,
             "ct_functional_call: 'slot' is NULL");
