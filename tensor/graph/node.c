@@ -33,16 +33,12 @@ static uint64_t next_id(void) {
     return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
 }
 
-static ct_tensor *new_node(ct_type type, ct_tensor *const inputs[], int n, size_t attr_size) {
+static inline ct_tensor *new_node(const ct_type *type, ct_tensor *const inputs[], int n,
+                                  size_t attr_size) {
     /* The attribute starts on a 16-byte boundary, whatever its type is. */
     size_t attr_at = (sizeof(ct_tensor) + sizeof(ct_tensor *) * (size_t)n + 15) / 16 * 16;
     ct_tensor *t = cti_alloc(1, attr_at + attr_size);
     if (!t) return NULL;
-    t->dtype = type.dtype;
-    t->shape = type.shape;
-    t->numel = ct_shape_numel(type.shape);
-    t->n_inputs = n;
-    for (int i = 0; i < n; i++) t->inputs[i] = ct_keep(inputs[i]);
     const cti_node_context *context = cti_context();
     t->refs = 1;
     t->id = next_id();
@@ -50,8 +46,17 @@ static ct_tensor *new_node(ct_type type, ct_tensor *const inputs[], int n, size_
     t->order = context->order;
     t->origin = context->origin;
     t->name = "";
+    t->dtype = type->dtype;
+    t->shape = type->shape;
+    t->numel = ct_shape_numel(type->shape);
     t->attr = attr_size ? (char *)t + attr_at : NULL;
     t->attr_size = attr_size;
+    t->n_inputs = n;
+    for (int i = 0; i < n; i++) {
+        t->inputs[i] = ct_keep(inputs[i]);
+        if (inputs[i]->order > t->order) t->order = inputs[i]->order;
+        if (inputs[i]->level > t->level) t->level = inputs[i]->level;
+    }
     return t;
 }
 
@@ -63,7 +68,7 @@ static ct_tensor *registered(ct_tensor *t) {
 }
 
 ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
-    ct_tensor *t = buffer ? new_node((ct_type){dtype, shape}, NULL, 0, 0) : NULL;
+    ct_tensor *t = buffer ? new_node(&(ct_type){dtype, shape}, NULL, 0, 0) : NULL;
     if (!t) return NULL;
     t->buffer = cti_buffer_keep(buffer);
     return registered(t);
@@ -179,12 +184,8 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     ct_type out = {0};
     if (infer(op, name, inputs, n, attr, &out) != CT_OK) return NULL;
     if (check_streaming(op, inputs, n, attr, &out) != CT_OK) return NULL;
-    ct_tensor *t = new_node(out, inputs, n, attr_size);
+    ct_tensor *t = new_node(&out, inputs, n, attr_size);
     if (!t) return NULL;
-    for (int i = 0; i < n; i++) {
-        if (inputs[i]->order > t->order) t->order = inputs[i]->order;
-        if (inputs[i]->level > t->level) t->level = inputs[i]->level;
-    }
     t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
     if (op->copy) op->copy(t->attr, attr);
     else if (attr_size) memcpy(t->attr, attr, attr_size);
@@ -196,8 +197,8 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
 }
 
 ct_tensor *cti_node_like(const ct_tensor *t) {
-    ct_type type = {t->dtype, t->shape};
-    ct_tensor *copy = new_node(type, t->inputs, t->n_inputs, t->attr_size);
+    const ct_type type = {t->dtype, t->shape};
+    ct_tensor *copy = new_node(&type, t->inputs, t->n_inputs, t->attr_size);
     if (!copy) return NULL;
     copy->op = t->op;
     copy->order = t->order;

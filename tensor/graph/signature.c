@@ -7,37 +7,33 @@
 
 #include <string.h>
 
-/* The node that a tensor is in a graph, but for where its edges are. */
-static cti_graph_node node_from(const ct_tensor *t) {
-    cti_graph_node node = {.path = t->path,
-                           .order = t->order,
-                           .dtype = t->dtype,
-                           .shape = t->shape,
-                           .numel = t->numel,
-                           .n_inputs = cti_walk_needed(t)};
-    if (cti_has_value(t)) {
-        node.number = cti_number_of(t);
-        return node;
-    }
-    node.op = t->op;
-    if (t->op->attr_is_runtime) return node;
-    node.attr = t->attr;
-    node.attr_size = t->attr_size;
-    return node;
+/* What a tensor is in a graph, besides its type and inputs. A look-up copies no more than this. */
+typedef struct {
+    const ct_op *op;
+    const void *attr;
+    size_t attr_size;
+    cti_number number;
+} identity;
+
+static identity identity_of(const ct_tensor *t) {
+    if (cti_has_value(t)) return (identity){.number = cti_number_of(t)};
+    if (t->op->attr_is_runtime) return (identity){.op = t->op};
+    return (identity){.op = t->op, .attr = t->attr, .attr_size = t->attr_size};
 }
 
 /* --- Hash ------------------------------------------------------------------------------------- */
 
 static uint64_t node_hash(const ct_tensor *t) {
-    cti_graph_node node = node_from(t);
-    cti_number number = node.number;
-    uint64_t type = (uint64_t)number.known << 16 | (uint64_t)t->dtype << 8 |
-                    (uint64_t)t->shape.rank;
-    uint64_t hash = cti_mix((uint64_t)(uintptr_t)node.op, type);
-    if (number.known) hash = cti_mix_bytes(hash, &number.value, sizeof number.value);
+    identity id = identity_of(t);
+    uint64_t hash = cti_mix((uint64_t)(uintptr_t)id.op, (uint64_t)id.number.known << 16 |
+                                                            (uint64_t)t->dtype << 8 |
+                                                            (uint64_t)t->shape.rank);
+    if (id.number.known) hash = cti_mix_bytes(hash, &id.number.value, sizeof id.number.value);
     hash = cti_mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
-    hash = cti_mix_bytes(hash, node.attr, node.attr_size);
-    for (int k = 0; k < node.n_inputs; k++) hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
+    hash = cti_mix_bytes(hash, id.attr, id.attr_size);
+    for (int k = 0; k < cti_walk_needed(t); k++) {
+        hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
+    }
     return hash;
 }
 
@@ -52,17 +48,17 @@ uint64_t cti_graph_hash(const cti_walk *walk, ct_tensor *const roots[], int64_t 
 /* --- Equality --------------------------------------------------------------------------------- */
 
 static bool node_is(const cti_graph *graph, const cti_graph_node *node, const ct_tensor *t) {
-    cti_graph_node is = node_from(t);
-    if (node->op != is.op || node->dtype != t->dtype || node->number.known != is.number.known ||
-        node->number.value != is.number.value || node->n_inputs != is.n_inputs ||
-        node->attr_size != is.attr_size || !ct_shape_equal(node->shape, t->shape)) {
+    identity id = identity_of(t);
+    if (node->op != id.op || node->dtype != t->dtype || node->number.known != id.number.known ||
+        node->number.value != id.number.value || node->n_inputs != cti_walk_needed(t) ||
+        node->attr_size != id.attr_size || !ct_shape_equal(node->shape, t->shape)) {
         return false;
     }
     const int64_t *edges = &graph->edges[node->edges];
     for (int k = 0; k < node->n_inputs; k++) {
         if (edges[k] != t->inputs[k]->index) return false;
     }
-    return !is.attr_size || memcmp(node->attr, is.attr, is.attr_size) == 0;
+    return !id.attr_size || memcmp(node->attr, id.attr, id.attr_size) == 0;
 }
 
 bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
@@ -80,6 +76,22 @@ bool cti_graph_is(const cti_graph *graph, uint64_t hash, const cti_walk *walk,
 }
 
 /* --- Making one ------------------------------------------------------------------------------- */
+
+static cti_graph_node node_from(const ct_tensor *t) {
+    identity id = identity_of(t);
+    return (cti_graph_node){
+        .op = id.op,
+        .attr = id.attr,
+        .attr_size = id.attr_size,
+        .path = t->path,
+        .order = t->order,
+        .dtype = t->dtype,
+        .shape = t->shape,
+        .numel = t->numel,
+        .number = id.number,
+        .n_inputs = cti_walk_needed(t),
+    };
+}
 
 ct_status cti_graph_from(cti_graph *graph, cti_zone *zone, const cti_walk *walk,
                          ct_tensor *const roots[], int64_t n_roots) {

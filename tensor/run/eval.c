@@ -186,7 +186,7 @@ const void *ct_data(ct_tensor *t) {
         cti_null("ct_data: 't' is NULL");
         return NULL;
     }
-    return ct_eval(&t, 1) == CT_OK ? t->buffer->data : NULL;
+    return cti_has_value(t) || ct_eval(&t, 1) == CT_OK ? t->buffer->data : NULL;
 }
 
 static const void *typed_data(ct_tensor *t, ct_dtype dtype, const char *function) {
