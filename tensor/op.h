@@ -196,8 +196,9 @@ typedef struct ct_op {
     const ct_op symbol
 
 /* A tile or reduce function, compiled for several instruction sets and chosen at load time, which
- * glibc's loader can do and musl's cannot. Give it a name of its own, also when it is static:
- * clang's resolvers are visible to the linker. A build may have a definition of its own. */
+ * glibc's loader can do and musl's cannot. Make it static, because other files do not find it when
+ * clang 14 has compiled it, and give it a name of its own, because clang's resolvers are visible to
+ * the linker. A build may have a definition of its own. */
 #if !defined(CT_CLONES) && defined(__x86_64__) && defined(__GLIBC__)
 #define CT_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #elif !defined(CT_CLONES)

@@ -60,14 +60,12 @@ extern const ct_kernel cti_conv_pixels, cti_conv_weights;
 
 /* The three faces over output pixels [from, to), numbered through all images; each adds to what it
  * computes. x [N,H,W,C], w [kh,kw,1,C], y [N,OH,OW,C]; the second touches image rows of `rows`. */
-typedef void cti_depthwise_outputs_fn(const cti_conv *g, ct_span pixels, const void *x,
-                                      const void *w, void *y);
-typedef void cti_depthwise_input_fn(const cti_conv *g, ct_span pixels, ct_span rows, void *x,
-                                    const void *w, const void *y);
-typedef void cti_depthwise_kernel_fn(const cti_conv *g, ct_span pixels, const void *x, void *w,
-                                     const void *y);
-CTI_DECLARE_REALS(cti_depthwise_outputs_fn, cti_depthwise_outputs);
-CTI_DECLARE_REALS(cti_depthwise_input_fn, cti_depthwise_input);
-CTI_DECLARE_REALS(cti_depthwise_kernel_fn, cti_depthwise_kernel);
+typedef struct {
+    void (*outputs)(const cti_conv *g, ct_span pixels, const void *x, const void *w, void *y);
+    void (*input)(const cti_conv *g, ct_span pixels, ct_span rows, void *x, const void *w,
+                  const void *y);
+    void (*kernel)(const cti_conv *g, ct_span pixels, const void *x, void *w, const void *y);
+} cti_depthwise;
+CTI_DECLARE_REALS(extern const cti_depthwise, cti_depthwise);
 
 #endif

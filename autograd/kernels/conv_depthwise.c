@@ -6,9 +6,9 @@
 
 #include "autograd/kernels/element.h" /* f32 f64 */
 
-#define outputs_face TYPED(cti_depthwise_outputs)
-#define input_face TYPED(cti_depthwise_input)
-#define kernel_face TYPED(cti_depthwise_kernel)
+#define outputs_face TYPED(outputs_face)
+#define input_face TYPED(input_face)
+#define kernel_face TYPED(kernel_face)
 
 /* Which of the three is added to: a constant wherever the walk is used. */
 typedef enum { OUTPUTS, INPUT, KERNEL } face;
@@ -45,17 +45,19 @@ INLINE void walk(face to, const cti_conv *g, ct_span pixels, ct_span rows, eleme
 static ct_span all_rows(const cti_conv *g) { return (ct_span){0, g->axis[0].size}; }
 
 /* The walk takes writable pointers, whichever of the three it writes to. */
-CT_CLONES void outputs_face(const cti_conv *g, ct_span pixels, const void *x, const void *w,
-                            void *y) {
+static CT_CLONES void outputs_face(const cti_conv *g, ct_span pixels, const void *x, const void *w,
+                                   void *y) {
     walk(OUTPUTS, g, pixels, all_rows(g), (element *)x, (element *)w, y);
 }
 
-CT_CLONES void input_face(const cti_conv *g, ct_span pixels, ct_span rows, void *x, const void *w,
-                          const void *y) {
+static CT_CLONES void input_face(const cti_conv *g, ct_span pixels, ct_span rows, void *x,
+                                 const void *w, const void *y) {
     walk(INPUT, g, pixels, rows, x, (element *)w, (element *)y);
 }
 
-CT_CLONES void kernel_face(const cti_conv *g, ct_span pixels, const void *x, void *w,
-                           const void *y) {
+static CT_CLONES void kernel_face(const cti_conv *g, ct_span pixels, const void *x, void *w,
+                                  const void *y) {
     walk(KERNEL, g, pixels, all_rows(g), (element *)x, w, (element *)y);
 }
+
+const cti_depthwise TYPED(cti_depthwise) = {outputs_face, input_face, kernel_face};

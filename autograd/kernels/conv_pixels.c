@@ -193,16 +193,15 @@ static void run_class(work *w, const face *f, const ct_call *call, int64_t group
 }
 
 static void run_depthwise(const face *f, const ct_call *call, region r) {
-    static cti_depthwise_outputs_fn *const outputs[] = CTI_REALS(cti_depthwise_outputs);
-    static cti_depthwise_input_fn *const input[] = CTI_REALS(cti_depthwise_input);
+    static const cti_depthwise *const faces[] = CTI_REALS(&cti_depthwise);
     const cti_conv *g = &f->g;
     ct_span out = span_of(&f->to, r, r.rows), in = span_of(&f->from, r, rows_read(f, r.rows));
     void *x = call->in[0].data, *w = call->in[1].data, *y = call->out.data;
     memset(cti_element(g, y, out.first), 0, (size_t)(out.last - out.first) * g->element);
     ct_span pixels = f->transposed ? in : out;
     ct_span range = {pixels.first / g->outputs, pixels.last / g->outputs};
-    if (f->transposed) input[g->dtype](g, range, r.rows, y, w, x);
-    else outputs[g->dtype](g, range, x, w, y);
+    if (f->transposed) faces[g->dtype]->input(g, range, r.rows, y, w, x);
+    else faces[g->dtype]->outputs(g, range, x, w, y);
 }
 
 static void run(const ct_call *call, int64_t part, void *scratch) {

@@ -203,11 +203,11 @@ static void run_block(work *w, const cti_conv *g, const ct_call *call, const tar
 }
 
 static void run_depthwise(const cti_conv *g, const ct_call *call, ct_span lines, void *w) {
-    static cti_depthwise_kernel_fn *const kernel[] = CTI_REALS(cti_depthwise_kernel);
+    static const cti_depthwise *const faces[] = CTI_REALS(&cti_depthwise);
     memset(w, 0, (size_t)ct_shape_numel(call->out.shape) * g->element);
     int64_t width = g->axis[1].out;
-    kernel[g->dtype](g, (ct_span){lines.first * width, lines.last * width}, call->in[0].data, w,
-                     call->in[1].data);
+    faces[g->dtype]->kernel(g, (ct_span){lines.first * width, lines.last * width}, call->in[0].data,
+                            w, call->in[1].data);
 }
 
 static void run(const ct_call *call, int64_t part, void *scratch) {

@@ -4,7 +4,7 @@
  * It names them where it includes this header, and CMake reads them there:
  *
  *     #include "autograd/kernels/element.h" // f32 f64, in a comment
- *     #define add_rows TYPED(cti_add_rows)  // cti_add_rows_f32, cti_add_rows_f64
+ *     #define max_row TYPED(max_row)        // max_row_f32, max_row_f64
  *
  * A type's header in element/ gives, for numbers as for vectors of them:
  *   element         the C type

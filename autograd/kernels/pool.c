@@ -144,6 +144,8 @@ typedef struct {
     cti_pool_clear_fn *clear;
 } state;
 
+static const cti_pool_rows *const of[CT_DTYPES] = CTI_REALS(&cti_pool_rows);
+
 static state *begin(const ct_call *call, ct_prepared *p, ct_shape large, ct_shape small) {
     const cti_pool_attr *attr = call->attr;
     state *s = p->state;
@@ -190,10 +192,10 @@ static ct_span row_reads(const ct_call *call, int stage, int i, int64_t part) {
     return large_span(call->state, rows_of(call->state, part));
 }
 
-static void prepare_rows(const ct_call *call, ct_prepared *p, cti_pool_row_fn *const row[]) {
+static void prepare_rows(const ct_call *call, ct_prepared *p, cti_pool_row_fn *row) {
     state *s = begin(call, p, call->in[0].shape, call->out.shape);
     int64_t window = s->g.axis[0].extent * s->g.axis[1].extent;
-    s->row = row[call->out.dtype];
+    s->row = row;
     s->per_part = cti_most(1, PART_ELEMENTS / s->small_line / window);
     p->parts[0] = cti_divide_up(s->g.images * s->g.axis[0].out, s->per_part);
     p->writes = row_writes;
@@ -213,12 +215,11 @@ static void run_rows(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
-#define ROWS(verb)                                                         \
-    static void prepare_##verb(const ct_call *call, ct_prepared *p) {      \
-        static cti_pool_row_fn *const row[] = CTI_REALS(cti_##verb##_row); \
-        prepare_rows(call, p, row);                                        \
-    }                                                                      \
-    const ct_kernel cti_pool_##verb = {                                    \
+#define ROWS(verb)                                                    \
+    static void prepare_##verb(const ct_call *call, ct_prepared *p) { \
+        prepare_rows(call, p, of[call->out.dtype]->verb);             \
+    }                                                                 \
+    const ct_kernel cti_pool_##verb = {                               \
         .state = sizeof(state), .prepare = prepare_##verb, .run = {run_rows}};
 ROWS(max)
 ROWS(gather)
@@ -249,12 +250,12 @@ static ct_span band_reads(const ct_call *call, int stage, int i, int64_t part) {
     return i == 0 ? lines(rows, s->small_line) : large_span(s, rows);
 }
 
-static void prepare_bands(const ct_call *call, ct_prepared *p, cti_pool_add_fn *const add[],
-                          cti_pool_clear_fn *const clear[]) {
+static void prepare_bands(const ct_call *call, ct_prepared *p, cti_pool_add_fn *add,
+                          cti_pool_clear_fn *clear) {
     state *s = begin(call, p, call->out.shape, call->in[0].shape);
     const cti_axis *v = &s->g.axis[0];
-    s->add = add[call->out.dtype];
-    s->clear = clear[call->out.dtype];
+    s->add = add;
+    s->clear = clear;
     s->per_part = cti_axis_band(v, cti_divide_up(PARTS, s->g.images));
     s->bands = cti_divide_up(v->size, s->per_part);
     p->parts[0] = s->g.images * s->bands;
@@ -277,13 +278,12 @@ static void run_bands(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
-#define BANDS(verb)                                                              \
-    static void prepare_##verb(const ct_call *call, ct_prepared *p) {            \
-        static cti_pool_add_fn *const add[] = CTI_REALS(cti_##verb##_row);       \
-        static cti_pool_clear_fn *const clear[] = CTI_REALS(cti_##verb##_clear); \
-        prepare_bands(call, p, add, clear);                                      \
-    }                                                                            \
-    const ct_kernel cti_pool_##verb = {                                          \
+#define BANDS(verb)                                                   \
+    static void prepare_##verb(const ct_call *call, ct_prepared *p) { \
+        const cti_pool_rows *rows = of[call->out.dtype];              \
+        prepare_bands(call, p, rows->verb, rows->verb##_clear);       \
+    }                                                                 \
+    const ct_kernel cti_pool_##verb = {                               \
         .state = sizeof(state), .prepare = prepare_##verb, .run = {run_bands}};
 BANDS(scatter)
 BANDS(spread)

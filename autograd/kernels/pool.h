@@ -49,22 +49,21 @@ static inline cti_window cti_pool_window(const cti_pool *g, int64_t i, int64_t j
                         a.last - a.first, b.last - b.first};
 }
 
-/* Row i [OW,C] from image [H,W,C]: its maxima; what `values` [H,W,C] has at their places; its
- * means. */
+/* Row i [OW,C] from image [H,W,C], or from `values` [H,W,C] as well. */
 typedef void cti_pool_row_fn(const cti_pool *g, int64_t i, const void *values, const void *image,
                              void *row);
-CTI_DECLARE_REALS(cti_pool_row_fn, cti_max_row);
-CTI_DECLARE_REALS(cti_pool_row_fn, cti_gather_row);
-CTI_DECLARE_REALS(cti_pool_row_fn, cti_average_row);
-/* Adds row i [OW,C] into sums [H,W,C], only in the rows of `band`: at the places of the maxima of
- * image; or divided by the elements of each window, to all of them. */
+/* Adds row i [OW,C] into sums [H,W,C], only in the rows of `band`. */
 typedef void cti_pool_add_fn(const cti_pool *g, int64_t i, ct_span band, const void *row,
                              const void *image, void *sums);
-CTI_DECLARE_REALS(cti_pool_add_fn, cti_scatter_row);
-CTI_DECLARE_REALS(cti_pool_add_fn, cti_spread_row);
-/* Clears a band before its first row, as far as no window writes it. */
 typedef void cti_pool_clear_fn(const cti_pool *g, ct_span band, void *sums);
-CTI_DECLARE_REALS(cti_pool_clear_fn, cti_scatter_clear);
-CTI_DECLARE_REALS(cti_pool_clear_fn, cti_spread_clear);
+typedef struct {
+    /* The maxima; what `values` has at their places; the means. */
+    cti_pool_row_fn *max, *gather, *average;
+    /* At the places of the maxima of image; divided by the elements of each window, to all. */
+    cti_pool_add_fn *scatter, *spread;
+    /* Before the first row of a band, as far as no window writes it. */
+    cti_pool_clear_fn *scatter_clear, *spread_clear;
+} cti_pool_rows;
+CTI_DECLARE_REALS(extern const cti_pool_rows, cti_pool_rows);
 
 #endif

@@ -9,13 +9,11 @@
 
 #include <string.h>
 
-#define max_row TYPED(cti_max_row)
-#define gather_row TYPED(cti_gather_row)
-#define scatter_row TYPED(cti_scatter_row)
-#define scatter_clear TYPED(cti_scatter_clear)
-#define average_row TYPED(cti_average_row)
-#define spread_row TYPED(cti_spread_row)
-#define spread_clear TYPED(cti_spread_clear)
+#define max_row TYPED(max_row)
+#define gather_row TYPED(gather_row)
+#define scatter_row TYPED(scatter_row)
+#define average_row TYPED(average_row)
+#define spread_row TYPED(spread_row)
 
 /* Channels of one walk over a window. A constant number makes loops without remainders; it is more
  * than a compiler would unroll into single statements. */
@@ -97,8 +95,8 @@ INLINE void gather(cti_window w, int64_t n, steps s, const element *corner, cons
     for (int64_t c = 0; c < n; c++) y[c] = picked[c];
 }
 
-/* Adds only into the window's rows [inside.first, inside.last); to 0 when the window has its
- * elements for itself, whatever was there. */
+/* Adds only into the window's rows [inside.first, inside.last); to 0 when the window has its elements
+ * for itself, whatever was there. */
 INLINE void scatter(cti_window w, int64_t n, steps s, const element *corner, ct_span inside,
                     bool alone, const element *restrict y, element *restrict sums) {
     place at[LANES];
@@ -135,8 +133,8 @@ static bool windows_alone(const cti_pool *g) {
 
 /* --- One row of maxima ------------------------------------------------------------------------ */
 
-CT_CLONES void max_row(const cti_pool *g, int64_t i, const void *values, const void *image,
-                       void *row) {
+static CT_CLONES void max_row(const cti_pool *g, int64_t i, const void *values, const void *image,
+                              void *row) {
     (void)values;
     steps s = steps_of(g);
     element *y = row;
@@ -153,8 +151,8 @@ CT_CLONES void max_row(const cti_pool *g, int64_t i, const void *values, const v
     }
 }
 
-CT_CLONES void gather_row(const cti_pool *g, int64_t i, const void *values, const void *image,
-                          void *row) {
+static CT_CLONES void gather_row(const cti_pool *g, int64_t i, const void *values,
+                                 const void *image, void *row) {
     steps s = steps_of(g);
     element *y = row;
     for (int64_t j = 0; j < g->axis[1].out; j++, y += s.pixel) {
@@ -167,7 +165,7 @@ CT_CLONES void gather_row(const cti_pool *g, int64_t i, const void *values, cons
     }
 }
 
-void scatter_clear(const cti_pool *g, ct_span band, void *sums) {
+static void scatter_clear(const cti_pool *g, ct_span band, void *sums) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     size_t pixel = (size_t)g->channels * sizeof(element), line = (size_t)h->size * pixel;
     bool alone = windows_alone(g);
@@ -178,8 +176,8 @@ void scatter_clear(const cti_pool *g, ct_span band, void *sums) {
     }
 }
 
-CT_CLONES void scatter_row(const cti_pool *g, int64_t i, ct_span band, const void *row,
-                           const void *image, void *sums) {
+static CT_CLONES void scatter_row(const cti_pool *g, int64_t i, ct_span band, const void *row,
+                                  const void *image, void *sums) {
     steps s = steps_of(g);
     bool alone = windows_alone(g);
     const element *y = row;
@@ -207,8 +205,8 @@ static element elements(const cti_pool *g, cti_window w) {
     return (element)(g->count_pad ? g->axis[0].extent * g->axis[1].extent : w.rows * w.columns);
 }
 
-CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *values, const void *image,
-                           void *row) {
+static CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *values,
+                                  const void *image, void *row) {
     (void)values;
     steps s = steps_of(g);
     element *restrict y = row;
@@ -227,14 +225,14 @@ CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *values, con
     }
 }
 
-void spread_clear(const cti_pool *g, ct_span band, void *sums) {
+static void spread_clear(const cti_pool *g, ct_span band, void *sums) {
     int64_t line = steps_of(g).line;
     memset((element *)sums + band.first * line, 0,
            sizeof(element) * (size_t)((band.last - band.first) * line));
 }
 
-CT_CLONES void spread_row(const cti_pool *g, int64_t i, ct_span band, const void *row,
-                          const void *image, void *sums) {
+static CT_CLONES void spread_row(const cti_pool *g, int64_t i, ct_span band, const void *row,
+                                 const void *image, void *sums) {
     (void)image;
     steps s = steps_of(g);
     const element *restrict y = row;
@@ -251,3 +249,6 @@ CT_CLONES void spread_row(const cti_pool *g, int64_t i, ct_span band, const void
         }
     }
 }
+
+const cti_pool_rows TYPED(cti_pool_rows) = {max_row,    gather_row,    average_row, scatter_row,
+                                            spread_row, scatter_clear, spread_clear};

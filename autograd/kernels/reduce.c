@@ -5,14 +5,10 @@
 
 #include "autograd/kernels/element.h" /* f32 f64 i64 */
 
-#define sum TYPED(cti_sum)
-#define sum_products TYPED(cti_sum_products)
-#define sum_differences TYPED(cti_sum_differences)
-#define max TYPED(cti_max)
 #define sum_start TYPED(cti_sum_start)
 #define max_start TYPED(cti_max_start)
 #define argmax TYPED(cti_argmax)
-#define add_rows TYPED(cti_add_rows)
+#define add_rows TYPED(add_rows)
 #define scatter_rows TYPED(cti_scatter_rows)
 
 /* inner == 1: so many chains that additions need not wait for each other */
@@ -105,23 +101,19 @@ INLINE void reduce(combination by, operand of, int64_t outer, int64_t count, int
     }
 }
 
-CT_CLONES void sum(int64_t outer, int64_t count, int64_t inner, void *y, const void *const x[]) {
-    reduce(SUM, ELEMENT, outer, count, inner, y, x[0], x[0]);
-}
-
-CT_CLONES void sum_products(int64_t outer, int64_t count, int64_t inner, void *y,
-                            const void *const x[]) {
-    reduce(SUM, PRODUCT, outer, count, inner, y, x[0], x[1]);
-}
-
-CT_CLONES void sum_differences(int64_t outer, int64_t count, int64_t inner, void *y,
-                               const void *const x[]) {
-    reduce(SUM, DIFFERENCE, outer, count, inner, y, x[0], x[1]);
-}
-
-CT_CLONES void max(int64_t outer, int64_t count, int64_t inner, void *y, const void *const x[]) {
-    reduce(MAX, ELEMENT, outer, count, inner, y, x[0], x[0]);
-}
+#define REDUCTION(name, by, of, second)                                                     \
+    static CT_CLONES void TYPED(name)(int64_t outer, int64_t count, int64_t inner, void *y, \
+                                      const void *const x[]) {                              \
+        reduce(by, of, outer, count, inner, y, x[0], x[second]);                            \
+    }                                                                                       \
+    void TYPED(cti_##name)(int64_t outer, int64_t count, int64_t inner, void *y,            \
+                           const void *const x[]) {                                         \
+        TYPED(name)(outer, count, inner, y, x);                                             \
+    }
+REDUCTION(sum, SUM, ELEMENT, 0)
+REDUCTION(sum_products, SUM, PRODUCT, 1)
+REDUCTION(sum_differences, SUM, DIFFERENCE, 1)
+REDUCTION(max, MAX, ELEMENT, 0)
 
 void sum_start(int64_t n, void *y) {
     for (int64_t i = 0; i < n; i++) ((element *)y)[i] = (element)0;
@@ -144,13 +136,18 @@ void argmax(int64_t count, int64_t inner, const void *in, int64_t *y) {
     }
 }
 
-CT_CLONES void add_rows(int64_t n, int64_t count, int64_t distance, const void *in, void *out) {
+static CT_CLONES void add_rows(int64_t n, int64_t count, int64_t distance, const void *in,
+                               void *out) {
     element *restrict y = out;
     for (int64_t i = 0; i < n; i++) y[i] = ((const element *)in)[i];
     for (int64_t k = 1; k < count; k++) {
         const element *restrict x = (const element *)in + k * distance;
         for (int64_t i = 0; i < n; i++) y[i] = ADD(y[i], x[i]);
     }
+}
+
+void TYPED(cti_add_rows)(int64_t n, int64_t count, int64_t distance, const void *x, void *y) {
+    add_rows(n, count, distance, x, y);
 }
 
 void scatter_rows(int64_t n, int64_t row, const int64_t *index, const void *in, void *out) {

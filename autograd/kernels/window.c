@@ -113,7 +113,7 @@ static cti_class output_at(const cti_axis *axis, int64_t i) {
  * by every `period`-th tap. */
 static cti_class input_at(const cti_axis *axis, int64_t i) {
     int64_t period = axis->stride / common_divisor(axis->stride, axis->dilation);
-    int64_t distance = period * axis->dilation / axis->stride;
+    int64_t distance = cti_most(1, period * axis->dilation / axis->stride); /* it is whole */
     cti_class c = {.first = i,
                    .count = 1,
                    .step = axis->stride,
