@@ -95,8 +95,8 @@ INLINE void gather(cti_window w, int64_t n, steps s, const element *corner, cons
     for (int64_t c = 0; c < n; c++) y[c] = picked[c];
 }
 
-/* Adds only into the window's rows [inside.first, inside.last); to 0 when the window has its elements
- * for itself, whatever was there. */
+/* Adds only into the window's rows [inside.first, inside.last); to 0 when the window has its
+ * elements for itself, whatever was there. */
 INLINE void scatter(cti_window w, int64_t n, steps s, const element *corner, ct_span inside,
                     bool alone, const element *restrict y, element *restrict sums) {
     place at[LANES];
