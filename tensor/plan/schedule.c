@@ -2,6 +2,8 @@
  * on parts of other tasks. It looks at what parts read and write, not at what they compute.
  * Invariant: the parts that write what a part reads are in an earlier phase, or are counted as its
  * dependencies in its own. */
+#include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/plan/planning.h"
 
 #include <stdlib.h>
@@ -15,24 +17,24 @@
  */
 #define MOST_PARTS 65536
 
-/* A part's dependency on the parts [from, to) of a task. */
+/* Parts [from, to) of a task, on which some part depends. */
 typedef struct {
     int64_t task, from, to;
 } need;
 
-/* The dependencies of the parts of a task: those of part p are needs[p * width .. (p + 1) * width),
- * of which some may be empty. */
+/* That `part` of a task does, within the phase of both. */
 typedef struct {
-    int64_t width, n;
-    need *needs;
-} needed;
+    int64_t part;
+    need on;
+} dependency;
 
 typedef struct {
     cti_plan *plan;
     cti_zone *work;
-    int64_t *task_of;  /* item -> the task that writes it, or -1 */
-    int64_t *first_of; /* pass -> its first task */
-    needed *needed;    /* by task */
+    int64_t *task_of;         /* item -> the task that writes it, or -1 */
+    int64_t *first_of;        /* pass -> its first task */
+    dependency *dependencies; /* of all tasks, those of task k up to end[k] */
+    int64_t *end, n, max;
 } scheduling;
 
 static ct_span all_of(const cti_item *item) { return (ct_span){0, item->numel}; }
@@ -83,61 +85,42 @@ static bool is_first(const scheduling *s, const cti_task *t) {
     return t == &s->plan->tasks[s->first_of[t->pass]];
 }
 
-static void needs_of_kernel(const scheduling *s, const cti_task *t, int64_t part, need *needs) {
+/* What a part of a kernel reads of its input k. */
+static need need_of_input(const scheduling *s, const cti_task *t, int64_t part, int k) {
     const cti_plan *plan = s->plan;
     const cti_kernel *kernel = &pass_of(s, t)->kernel;
     const cti_item *item = &plan->items[kernel->item];
-    for (int k = 0; k < item->n_inputs; k++) {
-        const cti_item *in = cti_input_of(plan, item, k);
-        ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
-        if (in->whole && kernel->prepared.reads && t->bundle == 1) {
-            span = kernel->prepared.reads(&kernel->call, t->stage, k, part);
-        }
-        needs[k] = need_item(s, in->base, span);
+    const cti_item *in = &plan->items[plan->edges[item->edges + k]];
+    ct_span span = {0, is_first(s, t) ? plan->items[in->base].numel : 0};
+    if (in->whole && kernel->prepared.reads && t->bundle == 1) {
+        span = kernel->prepared.reads(&kernel->call, t->stage, k, part);
     }
+    return need_item(s, in->base, span);
 }
 
-static void needs_of_tiles(const scheduling *s, const cti_task *t, int64_t part, need *needs) {
+/* What a part of a tile pass reads by its load k. */
+static need need_of_load(const scheduling *s, const cti_task *t, int64_t part, int64_t k) {
     const cti_tiles *tiles = &pass_of(s, t)->tiles;
-    for (int64_t k = 0; k < tiles->n_loads && is_first(s, t); k++) {
-        const cti_load *load = &tiles->loads[k];
-        ct_span span = all_of(&s->plan->items[load->item]);
-        if (load->kind == CTI_LINEAR && t->bundle == 1) {
-            span = cti_part_elements(tiles, part);
-            span.first += load->offset;
-            span.last += load->offset;
-        }
-        needs[k] = need_item(s, load->item, span);
+    const cti_load *load = &tiles->loads[k];
+    ct_span span = all_of(&s->plan->items[load->item]);
+    if (load->kind == CTI_LINEAR && t->bundle == 1) {
+        span = cti_part_elements(tiles, part);
+        span.first += load->offset;
+        span.last += load->offset;
     }
+    return need_item(s, load->item, span);
 }
 
 /* A later stage of a kernel depends on all of the one before, a combined result on its chunks. */
-static need need_of_stage(const scheduling *s, int64_t task, int64_t part) {
-    const cti_task *t = &s->plan->tasks[task], *before = t - 1;
+static need need_of_stage(const scheduling *s, const cti_task *t, int64_t part) {
+    const cti_task *before = t - 1;
     const cti_pass *pass = pass_of(s, t);
     if (is_first(s, t)) return (need){0};
+    int64_t task = before - s->plan->tasks;
     bool whole = pass->kind == CTI_KERNEL || t->bundle > 1 || before->bundle > 1;
-    if (whole) return (need){task - 1, 0, before->parts};
+    if (whole) return (need){task, 0, before->parts};
     int64_t chunks = pass->tiles.chunks;
-    return (need){task - 1, part * chunks, (part + 1) * chunks};
-}
-
-static ct_status find_needs(scheduling *s, int64_t task) {
-    const cti_task *t = &s->plan->tasks[task];
-    const cti_pass *pass = pass_of(s, t);
-    bool kernel = pass->kind == CTI_KERNEL;
-    needed *all = &s->needed[task];
-    all->width = 1 + (kernel ? pass->kernel.call.n_inputs : pass->tiles.n_loads);
-    all->n = t->parts * all->width;
-    all->needs = cti_zone_alloc(s->work, (size_t)all->n, sizeof *all->needs);
-    if (!all->needs) return CT_ERR_MEMORY;
-    for (int64_t part = 0; part < t->parts; part++) {
-        need *needs = &all->needs[part * all->width];
-        needs[0] = need_of_stage(s, task, part);
-        if (kernel) needs_of_kernel(s, t, part, needs + 1);
-        else needs_of_tiles(s, t, part, needs + 1);
-    }
-    return CT_OK;
+    return (need){task, part * chunks, (part + 1) * chunks};
 }
 
 /* --- Phases --------------------------------------------------------------------------------- */
@@ -158,56 +141,69 @@ static bool follows(const scheduling *s, const cti_task *t, const cti_task *befo
     return wanted <= 2 * (before->parts / t->parts) + 4 && wanted < before->parts;
 }
 
-static void choose_phase(scheduling *s, int64_t task) {
-    cti_task *t = &s->plan->tasks[task];
-    const needed *all = &s->needed[task];
-    for (int64_t k = 0; k < all->n; k++) {
-        need n = all->needs[k];
-        if (n.from >= n.to) continue;
-        const cti_task *before = &s->plan->tasks[n.task];
-        int64_t phase = before->phase;
-        if (!follows(s, t, before, n.to - n.from)) phase++;
-        if (phase > t->phase) {
-            t->phase = phase;
-            t->depth = 0;
-        }
-        if (phase == before->phase && phase == t->phase && t->depth <= before->depth) {
-            t->depth = before->depth + 1;
-        }
+/* Takes the task to the phase that a need of its part asks for, and keeps those needs alone that
+ * are in its phase: what is kept are the edges between parts, however many parts and inputs there
+ * are. */
+static ct_status depend(scheduling *s, cti_task *t, int64_t part, need on) {
+    int64_t k = t - s->plan->tasks;
+    const cti_task *before = &s->plan->tasks[on.task];
+    if (on.from >= on.to) return CT_OK;
+    int64_t phase = before->phase + !follows(s, t, before, on.to - on.from);
+    if (phase > t->phase) {
+        t->phase = phase;
+        t->depth = 0;
+        s->n = k ? s->end[k - 1] : 0;
     }
+    if (before->phase != t->phase) return CT_OK;
+    if (t->depth <= before->depth) t->depth = before->depth + 1;
+    if (!cti_reserve(&s->dependencies, &s->max, s->n + 1, sizeof *s->dependencies)) {
+        return CT_ERR_MEMORY;
+    }
+    s->dependencies[s->n++] = (dependency){part, on};
+    return CT_OK;
+}
+
+static ct_status choose_phase(scheduling *s, cti_task *t) {
+    const cti_pass *pass = pass_of(s, t);
+    bool kernel = pass->kind == CTI_KERNEL;
+    int64_t n = kernel ? pass->kernel.call.n_inputs : is_first(s, t) ? pass->tiles.n_loads : 0;
+    for (int64_t part = 0; part < t->parts; part++) {
+        ct_status status = depend(s, t, part, need_of_stage(s, t, part));
+        for (int64_t k = 0; k < n && status == CT_OK; k++) {
+            status = depend(s, t, part,
+                            kernel ? need_of_input(s, t, part, (int)k)
+                                   : need_of_load(s, t, part, k));
+        }
+        if (status != CT_OK) return status;
+    }
+    return CT_OK;
 }
 
 /* A task is chained if all of its parts have dependencies in its phase. If only some have, it moves
  * to the next phase, where none has. */
-static void choose_chain(scheduling *s, int64_t task) {
-    cti_task *t = &s->plan->tasks[task];
-    const needed *all = &s->needed[task];
-    int64_t waiting = 0;
-    for (int64_t part = 0; part < t->parts; part++) {
-        bool waits = false;
-        for (int64_t k = 0; k < all->width; k++) {
-            need n = all->needs[part * all->width + k];
-            waits |= n.from < n.to && s->plan->tasks[n.task].phase == t->phase;
-        }
-        waiting += waits;
+static void choose_chain(scheduling *s, cti_task *t) {
+    int64_t k = t - s->plan->tasks, begin = k ? s->end[k - 1] : 0, waiting = 0;
+    for (int64_t d = begin; d < s->n; d++) {
+        waiting += d == begin || s->dependencies[d].part != s->dependencies[d - 1].part;
     }
     t->chained = waiting == t->parts;
-    if (waiting == 0 || t->chained) return;
-    t->phase++;
-    t->depth = 0;
+    if (waiting > 0 && !t->chained) {
+        t->phase++;
+        t->depth = 0;
+        s->n = begin;
+    }
+    s->end[k] = s->n;
 }
 
 /* Counts a task's dependencies within its phase; with room for them, stores the successors. */
 static void link_parts(scheduling *s, int64_t task, int64_t *successors) {
     cti_plan *plan = s->plan;
     const cti_task *t = &plan->tasks[task];
-    const needed *all = &s->needed[task];
-    for (int64_t k = 0; t->chained && k < all->n; k++) {
-        need n = all->needs[k];
-        const cti_task *before = &plan->tasks[n.task];
-        if (before->phase != t->phase) continue;
-        int64_t number = t->first + k / all->width;
-        for (int64_t p = before->first + n.from; p < before->first + n.to; p++) {
+    for (int64_t d = task ? s->end[task - 1] : 0; d < s->end[task]; d++) {
+        need on = s->dependencies[d].on;
+        int64_t number = t->first + s->dependencies[d].part;
+        int64_t first = plan->tasks[on.task].first;
+        for (int64_t p = first + on.from; p < first + on.to; p++) {
             if (successors) successors[plan->successor_end[p]] = number;
             else plan->waits[number]++;
             plan->successor_end[p]++;
@@ -338,9 +334,8 @@ static ct_status schedule(scheduling *s) {
     for (int64_t i = 0; i < plan->n_items; i++) s->task_of[i] = -1;
     for (int64_t p = 0; p < plan->n_passes; p++) add_tasks(s, p);
     for (int64_t k = 0; k < plan->n_tasks; k++) {
-        if (find_needs(s, k) != CT_OK) return CT_ERR_MEMORY;
-        choose_phase(s, k);
-        choose_chain(s, k);
+        if (choose_phase(s, &plan->tasks[k]) != CT_OK) return CT_ERR_MEMORY;
+        choose_chain(s, &plan->tasks[k]);
     }
     if (number_parts(s) != CT_OK) return CT_ERR_MEMORY;
     if (link_all(s) != CT_OK) return CT_ERR_MEMORY;
@@ -356,6 +351,9 @@ ct_status cti_plan_schedule(cti_planning *p) {
                     .work = &p->work,
                     .task_of = cti_zone_alloc(&p->work, items, sizeof *s.task_of),
                     .first_of = cti_zone_alloc(&p->work, passes, sizeof *s.first_of),
-                    .needed = cti_zone_alloc(&p->work, tasks, sizeof *s.needed)};
-    return plan->tasks && s.task_of && s.first_of && s.needed ? schedule(&s) : CT_ERR_MEMORY;
+                    .end = cti_zone_alloc(&p->work, tasks, sizeof *s.end)};
+    bool ready = plan->tasks && s.task_of && s.first_of && s.end;
+    ct_status status = ready ? schedule(&s) : CT_ERR_MEMORY;
+    cti_free(s.dependencies);
+    return status;
 }
