@@ -65,6 +65,11 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
                            t->op->name, k, ct_shape_format(part->shape).text,
                            ct_shape_format(in->shape).text);
         }
+        if (part && part->dtype != in->dtype) {
+            return ct_fail(CT_ERR_GRADIENT,
+                           "ct_grad: the derivative of '%s' for input %d is %s, the input %s",
+                           t->op->name, k, ct_dtype_name(part->dtype), ct_dtype_name(in->dtype));
+        }
         if (!part && ct_error() == CT_OK) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d is NULL",
                            t->op->name, k);

@@ -105,6 +105,10 @@ static ct_status infer(const ct_op *op, const char *name, ct_tensor *const input
 
 static ct_status check_reduction(const ct_op *op, const ct_tensor *x, const void *attr,
                                  const ct_type *out) {
+    if (out->dtype != x->dtype) {
+        return ct_fail(CT_ERR_DTYPE, "%s: a reduction of %s gives no %s", op->name,
+                       ct_dtype_name(x->dtype), ct_dtype_name(out->dtype));
+    }
     ct_reduction g = op->geometry(attr, x->shape);
     uint64_t blocks = (uint64_t)g.outer * (uint64_t)g.inner; /* of user code: it may wrap */
     if (blocks * (uint64_t)g.count == (uint64_t)x->numel &&
@@ -144,6 +148,10 @@ static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int
 static ct_status check_descriptor(const ct_op *op) {
     if (op->n_inputs == 0 && (op->kind == CT_VIEW || op->kind == CT_REDUCE)) {
         return ct_fail(CT_ERR_RANGE, "%s: a view or a reduction needs an input", op->name);
+    }
+    if (op->n_inputs != 1 && op->kind == CT_REDUCE) {
+        return ct_fail(CT_ERR_RANGE, "%s: a reduction takes 1 input, not %d", op->name,
+                       op->n_inputs);
     }
     const char *missing = op->infer ? NULL : "infer";
     if (op->kind == CT_VIEW && !op->view) missing = "view";

@@ -126,8 +126,13 @@ static ct_status rewrite(simplification *s, ct_tensor *t, ct_tensor *y, ct_tenso
     int64_t before = errors();
     *result = y->op->simplify(y);
     *context = saved;
-    if (*result) s->rewrites--;
-    return errors() == before ? CT_OK : ct_error();
+    if (errors() != before) return ct_error();
+    if (!*result) return CT_OK;
+    s->rewrites--;
+    if ((*result)->dtype == y->dtype && ct_shape_equal((*result)->shape, y->shape)) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "%s: its rewrite is %s %s, the node %s %s", y->op->name,
+                   ct_dtype_name((*result)->dtype), ct_shape_format((*result)->shape).text,
+                   ct_dtype_name(y->dtype), ct_shape_format(y->shape).text);
 }
 
 static ct_status finish(simplification *s, ct_tensor *t, ct_tensor *image) {

@@ -66,9 +66,25 @@ static ct_status emit_group(emission *e, const cti_group *group) {
     return CT_OK;
 }
 
+/* That every element of the result has a part that may write it, and sizes are sizes. */
+static ct_status check_prepared(const ct_op *op, const ct_prepared *p) {
+    bool any = false;
+    for (int s = 0; s < CT_KERNEL_STAGES; s++) {
+        any |= p->parts[s] > 0;
+        if (p->parts[s] == 0 || (p->parts[s] > 0 && op->kernel->run[s])) continue;
+        return ct_fail(CT_ERR_RANGE, "%s: prepare gave stage %d %lld parts%s", op->name, s,
+                       (long long)p->parts[s], p->parts[s] > 0 ? ", which nothing runs" : "");
+    }
+    if (!any) return ct_fail(CT_ERR_RANGE, "%s: prepare gave no parts", op->name);
+    if (p->scratch <= PTRDIFF_MAX / 4 && p->workspace <= PTRDIFF_MAX / 4) return CT_OK;
+    return ct_fail(CT_ERR_MEMORY, "%s: prepare asks for %zu and %zu bytes", op->name, p->scratch,
+                   p->workspace);
+}
+
 /* What a kernel says of its call, once for the plan. */
 static ct_status prepare(cti_plan *plan, cti_pass *pass) {
-    const ct_kernel *kernel = plan->items[pass->kernel.item].op->kernel;
+    const ct_op *op = plan->items[pass->kernel.item].op;
+    const ct_kernel *kernel = op->kernel;
     ct_call *call = &pass->kernel.call;
     ct_prepared *p = &pass->kernel.prepared;
     if (ct_shape_numel(call->out.shape) == 0) return CT_OK;
@@ -76,6 +92,7 @@ static ct_status prepare(cti_plan *plan, cti_pass *pass) {
     if (!p->state) return CT_ERR_MEMORY;
     for (int s = 0; s < CT_KERNEL_STAGES; s++) p->parts[s] = kernel->run[s] != NULL;
     if (kernel->prepare) kernel->prepare(call, p);
+    if (check_prepared(op, p) != CT_OK) return ct_error();
     for (int s = 0; s < CT_KERNEL_STAGES; s++) pass->parts[s] = p->parts[s];
     pass->scratch_bytes = p->scratch;
     return CT_OK;

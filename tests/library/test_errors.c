@@ -126,6 +126,107 @@ TEST(errors, of_a_users_op) {
               "shrinks: operand 1 is [2], the result []");
 }
 
+static ct_tensor *vjp_other_type(ct_tensor *g, ct_tensor *y, int i) {
+    (void)y, (void)i;
+    return ct_cast(g, CT_F32);
+}
+
+static ct_tensor *simplify_to_sum(ct_tensor *y) { return ct_sum_all(ct_input(y, 0)); }
+
+static ct_tensor *simplify_to_f32(ct_tensor *y) { return ct_cast(ct_input(y, 0), CT_F32); }
+
+static ct_reduction geometry_all(const void *attr, ct_shape x) {
+    (void)attr;
+    return (ct_reduction){1, ct_shape_numel(x), 1};
+}
+
+static ct_status infer_single(const ct_infer *call, ct_type *out) {
+    (void)call;
+    *out = (ct_type){CT_F32, CT_SCALAR};
+    return CT_OK;
+}
+
+static void reduce_nothing(int64_t outer, int64_t count, int64_t inner, void *y,
+                           const void *const x[]) {
+    (void)outer, (void)count, (void)inner, (void)y, (void)x;
+}
+
+static void start_nothing(int64_t n, void *y) { (void)n, (void)y; }
+
+/* clang-format off */
+static const ct_op other_type = {.name = "other_type", .kind = CT_MAP, .n_inputs = 1,
+                                 .infer = ct_infer_float, .tile = {[CT_F64] = tile_twice},
+                                 .vjp = {vjp_other_type}};
+static const ct_op to_sum = {.name = "to_sum", .kind = CT_MAP, .n_inputs = 1,
+                             .infer = ct_infer_float, .tile = {[CT_F64] = tile_twice},
+                             .simplify = simplify_to_sum};
+static const ct_op to_f32 = {.name = "to_f32", .kind = CT_MAP, .n_inputs = 1,
+                             .infer = ct_infer_float, .tile = {[CT_F64] = tile_twice},
+                             .simplify = simplify_to_f32};
+static const ct_op narrowing = {.name = "narrowing", .kind = CT_REDUCE, .n_inputs = 1,
+                                .infer = infer_single, .geometry = geometry_all,
+                                .reduce = {[CT_F64] = reduce_nothing},
+                                .start = {[CT_F64] = start_nothing}};
+static const ct_op of_two = {.name = "of_two", .kind = CT_REDUCE, .n_inputs = 2,
+                             .infer = infer_scalar, .geometry = geometry_all,
+                             .reduce = {[CT_F64] = reduce_nothing},
+                             .start = {[CT_F64] = start_nothing}};
+/* clang-format on */
+
+TEST(errors, of_what_a_users_op_gives) {
+    ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 3.0), *g;
+    NO_SUCCESS(ct_grad(ct_sum_all(ct_node(&other_type, &x, 1, NULL, 0)), &x, 1, &g),
+               CT_ERR_GRADIENT,
+               "ct_grad: the derivative of 'other_type' for input 0 is f32, the input f64");
+    ct_tensor *y = ct_node(&to_sum, &x, 1, NULL, 0);
+    NO_SUCCESS(ct_eval(&y, 1), CT_ERR_SHAPE, "to_sum: its rewrite is f64 [], the node f64 [2]");
+    y = ct_node(&to_f32, &x, 1, NULL, 0);
+    NO_SUCCESS(ct_eval(&y, 1), CT_ERR_SHAPE, "to_f32: its rewrite is f32 [2], the node f64 [2]");
+    NO_TENSOR(ct_node(&narrowing, &x, 1, NULL, 0), CT_ERR_DTYPE,
+              "narrowing: a reduction of f64 gives no f32");
+    NO_TENSOR(ct_node(&of_two, (ct_tensor *[]){x, x}, 2, NULL, 0), CT_ERR_RANGE,
+              "of_two: a reduction takes 1 input, not 2");
+}
+
+static void prepare_badly(const ct_call *call, ct_prepared *p) {
+    switch (*(const int64_t *)call->attr) {
+    case 0: p->parts[0] = 0; break;
+    case 1: p->parts[0] = -3; break;
+    case 2: p->parts[1] = 2; break;
+    case 3: p->scratch = SIZE_MAX; break;
+    default: p->workspace = SIZE_MAX; break;
+    }
+}
+
+static void run_badly(const ct_call *call, int64_t part, void *scratch) {
+    (void)call, (void)part, (void)scratch;
+}
+
+static const ct_kernel bad_kernel = {.prepare = prepare_badly, .run = {run_badly}};
+static const ct_op badly = {.name = "badly",
+                            .kind = CT_KERNEL,
+                            .n_inputs = 1,
+                            .infer = ct_infer_float,
+                            .kernel = &bad_kernel};
+
+TEST(errors, of_what_a_kernel_prepares) {
+    static const struct {
+        ct_status status;
+        const char *message;
+    } expected[] = {
+        {CT_ERR_RANGE, "badly: prepare gave no parts"},
+        {CT_ERR_RANGE, "badly: prepare gave stage 0 -3 parts"},
+        {CT_ERR_RANGE, "badly: prepare gave stage 1 2 parts, which nothing runs"},
+        {CT_ERR_MEMORY, "badly: prepare asks for 18446744073709551615 and 0 bytes"},
+        {CT_ERR_MEMORY, "badly: prepare asks for 0 and 18446744073709551615 bytes"},
+    };
+    ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2), 3.0);
+    for (int64_t k = 0; k < 5; k++) {
+        ct_tensor *y = ct_node(&badly, &x, 1, &k, sizeof k);
+        NO_SUCCESS(ct_eval(&y, 1), expected[k].status, expected[k].message);
+    }
+}
+
 static void tile_total(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
     int count = *(const int *)tile->attr;
     for (int64_t i = 0; i < n; i++) {
