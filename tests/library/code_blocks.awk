@@ -18,6 +18,7 @@ function begin(kind) {
 # Whether a line at the left margin begins a definition, not a statement.
 function defines(line) {
     if (line ~ /^(#|static |typedef |extern |CT_OP\()/) return 1
+    if (line ~ /^[a-z][a-z0-9_]* +\**[a-z0-9_]+\(.*,$/) return 1 # its head goes on
     return line ~ /^[a-z].*\) \{/ && line !~ /^(if|for|while|switch|do|else)[ (]/
 }
 
