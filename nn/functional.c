@@ -43,7 +43,7 @@ static ct_status check(const ct_slot_list *slots, ct_tensor *const values[], boo
 /* Of two replacements of one slot the later one alone is found. */
 static void find_slots(const ct_module *module) {
     for (int i = 0; i < module->n_slots; i++) {
-        cti_replacement *given = cti_slot_replacement(module->slots[i].slot);
+        cti_replacement *given = module->slots[i].slot->replacement;
         if (given) given->found = true;
     }
     for (int64_t i = 0; i < module->n_children; i++) find_slots(module->children[i]);
@@ -80,13 +80,17 @@ ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
     cti_replacement *replacements = cti_alloc((size_t)slots->count, sizeof *replacements);
     if (!replacements) return NULL;
     for (int64_t i = 0; i < slots->count; i++) {
-        replacements[i] = (cti_replacement){.slot = slots->items[i].slot, .value = values[i]};
-        cti_slot_replace(&replacements[i]);
+        ct_slot *slot = slots->items[i].slot;
+        replacements[i] = (cti_replacement){
+            .slot = slot, .value = values[i], .outer = slot->replacement};
+        slot->replacement = &replacements[i];
     }
     find_slots(module);
     bool found = check_found(slots, replacements) == CT_OK;
     ct_tensor *y = found ? run(module, x, mode, options) : NULL;
-    for (int64_t i = slots->count; i-- > 0;) cti_slot_put_back(&replacements[i]);
+    for (int64_t i = slots->count; i-- > 0;) {
+        replacements[i].slot->replacement = replacements[i].outer;
+    }
     cti_free(replacements);
     return y;
 }

@@ -76,7 +76,7 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
     }
     ct_slot *slot = ct_slot_new(name, initial);
     if (!slot) return ct_error();
-    cti_slot_freeze(slot, module->frozen);
+    slot->frozen = module->frozen;
     module->slots[module->n_slots++] = (ct_module_slot){ct_slot_name(slot), slot, trainable};
     return CT_OK;
 }
@@ -87,14 +87,14 @@ ct_tensor *ct_module_read(ct_module *module, int i) {
     if (i < 0 || i >= module->n_slots) {
         return ct_fail_null(CT_ERR_RANGE, "ct_module_read: slot %d of %d", i, module->n_slots);
     }
-    const cti_replacement *given = cti_slot_replacement(module->slots[i].slot);
+    const cti_replacement *given = module->slots[i].slot->replacement;
     return given ? ct_scope_add(given->value) : ct_slot_read(module->slots[i].slot);
 }
 
 void ct_module_freeze(ct_module *module, bool frozen) {
     if (!module) return;
     module->frozen = frozen;
-    for (int i = 0; i < module->n_slots; i++) cti_slot_freeze(module->slots[i].slot, frozen);
+    for (int i = 0; i < module->n_slots; i++) module->slots[i].slot->frozen = frozen;
     for (int64_t i = 0; i < module->n_children; i++) ct_module_freeze(module->children[i], frozen);
 }
 
@@ -256,7 +256,7 @@ ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *
 
 static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module_slot *slot) {
     ct_named_slot item = {.slot = slot->slot, .parameter = slot->trainable};
-    item.trainable = slot->trainable && !cti_slot_frozen(slot->slot);
+    item.trainable = slot->trainable && !slot->slot->frozen;
     return cti_slot_list_add(list, prefix, slot->name, item);
 }
 

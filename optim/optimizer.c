@@ -210,7 +210,7 @@ static ct_status drop_unused(const ct_optimizer *o, work *w) {
 static ct_status derive(const ct_optimizer *o, work *w, ct_tensor *loss) {
     for (int64_t i = 0; i < o->parameters.count; i++) {
         ct_slot *slot = o->parameters.items[i].slot;
-        if (cti_slot_frozen(slot)) continue;
+        if (slot->frozen) continue;
         w->numbers[w->n] = i;
         w->parameters[w->n++] = ct_slot_read(slot);
     }

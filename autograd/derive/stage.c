@@ -57,7 +57,7 @@ ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value)
         return cti_null_in("ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
     }
     /* Where another value stands in for the slot's own there is nothing to update. */
-    if (left_out || cti_slot_replacement(slot)) return ct_scope_add(y);
+    if (left_out || slot->replacement) return ct_scope_add(y);
     stage_attr attr = {ct_slot_keep(slot), decay, false};
     ct_tensor *t = ct_node(&op_stage, (ct_tensor *[]){y, value}, 2, &attr, sizeof attr);
     if (!t) ct_slot_drop(slot);
@@ -115,7 +115,7 @@ static ct_status collect_stages(commit *c, ct_tensor **stages, int64_t n_stages)
 static bool is_pending(const ct_tensor *t) {
     if (t->op != &op_stage) return false;
     const stage_attr *attr = t->attr;
-    return !attr->applied && !cti_slot_frozen(attr->slot);
+    return !attr->applied && !attr->slot->frozen;
 }
 
 static ct_status find_stages(ct_tensor *const roots[], int64_t n, ct_tensor ***stages,

@@ -17,7 +17,7 @@ typedef struct {
 static ct_tensor *next_key(ct_module *self) {
     ct_slot *slot = self->slots[0].slot;
     ct_tensor *key = ct_module_read(self, 0);
-    if (cti_slot_replacement(slot)) return key;
+    if (slot->replacement) return key;
     const int64_t *now = ct_data_i64(key);
     if (!now) return NULL;
     int64_t next[2] = {now[0], (int64_t)((uint64_t)now[1] + 1)};

@@ -11,15 +11,6 @@
 
 #include <stdatomic.h>
 
-struct ct_slot {
-    int64_t refs;
-    uint64_t id;
-    const char *name; /* interned */
-    bool frozen;
-    ct_tensor *value;
-    cti_replacement *replacement; /* of the innermost functional call; NULL: none */
-};
-
 /* A leaf that says which slot it belongs to. */
 static ct_tensor *leaf_for(const ct_slot *slot, ct_tensor *value) {
     ct_tensor *leaf = ct_detach(value);
@@ -90,16 +81,3 @@ ct_status ct_slot_write(ct_slot *slot, ct_tensor *value) {
 const char *ct_slot_name(const ct_slot *slot) { return slot ? slot->name : ""; }
 
 bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t) { return slot && slot->value == t; }
-
-void cti_slot_freeze(ct_slot *slot, bool frozen) { slot->frozen = frozen; }
-
-bool cti_slot_frozen(const ct_slot *slot) { return slot->frozen; }
-
-void cti_slot_replace(cti_replacement *r) {
-    r->outer = r->slot->replacement;
-    r->slot->replacement = r;
-}
-
-void cti_slot_put_back(const cti_replacement *r) { r->slot->replacement = r->outer; }
-
-cti_replacement *cti_slot_replacement(const ct_slot *slot) { return slot->replacement; }
