@@ -98,6 +98,11 @@ static ct_status compose(commit *c, const ct_tensor *stage) {
         update = &c->updates[c->n++];
         *update = (ct_update){attr->slot, ct_slot_read(attr->slot)};
     }
+    if (ct_dtype_of(update->value) != ct_dtype_of(stage->inputs[1])) {
+        return ct_fail(CT_ERR_DTYPE, "ct_commit: slot '%s' holds %s, the staged value is %s",
+                       ct_slot_name(attr->slot), ct_dtype_name(ct_dtype_of(update->value)),
+                       ct_dtype_name(ct_dtype_of(stage->inputs[1])));
+    }
     ct_tensor *old = ct_scale(update->value, attr->decay);
     update->value = ct_add(old, stage->inputs[1]);
     return update->value ? CT_OK : ct_error();

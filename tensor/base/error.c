@@ -96,6 +96,13 @@ static void append_place(const cti_node_context *context) {
     else if (*path) append(" (in %s)", path);
 }
 
+/* Names and paths are the user's, and a message is one line. */
+static void keep_one_line(void) {
+    for (char *c = record.message; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
+    }
+}
+
 /* An error in the same call follows from the one on record. One in a later call may not: its
  * message is appended to the first cause, in place of an earlier appendix; of one call the first
  * counts. */
@@ -105,6 +112,7 @@ static void append_later(const char *format, va_list arguments) {
     append(" (an earlier error; now ");
     append_message(format, arguments);
     append(")");
+    keep_one_line();
 }
 
 static void record_message(ct_status status, const char *format, va_list arguments) {
@@ -116,6 +124,7 @@ static void record_message(ct_status status, const char *format, va_list argumen
     record.status = status;
     append_message(format, arguments);
     append_place(cti_context());
+    keep_one_line();
     record.length = strlen(record.message);
 }
 

@@ -17,6 +17,7 @@ typedef struct {
     ct_tensor *image;   /* what computes the same; NULL: not known yet */
     ct_tensor *forward; /* the result of a rewrite, whose image it will share */
     int left;           /* inputs that were not looked at yet: the first ones */
+    bool open;          /* on the path from the root, and waits for what comes after it */
 } entry;
 
 typedef struct {
@@ -175,6 +176,17 @@ static ct_status find_next(simplification *s, const ct_tensor *t, ct_tensor **ne
     return CT_OK;
 }
 
+/* Makes `next` the end of the path. Graphs have no cycles, but a rewrite that takes its own node in
+ * would wait for itself. */
+static ct_status extend(simplification *s, ct_tensor *t, ct_tensor *next) {
+    s->entries[t->index].open = true;
+    if (s->entries[next->index].open) {
+        return ct_fail(CT_ERR_STATE, "%s: its rewrite contains the node itself", next->op->name);
+    }
+    next->link = t;
+    return CT_OK;
+}
+
 /* Depth first; the path from the root is linked through the nodes. */
 static ct_status simplify_from(simplification *s, ct_tensor *root) {
     ct_status status = enter(s, root);
@@ -187,7 +199,7 @@ static ct_status simplify_from(simplification *s, ct_tensor *root) {
             t->level = 0;
             e->image = t;
         } else if ((status = find_next(s, t, &next)) == CT_OK && next) {
-            next->link = t;
+            status = extend(s, t, next);
             t = next;
         } else if (status == CT_OK) {
             status = simplify_node(s, t);

@@ -58,7 +58,6 @@ static int64_t copy_item(lowering *low, int64_t source) {
     cti_plan *plan = low->plan;
     if (low->copy_of[source] >= 0) return low->copy_of[source];
     const cti_item *from = &plan->items[source];
-    plan->edges[plan->n_edges] = source;
     int64_t copy = add_item(low, (cti_item){.node = -1,
                                             .op = &op_copy,
                                             .dtype = from->dtype,
@@ -67,7 +66,7 @@ static int64_t copy_item(lowering *low, int64_t source) {
                                             .n_inputs = 1,
                                             .edges = plan->n_edges,
                                             .base = -1});
-    plan->n_edges++;
+    plan->edges[plan->n_edges++] = source;
     low->copy_of[source] = copy;
     return copy;
 }
@@ -99,10 +98,6 @@ static bool kernel_takes(const ct_op *op, const cti_item *in) {
     return true;
 }
 
-static int64_t kernel_input(lowering *low, const ct_op *op, int64_t source) {
-    return kernel_takes(op, &low->plan->items[source]) ? source : copy_item(low, source);
-}
-
 static int64_t lower_node(lowering *low, int64_t i) {
     cti_plan *plan = low->plan;
     const cti_graph_node *node = &plan->graph.nodes[i];
@@ -116,14 +111,13 @@ static int64_t lower_node(lowering *low, int64_t i) {
                      .base = -1};
     const int64_t *inputs = &plan->graph.edges[node->edges];
     bool kernel = node->op && node->op->kind == CT_KERNEL;
-    /* Copies are made first, because the edges of an item are contiguous. */
-    for (int k = 0; k < node->n_inputs && kernel; k++) {
-        kernel_input(low, node->op, low->item_of[inputs[k]]);
-    }
     item.edges = plan->n_edges;
+    plan->n_edges += node->n_inputs;
     for (int k = 0; k < node->n_inputs; k++) {
         int64_t source = low->item_of[inputs[k]];
-        plan->edges[plan->n_edges++] = kernel ? kernel_input(low, node->op, source) : source;
+        if (kernel && !kernel_takes(node->op, &plan->items[source]))
+            source = copy_item(low, source);
+        plan->edges[item.edges + k] = source;
     }
     if (!node->op) {
         item.place = CTI_LEAF;

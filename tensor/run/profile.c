@@ -8,6 +8,7 @@
 #include "tensor/base/clock.h"
 #include "tensor/run/run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,13 +85,10 @@ static void count_op(ct_profile_pass *pass, ct_profile_share *shares, const char
 }
 
 static void append_op(char *ops, const char *name) {
-    size_t used = strlen(ops), length = strlen(name);
-    if (used + length + 5 < OPS_LENGTH) {
-        if (used) ops[used++] = ' ';
-        memcpy(ops + used, name, length + 1);
-    } else if (used && ops[used - 1] != '.') {
-        memcpy(ops + used, " ..", 4);
-    }
+    size_t used = strlen(ops), room = OPS_LENGTH - used;
+    bool fits = strlen(name) + 5 < room;
+    if (fits) snprintf(ops + used, room, "%s%s", used ? " " : "", name);
+    else if (used && ops[used - 1] != '.') snprintf(ops + used, room, " ..");
 }
 
 /* What a pass consists of. Every op runs once for each element, so they share evenly; a copy

@@ -133,6 +133,8 @@ static ct_tensor *vjp_other_type(ct_tensor *g, ct_tensor *y, int i) {
 
 static ct_tensor *simplify_to_sum(ct_tensor *y) { return ct_sum_all(ct_input(y, 0)); }
 
+static ct_tensor *simplify_to_itself(ct_tensor *y) { return ct_neg(ct_neg(y)); }
+
 static ct_tensor *simplify_to_f32(ct_tensor *y) { return ct_cast(ct_input(y, 0), CT_F32); }
 
 static ct_reduction geometry_all(const void *attr, ct_shape x) {
@@ -163,6 +165,9 @@ static const ct_op to_sum = {.name = "to_sum", .kind = CT_MAP, .n_inputs = 1,
 static const ct_op to_f32 = {.name = "to_f32", .kind = CT_MAP, .n_inputs = 1,
                              .infer = ct_infer_float, .tile = {[CT_F64] = tile_twice},
                              .simplify = simplify_to_f32};
+static const ct_op to_itself = {.name = "to_itself", .kind = CT_MAP, .n_inputs = 1,
+                                .infer = ct_infer_float, .tile = {[CT_F64] = tile_twice},
+                                .simplify = simplify_to_itself};
 static const ct_op narrowing = {.name = "narrowing", .kind = CT_REDUCE, .n_inputs = 1,
                                 .infer = infer_single, .geometry = geometry_all,
                                 .reduce = {[CT_F64] = reduce_nothing},
@@ -182,6 +187,8 @@ TEST(errors, of_what_a_users_op_gives) {
     NO_SUCCESS(ct_eval(&y, 1), CT_ERR_SHAPE, "to_sum: its rewrite is f64 [], the node f64 [2]");
     y = ct_node(&to_f32, &x, 1, NULL, 0);
     NO_SUCCESS(ct_eval(&y, 1), CT_ERR_SHAPE, "to_f32: its rewrite is f32 [2], the node f64 [2]");
+    y = ct_node(&to_itself, &x, 1, NULL, 0);
+    NO_SUCCESS(ct_eval(&y, 1), CT_ERR_STATE, "to_itself: its rewrite contains the node itself");
     NO_TENSOR(ct_node(&narrowing, &x, 1, NULL, 0), CT_ERR_DTYPE,
               "narrowing: a reduction of f64 gives no f32");
     NO_TENSOR(ct_node(&of_two, (ct_tensor *[]){x, x}, 2, NULL, 0), CT_ERR_RANGE,
@@ -275,7 +282,20 @@ TEST(errors, of_slots_and_commits) {
     ct_tensor *staged = ct_stage(four, slot, 0.5, four);
     NO_SUCCESS(ct_commit(&staged, 1, &(ct_update){slot, four}, 1), CT_ERR_STATE,
                "ct_commit: slot 'mean' is both updated and staged");
+    staged = ct_stage(four, slot, 0.5, ct_cast(four, CT_F64));
+    NO_SUCCESS(ct_commit(&staged, 1, NULL, 0), CT_ERR_DTYPE,
+               "ct_commit: slot 'mean' holds f32, the staged value is f64");
     EXPECT(element(ct_slot_read(slot), 0) == 1);
+    ct_slot_drop(slot);
+}
+
+/* Names are the user's. */
+TEST(errors, are_one_line) {
+    ct_slot *slot = ct_slot_new("a\tslot", f32(CT_SHAPE(4)));
+    EXPECT(ct_path_push("two\nlines") == CT_OK);
+    NO_SUCCESS(ct_slot_write(slot, f32(CT_SHAPE(3))), CT_ERR_SHAPE,
+               "ct_slot_write: 'a?slot' is f32 [4], the new value is f32 [3] (in two?lines)");
+    ct_path_pop();
     ct_slot_drop(slot);
 }
 
