@@ -5,7 +5,7 @@
  * descriptor is left. */
 #include "autograd/draw/graphviz.h"
 
-#include "tensor/base/clock.h"
+#include "tensor/base/process.h"
 #include "tensor/io/file.h"
 
 #include <errno.h>

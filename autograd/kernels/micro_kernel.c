@@ -3,7 +3,7 @@
  * Invariant: the size of a tile changes no sum. */
 #include "autograd/kernels/micro_kernel.h"
 
-#include "autograd/kernels/window.h"
+#include "tensor/base/shape_rules.h"
 
 #include <string.h>
 

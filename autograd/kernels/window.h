@@ -2,6 +2,7 @@
 #ifndef COTAN_WINDOW_H
 #define COTAN_WINDOW_H
 
+#include "tensor/base/shape_rules.h"
 #include "tensor/op.h"
 
 #include <stdbool.h>
@@ -15,11 +16,6 @@ typedef struct {
     int64_t before, after; /* padding */
     int64_t out;           /* of the output */
 } cti_axis;
-
-static inline int64_t cti_least(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t cti_most(int64_t a, int64_t b) { return a > b ? a : b; }
-/* a / b rounded up, for a >= 0 and b >= 1. */
-static inline int64_t cti_divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 /* Checks the numbers and fills in `out`. `what` is the word for the window in messages, `dim` the
  * number of the axis: 0 for height, 1 for width. */

@@ -67,11 +67,14 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
     DEFINE_BINARY(prefix, verb, false, costly, ct_infer_float, CTI_REALS(verb), vjp_##verb##_0, \
                   vjp_##verb##_1, rewrite, NULL)
 
+#define TILES_NUMBER(verb, real, integer) \
+    CTI_TILE_2(verb##_f32, float, real)   \
+    CTI_TILE_2(verb##_f64, double, real)  \
+    CTI_TILE_2(verb##_i64, int64_t, integer)
+
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
 #define BINARY(verb, is_commutative, real, integer, derivative0, derivative1, rewrite, joint_list) \
-    CTI_TILE_2(verb##_f32, float, real)                                                            \
-    CTI_TILE_2(verb##_f64, double, real)                                                           \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                                       \
+    TILES_NUMBER(verb, real, integer)                                                              \
     CTI_VJP_2(verb, 0, derivative0)                                                                \
     CTI_VJP_2(verb, 1, derivative1)                                                                \
     DEFINE_BINARY(ct, verb, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb),            \
@@ -79,9 +82,7 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
 
 /* 0 or 1; nothing flows back. */
 #define CONDITION(prefix, verb, is_commutative, real, integer)                              \
-    CTI_TILE_2(verb##_f32, float, real)                                                     \
-    CTI_TILE_2(verb##_f64, double, real)                                                    \
-    CTI_TILE_2(verb##_i64, int64_t, integer)                                                \
+    TILES_NUMBER(verb, real, integer)                                                       \
     DEFINE_BINARY(prefix, verb, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb), \
                   ct_no_gradient, ct_no_gradient, NULL, NULL)
 #define COMPARISON(verb, is_commutative, relation) \
@@ -251,15 +252,9 @@ WHERE_TILE(f32, float)
 WHERE_TILE(f64, double)
 WHERE_TILE(i64, int64_t)
 
-static ct_tensor *vjp_where_1(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return ct_where(ct_input(y, 0), g, cti_full_like(g, 0.0));
-}
-
-static ct_tensor *vjp_where_2(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return ct_where(ct_input(y, 0), cti_full_like(g, 0.0), g);
-}
+/* The first operand, `a` here, is the condition. */
+CTI_VJP_2(where, 1, ct_where(a, g, cti_full_like(g, 0.0)))
+CTI_VJP_2(where, 2, ct_where(a, cti_full_like(g, 0.0), g))
 
 CT_OP_PUBLIC(ct_op_where) = {
     .name = "where",

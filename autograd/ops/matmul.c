@@ -4,7 +4,6 @@
  * Invariant: a part is one block of one product; blocks are cut by shape alone, and the bits do
  * not depend on the operands' layouts. */
 #include "autograd/kernels/small_product.h"
-#include "autograd/kernels/window.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/gemm.h"

@@ -166,12 +166,9 @@ ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t
 
 /* --- concat ----------------------------------------------------------------------------------- */
 
-typedef struct {
-    int64_t axis;
-} concat_attr;
-
+/* The attribute is the axis. */
 static ct_status infer_concat(const ct_infer *call, ct_type *out) {
-    int axis = (int)((const concat_attr *)call->attr)->axis;
+    int axis = (int)*(const int64_t *)call->attr;
     *out = call->in[0];
     for (int i = 1; i < call->n_inputs; i++) {
         ct_type in = call->in[i];
@@ -195,7 +192,7 @@ static ct_status infer_concat(const ct_infer *call, ct_type *out) {
 
 static void concat_run(const ct_call *call, int64_t part, void *scratch) {
     (void)scratch;
-    int axis = (int)((const concat_attr *)call->attr)->axis, rank = call->out.shape.rank;
+    int axis = (int)*(const int64_t *)call->attr, rank = call->out.shape.rank;
     size_t size = ct_dtype_size(call->out.dtype);
     size_t row = (size_t)cti_shape_span(call->out.shape, axis, rank) * size;
     char *y = (char *)call->out.data + (size_t)part * row;
@@ -209,7 +206,7 @@ static void concat_run(const ct_call *call, int64_t part, void *scratch) {
 static const ct_kernel concat_rows = {.prepare = prepare_rows, .run = {concat_run}};
 
 static ct_tensor *vjp_concat(ct_tensor *g, ct_tensor *y, int i) {
-    int axis = (int)((const concat_attr *)ct_attr(y))->axis;
+    int axis = (int)*(const int64_t *)ct_attr(y);
     int64_t start = 0;
     for (int k = 0; k < i; k++) start += ct_dim(ct_input(y, k), axis);
     return ct_slice(g, axis, start, start + ct_dim(ct_input(y, i), axis), 1);
@@ -234,6 +231,6 @@ ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis) {
     if (parts[0] && cti_shape_axis("ct_concat", ct_shape_of(parts[0]), axis, &at) != CT_OK) {
         return NULL;
     }
-    concat_attr attr = {at};
+    int64_t attr = at;
     return ct_node(&ct_op_concat, parts, (int)n, &attr, sizeof attr);
 }

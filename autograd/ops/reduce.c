@@ -64,18 +64,18 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .simplify = rewrite,                      \
     };
 
-/* g with the axes that the reduction y took away, as size 1, then stretched over x. */
-static ct_tensor *spread(ct_tensor *g, ct_tensor *y) {
-    ct_tensor *x = ct_input(y, 0);
-    const reduce_attr *attr = ct_attr(y);
-    ct_shape kept = ct_shape_of(x);
-    for (int64_t i = attr->first; i < attr->last; i++) kept.dims[i] = 1;
-    return ct_broadcast(ct_reshape(g, kept), ct_shape_of(x));
+static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int64_t first, int64_t last) {
+    reduce_attr attr = {first, last};
+    return ct_node(op, &x, 1, &attr, sizeof attr);
 }
 
+/* g with the axes that the reduction y took away, as size 1, then stretched over x. */
 static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    return spread(g, y);
+    ct_tensor *x = ct_input(y, i);
+    const reduce_attr *attr = ct_attr(y);
+    ct_shape kept = ct_shape_of(x);
+    for (int64_t d = attr->first; d < attr->last; d++) kept.dims[d] = 1;
+    return ct_broadcast(ct_reshape(g, kept), ct_shape_of(x));
 }
 
 /* A sum of one element each is a view; sum(-x) = -sum(x); the sum of what is stretched along the
@@ -87,8 +87,7 @@ static ct_tensor *simplify_sum(ct_tensor *y) {
     if (ct_numel(x) > 0 && count == 1) return ct_reshape(x, ct_shape_of(y));
     if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
     if (ct_is(x, &ct_op_neg)) {
-        x = ct_input(x, 0);
-        return ct_neg(ct_node(ct_op_of(y), &x, 1, attr, sizeof *attr));
+        return ct_neg(reduce_run(&ct_op_sum, ct_input(x, 0), attr->first, attr->last));
     }
     bool away[CT_MAX_RANK] = {0};
     for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
@@ -104,19 +103,16 @@ void cti_sum_axes(const ct_tensor *sum, int *first, int *last) {
     *last = (int)attr->last;
 }
 
-static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr);
-
 /* The cotangent goes to the lowest index of the maximum. */
 static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
-    (void)i;
-    ct_tensor *x = ct_input(y, 0);
+    ct_tensor *x = ct_input(y, i);
     const reduce_attr *attr = ct_attr(y);
     ct_reduction r = geometry(attr, ct_shape_of(x));
-    ct_tensor *winner = argmax_run(x, *attr);
+    ct_tensor *winner = reduce_run(&ct_op_argmax, x, attr->first, attr->last);
     ct_tensor *place = ct_reshape(ct_iota(r.count), CT_SHAPE(r.count, 1));
     ct_tensor *won = ct_equal(ct_reshape(winner, CT_SHAPE(r.outer, 1, r.inner)), place);
     won = ct_cast(ct_reshape(won, ct_shape_of(x)), ct_dtype_of(x));
-    return ct_where(won, spread(g, y), cti_full_like(x, 0.0));
+    return ct_where(won, vjp_sum(g, y, i), cti_full_like(x, 0.0));
 }
 
 DEFINE_REDUCE(max, NULL, NULL)
@@ -173,16 +169,7 @@ static const ct_kernel argmax_rows = {
 
 CTI_KERNEL_OP(argmax, 1, infer_argmax, argmax_rows, ct_no_gradient);
 
-static ct_tensor *argmax_run(ct_tensor *x, reduce_attr attr) {
-    return ct_node(&ct_op_argmax, &x, 1, &attr, sizeof attr);
-}
-
 /* --- Constructors ----------------------------------------------------------------------------- */
-
-static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int first, int last) {
-    reduce_attr attr = {first, last};
-    return ct_node(op, &x, 1, &attr, sizeof attr);
-}
 
 static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(op, &x, 1, NULL, 0);
@@ -248,7 +235,7 @@ ct_tensor *ct_argmax(ct_tensor *x, int axis) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_argmax: axis %d has size 0 and max has no identity",
                             at);
     }
-    return argmax_run(x, (reduce_attr){at, at + 1});
+    return reduce_run(&ct_op_argmax, x, at, at + 1);
 }
 
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {

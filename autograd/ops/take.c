@@ -70,13 +70,10 @@ ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices) {
 
 /* --- scatter_add ------------------------------------------------------------------------------ */
 
-typedef struct {
-    int64_t rows;
-} scatter_attr;
-
+/* The attribute is the number of rows. */
 static ct_status infer_scatter_add(const ct_infer *call, ct_type *out) {
     ct_shape x = call->in[0].shape, index = call->in[1].shape;
-    ct_shape shape = {.rank = 1, .dims = {((const scatter_attr *)call->attr)->rows}};
+    ct_shape shape = {.rank = 1, .dims = {*(const int64_t *)call->attr}};
     bool fits = x.rank >= index.rank && x.rank - index.rank < CT_MAX_RANK;
     for (int i = 0; i < index.rank && fits; i++) fits = x.dims[i] == index.dims[i];
     if (!fits) {
@@ -116,6 +113,5 @@ ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows) {
                             (long long)rows);
     }
     if (x && check_indices("ct_scatter_add", indices, rows) != CT_OK) return NULL;
-    scatter_attr attr = {rows};
-    return ct_node(&ct_op_scatter_add, (ct_tensor *[]){x, indices}, 2, &attr, sizeof attr);
+    return ct_node(&ct_op_scatter_add, (ct_tensor *[]){x, indices}, 2, &rows, sizeof rows);
 }

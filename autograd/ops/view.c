@@ -93,11 +93,11 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
     if (!x) return ct_node(&ct_op_reshape, &x, 1, NULL, 0);
     ct_shape whole = shape;
-    int64_t numel;
     if (complete_shape(x, &whole) != CT_OK ||
-        cti_shape_check("ct_reshape", whole, ct_dtype_of(x), &numel) != CT_OK) {
+        cti_shape_check("ct_reshape", whole, ct_dtype_of(x)) != CT_OK) {
         return NULL;
     }
+    int64_t numel = ct_shape_numel(whole);
     if (numel != ct_numel(x)) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_reshape: %s has %lld elements, %s needs %lld",
                             ct_shape_format(ct_shape_of(x)).text, (long long)ct_numel(x),
@@ -229,7 +229,7 @@ CTI_VIEW_OP(broadcast, infer_broadcast, view_broadcast, vjp_broadcast,
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
-    if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x), NULL) != CT_OK) return NULL;
+    if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x)) != CT_OK) return NULL;
     return ct_node(&ct_op_broadcast, &x, 1, &shape, sizeof shape);
 }
 

@@ -67,7 +67,7 @@ ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options opti
     int64_t groups = options.groups = at_least_one(options.groups);
     if (check(inputs, filters, &options) != CT_OK) return NULL;
     ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], inputs / groups, filters);
-    if (cti_shape_check("ct_conv2d_new", kernel, options.dtype, NULL) != CT_OK) return NULL;
+    if (cti_shape_check("ct_conv2d_new", kernel, options.dtype) != CT_OK) return NULL;
     conv2d *layer = (conv2d *)ct_module_new(sizeof *layer, &conv2d_kind);
     if (!layer) return NULL;
     layer->options = options;

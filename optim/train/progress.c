@@ -4,7 +4,7 @@
  * wider than the terminal, where it could not be drawn over. */
 #include "optim/train/train.h"
 
-#include "tensor/base/clock.h"
+#include "tensor/base/process.h"
 
 #include <math.h>
 #include <stdarg.h>

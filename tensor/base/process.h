@@ -1,8 +1,16 @@
-/* Private: the process: its lock, its children by fork(), its parallel regions. */
+/* Private: the process: its clock, its lock, its children by fork(), its parallel regions. */
 #ifndef COTAN_PROCESS_H
 #define COTAN_PROCESS_H
 
 #include <stdbool.h>
+#include <time.h>
+
+/* Seconds since an arbitrary moment. */
+static inline double cti_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 /* The one lock for what threads share. fork() takes it, so that in the child it is free and what it
  * guards is consistent. Not recursive; held briefly. */

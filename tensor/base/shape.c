@@ -57,7 +57,7 @@ ct_shape_text ct_shape_format(ct_shape shape) {
     return out;
 }
 
-ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, int64_t *numel) {
+ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype) {
     if (shape.rank < 0 || shape.rank > CT_MAX_RANK) {
         return ct_fail(CT_ERR_SHAPE, "%s: rank must be 0..%d, got %d", function, CT_MAX_RANK,
                        shape.rank);
@@ -65,27 +65,23 @@ ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, 
     if ((unsigned)dtype >= CT_DTYPES) {
         return ct_fail(CT_ERR_DTYPE, "%s: unknown dtype %d", function, (int)dtype);
     }
-    int64_t product = 1;
-    bool empty = false;
+    int64_t product = 1, bytes;
     for (int i = 0; i < shape.rank; i++) {
         int64_t dim = shape.dims[i];
         if (dim < 0) {
             return ct_fail(CT_ERR_SHAPE, "%s: dim %d must be >= 0, got %lld", function, i,
                            (long long)dim);
         }
-        if (dim == 0) empty = true;
-        else if (__builtin_mul_overflow(product, dim, &product)) {
+        if (dim > 0 && __builtin_mul_overflow(product, dim, &product)) {
             return ct_fail(CT_ERR_SHAPE,
                            "%s: shape %s has more than 2^63-1 elements (zero dims not counted)",
                            function, ct_shape_format(shape).text);
         }
     }
-    int64_t bytes;
     if (__builtin_mul_overflow(product, (int64_t)dtypes[dtype].size, &bytes)) {
         return ct_fail(CT_ERR_MEMORY, "%s: out of memory: %s of %s has more than 2^63-1 bytes",
                        function, ct_shape_format(shape).text, dtypes[dtype].name);
     }
-    if (numel) *numel = empty ? 0 : product;
     return CT_OK;
 }
 

@@ -1,12 +1,13 @@
-/* Private: what is asked of shapes and element types before a tensor gets them. */
+/* Private: what is asked of shapes and element types before a tensor gets them, and how sizes are
+ * computed with. */
 #ifndef COTAN_SHAPE_RULES_H
 #define COTAN_SHAPE_RULES_H
 
 #include "tensor/shape.h"
 
 /* Checks rank, signs and that the elements (dimensions of 0 left out of the product) and their
- * bytes stay below 2^63; `function` names the caller in the message. *numel may be NULL. */
-ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype, int64_t *numel);
+ * bytes stay below 2^63; `function` names the caller in the message. */
+ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype);
 /* Sets of element types, a bit for each: those that compute with real numbers, and those that count
  * as well. */
 #define CTI_SET(dtype) (1u << (dtype))
@@ -24,5 +25,9 @@ ct_status cti_shape_axis(const char *function, ct_shape shape, int axis, int *ou
 void cti_shape_strides(ct_shape shape, int64_t strides[CT_MAX_RANK]);
 /* The product of dims[from..to). */
 int64_t cti_shape_span(ct_shape shape, int from, int to);
+static inline int64_t cti_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t cti_most(int64_t a, int64_t b) { return a > b ? a : b; }
+/* a / b rounded up, for a >= 0 and b >= 1. */
+static inline int64_t cti_divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 #endif

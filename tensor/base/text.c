@@ -11,16 +11,11 @@
 #include <string.h>
 
 static size_t show_byte(char *out, unsigned char byte) {
-    static const char digits[] = "0123456789abcdef";
     if (byte >= ' ' && byte < 0x7f && byte != '\'' && byte != '\\') {
         out[0] = (char)byte;
         return 1;
     }
-    out[0] = '\\';
-    out[1] = 'x';
-    out[2] = digits[byte >> 4];
-    out[3] = digits[byte & 15];
-    return 4;
+    return (size_t)snprintf(out, 5, "\\x%02x", byte);
 }
 
 cti_shown cti_show(const void *bytes, size_t length) {

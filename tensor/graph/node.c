@@ -76,7 +76,7 @@ ct_tensor *cti_leaf_over(cti_buffer *buffer, ct_dtype dtype, ct_shape shape) {
 
 ct_tensor *cti_leaf_new(const char *function, ct_dtype dtype, ct_shape shape) {
     CTI_CALLED_AS(function);
-    if (cti_shape_check(function, shape, dtype, NULL) != CT_OK) return NULL;
+    if (cti_shape_check(function, shape, dtype) != CT_OK) return NULL;
     cti_buffer *buffer = cti_buffer_new(function, shape, dtype);
     ct_tensor *t = cti_leaf_over(buffer, dtype, shape);
     cti_buffer_drop(buffer);
@@ -97,7 +97,7 @@ static ct_status infer(const ct_op *op, const char *name, ct_tensor *const input
     for (int i = 0; i < n; i++) types[i] = (ct_type){inputs[i]->dtype, inputs[i]->shape};
     ct_status status = op->infer(
         &(ct_infer){.name = name, .attr = attr, .n_inputs = n, .in = types}, out);
-    if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype, NULL);
+    if (status == CT_OK) status = cti_shape_check(name, out->shape, out->dtype);
     if (types != few) cti_free(types);
     if (status == CT_OK || ct_error() != CT_OK) return status;
     return ct_fail(CT_ERR_SHAPE, "%s: 'infer' failed and recorded no error", op->name);

@@ -288,10 +288,9 @@ static ct_status read_layout(const char *name, const uint8_t *bytes, size_t leng
     if (status != CT_OK) return status;
     npy_header *header = &out->header;
     status = parse_header(name, (const char *)bytes + start, size, start, header);
-    if (status == CT_OK) {
-        status = cti_shape_check(name, header->shape, header->stored->dtype, &out->numel);
-    }
+    if (status == CT_OK) status = cti_shape_check(name, header->shape, header->stored->dtype);
     if (status != CT_OK) return status;
+    out->numel = ct_shape_numel(header->shape);
     out->data = start + size;
     size_t needed = (size_t)out->numel * header->stored->size;
     if (needed == length - out->data) return CT_OK;

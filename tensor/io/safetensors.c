@@ -166,11 +166,11 @@ static bool bytes_of(int64_t numel, int64_t bits, int64_t *bytes) {
 static ct_status check_size(const entry_reading *p) {
     const cti_safetensors_entry *entry = p->out;
     const cti_safetensors_type *type = entry->type;
-    int64_t numel, needed;
+    int64_t needed;
     ct_dtype dtype = type->stored ? type->stored->dtype : CT_U8;
-    ct_status status = cti_shape_check(p->where, entry->shape, dtype, &numel);
+    ct_status status = cti_shape_check(p->where, entry->shape, dtype);
     if (status != CT_OK) return status;
-    if (!bytes_of(numel, type->bits, &needed)) {
+    if (!bytes_of(ct_shape_numel(entry->shape), type->bits, &needed)) {
         return ct_fail(CT_ERR_FORMAT, "%s: %s %s is no whole number of bytes below 2^63", p->where,
                        ct_shape_format(entry->shape).text, type->name);
     }

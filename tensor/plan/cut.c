@@ -2,6 +2,7 @@
  * It does not choose what is in a pass, and knows no instruction. Kernels cut themselves.
  * Invariant: how a reduction is cut follows from its geometry alone, so its bits depend neither on
  * the other members of the pass nor on the number of threads. */
+#include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
 #include <unistd.h>
@@ -24,12 +25,6 @@ static int64_t room_for_tiles(void) {
     return (cache > 0 ? cache : 32 * 1024) / 8 * 5;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t at_least(int64_t low, int64_t value) { return value > low ? value : low; }
-
 /* --- One function per kind -------------------------------------------------------------------- */
 
 static void cut_map(cti_pass *pass, int64_t room) {
@@ -44,23 +39,24 @@ static void cut_map(cti_pass *pass, int64_t room) {
     bool crowded = alive * CTI_TILE * (int64_t)sizeof(float) > room;
     if (crowded && period <= CTI_TILE / 2) most /= 2;
     t->tile = most / period * period;
-    int64_t parts = at_least(ceil_div(t->numel, PART_ELEMENTS), least(MIN_PARTS, t->numel / SMALL));
-    int64_t tiles = ceil_div(t->numel, t->tile);
+    int64_t parts = cti_most(cti_divide_up(t->numel, PART_ELEMENTS),
+                             cti_least(MIN_PARTS, t->numel / SMALL));
+    int64_t tiles = cti_divide_up(t->numel, t->tile);
     t->unit = 1;
     t->units = t->numel;
-    t->per_part = at_least(1, ceil_div(tiles, at_least(1, parts))) * t->tile;
-    t->chunks = pass->parts[0] = ceil_div(t->numel, t->per_part);
+    t->per_part = cti_most(1, cti_divide_up(tiles, cti_most(1, parts))) * t->tile;
+    t->chunks = pass->parts[0] = cti_divide_up(t->numel, t->per_part);
 }
 
 static void cut_narrow(cti_pass *pass) {
     cti_tiles *t = &pass->tiles;
     int64_t block = t->geometry.count * t->geometry.inner;
-    int64_t blocks_per_tile = CTI_TILE / at_least(1, block);
+    int64_t blocks_per_tile = CTI_TILE / cti_most(1, block);
     t->tile = blocks_per_tile * block;
     t->unit = block;
     t->units = t->geometry.outer;
     t->per_part = NARROW_TILES * blocks_per_tile;
-    t->chunks = pass->parts[0] = ceil_div(t->units, t->per_part);
+    t->chunks = pass->parts[0] = cti_divide_up(t->units, t->per_part);
 }
 
 /* A chunk is a range of a block's rows, with a partial result of its own. */
@@ -70,16 +66,17 @@ static void cut_wide(cti_pass *pass) {
     t->tile = CTI_TILE;
     t->accumulator = g.inner;
     if (g.inner <= CTI_TILE) {
-        t->accumulator = least(CTI_TILE / g.inner, ceil_div(ACCUMULATOR, g.inner)) * g.inner;
+        t->accumulator = cti_least(CTI_TILE / g.inner, cti_divide_up(ACCUMULATOR, g.inner)) *
+                         g.inner;
         t->tile = CTI_TILE / t->accumulator * t->accumulator;
     }
-    int64_t rows_per_tile = at_least(1, t->tile / g.inner);
-    int64_t chunks = at_least(1, g.count * g.inner / PART_ELEMENTS);
-    chunks = least(chunks, at_least(1, MOST_CHUNKS / at_least(1, g.outer)));
+    int64_t rows_per_tile = cti_most(1, t->tile / g.inner);
+    int64_t chunks = cti_most(1, g.count * g.inner / PART_ELEMENTS);
+    chunks = cti_least(chunks, cti_most(1, MOST_CHUNKS / cti_most(1, g.outer)));
     t->unit = g.inner;
     t->units = g.count;
-    t->per_part = ceil_div(ceil_div(g.count, chunks), rows_per_tile) * rows_per_tile;
-    t->chunks = ceil_div(g.count, t->per_part);
+    t->per_part = cti_divide_up(cti_divide_up(g.count, chunks), rows_per_tile) * rows_per_tile;
+    t->chunks = cti_divide_up(g.count, t->per_part);
     pass->parts[0] = g.outer * t->chunks;
     pass->parts[1] = t->chunks > 1 ? g.outer : 0;
 }

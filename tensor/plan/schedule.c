@@ -4,6 +4,7 @@
  * dependencies in its own. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
 #include <stdlib.h>
@@ -13,8 +14,7 @@
  * phase only if it is small. */
 #define MAX_CHAIN 6
 #define SMALL 2048
-/* A stage of more parts is scheduled in bundles, whose reads and writes are taken to be everything.
- */
+/* A stage of more parts is scheduled in bundles, which are taken to read and write everything. */
 #define MOST_PARTS 65536
 
 /* Parts [from, to) of a task, on which some part depends. */
@@ -310,12 +310,12 @@ static void add_tasks(scheduling *s, int64_t p) {
     int64_t last = -1;
     for (int stage = 0; stage < CT_KERNEL_STAGES; stage++) {
         if (pass->parts[stage] == 0) continue;
-        int64_t bundle = (pass->parts[stage] - 1) / MOST_PARTS + 1;
+        int64_t bundle = cti_divide_up(pass->parts[stage], MOST_PARTS);
         last = plan->n_tasks++;
         plan->tasks[last] = (cti_task){.pass = p,
                                        .stage = stage,
                                        .bundle = bundle,
-                                       .parts = (pass->parts[stage] - 1) / bundle + 1};
+                                       .parts = cti_divide_up(pass->parts[stage], bundle)};
     }
     if (last < 0) return;
     if (pass->kind == CTI_KERNEL) {

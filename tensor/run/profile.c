@@ -5,7 +5,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
 #include "tensor/base/caller.h"
-#include "tensor/base/clock.h"
+#include "tensor/base/process.h"
 #include "tensor/run/run.h"
 
 #include <stdio.h>

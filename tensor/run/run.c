@@ -4,7 +4,6 @@
  * and were cut without looking at the number of threads. */
 #include "tensor/run/run.h"
 
-#include "tensor/base/clock.h"
 #include "tensor/base/process.h"
 
 #include <sched.h>

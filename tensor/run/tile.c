@@ -1,6 +1,7 @@
 /* Tile passes: runs a program over the tiles of a part, and combines partial results of reductions.
  * It knows loads, registers and function pointers, but no op.
  * Invariant: parts write disjoint memory: stored tiles, or the partial result of a chunk. */
+#include "tensor/base/shape_rules.h"
 #include "tensor/run/run.h"
 
 #include <string.h>
@@ -52,8 +53,6 @@ static void gather(const cti_load *load, const void *base, int64_t first, int64_
     else gather_1(load, base, first, n, out);
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* --- Pointers --------------------------------------------------------------------------------- */
 
 /* The scratch begins with two arrays: the pointers of the pass at element 0, and those at the
@@ -79,7 +78,7 @@ static void enter_pass(cti_worker *w, const cti_tiles *t) {
     for (int64_t k = 0; k < t->n_loads; k++) {
         const cti_load *load = &t->loads[k];
         if (load->kind != CTI_PERIODIC) continue;
-        gather(load, w->run->data[load->item], 0, least(t->tile, t->numel),
+        gather(load, w->run->data[load->item], 0, cti_least(t->tile, t->numel),
                (char *)w->scratch + cti_load_tile(t, k));
     }
 }
@@ -117,8 +116,8 @@ static ALWAYS_INLINE void fetch_lines(const char *from, const char *end, bool to
  * is harmless. */
 static ALWAYS_INLINE void fetch(cti_worker *w, const cti_tiles *t, int64_t instruction) {
     char **at = pointers(w, t);
-    int64_t first = t->tile + least(instruction * t->fetched, t->tile);
-    int64_t last = t->tile + least((instruction + 1) * t->fetched, t->tile);
+    int64_t first = t->tile + cti_least(instruction * t->fetched, t->tile);
+    int64_t last = t->tile + cti_least((instruction + 1) * t->fetched, t->tile);
     for (int64_t k = 0; k < t->n_loads; k++) {
         if (t->loads[k].kind != CTI_LINEAR) continue;
         int64_t size = (int64_t)t->loads[k].size;
@@ -147,7 +146,7 @@ static void run_tile(cti_worker *w, const cti_tiles *t, int64_t first, int64_t n
 static void run_map(cti_worker *w, const cti_tiles *t, int64_t part) {
     ct_span span = cti_part_elements(t, part);
     for (int64_t first = span.first; first < span.last; first += t->tile) {
-        run_tile(w, t, first, least(t->tile, span.last - first));
+        run_tile(w, t, first, cti_least(t->tile, span.last - first));
     }
 }
 
@@ -157,7 +156,7 @@ static void run_narrow(cti_worker *w, const cti_tiles *t, int64_t part) {
     ct_span blocks = cti_part_units(t, part);
     int64_t per_tile = t->unit ? t->tile / t->unit : CTI_TILE;
     for (int64_t b = blocks.first; b < blocks.last; b += per_tile) {
-        int64_t n = least(per_tile, blocks.last - b);
+        int64_t n = cti_least(per_tile, blocks.last - b);
         if (t->unit) run_tile(w, t, b * t->unit, n * t->unit);
         for (int64_t k = 0; k < t->n_reductions; k++) {
             const cti_reduction *r = &t->reductions[k];
@@ -208,7 +207,8 @@ static void run_wide(cti_worker *w, const cti_tiles *t, int64_t part) {
     }
     for (int64_t at = span.first, n; at < span.last; at += n) {
         int64_t column = inner > CTI_TILE ? (at - span.first) % inner : 0;
-        n = inner > CTI_TILE ? least(t->tile, inner - column) : least(t->tile, span.last - at);
+        n = inner > CTI_TILE ? cti_least(t->tile, inner - column)
+                             : cti_least(t->tile, span.last - at);
         run_tile(w, t, at, n);
         accumulate(w, t, column, n);
     }

@@ -3,7 +3,7 @@
 #include "tests/support/nn_support.h"
 
 #include "optim/train/train.h"
-#include "tensor/base/clock.h"
+#include "tensor/base/process.h"
 
 #include <fcntl.h>
 #include <stdio.h>
