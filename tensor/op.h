@@ -164,7 +164,8 @@ typedef struct ct_op {
     ct_vjp_fn *vjp[CT_OP_INPUTS];
     ct_vjp_fn *vjp_any; /* for ops of any number of inputs */
     /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs
-     * or theirs; NULL: nothing better is known. Looks at ct_is, ct_is_number and shapes alone. */
+     * or theirs and never from y; NULL: nothing better is known. Looks at ct_is, ct_is_number and
+     * shapes alone. */
     ct_tensor *(*simplify)(ct_tensor *y);
     /* Attributes are compared byte by byte. One that has padding, or bytes that mean nothing, is
      * copied field by field into zeros, or every step makes a plan of its own. NULL: as it is. */
