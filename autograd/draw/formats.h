@@ -9,6 +9,7 @@
 typedef void cti_format_write(const cti_picture *picture, cti_writer *out);
 cti_format_write cti_dot_write;
 
+/* clang-format off */
 /* By the ending of a file's name. `drawn`: the program `dot` makes it of what `write` wrote. */
 static const struct {
     const char *ending;
@@ -20,5 +21,6 @@ static const struct {
     {"png", cti_dot_write, true},
     {"pdf", cti_dot_write, true},
 };
+/* clang-format on */
 
 #endif
