@@ -14,7 +14,20 @@
  * container owns its children, also when it fails: then it frees every child passed in. A module
  * may stand in several places, of one container or of several: it has one set of slots, and goes
  * with the last container that holds it; see that one container is there before you give a child
- * to another. */
+ * to another.
+ *
+ * A module belongs to one thread, but a frozen one may be run by many: a server answers requests
+ * with one set of weights,
+ *
+ *     ct_module_freeze(model, true);  // before the threads start
+ *     // in each of them, with a scope, a graph and plans of its own:
+ *     int64_t scope = ct_scope_open();
+ *     const float *scores = ct_data_f32(ct_forward(model, x, CT_INFERENCE));
+ *     ct_scope_close(scope);
+ *     ct_cache_clear();               // at the thread's end
+ *
+ * Until they have ended nobody changes the module or its slots, or gives it in a functional call;
+ * dropout in training would. ct_threads_set(1) in each leaves the processors to the requests. */
 #ifndef COTAN_MODULE_H
 #define COTAN_MODULE_H
 

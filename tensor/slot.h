@@ -1,5 +1,6 @@
 /* Slots: the only thing that changes. A slot holds one evaluated tensor; a parameter, a moving
- * statistic and an optimizer's moment are slots. Reference counted; it belongs to one thread. */
+ * statistic and an optimizer's moment are slots. Reference counted. A slot belongs to one thread,
+ * but while it is frozen (ct_module_freeze) and not written to, any thread may read it. */
 #ifndef COTAN_SLOT_H
 #define COTAN_SLOT_H
 
@@ -14,7 +15,8 @@ typedef struct ct_slot ct_slot;
 ct_slot *ct_slot_new(const char *name, ct_tensor *initial);
 ct_slot *ct_slot_keep(ct_slot *slot);
 void ct_slot_drop(ct_slot *slot);
-/* The value now, as a leaf. It stays what it is when the slot changes. */
+/* The value now, as a leaf. It stays what it is when the slot changes. Another thread than the one
+ * that made the slot gets a leaf of its own for each reading, while the slot is frozen. */
 ct_tensor *ct_slot_read(ct_slot *slot);
 /* Replaces the value; shape and dtype stay. Evaluates first, so an error changes nothing. */
 ct_status ct_slot_write(ct_slot *slot, ct_tensor *value);

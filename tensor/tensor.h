@@ -18,7 +18,8 @@
  *     ct_scope_close(scope);                       // x, y, dx and all between are gone
  *
  * A tensor and everything it reaches belong to one thread, and graphs of a thread share the numbers
- * of their formulas: what goes to another thread is a value alone (ct_detach). */
+ * of their formulas: what goes to another thread is a value alone (ct_detach), or a frozen module
+ * that several threads read (nn/module.h). */
 #ifndef COTAN_TENSOR_H
 #define COTAN_TENSOR_H
 

@@ -67,9 +67,8 @@ ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t
 
 /* --- flip ------------------------------------------------------------------------------------- */
 
-typedef struct {
-    int64_t flipped[CT_MAX_RANK];
-} flip_attr;
+/* The attribute says of each axis whether it is reversed. */
+typedef int64_t flip_attr[CT_MAX_RANK];
 
 static bool view_flip(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
                       ct_layout *y) {
@@ -77,7 +76,7 @@ static bool view_flip(const void *attr, ct_shape in, const ct_layout *x, ct_shap
     *y = *x;
     if (ct_shape_numel(in) == 0) return true;
     for (int i = 0; i < in.rank; i++) {
-        if (!((const flip_attr *)attr)->flipped[i]) continue;
+        if (!((const int64_t *)attr)[i]) continue;
         y->offset += (in.dims[i] - 1) * x->strides[i];
         y->strides[i] = -x->strides[i];
     }
@@ -96,8 +95,8 @@ ct_tensor *ct_flip(ct_tensor *x, ct_axes axes) {
     ct_axes whole;
     if (cti_axes("ct_flip", ct_shape_of(x), axes, &whole) != CT_OK) return NULL;
     flip_attr attr = {0};
-    for (int i = 0; i < whole.count; i++) attr.flipped[whole.axis[i]] = 1;
-    return ct_node(&ct_op_flip, &x, 1, &attr, sizeof attr);
+    for (int i = 0; i < whole.count; i++) attr[whole.axis[i]] = 1;
+    return ct_node(&ct_op_flip, &x, 1, attr, sizeof attr);
 }
 
 /* --- pad -------------------------------------------------------------------------------------- */

@@ -109,16 +109,13 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
 
 /* --- permute ---------------------------------------------------------------------------------- */
 
-typedef struct {
-    int64_t axes[CT_MAX_RANK];
-} permute_attr;
+/* The attribute is for each axis of the output that of the input. */
+typedef int64_t permute_attr[CT_MAX_RANK];
 
 static ct_status infer_permute(const ct_infer *call, ct_type *out) {
-    const permute_attr *attr = call->attr;
+    const int64_t *axes = call->attr;
     *out = call->in[0];
-    for (int i = 0; i < out->shape.rank; i++) {
-        out->shape.dims[i] = call->in[0].shape.dims[attr->axes[i]];
-    }
+    for (int i = 0; i < out->shape.rank; i++) out->shape.dims[i] = call->in[0].shape.dims[axes[i]];
     return CT_OK;
 }
 
@@ -126,28 +123,26 @@ static bool view_permute(const void *attr, ct_shape in, const ct_layout *x, ct_s
                          ct_layout *y) {
     (void)in;
     y->offset = x->offset;
-    for (int i = 0; i < out.rank; i++) {
-        y->strides[i] = x->strides[((const permute_attr *)attr)->axes[i]];
-    }
+    for (int i = 0; i < out.rank; i++) y->strides[i] = x->strides[((const int64_t *)attr)[i]];
     return true;
 }
 
 static ct_tensor *vjp_permute(ct_tensor *g, ct_tensor *y, int i) {
     (void)i;
-    const permute_attr *attr = ct_attr(y);
+    const int64_t *axes = ct_attr(y);
     ct_axes inverse = {.count = ct_shape_of(y).rank};
-    for (int k = 0; k < inverse.count; k++) inverse.axis[attr->axes[k]] = k;
+    for (int k = 0; k < inverse.count; k++) inverse.axis[axes[k]] = k;
     return ct_permute(g, inverse);
 }
 
 /* Two permutations are one; one that moves nothing is none. */
 static ct_tensor *simplify_permute(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    const permute_attr *outer = ct_attr(y), *inner = ct_attr(x);
+    const int64_t *outer = ct_attr(y), *inner = ct_attr(x);
     ct_axes axes = {.count = ct_shape_of(y).rank};
     bool moves = false, twice = ct_is(x, &ct_op_permute);
     for (int i = 0; i < axes.count; i++) {
-        axes.axis[i] = (int)(twice ? inner->axes[outer->axes[i]] : outer->axes[i]);
+        axes.axis[i] = (int)(twice ? inner[outer[i]] : outer[i]);
         moves |= axes.axis[i] != i;
     }
     if (!moves) return twice ? ct_input(x, 0) : x;
@@ -167,13 +162,13 @@ ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
         valid = valid && axis >= 0 && axis < shape.rank && !seen[axis];
         if (!valid) continue;
         seen[axis] = true;
-        attr.axes[i] = axis;
+        attr[i] = axis;
     }
     if (!valid) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_permute: %s is not a permutation of 0..%d",
                             ct_shape_format(given).text, shape.rank - 1);
     }
-    return ct_node(&ct_op_permute, &x, 1, &attr, sizeof attr);
+    return ct_node(&ct_op_permute, &x, 1, attr, sizeof attr);
 }
 
 ct_tensor *ct_transpose(ct_tensor *x) {

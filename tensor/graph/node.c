@@ -9,23 +9,22 @@
 #include "tensor/base/context.h"
 #include "tensor/base/shape_rules.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 cti_buffer *cti_buffer_new(const char *function, ct_shape shape, ct_dtype dtype) {
     void *elements;
     cti_buffer *buffer = cti_alloc_elements(function, sizeof(cti_buffer), shape, dtype, &elements);
-    if (buffer) *buffer = (cti_buffer){1, elements};
+    if (buffer) *buffer = (cti_buffer){.refs = 1, .data = elements};
     return buffer;
 }
 
 cti_buffer *cti_buffer_keep(cti_buffer *buffer) {
-    if (buffer) buffer->refs++;
+    if (buffer) atomic_fetch_add_explicit(&buffer->refs, 1, memory_order_relaxed);
     return buffer;
 }
 
 void cti_buffer_drop(cti_buffer *buffer) {
-    if (buffer && --buffer->refs == 0) cti_free(buffer);
+    if (buffer && atomic_fetch_sub(&buffer->refs, 1) == 1) cti_free(buffer);
 }
 
 static uint64_t next_id(void) {

@@ -4,9 +4,11 @@
 
 #include "tensor/op.h"
 
-/* The elements of a whole value, shared by the tensors that have it. */
+#include <stdatomic.h>
+
+/* The elements of a whole value, shared by the tensors that have it, of any threads. */
 typedef struct {
-    int64_t refs;
+    atomic_int_least64_t refs;
     void *data;
 } cti_buffer;
 
@@ -63,8 +65,7 @@ void cti_store(void *data, ct_dtype dtype, int64_t i, double value);
 /* A scalar of a formula, such as the 1 in 1 + x; equal ones are one leaf. A plan may depend on
  * whether it is 0 or 1. */
 ct_tensor *cti_literal(ct_dtype dtype, double value);
-/* A scalar that follows from shapes, such as the count of a mean; a plan may depend on its value.
- */
+/* A scalar that follows from shapes, as the count of a mean; a plan may depend on its value. */
 ct_tensor *cti_structural(ct_dtype dtype, double value);
 /* Removes a literal from the table, before it is freed. */
 void cti_literal_forget(ct_tensor *t);

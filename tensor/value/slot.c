@@ -11,6 +11,9 @@
 
 #include <stdatomic.h>
 
+/* Its address tells living threads apart. */
+static _Thread_local char here;
+
 /* A leaf that says which slot it belongs to. */
 static ct_tensor *leaf_for(const ct_slot *slot, ct_tensor *value) {
     ct_tensor *leaf = ct_detach(value);
@@ -27,6 +30,7 @@ ct_slot *ct_slot_new(const char *name, ct_tensor *initial) {
     ct_slot *slot = cti_alloc(1, sizeof *slot);
     if (!slot) return NULL;
     slot->refs = 1;
+    slot->owner = &here;
     slot->id = atomic_fetch_add(&ids, 1) + 1;
     slot->name = cti_intern(name);
     ct_tensor *leaf = slot->name ? leaf_for(slot, initial) : NULL;
@@ -51,7 +55,9 @@ void ct_slot_drop(ct_slot *slot) {
 
 ct_tensor *ct_slot_read(ct_slot *slot) {
     if (!slot) return cti_null_in("ct_slot_read: 'slot' is NULL");
-    return ct_scope_add(slot->value);
+    /* Walks mark the leaves that they meet, so threads that share a value have a leaf each. */
+    return slot->frozen && slot->owner != &here ? leaf_for(slot, slot->value)
+                                                : ct_scope_add(slot->value);
 }
 
 ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value) {
@@ -69,9 +75,7 @@ void cti_slot_swap(ct_slot *slot, ct_tensor *prepared) { ct_set(&slot->value, pr
 
 ct_status ct_slot_write(ct_slot *slot, ct_tensor *value) {
     CTI_CALLED;
-    if (!slot || !value) {
-        return cti_null("ct_slot_write: '%s' is NULL", slot ? "value" : "slot");
-    }
+    if (!slot || !value) return cti_null("ct_slot_write: '%s' is NULL", slot ? "value" : "slot");
     ct_tensor *leaf = cti_slot_prepare(slot, value);
     if (!leaf) return ct_error();
     cti_slot_swap(slot, leaf);

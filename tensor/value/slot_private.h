@@ -18,8 +18,9 @@ typedef struct cti_replacement {
 struct ct_slot {
     int64_t refs;
     uint64_t id;
-    const char *name; /* interned */
-    bool frozen;      /* optimizers and staged updates leave it alone, from the next commit on */
+    const char *name;  /* interned */
+    const char *owner; /* what `here` is in the thread that made it */
+    bool frozen;       /* optimizers and staged updates leave it alone, from the next commit on */
     ct_tensor *value;
     cti_replacement *replacement; /* of the innermost functional call; NULL: none */
 };

@@ -1,9 +1,11 @@
 /* Modules that stand in several places: one set of slots, listed, counted and freed once, trained
- * by all their uses together. Every test ends with the memory it began with. */
+ * by all their uses together; and frozen ones that several threads run. Every test ends with the
+ * memory it began with. */
 #include "tests/support/nn_support.h"
 
 #include "autograd/dot.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -232,4 +234,78 @@ TEST(sharing, summary_counts_shared_parameters_once) {
     cr_expect_not_null(strstr(text, "m/dense"), "%s", text);
     free(text);
     ct_module_free(model);
+}
+
+/* --- Several threads -------------------------------------------------------------------------- */
+
+enum { THREADS = 4, REQUESTS = 20 };
+
+typedef struct {
+    ct_module *model;
+    int number;
+    bool right; /* each answer is that of the thread that owns the model, to the bit */
+    const float *wanted;
+} request_server;
+
+static ct_tensor *request(int number) {
+    return centred(CT_F32, CT_SHAPE(2, 6, 6, 2), (unsigned)number + 1, 1, 0);
+}
+
+static void *answer(void *argument) {
+    request_server *s = argument;
+    s->right = ct_threads_set(1) == CT_OK;
+    for (int k = 0; k < REQUESTS && s->right; k++) {
+        int64_t scope = ct_scope_open();
+        ct_tensor *y = ct_forward(s->model, request(s->number), CT_INFERENCE);
+        const float *scores = ct_data_f32(y);
+        size_t bytes = sizeof(float) * (size_t)ct_numel(y);
+        s->right = scores && memcmp(scores, s->wanted, bytes) == 0;
+        ct_scope_close(scope);
+    }
+    ct_cache_clear();
+    return NULL;
+}
+
+TEST(sharing, a_frozen_module_is_run_by_several_threads) {
+    ct_module *model = small_cnn(0.5);
+    ct_module_freeze(model, true);
+    pthread_t threads[THREADS];
+    request_server servers[THREADS];
+    for (int k = 0; k < THREADS; k++) {
+        ct_tensor *y = ct_forward(model, request(k), CT_INFERENCE);
+        servers[k] = (request_server){.model = model, .number = k, .wanted = ct_data_f32(y)};
+        cr_assert_not_null(servers[k].wanted);
+    }
+    for (int k = 0; k < THREADS; k++) {
+        cr_assert_eq(pthread_create(&threads[k], NULL, answer, &servers[k]), 0);
+    }
+    for (int k = 0; k < THREADS; k++) pthread_join(threads[k], NULL);
+    for (int k = 0; k < THREADS; k++) cr_expect(servers[k].right, "thread %d", k);
+    ct_module_free(model);
+}
+
+static void *read_it(void *slot) {
+    void *leaf = ct_keep(ct_slot_read(slot));
+    ct_scope_close(0);
+    return leaf;
+}
+
+/* In its own thread a frozen slot gives one leaf, so that derivatives with respect to it are those
+ * of every reading; elsewhere each reading is a leaf over the same elements. */
+TEST(sharing, threads_read_leaves_of_their_own) {
+    ct_module *d = dense();
+    ct_slot *slot = d->slots[0].slot;
+    ct_tensor *here = ct_slot_read(slot);
+    void *there[2];
+    for (int frozen = 0; frozen < 2; frozen++) {
+        pthread_t thread;
+        ct_module_freeze(d, frozen);
+        cr_assert_eq(pthread_create(&thread, NULL, read_it, slot), 0);
+        pthread_join(thread, &there[frozen]);
+        cr_expect_eq(ct_slot_read(slot), here);
+    }
+    cr_expect(there[0] == here && there[1] != here && same_bits(there[1], here));
+    cr_expect_eq(ct_data(there[1]), ct_data(here));
+    ct_drop(there[0]), ct_drop(there[1]);
+    ct_module_free(d);
 }
