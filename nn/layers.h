@@ -1,7 +1,8 @@
 /* Layers and containers. Images are [N,H,W,C], unless an option says otherwise a layer computes in
  * f32, and a slot is listed with its shape and what it holds at first.
  *
- * Options that may begin as {0}: a zero is the default. Those of normalizations are made by a
+ * Options that may begin as {0}: a zero is the default. (Their first member is no array: gcc would
+ * miss braces in a {0} that stands in CT_SEQUENTIAL.) Those of normalizations are made by a
  * function, because their zeros are numbers too; others are an error. */
 #ifndef COTAN_LAYERS_H
 #define COTAN_LAYERS_H
@@ -22,10 +23,10 @@ ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options)
 
 typedef enum { CT_VALID, CT_SAME } ct_padding;
 typedef struct {
-    int64_t kernel[2]; /* default: 3 x 3 */
-    int64_t stride[2];
     ct_padding padding; /* default: valid; CT_SAME: output = ceil(input / stride) */
-    int64_t pad[4];     /* explicit: top, bottom, left, right; added to valid */
+    int64_t kernel[2];  /* default: 3 x 3 */
+    int64_t stride[2];
+    int64_t pad[4]; /* explicit: top, bottom, left, right; added to valid */
     int64_t dilation[2];
     int64_t groups;
     bool no_bias;
@@ -68,9 +69,9 @@ ct_layer_norm_options ct_layer_norm_defaults(void);
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
 
 typedef struct {
+    ct_padding padding;
     int64_t window[2]; /* default: 2 x 2 */
     int64_t stride[2]; /* default: the window */
-    ct_padding padding;
 } ct_pool2d_options;
 ct_module *ct_max_pool2d_new(ct_pool2d_options options);
 ct_module *ct_avg_pool2d_new(ct_pool2d_options options);

@@ -254,8 +254,10 @@ ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *
     return CT_OK;
 }
 
-static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module_slot *slot) {
-    ct_named_slot item = {.slot = slot->slot, .parameter = slot->trainable};
+static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module *module, int i) {
+    const ct_module_slot *slot = &module->slots[i];
+    ct_named_slot item = {
+        .slot = slot->slot, .module = module, .number = i, .parameter = slot->trainable};
     item.trainable = slot->trainable && !slot->slot->frozen;
     return cti_slot_list_add(list, prefix, slot->name, item);
 }
@@ -274,7 +276,7 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
     shared |= module->owners > 1;
     for (int i = 0; i < module->n_slots; i++) {
         if (shared && listed(list, module->slots[i].slot)) continue;
-        if (list_slot(list, prefix, &module->slots[i]) != CT_OK) return ct_error();
+        if (list_slot(list, prefix, module, i) != CT_OK) return ct_error();
     }
     for (int64_t i = 0; i < module->n_children; i++) {
         char path[CTI_PATH_SIZE];

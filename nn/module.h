@@ -40,6 +40,14 @@ typedef enum { CT_INFERENCE, CT_TRAINING } ct_mode;
 
 typedef struct ct_module ct_module;
 
+/* How PyTorch's module of the same kind keeps a slot, for files of weights (weights.h). */
+typedef struct {
+    const char *slot; /* "kernel" */
+    const char *name; /* "weight" */
+    ct_axes axes;     /* permute PyTorch's axes to these; none: the axes are the same */
+    const char *plus; /* another tensor that is added, "bias_hh_l0" to "bias_ih_l0"; NULL: none */
+} ct_pytorch_slot;
+
 /* What a kind of module is: the type of the user's own modules too. */
 typedef struct {
     const char *name; /* "Conv2D": the kind in pictures and summaries; the module's name is made
@@ -48,6 +56,7 @@ typedef struct {
     /* The output before the last squashing activation, for losses from logits; NULL = forward. */
     ct_tensor *(*logits)(ct_module *self, ct_tensor *x, ct_mode mode);
     bool chain; /* its forward runs its children one after the other: pictures show them */
+    const ct_pytorch_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
 } ct_module_kind;
 
 /* A slot of a module. */
@@ -88,7 +97,9 @@ ct_status ct_module_rename(ct_module *module, const char *name);
 /* Every slot below a module once, in order, with the path "conv2d_1/kernel" of its first place. */
 typedef struct {
     char *path;
-    ct_slot *slot;  /* borrowed */
+    ct_slot *slot;           /* borrowed */
+    const ct_module *module; /* whose slot number `number` it is; NULL: an optimizer's */
+    int number;
     bool trainable; /* a parameter, and not frozen */
     bool parameter; /* made for an optimizer to change, frozen or not */
 } ct_named_slot;

@@ -20,11 +20,53 @@ typedef struct {
     const char *model, *file;
 } ct_weights_name;
 
+/* A dense kernel whose rows are an image that the other library flattened in the order C, H, W. */
+typedef struct {
+    const char *kernel; /* its path in the model */
+    int64_t channels, height, width;
+} ct_weights_flattened;
+
+/* How a file of another library calls what slots hold, and lays it out. One of your own is a
+ * constant too. */
+#define CT_WEIGHTS_NAME 1025 /* bytes with the last 0 */
+typedef struct {
+    char name[CT_WEIGHTS_NAME];
+    char plus[CT_WEIGHTS_NAME]; /* another tensor, to be added; "": none */
+    ct_axes axes; /* of the tensor in the file, in the slot's order; none: as they are */
+} ct_weights_place;
+typedef struct ct_weights_form ct_weights_form;
+struct ct_weights_form {
+    /* Where the file has a slot. `file` and `path` are the two parts of its name: what a pair of
+     * names gives for the beginning, and the rest of the path, both may be "". False: nowhere. */
+    bool (*place)(const ct_named_slot *slot, const char *file, const char *path,
+                  ct_weights_place *out);
+    const char *ignored; /* tensors whose names end so are no weights; NULL: none */
+};
+/* A state_dict, as safetensors.torch.save_file writes it: 'block/conv/kernel' is
+ * 'block.conv.weight', kernels [O,I,H,W] and [out,in] are turned into [H,W,I,O] and [in,out]. The
+ * kinds of layers know what PyTorch calls their slots (ct_module_kind.pytorch). In
+ * {"features/", "backbone.features."} the second name is the file's, with its dots.
+ * PyTorch flattens images as [C,H,W]; the dense layer behind that says so:
+ *
+ *     ct_weights_flattened image = {"fc1/kernel", 64, 7, 7};
+ *     ct_weights_load_options options = {
+ *         .form = &ct_weights_pytorch, .flattened = &image, .n_flattened = 1};
+ *     ct_weights_load_with(model, "lenet.safetensors", options, NULL);                      */
+extern const ct_weights_form ct_weights_pytorch;
+/* Keras 3: 'block/conv2d/kernel' is 'layers/block/layers/conv2d/vars/0', by the number of the slot,
+ * in one order and layout with ours. examples/h5_to_safetensors turns a .weights.h5 into a file
+ * with these names. Where Keras calls a layer otherwise, the folder in the file, without a slash at
+ * its end: {"batch_norm/", "layers/batch_normalization"}. */
+extern const ct_weights_form ct_weights_keras;
+
 typedef struct {
     bool partial; /* load what fits, leave the other slots as they are; false: all or nothing */
     const ct_weights_name *names; /* the first pair that fits a path decides; where none does
                                      the path is the name in the file                         */
     int64_t n_names;
+    const ct_weights_form *form; /* NULL: a file of ct_weights_save */
+    const ct_weights_flattened *flattened;
+    int64_t n_flattened;
 } ct_weights_load_options;
 
 typedef enum {

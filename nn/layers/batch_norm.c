@@ -67,7 +67,14 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
                                    bn->options.epsilon);
 }
 
-static const ct_module_kind batch_norm_kind = {.name = "BatchNorm", .forward = forward};
+static const ct_pytorch_slot pytorch[] = {{.slot = "gamma", .name = "weight"},
+                                          {.slot = "beta", .name = "bias"},
+                                          {.slot = "moving_mean", .name = "running_mean"},
+                                          {.slot = "moving_variance", .name = "running_var"},
+                                          {0}};
+
+static const ct_module_kind batch_norm_kind = {
+    .name = "BatchNorm", .forward = forward, .pytorch = pytorch};
 
 static ct_status add_slot(batch_norm *bn, const char *name, double value, bool trainable,
                           int *number) {

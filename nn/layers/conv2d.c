@@ -39,7 +39,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
 }
 
-static const ct_module_kind conv2d_kind = {.name = "Conv2D", .forward = forward};
+static const ct_pytorch_slot pytorch[] = {
+    {.slot = "kernel", .name = "weight", .axes = {4, {2, 3, 1, 0}}},
+    {.slot = "bias", .name = "bias"},
+    {0}};
+
+static const ct_module_kind conv2d_kind = {
+    .name = "Conv2D", .forward = forward, .pytorch = pytorch};
 
 static ct_status check(int64_t inputs, int64_t filters, const ct_conv2d_options *o) {
     static const char function[] = "ct_conv2d_new";

@@ -28,7 +28,11 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
 }
 
-static const ct_module_kind dense_kind = {.name = "Dense", .forward = forward};
+static const ct_pytorch_slot pytorch[] = {{.slot = "kernel", .name = "weight", .axes = {2, {1, 0}}},
+                                          {.slot = "bias", .name = "bias"},
+                                          {0}};
+
+static const ct_module_kind dense_kind = {.name = "Dense", .forward = forward, .pytorch = pytorch};
 
 ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options) {
     CTI_CALLED;

@@ -6,6 +6,7 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/base/text.h"
 #include "tensor/io/json.h"
 #include "tensor/io/safetensors_file.h"
@@ -106,14 +107,34 @@ static void add_difference(comparison *c, ct_weights_reason reason, const char *
     cti_write_text(&c->text, c->count == SHOWN_MISMATCHES + 1 ? "..." : text);
 }
 
+/* Where the file has the value of a slot, by number. */
+typedef struct {
+    int64_t entry, plus; /* -1: none */
+    ct_axes axes;
+    const ct_weights_flattened *image; /* NULL: none */
+} source;
+
+/* The shape that the slot's value gets. False when the axes do not fit what is in the file. */
+static bool arrives_as(const source *s, ct_shape there, ct_shape *out) {
+    *out = there;
+    if (s->axes.count != there.rank && s->axes.count > 0) return false;
+    for (int i = 0; i < s->axes.count; i++) out->dims[i] = there.dims[s->axes.axis[i]];
+    const ct_weights_flattened *image = s->image;
+    return !image ||
+           (out->rank > 0 && image->channels * image->height * image->width == out->dims[0]);
+}
+
 /* Whether the slot can hold what is in the file. */
-static bool compare(comparison *c, const char *name, const ct_tensor *here,
-                    const cti_safetensors_entry *there) {
+static bool compare(comparison *c, const char *name, const ct_tensor *here, const source *s) {
     char rest[2 * sizeof(ct_shape_text) + 64];
+    const cti_safetensors_entry *there = &c->file->entries[s->entry];
     const cti_stored *stored = there->type->stored;
-    if (!ct_shape_equal(ct_shape_of(here), there->shape)) {
-        snprintf(rest, sizeof rest, " is %s here, %s in file",
-                 ct_shape_format(ct_shape_of(here)).text, ct_shape_format(there->shape).text);
+    ct_shape shape;
+    if (!arrives_as(s, there->shape, &shape) || !ct_shape_equal(ct_shape_of(here), shape) ||
+        (s->plus >= 0 && !ct_shape_equal(c->file->entries[s->plus].shape, there->shape))) {
+        snprintf(rest, sizeof rest, " is %s here, %s in file%s",
+                 ct_shape_format(ct_shape_of(here)).text, ct_shape_format(there->shape).text,
+                 s->axes.count > 0 ? ", axes in its order" : "");
     } else if (!stored || ct_dtype_of(here) != stored->dtype) {
         snprintf(rest, sizeof rest, " is %s here, %s in file", ct_dtype_name(ct_dtype_of(here)),
                  stored && !stored->widen ? ct_dtype_name(stored->dtype) : there->type->name);
@@ -131,13 +152,39 @@ static bool holds_for(const ct_weights_name *pair, const char *path) {
     return path[length] == '\0' || length == 0 || pair->model[length - 1] == '/';
 }
 
-static ct_status name_in_file(const comparison *c, const char *name, char out[NAME_SIZE]) {
-    const ct_weights_name same = {"", ""}, *pair = &same;
-    for (int64_t i = 0; i < c->options->n_names && pair == &same; i++) {
-        if (holds_for(&c->options->names[i], name)) pair = &c->options->names[i];
+/* The pair of names that a path has, which may be one of nothing. */
+static const ct_weights_name *pair_of(const comparison *c, const char *name) {
+    static const ct_weights_name same = {.model = "", .file = ""};
+    for (int64_t i = 0; i < c->options->n_names; i++) {
+        if (holds_for(&c->options->names[i], name)) return &c->options->names[i];
     }
-    int length = snprintf(out, NAME_SIZE, "%s%s", pair->file, name + strlen(pair->model));
-    if (length < NAME_SIZE) return CT_OK;
+    return &same;
+}
+
+static const ct_weights_flattened *image_of(const comparison *c, const char *name) {
+    for (int64_t i = 0; i < c->options->n_flattened; i++) {
+        if (strcmp(c->options->flattened[i].kernel, name) == 0) return &c->options->flattened[i];
+    }
+    return NULL;
+}
+
+static bool cotan_place(const char *file, const char *path, ct_weights_place *out) {
+    return snprintf(out->name, sizeof out->name, "%s%s", file, path) < (int)sizeof out->name;
+}
+
+static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, const char *name,
+                               ct_weights_place *out) {
+    const ct_weights_form *form = c->options->form;
+    const ct_weights_name *pair = pair_of(c, name);
+    const char *path = name + strlen(pair->model);
+    *out = (ct_weights_place){{0}, {0}, {0}};
+    if (form ? form->place(slot, pair->file, path, out) : cotan_place(pair->file, path, out)) {
+        return CT_OK;
+    }
+    if (form) {
+        return ct_fail(CT_ERR_STATE, "%s: a file of that form has no name for '%s', a slot of %s",
+                       c->function, cti_show(name, strlen(name)).text, slot->module->kind->name);
+    }
     return ct_fail(CT_ERR_RANGE, "%s: the name in the file of '%s' is longer than %d bytes",
                    c->function, cti_show(name, strlen(name)).text, CTI_SAFETENSORS_NAME);
 }
@@ -150,38 +197,49 @@ static void add_missing(comparison *c, const char *name, const char *there) {
     add_difference(c, CT_WEIGHT_MISSING, name, rest);
 }
 
-/* *place becomes the number of the file's entry for the slot, -1 when none fits. wanted[] marks the
- * entries that belong to some slot. */
-static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t i, int64_t *place,
+/* s->entry becomes the number of the file's entry for the slot, -1 when none fits. wanted[] marks
+ * the entries that belong to some slot. */
+static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t i, source *s,
                             bool wanted[]) {
-    char name[NAME_SIZE], there[NAME_SIZE];
+    char name[NAME_SIZE];
+    ct_weights_place there;
     ct_status status = full_name(c->function, group, i, name);
-    if (status == CT_OK) status = name_in_file(c, name, there);
     if (status != CT_OK) return status;
-    ct_tensor *here = ct_slot_read(group->slots.items[i].slot);
+    const ct_named_slot *slot = &group->slots.items[i];
+    status = place_in_file(c, slot, name, &there);
+    if (status != CT_OK) return status;
+    ct_tensor *here = ct_slot_read(slot->slot);
     if (!here) return CT_ERR_MEMORY;
-    *place = ct_safetensors_find(c->file, there);
-    if (*place < 0) {
-        add_missing(c, name, there);
-        return CT_OK;
-    }
-    wanted[*place] = true;
-    if (compare(c, name, here, &c->file->entries[*place])) c->fitting++;
-    else *place = -1;
+    *s = (source){ct_safetensors_find(c->file, there.name), -1, there.axes, image_of(c, name)};
+    if (*there.plus) s->plus = ct_safetensors_find(c->file, there.plus);
+    bool found = s->entry >= 0 && (!*there.plus || s->plus >= 0);
+    if (s->entry >= 0) wanted[s->entry] = true;
+    if (s->plus >= 0) wanted[s->plus] = true;
+    if (!found) add_missing(c, name, s->entry < 0 ? there.name : there.plus);
+    if (found && compare(c, name, here, s)) c->fitting++;
+    else s->entry = -1;
     return CT_OK;
 }
 
-static ct_status match(comparison *c, int64_t place[], bool wanted[]) {
+/* Whether the file holds what is no weight and may be left. */
+static bool is_ignored(const comparison *c, const char *name) {
+    const char *ending = c->options->form ? c->options->form->ignored : NULL;
+    size_t length = strlen(name), end = ending ? strlen(ending) : 0;
+    return ending && length >= end && strcmp(name + length - end, ending) == 0;
+}
+
+static ct_status match(comparison *c, source sources[], bool wanted[]) {
     int64_t k = 0;
     for (int g = 0; g < c->n; g++) {
         for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
-            ct_status status = match_slot(c, &c->groups[g], i, &place[k], wanted);
+            ct_status status = match_slot(c, &c->groups[g], i, &sources[k], wanted);
             if (status != CT_OK) return status;
         }
     }
     for (int64_t i = 0; i < c->file->count; i++) {
         const char *name = c->file->entries[i].name;
-        if (!wanted[i]) add_difference(c, CT_WEIGHT_UNUSED, name, " only in file");
+        if (!wanted[i] && !is_ignored(c, name))
+            add_difference(c, CT_WEIGHT_UNUSED, name, " only in file");
     }
     return c->text.status;
 }
@@ -207,13 +265,26 @@ static ct_status judge(const comparison *c) {
 
 /* --- Loading ---------------------------------------------------------------------------------- */
 
-static ct_status make_values(const comparison *c, const int64_t place[], ct_tensor *prepared[]) {
+/* What the slot gets: rows of an image in the file's order C, H, W come in the order H, W, C. */
+static ct_tensor *value_from(const comparison *c, const source *s, const ct_slot *slot) {
+    ct_tensor *value = ct_safetensors_value(c->file, s->entry);
+    if (s->plus >= 0) value = ct_add(value, ct_safetensors_value(c->file, s->plus));
+    if (s->axes.count > 0) value = ct_permute(value, s->axes);
+    const ct_weights_flattened *image = s->image;
+    if (!image) return value;
+    ct_shape rows = ct_shape_of(slot->value);
+    int64_t rest = cti_shape_span(rows, 1, rows.rank);
+    value = ct_reshape(value, CT_SHAPE(image->channels, image->height, image->width, rest));
+    return ct_reshape(ct_permute(value, CT_AXES(1, 2, 0, 3)), rows);
+}
+
+static ct_status make_values(const comparison *c, const source sources[], ct_tensor *prepared[]) {
     int64_t k = 0;
     for (int g = 0; g < c->n; g++) {
         for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
-            if (place[k] < 0) continue;
-            ct_tensor *value = ct_safetensors_value(c->file, place[k]);
-            prepared[k] = cti_slot_prepare(c->groups[g].slots.items[i].slot, value);
+            if (sources[k].entry < 0) continue;
+            ct_slot *slot = c->groups[g].slots.items[i].slot;
+            prepared[k] = cti_slot_prepare(slot, value_from(c, &sources[k], slot));
             if (!prepared[k]) return ct_error();
         }
     }
@@ -232,14 +303,14 @@ ct_tensor **cti_slots_prepare_with(const char *function, const char *path,
                     .options = options,
                     .report = report};
     size_t total = (size_t)count_slots(groups, n);
-    int64_t *place = cti_alloc(total, sizeof *place);
+    source *sources = cti_alloc(total, sizeof *sources);
     bool *wanted = cti_alloc((size_t)file->count, sizeof *wanted);
     ct_tensor **prepared = cti_alloc(total, sizeof(ct_tensor *));
-    ct_status status = place && wanted && prepared ? CT_OK : CT_ERR_MEMORY;
-    if (status == CT_OK) status = match(&c, place, wanted);
+    ct_status status = sources && wanted && prepared ? CT_OK : CT_ERR_MEMORY;
+    if (status == CT_OK) status = match(&c, sources, wanted);
     if (status == CT_OK) status = judge(&c);
-    if (status == CT_OK) status = make_values(&c, place, prepared);
-    cti_free(place);
+    if (status == CT_OK) status = make_values(&c, sources, prepared);
+    cti_free(sources);
     cti_free(wanted);
     cti_free(c.text.text);
     if (status == CT_OK) {

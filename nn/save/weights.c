@@ -33,10 +33,31 @@ static ct_status check_names(const char *function, const ct_weights_load_options
     return CT_OK;
 }
 
+static ct_status check_flattened(const char *function, const ct_weights_load_options *options) {
+    int64_t n = options->n_flattened;
+    if (cti_check_array(function, "flattened", options->flattened, "n_flattened", n) != CT_OK) {
+        return ct_error();
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const ct_weights_flattened *image = &options->flattened[i];
+        if (!image->kernel) {
+            return ct_fail(CT_ERR_NULL, "%s: 'kernel' of flattened[%lld] is NULL", function,
+                           (long long)i);
+        }
+        if (cti_check_size(function, "channels", image->channels) != CT_OK ||
+            cti_check_size(function, "height", image->height) != CT_OK ||
+            cti_check_size(function, "width", image->width) != CT_OK) {
+            return ct_error();
+        }
+    }
+    return CT_OK;
+}
+
 static ct_status load(const char *function, ct_module *model, const char *path,
                       const ct_weights_load_options *options, ct_weights_report *report) {
     if (check_arguments(function, model, path) != CT_OK) return ct_error();
     if (check_names(function, options) != CT_OK) return ct_error();
+    if (check_flattened(function, options) != CT_OK) return ct_error();
     cti_slot_group group = {"", {0}};
     if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
     int64_t scope = ct_scope_open();

@@ -61,6 +61,23 @@ for name in $all; do
     check "$name --wrong: says so" said "$name: unknown option '--wrong'"
 done
 
+# --- Keras's files, where libhdf5 is
+
+if [ -x "$programs/h5_to_safetensors" ]; then
+    reference=$(dirname "$0")/../reference/files
+    case $0 in /*) ;; *) reference=$OLDPWD/$reference ;; esac
+    h5="$programs/h5_to_safetensors"
+    check 'h5_to_safetensors: status' ends 0 "$h5" "$reference/keras.weights.h5" keras.safetensors
+    check 'h5_to_safetensors: each number under its path' \
+        cmp keras.safetensors "$reference/keras.safetensors"
+    check 'h5_to_safetensors, no HDF5 file: status' ends 4 "$h5" "$0" none.safetensors
+    check 'h5_to_safetensors, no HDF5 file: says so' said 'is no HDF5 file that can be read'
+    check 'h5_to_safetensors, no HDF5 file: writes nothing' test ! -e none.safetensors
+    check 'h5_to_safetensors, no place: status' \
+        ends 4 "$h5" "$reference/keras.weights.h5" nowhere/keras.safetensors
+    check 'h5_to_safetensors, nothing: status' ends 2 "$h5"
+fi
+
 # --- Which data
 
 check 'study, quiet, on files: status' ends 0 study --quiet --out files

@@ -249,7 +249,7 @@ WEIGHTS_TEST(the_weights_of_a_checkpoint) {
     const ct_weights_name names = {"", "model/"};
     ct_weights_report report;
     cr_expect_eq(
-        ct_weights_load_with(model, file_name, (ct_weights_load_options){true, NULL, 0}, &report),
+        ct_weights_load_with(model, file_name, (ct_weights_load_options){.partial = true}, &report),
         CT_ERR_SHAPE);
     ct_weights_report_free(&report);
     expect_start("ct_weights_load_with: w.safetensors: a checkpoint, which ct_checkpoint_load "
@@ -258,7 +258,9 @@ WEIGHTS_TEST(the_weights_of_a_checkpoint) {
     ct_weights_load_options whole = {.names = &names, .n_names = 1};
     cr_expect_eq(ct_weights_load_with(model, file_name, whole, NULL), CT_ERR_SHAPE);
     expect_start("ct_weights_load_with: w.safetensors: a checkpoint, which ");
-    OK(ct_weights_load_with(model, file_name, (ct_weights_load_options){true, &names, 1}, &report));
+    OK(ct_weights_load_with(
+        model, file_name, (ct_weights_load_options){.partial = true, .names = &names, .n_names = 1},
+        &report));
     cr_expect_eq(report.loaded, 4);
     cr_expect_eq(state_hash(model, NULL), state_hash(saved, NULL));
     cr_expect(strstr(lines(&report), "unused seed/stream: 'seed/stream' only in file\n"));
@@ -273,7 +275,9 @@ WEIGHTS_TEST(one_tensor_for_two_slots) {
     ct_module *model = two_layers("fc2", 3, CT_F32, false);
     OK(ct_weights_save(saved, file_name));
     const ct_weights_name names = {"fc2/bias", "fc1/bias"};
-    OK(ct_weights_load_with(model, file_name, (ct_weights_load_options){true, &names, 1}, NULL));
+    OK(ct_weights_load_with(
+        model, file_name, (ct_weights_load_options){.partial = true, .names = &names, .n_names = 1},
+        NULL));
     cr_expect_eq(value_at(model, "fc1/bias"), 2);
     cr_expect_eq(value_at(model, "fc2/bias"), 2);
     ct_module_free(saved);

@@ -1,0 +1,87 @@
+"""Files of weights as PyTorch and Keras write them, and what their models predict.
+
+    python3 imports.py           writes imports.h and files/ beside this file
+
+Needs numpy, torch, safetensors, keras and h5py; the tests need none of them.
+"""
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import h5py
+import keras
+import numpy as np
+import torch
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+
+from common import Header, centred, numbers
+
+here = os.path.dirname(os.path.abspath(__file__))
+
+
+def fill(tensors):
+    """Every weight gets numbers of its own; variances are positive."""
+    for i, (name, t) in enumerate(tensors):
+        shape = tuple(t.shape)
+        values = centred(shape, 100 + i, 0.5)
+        if "var" in name:
+            values = 0.5 + numbers(int(np.prod(shape)), 100 + i).reshape(shape)
+        yield name, t, values
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Sequential(
+            torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(),
+            torch.nn.MaxPool2d(2))
+        self.fc1 = torch.nn.Linear(4 * 3 * 2, 5)
+        self.norm = torch.nn.LayerNorm(5)
+        self.fc2 = torch.nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = self.features(x).flatten(1)
+        return self.fc2(torch.relu(self.norm(self.fc1(x))))
+
+
+def pytorch(header):
+    model = Net().eval()
+    with torch.no_grad():
+        floats = [(n, t) for n, t in model.state_dict().items() if t.is_floating_point()]
+        for _, t, values in fill(floats):
+            t.copy_(torch.tensor(values))
+        x = torch.tensor(centred((3, 6, 4, 2), 1)).float().permute(0, 3, 1, 2)
+        header.array("pytorch_y", model(x).numpy())
+    save_file(model.state_dict(), os.path.join(here, "files", "pytorch.safetensors"))
+
+
+def keras_model(header):
+    layers = keras.layers
+    model = keras.Sequential([
+        keras.Input((6, 4, 2)), layers.Conv2D(4, 3, padding="same"), layers.BatchNormalization(),
+        layers.ReLU(), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(5),
+        layers.LayerNormalization(epsilon=1e-3), layers.ReLU(), layers.Dense(3)])
+    for w, _, values in fill([(w.path, w) for w in model.weights]):
+        next(v for v in model.weights if v.path == w).assign(values)
+    header.array("keras_y", model.predict(centred((3, 6, 4, 2), 1).astype("float32"), verbose=0))
+    path = os.path.join(here, "files", "keras.weights.h5")
+    model.save_weights(path)
+    tensors = {}
+
+    def keep(name, item):
+        if isinstance(item, h5py.Dataset):
+            tensors[name] = item[()]
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    # What examples/h5_to_safetensors makes of the file.
+    save_arrays(tensors, os.path.join(here, "files", "keras.safetensors"))
+
+
+os.makedirs(os.path.join(here, "files"), exist_ok=True)
+out = Header(os.path.join(here, "imports.h"), "COTAN_REFERENCE_IMPORTS_H",
+             "Written by imports.py: predictions of the models in files/.")
+pytorch(out)
+keras_model(out)
+out.write()
