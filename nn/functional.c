@@ -59,14 +59,55 @@ static ct_status check_found(const ct_slot_list *slots, const cti_replacement re
     return CT_OK;
 }
 
+/* A forward: of several inputs and outputs, or of one of each. */
+typedef struct {
+    ct_module *module;
+    ct_tensor *const *in;
+    ct_tensor **out;
+    int n_in, n_out;
+    ct_mode mode;
+    bool many;
+} call;
+
+static ct_status forward(const call *c, bool logits) {
+    if (c->many && !logits) {
+        return ct_forward_many(c->module, c->in, c->n_in, c->out, c->n_out, c->mode);
+    }
+    ct_tensor *y = logits ? ct_logits(c->module, c->in[0], c->mode)
+                          : ct_forward(c->module, c->in[0], c->mode);
+    if (!y) return ct_error();
+    c->out[0] = y;
+    return CT_OK;
+}
+
 /* In a forward without staged updates there are none of calls inside of it either. */
-static ct_tensor *run(ct_module *module, ct_tensor *x, ct_mode mode,
-                      ct_functional_options options) {
+static ct_status run(const call *c, ct_functional_options options) {
     bool *left_out = cti_stages_left_out(), before = *left_out;
     *left_out |= !options.staged;
-    ct_tensor *y = options.logits ? ct_logits(module, x, mode) : ct_forward(module, x, mode);
+    ct_status status = forward(c, options.logits);
     *left_out = before;
-    return y;
+    return status;
+}
+
+static ct_status run_with(const call *c, const ct_slot_list *slots, ct_tensor *const values[],
+                          ct_functional_options options) {
+    if (check(slots, values, options.any_float) != CT_OK) return ct_error();
+    cti_replacement *replacements = cti_alloc((size_t)slots->count, sizeof *replacements);
+    if (!replacements) return CT_ERR_MEMORY;
+    for (int64_t i = 0; i < slots->count; i++) {
+        ct_slot *slot = slots->items[i].slot;
+        replacements[i] = (cti_replacement){
+            .slot = slot, .value = values[i], .outer = slot->replacement};
+        slot->replacement = &replacements[i];
+    }
+    find_slots(c->module);
+    ct_status status = check_found(slots, replacements);
+    if (status == CT_OK) status = run(c, options);
+    for (int64_t i = slots->count; i-- > 0;) {
+        replacements[i].slot->replacement = replacements[i].outer;
+    }
+    cti_free(replacements);
+    return status;
 }
 
 ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
@@ -76,21 +117,24 @@ ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
     if (!module || !slots) {
         return cti_null_in("ct_functional_call: '%s' is NULL", module ? "slots" : "module");
     }
-    if (check(slots, values, options.any_float) != CT_OK) return NULL;
-    cti_replacement *replacements = cti_alloc((size_t)slots->count, sizeof *replacements);
-    if (!replacements) return NULL;
-    for (int64_t i = 0; i < slots->count; i++) {
-        ct_slot *slot = slots->items[i].slot;
-        replacements[i] = (cti_replacement){
-            .slot = slot, .value = values[i], .outer = slot->replacement};
-        slot->replacement = &replacements[i];
+    ct_tensor *y = NULL;
+    call c = {.module = module, .in = &x, .out = &y, .n_in = 1, .n_out = 1, .mode = mode};
+    return run_with(&c, slots, values, options) == CT_OK ? y : NULL;
+}
+
+ct_status ct_functional_call_many(ct_module *module, ct_tensor *const in[], int n_in,
+                                  ct_tensor *out[], int n_out, ct_mode mode,
+                                  const ct_slot_list *slots, ct_tensor *const values[],
+                                  ct_functional_options options) {
+    CTI_CALLED;
+    if (!module || !slots) {
+        return cti_null("ct_functional_call_many: '%s' is NULL", module ? "slots" : "module");
     }
-    find_slots(module);
-    bool found = check_found(slots, replacements) == CT_OK;
-    ct_tensor *y = found ? run(module, x, mode, options) : NULL;
-    for (int64_t i = slots->count; i-- > 0;) {
-        replacements[i].slot->replacement = replacements[i].outer;
+    if (options.logits && (n_in != 1 || n_out != 1 || !in || !out)) {
+        return ct_fail(CT_ERR_RANGE,
+                       "ct_functional_call_many: logits are of 1 input and 1 output, got %d and %d",
+                       n_in, n_out);
     }
-    cti_free(replacements);
-    return y;
+    call c = {module, in, out, n_in, n_out, mode, true};
+    return run_with(&c, slots, values, options);
 }

@@ -96,13 +96,37 @@ ct_module *ct_activation_new(const ct_activation *activation);
 
 /* --- Containers ------------------------------------------------------------------------------- */
 
-/* One after the other. CT_SEQUENTIAL("name", a, b, c) counts for you. */
+/* One after the other; of several inputs and outputs the first takes the inputs, and the last gives
+ * the outputs. CT_SEQUENTIAL("name", a, b, c) counts for you. */
 ct_module *ct_sequential_new(const char *name, ct_module *const children[], int64_t n);
 #define CT_SEQUENTIAL(name, ...)                                \
     ct_sequential_new(name, CTI_LIST(ct_module *, __VA_ARGS__), \
                       (int64_t)CTI_COUNT(ct_module *, __VA_ARGS__))
 /* shortcut(x) + body(x); without a shortcut module, x + body(x). */
 ct_module *ct_residual_new(ct_module *body, ct_module *shortcut_or_null);
+
+/* --- Merging: several inputs, one output (ct_forward_many) ------------------------------------ */
+
+/* Joins its inputs along an axis; negative ones count from the end (ct_concat). */
+ct_module *ct_concatenate_new(int axis);
+/* The sum of its inputs, whose shapes broadcast. */
+ct_module *ct_add_new(void);
+/* merge(child 1 (x), .., child n (x)); by ct_forward_many with n inputs each child gets one of its
+ * own, as in a net of two towers. A branch that passes x on is a ct_activation_linear. `merge` is
+ * any module of several inputs, a Sequential that begins with one too; it may have several outputs.
+ * The block of an Inception net:
+ *
+ *     ct_conv2d_options same = {.padding = CT_SAME}, point = {.kernel = {1, 1}};
+ *     ct_module *block = CT_BRANCHES("inception", ct_concatenate_new(-1),
+ *         ct_conv2d_new(64, 32, point),
+ *         CT_SEQUENTIAL("3x3", ct_conv2d_new(64, 32, point), ct_conv2d_new(32, 48, same)));
+ *
+ * Errors: CT_ERR_RANGE for n < 1; those of ct_module_add_children. */
+ct_module *ct_branches_new(const char *name, ct_module *merge, ct_module *const children[],
+                           int64_t n);
+#define CT_BRANCHES(name, merge, ...)                                \
+    ct_branches_new(name, merge, CTI_LIST(ct_module *, __VA_ARGS__), \
+                    (int64_t)CTI_COUNT(ct_module *, __VA_ARGS__))
 
 CT_C_END
 

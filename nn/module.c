@@ -223,10 +223,13 @@ static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
                         ct_tensor *(*function)(ct_module *, ct_tensor *, ct_mode)) {
     if (module->name && ct_path_push(module->name) != CT_OK) return NULL;
     CTI_CALLS_USER;
+    const ct_module_kind *kind = module->kind;
     ct_tensor *y = NULL;
     if (function) y = function(module, x, mode);
-    else ct_fail(CT_ERR_NULL, "ct_forward: the kind %s has no 'forward'", module->kind->name);
-    if (!y) cti_null_in("ct_forward: %s returned NULL and no error", module->kind->name);
+    else if (!kind->forward_many) {
+        ct_fail(CT_ERR_NULL, "ct_forward: the kind %s has no 'forward'", kind->name);
+    } else if (kind->forward_many(module, &x, 1, &y, 1, mode) != CT_OK) y = NULL;
+    if (!y) cti_null_in("ct_forward: %s returned NULL and no error", kind->name);
     if (module->name) ct_path_pop();
     return y;
 }
@@ -241,6 +244,78 @@ ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode) {
     CTI_CALLED;
     if (!module || !x || !module->kind->logits) return ct_forward(module, x, mode);
     return apply(module, x, mode, module->kind->logits);
+}
+
+/* --- Several inputs and outputs --------------------------------------------------------------- */
+
+static ct_status check_lists(ct_tensor *const in[], int n_in, ct_tensor *const out[], int n_out) {
+    static const char function[] = "ct_forward_many";
+    if (n_in < 1 || n_out < 1) {
+        return ct_fail(CT_ERR_RANGE, "%s: n_in and n_out must be >= 1, got %d and %d", function,
+                       n_in, n_out);
+    }
+    if (!in || !out) return cti_null("%s: '%s' is NULL", function, in ? "out" : "in");
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i] && ct_error() != CT_OK) return cti_null("%s: in[%d] is NULL", function, i);
+    }
+    return CT_OK;
+}
+
+static ct_status apply_one(ct_module *module, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                           int n_out, ct_mode mode) {
+    if (n_in != 1 || n_out != 1) {
+        return ct_fail(CT_ERR_RANGE, "ct_forward_many: %s has 1 input and 1 output, got %d and %d",
+                       module->kind->name, n_in, n_out);
+    }
+    out[0] = ct_forward(module, in[0], mode);
+    return out[0] ? CT_OK : ct_error();
+}
+
+/* `out` is room of its own, so that the caller's is as it was after an error. */
+static ct_status apply_many(ct_module *module, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                            int n_out, ct_mode mode) {
+    const ct_module_kind *kind = module->kind;
+    if (!kind->forward_many) return apply_one(module, in, n_in, out, n_out, mode);
+    if (module->name && ct_path_push(module->name) != CT_OK) return ct_error();
+    CTI_CALLS_USER;
+    ct_status status = kind->forward_many(module, in, n_in, out, n_out, mode);
+    if (status != CT_OK && ct_error() == CT_OK) {
+        ct_fail(status, "ct_forward_many: %s failed without an error", kind->name);
+    }
+    for (int i = 0; i < n_out && status == CT_OK; i++) {
+        if (out[i]) continue;
+        status = cti_null("ct_forward_many: %s left output %d NULL", kind->name, i);
+    }
+    if (module->name) ct_path_pop();
+    return status;
+}
+
+ct_status ct_forward_many(ct_module *module, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                          int n_out, ct_mode mode) {
+    CTI_CALLED;
+    if (!module) return cti_null("ct_forward_many: 'module' is NULL");
+    if (check_lists(in, n_in, out, n_out) != CT_OK) return ct_error();
+    ct_tensor **made = cti_alloc((size_t)n_out, sizeof *made);
+    if (!made) return CT_ERR_MEMORY;
+    ct_status status = apply_many(module, in, n_in, made, n_out, mode);
+    for (int i = 0; i < n_out && status == CT_OK; i++) out[i] = made[i];
+    cti_free(made);
+    return status;
+}
+
+ct_status cti_check_many(const ct_module *self, ct_tensor *const in[], int n_in, int needed,
+                         int most_in, int n_out, int most_out) {
+    const char *name = self->kind->name;
+    if (n_in > most_in) {
+        return ct_fail(CT_ERR_RANGE, "%s: has at most %d inputs, got %d", name, most_in, n_in);
+    }
+    if (n_out > most_out) {
+        return ct_fail(CT_ERR_RANGE, "%s: has at most %d outputs, got %d", name, most_out, n_out);
+    }
+    for (int i = 0; i < needed; i++) {
+        if (!in[i]) return cti_null("%s: input %d is NULL", name, i);
+    }
+    return CT_OK;
 }
 
 /* --- Listing ---------------------------------------------------------------------------------- */

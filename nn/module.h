@@ -55,7 +55,13 @@ typedef struct {
     ct_tensor *(*forward)(ct_module *self, ct_tensor *x, ct_mode mode);
     /* The output before the last squashing activation, for losses from logits; NULL = forward. */
     ct_tensor *(*logits)(ct_module *self, ct_tensor *x, ct_mode mode);
-    bool chain; /* its forward runs its children one after the other: pictures show them */
+    /* Of several inputs and outputs, as ct_forward_many says. NULL: one of each, by `forward`. A
+     * kind may have this alone. `out` is room of n_out tensors, all NULL. */
+    ct_status (*forward_many)(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                              int n_out, ct_mode mode);
+    /* What pictures show of its children: that they run one after the other; or that all but the
+     * last take the input, and the last what comes out of them. */
+    bool chain, branches;
     const ct_pytorch_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
 } ct_module_kind;
 
@@ -86,6 +92,33 @@ struct ct_module {
 ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode);
 /* The same without a final softmax or sigmoid: what a loss from logits wants. */
 ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode);
+/* A module of several inputs and outputs: sets out[0..n_out) to the first outputs that it has, so
+ * that one asks for as many as are wanted. Which inputs there are, and which of them may be NULL,
+ * its constructor says. A kind of one input and one output may be called so too, and ct_forward
+ * calls a kind of several with one of each. A kind of one's own, whose state is a sum:
+ *
+ *     // {x, sum so far or NULL} -> {x + sum, x + sum}
+ *     ct_status sum_forward(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
+ *                           int n_out, ct_mode mode) {
+ *         if (n_in > 2 || n_out > 2) return ct_fail(CT_ERR_RANGE, "Sum: two of each at most");
+ *         ct_tensor *sum = n_in > 1 && in[1] ? ct_add(in[0], in[1]) : ct_scope_add(in[0]);
+ *         for (int i = 0; i < n_out; i++) out[i] = sum;
+ *         return sum ? CT_OK : ct_error();
+ *     }
+ *     const ct_module_kind sum_kind = {.name = "Sum", .forward_many = sum_forward};
+ *
+ *     ct_tensor *two_steps(ct_module *sum, ct_tensor *x1, ct_tensor *x2) {
+ *         ct_tensor *y[2] = {0};
+ *         ct_forward_many(sum, (ct_tensor *[]){x1}, 1, y, 2, CT_TRAINING);
+ *         ct_forward_many(sum, (ct_tensor *[]){x2, y[1]}, 2, y, 2, CT_TRAINING);
+ *         return y[0];
+ *     }
+ *
+ * An error leaves out[] as it was. A NULL input while an error is on record is that error's
+ * consequence, and the call returns it. Errors: CT_ERR_NULL; CT_ERR_RANGE for counts below 1 and
+ * for more inputs or outputs than the module has; those of the forward. */
+ct_status ct_forward_many(ct_module *module, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                          int n_out, ct_mode mode);
 /* Takes NULL. A module in a container is left to it. */
 void ct_module_free(ct_module *module);
 /* Freezes or thaws a module and all below it, at any time: from the next step on, the optimizer
@@ -148,6 +181,11 @@ typedef struct {
 ct_tensor *ct_functional_call(ct_module *module, ct_tensor *x, ct_mode mode,
                               const ct_slot_list *slots, ct_tensor *const values[],
                               ct_functional_options options);
+/* The same for several inputs and outputs, as ct_forward_many. `logits` is for one of each. */
+ct_status ct_functional_call_many(ct_module *module, ct_tensor *const in[], int n_in,
+                                  ct_tensor *out[], int n_out, ct_mode mode,
+                                  const ct_slot_list *slots, ct_tensor *const values[],
+                                  ct_functional_options options);
 
 /* --- Making modules --------------------------------------------------------------------------- */
 /* Zeroed memory for a struct that begins with ct_module. */

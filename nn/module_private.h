@@ -10,6 +10,10 @@ ct_module *cti_module_or_free(ct_module *module, ct_status status);
 ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer chosen,
                          const ct_initializer *usual, ct_dtype dtype, ct_shape shape,
                          int64_t fan_in, int64_t fan_out);
+/* For a kind of several inputs and outputs: there are at most so many of them, and the first
+ * `needed` inputs are not NULL. */
+ct_status cti_check_many(const ct_module *self, ct_tensor *const in[], int n_in, int needed,
+                         int most_in, int n_out, int most_out);
 /* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */
 void cti_seed_state(int64_t state[2]);
 void cti_seed_restore(const int64_t state[2]);

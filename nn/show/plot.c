@@ -2,22 +2,27 @@
  * It shows no ops; ct_dot_write draws graphs.
  * Invariant: the picture depends on the names of modules and kinds alone. */
 #include "autograd/draw/picture.h"
-#include "nn/show/chain.h"
+#include "nn/show/layer_list.h"
 #include "tensor/base/caller.h"
 
 static void add_box(cti_picture *picture, const char *name, const char *kind) {
-    int64_t i = picture->n_nodes++;
-    if (i) picture->arrows[picture->n_arrows++] = (cti_picture_arrow){.from = i - 1, .to = i};
-    picture->nodes[i] = (cti_picture_node){.name = name, .kind = kind, .origin = -1, .frame = -1};
+    picture->nodes[picture->n_nodes++] = (cti_picture_node){
+        .name = name, .kind = kind, .origin = -1, .frame = -1};
 }
 
 /* The boxes borrow the names of `layers`. */
 static ct_status draw(cti_picture *picture, const cti_layer_list *layers) {
-    if (cti_picture_new(picture, layers->count + 1, layers->count) != CT_OK) return CT_ERR_MEMORY;
+    if (cti_picture_new(picture, layers->count + 1, layers->n_inputs) != CT_OK)
+        return CT_ERR_MEMORY;
     picture->joint = ": ";
     add_box(picture, "input", "Input");
     for (int64_t i = 0; i < layers->count; i++) {
-        add_box(picture, layers->items[i].path, layers->items[i].module->kind->name);
+        const cti_layer *layer = &layers->items[i];
+        add_box(picture, layer->path, layer->module->kind->name);
+        for (int64_t k = 0; k < layer->n; k++) {
+            picture->arrows[picture->n_arrows++] = (cti_picture_arrow){
+                .from = layers->inputs[layer->first + k] + 1, .to = i + 1};
+        }
     }
     return CT_OK;
 }

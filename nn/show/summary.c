@@ -1,7 +1,7 @@
 /* The summary of a model: layers, output shapes and parameter counts, laid out as Keras does.
  * Shapes are those of the graph of one forward in inference mode, which is never evaluated.
  * Invariant: nothing is written before everything is known, and no slot changes. */
-#include "nn/show/chain.h"
+#include "nn/show/layer_list.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
@@ -101,36 +101,53 @@ static ct_dtype input_dtype(const summary *s) {
     return CT_F32;
 }
 
-/* The layer's output. Messages give its path within the model. */
-static ct_tensor *pass_through(const cti_layer *layer, ct_tensor *x) {
+/* Sets y[i + 1], the output of layer i; y[0] is the model's input, and `in` room for inputs.
+ * Messages give the layer's path within the model. */
+static ct_status pass_through(const summary *s, int64_t i, ct_tensor *y[], ct_tensor *in[]) {
+    const cti_layer *layer = &s->layers.items[i];
+    for (int64_t k = 0; k < layer->n; k++) in[k] = y[s->layers.inputs[layer->first + k] + 1];
     const char *outside = cti_context()->path;
     char parent[512];
     snprintf(parent, sizeof parent, "%.*s", (int)layer->parent_length, layer->path);
-    if (*parent && ct_path_push(parent) != CT_OK) return NULL;
-    ct_tensor *y = ct_forward(layer->module, x, CT_INFERENCE);
+    if (*parent && ct_path_push(parent) != CT_OK) return ct_error();
+    ct_status status = CT_OK;
+    if (layer->n == 1) y[i + 1] = ct_forward(layer->module, in[0], CT_INFERENCE);
+    else status = ct_forward_many(layer->module, in, (int)layer->n, &y[i + 1], 1, CT_INFERENCE);
     cti_context()->path = outside;
-    return y;
+    return y[i + 1] ? status : ct_error();
+}
+
+static ct_status fill_rows(summary *s, ct_tensor *y[], ct_tensor *in[]) {
+    ct_shape input = ct_shape_of(y[0]);
+    int64_t batch = input.rank > 0 ? input.dims[0] : 0;
+    for (int64_t i = 0; i < s->layers.count; i++) {
+        const cti_layer *layer = &s->layers.items[i];
+        row *r = &s->rows[i];
+        if (pass_through(s, i, y, in) != CT_OK) return ct_error();
+        if (count_row(s, layer->module, r) != CT_OK) return ct_error();
+        snprintf(r->layer, sizeof r->layer, "%s (%s)",
+                 cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
+        format_shape(ct_shape_of(y[i + 1]), batch, r->shape, sizeof r->shape);
+    }
+    count_all(s);
+    return CT_OK;
 }
 
 static ct_status fill(summary *s, ct_module *model, ct_shape input) {
     if (ct_module_list(model, &s->slots) != CT_OK) return ct_error();
     s->rows = cti_alloc((size_t)s->layers.count, sizeof *s->rows);
     s->counted = cti_alloc((size_t)s->slots.count, sizeof *s->counted);
-    if (!s->rows || !s->counted) return CT_ERR_MEMORY;
-    ct_tensor *x = ct_broadcast(ct_scalar(input_dtype(s), 0.0), input);
-    if (!x) return ct_error();
-    int64_t batch = input.rank > 0 ? input.dims[0] : 0;
-    for (int64_t i = 0; i < s->layers.count; i++) {
-        const cti_layer *layer = &s->layers.items[i];
-        row *r = &s->rows[i];
-        if (!(x = pass_through(layer, x))) return ct_error();
-        if (count_row(s, layer->module, r) != CT_OK) return ct_error();
-        snprintf(r->layer, sizeof r->layer, "%s (%s)",
-                 cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
-        format_shape(ct_shape_of(x), batch, r->shape, sizeof r->shape);
+    size_t n_inputs = (size_t)s->layers.n_inputs;
+    ct_tensor **y = cti_alloc((size_t)s->layers.count + 1, sizeof *y);
+    ct_tensor **in = cti_alloc(n_inputs, sizeof *in);
+    ct_status status = s->rows && s->counted && y && in ? CT_OK : CT_ERR_MEMORY;
+    if (status == CT_OK) {
+        y[0] = ct_broadcast(ct_scalar(input_dtype(s), 0.0), input);
+        status = y[0] ? fill_rows(s, y, in) : ct_error();
     }
-    count_all(s);
-    return CT_OK;
+    cti_free(y);
+    cti_free(in);
+    return status;
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
