@@ -46,6 +46,35 @@ ct_schedule ct_rate_warmup(ct_schedule schedule, int64_t steps);
 
 typedef struct ct_optimizer ct_optimizer;
 
+/* What is different for some parameters. A parameter belongs to the first group that holds it:
+ * whose pattern its path matches and whose predicate is true of it; one of the two may be absent.
+ * Zeros change nothing. Groups are looked at when the optimizer is made, and never again:
+ *
+ *     const ct_parameter_group groups[] = {
+ *         {.pattern = "embedding*", .frozen = true},
+ *         {.pattern = "head*", .rate_factor = 10},
+ *         {.holds = ct_holds_vectors, .no_decay = true},
+ *     };
+ *     ct_adam_options options = ct_adamw_defaults(0.001);
+ *     options.step.groups = groups, options.step.n_groups = 3;
+ *
+ * A pattern that matches no parameter is an error. */
+typedef struct {
+    const char *pattern; /* of the whole path, as ct_module_parameters has it; as in fnmatch(3): '*'
+                            is any text, with '/' too, '?' a character, [ab] one of these */
+    bool (*holds)(void *context, const ct_named_slot *parameter);
+    void *context;
+    double rate_factor;  /* times the learning rate, and so times decoupled decay; 0 = 1 */
+    double decay_factor; /* times the optimizer's weight_decay; 0 = 1 */
+    bool no_decay;       /* no weight decay at all */
+    bool frozen;         /* the optimizer does not train them and has no moments for them. Their
+                            module works as if they were trained; see ct_module_freeze          */
+} ct_parameter_group;
+/* Parameters of rank 0 and 1: biases, and the scales and shifts of normalizations. */
+bool ct_holds_vectors(void *context, const ct_named_slot *parameter);
+/* No weight decay for these: options.step.groups = &ct_group_no_decay, options.step.n_groups = 1 */
+extern const ct_parameter_group ct_group_no_decay;
+
 /* What all of them share. */
 typedef struct {
     double clip_value;  /* each gradient entry into +-clip_value; 0 = off */
@@ -55,6 +84,8 @@ typedef struct {
                             use, stays with its moments, and weight decay does not move it;
                             otherwise it is an error. Under `accumulate`: that none of them
                             reaches                                                         */
+    const ct_parameter_group *groups; /* copied; may be NULL */
+    int64_t n_groups;
 } ct_step_options;
 
 #define CT_OPTIMIZER_STATES 3
@@ -62,8 +93,12 @@ typedef struct {
 
 /* One step as an update rule sees it. Scalars have the parameter's dtype. */
 typedef struct {
-    ct_tensor *rate;                          /* the learning rate */
+    ct_tensor *rate;                          /* the learning rate, times the group's factor */
     ct_tensor *scalars[CT_OPTIMIZER_SCALARS]; /* what the kind's `prepare` computed */
+    double decay;                             /* weight decay is times this: 1, or as the group
+                                                 says, 0 for none                               */
+    const char *path;                         /* of the parameter */
+    const ct_parameter_group *group;          /* that holds it, without its pattern, or NULL */
 } ct_step;
 
 /* A kind of optimizer: an update rule of your own is one such constant. */
@@ -71,7 +106,7 @@ typedef struct {
     const char *name;
     int n_states; /* slots per parameter, zeros at first */
     const char *state_names[CT_OPTIMIZER_STATES];
-    /* Scalars that all parameters share; `step` counts from 1, f64. May be NULL. */
+    /* Scalars that the parameters of a group share; `step` counts from 1, f64. May be NULL. */
     ct_status (*prepare)(const void *options, ct_tensor *step, ct_tensor *rate,
                          ct_tensor *scalars[CT_OPTIMIZER_SCALARS]);
     /* The new parameter; writes the new states to next[]. */
@@ -80,7 +115,8 @@ typedef struct {
 } ct_optimizer_kind;
 
 /* An optimizer for the parameters of a model, those that are frozen now too, as a step looks at
- * what is frozen then. Keeps the slots, not the model. `options` is copied (size bytes). */
+ * what is frozen then; but those of frozen groups are none of its. Keeps the slots, not the model.
+ * `options` is copied (size bytes). */
 ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model, ct_schedule rate,
                                ct_step_options step, const void *options, size_t size);
 void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */

@@ -1,23 +1,58 @@
-/* Private: what optimizers and training are made with. */
+/* Private: what an optimizer is made of, and what optimizers and training are made with. */
 #ifndef COTAN_OPTIMIZER_PRIVATE_H
 #define COTAN_OPTIMIZER_PRIVATE_H
 
 #include "autograd/derive/derive_private.h"
 #include "optim/optim.h"
 
-/* ct_optimizer_step, which `accept` may refuse before anything changes; its roots are the loss and
- * `also`. */
+struct ct_optimizer {
+    const ct_optimizer_kind *kind;
+    ct_schedule rate;
+    ct_step_options options;
+    void *rule;              /* the kind's options */
+    ct_slot_list parameters; /* those of frozen modules too, not those of frozen groups; the slots
+                                are kept                                                        */
+    ct_parameter_group *groups; /* copies, then one of zeros for what none of them holds */
+    int64_t n_groups;           /* with that one */
+    int64_t *group_of;          /* of each parameter */
+    int64_t per_parameter;      /* states, then, if any, the accumulated gradient and whether
+                                   there is one                                              */
+    ct_slot **states;           /* [parameter][per_parameter] */
+    ct_slot *steps;             /* i64 [2]: applied, accumulated */
+};
+
+/* --- optimizer.c ------------------------------------------------------------------------------ */
+
+/* ct_optimizer_new for the function that the user called, which messages name. */
+ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
+                                ct_module *model, ct_schedule rate, ct_step_options step,
+                                const void *options, size_t size);
+ct_slot **cti_states_of(const ct_optimizer *optimizer, int64_t parameter);
+/* The sum of a round of accumulation, or NULL. */
+ct_slot *cti_accumulated(const ct_optimizer *optimizer, int64_t parameter);
+/* Whether a step of this round has reached the parameter (i64), or NULL: where all have to. */
+ct_slot *cti_reached(const ct_optimizer *optimizer, int64_t parameter);
+
+/* --- groups.c --------------------------------------------------------------------------------- */
+
+/* Takes the groups over and finds that of each parameter. The parameters of frozen ones leave the
+ * optimizer's list. */
+ct_status cti_groups_make(const char *function, ct_optimizer *optimizer,
+                          const ct_step_options *step);
+
+/* --- step.c ----------------------------------------------------------------------------------- */
+
+/* ct_optimizer_step, which `accept` may refuse before anything changes; its roots begin with the
+ * loss and `also`. */
 ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context);
+
+/* --- rules/ ----------------------------------------------------------------------------------- */
 
 /* Checks the numbers of a rate; `function` is the one that the user called. */
 ct_status cti_schedule_check(const char *function, const ct_schedule *schedule);
 /* The rate after `step` finished steps (f64 scalar), as an f64 scalar. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);
-/* ct_optimizer_new for the function that the user called, which messages name. */
-ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *kind,
-                                ct_module *model, ct_schedule rate, ct_step_options step,
-                                const void *options, size_t size);
 /* Clips gradients in place by value, then by global norm; 0 = off. */
 ct_status cti_clip(ct_tensor *gradients[], int64_t n, const ct_step_options *options);
 

@@ -39,7 +39,10 @@ static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *p,
     ct_tensor *root = ct_sqrt(next[1]);
     if (c[1]) root = ct_mul(root, c[1]);
     ct_tensor *move = ct_div(ct_mul(next[0], c[0]), ct_add(root, c[6]));
-    if (c[7]) move = ct_add(move, ct_mul(p, c[7]));
+    if (c[7] && step->decay > 0) {
+        ct_tensor *decay = step->decay == 1 ? c[7] : ct_scale(c[7], step->decay);
+        move = ct_add(move, ct_mul(p, decay));
+    }
     return ct_sub(p, move);
 }
 

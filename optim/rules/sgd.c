@@ -6,27 +6,30 @@
 #include "tensor/base/caller.h"
 
 /* The gradient with the decay in it, PyTorch's way. */
-static ct_tensor *decayed(const ct_sgd_options *o, ct_tensor *p, ct_tensor *g) {
-    return o->weight_decay > 0 && !o->decoupled ? ct_add(g, ct_scale(p, o->weight_decay)) : g;
+static ct_tensor *decayed(const ct_sgd_options *o, const ct_step *step, ct_tensor *p,
+                          ct_tensor *g) {
+    double decay = o->weight_decay * step->decay;
+    return decay > 0 && !o->decoupled ? ct_add(g, ct_scale(p, decay)) : g;
 }
 
 /* The parameter that the gradient moves: decayed before, Keras's way. */
 static ct_tensor *shrunk(const ct_sgd_options *o, const ct_step *step, ct_tensor *p) {
-    if (!(o->weight_decay > 0) || !o->decoupled) return p;
-    return ct_sub(p, ct_mul(ct_scale(p, o->weight_decay), step->rate));
+    double decay = o->weight_decay * step->decay;
+    if (!(decay > 0) || !o->decoupled) return p;
+    return ct_sub(p, ct_mul(ct_scale(p, decay), step->rate));
 }
 
 static ct_tensor *update_plain(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
                                ct_tensor *const state[], ct_tensor *next[]) {
     (void)state, (void)next;
-    return ct_sub(shrunk(options, step, p), ct_mul(decayed(options, p, g), step->rate));
+    return ct_sub(shrunk(options, step, p), ct_mul(decayed(options, step, p, g), step->rate));
 }
 
 /* v := mu v + g; p -= rate v, or rate (g + mu v). */
 static ct_tensor *update_pytorch(const void *options, const ct_step *step, ct_tensor *p,
                                  ct_tensor *g, ct_tensor *const state[], ct_tensor *next[]) {
     const ct_sgd_options *o = options;
-    g = decayed(o, p, g);
+    g = decayed(o, step, p, g);
     next[0] = ct_add(ct_scale(state[0], o->momentum), g);
     ct_tensor *move = o->nesterov ? ct_add(g, ct_scale(next[0], o->momentum)) : next[0];
     return ct_sub(shrunk(o, step, p), ct_mul(move, step->rate));
@@ -36,7 +39,7 @@ static ct_tensor *update_pytorch(const void *options, const ct_step *step, ct_te
 static ct_tensor *update_keras(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
                                ct_tensor *const state[], ct_tensor *next[]) {
     const ct_sgd_options *o = options;
-    ct_tensor *pull = ct_mul(decayed(o, p, g), step->rate);
+    ct_tensor *pull = ct_mul(decayed(o, step, p, g), step->rate);
     next[0] = ct_sub(ct_scale(state[0], o->momentum), pull);
     p = shrunk(o, step, p);
     if (!o->nesterov) return ct_add(p, next[0]);
