@@ -1,5 +1,5 @@
-/* Batches: rows of two tensors, in file order or in the order that belongs to the epoch.
- * It does not train and does not know what x and y mean.
+/* Batches: rows of some tensors, in file order or in the order that belongs to the epoch.
+ * It does not train and does not know what the tensors mean.
  * Invariant: a batch is a function of (options, epoch, batch number); the position moves only when
  * a whole batch was made. */
 #include "datasets/datasets.h"
@@ -24,9 +24,12 @@ typedef struct {
     double divide_by; /* 0: copy */
 } column;
 
+enum { COLUMNS = 2 + CT_BATCH_MORE };
+
 typedef struct {
     ct_source base;
-    column x, y;
+    column columns[COLUMNS]; /* x, y and what is further */
+    int64_t n;
     ct_batches_options options;         /* `limit` and `size` filled in */
     int64_t count;                      /* batches in an epoch */
     int64_t epoch, batch;               /* of the batch that comes next */
@@ -93,22 +96,25 @@ static ct_tensor *copy_rows(const column *c, const int64_t *order, int64_t first
 static ct_status batches_next(ct_source *source, ct_batch *out) {
     if (!out) return ct_fail(CT_ERR_NULL, "ct_source_next: 'out' is NULL");
     batches *b = (batches *)source;
-    *out = (ct_batch){NULL, NULL};
+    *out = (ct_batch){0};
     if (b->batch == b->count) return CT_OK;
     int64_t first = b->batch * b->options.size, n = b->options.limit - first;
     if (n > b->options.size) n = b->options.size;
-    ct_tensor *x = copy_rows(&b->x, b->order, first, n);
-    ct_tensor *y = x ? copy_rows(&b->y, b->order, first, n) : NULL;
-    if (!y) return CT_ERR_MEMORY;
-    *out = (ct_batch){x, y};
+    ct_tensor *rows[COLUMNS] = {0};
+    for (int64_t k = 0; k < b->n; k++) {
+        if (!(rows[k] = copy_rows(&b->columns[k], b->order, first, n))) return CT_ERR_MEMORY;
+    }
+    out->x = rows[0];
+    out->y = rows[1];
+    out->n_more = b->n > 2 ? b->n - 2 : 0;
+    for (int64_t k = 0; k < out->n_more; k++) out->more[k] = rows[k + 2];
     b->batch++;
     return CT_OK;
 }
 
 static void batches_free(ct_source *source) {
     batches *b = (batches *)source;
-    ct_drop(b->x.tensor);
-    ct_drop(b->y.tensor);
+    for (int64_t k = 0; k < b->n; k++) ct_drop(b->columns[k].tensor);
     cti_free(b->order);
     cti_free(b);
 }
@@ -127,22 +133,40 @@ static const ct_source_kind batches_kind = {
     .describe = batches_describe,
 };
 
-static ct_status check_tensors(const ct_tensor *x, const ct_tensor *y) {
-    if (!x || !y) {
+/* What a message calls the tensors. */
+typedef struct {
+    char text[32];
+} title;
+
+static title title_of(int64_t k, bool pair) {
+    title t;
+    snprintf(t.text, sizeof t.text, pair ? "%c" : "tensors[%d]", pair ? "xy"[k] : (int)k);
+    return t;
+}
+
+static ct_status check_tensors(ct_tensor *const tensors[], int64_t n, bool pair) {
+    for (int64_t k = 0; k < n; k++) {
+        if (tensors[k]) continue;
         /* What failed to make it is the first error, and stays. */
         if (ct_error() != CT_OK) return ct_error();
-        return ct_fail(CT_ERR_NULL, "ct_batches_new: argument '%s' is NULL", x ? "y" : "x");
+        return ct_fail(CT_ERR_NULL, "ct_batches_new: argument '%s' is NULL",
+                       title_of(k, pair).text);
     }
-    if (ct_shape_of(x).rank == 0 || ct_shape_of(y).rank == 0) {
+    for (int64_t k = 0; k < n; k++) {
+        if (ct_shape_of(tensors[k]).rank > 0) continue;
         return ct_fail(CT_ERR_SHAPE, "ct_batches_new: %s needs rank >= 1, got a scalar",
-                       ct_shape_of(x).rank ? "y" : "x");
+                       title_of(k, pair).text);
     }
-    int64_t n = ct_dim(x, 0), labels = ct_dim(y, 0);
-    if (n != labels) {
-        return ct_fail(CT_ERR_SHAPE, "ct_batches_new: x has %lld items, y %lld", (long long)n,
-                       (long long)labels);
+    int64_t items = ct_dim(tensors[0], 0);
+    for (int64_t k = 1; k < n; k++) {
+        int64_t others = ct_dim(tensors[k], 0);
+        if (others == items) continue;
+        return ct_fail(CT_ERR_SHAPE, "ct_batches_new: %s has %lld items, %s %lld",
+                       title_of(0, pair).text, (long long)items, title_of(k, pair).text,
+                       (long long)others);
     }
-    return n ? CT_OK : ct_fail(CT_ERR_SHAPE, "ct_batches_new: x has no items");
+    if (items > 0) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "ct_batches_new: %s has no items", title_of(0, pair).text);
 }
 
 /* Fills in what follows from the number of items. */
@@ -192,9 +216,22 @@ static ct_status column_init(column *c, ct_tensor *t, double divide_by) {
     return c->data ? CT_OK : ct_error();
 }
 
-ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options) {
-    CTI_CALLED;
-    if (check_tensors(x, y) != CT_OK) return NULL;
+static ct_status fill_columns(batches *b, ct_tensor *const tensors[], int64_t n) {
+    for (; b->n < n; b->n++) {
+        double divide_by = b->n == 0 ? b->options.divide_by : 0;
+        ct_status status = column_init(&b->columns[b->n], tensors[b->n], divide_by);
+        if (status == CT_OK) continue;
+        b->n++;
+        return status;
+    }
+    return CT_OK;
+}
+
+/* `pair`: messages call the tensors x and y. */
+static ct_source *make(ct_tensor *const tensors[], int64_t n, bool pair,
+                       ct_batches_options options) {
+    if (check_tensors(tensors, n, pair) != CT_OK) return NULL;
+    ct_tensor *x = tensors[0];
     if (check_options(&options, ct_dtype_of(x), ct_dim(x, 0)) != CT_OK) return NULL;
     batches *b = cti_alloc(1, sizeof *b);
     if (!b) return NULL;
@@ -203,8 +240,7 @@ ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options
     b->count = options.limit / options.size;
     if (!options.drop_last && options.limit % options.size) b->count++;
     if (options.shuffle) b->order = cti_alloc((size_t)options.limit, sizeof *b->order);
-    if ((options.shuffle && !b->order) || column_init(&b->x, x, options.divide_by) != CT_OK ||
-        column_init(&b->y, y, 0) != CT_OK) {
+    if ((options.shuffle && !b->order) || fill_columns(b, tensors, n) != CT_OK) {
         batches_free(&b->base);
         return NULL;
     }
@@ -214,4 +250,19 @@ ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options
     }
     set_epoch(b, 0);
     return &b->base;
+}
+
+ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options) {
+    CTI_CALLED;
+    return make((ct_tensor *[]){x, y}, 2, true, options);
+}
+
+ct_source *ct_batches_many_new(ct_tensor *const tensors[], int64_t n, ct_batches_options options) {
+    CTI_CALLED;
+    if (!tensors) return cti_null_in("ct_batches_many_new: 'tensors' is NULL");
+    if (n < 1 || n > COLUMNS) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_batches_many_new: n must be 1..%d, got %lld", COLUMNS,
+                            (long long)n);
+    }
+    return make(tensors, n, false, options);
 }

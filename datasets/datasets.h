@@ -1,5 +1,5 @@
-/* Data for training: MNIST and Fashion-MNIST from their files, the built-in digits, and batches
- * of any two tensors as a source for ct_fit. */
+/* Data for training: MNIST and Fashion-MNIST from their files, the built-in digits, batches of any
+ * tensors as a source for ct_fit, and what a function makes of them. */
 #ifndef COTAN_DATASETS_H
 #define COTAN_DATASETS_H
 
@@ -65,6 +65,30 @@ typedef struct {
  * Errors: CT_ERR_NULL, CT_ERR_SHAPE (scalars, counts that differ, no items), CT_ERR_RANGE
  * (options; drop_last of all there is), CT_ERR_DTYPE (divide_by for i64), CT_ERR_MEMORY. */
 ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options);
+/* The same from n tensors, 1 to 2 + CT_BATCH_MORE, for models of several inputs or outputs: the
+ * first is x, the second y, the others are more[0] and so on. From one tensor y is NULL. divide_by
+ * is for the first alone. Errors as above, with tensors[k] for the names; CT_ERR_RANGE (n). */
+ct_source *ct_batches_many_new(ct_tensor *const tensors[], int64_t n, ct_batches_options options);
+
+/* Makes another batch of one, in place: augmentation, say. It may replace the tensors by others,
+ * which need not be evaluated yet: then they are a part of the step's plan. What was there must
+ * not become NULL. `epoch` and `number` (of the batch, from 0) are all it may depend on, so that
+ * training continued from a checkpoint sees the same; random numbers too are a function of them:
+ *
+ *     static ct_status brighten(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
+ *         const int64_t *seed = context, key[2] = {*seed + epoch, number};
+ *         ct_shape one_each = CT_SHAPE(ct_dim(batch->x, 0), 1, 1, 1);
+ *         ct_tensor *u = ct_random_uniform(ct_from(CT_I64, CT_SHAPE(2), key), CT_F32, one_each);
+ *         batch->x = ct_mul(batch->x, ct_offset(u, 0.5));
+ *         return batch->x ? CT_OK : ct_error();
+ *     }                                                                                        */
+typedef ct_status ct_batch_function(void *context, int64_t epoch, int64_t number, ct_batch *batch);
+
+/* A source that gives what `function` makes of each batch of `source`. It owns `source` from now
+ * on, also when this call fails: then it frees it. `context` is borrowed. A function that fails, or
+ * makes NULL, is an error of ct_source_next, which does not move then. It starts at epoch 0, batch
+ * 0. Errors: CT_ERR_NULL, CT_ERR_MEMORY, those of ct_source_seek. */
+ct_source *ct_source_map_new(ct_source *source, ct_batch_function *function, void *context);
 
 CT_C_END
 

@@ -8,8 +8,13 @@
 
 CT_C_BEGIN
 
+#define CT_BATCH_MORE 6
+
+/* Temporaries. What is not there is NULL; all of them when the epoch has ended. */
 typedef struct {
-    ct_tensor *x, *y; /* temporaries; both NULL when the epoch has ended */
+    ct_tensor *x, *y;               /* without labels y is NULL */
+    ct_tensor *more[CT_BATCH_MORE]; /* further inputs and outputs, in the source's order ... */
+    int64_t n_more;                 /* ... so many */
 } ct_batch;
 
 typedef struct ct_source ct_source;
@@ -21,8 +26,8 @@ typedef struct {
     /* The next call of `next` gives batch number `batch` of epoch number `epoch` (from 0). The
      * order of an epoch is a function of its number, so these two numbers are the whole state. */
     ct_status (*seek)(ct_source *source, int64_t epoch, int64_t batch);
-    ct_status (*next)(ct_source *source, ct_batch *out);
-    void (*free)(ct_source *source); /* NULL: nothing to free */
+    ct_status (*next)(ct_source *source, ct_batch *out); /* *out is zeroed */
+    void (*free)(ct_source *source);                     /* NULL: nothing to free */
     /* What data this is, "60000 items of built-in digits", for a log; it lives as long as the
      * source. NULL, or gives NULL: unknown. */
     const char *(*describe)(const ct_source *source);

@@ -65,7 +65,7 @@ static ct_status run_pass(ct_module *model, const ct_loss *loss, cti_metric *met
     for (bool more = true; more;) {
         if (stop && (*stopped = stop())) return CT_OK;
         int64_t scope = ct_scope_open();
-        ct_batch batch = {NULL, NULL};
+        ct_batch batch = {0};
         ct_status status = ct_source_next(source, &batch);
         more = status == CT_OK && batch.x;
         if (more) status = add_batch(model, loss, metric, &batch, sums);

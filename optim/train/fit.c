@@ -136,7 +136,7 @@ static ct_status step(training *t, bool *more) {
         return CT_ERR_MEMORY;
     }
     int64_t scope = ct_scope_open();
-    ct_batch batch = {NULL, NULL};
+    ct_batch batch = {0};
     ct_status status = ct_source_next(t->train, &batch);
     *more = status == CT_OK && batch.x;
     if (*more) status = learn(t, &batch);

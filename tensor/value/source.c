@@ -35,19 +35,18 @@ int64_t ct_source_count(const ct_source *source) {
 }
 
 ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch) {
-    static const char function[] = "ct_source_seek";
-    if (!source) return cti_null("%s: 'source' is NULL", function);
-    if (!source->kind || !source->kind->seek) return missing(function, source, "seek");
+    if (!source) return cti_null("%s: 'source' is NULL", __func__);
+    if (!source->kind || !source->kind->seek) return missing(__func__, source, "seek");
     CTI_CALLS_USER;
-    return recorded(function, source, source->kind->seek(source, epoch, batch));
+    return recorded(__func__, source, source->kind->seek(source, epoch, batch));
 }
 
 ct_status ct_source_next(ct_source *source, ct_batch *out) {
-    static const char function[] = "ct_source_next";
-    if (!source || !out) return cti_null("%s: '%s' is NULL", function, source ? "out" : "source");
-    if (!source->kind || !source->kind->next) return missing(function, source, "next");
+    if (!source || !out) return cti_null("%s: '%s' is NULL", __func__, source ? "out" : "source");
+    *out = (ct_batch){0};
+    if (!source->kind || !source->kind->next) return missing(__func__, source, "next");
     CTI_CALLS_USER;
-    return recorded(function, source, source->kind->next(source, out));
+    return recorded(__func__, source, source->kind->next(source, out));
 }
 
 void ct_source_free(ct_source *source) {

@@ -234,6 +234,62 @@ TEST(batches, rows_without_elements) {
     ct_source_free(source);
 }
 
+/* --- Any number of tensors -------------------------------------------------------------------- */
+
+TEST(batches, of_many_tensors) {
+    ct_tensor *x = make_x(10), *all[8];
+    for (int64_t k = 0; k < 8; k++) all[k] = ct_offset(ct_slice(x, 1, 0, 1, 1), (double)(100 * k));
+    ct_batches_options options = {.size = 4, .shuffle = true, .seed = 5, .divide_by = 2};
+    for (int64_t n = 1; n <= 8; n++) {
+        ct_source *source = ct_batches_many_new(all, n, options);
+        ct_source *pair = ct_batches_new(all[0], all[n > 1 ? 1 : 0], options);
+        for (int b = 0; b < 3; b++) {
+            ct_batch got, wanted;
+            cr_assert_eq(ct_source_next(source, &got), CT_OK);
+            cr_assert_eq(ct_source_next(pair, &wanted), CT_OK);
+            cr_expect(same_bits(got.x, wanted.x));
+            cr_expect(n > 1 ? same_bits(got.y, wanted.y) : !got.y);
+            cr_expect_eq(got.n_more, n > 2 ? n - 2 : 0);
+            for (int64_t k = 0; k < CT_BATCH_MORE; k++) {
+                cr_expect_eq(got.more[k] != NULL, k < got.n_more);
+                if (k >= got.n_more) continue;
+                for (int64_t i = 0; i < ct_dim(got.x, 0); i++) {
+                    cr_expect_eq(element(got.more[k], i),
+                                 2 * element(got.x, i) + (double)(100 * (k + 2)));
+                }
+            }
+        }
+        ct_batch end = {.n_more = 7};
+        cr_assert_eq(ct_source_next(source, &end), CT_OK);
+        cr_expect(!end.x && !end.y && end.n_more == 0);
+        ct_source_free(source);
+        ct_source_free(pair);
+    }
+}
+
+static void refuse_many(ct_tensor *const tensors[], int64_t n, ct_status status,
+                        const char *message) {
+    cr_expect_null(ct_batches_many_new(tensors, n, (ct_batches_options){0}));
+    expect_error(status, message);
+}
+
+TEST(batches, errors_of_many) {
+    ct_tensor *x = make_x(10), *y = make_y(9);
+    refuse_many(NULL, 1, CT_ERR_NULL, "ct_batches_many_new: 'tensors' is NULL");
+    refuse_many(&x, 0, CT_ERR_RANGE, "ct_batches_many_new: n must be 1..8, got 0");
+    refuse_many(&x, 9, CT_ERR_RANGE, "ct_batches_many_new: n must be 1..8, got 9");
+    refuse_many((ct_tensor *[]){x, x, NULL}, 3, CT_ERR_NULL,
+                "ct_batches_many_new: argument 'tensors[2]' is NULL");
+    refuse_many((ct_tensor *[]){x, x, y}, 3, CT_ERR_SHAPE,
+                "ct_batches_many_new: tensors[0] has 10 items, tensors[2] 9");
+    refuse_many((ct_tensor *[]){x, ct_scalar(CT_F32, 1)}, 2, CT_ERR_SHAPE,
+                "ct_batches_many_new: tensors[1] needs rank >= 1, got a scalar");
+    y = make_x(0);
+    refuse_many(&y, 1, CT_ERR_SHAPE, "ct_batches_many_new: tensors[0] has no items");
+}
+
+/* --- Errors ----------------------------------------------------------------------------------- */
+
 static void refuse(ct_tensor *x, ct_tensor *y, ct_batches_options options, ct_status status,
                    const char *message) {
     cr_expect_null(ct_batches_new(x, y, options));
@@ -305,7 +361,7 @@ TEST(batches, out_of_memory_at_every_allocation) {
             int64_t scope = ct_scope_open();
             ct_tensor *x = ct_scale(make_x(10), 2), *y = ct_scale(make_x(10), 3);
             ct_mem_fail_at(nth, persistent);
-            ct_batch batch = {NULL, NULL};
+            ct_batch batch = {0};
             ct_source *source = ct_batches_new(x, y, options);
             bool made = source && ct_source_next(source, &batch) == CT_OK;
             ct_mem_fail_at(0, false);

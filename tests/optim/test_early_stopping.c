@@ -45,13 +45,13 @@ static ct_status scripted_seek(ct_source *source, int64_t epoch, int64_t batch) 
 
 static ct_status scripted_next(ct_source *source, ct_batch *out) {
     scripted_source *s = (scripted_source *)source;
-    *out = (ct_batch){NULL, NULL};
+    *out = (ct_batch){0};
     if (s->given) return CT_OK;
     s->given = true;
     int64_t steps = ct_optimizer_steps(s->optimizer);
     /* In the middle of an epoch the best of all: it must not count. */
     double value = steps % BATCHES ? -100 : script[steps / BATCHES - 1];
-    *out = (ct_batch){task_x(1), ct_scalar(CT_F64, value)};
+    *out = (ct_batch){.x = task_x(1), .y = ct_scalar(CT_F64, value)};
     return CT_OK;
 }
 

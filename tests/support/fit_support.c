@@ -49,7 +49,7 @@ static ct_status faulty_seek(ct_source *source, int64_t epoch, int64_t batch) {
 
 static ct_status faulty_next(ct_source *source, ct_batch *out) {
     faulty_source *s = (faulty_source *)source;
-    *out = (ct_batch){NULL, NULL};
+    *out = (ct_batch){0};
     if (s->given == s->good) {
         return s->ends ? CT_OK : ct_fail(CT_ERR_IO, "faulty: the disk is gone");
     }
