@@ -5,6 +5,17 @@
 
 #include "tensor/base/caller.h"
 
+ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *target) {
+    if (!loss) return cti_null_in("ct_loss_of: 'loss' is NULL");
+    if (!loss->value && !loss->value_with) {
+        return ct_fail_null(CT_ERR_NULL, "ct_loss_of: the loss '%s' has no 'value'",
+                            loss->name ? loss->name : "");
+    }
+    CTI_CALLS_USER;
+    if (loss->value_with) return loss->value_with(loss->options, prediction, target);
+    return loss->value(prediction, target);
+}
+
 /* Labels as a distribution of the shape and type of the scores [N,K]. */
 static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) {
@@ -123,3 +134,12 @@ static ct_tensor *huber_1(ct_tensor *prediction, ct_tensor *target) {
 }
 
 const ct_loss ct_loss_huber = {.name = "huber", .value = huber_1};
+
+static ct_tensor *huber_with(const void *delta, ct_tensor *prediction, ct_tensor *target) {
+    if (!delta) return cti_null_in("ct_huber: 'delta' is NULL");
+    return ct_huber(prediction, target, *(const double *)delta);
+}
+
+ct_loss ct_loss_huber_with(const double *delta) {
+    return (ct_loss){.name = "huber", .value_with = huber_with, .options = delta};
+}

@@ -6,14 +6,22 @@
 
 CT_C_BEGIN
 
-/* A loss or metric for ct_fit; one of your own is such a constant. */
+/* A loss for ct_fit; one of your own is such a constant. */
 typedef struct {
     const char *name;
     ct_tensor *(*value)(ct_tensor *prediction, ct_tensor *target);
     bool from_logits; /* gets ct_logits instead of ct_forward */
     /* Reported as accuracy together with this loss; gets the same prediction. NULL: none. */
     ct_tensor *(*metric)(ct_tensor *prediction, ct_tensor *target);
+    /* A loss with options has this in place of `value`, and gets them: borrowed, so they live as
+     * long as the loss is used. ct_loss_of calls either. */
+    ct_tensor *(*value_with)(const void *options, ct_tensor *prediction, ct_tensor *target);
+    const void *options;
 } ct_loss;
+
+/* What the loss is of a prediction: its value, or value_with of its options. Errors: CT_ERR_NULL
+ * for a loss with neither, those of the loss. */
+ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *target);
 
 /* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. A
  * class whose label is 0 adds nothing, also where its logit is -inf. Metric: ct_accuracy. */
@@ -32,6 +40,7 @@ extern const ct_loss ct_loss_mae;
 /* mean of d^2/2 for |d| <= delta, else delta (|d| - delta/2); Huber, 1964. */
 ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
 extern const ct_loss ct_loss_huber; /* delta 1 */
+ct_loss ct_loss_huber_with(const double *delta);
 
 /* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
  * one-hot [N,K]. f32 scalar. */

@@ -49,6 +49,36 @@ typedef struct {
 } ct_history;
 void ct_history_free(ct_history *history); /* takes NULL */
 
+/* What metrics compare: of each output of a model. */
+typedef struct {
+    ct_tensor *prediction, *target;
+} ct_output;
+
+#define CT_OUTPUTS 6
+
+/* A loss that is any function of model and batch, one number: of several inputs and outputs, of
+ * what lies between, or without labels. `outputs` (CT_OUTPUTS of them) is for metrics, and may be
+ * left as it is without any; outputs[0].target is batch->y already, the rest is NULL. Of a
+ * variational autoencoder that gives means and log-variances of 2 numbers side by side:
+ *
+ *     static ct_tensor *negative_elbo(void *context, ct_module *model, const ct_batch *batch,
+ *                                     ct_mode mode, ct_output outputs[]) {
+ *         (void)context;
+ *         ct_tensor *code = ct_forward(model->children[0], batch->x, mode);
+ *         ct_tensor *mean = ct_slice(code, 1, 0, 2, 1), *log_var = ct_slice(code, 1, 2, 4, 1);
+ *         ct_tensor *e = ct_random_normal(ct_seed_draw(), CT_F32, ct_shape_of(mean));
+ *         ct_tensor *z = ct_add(mean, ct_mul(e, ct_exp(ct_scale(log_var, 0.5))));
+ *         outputs[0].prediction = ct_logits(model->children[1], z, mode);
+ *         ct_tensor *kl = ct_sub(ct_add(ct_square(mean), ct_exp(log_var)), ct_offset(log_var, 1));
+ *         return ct_add(ct_binary_cross_entropy(outputs[0].prediction, batch->x),
+ *                       ct_scale(ct_mean_all(kl), 0.01));
+ *     }
+ *
+ * What it draws by ct_seed_draw is drawn again when training continues from a checkpoint; what
+ * other generators give is not. */
+typedef ct_tensor *ct_objective(void *context, ct_module *model, const ct_batch *batch,
+                                ct_mode mode, ct_output outputs[]);
+
 typedef struct ct_fit_options ct_fit_options;
 /* Called after every step and, with `epoch` not NULL, after every epoch with its validation;
  * `position` is what a checkpoint needs. When an epoch is the best so far, position.best_epoch ==
@@ -56,10 +86,11 @@ typedef struct ct_fit_options ct_fit_options;
 typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
                              const ct_epoch *epoch);
 struct ct_fit_options {
-    int64_t epochs;        /* default 1; all of them, also those before `start` */
-    int64_t max_steps;     /* ends training after so many steps of this call, with a
+    int64_t epochs;          /* default 1; all of them, also those before `start` */
+    int64_t max_steps;       /* ends training after so many steps of this call, with a
                                   validation; 0 = no limit                                     */
-    ct_source *validation; /* NULL: none */
+    ct_source *validation;   /* NULL: none */
+    ct_objective *objective; /* in place of the loss, which is then NULL */
     ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own */
     FILE *log;            /* NULL: silent. Which data it is, where the sources say so, and a
                                   line per epoch; a terminal gets a progress bar too           */
@@ -68,7 +99,7 @@ struct ct_fit_options {
     bool restore_best;    /* gives the model back the weights of its best epoch, see below */
     bool allow_nonfinite; /* continues when a loss, val_loss or parameter is infinite or NaN */
     ct_fit_callback *callback;
-    void *context;
+    void *context; /* of the callback and the objective */
     bool record_steps;
     bool no_signals;   /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
                                   SIGTERM ends training after the running step, the second acts
@@ -76,10 +107,10 @@ struct ct_fit_options {
     ct_position start; /* where to continue, from a checkpoint */
 };
 
-/* Trains. What was learned stays, also after an interruption or an error; `history` (may be NULL)
- * is overwritten with what was measured, unfinished epochs included, and is the caller's
- * to free. An interruption and a stop are no errors. Ends without a validation when a signal or
- * the callback stopped it.
+/* Trains by `loss`, or where that is NULL by options.objective. What was learned stays, also after
+ * an interruption or an error; `history` (may be NULL) is overwritten with what was measured,
+ * unfinished epochs included, and is the caller's to free. An interruption and a stop are no
+ * errors. Ends without a validation when a signal or the callback stopped it.
  *
  * Divergence: a loss of a step, or a val_loss, that is infinite or NaN ends training with
  * CT_ERR_DIVERGED; the message says which step. That step's update is not applied: parameters,
@@ -112,6 +143,20 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
  * for a loss without a metric, and on error. Either pointer may be NULL. */
 ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, double *mean_loss,
                       double *accuracy);
+
+typedef struct {
+    ct_objective *objective; /* in place of the loss, which is then NULL */
+    void *context;           /* its own */
+} ct_evaluate_options;
+/* What an evaluation has measured. NaN as above. */
+typedef struct {
+    double loss, accuracy;
+    int64_t items;
+} ct_evaluation;
+/* ct_evaluate by options; *result is written in any case. */
+ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *source,
+                           ct_evaluate_options options, ct_evaluation *result);
+
 /* The model's output for all rows of x, `batch` rows at a time (0 = 256), as one tensor. */
 ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
 

@@ -9,58 +9,17 @@
 
 #include <math.h>
 
-void cti_sums_add(cti_sums *sums, double loss, double metric, int64_t items) {
-    sums->loss += loss * (double)items;
-    sums->metric += metric * (double)items;
-    sums->items += items;
+static ct_status add_batch(ct_module *model, const cti_measures *measures, const ct_batch *batch,
+                           cti_sums *sums) {
+    cti_measured measured;
+    ct_status status = cti_measure(model, measures, CT_INFERENCE, batch, &measured);
+    if (status == CT_OK) status = ct_eval(measured.roots, measured.n);
+    if (status == CT_OK) cti_measured_add(&measured, measures, ct_dim(batch->x, 0), sums);
+    return status;
 }
 
-double cti_sums_mean(double sum, int64_t items) {
-    return items > 0 ? sum / (double)items : (double)NAN;
-}
-
-ct_status cti_check_loss(const char *function, const ct_loss *loss) {
-    if (loss->value) return CT_OK;
-    return ct_fail(CT_ERR_NULL, "%s: the loss '%s' has no 'value'", function,
-                   loss->name ? loss->name : "");
-}
-
-/* One number of a loss or a metric, which may be the user's own. */
-static ct_tensor *measure(cti_metric *function, const char *what, ct_tensor *prediction,
-                          ct_tensor *target) {
-    ct_tensor *value;
-    {
-        CTI_CALLS_USER;
-        value = function(prediction, target);
-    }
-    if (!value) return cti_null_in("ct_evaluate: %s returned NULL and no error", what);
-    if (ct_numel(value) == 1) return value;
-    return ct_fail_null(CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s", what,
-                        ct_shape_format(ct_shape_of(value)).text);
-}
-
-ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
-                      const ct_batch *batch, ct_tensor **value, ct_tensor **measured) {
-    ct_tensor *prediction = loss->from_logits ? ct_logits(model, batch->x, mode)
-                                              : ct_forward(model, batch->x, mode);
-    *value = prediction ? measure(loss->value, "a loss", prediction, batch->y) : NULL;
-    *measured = *value && metric ? measure(metric, "a metric", prediction, batch->y) : NULL;
-    return *value && (!metric || *measured) ? CT_OK : ct_error();
-}
-
-static ct_status add_batch(ct_module *model, const ct_loss *loss, cti_metric *metric,
-                           const ct_batch *batch, cti_sums *sums) {
-    ct_tensor *roots[2];
-    ct_status status = cti_measure(model, loss, metric, CT_INFERENCE, batch, &roots[0], &roots[1]);
-    if (status == CT_OK) status = ct_eval(roots, metric ? 2 : 1);
-    if (status != CT_OK) return status;
-    cti_sums_add(sums, ct_item(roots[0]), metric ? ct_item(roots[1]) : (double)NAN,
-                 ct_dim(batch->x, 0));
-    return CT_OK;
-}
-
-static ct_status run_pass(ct_module *model, const ct_loss *loss, cti_metric *metric,
-                          ct_source *source, bool (*stop)(void), bool *stopped, cti_sums *sums) {
+static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_source *source,
+                          bool (*stop)(void), bool *stopped, cti_sums *sums) {
     if (ct_source_seek(source, 0, 0) != CT_OK) return ct_error();
     for (bool more = true; more;) {
         if (stop && (*stopped = stop())) return CT_OK;
@@ -68,7 +27,7 @@ static ct_status run_pass(ct_module *model, const ct_loss *loss, cti_metric *met
         ct_batch batch = {0};
         ct_status status = ct_source_next(source, &batch);
         more = status == CT_OK && batch.x;
-        if (more) status = add_batch(model, loss, metric, &batch, sums);
+        if (more) status = add_batch(model, measures, &batch, sums);
         ct_scope_close(scope);
         if (status != CT_OK) return status;
     }
@@ -76,40 +35,55 @@ static ct_status run_pass(ct_module *model, const ct_loss *loss, cti_metric *met
 }
 
 ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
-                       const ct_loss *loss, cti_metric *metric, ct_source *source,
-                       bool (*stop)(void), bool *stopped, double *mean_loss, double *mean_metric) {
+                       const cti_measures *measures, ct_source *source, bool (*stop)(void),
+                       bool *stopped, ct_evaluation *result) {
     bool ended = false;
     cti_sums sums = {0};
-    ct_status status = run_pass(model, loss, metric, source, stop, &ended, &sums);
+    ct_status status = run_pass(model, measures, source, stop, &ended, &sums);
     if (status == CT_OK && !ended && sums.items == 0) {
         status = ct_fail(CT_ERR_STATE, "%s: %s gave no batches", function, what);
     }
     if (stopped) *stopped = ended;
-    bool whole = status == CT_OK && !ended;
-    *mean_loss = whole ? cti_sums_mean(sums.loss, sums.items) : (double)NAN;
-    *mean_metric = whole && metric ? cti_sums_mean(sums.metric, sums.items) : (double)NAN;
-    return status;
+    *result = (ct_evaluation){.loss = (double)NAN, .accuracy = (double)NAN};
+    if (status != CT_OK || ended) return status;
+    result->loss = cti_sums_mean(sums.loss, sums.items);
+    if (measures->metric) result->accuracy = cti_sums_mean(sums.metric, sums.items);
+    result->items = sums.items;
+    return CT_OK;
+}
+
+static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *source,
+                          ct_evaluate_options options, ct_evaluation *result) {
+    *result = (ct_evaluation){.loss = (double)NAN, .accuracy = (double)NAN};
+    if (!model || (!loss && !options.objective) || !source) {
+        return cti_null("ct_evaluate: '%s' is NULL", !model                        ? "model"
+                                                     : !loss && !options.objective ? "loss"
+                                                                                   : "source");
+    }
+    cti_measures measures = {.loss = loss,
+                             .objective = options.objective,
+                             .context = options.context,
+                             .metric = loss ? loss->metric : NULL};
+    ct_status status = cti_check_measures("ct_evaluate", &measures);
+    if (status != CT_OK) return status;
+    return cti_evaluate("ct_evaluate", "the source", model, &measures, source, NULL, NULL, result);
 }
 
 ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, double *mean_loss,
                       double *accuracy) {
     CTI_CALLED;
-    double values[2] = {(double)NAN, (double)NAN};
-    ct_status status = CT_OK;
-    if (!model || !loss || !source) {
-        status = cti_null("ct_evaluate: '%s' is NULL", !model  ? "model"
-                                                       : !loss ? "loss"
-                                                               : "source");
-    } else {
-        status = cti_check_loss("ct_evaluate", loss);
-        if (status == CT_OK) {
-            status = cti_evaluate("ct_evaluate", "the source", model, loss, loss->metric, source,
-                                  NULL, NULL, &values[0], &values[1]);
-        }
-    }
-    if (mean_loss) *mean_loss = values[0];
-    if (accuracy) *accuracy = values[1];
+    ct_evaluation result;
+    ct_status status = evaluate(model, loss, source, (ct_evaluate_options){0}, &result);
+    if (mean_loss) *mean_loss = result.loss;
+    if (accuracy) *accuracy = result.accuracy;
     return status;
+}
+
+ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *source,
+                           ct_evaluate_options options, ct_evaluation *result) {
+    CTI_CALLED;
+    if (!result) return cti_null("ct_evaluate_with: 'result' is NULL");
+    return evaluate(model, loss, source, options, result);
 }
 
 /* --- Prediction ------------------------------------------------------------------------------- */

@@ -16,8 +16,7 @@
 typedef struct {
     ct_module *model;
     ct_optimizer *optimizer;
-    const ct_loss *loss;
-    cti_metric *metric;
+    cti_measures measures;
     ct_source *train;
     const ct_fit_options *options;
     ct_history *history;
@@ -97,11 +96,11 @@ static void next_epoch(ct_position *position) {
     position->batch = 0;
 }
 
-static void record_step(training *t, double loss, double metric, int64_t items) {
-    t->last.loss = loss;
-    t->last.accuracy = metric;
+static void record_step(training *t, const cti_measured *measured, int64_t items) {
+    t->last.loss = ct_item(measured->roots[0]);
+    t->last.accuracy = t->measures.metric ? ct_item(measured->roots[1]) : (double)NAN;
     t->epoch_steps++;
-    cti_sums_add(&t->sums, loss, metric, items);
+    cti_measured_add(measured, &t->measures, items, &t->sums);
     if (t->options->record_steps) t->history->steps[t->history->n_steps++] = t->last;
 }
 
@@ -115,14 +114,14 @@ static void advance(training *t) {
 /* A step that is refused because it diverged is recorded too. */
 static ct_status learn(training *t, const ct_batch *batch) {
     const ct_position *at = &t->history->position;
-    ct_tensor *value, *measured;
+    cti_measured measured;
     t->last.step = at->epoch * t->count + at->batch + 1;
-    ct_status status = cti_measure(t->model, t->loss, t->metric, CT_TRAINING, batch, &value,
-                                   &measured);
+    ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &measured);
     if (status != CT_OK) return status;
-    status = cti_optimizer_step_if(t->optimizer, value, &measured, measured != 0, accept_step, t);
+    status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
+                                   measured.n - 1, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
-    record_step(t, ct_item(value), measured ? ct_item(measured) : (double)NAN, ct_dim(batch->x, 0));
+    record_step(t, &measured, ct_dim(batch->x, 0));
     if (status == CT_OK) advance(t);
     return status;
 }
@@ -181,10 +180,12 @@ static ct_status run_steps(training *t) {
 static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
     bool stopped = false, unfinished = t->history->interrupted || t->history->stopped_early;
     if (!t->options->validation || unfinished) return CT_OK;
-    ct_status status = cti_evaluate("ct_fit", "the validation", t->model, t->loss, t->metric,
-                                    t->options->validation,
-                                    t->options->no_signals ? NULL : cti_interrupt_seen, &stopped,
-                                    &epoch->val_loss, &epoch->val_accuracy);
+    ct_evaluation measured;
+    ct_status status = cti_evaluate(
+        "ct_fit", "the validation", t->model, &t->measures, t->options->validation,
+        t->options->no_signals ? NULL : cti_interrupt_seen, &stopped, &measured);
+    epoch->val_loss = measured.loss;
+    epoch->val_accuracy = measured.accuracy;
     if (stopped) t->stop = t->history->interrupted = true;
     *validated = status == CT_OK && !stopped;
     return *validated ? check_finite(t, "val_loss", epoch->val_loss, &t->last) : status;
@@ -268,11 +269,11 @@ static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
 /* --- Checks ----------------------------------------------------------------------------------- */
 
 static ct_status check_arguments(const ct_module *model, const ct_optimizer *optimizer,
-                                 const ct_loss *loss, const ct_source *train) {
-    if (model && optimizer && loss && train) return CT_OK;
+                                 bool measured, const ct_source *train) {
+    if (model && optimizer && measured && train) return CT_OK;
     return cti_null("ct_fit: '%s' is NULL", !model       ? "model"
                                             : !optimizer ? "optimizer"
-                                            : !loss      ? "loss"
+                                            : !measured  ? "loss"
                                                          : "train");
 }
 
@@ -353,27 +354,38 @@ void ct_history_free(ct_history *history) {
     *history = (ct_history){0};
 }
 
+static cti_measures measures_of(const ct_loss *loss, const ct_fit_options *options) {
+    return (cti_measures){
+        .loss = loss,
+        .objective = options->objective,
+        .context = options->context,
+        .metric = options->metric ? options->metric
+                  : loss          ? loss->metric
+                                  : NULL,
+    };
+}
+
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history) {
     CTI_CALLED;
     ct_history own = {0};
     if (history) *history = own;
-    if (check_arguments(model, optimizer, loss, train) != CT_OK) return ct_error();
-    if (cti_check_loss("ct_fit", loss) != CT_OK) return ct_error();
-    if (check_options(&options) != CT_OK) return ct_error();
+    bool measured = loss || options.objective;
+    if (check_arguments(model, optimizer, measured, train) != CT_OK) return ct_error();
     training t = {
         .model = model,
         .optimizer = optimizer,
-        .loss = loss,
-        .metric = options.metric ? options.metric : loss->metric,
+        .measures = measures_of(loss, &options),
         .train = train,
         .options = &options,
         .history = history ? history : &own,
-        .count = ct_source_count(train),
     };
+    if (cti_check_measures("ct_fit", &t.measures) != CT_OK) return ct_error();
+    if (check_options(&options) != CT_OK) return ct_error();
+    t.count = ct_source_count(train);
     if (t.count < 0) return ct_error();
     cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
-                       t.metric != NULL);
+                       t.measures.metric != NULL);
     if (!options.no_signals) cti_interrupt_begin();
     ct_status status = run(&t);
     if (!options.no_signals) cti_interrupt_end();

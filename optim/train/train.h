@@ -4,30 +4,48 @@
 
 #include "optim/fit.h"
 
-/* --- evaluate.c: passes over a source in inference mode --------------------------------------- */
+/* --- measure.c: what is measured of a batch --------------------------------------------------- */
 
-/* A mean over items, kept as the sum over batches of (mean times size). */
+typedef ct_tensor *cti_metric(ct_tensor *scores, ct_tensor *labels);
+
+typedef struct {
+    const ct_loss *loss; /* NULL: `objective` */
+    ct_objective *objective;
+    void *context;      /* of the objective */
+    cti_metric *metric; /* NULL: none */
+} cti_measures;
+
+/* Of one batch. The roots are to be evaluated together: the loss, then the metric if there is one.
+ */
+typedef struct {
+    ct_output outputs[CT_OUTPUTS];
+    ct_tensor *roots[2];
+    int64_t n;
+} cti_measured;
+
+/* Of an epoch so far. A mean over items is kept as the sum over batches of (mean times size). */
 typedef struct {
     double loss, metric;
     int64_t items;
 } cti_sums;
 
-/* `loss` and `metric` are evaluated scalars; metric may be NULL. */
-void cti_sums_add(cti_sums *sums, double loss, double metric, int64_t items);
+/* Checks what may be missing in a loss of the user's own. */
+ct_status cti_check_measures(const char *function, const cti_measures *measures);
+/* Nothing is evaluated yet. */
+ct_status cti_measure(ct_module *model, const cti_measures *measures, ct_mode mode,
+                      const ct_batch *batch, cti_measured *out);
+/* After the evaluation. Cannot fail. */
+void cti_measured_add(const cti_measured *measured, const cti_measures *measures, int64_t items,
+                      cti_sums *sums);
 double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 
-typedef ct_tensor *cti_metric(ct_tensor *scores, ct_tensor *labels);
+/* --- evaluate.c: passes over a source in inference mode --------------------------------------- */
 
-/* Checks what may be missing in a loss of the user's own. */
-ct_status cti_check_loss(const char *function, const ct_loss *loss);
-/* One batch as scalars that are not evaluated yet; *measured stays NULL without a metric. */
-ct_status cti_measure(ct_module *model, const ct_loss *loss, cti_metric *metric, ct_mode mode,
-                      const ct_batch *batch, ct_tensor **value, ct_tensor **measured);
 /* `what`: what messages call the source. `stop` (may be NULL) is asked before each batch; when it
  * says so, *stopped is true and the means are NaN. */
 ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
-                       const ct_loss *loss, cti_metric *metric, ct_source *source,
-                       bool (*stop)(void), bool *stopped, double *mean_loss, double *mean_metric);
+                       const cti_measures *measures, ct_source *source, bool (*stop)(void),
+                       bool *stopped, ct_evaluation *result);
 
 /* --- best.c: the weights of the best epoch, to give back at the end --------------------------- */
 

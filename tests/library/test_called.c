@@ -447,7 +447,7 @@ static ct_tensor *averages(ct_tensor *prediction, ct_tensor *target) {
 }
 
 static const ct_module_kind mine = {.name = "Mine", .forward = multiplies};
-static const ct_loss my_loss = {"mine", averages, false, NULL};
+static const ct_loss my_loss = {.name = "mine", .value = averages};
 
 static ct_status fit_once(ct_module *model, const ct_loss *loss) {
     ct_source *train = task(1, false);
@@ -568,7 +568,7 @@ TEST(called, a_later_call_says_its_first_error) {
     bench b = open_bench(0.01);
     ct_fail(CT_ERR_RANGE, "mine: first");
     cr_expect(isnan(ct_item(ct_scope_add(NULL))));
-    ct_loss averages_of_four = {"mine", averages, false, NULL};
+    ct_loss averages_of_four = {.name = "mine", .value = averages};
     cr_expect_neq(
         ct_fit(b.model, b.optimizer, &averages_of_four, b.train, (ct_fit_options){0}, NULL), CT_OK);
     cr_expect_str_eq(ct_error_message(), "mine: first (an earlier error; now ct_mse: prediction "
