@@ -39,8 +39,9 @@ static const char *text_of(drawing *d, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    char *text = cti_zone_alloc(&d->p->zone, strlen(line) + 1, 1);
-    if (text) strcpy(text, line);
+    size_t size = strlen(line) + 1;
+    char *text = cti_zone_alloc(&d->p->zone, size, 1);
+    if (text) memcpy(text, line, size);
     else d->failed = true;
     return text;
 }

@@ -210,7 +210,8 @@ static ct_status simplify_from(simplification *s, ct_tensor *root) {
 
 ct_status cti_simplify(const cti_walk *walk, ct_tensor **images) {
     simplification s = {.ticket = cti_walk_ticket(), .rewrites = 64 + 8 * walk->count};
-    ct_status status = CT_OK;
+    bool room = cti_reserve(&s.entries, &s.entries_max, walk->count, sizeof *s.entries);
+    ct_status status = room ? CT_OK : CT_ERR_MEMORY;
     for (int64_t i = 0; i < walk->count && status == CT_OK; i++) {
         status = simplify_from(&s, walk->items[i]);
         if (status == CT_OK) images[i] = s.entries[walk->items[i]->index].image;

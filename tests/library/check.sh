@@ -86,8 +86,8 @@ fuzz() { # TARGET: half a minute from nothing; what it fails on stays in build-f
 }
 fuzz_check() {
     check build-fuzz "fuzzing: clang compiles" preset fuzz || return
-    for target in tests/fuzz/fuzz_*.c; do
-        target=$(basename "$target" .c)
+    for target in $(cd build-fuzz/fuzz && find . -maxdepth 1 -name 'fuzz_*' -type f | sort); do
+        target=$(basename "$target")
         check build-fuzz "fuzzing: $target" fuzz "$target"
     done
 }
