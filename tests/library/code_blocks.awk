@@ -8,6 +8,7 @@
 # block says where it belongs:
 #     <!-- part of PATH -->    it stands there, but for white space: FOLDER/7.part, PATH first
 #     <!-- added to PATH -->   it compiles at the end of that file: FOLDER/7.added
+#     <!-- runs -->            it is a program too, which has to end well: FOLDER/7.run.c
 
 function begin(kind) {
     language = kind
@@ -49,6 +50,7 @@ function write_code(name,    k, line, depth, definition, statements) {
     if (statements != "") {
         printf "void fragment(void);\nvoid fragment(void) {\n%s}\n", statements > name
     }
+    if (how == "runs") print "int main(void) { return ended_well(fragment); }" > name
     close(name)
 }
 
@@ -65,6 +67,7 @@ function end() {
     if (language == "c" && how == "part of") write_part(out "/" (++blocks) ".part")
     if (language == "c" && how == "added to") write_added(out "/" (++blocks) ".added")
     if (language == "c" && how == "") write_code(out "/" (++blocks) ".c")
+    if (language == "c" && how == "runs") write_code(out "/" (++blocks) ".run.c")
     language = how = ""
 }
 
@@ -73,6 +76,10 @@ FNR == 1 { markdown = FILENAME ~ /\.md$/ }
 markdown && /^<!-- (part of|added to) [^ ]* -->$/ {
     how = $2 " " $3
     path = $4
+    next
+}
+markdown && /^<!-- runs -->$/ {
+    how = "runs"
     next
 }
 markdown && /^```/ {

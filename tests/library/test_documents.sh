@@ -5,7 +5,7 @@
 #
 # Each block of C in public headers and in the Markdown files of the repository compiles with
 # warnings as errors and links against the library of BUILD; code_blocks.awk says what a block is,
-# prelude.h what a fragment may use. Shell names commands, presets and targets that there are.
+# prelude.h what a fragment may use. Recipes run as well, and what they assert holds. Shell names commands, presets and targets that there are.
 set -u
 
 if [ $# -ne 2 ]; then
@@ -31,6 +31,10 @@ compiles() { # and links, with an empty main() where it has none
     # shellcheck disable=SC2086 # lists
     "$cc" $options -I"$here" "$1" $main -o "$work/program" -L"$build" -lcotan \
         -Wl,-rpath,"$build"
+}
+# In an empty folder.
+runs() {
+    compiles "$1" && rm -rf "$work/run" && mkdir "$work/run" && (cd "$work/run" && "$work/program")
 }
 compiles_there() {
     # shellcheck disable=SC2086 # a list
@@ -85,6 +89,7 @@ documents() { # FILE...
     awk -v out="$work/out" -f "$here/code_blocks.awk" "$@" || exit 1
     for block in "$work/out"/*; do
         case $block in
+        *.run.c) check "a recipe of $(sed -n 's/^#line //p' "$block" | sed q)" runs "$block" ;;
         *.c) check "a block of $(sed -n 's/^#line //p' "$block" | sed q)" compiles "$block" ;;
         *.added) check "a block of $(sed -n 's/^#line //p' "$block")" compiles_there "$block" ;;
         *.part) check "a block that names $(head -n 1 "$block")" stands_there "$block" ;;
@@ -111,6 +116,14 @@ static int not_c = &op_no_such_op;
 ```c
 CT_OP(op_no_such_op)
 ```
+<!-- runs -->
+```c
+assert(ct_item(ct_scalar(CT_F64, 2)) == 3);
+```
+<!-- runs -->
+```c
+ct_tensor *two = ct_sum(ct_scalar(CT_F64, 2), CT_AXES(1));
+```
 ```sh
 ./run no_such_command   # one
 cmake --preset no_such_preset
@@ -126,8 +139,8 @@ cat >"$work/wrong.h" <<'TEXT'
 extern int x;
 TEXT
 documents "$work/wrong.md" "$work/wrong.h" >"$work/seen"
-if [ $failures -ne $blocks ] || [ $blocks -ne 9 ]; then
-    echo "FAIL of 9 wrong blocks $blocks were found, and $failures seen to be wrong:"
+if [ $failures -ne $blocks ] || [ $blocks -ne 11 ]; then
+    echo "FAIL of 11 wrong blocks $blocks were found, and $failures seen to be wrong:"
     cat "$work/seen"
     exit 1
 fi
@@ -138,6 +151,6 @@ failures=0
 blocks=0
 # shellcheck disable=SC2046 # lists
 documents $(cd "$build/include/cotan" && find . -name '*.h' ! -name cotan.h) \
-    ./*.md tests/*/*.md
+    ./*.md docs/*.md tests/*/*.md
 echo "$blocks blocks and commands, $failures wrong"
 [ $failures -eq 0 ]
