@@ -100,13 +100,19 @@ void ct_module_freeze(ct_module *module, bool frozen) {
 
 /* --- Names ------------------------------------------------------------------------------------ */
 
-/* "BatchNorm" as "batch_norm", "Conv2D" as "conv2d". */
+/* A word begins with a capital letter after a small one, or before one and after another capital. */
+static bool word_begins(const char *kind, size_t i) {
+    if (i == 0 || !isupper((unsigned char)kind[i])) return false;
+    bool capital_before = isupper((unsigned char)kind[i - 1]);
+    return islower((unsigned char)kind[i - 1]) ||
+           (capital_before && islower((unsigned char)kind[i + 1]));
+}
+
+/* "BatchNorm" as "batch_norm", "RMSNorm" as "rms_norm", "Conv2DTranspose" as "conv2d_transpose". */
 static void snake_case(const char *kind, char *out, size_t size) {
     size_t n = 0;
     for (size_t i = 0; kind[i] && n + 2 < size; i++) {
-        bool starts = isupper((unsigned char)kind[i]) && i > 0 &&
-                      islower((unsigned char)kind[i - 1]);
-        if (starts) out[n++] = '_';
+        if (word_begins(kind, i)) out[n++] = '_';
         out[n++] = (char)tolower((unsigned char)kind[i]);
     }
     out[n] = '\0';

@@ -44,6 +44,25 @@ TEST(modules, names_are_unique_among_siblings) {
     ct_module_free(model);
 }
 
+static ct_tensor *identity(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)self, (void)mode;
+    return ct_scope_add(x);
+}
+
+TEST(modules, names_of_kinds_with_capital_words) {
+    static const ct_module_kind kinds[] = {{.name = "RMSNorm", .forward = identity},
+                                           {.name = "Conv2DTranspose", .forward = identity},
+                                           {.name = "SimpleRNN", .forward = identity},
+                                           {.name = "GRU", .forward = identity}};
+    static const char *const names[] = {"rms_norm", "conv2d_transpose", "simple_rnn", "gru"};
+    ct_module *children[4];
+    for (int i = 0; i < 4; i++) children[i] = ct_module_new(sizeof(ct_module), &kinds[i]);
+    ct_module *model = ct_sequential_new("net", children, 4);
+    MADE(model);
+    for (int i = 0; i < 4; i++) cr_expect_str_eq(model->children[i]->name, names[i]);
+    ct_module_free(model);
+}
+
 TEST(modules, names_have_no_slash) {
     ct_module *module = relu();
     cr_expect_eq(ct_module_rename(module, "a/b"), CT_ERR_RANGE);
