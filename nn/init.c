@@ -118,3 +118,17 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
     ct_scope_close(scope);
     return status;
 }
+
+ct_status cti_add_affine(ct_module *module, int64_t size, ct_dtype dtype, bool no_scale,
+                         bool no_center) {
+    ct_initializer usual = {0};
+    ct_shape shape = CT_SHAPE(size);
+    ct_status status = CT_OK;
+    if (!no_scale) {
+        status = cti_add_weight(module, "gamma", usual, &ct_init_ones, dtype, shape, size, size);
+    }
+    if (status == CT_OK && !no_center) {
+        status = cti_add_weight(module, "beta", usual, &ct_init_zeros, dtype, shape, size, size);
+    }
+    return status;
+}

@@ -12,6 +12,19 @@
 
 CT_C_BEGIN
 
+/* --- Tables and products ---------------------------------------------------------------------- */
+
+typedef struct {
+    ct_initializer embeddings; /* default: truncated normal, std 0.05 */
+    bool pads; /* id `pad_id` stands for nothing: its row begins as zeros and gets no
+                                  gradient, so that it stays */
+    int64_t pad_id;
+    ct_dtype dtype;
+} ct_embedding_options;
+/* ids i64 [...], each in 0..count-1 -> rows of the table [...,size]; slot embeddings [count,size].
+ * Ids are checked at once: CT_ERR_RANGE names the first one that is outside. */
+ct_module *ct_embedding_new(int64_t count, int64_t size, ct_embedding_options options);
+
 typedef struct {
     bool no_bias;
     ct_initializer kernel; /* default: Glorot uniform */
@@ -20,6 +33,8 @@ typedef struct {
 } ct_dense_options;
 /* x [..., inputs] -> x kernel + bias [..., units]; slots kernel [inputs, units], bias [units]. */
 ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options);
+
+/* --- Convolutions ----------------------------------------------------------------------------- */
 
 typedef enum { CT_VALID, CT_SAME } ct_padding;
 typedef struct {
@@ -33,9 +48,43 @@ typedef struct {
     ct_initializer kernel_init; /* default: Glorot uniform, fans kh kw cin and kh kw cout */
     ct_initializer bias_init;   /* default: zeros */
     ct_dtype dtype;
+    int64_t output_padding[2]; /* of ct_conv2d_transpose_new alone */
 } ct_conv2d_options;
 /* x [N,H,W,inputs] -> [N,OH,OW,filters]; slots kernel [kh,kw,inputs/groups,filters], bias. */
 ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options);
+/* A convolution of each channel by itself, into `multiplier` channels: output c multiplier + m is
+ * from channel c. x [N,H,W,channels] -> [N,OH,OW,channels multiplier]; slots kernel
+ * [kh,kw,1,channels multiplier], bias. No `groups`. */
+ct_module *ct_depthwise_conv2d_new(int64_t channels, int64_t multiplier, ct_conv2d_options options);
+/* A depthwise convolution without bias, which the options are for, then one of 1 x 1 pixels into
+ * `filters` channels, with the bias (Chollet, 2017, arXiv:1610.02357); both begin by kernel_init.
+ * Slots depthwise/kernel, pointwise/kernel [1,1,inputs multiplier,filters], pointwise/bias. */
+ct_module *ct_separable_conv2d_new(int64_t inputs, int64_t filters, int64_t multiplier,
+                                   ct_conv2d_options options);
+/* The transpose in its input of the convolution from `filters` to `inputs` channels with these
+ * options: x [N,H,W,inputs] -> [N,OH,OW,filters], and a bias. OH = (H - 1) stride + dilation (kh-1)
+ * + 1 - top - bottom + output_padding, which is in 0..stride-1: PyTorch's, whose padding p is {p,
+ * p, p, p} here. CT_SAME: OH = H stride, as in Keras. Keras's valid padding is the first with
+ * output_padding = stride - kernel where that is positive. Slots kernel
+ * [kh,kw,filters/groups,inputs], bias. */
+ct_module *ct_conv2d_transpose_new(int64_t inputs, int64_t filters, ct_conv2d_options options);
+
+typedef struct {
+    int64_t kernel; /* default: 3 */
+    int64_t stride;
+    ct_padding padding;
+    int64_t pad[2]; /* explicit: before, after; {dilation (kernel - 1), 0} is causal */
+    int64_t dilation;
+    int64_t groups;
+    bool no_bias;
+    ct_initializer kernel_init; /* default: Glorot uniform, fans k cin and k cout */
+    ct_initializer bias_init;   /* default: zeros */
+    ct_dtype dtype;
+} ct_conv1d_options;
+/* x [N,L,inputs] -> [N,OL,filters]; slots kernel [k,inputs/groups,filters], bias. */
+ct_module *ct_conv1d_new(int64_t inputs, int64_t filters, ct_conv1d_options options);
+
+/* --- Normalizations --------------------------------------------------------------------------- */
 
 typedef enum {
     CT_VARIANCE_BIASED,        /* moving variance from 1/N: Keras */
@@ -66,7 +115,40 @@ typedef struct {
     const char *made_by; /* private */
 } ct_layer_norm_options;
 ct_layer_norm_options ct_layer_norm_defaults(void);
+/* Layer normalization; see ct_layer_norm. Slots gamma (1), beta (0), [size]. */
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
+
+typedef struct {
+    double epsilon;           /* 1e-3, Keras's; PyTorch's is 1e-5 */
+    bool no_scale, no_center; /* PyTorch's InstanceNorm has neither, unless asked for */
+    ct_dtype dtype;
+    const char *made_by; /* private */
+} ct_group_norm_options;
+ct_group_norm_options ct_group_norm_defaults(void);
+/* x [N,...,channels] -> gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance of
+ * each sample over all axes between and channels/groups neighbouring channels (Wu and He, 2018,
+ * arXiv:1803.08494). Slots gamma (1), beta (0), [channels]. A group of one value is an error. */
+ct_module *ct_group_norm_new(int64_t groups, int64_t channels, ct_group_norm_options options);
+/* The same with a group for each channel (Ulyanov et al., 2016, arXiv:1607.08022). */
+ct_module *ct_instance_norm_new(int64_t channels, ct_group_norm_options options);
+
+typedef struct {
+    double epsilon; /* 1e-6 */
+    ct_dtype dtype;
+    const char *made_by; /* private */
+} ct_rms_norm_options;
+ct_rms_norm_options ct_rms_norm_defaults(void);
+/* x [...,size] -> gamma x / sqrt(mean(x^2) + epsilon), the mean over the last axis (Zhang and
+ * Sennrich, 2019, arXiv:1910.07467). Slot gamma (1), [size]. */
+ct_module *ct_rms_norm_new(int64_t size, ct_rms_norm_options options);
+
+/* Weight normalization (Salimans and Kingma, 2016, arXiv:1602.07868) of any module that has a slot
+ * "kernel": it computes with g v / ||v||, where v is what the slot holds and the norm is over all
+ * axes but the last one. Owns the child; slots: the child's, and g [the last axis], at first ||v||,
+ * so that nothing changes. */
+ct_module *ct_weight_norm_new(ct_module *child);
+
+/* --- Pooling and sizes of images -------------------------------------------------------------- */
 
 typedef struct {
     ct_padding padding;
@@ -76,11 +158,45 @@ typedef struct {
 ct_module *ct_max_pool2d_new(ct_pool2d_options options);
 ct_module *ct_avg_pool2d_new(ct_pool2d_options options);
 ct_module *ct_global_avg_pool2d_new(void); /* [N,H,W,C] -> [N,C] */
-ct_module *ct_flatten_new(void);           /* [N,...] -> [N,rest]: height, width, channel */
+ct_module *ct_global_max_pool2d_new(void); /* the same; a tie's gradient: lowest index */
+/* [N,H,W,C] -> [N,height,width,C]: the mean of window i, which is pixels i H / height, rounded
+ * down, to (i + 1) H / height, rounded up; so is the width. PyTorch's windows. Where they are not
+ * all of one size it is a product with a matrix along each axis: an infinite pixel makes NaN of its
+ * row and column. */
+ct_module *ct_adaptive_avg_pool2d_new(int64_t height, int64_t width);
+
+typedef struct {
+    int64_t factor[2]; /* default: 2 x 2 */
+    bool bilinear;     /* pixels are between those of x, at (i + 1/2) / factor - 1/2, and at the
+                          edge where that is outside; an infinite pixel makes NaN of its row and
+                          column. Default: copies of the pixel                                */
+} ct_up_sampling2d_options;
+/* [N,H,W,C] -> [N,factor H,factor W,C] */
+ct_module *ct_up_sampling2d_new(ct_up_sampling2d_options options);
+/* Zeros around images. */
+ct_module *ct_zero_padding2d_new(int64_t top, int64_t bottom, int64_t left, int64_t right);
+
+/* --- Shapes: the batch stays ------------------------------------------------------------------ */
+
+ct_module *ct_flatten_new(void); /* [N,...] -> [N,rest]: height, width, channel */
+/* [N,...] -> [N,shape...]; one size may be -1: the rest of the elements. */
+ct_module *ct_reshape_new(ct_shape shape);
+/* y.dims[i] = x.dims[axes[i - 1]] for i >= 1: CT_AXES(2, 1) swaps the two axes after the batch. */
+ct_module *ct_permute_new(ct_axes axes);
+
+/* --- Noise in training ------------------------------------------------------------------------ */
+
 /* In training zeroes a share `rate` of the elements and scales the others by 1/(1-rate)
  * (Srivastava et al., 2014). Slot stream: the i64 [2] key of the next mask. Each forward in
  * training takes one immediately, also that of a frozen module or of a step that is refused. */
 ct_module *ct_dropout_new(double rate);
+/* The same for channels of images [N,H,W,C]: all pixels of a sample's channel or none (Tompson et
+ * al., 2015, arXiv:1411.4280). */
+ct_module *ct_spatial_dropout2d_new(double rate);
+/* In training adds normal numbers of this standard deviation. Slot stream, as above. */
+ct_module *ct_gaussian_noise_new(double deviation);
+
+/* --- Activations ------------------------------------------------------------------------------ */
 
 /* An activation by name; a user's own is one such constant. */
 typedef struct {
@@ -93,6 +209,15 @@ extern const ct_activation ct_activation_relu, ct_activation_sigmoid, ct_activat
     ct_activation_softmax, ct_activation_gelu, ct_activation_elu, ct_activation_silu,
     ct_activation_softplus, ct_activation_leaky_relu, ct_activation_linear;
 ct_module *ct_activation_new(const ct_activation *activation);
+ct_module *ct_leaky_relu_new(double slope); /* x for x > 0, else slope x */
+
+typedef struct {
+    ct_initializer alpha; /* default: 0.25 */
+    ct_dtype dtype;
+} ct_prelu_options;
+/* x for x > 0, else alpha x, for each channel of the last axis or, with 1, for all (He et al.,
+ * 2015, arXiv:1502.01852). Slot alpha [channels]. */
+ct_module *ct_prelu_new(int64_t channels, ct_prelu_options options);
 
 /* --- Containers ------------------------------------------------------------------------------- */
 

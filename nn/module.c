@@ -100,7 +100,7 @@ void ct_module_freeze(ct_module *module, bool frozen) {
 
 /* --- Names ------------------------------------------------------------------------------------ */
 
-/* A word begins with a capital letter after a small one, or before one and after another capital. */
+/* A word begins with a capital letter after a small one, or before one and after a capital. */
 static bool word_begins(const char *kind, size_t i) {
     if (i == 0 || !isupper((unsigned char)kind[i])) return false;
     bool capital_before = isupper((unsigned char)kind[i - 1]);
@@ -224,6 +224,19 @@ ct_status ct_module_add_children(ct_module *module, ct_module *const children[],
 }
 
 /* --- Forward ---------------------------------------------------------------------------------- */
+
+ct_status cti_check_rank(const ct_module *self, const ct_tensor *x, int rank, const char *form) {
+    if (ct_shape_of(x).rank == rank) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "%s: needs %s, got %s", self->kind->name, form,
+                   ct_shape_format(ct_shape_of(x)).text);
+}
+
+ct_status cti_check_channels(const ct_module *self, const ct_tensor *x, int64_t channels) {
+    ct_shape shape = ct_shape_of(x);
+    if (shape.rank > 0 && shape.dims[shape.rank - 1] == channels) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "%s: made for %lld channels, x is %s", self->kind->name,
+                   (long long)channels, ct_shape_format(shape).text);
+}
 
 static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
                         ct_tensor *(*function)(ct_module *, ct_tensor *, ct_mode)) {

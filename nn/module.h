@@ -63,6 +63,7 @@ typedef struct {
      * last take the input, and the last what comes out of them. */
     bool chain, branches;
     const ct_pytorch_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
+    bool takes_ids; /* x is i64: what a summary feeds to a model that begins with it */
 } ct_module_kind;
 
 /* A slot of a module. */

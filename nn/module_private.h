@@ -14,6 +14,13 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
  * `needed` inputs are not NULL. */
 ct_status cti_check_many(const ct_module *self, ct_tensor *const in[], int n_in, int needed,
                          int most_in, int n_out, int most_out);
+/* Adds slots gamma (1) and beta (0), [size], but for those that are left out. */
+ct_status cti_add_affine(ct_module *module, int64_t size, ct_dtype dtype, bool no_scale,
+                         bool no_center);
+/* Checks for a forward that x has this rank; `form` says what it stands for, "[N,H,W,C]". */
+ct_status cti_check_rank(const ct_module *self, const ct_tensor *x, int rank, const char *form);
+/* Checks for a forward that the last axis of x has this size. */
+ct_status cti_check_channels(const ct_module *self, const ct_tensor *x, int64_t channels);
 /* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */
 void cti_seed_state(int64_t state[2]);
 void cti_seed_restore(const int64_t state[2]);

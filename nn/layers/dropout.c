@@ -1,58 +1,76 @@
-/* Dropout: a random mask in training, nothing in inference.
- * The mask is an op of a key, so it is the same whenever it is computed again.
- * Invariant: each training forward takes the next key of the layer's own stream, which is a slot
- * and so is saved with the model; a forward that is given the stream leaves the slot alone. */
-#include "nn/module_private.h"
+/* Dropout, SpatialDropout2D and GaussianNoise: random numbers in training, nothing in inference.
+ * They are ops of a key, so they are the same whenever they are computed again.
+ * Invariant: each training forward takes one key, of slot 0. */
+#include "nn/layers/keys.h"
 
 #include "tensor/base/caller.h"
-#include "tensor/value/slot_private.h"
 
 typedef struct {
     ct_module base;
-    double rate;
-} dropout;
+    double amount; /* the rate, or the standard deviation */
+} noise;
 
-/* The key of this forward. The slot gets the next one, unless the key was given by a functional
- * call. */
-static ct_tensor *next_key(ct_module *self) {
-    ct_slot *slot = self->slots[0].slot;
-    ct_tensor *key = ct_module_read(self, 0);
-    if (slot->replacement) return key;
-    const int64_t *now = ct_data_i64(key);
-    if (!now) return NULL;
-    int64_t next[2] = {now[0], (int64_t)((uint64_t)now[1] + 1)};
-    return ct_slot_write(slot, ct_from(CT_I64, CT_SHAPE(2), next)) == CT_OK ? key : NULL;
+static bool is_silent(const ct_module *self, ct_mode mode) {
+    return mode != CT_TRAINING || ((const noise *)self)->amount == 0;
 }
 
-static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    CTI_CALLED_AS(self->kind->name);
-    double rate = ((dropout *)self)->rate;
-    if (mode != CT_TRAINING || rate == 0) return ct_scope_add(x);
-    ct_tensor *u = ct_random_uniform(next_key(self), ct_dtype_of(x), ct_shape_of(x));
+/* x with a mask of this shape, which is stretched over it. */
+static ct_tensor *dropped(ct_module *self, ct_tensor *x, ct_shape shape) {
+    double rate = ((noise *)self)->amount;
+    ct_tensor *u = ct_random_uniform(cti_keys_next(self, 0), ct_dtype_of(x), shape);
     ct_tensor *kept = ct_greater_equal(u, ct_scalar(ct_dtype_of(x), rate));
     return ct_mul(x, ct_scale(kept, 1.0 / (1.0 - rate)));
 }
 
-static const ct_module_kind dropout_kind = {.name = "Dropout", .forward = forward};
+static ct_tensor *dropout_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    if (is_silent(self, mode)) return ct_scope_add(x);
+    return dropped(self, x, ct_shape_of(x));
+}
+
+static ct_tensor *spatial_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    if (cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK) return NULL;
+    if (is_silent(self, mode)) return ct_scope_add(x);
+    return dropped(self, x, CT_SHAPE(ct_dim(x, 0), 1, 1, ct_dim(x, 3)));
+}
+
+static ct_tensor *gaussian_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    if (is_silent(self, mode)) return ct_scope_add(x);
+    ct_tensor *z = ct_random_normal(cti_keys_next(self, 0), ct_dtype_of(x), ct_shape_of(x));
+    return ct_add(x, ct_scale(z, ((noise *)self)->amount));
+}
+
+static const ct_module_kind dropout_kind = {.name = "Dropout", .forward = dropout_forward};
+static const ct_module_kind spatial_kind = {.name = "SpatialDropout2D", .forward = spatial_forward};
+static const ct_module_kind gaussian_kind = {.name = "GaussianNoise", .forward = gaussian_forward};
+
+static ct_module *noise_new(const ct_module_kind *kind, double amount) {
+    noise *layer = (noise *)ct_module_new(sizeof *layer, kind);
+    if (!layer) return NULL;
+    layer->amount = amount;
+    return cti_module_or_free(&layer->base, cti_keys_add(&layer->base));
+}
 
 ct_module *ct_dropout_new(double rate) {
     CTI_CALLED;
-    if (!(rate >= 0 && rate < 1)) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_dropout_new: rate must be in [0,1), got %g", rate);
+    if (cti_check_number("ct_dropout_new", "rate", rate, 0, 1) != CT_OK) return NULL;
+    return noise_new(&dropout_kind, rate);
+}
+
+ct_module *ct_spatial_dropout2d_new(double rate) {
+    CTI_CALLED;
+    if (cti_check_number("ct_spatial_dropout2d_new", "rate", rate, 0, 1) != CT_OK) return NULL;
+    return noise_new(&spatial_kind, rate);
+}
+
+ct_module *ct_gaussian_noise_new(double deviation) {
+    CTI_CALLED;
+    if (!(deviation >= 0 && deviation - deviation == 0)) {
+        return ct_fail_null(CT_ERR_RANGE,
+                            "ct_gaussian_noise_new: deviation must be finite and >= 0, got %g",
+                            deviation);
     }
-    dropout *layer = (dropout *)ct_module_new(sizeof *layer, &dropout_kind);
-    if (!layer) return NULL;
-    layer->rate = rate;
-    int64_t scope = ct_scope_open();
-    /* The layer's own seed: the drawn key's stream number, with the seed's bits mixed in. */
-    ct_tensor *key = ct_seed_draw();
-    ct_tensor *mixed = key ? ct_sum_all(ct_mul(key, ct_from(CT_I64, CT_SHAPE(2),
-                                                            (int64_t[]){INT64_C(0x2545F4914F6CDD1D),
-                                                                        INT64_C(0x1234567)})))
-                           : NULL;
-    ct_tensor *zero = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){0});
-    ct_tensor *first = mixed ? CT_CONCAT(0, ct_reshape(mixed, CT_SHAPE(1)), zero) : NULL;
-    ct_status status = ct_module_add_slot(&layer->base, "stream", first, false);
-    ct_scope_close(scope);
-    return cti_module_or_free(&layer->base, status);
+    return noise_new(&gaussian_kind, deviation);
 }

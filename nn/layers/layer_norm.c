@@ -40,12 +40,6 @@ ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options) {
     layer_norm *ln = (layer_norm *)ct_module_new(sizeof *ln, &layer_norm_kind);
     if (!ln) return NULL;
     ln->epsilon = options.epsilon;
-    ct_initializer usual = {0};
-    ct_status status = cti_add_weight(&ln->base, "gamma", usual, &ct_init_ones, options.dtype,
-                                      CT_SHAPE(size), size, size);
-    if (status == CT_OK) {
-        status = cti_add_weight(&ln->base, "beta", usual, &ct_init_zeros, options.dtype,
-                                CT_SHAPE(size), size, size);
-    }
-    return cti_module_or_free(&ln->base, status);
+    return cti_module_or_free(&ln->base,
+                              cti_add_affine(&ln->base, size, options.dtype, false, false));
 }

@@ -1,4 +1,4 @@
-/* Pooling layers and Flatten: they have no slots.
+/* Pooling layers, of windows and of whole images: they have no slots.
  * Windows are the ops' business; "same" padding is computed here, at each forward.
  * Invariant: nothing is stored between forwards. */
 #include "nn/module_private.h"
@@ -64,39 +64,31 @@ ct_module *ct_avg_pool2d_new(ct_pool2d_options options) {
     return pool_new("ct_avg_pool2d_new", &avg_kind, options);
 }
 
-static ct_tensor *global_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+static ct_tensor *global_avg_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     (void)mode;
-    if (ct_shape_of(x).rank != 4) {
-        return ct_fail_null(CT_ERR_SHAPE, "GlobalAvgPool2D: needs [N,H,W,C], got %s",
-                            ct_shape_format(ct_shape_of(x)).text);
-    }
+    if (cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK) return NULL;
     return ct_mean(x, CT_AXES(1, 2));
 }
 
-static const ct_module_kind global_kind = {.name = "GlobalAvgPool2D", .forward = global_forward};
+static ct_tensor *global_max_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
+    if (cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK) return NULL;
+    return ct_max(x, CT_AXES(1, 2));
+}
+
+static const ct_module_kind global_avg_kind = {.name = "GlobalAvgPool2D",
+                                               .forward = global_avg_forward};
+static const ct_module_kind global_max_kind = {.name = "GlobalMaxPool2D",
+                                               .forward = global_max_forward};
 
 ct_module *ct_global_avg_pool2d_new(void) {
     CTI_CALLED;
-    return ct_module_new(sizeof(ct_module), &global_kind);
+    return ct_module_new(sizeof(ct_module), &global_avg_kind);
 }
 
-static ct_tensor *flatten_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    CTI_CALLED_AS(self->kind->name);
-    (void)mode;
-    ct_shape shape = ct_shape_of(x);
-    if (shape.rank < 1) {
-        return ct_fail_null(CT_ERR_SHAPE, "Flatten: needs [N,...], got %s",
-                            ct_shape_format(shape).text);
-    }
-    int64_t batch = shape.dims[0];
-    shape.dims[0] = 1;
-    return ct_reshape(x, CT_SHAPE(batch, ct_shape_numel(shape)));
-}
-
-static const ct_module_kind flatten_kind = {.name = "Flatten", .forward = flatten_forward};
-
-ct_module *ct_flatten_new(void) {
+ct_module *ct_global_max_pool2d_new(void) {
     CTI_CALLED;
-    return ct_module_new(sizeof(ct_module), &flatten_kind);
+    return ct_module_new(sizeof(ct_module), &global_max_kind);
 }

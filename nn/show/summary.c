@@ -92,8 +92,10 @@ static void count_all(summary *s) {
     }
 }
 
-/* The dtype of the inputs that the model is made for: that of its first parameter. */
+/* The dtype of the inputs that the model is made for: i64 where the first layer takes ids, else
+ * that of its first parameter. */
 static ct_dtype input_dtype(const summary *s) {
+    if (s->layers.count && s->layers.items[0].module->kind->takes_ids) return CT_I64;
     for (int64_t i = 0; i < s->slots.count; i++) {
         ct_dtype dtype = ct_dtype_of(ct_slot_read(s->slots.items[i].slot));
         if (ct_dtype_is_float(dtype)) return dtype;

@@ -1,0 +1,100 @@
+/* GroupNorm and InstanceNorm: each sample is normalized over its pixels and a group of channels; of
+ * InstanceNorm each channel is a group.
+ * There is no gradient here and no mode: training and inference are the same.
+ * Invariant: slots are gamma and beta, in this order, where they are there. */
+#include "nn/module_private.h"
+
+#include "autograd/compose/moments.h"
+#include "tensor/base/caller.h"
+
+typedef struct {
+    ct_module base;
+    ct_group_norm_options options;
+    int64_t groups, channels;
+} group_norm;
+
+/* All but the sample and the group. */
+static ct_axes normalized_axes(ct_shape grouped) {
+    ct_axes axes = {0};
+    for (int i = 1; i < grouped.rank; i++) {
+        if (i != grouped.rank - 2) axes.axis[axes.count++] = i;
+    }
+    return axes;
+}
+
+/* x as [N,...,groups,channels of a group]. */
+static ct_status grouped_shape(const group_norm *layer, ct_tensor *x, ct_shape *out) {
+    const char *name = layer->base.kind->name;
+    ct_shape s = *out = ct_shape_of(x);
+    if (cti_check_channels(&layer->base, x, layer->channels) != CT_OK) return ct_error();
+    if (s.rank < 2 || s.rank == CT_MAX_RANK) {
+        return ct_fail(CT_ERR_SHAPE, "%s: needs [N,...,C] of rank < %d, got %s", name, CT_MAX_RANK,
+                       ct_shape_format(s).text);
+    }
+    out->dims[out->rank++ - 1] = layer->groups;
+    out->dims[out->rank - 1] = layer->channels / layer->groups;
+    int64_t n = s.dims[0], values = n ? ct_numel(x) / n / layer->groups : 2;
+    if (values > 1) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE, "%s: needs > 1 value per group, got %lld (x is %s, %lld groups)",
+                   name, (long long)values, ct_shape_format(s).text, (long long)layer->groups);
+}
+
+static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    CTI_CALLED_AS(self->kind->name);
+    (void)mode;
+    const group_norm *layer = (group_norm *)self;
+    ct_shape grouped;
+    if (grouped_shape(layer, x, &grouped) != CT_OK) return NULL;
+    if (ct_numel(x) == 0) return ct_scope_add(x);
+    cti_moments m = cti_moments_of(self->kind->name, ct_reshape(x, grouped),
+                                   normalized_axes(grouped));
+    ct_tensor *scale = ct_rsqrt(ct_offset(m.variance, layer->options.epsilon));
+    ct_tensor *y = ct_mul(m.deviation, ct_scale(scale, 1.0 / m.scale));
+    y = y ? ct_reshape(y, ct_shape_of(x)) : NULL;
+    int slot = 0;
+    if (!layer->options.no_scale) y = ct_mul(y, ct_module_read(self, slot++));
+    return layer->options.no_center ? y : ct_add(y, ct_module_read(self, slot));
+}
+
+static const ct_module_kind group_kind = {.name = "GroupNorm", .forward = forward};
+static const ct_module_kind instance_kind = {.name = "InstanceNorm", .forward = forward};
+
+static const char made_by[] = "ct_group_norm_defaults";
+
+static ct_module *new_of_kind(const char *function, const ct_module_kind *kind, int64_t groups,
+                              int64_t channels, ct_group_norm_options options) {
+    if (cti_check_made_by(function, options.made_by, made_by) != CT_OK ||
+        cti_check_size(function, "channels", channels) != CT_OK ||
+        cti_check_size(function, "groups", groups) != CT_OK) {
+        return NULL;
+    }
+    if (channels % groups != 0) {
+        return ct_fail_null(CT_ERR_SHAPE, "%s: groups %lld must divide %lld channels", function,
+                            (long long)groups, (long long)channels);
+    }
+    if (!(options.epsilon >= 0)) {
+        return ct_fail_null(CT_ERR_RANGE, "%s: epsilon must be >= 0, got %g", function,
+                            options.epsilon);
+    }
+    group_norm *layer = (group_norm *)ct_module_new(sizeof *layer, kind);
+    if (!layer) return NULL;
+    layer->options = options;
+    layer->groups = groups;
+    layer->channels = channels;
+    return cti_module_or_free(&layer->base, cti_add_affine(&layer->base, channels, options.dtype,
+                                                           options.no_scale, options.no_center));
+}
+
+ct_module *ct_group_norm_new(int64_t groups, int64_t channels, ct_group_norm_options options) {
+    CTI_CALLED;
+    return new_of_kind("ct_group_norm_new", &group_kind, groups, channels, options);
+}
+
+ct_module *ct_instance_norm_new(int64_t channels, ct_group_norm_options options) {
+    CTI_CALLED;
+    return new_of_kind("ct_instance_norm_new", &instance_kind, channels, channels, options);
+}
+
+ct_group_norm_options ct_group_norm_defaults(void) {
+    return (ct_group_norm_options){.epsilon = 1e-3, .made_by = made_by};
+}

@@ -1,0 +1,215 @@
+"""Modules of nn/layers in f64 by PyTorch and Keras: values, and gradients for random cotangents.
+
+    python3 modules.py           writes modules.h beside this file
+
+Inputs are common.py's numbers: of case `salt` x is salt, parameter i is salt + 1 + i, the cotangent
+salt + 9. The header holds results only, by PyTorch. Where Keras has the layer it is asked too and
+must agree to 1e-12; its normalizations, which compute in f32, to 1e-5. Needs numpy, torch and keras;
+the tests need none of them.
+"""
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from common import Header, centred, numbers
+from layers import leaf, to_nchw, to_nhwc
+
+
+def labels(shape, classes, salt):
+    """some_labels of tests/support."""
+    n = int(np.prod(shape))
+    return torch.tensor((numbers(n, salt) * classes).astype(np.int64).reshape(shape))
+
+
+class Case:
+    """x, parameters and the cotangent of one case."""
+
+    def __init__(self, header, name, salt, x, parameters=(), limit=1.0):
+        self.header, self.name, self.salt = header, name, salt
+        self.x = leaf(x, salt, limit) if isinstance(x, tuple) else x
+        self.p = [leaf(shape, salt + 1 + i) for i, (_, shape) in enumerate(parameters)]
+        self.labels = [label for label, _ in parameters]
+
+    def results(self, y):
+        cotangent = torch.tensor(centred(tuple(y.shape), self.salt + 9), dtype=torch.float64)
+        inputs = [self.x] if self.x.is_floating_point() else []
+        gradients = torch.autograd.grad(y, inputs + self.p, cotangent)
+        names = [f"d{label}" for label in (["x"] if inputs else []) + self.labels]
+        return {"y": y.detach()} | dict(zip(names, gradients))
+
+    def put(self, y, layer=None, order=lambda p: p, tolerance=1e-12):
+        """`layer` is Keras's, whose weights are the parameters, in this order and these shapes."""
+        results = self.results(y)
+        for label, values in results.items():
+            self.header.array(f"{self.name}_{label}", values.numpy())
+        if layer is not None:
+            self.compare(results, layer, order, tolerance)
+
+    def compare(self, results, layer, order, tolerance):
+        layer.build(tuple(self.x.shape))
+        weights = order(self.p)
+        assert len(layer.trainable_variables) == len(weights), self.name
+        state = [v.value for v in layer.non_trainable_variables]
+        y, _ = layer.stateless_call(weights, state, self.x)
+        other = self.results(y)
+        for label, values in results.items():
+            gap = (other[label] - values).abs().max().item()
+            assert gap < tolerance, (self.name, label, gap)
+        print(self.name, "as in Keras")
+
+
+def embedding(header):
+    c = Case(header, "embedding", 100, labels((3, 4), 5, 100), [("table", (5, 2))])
+    y = F.embedding(c.x, c.p[0])
+    c.put(y, keras.layers.Embedding(5, 2, dtype="float64"))
+    c = Case(header, "embedding_pads", 110, labels((3, 4), 5, 110), [("table", (5, 2))])
+    c.put(F.embedding(c.x, c.p[0], padding_idx=1))
+
+
+def convolution_1d(header):
+    def conv(c, **options):
+        x = c.x.permute(0, 2, 1)
+        return F.conv1d(x, c.p[0].permute(2, 1, 0), c.p[1], **options).permute(0, 2, 1)
+
+    c = Case(header, "conv1d", 120, (2, 7, 3), [("kernel", (3, 3, 4)), ("bias", (4,))])
+    c.put(conv(c), keras.layers.Conv1D(4, 3, dtype="float64"))
+    c = Case(header, "conv1d_strided", 130, (2, 8, 4), [("kernel", (2, 2, 6)), ("bias", (6,))])
+    c.put(conv(c, stride=2, padding=1, dilation=3, groups=2))
+    c = Case(header, "conv1d_causal", 140, (2, 6, 2), [("kernel", (3, 2, 3)), ("bias", (3,))])
+    padded = F.pad(c.x.permute(0, 2, 1), (4, 0))
+    y = F.conv1d(padded, c.p[0].permute(2, 1, 0), c.p[1], dilation=2).permute(0, 2, 1)
+    c.put(y, keras.layers.Conv1D(3, 3, padding="causal", dilation_rate=2, dtype="float64"))
+
+
+def depthwise(c, x, **options):
+    kernel = c.p[0].permute(3, 2, 0, 1)
+    bias = c.p[1] if options.pop("bias", True) else None
+    return F.conv2d(to_nchw(x), kernel, bias, groups=x.shape[-1], **options)
+
+
+def convolution_by_channel(header):
+    c = Case(header, "depthwise", 150, (1, 5, 6, 3), [("kernel", (3, 2, 1, 6)), ("bias", (6,))])
+    layer = keras.layers.DepthwiseConv2D((3, 2), strides=2, depth_multiplier=2, dtype="float64")
+    y = to_nhwc(depthwise(c, c.x, stride=2))
+    c.put(y, layer, lambda p: [p[0].reshape(3, 2, 3, 2), p[1]])
+    parameters = [("depthwise", (3, 3, 1, 4)), ("pointwise", (1, 1, 4, 3)), ("bias", (3,))]
+    c = Case(header, "separable", 160, (1, 5, 4, 2), parameters)
+    y = depthwise(c, c.x, bias=False, padding=1)
+    y = to_nhwc(F.conv2d(y, c.p[1].permute(3, 2, 0, 1), c.p[2]))
+    layer = keras.layers.SeparableConv2D(3, 3, padding="same", depth_multiplier=2, dtype="float64")
+    c.put(y, layer, lambda p: [p[0].reshape(3, 3, 2, 2), p[1], p[2]])
+
+
+def convolution_transposed(header):
+    def conv(c, **options):
+        kernel = c.p[0].permute(3, 2, 0, 1)
+        return to_nhwc(F.conv_transpose2d(to_nchw(c.x), kernel, c.p[1], **options))
+
+    parameters = [("kernel", (3, 3, 2, 2)), ("bias", (2,))]
+    c = Case(header, "transpose", 170, (1, 3, 2, 2), parameters)
+    y = conv(c, stride=2)
+    c.put(y, keras.layers.Conv2DTranspose(2, 3, strides=2, dtype="float64"))
+    c = Case(header, "transpose_padded", 180, (1, 3, 4, 4), [("kernel", (3, 2, 1, 4)),
+                                                             ("bias", (2,))])
+    c.put(conv(c, stride=(3, 2), padding=(1, 0), output_padding=(2, 1), dilation=(1, 2), groups=2))
+    # Keras's "same": the transpose of TensorFlow's convolution, whose larger half of the padding
+    # comes after. 4 - 2 = 2: 1 before; 3 - 2 = 1: 0 before.
+    c = Case(header, "transpose_same", 190, (1, 3, 2, 2), [("kernel", (4, 4, 2, 2)), ("bias", (2,))])
+    y = conv(c, stride=2)[:, 1:7, 1:5]
+    c.put(y, keras.layers.Conv2DTranspose(2, 4, strides=2, padding="same", dtype="float64"))
+    c = Case(header, "transpose_odd", 200, (1, 3, 2, 2), [("kernel", (3, 3, 2, 2)), ("bias", (2,))])
+    c.put(conv(c, stride=2)[:, 0:6, 0:4])
+    # Keras's valid output of a kernel that is shorter than the stride.
+    c = Case(header, "transpose_short", 210, (1, 2, 2, 2), [("kernel", (2, 2, 2, 2)),
+                                                            ("bias", (2,))])
+    y = conv(c, stride=3, output_padding=1)
+    c.put(y, keras.layers.Conv2DTranspose(2, 2, strides=3, dtype="float64"))
+
+
+def sizes(header):
+    c = Case(header, "up_nearest", 220, (1, 2, 3, 2))
+    y = F.interpolate(to_nchw(c.x), scale_factor=(2, 3), mode="nearest")
+    c.put(to_nhwc(y), keras.layers.UpSampling2D((2, 3), dtype="float64"))
+    c = Case(header, "up_bilinear", 230, (1, 2, 3, 2))
+    y = F.interpolate(to_nchw(c.x), scale_factor=(3, 2), mode="bilinear", align_corners=False)
+    c.put(to_nhwc(y), keras.layers.UpSampling2D((3, 2), interpolation="bilinear", dtype="float64"))
+    c = Case(header, "zero_padding", 240, (1, 2, 2, 2))
+    layer = keras.layers.ZeroPadding2D(((1, 0), (2, 1)), dtype="float64")
+    c.put(F.pad(c.x, (0, 0, 2, 1, 1, 0)), layer)
+    for name, salt, shape, size in [("adaptive", 250, (2, 5, 7, 2), (3, 4)),
+                                    ("adaptive_even", 260, (1, 6, 4, 2), (3, 2)),
+                                    ("adaptive_larger", 270, (1, 2, 3, 1), (3, 3))]:
+        c = Case(header, name, salt, shape)
+        y = to_nhwc(F.adaptive_avg_pool2d(to_nchw(c.x), size))
+        c.put(y, keras.layers.AdaptiveAveragePooling2D(size, dtype="float64"))
+    c = Case(header, "global_max", 280, (2, 3, 4, 3))
+    c.put(to_nchw(c.x).amax((2, 3)), keras.layers.GlobalMaxPooling2D(dtype="float64"))
+
+
+def normalizations(header):
+    affine = lambda n: [("gamma", (n,)), ("beta", (n,))]
+    c = Case(header, "group_norm", 300, (2, 3, 2, 6), affine(6), limit=3.0)
+    y = to_nhwc(F.group_norm(to_nchw(c.x), 3, *c.p, eps=1e-3))
+    c.put(y, keras.layers.GroupNormalization(3, epsilon=1e-3, dtype="float64"), tolerance=1e-5)
+    c = Case(header, "group_norm_rows", 310, (3, 6), affine(6), limit=3.0)
+    y = F.group_norm(c.x, 2, *c.p, eps=1e-5)
+    c.put(y, keras.layers.GroupNormalization(2, epsilon=1e-5, dtype="float64"), tolerance=1e-5)
+    c = Case(header, "instance_norm", 320, (2, 3, 2, 2), affine(2), limit=3.0)
+    y = to_nhwc(F.instance_norm(to_nchw(c.x), weight=c.p[0], bias=c.p[1], eps=1e-5))
+    c.put(y, keras.layers.GroupNormalization(2, epsilon=1e-5, dtype="float64"), tolerance=1e-5)
+    c = Case(header, "instance_norm_plain", 330, (2, 5, 2), limit=3.0)
+    c.put(F.instance_norm(c.x.permute(0, 2, 1), eps=1e-3).permute(0, 2, 1))
+    c = Case(header, "rms_norm", 340, (3, 2, 4), [("gamma", (4,))], limit=3.0)
+    y = F.rms_norm(c.x, (4,), c.p[0], eps=1e-6)
+    c.put(y, keras.layers.RMSNormalization(epsilon=1e-6, dtype="float64"), tolerance=1e-5)
+
+
+def weight_norm(header):
+    """Parameters in the order of the module: g, then those of the child."""
+    parameters = [("g", (3,)), ("kernel", (4, 3)), ("bias", (3,))]
+    c = Case(header, "weight_norm_dense", 350, (2, 4), parameters)
+    w = torch._weight_norm(c.p[1].T, c.p[0].reshape(3, 1), 0)
+    c.put(F.linear(c.x, w, c.p[2]))
+    parameters = [("g", (2,)), ("kernel", (3, 2, 2, 2)), ("bias", (2,))]
+    c = Case(header, "weight_norm_conv", 360, (1, 4, 3, 2), parameters)
+    w = torch._weight_norm(c.p[1].permute(3, 2, 0, 1), c.p[0].reshape(2, 1, 1, 1), 0)
+    c.put(to_nhwc(F.conv2d(to_nchw(c.x), w, c.p[2])))
+
+
+def shapes_and_activations(header):
+    c = Case(header, "reshape", 370, (2, 6))
+    c.put(c.x.reshape(2, 3, 2), keras.layers.Reshape((3, -1), dtype="float64"))
+    c = Case(header, "permute", 380, (2, 3, 2, 2))
+    c.put(c.x.permute(0, 3, 1, 2), keras.layers.Permute((3, 1, 2), dtype="float64"))
+    c = Case(header, "leaky_relu", 390, (2, 5))
+    c.put(F.leaky_relu(c.x, 0.3), keras.layers.LeakyReLU(0.3, dtype="float64"))
+    c = Case(header, "prelu", 400, (2, 3, 4), [("alpha", (4,))])
+    y = F.prelu(c.x.permute(0, 2, 1), c.p[0]).permute(0, 2, 1)
+    layer = keras.layers.PReLU(shared_axes=[1], dtype="float64")
+    c.put(y, layer, lambda p: [p[0].reshape(1, 4)])
+    c = Case(header, "prelu_one", 410, (2, 6), [("alpha", (1,))])
+    c.put(F.prelu(c.x, c.p[0]))
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    about = "Written by modules.py: layers of one input in f64, results only."
+    header = Header(os.path.join(here, "modules.h"), "COTAN_REFERENCE_MODULES_H", about)
+    embedding(header)
+    convolution_1d(header)
+    convolution_by_channel(header)
+    convolution_transposed(header)
+    sizes(header)
+    normalizations(header)
+    weight_norm(header)
+    shapes_and_activations(header)
+    header.write()
+
+
+if __name__ == "__main__":
+    main()
