@@ -1,4 +1,5 @@
-/* Dropout: a mask per forward from the layer's own stream, the same at every reading. */
+/* Dropout and its kin: random numbers of each forward from the layer's own stream, the same at every
+ * reading. */
 #include "tests/support/nn_support.h"
 
 static ct_tensor *ones(void) { return ct_full(CT_F32, CT_SHAPE(100, 50), 1); }
@@ -79,4 +80,44 @@ TEST(dropout, says_what_does_not_fit) {
     expect_error(CT_ERR_RANGE, "ct_dropout_new: rate must be in [0,1), got -0.1");
     cr_expect_null(ct_dropout_new((double)NAN));
     ct_error_clear();
+}
+
+/* --- Of whole channels ------------------------------------------------------------------------ */
+
+TEST(spatial_dropout, zeroes_channels_of_samples) {
+    ct_module *layer = ct_spatial_dropout2d_new(0.25);
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(20, 3, 4, 50), 3);
+    cr_expect_eq(ct_forward(layer, x, CT_INFERENCE), x);
+    ct_tensor *y = ct_forward(layer, x, CT_TRAINING);
+    MADE(y);
+    ct_tensor *least = ct_min(y, CT_AXES(1, 2)), *most = ct_max(y, CT_AXES(1, 2));
+    cr_expect_eq(difference(least, most), 0);
+    for (int64_t i = 0; i < ct_numel(most); i++) {
+        cr_expect(element(most, i) == 0 || element(most, i) == 4);
+    }
+    /* Four standard deviations around 250 of 1000. */
+    cr_expect(zeros_in(most) > 195 && zeros_in(most) < 305, "%lld", (long long)zeros_in(most));
+    cr_expect_gt(difference(y, ct_forward(layer, x, CT_TRAINING)), 100);
+    ct_module_free(layer);
+}
+
+/* --- Normal numbers --------------------------------------------------------------------------- */
+
+TEST(gaussian_noise, is_added_in_training) {
+    ct_module *layer = ct_gaussian_noise_new(0.5), *none = ct_gaussian_noise_new(0);
+    ct_tensor *x = ones();
+    cr_expect_eq(ct_forward(layer, x, CT_INFERENCE), x);
+    cr_expect_eq(ct_forward(none, x, CT_TRAINING), x);
+    ct_tensor *start = ct_module_read(layer, 0);
+    ct_tensor *y = ct_forward(layer, x, CT_TRAINING), *gradient;
+    /* Of 5000: five standard deviations of the mean and of the deviation. */
+    EXPECT_NEAR(ct_item(ct_mean_all(y)), 1, 0.036);
+    EXPECT_NEAR(ct_item(ct_std(y, CT_ALL)), 0.5, 0.025);
+    OK(ct_grad(ct_sum_all(y), &x, 1, &gradient));
+    cr_expect_eq(difference(gradient, ones()), 0);
+    cr_expect_gt(difference(y, ct_forward(layer, x, CT_TRAINING)), 1000);
+    OK(ct_slot_write(slot_at(layer, "stream"), start));
+    cr_expect_eq(difference(y, ct_forward(layer, x, CT_TRAINING)), 0);
+    ct_module_free(layer);
+    ct_module_free(none);
 }
