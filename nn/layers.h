@@ -15,10 +15,10 @@ CT_C_BEGIN
 /* --- Tables and products ---------------------------------------------------------------------- */
 
 typedef struct {
-    ct_initializer embeddings; /* default: truncated normal, std 0.05 */
-    bool pads; /* id `pad_id` stands for nothing: its row begins as zeros and gets no
-                                  gradient, so that it stays */
+    bool pads; /* id `pad_id` stands for nothing: its row begins as zeros and gets no gradient, so
+                  that it stays                                                                */
     int64_t pad_id;
+    ct_initializer embeddings; /* default: truncated normal, std 0.05 */
     ct_dtype dtype;
 } ct_embedding_options;
 /* ids i64 [...], each in 0..count-1 -> rows of the table [...,size]; slot embeddings [count,size].
@@ -166,10 +166,10 @@ ct_module *ct_global_max_pool2d_new(void); /* the same; a tie's gradient: lowest
 ct_module *ct_adaptive_avg_pool2d_new(int64_t height, int64_t width);
 
 typedef struct {
+    bool bilinear; /* pixels are between those of x, at (i + 1/2) / factor - 1/2, and at the edge
+                      where that is outside; an infinite pixel makes NaN of its row and column.
+                      Default: copies of the pixel                                             */
     int64_t factor[2]; /* default: 2 x 2 */
-    bool bilinear;     /* pixels are between those of x, at (i + 1/2) / factor - 1/2, and at the
-                          edge where that is outside; an infinite pixel makes NaN of its row and
-                          column. Default: copies of the pixel                                */
 } ct_up_sampling2d_options;
 /* [N,H,W,C] -> [N,factor H,factor W,C] */
 ct_module *ct_up_sampling2d_new(ct_up_sampling2d_options options);
@@ -212,8 +212,8 @@ ct_module *ct_activation_new(const ct_activation *activation);
 ct_module *ct_leaky_relu_new(double slope); /* x for x > 0, else slope x */
 
 typedef struct {
-    ct_initializer alpha; /* default: 0.25 */
     ct_dtype dtype;
+    ct_initializer alpha; /* default: 0.25 */
 } ct_prelu_options;
 /* x for x > 0, else alpha x, for each channel of the last axis or, with 1, for all (He et al.,
  * 2015, arXiv:1502.01852). Slot alpha [channels]. */

@@ -1,5 +1,5 @@
-/* Dropout and its kin: random numbers of each forward from the layer's own stream, the same at every
- * reading. */
+/* Dropout and its kin: random numbers of each forward from the layer's own stream, the same at
+ * every reading. */
 #include "tests/support/nn_support.h"
 
 static ct_tensor *ones(void) { return ct_full(CT_F32, CT_SHAPE(100, 50), 1); }
