@@ -231,6 +231,13 @@ ct_status cti_check_rank(const ct_module *self, const ct_tensor *x, int rank, co
                    ct_shape_format(ct_shape_of(x)).text);
 }
 
+ct_status cti_check_images(const ct_module *self, const ct_tensor *x) {
+    const char *name = self->kind->name;
+    ct_status status = cti_check_rank(self, x, 4, "[N,H,W,C]");
+    if (status == CT_OK) status = cti_check_size(name, "the height of x", ct_dim(x, 1));
+    return status == CT_OK ? cti_check_size(name, "the width of x", ct_dim(x, 2)) : status;
+}
+
 ct_status cti_check_channels(const ct_module *self, const ct_tensor *x, int64_t channels) {
     ct_shape shape = ct_shape_of(x);
     if (shape.rank > 0 && shape.dims[shape.rank - 1] == channels) return CT_OK;

@@ -19,6 +19,8 @@ ct_status cti_add_affine(ct_module *module, int64_t size, ct_dtype dtype, bool n
                          bool no_center);
 /* Checks for a forward that x has this rank; `form` says what it stands for, "[N,H,W,C]". */
 ct_status cti_check_rank(const ct_module *self, const ct_tensor *x, int rank, const char *form);
+/* The same for images [N,H,W,C], whose sizes are in 1..2^31-1. */
+ct_status cti_check_images(const ct_module *self, const ct_tensor *x);
 /* Checks for a forward that the last axis of x has this size. */
 ct_status cti_check_channels(const ct_module *self, const ct_tensor *x, int64_t channels);
 /* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */

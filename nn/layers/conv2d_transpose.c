@@ -17,7 +17,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     (void)mode;
     ct_tensor *kernel = ct_module_read(self, 0);
-    if (!kernel || cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK ||
+    if (!kernel || cti_check_images(self, x) != CT_OK ||
         cti_check_channels(self, x, ct_dim(kernel, 3)) != CT_OK) {
         return NULL;
     }
@@ -34,7 +34,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 
 static const ct_module_kind transpose_kind = {.name = "Conv2DTranspose", .forward = forward};
 
-static ct_status check_output_padding(const char *function, const ct_conv2d_options *o) {
+/* Before any of it is computed with. */
+static ct_status check_padding(const char *function, const ct_conv2d_options *o) {
+    for (int i = 0; i < 4; i++) {
+        if (o->pad[i] >= 0 && o->pad[i] <= INT32_MAX) continue;
+        return ct_fail(CT_ERR_RANGE, "%s: pad must be %s, got %lld", function,
+                       o->pad[i] < 0 ? ">= 0" : "< 2^31", (long long)o->pad[i]);
+    }
     for (int d = 0; d < 2; d++) {
         int64_t extra = o->output_padding[d];
         if (extra && o->padding == CT_SAME) {
@@ -55,7 +61,7 @@ ct_module *ct_conv2d_transpose_new(int64_t inputs, int64_t filters, ct_conv2d_op
     CTI_CALLED;
     static const char function[] = "ct_conv2d_transpose_new";
     if (cti_conv_complete(function, inputs, filters, &options) != CT_OK ||
-        check_output_padding(function, &options) != CT_OK) {
+        check_padding(function, &options) != CT_OK) {
         return NULL;
     }
     ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], filters / options.groups,

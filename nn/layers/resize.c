@@ -44,9 +44,9 @@ static ct_tensor *hats(int64_t size, int64_t factor, ct_dtype dtype) {
 static ct_tensor *up_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     (void)mode;
-    if (cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK) return NULL;
+    if (cti_check_images(self, x) != CT_OK) return NULL;
     const ct_up_sampling2d_options *o = &((up_sampling2d *)self)->options;
-    if (!o->bilinear || ct_numel(x) == 0) return nearest(x, o->factor);
+    if (!o->bilinear) return nearest(x, o->factor);
     return resized(x, hats(ct_dim(x, 1), o->factor[0], ct_dtype_of(x)),
                    hats(ct_dim(x, 2), o->factor[1], ct_dtype_of(x)));
 }
@@ -85,12 +85,8 @@ static ct_tensor *windows(int64_t size, int64_t out, ct_dtype dtype) {
 static ct_tensor *adaptive_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     (void)mode;
-    if (cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK) return NULL;
+    if (cti_check_images(self, x) != CT_OK) return NULL;
     const int64_t *out = ((adaptive *)self)->size, height = ct_dim(x, 1), width = ct_dim(x, 2);
-    if (height < 1 || width < 1) {
-        return ct_fail_null(CT_ERR_SHAPE, "%s: x %s has no pixels", self->kind->name,
-                            ct_shape_format(ct_shape_of(x)).text);
-    }
     if (height % out[0] == 0 && width % out[1] == 0) {
         return ct_avg_pool2d(x, (ct_pool2d_spec){.window = {height / out[0], width / out[1]}});
     }

@@ -24,9 +24,9 @@ ct_module *ct_separable_conv2d_new(int64_t inputs, int64_t filters, int64_t mult
     ct_module *depthwise = ct_depthwise_conv2d_new(inputs, multiplier, options);
     if (!depthwise) return NULL;
     ct_module *pointwise = ct_conv2d_new(inputs * multiplier, filters, one_pixel);
-    ct_status status = ct_module_rename(depthwise, "depthwise");
-    if (status == CT_OK) status = ct_module_rename(pointwise, "pointwise");
     ct_module *module = ct_module_new(sizeof *module, &separable_kind);
-    ct_status added = ct_module_add_children(module, (ct_module *[]){depthwise, pointwise}, 2);
-    return cti_module_or_free(module, added == CT_OK ? status : added);
+    ct_status status = ct_module_add_children(module, (ct_module *[]){depthwise, pointwise}, 2);
+    if (status == CT_OK) status = ct_module_rename(depthwise, "depthwise");
+    if (status == CT_OK) status = ct_module_rename(pointwise, "pointwise");
+    return cti_module_or_free(module, status);
 }

@@ -82,7 +82,9 @@ TEST(layer_errors, conv2d_transpose) {
             "Conv2DTranspose: needs [N,H,W,C], got [2,2] (in net/conv2d_transpose)");
     refused(ct_conv2d_transpose_new(2, 3, usual), of(CT_SHAPE(1, 4, 4, 3)), CT_ERR_SHAPE,
             "Conv2DTranspose: made for 2 channels, x is [1,4,4,3] (in net/conv2d_transpose)");
-    ct_conv2d_options cropped = {.pad = {3, 3, 0, 0}};
+    ct_conv2d_options cropped = {.pad = {3, 3, 0, 0}}, below = {.pad = {0, 0, 0, INT64_MIN}};
+    none(ct_conv2d_transpose_new(2, 3, below), CT_ERR_RANGE,
+         "ct_conv2d_transpose_new: pad must be >= 0, got -9223372036854775808");
     refused(
         ct_conv2d_transpose_new(2, 3, cropped), of(CT_SHAPE(1, 4, 4, 2)), CT_ERR_SHAPE,
         "Conv2DTranspose: padding leaves 0 x 6 pixels of x [1,4,4,2] (in net/conv2d_transpose)");
@@ -104,10 +106,23 @@ TEST(layer_errors, sizes_of_images) {
          "ct_adaptive_avg_pool2d_new: height must be >= 1, got 0");
     refused(ct_adaptive_avg_pool2d_new(2, 2), of(CT_SHAPE(3, 3, 3)), CT_ERR_SHAPE,
             "AdaptiveAvgPool2D: needs [N,H,W,C], got [3,3,3] (in net/adaptive_avg_pool2d)");
-    refused(ct_adaptive_avg_pool2d_new(2, 2), of(CT_SHAPE(3, 0, 3, 1)), CT_ERR_SHAPE,
-            "AdaptiveAvgPool2D: x [3,0,3,1] has no pixels (in net/adaptive_avg_pool2d)");
+    refused(ct_adaptive_avg_pool2d_new(2, 2), of(CT_SHAPE(3, 0, 3, 1)), CT_ERR_RANGE,
+            "AdaptiveAvgPool2D: the height of x must be >= 1, got 0 (in net/adaptive_avg_pool2d)");
     refused(ct_global_max_pool2d_new(), of(CT_SHAPE(3, 3)), CT_ERR_SHAPE,
             "GlobalMaxPool2D: needs [N,H,W,C], got [3,3] (in net/global_max_pool2d)");
+}
+
+/* Before anything is multiplied. */
+TEST(layer_errors, images_beyond_all_measure) {
+    ct_tensor *x = ct_broadcast(ct_scalar(CT_F32, 1), CT_SHAPE(1, INT64_C(1) << 40, 1, 1));
+    ct_conv2d_options fast = {.stride = {INT32_MAX, 1}, .padding = CT_SAME};
+    ct_up_sampling2d_options much = {.factor = {INT32_MAX, 1}};
+    refused(ct_conv2d_transpose_new(1, 1, fast), x, CT_ERR_RANGE,
+            "Conv2DTranspose: the height of x must be < 2^31, got 1099511627776 (in "
+            "net/conv2d_transpose)");
+    refused(ct_up_sampling2d_new(much), x, CT_ERR_RANGE,
+            "UpSampling2D: the height of x must be < 2^31, got 1099511627776 (in "
+            "net/up_sampling2d)");
 }
 
 TEST(layer_errors, normalizations) {

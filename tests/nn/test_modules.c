@@ -153,9 +153,16 @@ TEST(modules, containers_free_their_children_when_one_is_null) {
     cr_expect_lt(ct_mem_read().live_bytes - live, 1024);
 }
 
+/* Layers that are made of others, or that look at what they were given. */
+static ct_module *composed_layers(void) {
+    return CT_SEQUENTIAL("composed", ct_separable_conv2d_new(2, 2, 1, (ct_conv2d_options){0}),
+                         ct_weight_norm_new(dense()), ct_gaussian_noise_new(1),
+                         ct_embedding_new(3, 2, (ct_embedding_options){.pads = true}));
+}
+
 static ct_status build(void) {
     ct_seed_set(0);
-    ct_module *model = small_cnn_layers(0.5);
+    ct_module *model = CT_SEQUENTIAL("net", small_cnn_layers(0.5), composed_layers());
     ct_status status = model ? CT_OK : ct_error();
     ct_module_free(model);
     return status;

@@ -127,6 +127,20 @@ TEST(summary, of_a_single_layer) {
     ct_module_free(dense);
 }
 
+TEST(summary, of_a_model_that_begins_with_ids) {
+    ct_module *model = CT_SEQUENTIAL("text", ct_embedding_new(100, 8, (ct_embedding_options){0}),
+                                     ct_weight_norm_new(ct_dense_new(8, 4, (ct_dense_options){0})));
+    char *text = summary_of(model, CT_SHAPE(32, 12));
+    cr_expect_not_null(strstr(text, "\nembedding (Embedding)        (None, 12, 8)             "
+                                    "800\n"),
+                       "%s", text);
+    cr_expect_not_null(strstr(text, "\nweight_norm (WeightNorm)     (None, 12, 4)             "
+                                    "40\n"),
+                       "%s", text);
+    free(text);
+    ct_module_free(model);
+}
+
 TEST(summary, says_what_does_not_fit_and_writes_nothing) {
     ct_module *model = seed_model(true, CT_F32);
     char *text = NULL;
