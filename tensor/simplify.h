@@ -9,9 +9,10 @@ CT_C_BEGIN
 
 /* out[i] computes what roots[i] computes, and has the same derivatives. Equal expressions become
  * one, and each op's own rewrites are applied until none fires: x*1, x+0, -(-x), views of views,
- * sums of what is stretched, terms of a sum that are centred (x - mean x) beside others that are
- * not, and whatever ops of users offer (ct_op.simplify). Staged updates are left away: only
- * ct_commit applies them, and it looks at the graph as it was built. The roots stay as they are.
+ * sums of what is stretched, sums of padded neighbours (the derivatives of slices), terms of a sum
+ * that are centred (x - mean x) beside others that are not, and whatever ops of users offer
+ * (ct_op.simplify). Staged updates are left away: only ct_commit applies them, and it looks at the
+ * graph as it was built. The roots stay as they are.
  *
  * Evaluation does this by itself, once per plan; call it to see what is run:
  *

@@ -19,6 +19,9 @@ extern const ct_joint_loop cti_joint_add[], cti_joint_sub[], cti_joint_mul[], ct
 void cti_sum_axes(const ct_tensor *sum, int *first, int *last);
 /* A sum without the terms of its operand that are centred, if it has some; else NULL. */
 ct_tensor *cti_sum_without_centred(ct_tensor *sum);
+/* sum + piece in one copy, where piece is padded and so is a neighbour of it in the sum: what the
+ * derivatives of slices of one tensor add up to. Else NULL. */
+ct_tensor *cti_join_pads(ct_tensor *sum, ct_tensor *piece, int depth);
 /* Whether t is stretched along all axes that are to go (one truth per axis), and its value without
  * them; NULL if it is not. */
 bool cti_is_stretched(const ct_tensor *t, const bool away[]);

@@ -88,13 +88,15 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
 #define COMPARISON(verb, is_commutative, relation) \
     CONDITION(ct, verb, is_commutative, a relation b, a relation b)
 
-/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a */
+/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and neighbours that are padded are one copy. */
 static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
     if (ct_is_number(b, 0)) return a;
     if (ct_is_number(a, 0)) return b;
     if (ct_is(b, &ct_op_neg)) return ct_sub(a, ct_input(b, 0));
-    return ct_is(a, &ct_op_neg) ? ct_sub(b, ct_input(a, 0)) : NULL;
+    if (ct_is(a, &ct_op_neg)) return ct_sub(b, ct_input(a, 0));
+    ct_tensor *joined = cti_join_pads(a, b, 0);
+    return joined ? joined : cti_join_pads(b, a, 0);
 }
 BINARY(add, true, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add, cti_joint_add)
 

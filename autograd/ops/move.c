@@ -2,7 +2,9 @@
  * copy them back, because an element may come from nowhere or from one of many inputs.
  * Invariant: bounds are checked when the node is made, so a layout never leaves its base; a part of
  * a copy writes its row whole. */
+#include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
+#include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 
@@ -232,4 +234,45 @@ ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis) {
     }
     int64_t attr = at;
     return ct_node(&ct_op_concat, parts, (int)n, &attr, sizeof attr);
+}
+
+/* --- Padded pieces ---------------------------------------------------------------------------- */
+
+static void append_parts(ct_tensor *t, int64_t axis, ct_tensor *parts[], int *n) {
+    bool joined = ct_is(t, &ct_op_concat) && *(const int64_t *)ct_attr(t) == axis;
+    for (int i = 0; i < (joined ? t->n_inputs : 1); i++) {
+        parts[(*n)++] = joined ? t->inputs[i] : t;
+    }
+}
+
+/* Both in one copy, if y begins where x ends. */
+static ct_tensor *join_neighbours(ct_tensor *x, ct_tensor *y) {
+    const pad_attr *p = ct_attr(x), *q = ct_attr(y);
+    ct_tensor *first = ct_input(x, 0), *second = ct_input(y, 0);
+    if (p->axis != q->axis || p->interior || q->interior) return NULL;
+    if (p->before + ct_dim(first, (int)p->axis) != q->before) return NULL;
+    size_t most = (size_t)first->n_inputs + (size_t)second->n_inputs + 2;
+    ct_tensor **parts = cti_alloc(most, sizeof *parts);
+    if (!parts) return NULL;
+    int n = 0;
+    append_parts(first, p->axis, parts, &n);
+    append_parts(second, p->axis, parts, &n);
+    ct_tensor *joined = ct_concat(parts, n, (int)p->axis);
+    cti_free(parts);
+    return p->before || q->after ? ct_pad(joined, (int)p->axis, p->before, q->after, 0) : joined;
+}
+
+#define MOST_SUMS 8 /* so deep is a neighbour looked for */
+
+ct_tensor *cti_join_pads(ct_tensor *sum, ct_tensor *piece, int depth) {
+    if (!ct_is(piece, &ct_op_pad) || depth > MOST_SUMS) return NULL;
+    if (ct_is(sum, &ct_op_pad)) {
+        ct_tensor *joined = join_neighbours(sum, piece);
+        return joined ? joined : join_neighbours(piece, sum);
+    }
+    for (int i = 0; i < 2 && ct_is(sum, &ct_op_add); i++) {
+        ct_tensor *joined = cti_join_pads(ct_input(sum, i), piece, depth + 1);
+        if (joined) return ct_add(joined, ct_input(sum, 1 - i));
+    }
+    return NULL;
 }

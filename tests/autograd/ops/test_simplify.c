@@ -315,6 +315,45 @@ TEST(simplify, batch_norm_gradients_stay_accurate_at_large_means) {
 
 /* --- Refusals ----------------------------------------------------------------------------- */
 
+static ct_tensor *piece(ct_tensor *x, int axis, int64_t before, int64_t after) {
+    return ct_pad(x, axis, before, after, 0);
+}
+
+TEST(simplify, padded_neighbours_are_one_copy) {
+    ct_tensor *x = x_of(CT_SHAPE(2, 3)), *a = ct_exp(x), *b = ct_sin(x), *c = ct_cos(x);
+    /* exp, sin, cos, concat */
+    HAS_OPS(ct_add(piece(a, 1, 0, 3), piece(b, 1, 3, 0)), 3);
+    HAS_OPS(ct_add(piece(b, 1, 3, 0), piece(a, 1, 0, 3)), 3);
+    HAS_OPS(ct_add(ct_add(piece(a, 0, 0, 4), piece(b, 0, 2, 2)), piece(c, 0, 4, 0)), 4);
+    HAS_OPS(ct_add(ct_add(piece(c, 0, 4, 0), piece(a, 0, 0, 4)), piece(b, 0, 2, 2)), 4);
+    /* One that is missing, before, between or after the others, is padding still. */
+    HAS_OPS(ct_add(piece(a, 1, 1, 4), piece(b, 1, 4, 1)), 4);
+    HAS_OPS(ct_add(piece(a, 1, 0, 6), piece(b, 1, 6, 0)), 5);
+    /* Beside something else, and what does not fit together. */
+    ct_tensor *other = ct_exp(x_of(CT_SHAPE(2, 6)));
+    HAS_OPS(ct_add(ct_add(piece(a, 1, 0, 3), other), piece(b, 1, 3, 0)), 5);
+    HAS_OPS(ct_add(piece(a, 1, 0, 3), piece(x_of(CT_SHAPE(2, 4)), 1, 2, 0)), 4);
+    HAS_OPS(ct_add(ct_pad(a, 0, 0, 1, 1), ct_pad(b, 0, 2, 0, 0)), 5);
+}
+
+TEST(simplify, the_derivatives_of_slices_are_one_copy) {
+    ct_tensor *x = x_of(CT_SHAPE(5, 4)), *sum = NULL, *g;
+    for (int t = 0; t < 5; t++) {
+        ct_tensor *row = ct_slice(x, 0, t, t + 1, 1);
+        ct_tensor *term = ct_sum_all(ct_exp(ct_scale(row, (double)(t + 1))));
+        sum = sum ? ct_add(sum, term) : term;
+    }
+    EXPECT(ct_grad(sum, &x, 1, &g) == CT_OK);
+    ct_tensor *s = simplified(g);
+    EXPECT(count(g, "pad") == 5);
+    EXPECT(count(s, "pad") == 0 && count(s, "add") == 0 && count(s, "concat") == 1);
+    EXPECT(ct_is(s, &ct_op_concat));
+    for (int64_t i = 0; i < 20; i++) {
+        double factor = (double)(i / 4 + 1);
+        EXPECT(near(element(g, i), factor * exp(factor * element(x, i)), 0, 1e-14));
+    }
+}
+
 TEST(simplify, errors) {
     ct_tensor *x = ct_exp(x_of(CT_SHAPE(2))), *roots[] = {x, NULL}, *out[2] = {x, x};
     EXPECT(ct_simplify(roots, 2, out) == CT_ERR_NULL && out[1] == x);
