@@ -1,0 +1,105 @@
+"""Recurrent layers and attention in f64 by PyTorch and Keras: values and gradients by inputs,
+states and weights, in the shapes of nn/recurrent.h and nn/attention.h.
+
+    KERAS_BACKEND=torch python3 recurrent.py       writes recurrent.h beside this file
+
+Inputs are common.py's numbers, so the header holds results only. Needs numpy, torch and keras; the
+tests need none of them.
+"""
+import os
+
+import keras
+import torch
+
+from common import Header, centred
+
+N, T, INPUTS, UNITS = 2, 3, 3, 2
+
+
+def leaf(shape, salt):
+    return torch.tensor(centred(shape, salt), dtype=torch.float64, requires_grad=True)
+
+
+def put(header, name, outputs, inputs):
+    """Gradients of a sum of outputs, weighed by random numbers."""
+    total = 0
+    for i, y in enumerate(outputs):
+        header.array(f"{name}_y{i}", y.detach().numpy())
+        total = total + (y * torch.tensor(centred(tuple(y.shape), 90 + i))).sum()
+    for (label, x), g in zip(inputs, torch.autograd.grad(total, [x for _, x in inputs])):
+        header.array(f"{name}_d{label}", g.numpy())
+
+
+def turned(w, order):
+    """Our gates, side by side in our order, as PyTorch has them: above each other in its own."""
+    gates = w.reshape(w.shape[0], len(order), UNITS)
+    return torch.cat([gates[:, k] for k in order], dim=1).T
+
+
+def torch_layer(header, name, kind, order, bias_rows, states, **options):
+    x = leaf((N, T, INPUTS), 1)
+    h = [leaf((N, UNITS), 2 + i) for i in range(states)]
+    gates = len(order)
+    w, u = leaf((INPUTS, gates * UNITS), 4), leaf((UNITS, gates * UNITS), 5)
+    b = leaf((bias_rows, gates * UNITS), 6)
+    layer = kind(INPUTS, UNITS, batch_first=True, dtype=torch.float64, **options)
+    zero = torch.zeros(1, gates * UNITS, dtype=torch.float64)
+    names = {
+        "weight_ih_l0": turned(w, order),
+        "weight_hh_l0": turned(u, order),
+        "bias_ih_l0": turned(b[:1], order)[:, 0],
+        "bias_hh_l0": turned(b[1:] if bias_rows > 1 else zero, order)[:, 0],
+    }
+    given = tuple(s.unsqueeze(0) for s in h)
+    y, last = torch.func.functional_call(
+        layer, names, (x, given if states > 1 else given[0])
+    )
+    last = [s[0] for s in (last if states > 1 else [last])]
+    weights = [("w", w), ("u", u), ("b", b)]
+    put(header, name, [y] + last, [("x", x)] + [(f"h{i}", s) for i, s in enumerate(h)] + weights)
+
+
+def keras_layer(header, name, layer, gates, bias_rows, states, turn_back=False):
+    x = leaf((N, T, INPUTS), 1)
+    h = [leaf((N, UNITS), 2 + i) for i in range(states)]
+    w, u = leaf((INPUTS, gates * UNITS), 4), leaf((UNITS, gates * UNITS), 5)
+    b = leaf((bias_rows, gates * UNITS), 6)
+    layer.build((N, T, INPUTS))
+    bias = b if bias_rows > 1 else b[0]
+    seeds = [v.value for v in layer.non_trainable_variables]
+    (y, *last), _ = layer.stateless_call([w, u, bias], seeds, x, initial_state=h)
+    if turn_back:
+        y = y.flip(1)
+    weights = [("w", w), ("u", u), ("b", b)]
+    put(header, name, [y] + last, [("x", x)] + [(f"h{i}", s) for i, s in enumerate(h)] + weights)
+
+
+def recurrent(header):
+    rnn, lstm, gru = torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU
+    torch_layer(header, "torch_rnn", rnn, [0], 1, 1)
+    torch_layer(header, "torch_relu", rnn, [0], 1, 1, nonlinearity="relu")
+    torch_layer(header, "torch_lstm", lstm, [0, 1, 2, 3], 1, 2)
+    torch_layer(header, "torch_gru", gru, [1, 0, 2], 2, 1)
+    options = {"return_sequences": True, "return_state": True, "dtype": "float64"}
+    keras_layer(header, "keras_lstm", keras.layers.LSTM(UNITS, **options), 4, 1, 2)
+    keras_layer(header, "keras_gru", keras.layers.GRU(UNITS, **options), 3, 2, 1)
+    before = keras.layers.GRU(UNITS, reset_after=False, **options)
+    keras_layer(header, "keras_gru_before", before, 3, 1, 1)
+    back = keras.layers.LSTM(UNITS, go_backwards=True, **options)
+    keras_layer(header, "keras_lstm_backward", back, 4, 1, 2, turn_back=True)
+
+
+def main():
+    keras.src.backend.numpy.matmul = torch.matmul  # Keras 3's own rounds to f32 on this backend
+    here = os.path.dirname(os.path.abspath(__file__))
+    header = Header(
+        os.path.join(here, "recurrent.h"),
+        "COTAN_REFERENCE_RECURRENT_H",
+        "Written by recurrent.py: recurrent layers and attention in f64, results only.",
+    )
+    recurrent(header)
+    header.write()
+
+
+if __name__ == "__main__":
+    main()
