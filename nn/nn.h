@@ -2,6 +2,7 @@
 #ifndef COTAN_NN_H
 #define COTAN_NN_H
 
+#include <cotan/nn/attention.h>
 #include <cotan/nn/gradcheck.h>
 #include <cotan/nn/init.h>
 #include <cotan/nn/layers.h>

@@ -1,5 +1,5 @@
 /* Recurrent layers against PyTorch and Keras in f64, their states, directions, errors, files. */
-#include "tests/reference/recurrent.h"
+#include "tests/reference/sequences.h"
 #include "tests/support/nn_support.h"
 
 #include "nn/gradcheck.h"
@@ -15,7 +15,7 @@ static ct_tensor *state(uint32_t salt) { return centred(CT_F64, CT_SHAPE(N, UNIT
 
 typedef ct_module *constructor(int64_t inputs, int64_t units, ct_recurrent_options options);
 
-/* In f64, with the numbers of recurrent.py in its slots. */
+/* In f64, with the numbers of sequences.py in its slots. */
 static ct_module *layer(constructor *make, ct_recurrent_options options) {
     options.dtype = CT_F64;
     ct_module *module = make(INPUTS, UNITS, options);
@@ -30,7 +30,7 @@ static ct_module *layer(constructor *make, ct_recurrent_options options) {
 
 /* --- Against the libraries -------------------------------------------------------------------- */
 
-/* Results in the order of recurrent.py: outputs, then gradients by x, states, and slots. */
+/* Results in the order of sequences.py: outputs, then gradients by x, states, and slots. */
 static void expect_results(ct_module *module, int n_states, const double *const wanted[]) {
     ct_tensor *in[] = {steps(), state(2), state(3)}, *out[3], *from[6], *gradients[6];
     int n = 1 + n_states, k = 0;

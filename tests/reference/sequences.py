@@ -1,7 +1,7 @@
 """Recurrent layers and attention in f64 by PyTorch and Keras: values and gradients by inputs,
 states and weights, in the shapes of nn/recurrent.h and nn/attention.h.
 
-    KERAS_BACKEND=torch python3 recurrent.py       writes recurrent.h beside this file
+    KERAS_BACKEND=torch python3 sequences.py       writes sequences.h beside this file
 
 Inputs are common.py's numbers, so the header holds results only. Needs numpy, torch and keras; the
 tests need none of them.
@@ -89,15 +89,55 @@ def recurrent(header):
     keras_layer(header, "keras_lstm_backward", back, 4, 1, 2, turn_back=True)
 
 
+def attention(header, name, width, heads, queries, kv, mask=None, kv_width=None):
+    """kv: "self", "one" tensor for keys and values, or "two". mask: true where one may look."""
+    kv_width = kv_width or width
+    q = leaf((N, queries, width), 20)
+    k = q if kv == "self" else leaf((N, 4, kv_width), 21)
+    v = leaf((N, 4, kv_width), 22) if kv == "two" else k
+    shapes = [(width, width), (kv_width, width), (kv_width, width), (width, width)]
+    w = [leaf(s, 23 + i) for i, s in enumerate(shapes)]
+    b = [leaf((width,), 27 + i) for i in range(4)]
+    layer = torch.nn.MultiheadAttention(
+        width, heads, batch_first=True, kdim=kv_width, vdim=kv_width, dtype=torch.float64
+    )
+    names = {
+        "in_proj_bias": torch.cat(b[:3]),
+        "out_proj.weight": w[3].T,
+        "out_proj.bias": b[3],
+    }
+    if kv_width == width:
+        names["in_proj_weight"] = torch.cat([m.T for m in w[:3]])
+    else:
+        names |= {f"{n}_proj_weight": m.T for n, m in zip("qkv", w)}
+    options = {"average_attn_weights": False}
+    if mask is not None:
+        options["attn_mask"] = ~mask
+    y = torch.func.functional_call(layer, names, (q, k, v), options)
+    inputs = {"self": [("q", q)], "one": [("q", q), ("k", k)]}
+    weights = [(f"w{i}", m) for i, m in enumerate(w)] + [(f"b{i}", m) for i, m in enumerate(b)]
+    put(header, name, list(y), inputs.get(kv, [("q", q), ("k", k), ("v", v)]) + weights)
+
+
+def attentions(header):
+    attention(header, "attention_self", 4, 2, 3, "self")
+    attention(header, "attention_causal", 4, 2, 3, "self", torch.ones(3, 3).tril().bool())
+    attention(header, "attention_cross", 4, 2, 3, "one", kv_width=3)
+    mask = torch.tensor(centred((N * 2, 3, 4), 31)) > -0.5
+    mask[:, :, 0] = True
+    attention(header, "attention_masked", 4, 2, 3, "two", mask)
+
+
 def main():
     keras.src.backend.numpy.matmul = torch.matmul  # Keras 3's own rounds to f32 on this backend
     here = os.path.dirname(os.path.abspath(__file__))
     header = Header(
-        os.path.join(here, "recurrent.h"),
-        "COTAN_REFERENCE_RECURRENT_H",
-        "Written by recurrent.py: recurrent layers and attention in f64, results only.",
+        os.path.join(here, "sequences.h"),
+        "COTAN_REFERENCE_SEQUENCES_H",
+        "Written by sequences.py: recurrent layers and attention in f64, results only.",
     )
     recurrent(header)
+    attentions(header)
     header.write()
 
 
