@@ -130,6 +130,34 @@ ct_status ct_optimizer_step(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor 
                             int64_t n_also);
 /* Steps whose update has been applied. */
 int64_t ct_optimizer_steps(const ct_optimizer *optimizer);
+/* The learning rate of the next step, before factors of groups; NaN on error. */
+double ct_optimizer_rate(ct_optimizer *optimizer);
+
+/* A step in two halves, to look at gradients or to change them in between:
+ *
+ *     ct_slot_list parameters;
+ *     ct_tensor *g[8];    // for at most 8 parameters
+ *     ct_optimizer_parameters(adam, &parameters);
+ *     ct_optimizer_gradients(adam, loss, g, parameters.count);
+ *     g[0] = ct_scale(g[0], 0.5);
+ *     ct_optimizer_apply(adam, loss, g, parameters.count, NULL, 0);
+ *     printf("%g\n", ct_item(ct_norm(g[0])));    // g[0] was computed by the step
+ *     ct_slot_list_free(&parameters);
+ *
+ * The parameters that a step trains now, in order: those of frozen modules are not among them. */
+ct_status ct_optimizer_parameters(ct_optimizer *optimizer, ct_slot_list *list);
+/* The gradients of the loss by these n parameters, before clipping, as tensors that are still to be
+ * computed: temporaries. Under allow_unused NULL for one that the loss does not reach. Errors: as
+ * those of ct_optimizer_step; CT_ERR_SHAPE for another n. On error `out` is untouched. */
+ct_status ct_optimizer_gradients(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *out[],
+                                 int64_t n);
+/* The step with these gradients, which may be any tensors of the parameters' shapes and dtypes:
+ * clips, accumulates and updates as ct_optimizer_step, in one plan, and reading them afterwards
+ * runs nothing. The loss is evaluated, and what it stages applied; nothing is derived from it, so
+ * nobody notices when it was built before a parameter changed. NULL under allow_unused leaves a
+ * parameter alone; elsewhere, and while an error is on record, it is an error. */
+ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const gradients[],
+                             int64_t n, ct_tensor *const also[], int64_t n_also);
 /* Every slot of the optimizer with its path "adam/dense/kernel/m": moments, accumulated gradients,
  * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). With `accumulate` and
  * `allow_unused` also whether a step of this round has reached the parameter. */

@@ -1,13 +1,15 @@
 /* The optimizer as an object: making and freeing it, its slots, what can be asked of it.
  * A step is step.c's business, update rules are in rules/.
  * Invariant: an optimizer keeps the slots that it trains, and a state of each from the first. */
-#include "optim/optimizer_private.h"
+#include "optim/step_private.h"
 
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
+#include "tensor/value/slot_private.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- Making ----------------------------------------------------------------------------------- */
@@ -153,6 +155,19 @@ int64_t ct_optimizer_steps(const ct_optimizer *o) {
     return steps;
 }
 
+double ct_optimizer_rate(ct_optimizer *o) {
+    CTI_CALLED;
+    if (!o) {
+        cti_null("ct_optimizer_rate: 'optimizer' is NULL");
+        return (double)NAN;
+    }
+    int64_t scope = ct_scope_open();
+    const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
+    double rate = count ? ct_item(cti_rate_after(o, count[0])) : (double)NAN;
+    ct_scope_close(scope);
+    return rate;
+}
+
 /* --- Listing ---------------------------------------------------------------------------------- */
 
 /* All states of a parameter, below the path that it has in the model. */
@@ -177,6 +192,24 @@ ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
                                          (ct_named_slot){.slot = o->steps});
     for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
         status = list_states(list, o, i);
+    }
+    if (status != CT_OK) ct_slot_list_free(list);
+    return status;
+}
+
+ct_status ct_optimizer_parameters(ct_optimizer *o, ct_slot_list *list) {
+    CTI_CALLED;
+    if (list) *list = (ct_slot_list){0};
+    if (!o || !list) {
+        return cti_null("ct_optimizer_parameters: '%s' is NULL", o ? "list" : "optimizer");
+    }
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
+        const ct_named_slot *item = &o->parameters.items[i];
+        if (item->slot->frozen) continue;
+        status = cti_slot_list_add(
+            list, "", item->path,
+            (ct_named_slot){.slot = item->slot, .trainable = true, .parameter = true});
     }
     if (status != CT_OK) ct_slot_list_free(list);
     return status;

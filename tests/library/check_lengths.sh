@@ -16,6 +16,9 @@ find tensor autograd nn optim datasets examples tests -name '*.[ch]' -o -name '*
         }
         FNR == 1 { head = "" }
         /^[a-zA-Z_].*\(.*\{$/ || (/^[a-zA-Z_].*\($|^[a-zA-Z_].*,$/ && head == "") { head = FNR }
+        head == FNR || head == "" { body = 0 }
+        /\{$/ { body = 1 }
+        /;$/ && !body { head = "" } # a prototype
         /^}/ {
             if (head != "" && FNR - head >= 40 && FILENAME !~ /^tests\//) {
                 print FILENAME ":" head ": a function of " FNR - head + 1 " lines"

@@ -1,5 +1,4 @@
-/* Parameter groups: which one holds a parameter, what it changes, and what is refused.
- */
+/* Parameter groups: which one holds a parameter, what it changes, and what is refused. */
 #include "tests/support/nn_support.h"
 
 /* Two kernels and two biases. */
