@@ -77,13 +77,17 @@ extern const ct_parameter_group ct_group_no_decay;
 
 /* What all of them share. */
 typedef struct {
-    double clip_value;  /* each gradient entry into +-clip_value; 0 = off */
-    double clip_norm;   /* all gradients together to this Euclidean norm at most; 0 = off */
-    int64_t accumulate; /* apply the mean gradient of so many steps at once; 0 = 1 */
-    bool allow_unused;  /* a parameter that the loss does not reach, as a head that is not in
+    double clip_value;   /* each gradient entry into +-clip_value; 0 = off */
+    double clip_norm;    /* all gradients together to this Euclidean norm at most; 0 = off */
+    int64_t accumulate;  /* apply the mean gradient of so many steps at once; 0 = 1 */
+    bool allow_unused;   /* a parameter that the loss does not reach, as a head that is not in
                             use, stays with its moments, and weight decay does not move it;
                             otherwise it is an error. Under `accumulate`: that none of them
                             reaches                                                         */
+    bool skip_nonfinite; /* a step whose gradients' norm is infinite or NaN changes nothing and is
+                            no error: parameters, moments, statistics, counts and the round of
+                            accumulation stay; ct_optimizer_skipped counts it. The norm is that
+                            of this loss's gradients, before clipping                        */
     const ct_parameter_group *groups; /* copied; may be NULL */
     int64_t n_groups;
 } ct_step_options;
@@ -130,6 +134,8 @@ ct_status ct_optimizer_step(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor 
                             int64_t n_also);
 /* Steps whose update has been applied. */
 int64_t ct_optimizer_steps(const ct_optimizer *optimizer);
+/* Steps that skip_nonfinite skipped. */
+int64_t ct_optimizer_skipped(const ct_optimizer *optimizer);
 /* The learning rate of the next step, before factors of groups; NaN on error. */
 double ct_optimizer_rate(ct_optimizer *optimizer);
 
@@ -160,7 +166,8 @@ ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor
                              int64_t n, ct_tensor *const also[], int64_t n_also);
 /* Every slot of the optimizer with its path "adam/dense/kernel/m": moments, accumulated gradients,
  * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). With `accumulate` and
- * `allow_unused` also whether a step of this round has reached the parameter. */
+ * `allow_unused` also whether a step of this round has reached the parameter; with skip_nonfinite
+ * "adam/skipped". */
 ct_status ct_optimizer_list(ct_optimizer *optimizer, ct_slot_list *list);
 
 /* Every optimizer needs a rate; one without, as that of zeroed options, is an error. Options of

@@ -59,7 +59,10 @@ static ct_status make_states(ct_optimizer *o) {
         }
     }
     o->steps = ct_slot_new("steps", ct_full(CT_I64, CT_SHAPE(2), 0));
-    return o->steps ? CT_OK : ct_error();
+    if (!o->steps) return ct_error();
+    if (!o->options.skip_nonfinite) return CT_OK;
+    o->skipped = ct_slot_new("skipped", ct_full(CT_I64, CT_SCALAR, 0));
+    return o->skipped ? CT_OK : ct_error();
 }
 
 static ct_status check_step_options(const char *function, const ct_step_options *step) {
@@ -138,6 +141,7 @@ void ct_optimizer_free(ct_optimizer *o) {
     for (int64_t i = 0; i < o->parameters.count; i++) ct_slot_drop(o->parameters.items[i].slot);
     ct_slot_list_free(&o->parameters);
     ct_slot_drop(o->steps);
+    ct_slot_drop(o->skipped);
     cti_free(o->states);
     cti_free(o->groups);
     cti_free(o->group_of);
@@ -145,14 +149,22 @@ void ct_optimizer_free(ct_optimizer *o) {
     cti_free(o);
 }
 
+static int64_t read_count(ct_slot *slot) {
+    int64_t scope = ct_scope_open();
+    const int64_t *count = ct_data_i64(ct_slot_read(slot));
+    int64_t value = count ? count[0] : 0;
+    ct_scope_close(scope);
+    return value;
+}
+
 int64_t ct_optimizer_steps(const ct_optimizer *o) {
     CTI_CALLED;
-    if (!o) return 0;
-    int64_t scope = ct_scope_open();
-    const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
-    int64_t steps = count ? count[0] : 0;
-    ct_scope_close(scope);
-    return steps;
+    return o ? read_count(o->steps) : 0;
+}
+
+int64_t ct_optimizer_skipped(const ct_optimizer *o) {
+    CTI_CALLED;
+    return o && o->skipped ? read_count(o->skipped) : 0;
 }
 
 double ct_optimizer_rate(ct_optimizer *o) {
@@ -182,14 +194,21 @@ static ct_status list_states(ct_slot_list *list, const ct_optimizer *o, int64_t 
     return status;
 }
 
+/* A slot that belongs to no parameter; NULL where there is none. */
+static ct_status list_own(ct_slot_list *list, const ct_optimizer *o, ct_slot *slot) {
+    if (!slot) return CT_OK;
+    return cti_slot_list_add(list, o->kind->name, ct_slot_name(slot),
+                             (ct_named_slot){.slot = slot});
+}
+
 ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
     CTI_CALLED;
     if (list) *list = (ct_slot_list){0};
     if (!o || !list) {
         return cti_null("ct_optimizer_list: '%s' is NULL", o ? "list" : "optimizer");
     }
-    ct_status status = cti_slot_list_add(list, o->kind->name, ct_slot_name(o->steps),
-                                         (ct_named_slot){.slot = o->steps});
+    ct_status status = list_own(list, o, o->steps);
+    if (status == CT_OK) status = list_own(list, o, o->skipped);
     for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
         status = list_states(list, o, i);
     }

@@ -19,6 +19,7 @@ struct ct_optimizer {
                                    there is one                                              */
     ct_slot **states;           /* [parameter][per_parameter] */
     ct_slot *steps;             /* i64 [2]: applied, accumulated */
+    ct_slot *skipped;           /* i64: steps that skip_nonfinite skipped; NULL without it */
 };
 
 /* --- optimizer.c ------------------------------------------------------------------------------ */
@@ -53,6 +54,8 @@ ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_ten
 ct_status cti_schedule_check(const char *function, const ct_schedule *schedule);
 /* The rate after `step` finished steps (f64 scalar), as an f64 scalar. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);
+/* The Euclidean norm of all entries of n > 0 gradients, f64. */
+ct_tensor *cti_norm_of(ct_tensor *const gradients[], int64_t n);
 /* Clips gradients in place by value, then by global norm; 0 = off. */
 ct_status cti_clip(ct_tensor *gradients[], int64_t n, const ct_step_options *options);
 

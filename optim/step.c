@@ -137,9 +137,32 @@ typedef struct {
     void *context;
 } request;
 
-/* The loss, `also`, and what gradients were given, so that reading them runs nothing. */
-static ct_status commit(cti_work *w, const request *r) {
-    ct_tensor **roots = cti_alloc((size_t)(r->n_also + r->n_given) + 1, sizeof *roots);
+/* What is asked between the evaluation of a step and its commit. */
+typedef struct {
+    const request *r;
+    ct_tensor *norm; /* of the gradients, when it has to be finite */
+    bool skipped;
+} gate;
+
+static ct_status ask(void *context, ct_tensor *const roots[]) {
+    gate *g = context;
+    g->skipped = g->norm && !isfinite(ct_item(g->norm));
+    if (g->skipped) return CT_ERR_DIVERGED; /* no error on record: it is none */
+    return g->r->accept ? g->r->accept(g->r->context, roots) : CT_OK;
+}
+
+static ct_status count_skipped(ct_slot *slot) {
+    const int64_t *count = ct_data_i64(ct_slot_read(slot));
+    if (!count) return ct_error();
+    int64_t next = *count + 1;
+    return ct_slot_write(slot, ct_from(CT_I64, CT_SCALAR, &next));
+}
+
+/* The roots are the loss, `also`, and what gradients were given, so that reading them runs
+ * nothing. */
+static ct_status commit(cti_work *w, gate *g) {
+    const request *r = g->r;
+    ct_tensor **roots = cti_alloc((size_t)(r->n_also + r->n_given) + 2, sizeof *roots);
     if (!roots) return CT_ERR_MEMORY;
     int64_t n = 0;
     roots[n++] = r->loss;
@@ -147,18 +170,21 @@ static ct_status commit(cti_work *w, const request *r) {
     for (int64_t k = 0; k < r->n_given; k++) {
         if (r->given[k]) roots[n++] = r->given[k];
     }
-    ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, r->accept, r->context);
+    if (g->norm) roots[n++] = g->norm;
+    ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, ask, g);
     cti_free(roots);
-    return status;
+    return g->skipped ? count_skipped(w->o->skipped) : status;
 }
 
 static ct_status finish(cti_work *w, const request *r) {
     if (cti_drop_unused(w) != CT_OK) return ct_error();
+    gate g = {.r = r};
+    if (w->o->skipped && !(g.norm = cti_norm_of(w->gradients, w->n))) return ct_error();
     bool now = cti_accumulate(w);
     if (now && cti_apply(w) != CT_OK) return ct_error();
     int64_t next[2] = {w->applied + now, now ? 0 : w->accumulated + 1};
     cti_add_update(w, w->o->steps, ct_from(CT_I64, CT_SHAPE(2), next));
-    return commit(w, r);
+    return commit(w, &g);
 }
 
 static ct_status check_also(const char *function, const request *r) {

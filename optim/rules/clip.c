@@ -12,7 +12,7 @@ static ct_tensor *wide(ct_tensor *t) { return ct_cast(t, CT_F64); }
 
 /* The norm of all entries, as that of the norms. In f64, so that parameters of both dtypes count
  * and large entries of f32 do not make it infinite. */
-static ct_tensor *norm_of(ct_tensor *gradients[], int64_t n) {
+ct_tensor *cti_norm_of(ct_tensor *const gradients[], int64_t n) {
     ct_tensor **norms = cti_alloc((size_t)n, sizeof *norms);
     if (!norms) return NULL;
     for (int64_t i = 0; i < n; i++) norms[i] = ct_reshape(ct_norm(wide(gradients[i])), CT_SHAPE(1));
@@ -23,7 +23,7 @@ static ct_tensor *norm_of(ct_tensor *gradients[], int64_t n) {
 
 static void clip_by_norm(ct_tensor *gradients[], int64_t n, double limit) {
     ct_tensor *bound = ct_scalar(CT_F64, limit);
-    ct_tensor *factor = ct_div(bound, ct_maximum(norm_of(gradients, n), bound));
+    ct_tensor *factor = ct_div(bound, ct_maximum(cti_norm_of(gradients, n), bound));
     for (int64_t i = 0; i < n; i++) {
         gradients[i] = ct_cast(ct_mul(wide(gradients[i]), factor), ct_dtype_of(gradients[i]));
     }
