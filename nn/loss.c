@@ -1,8 +1,8 @@
 /* Losses and metrics: scalars, the mean over the batch, as compositions of ops.
  * There is no derivative here.
  * Invariant: losses of probabilities start from logits, where no logarithm sees a 0. */
+#include "nn/loss_private.h"
 #include "nn/nn.h"
-
 #include "tensor/base/caller.h"
 
 ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *target) {
@@ -46,25 +46,41 @@ ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
     return ct_neg(ct_mean_all(picked));
 }
 
-ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
-    CTI_CALLED;
+/* The shape of scores, without classes. */
+static ct_shape shape_of_rows(ct_tensor *scores) {
+    ct_shape shape = ct_shape_of(scores);
+    shape.rank--;
+    return shape;
+}
+
+ct_tensor *cti_class_of(const char *function, ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) {
-        return cti_null_in("ct_accuracy: '%s' is NULL", scores ? "labels" : "scores");
+        return cti_null_in("%s: '%s' is NULL", function, scores ? "labels" : "scores");
     }
-    ct_tensor *label = ct_shape_of(labels).rank == 2 ? ct_argmax(labels, 1) : labels;
-    if (ct_dtype_of(label) != CT_I64 || ct_shape_of(scores).rank != 2 ||
-        !ct_shape_equal(ct_shape_of(label), CT_SHAPE(ct_dim(scores, 0)))) {
-        return ct_fail_null(CT_ERR_SHAPE, "ct_accuracy: scores are %s, labels %s",
+    int rank = ct_shape_of(scores).rank;
+    bool one_hot = rank > 1 && ct_shape_of(labels).rank == rank;
+    ct_tensor *label = one_hot ? ct_argmax(labels, rank - 1) : labels;
+    if (rank < 2 || ct_dtype_of(label) != CT_I64 ||
+        !ct_shape_equal(ct_shape_of(label), shape_of_rows(scores))) {
+        return ct_fail_null(CT_ERR_SHAPE, "%s: scores are %s, labels %s", function,
                             ct_shape_format(ct_shape_of(scores)).text,
                             ct_shape_format(ct_shape_of(labels)).text);
     }
-    return ct_mean_all(ct_cast(ct_equal(ct_argmax(scores, 1), label), CT_F32));
+    return label;
+}
+
+ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
+    CTI_CALLED;
+    ct_tensor *label = cti_class_of("ct_accuracy", scores, labels);
+    if (!label) return NULL;
+    ct_tensor *predicted = ct_argmax(scores, ct_shape_of(scores).rank - 1);
+    return ct_mean_all(ct_cast(ct_equal(predicted, label), CT_F32));
 }
 
 const ct_loss ct_loss_cross_entropy = {
     .name = "cross_entropy", .value = ct_cross_entropy, .from_logits = true, .metric = ct_accuracy};
 
-static ct_status check_pair(const char *function, ct_tensor *prediction, ct_tensor *target) {
+ct_status cti_check_pair(const char *function, ct_tensor *prediction, ct_tensor *target) {
     if (!prediction || !target) {
         cti_null_in("%s: '%s' is NULL", function, prediction ? "target" : "prediction");
         return ct_error();
@@ -78,7 +94,7 @@ static ct_status check_pair(const char *function, ct_tensor *prediction, ct_tens
 
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
     CTI_CALLED;
-    if (check_pair("ct_binary_cross_entropy", logits, targets) != CT_OK) return NULL;
+    if (cti_check_pair("ct_binary_cross_entropy", logits, targets) != CT_OK) return NULL;
     /* softplus(z) - z t = z ([z > 0] - t) + ln(1 + e^-|z|): what would cancel is left out. Both
      * signs of z come from one comparison, as in ct_softplus. */
     ct_tensor *above = ct_greater(logits, ct_scalar(ct_dtype_of(logits), 0.0));
@@ -89,7 +105,7 @@ ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets) {
 
 ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets) {
     CTI_CALLED;
-    if (check_pair("ct_binary_accuracy", logits, targets) != CT_OK) return NULL;
+    if (cti_check_pair("ct_binary_accuracy", logits, targets) != CT_OK) return NULL;
     ct_dtype dtype = ct_dtype_of(logits);
     ct_tensor *said = ct_greater(logits, ct_scalar(dtype, 0.0));
     ct_tensor *truth = ct_greater(targets, ct_scalar(dtype, 0.5));
@@ -103,7 +119,7 @@ const ct_loss ct_loss_binary_cross_entropy = {.name = "binary_cross_entropy",
 
 ct_tensor *ct_mse(ct_tensor *prediction, ct_tensor *target) {
     CTI_CALLED;
-    if (check_pair("ct_mse", prediction, target) != CT_OK) return NULL;
+    if (cti_check_pair("ct_mse", prediction, target) != CT_OK) return NULL;
     return ct_mean_all(ct_square(ct_sub(prediction, target)));
 }
 
@@ -111,7 +127,7 @@ const ct_loss ct_loss_mse = {.name = "mse", .value = ct_mse};
 
 ct_tensor *ct_mae(ct_tensor *prediction, ct_tensor *target) {
     CTI_CALLED;
-    if (check_pair("ct_mae", prediction, target) != CT_OK) return NULL;
+    if (cti_check_pair("ct_mae", prediction, target) != CT_OK) return NULL;
     return ct_mean_all(ct_abs(ct_sub(prediction, target)));
 }
 
@@ -119,7 +135,7 @@ const ct_loss ct_loss_mae = {.name = "mae", .value = ct_mae};
 
 ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta) {
     CTI_CALLED;
-    if (check_pair("ct_huber", prediction, target) != CT_OK) return NULL;
+    if (cti_check_pair("ct_huber", prediction, target) != CT_OK) return NULL;
     if (!(delta > 0)) {
         return ct_fail_null(CT_ERR_RANGE, "ct_huber: delta must be > 0, got %g", delta);
     }

@@ -14,6 +14,8 @@
 
 CT_C_BEGIN
 
+#define CT_METRICS 8 /* at most so many in a list */
+
 /* Running means over the epoch's batches, weighted by their size, while the weights change (train),
  * and means over all items with the weights at the end of the epoch (val). NaN = not measured, or
  * measured and not a number. */
@@ -21,6 +23,7 @@ typedef struct {
     double loss, accuracy, val_loss, val_accuracy;
     double seconds; /* training alone, without validation */
     int64_t steps, items;
+    double metrics[CT_METRICS], val_metrics[CT_METRICS]; /* options.metrics, of all batches */
 } ct_epoch;
 
 /* A point within an epoch, for curves over training steps. */
@@ -92,6 +95,8 @@ struct ct_fit_options {
     ct_source *validation;   /* NULL: none */
     ct_objective *objective; /* in place of the loss, which is then NULL */
     ct_tensor *(*metric)(ct_tensor *scores, ct_tensor *labels); /* default: the loss's own */
+    const ct_metric *metrics; /* n_metrics of them beside, borrowed; see nn/metrics.h */
+    int64_t n_metrics;
     FILE *log;            /* NULL: silent. Which data it is, where the sources say so, and a
                                   line per epoch; a terminal gets a progress bar too           */
     int64_t patience;     /* early stopping: epochs without a better val_loss, NaN is none;
@@ -147,11 +152,14 @@ ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, 
 typedef struct {
     ct_objective *objective; /* in place of the loss, which is then NULL */
     void *context;           /* its own */
+    const ct_metric *metrics;
+    int64_t n_metrics;
 } ct_evaluate_options;
 /* What an evaluation has measured. NaN as above. */
 typedef struct {
     double loss, accuracy;
     int64_t items;
+    double metrics[CT_METRICS]; /* in the order of the options */
 } ct_evaluation;
 /* ct_evaluate by options; *result is written in any case. */
 ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *source,

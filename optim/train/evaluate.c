@@ -12,7 +12,7 @@
 static ct_status add_batch(ct_module *model, const cti_measures *measures, const ct_batch *batch,
                            cti_sums *sums) {
     cti_measured measured;
-    ct_status status = cti_measure(model, measures, CT_INFERENCE, batch, &measured);
+    ct_status status = cti_measure(model, measures, CT_INFERENCE, batch, sums, &measured);
     if (status == CT_OK) status = ct_eval(measured.roots, measured.n);
     if (status == CT_OK) cti_measured_add(&measured, measures, ct_dim(batch->x, 0), sums);
     return status;
@@ -34,6 +34,11 @@ static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_sou
     return CT_OK;
 }
 
+static void nothing_measured(ct_evaluation *result) {
+    *result = (ct_evaluation){.loss = (double)NAN, .accuracy = (double)NAN};
+    cti_no_values(result->metrics);
+}
+
 ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
                        const cti_measures *measures, ct_source *source, bool (*stop)(void),
                        bool *stopped, ct_evaluation *result) {
@@ -44,17 +49,20 @@ ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
         status = ct_fail(CT_ERR_STATE, "%s: %s gave no batches", function, what);
     }
     if (stopped) *stopped = ended;
-    *result = (ct_evaluation){.loss = (double)NAN, .accuracy = (double)NAN};
-    if (status != CT_OK || ended) return status;
-    result->loss = cti_sums_mean(sums.loss, sums.items);
-    if (measures->metric) result->accuracy = cti_sums_mean(sums.metric, sums.items);
-    result->items = sums.items;
-    return CT_OK;
+    nothing_measured(result);
+    if (status == CT_OK && !ended) {
+        result->loss = cti_sums_mean(sums.loss, sums.items);
+        if (measures->metric) result->accuracy = cti_sums_mean(sums.metric, sums.items);
+        result->items = sums.items;
+        status = cti_sums_values(&sums, measures, result->metrics);
+    }
+    cti_sums_free(&sums);
+    return status;
 }
 
 static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *source,
                           ct_evaluate_options options, ct_evaluation *result) {
-    *result = (ct_evaluation){.loss = (double)NAN, .accuracy = (double)NAN};
+    nothing_measured(result);
     if (!model || (!loss && !options.objective) || !source) {
         return cti_null("ct_evaluate: '%s' is NULL", !model                        ? "model"
                                                      : !loss && !options.objective ? "loss"
@@ -63,7 +71,9 @@ static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *sour
     cti_measures measures = {.loss = loss,
                              .objective = options.objective,
                              .context = options.context,
-                             .metric = loss ? loss->metric : NULL};
+                             .metric = loss ? loss->metric : NULL,
+                             .metrics = options.metrics,
+                             .n_metrics = options.n_metrics};
     ct_status status = cti_check_measures("ct_evaluate", &measures);
     if (status != CT_OK) return status;
     return cti_evaluate("ct_evaluate", "the source", model, &measures, source, NULL, NULL, result);

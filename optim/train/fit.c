@@ -12,6 +12,7 @@
 #include "tensor/base/process.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct {
     ct_module *model;
@@ -116,7 +117,7 @@ static ct_status learn(training *t, const ct_batch *batch) {
     const ct_position *at = &t->history->position;
     cti_measured measured;
     t->last.step = at->epoch * t->count + at->batch + 1;
-    ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &measured);
+    ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status != CT_OK) return status;
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
@@ -186,6 +187,7 @@ static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
         t->options->no_signals ? NULL : cti_interrupt_seen, &stopped, &measured);
     epoch->val_loss = measured.loss;
     epoch->val_accuracy = measured.accuracy;
+    memcpy(epoch->val_metrics, measured.metrics, sizeof measured.metrics);
     if (stopped) t->stop = t->history->interrupted = true;
     *validated = status == CT_OK && !stopped;
     return *validated ? check_finite(t, "val_loss", epoch->val_loss, &t->last) : status;
@@ -214,14 +216,16 @@ static ct_status watch_for_the_best(training *t, double val_loss) {
 
 /* Also after an error or a stop in the middle: what was measured is kept. */
 static ct_status end_epoch(training *t, ct_status status) {
-    double nan = (double)NAN;
-    ct_epoch epoch = {cti_sums_mean(t->sums.loss, t->sums.items),
-                      cti_sums_mean(t->sums.metric, t->sums.items),
-                      nan,
-                      nan,
-                      cti_now() - t->progress.started,
-                      t->epoch_steps,
-                      t->sums.items};
+    ct_epoch epoch = {.loss = cti_sums_mean(t->sums.loss, t->sums.items),
+                      .accuracy = cti_sums_mean(t->sums.metric, t->sums.items),
+                      .val_loss = (double)NAN,
+                      .val_accuracy = (double)NAN,
+                      .seconds = cti_now() - t->progress.started,
+                      .steps = t->epoch_steps,
+                      .items = t->sums.items};
+    cti_no_values(epoch.val_metrics);
+    ct_status valued = cti_sums_values(&t->sums, &t->measures, epoch.metrics);
+    if (status == CT_OK) status = valued;
     bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;
     if (status == CT_OK) status = check_parameters(t);
     if (status == CT_OK) status = validate(t, &epoch, &validated);
@@ -255,7 +259,7 @@ static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
     if (ct_source_seek(t->train, number, batch) != CT_OK) return ct_error();
     t->history->position.epoch = number;
     t->history->position.batch = batch;
-    t->sums = (cti_sums){0};
+    cti_sums_free(&t->sums);
     t->epoch_steps = 0;
     cti_progress_epoch(&t->progress, number, batch);
     ct_status status = run_steps(t);
@@ -359,9 +363,9 @@ static cti_measures measures_of(const ct_loss *loss, const ct_fit_options *optio
         .loss = loss,
         .objective = options->objective,
         .context = options->context,
-        .metric = options->metric ? options->metric
-                  : loss          ? loss->metric
-                                  : NULL,
+        .metric = options->metric ? options->metric : (loss ? loss->metric : NULL),
+        .metrics = options->metrics,
+        .n_metrics = options->n_metrics,
     };
 }
 
@@ -386,10 +390,13 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     if (t.count < 0) return ct_error();
     cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
                        t.measures.metric != NULL);
+    t.progress.metrics = options.metrics;
+    t.progress.n_metrics = options.n_metrics;
     if (!options.no_signals) cti_interrupt_begin();
     ct_status status = run(&t);
     if (!options.no_signals) cti_interrupt_end();
     cti_best_free(&t.best);
+    cti_sums_free(&t.sums);
     ct_history_free(&own);
     return status;
 }

@@ -116,6 +116,15 @@ void cti_progress_step(cti_progress *p, int64_t steps, const cti_sums *sums) {
     finish_line(p, length, true);
 }
 
+static int print_metrics(const cti_progress *p, const char *prefix, const double *values) {
+    int width = 0;
+    for (int64_t i = 0; i < p->n_metrics; i++) {
+        width += fprintf(p->out, ", %s%s%s", prefix, p->metrics[i].name,
+                         value_piece("", values[i]).text + strlen(", "));
+    }
+    return width;
+}
+
 void cti_progress_line(cti_progress *p, const ct_epoch *epoch, bool validated) {
     if (!p->out) return;
     if (p->terminal) fputc('\r', p->out);
@@ -124,10 +133,12 @@ void cti_progress_line(cti_progress *p, const ct_epoch *epoch, bool validated) {
     width += fprintf(p->out, "%s%s", time_piece(epoch->seconds, epoch->steps).text,
                      value_piece("loss", epoch->loss).text);
     if (p->metric) width += fprintf(p->out, "%s", value_piece("accuracy", epoch->accuracy).text);
+    width += print_metrics(p, "", epoch->metrics);
     if (validated) width += fprintf(p->out, "%s", value_piece("val_loss", epoch->val_loss).text);
     if (validated && p->metric) {
         width += fprintf(p->out, "%s", value_piece("val_accuracy", epoch->val_accuracy).text);
     }
+    if (validated) width += print_metrics(p, "val_", epoch->val_metrics);
     finish_line(p, width, false);
 }
 

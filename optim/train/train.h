@@ -13,30 +13,42 @@ typedef struct {
     ct_objective *objective;
     void *context;      /* of the objective */
     cti_metric *metric; /* NULL: none */
+    const ct_metric *metrics;
+    int64_t n_metrics;
 } cti_measures;
 
-/* Of one batch. The roots are to be evaluated together: the loss, then the metric if there is one.
- */
+/* Of one batch. The roots are to be evaluated together: the loss, then the metric if there is one,
+ * then the sums of the metrics. */
 typedef struct {
     ct_output outputs[CT_OUTPUTS];
-    ct_tensor *roots[2];
-    int64_t n;
+    ct_tensor *roots[2 + CT_METRICS];
+    int64_t n, first_sums;
 } cti_measured;
 
-/* Of an epoch so far. A mean over items is kept as the sum over batches of (mean times size). */
+/* Of an epoch so far; {0} at first. A mean over items is kept as the sum over batches of (mean
+ * times size). */
 typedef struct {
     double loss, metric;
     int64_t items;
+    struct {
+        double *sums; /* owned */
+        int64_t n;
+    } metrics[CT_METRICS];
 } cti_sums;
 
-/* Checks what may be missing in a loss of the user's own. */
+/* Checks what may be missing in what is the user's own. */
 ct_status cti_check_measures(const char *function, const cti_measures *measures);
-/* Nothing is evaluated yet. */
+/* Nothing is evaluated yet, but there is room in the sums for what will be. */
 ct_status cti_measure(ct_module *model, const cti_measures *measures, ct_mode mode,
-                      const ct_batch *batch, cti_measured *out);
+                      const ct_batch *batch, cti_sums *sums, cti_measured *out);
 /* After the evaluation. Cannot fail. */
 void cti_measured_add(const cti_measured *measured, const cti_measures *measures, int64_t items,
                       cti_sums *sums);
+/* The metrics at the end of a pass; their sums go where they want them. */
+ct_status cti_sums_values(const cti_sums *sums, const cti_measures *measures,
+                          double values[CT_METRICS]);
+void cti_no_values(double values[CT_METRICS]); /* NaN */
+void cti_sums_free(cti_sums *sums);
 double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 
 /* --- evaluate.c: passes over a source in inference mode --------------------------------------- */
@@ -77,8 +89,10 @@ bool cti_interrupt_seen(void);
 /* --- progress.c: the log ---------------------------------------------------------------------- */
 
 typedef struct {
-    FILE *out;               /* NULL: silent */
-    bool terminal, metric;   /* metric: there is an accuracy to show */
+    FILE *out;                /* NULL: silent */
+    bool terminal, metric;    /* metric: there is an accuracy to show */
+    const ct_metric *metrics; /* more of them, in an epoch's line */
+    int64_t n_metrics;
     int64_t epochs, batches; /* of the whole run; batches in one epoch */
     int64_t epoch, first;    /* the running one, from 0; the batch it began at */
     int width;               /* of the line on the terminal */
