@@ -88,6 +88,38 @@ typedef struct ct_fit_options ct_fit_options;
  * position.epoch in the call at its end. Returns false to stop. */
 typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
                              const ct_epoch *epoch);
+
+#define CT_ALSO 16
+
+/* The running step, as options.also and options.watch see it. Its tensors are temporaries. */
+typedef struct {
+    ct_module *model;
+    ct_optimizer *optimizer;
+    const ct_batch *batch;
+    ct_position position;     /* of this batch */
+    ct_tensor *loss;          /* of this batch */
+    const ct_output *outputs; /* CT_OUTPUTS: [0] is of the loss, or those that the objective gave */
+    ct_tensor *also[CT_ALSO]; /* what options.also wants evaluated with the step ... */
+    int64_t n_also;           /* ... so many; 0 at first */
+} ct_fit_step;
+/* Called when the loss was built and nothing is evaluated: adds tensors to step->also, which are
+ * then a part of the step's one evaluation. Gradients are shared with the update, not computed
+ * twice; outputs of layers are what an objective that runs the layers itself keeps in its context.
+ * The norm of the gradient of one parameter, for options.watch to read:
+ *
+ *     static ct_status want_norm(void *context, ct_fit_step *step) {
+ *         ct_tensor *w = ct_slot_read(context), *g; // the context is its slot
+ *         if (ct_grad(step->loss, &w, 1, &g) != CT_OK) return ct_error();
+ *         step->also[step->n_also++] = ct_norm(g);
+ *         return CT_OK;
+ *     }
+ */
+typedef ct_status ct_fit_also(void *context, ct_fit_step *step);
+/* Called after the update was applied and before `callback`. Reading loss, `also` and the batch
+ * runs nothing; parameters are the new ones, and what is shown is of those before. Not called for a
+ * step that was refused. Returns false to stop. */
+typedef bool ct_fit_watch(void *context, const ct_fit_step *step);
+
 struct ct_fit_options {
     int64_t epochs;          /* default 1; all of them, also those before `start` */
     int64_t max_steps;       /* ends training after so many steps of this call, with a
@@ -104,7 +136,9 @@ struct ct_fit_options {
     bool restore_best;    /* gives the model back the weights of its best epoch, see below */
     bool allow_nonfinite; /* continues when a loss, val_loss or parameter is infinite or NaN */
     ct_fit_callback *callback;
-    void *context; /* of the callback and the objective */
+    ct_fit_also *also;
+    ct_fit_watch *watch;
+    void *context; /* of the callback, the objective, also and watch */
     bool record_steps;
     bool no_signals;   /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
                                   SIGTERM ends training after the running step, the second acts

@@ -112,19 +112,61 @@ static void advance(training *t) {
     t->done++;
 }
 
+/* What options.also wants evaluated with the step joins its roots. */
+static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_step *view) {
+    view->loss = measured->roots[0];
+    view->outputs = measured->outputs;
+    if (!t->options->also) return CT_OK;
+    ct_status status;
+    {
+        CTI_CALLS_USER;
+        status = t->options->also(t->options->context, view);
+    }
+    if (status != CT_OK) {
+        if (ct_error() != CT_OK) return status;
+        return ct_fail(status, "ct_fit: 'also' failed and recorded no error");
+    }
+    if (view->n_also < 0 || view->n_also > CT_ALSO) {
+        return ct_fail(CT_ERR_RANGE, "ct_fit: n_also must be 0..%d, got %lld", CT_ALSO,
+                       (long long)view->n_also);
+    }
+    for (int64_t i = 0; i < view->n_also; i++) {
+        if (!view->also[i]) {
+            cti_null_in("ct_fit: also[%lld] is NULL", (long long)i);
+            return ct_error();
+        }
+        measured->roots[measured->n++] = view->also[i];
+    }
+    return CT_OK;
+}
+
+/* Its time is not training's. */
+static void show(training *t, const ct_fit_step *view) {
+    if (!t->options->watch) return;
+    CTI_CALLS_USER;
+    double start = cti_now();
+    if (!t->options->watch(t->options->context, view)) t->stop = t->history->stopped_early = true;
+    t->progress.started += cti_now() - start;
+}
+
 /* A step that is refused because it diverged is recorded too. */
 static ct_status learn(training *t, const ct_batch *batch) {
     const ct_position *at = &t->history->position;
+    ct_fit_step view = {
+        .model = t->model, .optimizer = t->optimizer, .batch = batch, .position = *at};
     cti_measured measured;
     t->last.step = at->epoch * t->count + at->batch + 1;
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
+    if (status == CT_OK) status = ask_for_more(t, &measured, &view);
     if (status != CT_OK) return status;
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
     record_step(t, &measured, ct_dim(batch->x, 0));
-    if (status == CT_OK) advance(t);
-    return status;
+    if (status != CT_OK) return status;
+    advance(t);
+    show(t, &view);
+    return CT_OK;
 }
 
 /* *more is false at the end of the epoch. */

@@ -18,10 +18,10 @@ typedef struct {
 } cti_measures;
 
 /* Of one batch. The roots are to be evaluated together: the loss, then the metric if there is one,
- * then the sums of the metrics. */
+ * then the sums of the metrics, then what options.also added. */
 typedef struct {
     ct_output outputs[CT_OUTPUTS];
-    ct_tensor *roots[2 + CT_METRICS];
+    ct_tensor *roots[2 + CT_METRICS + CT_ALSO];
     int64_t n, first_sums;
 } cti_measured;
 
