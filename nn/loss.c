@@ -16,41 +16,119 @@ ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *tar
     return loss->value(prediction, target);
 }
 
-/* Labels as a distribution of the shape and type of the scores [N,K]. */
-static ct_tensor *distribution(const char *function, ct_tensor *scores, ct_tensor *labels) {
-    if (!scores || !labels) {
-        return cti_null_in("%s: '%s' is NULL", function, scores ? "labels" : "logits");
-    }
-    ct_shape shape = ct_shape_of(scores), given = ct_shape_of(labels);
-    if (ct_dtype_of(labels) == CT_I64 && shape.rank == 2 && given.rank == 1 &&
-        given.dims[0] == shape.dims[0]) {
-        return ct_one_hot(labels, shape.dims[1], ct_dtype_of(scores));
-    }
-    if (shape.rank == 2 && ct_shape_equal(shape, given) &&
-        ct_dtype_of(labels) == ct_dtype_of(scores)) {
-        return ct_scope_add(labels);
-    }
-    return ct_fail_null(CT_ERR_SHAPE,
-                        "%s: scores are %s %s, labels %s %s; expected i64 [N] or "
-                        "[N,K] of the scores' dtype",
-                        function, ct_dtype_name(ct_dtype_of(scores)), ct_shape_format(shape).text,
-                        ct_dtype_name(ct_dtype_of(labels)), ct_shape_format(given).text);
-}
-
-ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
-    CTI_CALLED;
-    ct_tensor *target = distribution("ct_cross_entropy", logits, labels);
-    if (!target) return NULL;
-    /* A class that does not count may be impossible: 0 times -inf is 0 here. */
-    ct_tensor *picked = ct_sum(ct_weigh(target, ct_log_softmax(logits, 1)), CT_AXES(1));
-    return ct_neg(ct_mean_all(picked));
-}
-
 /* The shape of scores, without classes. */
 static ct_shape shape_of_rows(ct_tensor *scores) {
     ct_shape shape = ct_shape_of(scores);
     shape.rank--;
     return shape;
+}
+
+/* Labels are classes, i64 [...], or a distribution, for scores [...,K]. */
+static ct_status check_labels(const char *function, ct_tensor *scores, ct_tensor *labels) {
+    if (!scores || !labels) {
+        cti_null_in("%s: '%s' is NULL", function, scores ? "labels" : "logits");
+        return ct_error();
+    }
+    ct_shape shape = ct_shape_of(scores), given = ct_shape_of(labels);
+    ct_dtype dtype = ct_dtype_of(labels);
+    if (shape.rank > 1 && dtype == CT_I64 && ct_shape_equal(given, shape_of_rows(scores))) {
+        return CT_OK;
+    }
+    if (shape.rank > 1 && dtype == ct_dtype_of(scores) && ct_shape_equal(given, shape)) {
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_SHAPE,
+                   "%s: scores are %s %s, labels %s %s; expected i64 [...] or "
+                   "[...,K] of the scores' dtype",
+                   function, ct_dtype_name(ct_dtype_of(scores)), ct_shape_format(shape).text,
+                   ct_dtype_name(dtype), ct_shape_format(given).text);
+}
+
+/* Labels that fit as a distribution of the shape and type of the scores [...,K]. */
+static ct_tensor *distribution(ct_tensor *scores, ct_tensor *labels) {
+    int rank = ct_shape_of(scores).rank;
+    if (ct_shape_of(labels).rank == rank) return ct_scope_add(labels);
+    return ct_one_hot(labels, ct_dim(scores, -1), ct_dtype_of(scores));
+}
+
+/* The cross-entropy of each row, negative. A class that does not count may be impossible: 0 times
+ * -inf is 0 here. */
+static ct_tensor *picked(ct_tensor *target, ct_tensor *logits) {
+    int axis = ct_shape_of(logits).rank - 1;
+    return ct_sum(ct_weigh(target, ct_log_softmax(logits, axis)), CT_AXES(axis));
+}
+
+ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
+    CTI_CALLED;
+    if (check_labels("ct_cross_entropy", logits, labels) != CT_OK) return NULL;
+    return ct_neg(ct_mean_all(picked(distribution(logits, labels), logits)));
+}
+
+static ct_status check_cross_entropy(const ct_cross_entropy_options *o, ct_tensor *logits,
+                                     ct_tensor *labels) {
+    static const char function[] = "ct_cross_entropy_with";
+    if (check_labels(function, logits, labels) != CT_OK) return ct_error();
+    if (o->ignore && ct_dtype_of(labels) != CT_I64) {
+        return ct_fail(CT_ERR_DTYPE, "%s: ignore needs labels of i64, got %s", function,
+                       ct_dtype_name(ct_dtype_of(labels)));
+    }
+    ct_shape wanted = CT_SHAPE(ct_dim(logits, -1));
+    if (o->weights && !ct_shape_equal(ct_shape_of(o->weights), wanted)) {
+        return ct_fail(CT_ERR_SHAPE, "%s: weights must be %s, got %s", function,
+                       ct_shape_format(wanted).text, ct_shape_format(ct_shape_of(o->weights)).text);
+    }
+    return cti_check_number(function, "smoothing", o->smoothing, 0, 1);
+}
+
+/* sum / norm; 0 where nothing counts. */
+static ct_tensor *mean_of_counted(ct_tensor *sum, ct_tensor *norm) {
+    ct_dtype dtype = ct_dtype_of(norm);
+    ct_tensor *zero = ct_scalar(dtype, 0.0), *any = ct_greater(norm, zero);
+    ct_tensor *mean = ct_div(sum, ct_where(any, norm, ct_scalar(dtype, 1.0)));
+    return ct_where(any, mean, zero);
+}
+
+ct_tensor *ct_cross_entropy_with(ct_tensor *logits, ct_tensor *labels, ct_cross_entropy_options o) {
+    CTI_CALLED;
+    if (check_cross_entropy(&o, logits, labels) != CT_OK) return NULL;
+    bool soft = ct_dtype_of(labels) != CT_I64;
+    ct_dtype dtype = ct_dtype_of(logits);
+    ct_tensor *counts = ct_scalar(dtype, 1.0);
+    if (o.ignore) { /* an ignored label stands for no class; it may be none */
+        ct_tensor *ignored = ct_from(CT_I64, CT_SCALAR, &o.ignore_index);
+        ct_shape column = ct_shape_of(labels);
+        column.dims[column.rank++] = 1;
+        counts = ct_cast(ct_reshape(ct_not_equal(labels, ignored), column), dtype);
+        labels = ct_where(ct_equal(labels, ignored), ct_full(CT_I64, CT_SCALAR, 0), labels);
+    }
+    ct_tensor *target = distribution(logits, labels);
+    if (o.ignore) target = ct_mul(target, counts);
+    ct_tensor *weights = o.weights ? ct_cast(o.weights, dtype) : NULL, *spread = target;
+    if (o.smoothing > 0) {
+        double even = o.smoothing / (double)ct_dim(logits, -1);
+        spread = ct_add(ct_scale(target, 1.0 - o.smoothing), ct_scale(counts, even));
+    }
+    if (weights) spread = ct_mul(spread, weights);
+    ct_tensor *rows = picked(spread, logits);
+    if (soft || (!weights && !o.ignore)) return ct_neg(ct_mean_all(rows));
+    ct_tensor *norm = ct_sum_all(weights ? ct_mul(target, weights) : counts);
+    return ct_neg(mean_of_counted(ct_sum_all(rows), norm));
+}
+
+const ct_loss ct_loss_cross_entropy = {
+    .name = "cross_entropy", .value = ct_cross_entropy, .from_logits = true, .metric = ct_accuracy};
+
+static ct_tensor *cross_entropy_with(const void *options, ct_tensor *logits, ct_tensor *labels) {
+    if (!options) return cti_null_in("ct_cross_entropy_with: 'options' is NULL");
+    return ct_cross_entropy_with(logits, labels, *(const ct_cross_entropy_options *)options);
+}
+
+ct_loss ct_loss_cross_entropy_with(const ct_cross_entropy_options *options) {
+    return (ct_loss){.name = "cross_entropy",
+                     .value_with = cross_entropy_with,
+                     .options = options,
+                     .from_logits = true,
+                     .metric = options && options->ignore ? NULL : ct_accuracy};
 }
 
 ct_tensor *cti_class_of(const char *function, ct_tensor *scores, ct_tensor *labels) {
@@ -76,9 +154,6 @@ ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {
     ct_tensor *predicted = ct_argmax(scores, ct_shape_of(scores).rank - 1);
     return ct_mean_all(ct_cast(ct_equal(predicted, label), CT_F32));
 }
-
-const ct_loss ct_loss_cross_entropy = {
-    .name = "cross_entropy", .value = ct_cross_entropy, .from_logits = true, .metric = ct_accuracy};
 
 ct_status cti_check_pair(const char *function, ct_tensor *prediction, ct_tensor *target) {
     if (!prediction || !target) {

@@ -23,10 +23,29 @@ typedef struct {
  * for a loss with neither, those of the loss. */
 ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *target);
 
-/* From logits [N,K] by log-sum-exp; labels i64 [N], or one-hot or soft [N,K] of logits' dtype. A
- * class whose label is 0 adds nothing, also where its logit is -inf. Metric: ct_accuracy. */
+/* From logits [...,K] by log-sum-exp, the mean over [...]; labels i64 [...], or one-hot or soft
+ * [...,K] of logits' dtype. A class whose label is 0 adds nothing, also where its logit is -inf.
+ * Metric: ct_accuracy. */
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
 extern const ct_loss ct_loss_cross_entropy;
+/* Zeroed options are those of ct_cross_entropy. */
+typedef struct {
+    ct_tensor *weights;   /* of the classes, [K]; borrowed; NULL: 1 */
+    double smoothing;     /* in [0,1): the share of each label that all K classes get alike */
+    bool ignore;          /* labels, of i64, that are ignore_index do not count; ... */
+    int64_t ignore_index; /* ... it need not be a class */
+} ct_cross_entropy_options;
+/* With l = -log_softmax(logits), s = smoothing and labels y in i64: the sum over rows that count of
+ * (1 - s) w[y] l[y] + s/K sum_k w[k] l[k], over the sum of their w[y]. With distributions t it is
+ * the mean over rows of sum_k w[k] ((1 - s) t[k] + s/K) l[k]. Both are PyTorch's. Where no row
+ * counts, or all w[y] are 0, it is 0, and so is its gradient: such a batch teaches nothing (PyTorch:
+ * NaN).
+ * Errors: CT_ERR_NULL, CT_ERR_SHAPE, CT_ERR_RANGE (smoothing, labels), CT_ERR_DTYPE (ignore without
+ * labels in i64), CT_ERR_MEMORY. */
+ct_tensor *ct_cross_entropy_with(ct_tensor *logits, ct_tensor *labels,
+                                 ct_cross_entropy_options options);
+/* For ct_fit. Metric: ct_accuracy, but none with `ignore`; ct_metric_accuracy can ignore too. */
+ct_loss ct_loss_cross_entropy_with(const ct_cross_entropy_options *options);
 /* From logits; targets in 0..1 of the same shape and dtype: mean of softplus(z) - z t, with all
  * digits of small ones; 0 at (inf, 1) and (-inf, 0). Metric: ct_binary_accuracy. */
 ct_tensor *ct_binary_cross_entropy(ct_tensor *logits, ct_tensor *targets);
@@ -42,8 +61,8 @@ ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
 extern const ct_loss ct_loss_huber; /* delta 1 */
 ct_loss ct_loss_huber_with(const double *delta);
 
-/* The share of rows whose largest entry (lowest index at a tie) is the label: labels i64 [N] or
- * one-hot [N,K]. f32 scalar. */
+/* The share of rows of [...,K] whose largest entry (lowest index at a tie) is the label: labels i64
+ * [...] or one-hot [...,K]. f32 scalar. */
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels);
 /* The share of elements where logit > 0 and target > 0.5 agree; same shape and dtype. f32. */
 ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets);

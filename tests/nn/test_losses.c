@@ -1,4 +1,5 @@
 /* Losses and metrics against plain formulas, at the edges too. */
+#include "tests/reference/losses.h"
 #include "tests/support/nn_support.h"
 
 static ct_tensor *values(ct_shape shape, const double *elements) {
@@ -160,7 +161,7 @@ TEST(losses, say_what_does_not_fit) {
     ct_tensor *logits = ct_full(CT_F32, CT_SHAPE(2, 3), 0), *flat = ct_full(CT_F32, CT_SHAPE(2), 0);
     cr_expect_null(ct_cross_entropy(logits, flat));
     expect_error(CT_ERR_SHAPE, "ct_cross_entropy: scores are f32 [2,3], labels f32 [2]; expected "
-                               "i64 [N] or [N,K] of the scores' dtype");
+                               "i64 [...] or [...,K] of the scores' dtype");
     cr_expect_null(ct_cross_entropy(logits, NULL));
     expect_error(CT_ERR_NULL, "ct_cross_entropy: 'labels' is NULL");
     cr_expect_null(ct_cross_entropy(logits, ct_from(CT_I64, CT_SHAPE(2), (int64_t[]){0, 3})));
@@ -179,4 +180,140 @@ TEST(losses, say_what_does_not_fit) {
     expect_error(CT_ERR_NULL, "ct_accuracy: 'labels' is NULL");
     cr_expect_null(ct_binary_accuracy(logits, flat));
     expect_error(CT_ERR_SHAPE, "ct_binary_accuracy: prediction is [2,3], target [2]");
+}
+
+/* --- Options of the cross-entropy, against PyTorch -------------------------------------------- */
+
+enum { CLASSES = 4 };
+
+static ct_tensor *class_weights(void) {
+    return ct_detach(ct_offset(uniform01(CT_F64, CT_SHAPE(CLASSES), 90), 0.5));
+}
+
+/* losses.py's: each third label is `ignored`, if that is asked for. */
+static ct_tensor *labels_of(ct_shape shape, uint32_t salt, const int64_t *ignored) {
+    ct_tensor *labels = some_labels(ct_shape_numel(shape), CLASSES, salt);
+    int64_t values[64];
+    for (int64_t i = 0; i < ct_numel(labels); i++) {
+        values[i] = ignored && i % 3 == 0 ? *ignored : (int64_t)element(labels, i);
+    }
+    return ct_from(CT_I64, shape, values);
+}
+
+static ct_shape with_classes(ct_shape shape) {
+    shape.dims[shape.rank++] = CLASSES;
+    return shape;
+}
+
+/* `wanted` is the value, then the gradient. The loss for ct_fit says the same. */
+static void expect_like(const double *wanted, ct_tensor *logits, ct_tensor *labels,
+                        ct_cross_entropy_options options) {
+    ct_tensor *loss = ct_cross_entropy_with(logits, labels, options), *g;
+    MADE(loss);
+    EXPECT_NEAR(ct_item(loss), wanted[0], 1e-14);
+    OK(ct_grad(loss, &logits, 1, &g));
+    cr_expect_lt(distance(g, wanted + 1), 1e-13, "%g", distance(g, wanted + 1));
+    ct_loss constant = ct_loss_cross_entropy_with(&options);
+    cr_expect_eq(ct_item(ct_loss_of(&constant, logits, labels)), ct_item(loss));
+    cr_expect(constant.from_logits && constant.metric == (options.ignore ? NULL : ct_accuracy));
+}
+
+TEST(losses, cross_entropy_with_options_is_that_of_pytorch) {
+    const int64_t none = -100, one = 1;
+    ct_shape flat = CT_SHAPE(5), image = CT_SHAPE(2, 3, 2);
+    ct_cross_entropy_options o = {0}, weighted = {.weights = class_weights()};
+    const struct {
+        const double *wanted;
+        ct_shape shape;
+        uint32_t salt;
+        bool weights;
+        double smoothing;
+        const int64_t *ignored;
+        bool soft;
+    } rows[] = {
+        {ce_weights, flat, 10, true, 0, NULL, false},
+        {ce_smoothing, flat, 12, false, 0.1, NULL, false},
+        {ce_both, flat, 14, true, 0.1, NULL, false},
+        {ce_ignored, flat, 16, false, 0, &none, false},
+        {ce_ignored_class, flat, 18, true, 0.1, &one, false},
+        {ce_soft, flat, 20, true, 0.1, NULL, true},
+        {ce_image, image, 22, false, 0, NULL, false},
+        {ce_image_all, image, 24, true, 0.1, &none, false},
+        {ce_image_soft, image, 26, true, 0.2, NULL, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ct_shape whole = with_classes(rows[i].shape);
+        ct_tensor *logits = centred(CT_F64, whole, rows[i].salt, 3, 0), *labels;
+        o = (ct_cross_entropy_options){.smoothing = rows[i].smoothing};
+        if (rows[i].weights) o.weights = weighted.weights;
+        if (rows[i].ignored) o.ignore = true, o.ignore_index = *rows[i].ignored;
+        if (rows[i].soft) {
+            ct_tensor *z = centred(CT_F64, whole, rows[i].salt + 1, 2, 0);
+            labels = ct_softmax(z, whole.rank - 1);
+        } else {
+            labels = labels_of(rows[i].shape, rows[i].salt + 1, rows[i].ignored);
+        }
+        expect_like(rows[i].wanted, logits, labels, o);
+    }
+}
+
+/* Without options it is the plain one, to the bit, over any number of axes. */
+TEST(losses, cross_entropy_with_nothing_is_the_plain_one) {
+    ct_shape image = CT_SHAPE(2, 3, 2);
+    for (int d = 0; d < 2; d++) {
+        ct_tensor *logits = centred(d ? CT_F32 : CT_F64, with_classes(image), 22, 3, 0);
+        ct_tensor *labels = labels_of(image, 23, NULL), *plain = ct_cross_entropy(logits, labels);
+        cr_expect(
+            same_bits(plain, ct_cross_entropy_with(logits, labels, (ct_cross_entropy_options){0})));
+        ct_tensor *rows = ct_reshape(logits, CT_SHAPE(12, CLASSES));
+        cr_expect(same_bits(plain, ct_cross_entropy(rows, ct_reshape(labels, CT_SHAPE(12)))));
+        if (!d) EXPECT_NEAR(ct_item(plain), ce_image[0], 1e-14);
+    }
+}
+
+/* A batch without any label that counts teaches nothing. */
+TEST(losses, cross_entropy_of_ignored_labels_alone_is_0) {
+    ct_tensor *weights = ct_from(CT_F64, CT_SHAPE(3), (double[]){0, 1, 1});
+    ct_cross_entropy_options options[] = {
+        {.ignore = true, .ignore_index = -1},
+        {.ignore = true, .ignore_index = -1, .smoothing = 0.1, .weights = weights},
+        {.weights = weights, .smoothing = 0.1},
+    };
+    for (int i = 0; i < 3; i++) {
+        ct_tensor *logits = values(CT_SHAPE(2, 3), (double[]){1, -INFINITY, 2, 3, 4, 5}), *g;
+        ct_tensor *labels = ct_full(CT_I64, CT_SHAPE(2), i < 2 ? -1 : 0);
+        ct_tensor *loss = ct_cross_entropy_with(i < 2 ? logits : ct_clip(logits, -9, 9), labels,
+                                                options[i]);
+        cr_expect_eq(ct_item(loss), 0);
+        OK(ct_grad(loss, &logits, 1, &g));
+        for (int64_t k = 0; k < 6; k++) cr_expect_eq(element(g, k), 0);
+    }
+}
+
+static void refuse_options(ct_tensor *logits, ct_tensor *labels, ct_cross_entropy_options options,
+                           ct_status status, const char *rest) {
+    char message[256];
+    snprintf(message, sizeof message, "ct_cross_entropy_with: %s", rest);
+    cr_expect_null(ct_cross_entropy_with(logits, labels, options));
+    expect_error(status, message);
+}
+
+TEST(losses, cross_entropy_with_says_what_is_wrong) {
+    ct_tensor *logits = centred(CT_F32, CT_SHAPE(2, 3), 1, 1, 0), *labels = some_labels(2, 3, 1);
+    ct_cross_entropy_options o = {.weights = ct_full(CT_F32, CT_SHAPE(2), 1)};
+    refuse_options(logits, labels, o, CT_ERR_SHAPE, "weights must be [3], got [2]");
+    o = (ct_cross_entropy_options){.smoothing = 1};
+    refuse_options(logits, labels, o, CT_ERR_RANGE, "smoothing must be in [0,1), got 1");
+    o = (ct_cross_entropy_options){.ignore = true, .ignore_index = 7};
+    refuse_options(logits, ct_softmax(logits, 1), o, CT_ERR_DTYPE,
+                   "ignore needs labels of i64, got f32");
+    refuse_options(NULL, labels, o, CT_ERR_NULL, "'logits' is NULL");
+    refuse_options(logits, some_labels(3, 3, 1), o, CT_ERR_SHAPE,
+                   "scores are f32 [2,3], labels i64 [3]; expected i64 [...] or [...,K] of the "
+                   "scores' dtype");
+    refuse_options(logits, ct_full(CT_I64, CT_SHAPE(2), 5), o, CT_ERR_RANGE,
+                   "label must be in 0..2, got 5 at row 0");
+    ct_loss none = ct_loss_cross_entropy_with(NULL);
+    cr_expect_null(ct_loss_of(&none, logits, labels));
+    expect_error(CT_ERR_NULL, "ct_cross_entropy_with: 'options' is NULL");
 }
