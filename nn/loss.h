@@ -38,8 +38,8 @@ typedef struct {
 /* With l = -log_softmax(logits), s = smoothing and labels y in i64: the sum over rows that count of
  * (1 - s) w[y] l[y] + s/K sum_k w[k] l[k], over the sum of their w[y]. With distributions t it is
  * the mean over rows of sum_k w[k] ((1 - s) t[k] + s/K) l[k]. Both are PyTorch's. Where no row
- * counts, or all w[y] are 0, it is 0, and so is its gradient: such a batch teaches nothing (PyTorch:
- * NaN).
+ * counts, or all w[y] are 0, it is 0, and so is its gradient: such a batch teaches nothing, where
+ * PyTorch gives NaN.
  * Errors: CT_ERR_NULL, CT_ERR_SHAPE, CT_ERR_RANGE (smoothing, labels), CT_ERR_DTYPE (ignore without
  * labels in i64), CT_ERR_MEMORY. */
 ct_tensor *ct_cross_entropy_with(ct_tensor *logits, ct_tensor *labels,
