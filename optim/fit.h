@@ -89,6 +89,13 @@ typedef struct ct_fit_options ct_fit_options;
 typedef bool ct_fit_callback(void *context, ct_position position, const ct_step_record *step,
                              const ct_epoch *epoch);
 
+/* The weights of a model's best epoch: ct_fit fills it, and checkpoints may hold it too. */
+typedef struct ct_best ct_best;
+ct_best *ct_best_new(void); /* holds nothing; NULL without memory */
+/* The epoch that it holds, counted from 1; 0 = nothing. */
+int64_t ct_best_epoch(const ct_best *best);
+void ct_best_free(ct_best *best); /* takes NULL */
+
 #define CT_ALSO 16
 
 /* The running step, as options.also and options.watch see it. Its tensors are temporaries. */
@@ -134,6 +141,8 @@ struct ct_fit_options {
     int64_t patience;     /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
     bool restore_best;    /* gives the model back the weights of its best epoch, see below */
+    ct_best *best;        /* where the weights of the best epoch are held; NULL: nowhere, or with
+                                  restore_best within the call                                 */
     bool allow_nonfinite; /* continues when a loss, val_loss or parameter is infinite or NaN */
     ct_fit_callback *callback;
     ct_fit_also *also;
@@ -169,12 +178,15 @@ struct ct_fit_options {
  *
  * restore_best (needs validation): when training ends of itself, by patience, after the last epoch
  * or by divergence, all slots of the model are those of its best epoch again; the optimizer's stay.
- * Checkpoints do not hold them: when the best epoch came before `start`, and was not the one just
- * before it, the model stays as it is and history->restored is false. ct_weights_save from the
- * callback keeps them over a restart.
+ * So that this holds over a restart, give ct_fit a ct_best (options.best, which needs validation
+ * too), and save and load it with the checkpoints. ct_fit replaces what it holds by each better
+ * epoch; at the beginning it forgets what is not of start.best_epoch. When nobody holds the weights
+ * of the best epoch, since it came before `start` and was not the one just before it, the model
+ * stays as it is and history->restored is false.
  *
  * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
- * batches), CT_ERR_DIVERGED, CT_ERR_MEMORY, and what model, loss, optimizer and source record. */
+ * batches; loss and objective; `best` of another model), CT_ERR_SHAPE (metrics), CT_ERR_DIVERGED,
+ * CT_ERR_MEMORY, and what model, loss, optimizer and source record. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 
@@ -211,6 +223,22 @@ ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *o
 /* All or nothing; see ct_weights_load. A checksum tells damaged files. */
 ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position *position);
+/* The same with the weights of the best epoch: saved unless `best` holds nothing, which must be of
+ * position.best_epoch, and loaded into `best`, which then holds nothing when the file has none. The
+ * functions above save none, and read files with and without. From a callback:
+ *
+ *     static bool save(void *context, ct_position position, const ct_step_record *last,
+ *                      const ct_epoch *epoch) {
+ *         ct_best *best = context; // options.best
+ *         if (!epoch) return true;
+ *         return ct_checkpoint_save_best("run.st", model, adam, position, best) == CT_OK;
+ *     }
+ *
+ * Errors: as above, and CT_ERR_STATE for a `best` of another epoch or model. */
+ct_status ct_checkpoint_save_best(const char *path, ct_module *model, ct_optimizer *optimizer,
+                                  ct_position position, const ct_best *best);
+ct_status ct_checkpoint_load_best(const char *path, ct_module *model, ct_optimizer *optimizer,
+                                  ct_position *position, ct_best *best);
 
 CT_C_END
 

@@ -1,11 +1,12 @@
 /* Checkpoints: everything that the next steps depend on, in one safetensors file.
  * Slots are in it by path, "model/..." and "optimizer/..."; the thread's stream of seeds is
- * "seed/stream"; position, version and a checksum of all are in the metadata, the best val_loss as
- * the 16 hexadecimal digits of its bits.
+ * "seed/stream"; what the best epoch had in the model's slots is "best/...", if that was given;
+ * position, version and a checksum of all are in the metadata, the best val_loss as the 16
+ * hexadecimal digits of its bits.
  * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
 #include "nn/module_private.h"
 #include "nn/save/slot_file.h"
-#include "optim/fit.h"
+#include "optim/train/train.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
@@ -16,24 +17,28 @@
 
 #define VERSION "1"
 
-enum { MODEL, OPTIMIZER, SEED, GROUPS };
+enum { MODEL, OPTIMIZER, SEED, BEST, GROUPS };
 
 typedef struct {
     cti_slot_group groups[GROUPS];
+    int n;           /* of them that the file has: BEST may be missing */
     ct_slot *stream; /* this thread's seeds; exists while the file is saved or loaded */
     ct_named_slot seed_item;
+    int64_t n_best; /* slots of BEST that exist while the file is saved */
 } contents;
 
 static void close_contents(contents *c) {
+    for (int64_t i = 0; i < c->n_best; i++) ct_slot_drop(c->groups[BEST].slots.items[i].slot);
     ct_slot_list_free(&c->groups[MODEL].slots);
     ct_slot_list_free(&c->groups[OPTIMIZER].slots);
+    ct_slot_list_free(&c->groups[BEST].slots);
     ct_slot_drop(c->stream);
 }
 
 /* The caller has opened a scope. */
 static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *optimizer) {
-    *c = (contents){
-        .groups = {{.prefix = "model/"}, {.prefix = "optimizer/"}, {.prefix = "seed/"}}};
+    *c = (contents){.groups = {{.prefix = "model/"}, {.prefix = "optimizer/"}, {.prefix = "seed/"}},
+                    .n = BEST};
     ct_status status = ct_module_list(model, &c->groups[MODEL].slots);
     if (status == CT_OK) status = ct_optimizer_list(optimizer, &c->groups[OPTIMIZER].slots);
     if (status != CT_OK) return status;
@@ -45,6 +50,21 @@ static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *opti
     c->seed_item = (ct_named_slot){.path = path, .slot = c->stream};
     c->groups[SEED].slots = (ct_slot_list){&c->seed_item, 1};
     return CT_OK;
+}
+
+/* Adds BEST: the model's slots, with the values that `best` holds; NULL: it is for loading. */
+static ct_status add_best(contents *c, ct_module *model, const cti_best *best) {
+    ct_slot_list *list = &c->groups[BEST].slots;
+    c->groups[BEST].prefix = "best/";
+    c->n = GROUPS;
+    ct_status status = ct_module_list(model, list);
+    for (int64_t i = 0; best && i < list->count && status == CT_OK; i++) {
+        ct_slot *held = ct_slot_new(ct_slot_name(list->items[i].slot), best->values[i]);
+        if (!held) return ct_error();
+        list->items[i].slot = held;
+        c->n_best++;
+    }
+    return status;
 }
 
 typedef struct {
@@ -72,7 +92,7 @@ static ct_status checksum(const contents *c, ct_tensor *const values[], ct_posit
         sum = cti_mix_bytes(sum, &position.best_epoch, sizeof position.best_epoch);
         sum = cti_mix_bytes(sum, &position.best_val_loss, sizeof position.best_val_loss);
     }
-    for (int g = 0, k = 0; g < GROUPS; g++) {
+    for (int g = 0, k = 0; g < c->n; g++) {
         for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
             ct_tensor *t = values ? values[k] : ct_slot_read(c->groups[g].slots.items[i].slot);
             const void *data = ct_data(t);
@@ -101,35 +121,56 @@ static ct_status check_position(const char *function, ct_position position) {
                    (long long)position.best_epoch);
 }
 
-ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
-                             ct_position position) {
-    CTI_CALLED;
-    static const char function[] = "ct_checkpoint_save";
-    if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
-    if (check_position(function, position) != CT_OK) return CT_ERR_RANGE;
+static ct_status check_best(const cti_best *best, ct_module *model, ct_position position) {
+    static const char function[] = "ct_checkpoint_save_best";
+    if (best->epoch == position.best_epoch) return cti_best_check(function, best, model);
+    return ct_fail(CT_ERR_STATE, "%s: 'best' holds epoch %lld, the position says %lld", function,
+                   (long long)best->epoch, (long long)position.best_epoch);
+}
+
+static ct_status save(const char *path, const contents *c, ct_position position) {
     char epoch[24], batch[24], best[24];
     snprintf(epoch, sizeof epoch, "%lld", (long long)position.epoch);
     snprintf(batch, sizeof batch, "%lld", (long long)position.batch);
     snprintf(best, sizeof best, "%lld", (long long)position.best_epoch);
     bits_text sum, loss = show_bits(bits_of(position.best_val_loss));
+    ct_status status = checksum(c, NULL, position, &sum);
+    if (status != CT_OK) return status;
     const ct_pair metadata[] = {{"format", CTI_CHECKPOINT_FORMAT},
                                 {"version", VERSION},
                                 {"epoch", epoch},
                                 {"batch", batch},
                                 {"checksum", sum.text},
                                 {"best_epoch", best},
-                                {"best_val_loss", loss.text}};
-    int n_metadata = position.best_epoch > 0
-                         ? 7
-                         : 5; /* the last two say which epoch is the best, if any */
+                                {"best_val_loss", loss.text},
+                                {"best_weights", best}};
+    /* Two say which epoch is the best, if any; the last, whose weights there are. */
+    int n_metadata = position.best_epoch == 0 ? 5 : c->n == GROUPS ? 8 : 7;
+    return cti_slots_save(path, c->groups, c->n, metadata, n_metadata);
+}
+
+ct_status ct_checkpoint_save_best(const char *path, ct_module *model, ct_optimizer *optimizer,
+                                  ct_position position, const ct_best *best) {
+    CTI_CALLED;
+    static const char function[] = "ct_checkpoint_save";
+    bool has_best = best && best->epoch > 0;
+    if (check_arguments(function, path, model, optimizer) != CT_OK) return ct_error();
+    if (check_position(function, position) != CT_OK) return CT_ERR_RANGE;
+    if (has_best && check_best(best, model, position) != CT_OK) return ct_error();
     contents c;
     int64_t scope = ct_scope_open();
     ct_status status = open_contents(&c, model, optimizer);
-    if (status == CT_OK) status = checksum(&c, NULL, position, &sum);
-    if (status == CT_OK) status = cti_slots_save(path, c.groups, GROUPS, metadata, n_metadata);
+    if (status == CT_OK && has_best) status = add_best(&c, model, best);
+    if (status == CT_OK) status = save(path, &c, position);
     close_contents(&c);
     ct_scope_close(scope);
     return status;
+}
+
+ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position position) {
+    CTI_CALLED;
+    return ct_checkpoint_save_best(path, model, optimizer, position, NULL);
 }
 
 /* --- Loading ---------------------------------------------------------------------------------- */
@@ -168,6 +209,11 @@ static ct_status read_position(const char *path, const ct_safetensors *file,
     if (status != CT_OK || !ct_safetensors_metadata(file, "best_epoch")) return status;
     status = read_count(path, file, "best_epoch", &position->best_epoch);
     if (status != CT_OK) return status;
+    const char *weights = ct_safetensors_metadata(file, "best_weights");
+    const char *epoch = ct_safetensors_metadata(file, "best_epoch");
+    if (weights && (position->best_epoch == 0 || strcmp(weights, epoch) != 0)) {
+        return refuse(path, file, "best_weights", "the best_epoch");
+    }
     return read_loss(path, file, "best_val_loss", &position->best_val_loss);
 }
 
@@ -193,35 +239,54 @@ static ct_status check_sum(const char *path, const ct_safetensors *file, const c
                    said ? cti_show(said, strlen(said)).text : "");
 }
 
-static ct_status load(const char *path, const ct_safetensors *file, const contents *c,
-                      ct_position *position) {
+/* Everything that may fail, then everything else. */
+static ct_status load(const char *path, const ct_safetensors *file, contents *c, ct_module *model,
+                      ct_position *position, cti_best *best) {
     ct_position found;
+    cti_best next = {0};
     if (read_metadata(path, file, &found) != CT_OK) return ct_error();
-    ct_tensor **prepared = cti_slots_prepare(function_load, path, file, c->groups, GROUPS);
+    bool has_best = found.best_epoch > 0 && ct_safetensors_metadata(file, "best_weights");
+    if (has_best && add_best(c, model, NULL) != CT_OK) return ct_error();
+    ct_tensor **prepared = cti_slots_prepare(function_load, path, file, c->groups, c->n);
     if (!prepared) return ct_error();
+    int64_t seed = c->groups[MODEL].slots.count + c->groups[OPTIMIZER].slots.count;
     ct_status status = check_sum(path, file, c, prepared, found);
-    int64_t last = c->groups[MODEL].slots.count + c->groups[OPTIMIZER].slots.count;
-    const int64_t *state = status == CT_OK ? ct_data_i64(prepared[last]) : NULL;
+    if (status == CT_OK && best && has_best) {
+        status = cti_best_make(&next, model, found.best_epoch, prepared + seed + 1);
+    }
+    const int64_t *state = status == CT_OK ? ct_data_i64(prepared[seed]) : NULL;
     if (state) {
         cti_seed_restore(state);
-        cti_slots_swap(c->groups, GROUPS, prepared);
+        cti_slots_swap(c->groups, BEST, prepared);
         if (position) *position = found;
+    }
+    if (state && best) {
+        cti_best_free(best);
+        *best = next;
+    } else {
+        cti_best_free(&next);
     }
     cti_free(prepared);
     return state ? CT_OK : ct_error();
 }
 
-ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
-                             ct_position *position) {
+ct_status ct_checkpoint_load_best(const char *path, ct_module *model, ct_optimizer *optimizer,
+                                  ct_position *position, ct_best *best) {
     CTI_CALLED;
     if (check_arguments(function_load, path, model, optimizer) != CT_OK) return ct_error();
     contents c;
     int64_t scope = ct_scope_open();
     ct_status status = open_contents(&c, model, optimizer);
     ct_safetensors *file = status == CT_OK ? ct_safetensors_load(path) : NULL;
-    if (status == CT_OK) status = file ? load(path, file, &c, position) : ct_error();
+    if (status == CT_OK) status = file ? load(path, file, &c, model, position, best) : ct_error();
     ct_safetensors_free(file);
     close_contents(&c);
     ct_scope_close(scope);
     return status;
+}
+
+ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
+                             ct_position *position) {
+    CTI_CALLED;
+    return ct_checkpoint_load_best(path, model, optimizer, position, NULL);
 }

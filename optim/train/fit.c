@@ -27,7 +27,8 @@ typedef struct {
     ct_step_record last;
     cti_sums sums;       /* of the running epoch ... */
     int64_t epoch_steps; /* ... over so many steps */
-    cti_best best;       /* with restore_best */
+    cti_best own;        /* with restore_best alone */
+    cti_best *best;      /* options.best or `own`; NULL: nobody wants it */
     bool stop;
     bool out_of_patience;
 } training;
@@ -245,7 +246,7 @@ static ct_status watch_for_the_best(training *t, double val_loss) {
     ct_position *position = &t->history->position;
     int64_t number = t->progress.epoch + 1;
     if (val_loss < (position->best_epoch ? position->best_val_loss : (double)INFINITY)) {
-        if (t->options->restore_best && cti_best_hold(&t->best, t->model, number) != CT_OK) {
+        if (t->best && cti_best_make(t->best, t->model, number, NULL) != CT_OK) {
             return ct_error();
         }
         position->best_epoch = number;
@@ -337,9 +338,12 @@ static ct_status check_options(const ct_fit_options *options) {
         return ct_fail(CT_ERR_RANGE, "ct_fit: %s must be >= 0, got %lld", counts[i].name,
                        (long long)counts[i].value);
     }
-    if ((options->patience > 0 || options->restore_best) && !options->validation) {
-        return ct_fail(CT_ERR_NULL, "ct_fit: %s needs validation, which is NULL",
-                       options->patience > 0 ? "patience" : "restore_best");
+    const char *needs = options->patience > 0   ? "patience"
+                        : options->restore_best ? "restore_best"
+                        : options->best         ? "best"
+                                                : NULL;
+    if (needs && !options->validation) {
+        return ct_fail(CT_ERR_NULL, "ct_fit: %s needs validation, which is NULL", needs);
     }
     return CT_OK;
 }
@@ -350,19 +354,21 @@ static ct_status check_options(const ct_fit_options *options) {
 static ct_status continue_from_start(training *t) {
     const ct_position *start = &t->options->start;
     t->history->position = *start;
+    if (t->best && t->best->epoch != start->best_epoch) cti_best_free(t->best);
     if (start->best_epoch == 0) return CT_OK;
     t->out_of_patience = is_out_of_patience(t, start->epoch);
     if (t->out_of_patience) t->stop = t->history->stopped_early = true;
     bool is_the_best = start->best_epoch == start->epoch && start->batch == 0;
-    if (!t->options->restore_best || !is_the_best) return CT_OK;
-    return cti_best_hold(&t->best, t->model, start->best_epoch);
+    if (!t->best) return CT_OK;
+    if (t->best->epoch > 0) return cti_best_check("ct_fit", t->best, t->model);
+    return is_the_best ? cti_best_make(t->best, t->model, start->best_epoch, NULL) : CT_OK;
 }
 
 static void restore_best(training *t, bool ended_of_itself) {
     int64_t wanted = t->history->position.best_epoch;
     if (!t->options->restore_best || !ended_of_itself || wanted == 0) return;
-    t->history->restored = t->best.epoch == wanted;
-    if (t->history->restored) cti_best_restore(&t->best);
+    t->history->restored = t->best->epoch == wanted;
+    if (t->history->restored) cti_best_restore(t->best);
     cti_progress_note(&t->progress,
                       t->history->restored ? "restored the weights of epoch %lld"
                                            : "the best epoch, %lld, came before the start: its "
@@ -430,6 +436,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     if (check_options(&options) != CT_OK) return ct_error();
     t.count = ct_source_count(train);
     if (t.count < 0) return ct_error();
+    t.best = options.best ? options.best : options.restore_best ? &t.own : NULL;
     cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
                        t.measures.metric != NULL);
     t.progress.metrics = options.metrics;
@@ -437,7 +444,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     if (!options.no_signals) cti_interrupt_begin();
     ct_status status = run(&t);
     if (!options.no_signals) cti_interrupt_end();
-    cti_best_free(&t.best);
+    cti_best_free(&t.own);
     cti_sums_free(&t.sums);
     ct_history_free(&own);
     return status;

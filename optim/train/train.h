@@ -62,15 +62,17 @@ ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
 /* --- best.c: the weights of the best epoch, to give back at the end --------------------------- */
 
 /* {0} holds nothing. */
-typedef struct {
-    ct_slot_list slots; /* of the model */
+typedef struct ct_best {
+    ct_slot_list slots; /* of the model, kept */
     ct_tensor **values; /* what was in them, kept */
     int64_t epoch;      /* when that was; 0 = nothing */
 } cti_best;
 
-/* Holds the values of the model's slots instead of those held before. On an error nothing has
- * changed. */
-ct_status cti_best_hold(cti_best *best, ct_module *model, int64_t epoch);
+/* Holds values of the model's slots, in the order of ct_module_list, instead of those held before;
+ * NULL: those that they have now. On an error nothing has changed. */
+ct_status cti_best_make(cti_best *best, ct_module *model, int64_t epoch, ct_tensor *const values[]);
+/* An error when what is held is of another model. */
+ct_status cti_best_check(const char *function, const cti_best *best, ct_module *model);
 /* Puts what is held back into the slots. Cannot fail. */
 void cti_best_restore(const cti_best *best);
 void cti_best_free(cti_best *best);

@@ -256,6 +256,170 @@ STOPPING_TEST(resumed_training_restores_what_it_has_seen) {
                                           "are not restored\n");
 }
 
+/* --- The best weights over restarts ----------------------------------------------------------- */
+
+static uint64_t hash_of_best(void) {
+    run r = open_run(1);
+    ct_history history = train(
+        &r, (ct_fit_options){.epochs = SCRIPTED, .patience = PATIENCE, .restore_best = true});
+    cr_expect(history.restored);
+    ct_history_free(&history);
+    uint64_t hash = state_hash(r.bench.model, r.bench.optimizer);
+    close_bench(&r.bench);
+    return hash;
+}
+
+/* Every call in a new model, from the file of the one before. */
+static void expect_same_best(int64_t max_steps, uint64_t wanted) {
+    bool stopped = false;
+    uint64_t hash = 0;
+    for (int calls = 0; calls < 40 && !stopped; calls++) {
+        run r = open_run(7 + (uint64_t)calls);
+        if (calls == 0) ct_seed_set(1);
+        ct_best *best = ct_best_new();
+        MADE(best);
+        ct_fit_options options = {.epochs = SCRIPTED,
+                                  .max_steps = max_steps,
+                                  .patience = PATIENCE,
+                                  .restore_best = true,
+                                  .best = best};
+        if (calls > 0) {
+            OK(ct_checkpoint_load_best(path, r.bench.model, r.bench.optimizer, &options.start,
+                                       best));
+            cr_expect_eq(ct_best_epoch(best), options.start.best_epoch);
+        }
+        ct_history history = train(&r, options);
+        stopped = history.stopped_early;
+        cr_expect_eq(history.restored, stopped);
+        cr_expect_eq(ct_best_epoch(best), history.position.best_epoch);
+        OK(ct_checkpoint_save_best(path, r.bench.model, r.bench.optimizer, history.position, best));
+        hash = state_hash(r.bench.model, r.bench.optimizer);
+        ct_history_free(&history);
+        close_bench(&r.bench);
+        ct_best_free(best);
+    }
+    cr_expect(stopped);
+    cr_expect_eq(hash, wanted);
+}
+
+STOPPING_TEST(the_best_weights_survive_restarts) {
+    uint64_t wanted = hash_of_best();
+    for (int64_t steps = 1; steps <= 3 * BATCHES; steps += 2) expect_same_best(steps, wanted);
+}
+
+/* A file of a run after its third epoch, whose best was the second. */
+static run open_third(ct_best *best, ct_position *position, bool with_best) {
+    run r = open_run(1);
+    ct_fit_options options = {.epochs = 3, .best = best};
+    ct_history history = train(&r, options);
+    *position = history.position;
+    expect_position(*position, 3, BEST);
+    cr_expect_eq(ct_best_epoch(best), BEST);
+    cr_expect_eq(model_hash(&r), r.hashes[3]);
+    OK(ct_checkpoint_save_best(path, r.bench.model, r.bench.optimizer, *position,
+                               with_best ? best : NULL));
+    ct_history_free(&history);
+    return r;
+}
+
+STOPPING_TEST(files_are_read_with_and_without_the_best) {
+    ct_best *best = ct_best_new(), *none = ct_best_new();
+    ct_position position, found;
+    run r = open_third(best, &position, true);
+    OK(ct_checkpoint_load(path, r.bench.model, r.bench.optimizer, &found));
+    expect_position(found, 3, BEST);
+    cr_expect_eq(model_hash(&r), r.hashes[3]);
+    OK(ct_checkpoint_load_best(path, r.bench.model, r.bench.optimizer, &found, none));
+    cr_expect_eq(ct_best_epoch(none), BEST);
+    OK(ct_checkpoint_save(path, r.bench.model, r.bench.optimizer, position));
+    OK(ct_checkpoint_load_best(path, r.bench.model, r.bench.optimizer, &found, none));
+    cr_expect_eq(ct_best_epoch(none), 0);
+    OK(ct_checkpoint_save_best(path, r.bench.model, r.bench.optimizer, position, none));
+    OK(ct_checkpoint_load_best(path, r.bench.model, r.bench.optimizer, &found, best));
+    cr_expect_eq(ct_best_epoch(best), 0);
+    cr_expect_eq(ct_best_epoch(NULL), 0);
+    ct_best_free(none);
+    ct_best_free(best);
+    ct_best_free(NULL);
+    close_bench(&r.bench);
+}
+
+/* What is of other epochs is forgotten; of the model, not of where it was trained. */
+STOPPING_TEST(best_weights_of_another_epoch_are_forgotten) {
+    ct_best *best = ct_best_new();
+    ct_position position;
+    run r = open_third(best, &position, true);
+    ct_fit_options options = {.epochs = 3, .best = best};
+    ct_history history = train(&r, options); /* the script goes on, at 2.2, 2.1, 2.3 */
+    cr_expect(history.position.best_epoch == 2 && ct_best_epoch(best) == 2);
+    ct_history_free(&history);
+    options.start = (ct_position){.epoch = 2, .best_epoch = 1, .best_val_loss = -200};
+    history = train(&r, options);
+    cr_expect(history.position.best_epoch == 1 && ct_best_epoch(best) == 0);
+    ct_history_free(&history);
+    close_bench(&r.bench);
+    ct_best_free(best); /* after the model */
+}
+
+STOPPING_TEST(best_weights_say_what_does_not_fit) {
+    ct_best *best = ct_best_new();
+    ct_position position;
+    run r = open_third(best, &position, true), other = open_run(2);
+    ct_position wrong = position;
+    wrong.best_epoch = 3;
+    cr_expect_eq(ct_checkpoint_save_best(path, r.bench.model, r.bench.optimizer, wrong, best),
+                 CT_ERR_STATE);
+    expect_error(CT_ERR_STATE,
+                 "ct_checkpoint_save_best: 'best' holds epoch 2, the position says 3");
+    cr_expect_eq(
+        ct_checkpoint_save_best(path, other.bench.model, other.bench.optimizer, position, best),
+        CT_ERR_STATE);
+    expect_error(CT_ERR_STATE,
+                 "ct_checkpoint_save_best: 'best' holds the weights of another model");
+    ct_fit_options options = {.epochs = 5, .best = best, .start = position};
+    cr_expect_eq(fit(&other.bench, options, NULL), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_fit: best needs validation, which is NULL");
+    options.validation = other.bench.test;
+    cr_expect_eq(fit(&other.bench, options, NULL), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_fit: 'best' holds the weights of another model");
+    cr_expect_eq(ct_best_epoch(best), BEST);
+    ct_best_free(best);
+    close_bench(&other.bench);
+    close_bench(&r.bench);
+}
+
+/* Every bit of the file counts, and what is refused leaves `best` alone too. */
+STOPPING_TEST(damaged_files_leave_the_best_alone) {
+    static unsigned char bytes[1 << 16];
+    ct_best *best = ct_best_new(), *loaded = ct_best_new();
+    ct_position position;
+    run r = open_third(best, &position, true);
+    FILE *in = fopen(path, "rb");
+    MADE(in);
+    size_t length = fread(bytes, 1, sizeof bytes, in);
+    fclose(in);
+    cr_assert(length > 1000 && length < sizeof bytes);
+    uint64_t before = state_hash(r.bench.model, r.bench.optimizer);
+    for (size_t at = 0; at < length; at += 3) {
+        bytes[at] ^= (unsigned char)(1 << at % 8);
+        FILE *out = fopen(path, "wb");
+        MADE(out);
+        cr_assert_eq(fwrite(bytes, 1, length, out), length);
+        fclose(out);
+        bytes[at] ^= (unsigned char)(1 << at % 8);
+        ct_position found = {.epoch = -1};
+        ct_status status = ct_checkpoint_load_best(path, r.bench.model, r.bench.optimizer, &found,
+                                                   loaded);
+        cr_expect(status != CT_OK && found.epoch == -1, "byte %zu", at);
+        ct_error_clear();
+        cr_expect_eq(ct_best_epoch(loaded), 0);
+    }
+    cr_expect_eq(state_hash(r.bench.model, r.bench.optimizer), before);
+    ct_best_free(best);
+    ct_best_free(loaded);
+    close_bench(&r.bench);
+}
+
 /* Also when training ends by divergence; every slot, also those that are not trained. */
 static int64_t steps_left;
 

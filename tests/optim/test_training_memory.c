@@ -3,6 +3,7 @@
  * to one that was never disturbed. The same for saving and loading a checkpoint. */
 #include "tests/support/nn_support.h"
 
+#include "datasets/datasets.h"
 #include "optim/train/train.h"
 
 #include <stdio.h>
@@ -132,9 +133,9 @@ TEST(training_memory, a_step_happens_wholly_or_not_at_all) {
 static ct_status hold(void *state) {
     training *t = state;
     cti_best best = {0};
-    ct_status first = cti_best_hold(&best, t->model, 1), second = first;
+    ct_status first = cti_best_make(&best, t->model, 1, NULL), second = first;
     /* What is held stays when the next cannot be. */
-    if (first == CT_OK) second = cti_best_hold(&best, t->model, 2);
+    if (first == CT_OK) second = cti_best_make(&best, t->model, 2, NULL);
     if (first == CT_OK) cr_expect_eq(best.epoch, second == CT_OK ? 2 : 1);
     cti_best_restore(&best);
     cti_best_free(&best);
@@ -178,5 +179,83 @@ TEST(training_memory, checkpoints_are_loaded_wholly_or_not_at_all) {
     t.after = t.before;
     cr_expect_gt(sweep_both(&t, save), 50);
     unlink(path);
+    close_training(&t);
+}
+
+static ct_best *the_best; /* holds nothing when nothing runs */
+static const ct_position with_best = {.epoch = 1, .best_epoch = 1, .best_val_loss = 0.5};
+
+static ct_status save_best(void *state) {
+    training *t = state;
+    ct_status status = cti_best_make(the_best, t->model, 1, NULL);
+    if (status == CT_OK) {
+        status = ct_checkpoint_save_best(path, t->model, t->optimizer, with_best, the_best);
+    }
+    cti_best_free(the_best);
+    return status;
+}
+
+static ct_status load_best(void *state) {
+    training *t = state;
+    ct_position position = {.epoch = -1};
+    ct_status status = ct_checkpoint_load_best(path, t->model, t->optimizer, &position, the_best);
+    cr_expect_eq(position.epoch, status == CT_OK ? 1 : -1);
+    cr_expect_eq(ct_best_epoch(the_best), status == CT_OK ? 1 : 0);
+    cti_best_free(the_best);
+    return status;
+}
+
+TEST(training_memory, checkpoints_with_the_best_weights_too) {
+    const char *base = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/cotan-memory-%ld.safetensors", base ? base : "/tmp",
+             (long)getpid());
+    training t;
+    open_training(&t);
+    the_best = ct_best_new();
+    MADE(the_best);
+    OK(train(&t));
+    OK(save_best(&t));
+    restore(&t);
+    cr_expect_gt(sweep_both(&t, load_best), 100);
+    t.after = t.before;
+    cr_expect_gt(sweep_both(&t, save_best), 50);
+    ct_best_free(the_best);
+    unlink(path);
+    close_training(&t);
+}
+
+/* --- A step of ct_fit with metrics ------------------------------------------------------------ */
+
+static ct_source *the_data;
+
+static ct_status fit_with_metrics(void *state) {
+    training *t = state;
+    ct_metric metrics[] = {ct_metric_macro_f1, ct_metric_perplexity};
+    ct_fit_options options = {.metrics = metrics, .n_metrics = 2, .no_signals = true};
+    return ct_fit(t->model, t->optimizer, &ct_loss_cross_entropy, the_data, options, NULL);
+}
+
+/* One step, so that it is all or nothing; only a value of a metric may fail after it. */
+TEST(training_memory, metrics_are_measured_wholly_or_not_at_all) {
+    training t;
+    open_training(&t);
+    the_data = ct_batches_new(t.x, t.labels, (ct_batches_options){.size = 4});
+    MADE(the_data);
+    int64_t bytes = live();
+    for (int64_t nth = 1, idle = 0; idle < 2; nth++) {
+        int64_t before = ct_mem_read().allocations;
+        ct_mem_fail_at(nth, true);
+        ct_status status = fit_with_metrics(&t);
+        ct_mem_fail_at(0, false);
+        idle = ct_mem_read().allocations - before < nth ? idle + 1 : 0;
+        cr_expect_eq(ct_error(), status, "allocation %lld", (long long)nth);
+        cr_expect(status == CT_OK || status == CT_ERR_MEMORY);
+        uint64_t hash = state_hash(t.model, t.optimizer);
+        cr_expect(hash == t.before || hash == t.after, "allocation %lld", (long long)nth);
+        if (hash == t.after) restore(&t);
+        ct_error_clear();
+        cr_assert_eq(live(), bytes, "allocation %lld leaks", (long long)nth);
+    }
+    ct_source_free(the_data);
     close_training(&t);
 }
