@@ -27,7 +27,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return cti_conv_biased(self, ct_reshape(y, CT_SHAPE(ct_dim(y, 0), ct_dim(y, 2), ct_dim(y, 3))));
 }
 
-static const ct_module_kind conv1d_kind = {.name = "Conv1D", .forward = forward};
+static const ct_pytorch_slot pytorch[] = {
+    {.slot = "kernel", .name = "weight", .axes = {3, {2, 1, 0}}},
+    {.slot = "bias", .name = "bias"},
+    {0}};
+
+static const ct_module_kind conv1d_kind = {
+    .name = "Conv1D", .forward = forward, .pytorch = pytorch};
 
 ct_module *ct_conv1d_new(int64_t inputs, int64_t filters, ct_conv1d_options options) {
     CTI_CALLED;

@@ -32,7 +32,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return cti_conv_biased(self, ct_conv2d_input(x, kernel, height, width, spec));
 }
 
-static const ct_module_kind transpose_kind = {.name = "Conv2DTranspose", .forward = forward};
+static const ct_pytorch_slot pytorch[] = {
+    {.slot = "kernel", .name = "weight", .axes = {4, {2, 3, 1, 0}}},
+    {.slot = "bias", .name = "bias"},
+    {0}};
+
+static const ct_module_kind transpose_kind = {
+    .name = "Conv2DTranspose", .forward = forward, .pytorch = pytorch};
 
 /* Before any of it is computed with. */
 static ct_status check_padding(const char *function, const ct_conv2d_options *o) {

@@ -56,8 +56,10 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return layer->options.no_center ? y : ct_add(y, ct_module_read(self, slot));
 }
 
-static const ct_module_kind group_kind = {.name = "GroupNorm", .forward = forward};
-static const ct_module_kind instance_kind = {.name = "InstanceNorm", .forward = forward};
+static const ct_module_kind group_kind = {
+    .name = "GroupNorm", .forward = forward, .pytorch = cti_pytorch_affine};
+static const ct_module_kind instance_kind = {
+    .name = "InstanceNorm", .forward = forward, .pytorch = cti_pytorch_affine};
 
 static const char made_by[] = "ct_group_norm_defaults";
 

@@ -17,11 +17,8 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
                          ((layer_norm *)self)->epsilon);
 }
 
-static const ct_pytorch_slot pytorch[] = {
-    {.slot = "gamma", .name = "weight"}, {.slot = "beta", .name = "bias"}, {0}};
-
 static const ct_module_kind layer_norm_kind = {
-    .name = "LayerNorm", .forward = forward, .pytorch = pytorch};
+    .name = "LayerNorm", .forward = forward, .pytorch = cti_pytorch_affine};
 
 static const char made_by[] = "ct_layer_norm_defaults";
 

@@ -166,8 +166,17 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
 
 /* --- Making ----------------------------------------------------------------------------------- */
 
-static const ct_module_kind simple_rnn_kind = {.name = "SimpleRNN", .forward_many = forward};
-static const ct_module_kind lstm_kind = {.name = "LSTM", .forward_many = forward};
+/* Of one layer and direction. A GRU's gates have another order there. */
+static const ct_pytorch_slot pytorch[] = {
+    {.slot = "kernel", .name = "weight_ih_l0", .axes = {2, {1, 0}}},
+    {.slot = "recurrent_kernel", .name = "weight_hh_l0", .axes = {2, {1, 0}}},
+    {.slot = "bias", .name = "bias_ih_l0", .plus = "bias_hh_l0"},
+    {0}};
+
+static const ct_module_kind simple_rnn_kind = {
+    .name = "SimpleRNN", .forward_many = forward, .pytorch = pytorch};
+static const ct_module_kind lstm_kind = {
+    .name = "LSTM", .forward_many = forward, .pytorch = pytorch};
 static const ct_module_kind gru_kind = {.name = "GRU", .forward_many = forward};
 
 /* The gates i, f, g, o: what is remembered first is not forgotten (Jozefowicz et al., 2015). */

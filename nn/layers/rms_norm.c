@@ -21,7 +21,8 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_mul(ct_mul(x, scale), gamma);
 }
 
-static const ct_module_kind rms_norm_kind = {.name = "RMSNorm", .forward = forward};
+static const ct_module_kind rms_norm_kind = {
+    .name = "RMSNorm", .forward = forward, .pytorch = cti_pytorch_affine};
 
 static const char made_by[] = "ct_rms_norm_defaults";
 

@@ -44,6 +44,7 @@ const ct_weights_form ct_weights_pytorch = {.place = pytorch_place,
 
 static bool keras_place(const ct_named_slot *slot, const char *file, const char *path,
                         ct_weights_place *out) {
+    if (ct_dtype_of(ct_slot_read(slot->slot)) == CT_I64) return false; /* a stream of keys */
     size_t used = (size_t)snprintf(out->name, sizeof out->name, "%s", file);
     for (const char *end; (end = strchr(path, '/')) && used < sizeof out->name; path = end + 1) {
         used += (size_t)snprintf(out->name + used, sizeof out->name - used, "%slayers/%.*s",
@@ -57,4 +58,5 @@ static bool keras_place(const ct_named_slot *slot, const char *file, const char 
     return used < sizeof out->name;
 }
 
-const ct_weights_form ct_weights_keras = {.place = keras_place};
+const ct_weights_form ct_weights_keras = {.place = keras_place,
+                                          .ignored = "/seed_generator/vars/0"};

@@ -182,6 +182,8 @@ static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, c
         return CT_OK;
     }
     if (form) {
+        /* What is no parameter, as a stream of keys, is ours alone, and stays. */
+        if (!slot->parameter) return CT_OK;
         return ct_fail(CT_ERR_STATE, "%s: a file of that form has no name for '%s', a slot of %s",
                        c->function, cti_show(name, strlen(name)).text, slot->module->kind->name);
     }
@@ -208,6 +210,8 @@ static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t 
     const ct_named_slot *slot = &group->slots.items[i];
     status = place_in_file(c, slot, name, &there);
     if (status != CT_OK) return status;
+    *s = (source){.entry = -1};
+    if (!*there.name) return CT_OK;
     ct_tensor *here = ct_slot_read(slot->slot);
     if (!here) return CT_ERR_MEMORY;
     *s = (source){ct_safetensors_find(c->file, there.name), -1, there.axes, image_of(c, name)};

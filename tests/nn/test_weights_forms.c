@@ -30,7 +30,7 @@ static ct_module *pytorch_net(int64_t units) {
         ct_activation_new(&ct_activation_relu), ct_max_pool2d_new((ct_pool2d_options){0}));
     ct_module *net = CT_SEQUENTIAL("net", features, ct_flatten_new(), named(dense(24, 5), "fc1"),
                                    named(normalized(1e-5), "norm"),
-                                   ct_activation_new(&ct_activation_relu),
+                                   ct_activation_new(&ct_activation_relu), ct_dropout_new(0.5),
                                    named(dense(5, units), "fc2"));
     MADE(net);
     return net;
@@ -70,7 +70,7 @@ TEST(weights_forms, an_image_that_is_not_said_to_be_flattened) {
 TEST(weights_forms, other_names_for_folders_and_slots) {
     ct_module *net = pytorch_net(3);
     OK(ct_module_rename(net->children[0], "backbone"));
-    OK(ct_module_rename(net->children[5], "head"));
+    OK(ct_module_rename(net->children[6], "head"));
     const ct_weights_name names[] = {
         {"backbone/", "features."}, {"head/kernel", "fc2.weight"}, {"head/", "fc2."}};
     ct_weights_load_options options = from_pytorch;
@@ -122,14 +122,14 @@ TEST(weights_forms, shapes_that_differ) {
 
 TEST(weights_forms, names_that_are_not_there) {
     ct_module *net = pytorch_net(3);
-    OK(ct_module_rename(net->children[5], "head"));
+    OK(ct_module_rename(net->children[6], "head"));
     expect_refused(net, from_pytorch, CT_ERR_SHAPE,
                    "4 mismatches: 'head/kernel' missing, called 'head.weight' in file; "
                    "'head/bias' missing, called 'head.bias' in file; 'fc2.bias' only in file");
-    net = CT_SEQUENTIAL("net", dense(2, 2), ct_dropout_new(0.5));
-    expect_refused(net, from_pytorch, CT_ERR_STATE,
-                   "ct_weights_load_with: a file of that form has no name for 'dropout/stream', a "
-                   "slot of Dropout");
+    ct_module *gru = ct_gru_new(2, 2, (ct_recurrent_options){0});
+    expect_refused(CT_SEQUENTIAL("net", gru), from_pytorch, CT_ERR_STATE,
+                   "ct_weights_load_with: a file of that form has no name for 'gru/kernel', a slot "
+                   "of GRU");
 }
 
 TEST(weights_forms, options_that_make_no_sense) {
