@@ -58,6 +58,41 @@ TEST(weights_forms, pytorchs_weights_predict_what_pytorch_does) {
     ct_module_free(net);
 }
 
+static ct_tensor *run(ct_module *module, ct_tensor *x) {
+    return ct_forward(module, x, CT_INFERENCE);
+}
+
+static void expect_values(ct_tensor *y, const double *wanted, int64_t n) {
+    cr_assert_eq(ct_numel(y), n, "%s", ct_error_message());
+    ct_tensor *flat = ct_cast(ct_reshape(y, CT_SHAPE(-1)), CT_F64);
+    ct_tensor *gap = ct_sub(flat, ct_from(CT_F64, CT_SHAPE(n), wanted));
+    cr_expect(ct_item(ct_max(ct_abs(gap), CT_ALL)) < 1e-6);
+}
+
+TEST(weights_forms, pytorchs_layers_of_sequences) {
+    ct_recurrent_options plain = {0};
+    ct_module *layers[] = {ct_embedding_new(7, 3, (ct_embedding_options){0}),
+                           ct_lstm_new(3, 4, plain),
+                           named(ct_simple_rnn_new(4, 3, plain), "rnn"),
+                           named(ct_conv1d_new(3, 4, (ct_conv1d_options){0}), "conv"),
+                           named(ct_group_norm_new(2, 4, ct_group_norm_defaults()), "norm"),
+                           ct_prelu_new(4, (ct_prelu_options){0}),
+                           named(ct_conv2d_transpose_new(
+                                     2, 3, (ct_conv2d_options){.kernel = {2, 2}, .stride = {2, 2}}),
+                                 "up")};
+    ct_module *all = ct_sequential_new("all", layers, 7);
+    ct_weights_load_options options = {.form = &ct_weights_pytorch};
+    OK(ct_weights_load_with(all, REFERENCE_FILES "sequences.safetensors", options, NULL));
+    int64_t ids[12];
+    for (int i = 0; i < 12; i++) ids[i] = i % 7;
+    ct_tensor *y = ct_from(CT_I64, CT_SHAPE(2, 6), ids);
+    for (int i = 0; i < 6; i++) y = run(layers[i], y);
+    expect_values(y, sequences_y, 2 * 4 * 4);
+    ct_tensor *x = ct_cast(centred(CT_F64, CT_SHAPE(1, 2, 3, 2), 2, 1, 0), CT_F32);
+    expect_values(run(layers[6], ct_reshape(x, CT_SHAPE(1, 2, 3, 2))), sequences_up, 4 * 6 * 3);
+    ct_module_free(all);
+}
+
 /* The flattened image is what the rows of fc1 are about: without it, the values are others. */
 TEST(weights_forms, an_image_that_is_not_said_to_be_flattened) {
     ct_module *net = pytorch_net(3);

@@ -56,6 +56,37 @@ def pytorch(header):
     save_file(model.state_dict(), os.path.join(here, "files", "pytorch.safetensors"))
 
 
+class Sequences(torch.nn.Module):
+    """The other layers whose weights are laid out otherwise here."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(7, 3)
+        self.lstm = torch.nn.LSTM(3, 4, batch_first=True)
+        self.rnn = torch.nn.RNN(4, 3, batch_first=True)
+        self.conv = torch.nn.Conv1d(3, 4, 3)
+        self.norm = torch.nn.GroupNorm(2, 4)
+        self.prelu = torch.nn.PReLU(4)
+        self.up = torch.nn.ConvTranspose2d(2, 3, 2, stride=2)
+
+    def forward(self, ids, image):
+        y = self.rnn(self.lstm(self.embedding(ids))[0])[0].transpose(1, 2)
+        return self.prelu(self.norm(self.conv(y))).transpose(1, 2), self.up(image)
+
+
+def sequences(header):
+    model = Sequences().eval()
+    with torch.no_grad():
+        for _, t, values in fill(model.state_dict().items()):
+            t.copy_(torch.tensor(values))
+        ids = torch.arange(12).reshape(2, 6) % 7
+        image = torch.tensor(centred((1, 2, 3, 2), 2)).float().permute(0, 3, 1, 2)
+        y, up = model(ids, image)
+        header.array("sequences_y", y.numpy())
+        header.array("sequences_up", up.permute(0, 2, 3, 1).numpy())
+    save_file(model.state_dict(), os.path.join(here, "files", "sequences.safetensors"))
+
+
 def keras_model(header):
     layers = keras.layers
     model = keras.Sequential([
@@ -84,5 +115,6 @@ os.makedirs(os.path.join(here, "files"), exist_ok=True)
 out = Header(os.path.join(here, "imports.h"), "COTAN_REFERENCE_IMPORTS_H",
              "Written by imports.py: predictions of the models in files/.")
 pytorch(out)
+sequences(out)
 keras_model(out)
 out.write()
