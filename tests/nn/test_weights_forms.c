@@ -71,11 +71,13 @@ static void expect_values(ct_tensor *y, const double *wanted, int64_t n) {
 
 TEST(weights_forms, pytorchs_layers_of_sequences) {
     ct_recurrent_options plain = {0};
+    ct_group_norm_options pytorchs = ct_group_norm_defaults();
+    pytorchs.epsilon = 1e-5;
     ct_module *layers[] = {ct_embedding_new(7, 3, (ct_embedding_options){0}),
                            ct_lstm_new(3, 4, plain),
                            named(ct_simple_rnn_new(4, 3, plain), "rnn"),
                            named(ct_conv1d_new(3, 4, (ct_conv1d_options){0}), "conv"),
-                           named(ct_group_norm_new(2, 4, ct_group_norm_defaults()), "norm"),
+                           named(ct_group_norm_new(2, 4, pytorchs), "norm"),
                            ct_prelu_new(4, (ct_prelu_options){0}),
                            named(ct_conv2d_transpose_new(
                                      2, 3, (ct_conv2d_options){.kernel = {2, 2}, .stride = {2, 2}}),
