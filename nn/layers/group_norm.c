@@ -13,26 +13,46 @@ typedef struct {
     int64_t groups, channels;
 } group_norm;
 
-/* All but the sample and the group. */
-static ct_axes normalized_axes(ct_shape grouped) {
-    ct_axes axes = {0};
-    for (int i = 1; i < grouped.rank; i++) {
-        if (i != grouped.rank - 2) axes.axis[axes.count++] = i;
-    }
-    return axes;
+typedef struct {
+    ct_tensor *mean, *variance;
+} statistics;
+
+/* [N,groups,1] for each channel. */
+static ct_tensor *stretched(ct_tensor *t, ct_shape grouped, ct_shape each) {
+    return ct_reshape(ct_broadcast(t, grouped), each);
 }
 
-/* x as [N,...,groups,channels of a group]. */
-static ct_status grouped_shape(const group_norm *layer, ct_tensor *x, ct_shape *out) {
+/* As [N,1,...,channels]: first of each channel over its pixels, then of what these are over those
+ * of a group. The variance of a group is the mean of those of its channels, and that of their
+ * means. */
+static statistics statistics_of(const group_norm *layer, ct_tensor *x) {
     const char *name = layer->base.kind->name;
-    ct_shape s = *out = ct_shape_of(x);
-    if (cti_check_channels(&layer->base, x, layer->channels) != CT_OK) return ct_error();
-    if (s.rank < 2 || s.rank == CT_MAX_RANK) {
-        return ct_fail(CT_ERR_SHAPE, "%s: needs [N,...,C] of rank < %d, got %s", name, CT_MAX_RANK,
-                       ct_shape_format(s).text);
+    ct_shape each = ct_shape_of(x);
+    ct_shape grouped = CT_SHAPE(each.dims[0], layer->groups, layer->channels / layer->groups);
+    ct_axes pixels = {.count = each.rank - 2};
+    for (int i = 0; i < pixels.count; i++) {
+        pixels.axis[i] = i + 1;
+        each.dims[i + 1] = 1;
     }
-    out->dims[out->rank++ - 1] = layer->groups;
-    out->dims[out->rank - 1] = layer->channels / layer->groups;
+    cti_moments m = {.mean = x};
+    if (pixels.count) m = cti_moments_of(name, x, pixels);
+    if (layer->groups == layer->channels) return (statistics){m.mean, m.variance};
+    cti_moments of_means = cti_moments_of(name, ct_reshape(m.mean, grouped), CT_AXES(2));
+    ct_tensor *variance = of_means.variance;
+    if (pixels.count) {
+        variance = ct_add(variance, ct_mean_keep(ct_reshape(m.variance, grouped), CT_AXES(2)));
+    }
+    return (statistics){stretched(of_means.mean, grouped, each),
+                        stretched(variance, grouped, each)};
+}
+
+static ct_status check(const group_norm *layer, ct_tensor *x) {
+    const char *name = layer->base.kind->name;
+    ct_shape s = ct_shape_of(x);
+    if (cti_check_channels(&layer->base, x, layer->channels) != CT_OK) return ct_error();
+    if (s.rank < 2) {
+        return ct_fail(CT_ERR_SHAPE, "%s: needs [N,...,C], got %s", name, ct_shape_format(s).text);
+    }
     int64_t n = s.dims[0], values = n ? ct_numel(x) / n / layer->groups : 2;
     if (values > 1) return CT_OK;
     return ct_fail(CT_ERR_SHAPE, "%s: needs > 1 value per group, got %lld (x is %s, %lld groups)",
@@ -43,16 +63,13 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     (void)mode;
     const group_norm *layer = (group_norm *)self;
-    ct_shape grouped;
-    if (grouped_shape(layer, x, &grouped) != CT_OK) return NULL;
+    if (check(layer, x) != CT_OK) return NULL;
     if (ct_numel(x) == 0) return ct_scope_add(x);
-    cti_moments m = cti_moments_of(self->kind->name, ct_reshape(x, grouped),
-                                   normalized_axes(grouped));
-    ct_tensor *scale = ct_rsqrt(ct_offset(m.variance, layer->options.epsilon));
-    ct_tensor *y = ct_mul(m.deviation, ct_scale(scale, 1.0 / m.scale));
-    y = y ? ct_reshape(y, ct_shape_of(x)) : NULL;
+    statistics of = statistics_of(layer, x);
+    ct_tensor *scale = ct_rsqrt(ct_offset(of.variance, layer->options.epsilon));
     int slot = 0;
-    if (!layer->options.no_scale) y = ct_mul(y, ct_module_read(self, slot++));
+    if (!layer->options.no_scale) scale = ct_mul(scale, ct_module_read(self, slot++));
+    ct_tensor *y = ct_mul(ct_sub(x, of.mean), scale);
     return layer->options.no_center ? y : ct_add(y, ct_module_read(self, slot));
 }
 

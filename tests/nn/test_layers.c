@@ -210,6 +210,37 @@ TEST(layer_norm, takes_epsilon_0_and_says_what_does_not_fit) {
     expect_error(CT_ERR_STATE, "ct_layer_norm_new: start from ct_layer_norm_defaults()");
 }
 
+TEST(group_norm, gives_beta_where_nothing_varies) {
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2, 3, 5, 6), 1e9 / 3);
+    ct_tensor *y = forward_and_free(ct_group_norm_new(2, 6, ct_group_norm_defaults()), x);
+    cr_expect_eq(ct_item(ct_max(ct_abs(y), CT_ALL)), 0);
+    y = forward_and_free(ct_instance_norm_new(6, ct_group_norm_defaults()), x);
+    cr_expect_eq(ct_item(ct_max(ct_abs(y), CT_ALL)), 0);
+}
+
+/* --- Shapes ----------------------------------------------------------------------------------- */
+
+static void expect_shape(ct_module *module, ct_shape input, ct_shape output) {
+    ct_tensor *y = forward_and_free(module, ct_full(CT_F32, input, 1));
+    cr_expect(ct_shape_equal(ct_shape_of(y), output), "%s", ct_shape_format(ct_shape_of(y)).text);
+}
+
+TEST(layers, shapes_of_outputs) {
+    ct_conv1d_options halved = {.stride = 2, .padding = CT_SAME};
+    ct_conv2d_options twice = {.stride = {2, 2}, .padding = CT_SAME}, usual = {0};
+    expect_shape(ct_conv1d_new(3, 4, halved), CT_SHAPE(2, 7, 3), CT_SHAPE(2, 4, 4));
+    expect_shape(ct_conv2d_transpose_new(3, 4, twice), CT_SHAPE(2, 3, 5, 3), CT_SHAPE(2, 6, 10, 4));
+    expect_shape(ct_conv2d_transpose_new(3, 4, usual), CT_SHAPE(2, 3, 5, 3), CT_SHAPE(2, 5, 7, 4));
+    expect_shape(ct_depthwise_conv2d_new(3, 2, twice), CT_SHAPE(2, 3, 5, 3), CT_SHAPE(2, 2, 3, 6));
+    expect_shape(ct_up_sampling2d_new((ct_up_sampling2d_options){0}), CT_SHAPE(1, 2, 3, 4),
+                 CT_SHAPE(1, 4, 6, 4));
+    expect_shape(ct_zero_padding2d_new(1, 2, 3, 4), CT_SHAPE(1, 2, 3, 4), CT_SHAPE(1, 5, 10, 4));
+    expect_shape(ct_adaptive_avg_pool2d_new(1, 2), CT_SHAPE(1, 2, 3, 4), CT_SHAPE(1, 1, 2, 4));
+    expect_shape(ct_reshape_new(CT_SHAPE(3, -1)), CT_SHAPE(2, 6), CT_SHAPE(2, 3, 2));
+    expect_shape(ct_reshape_new(CT_SCALAR), CT_SHAPE(2, 1), CT_SHAPE(2));
+    expect_shape(ct_permute_new(CT_AXES(2, 1)), CT_SHAPE(2, 3, 4), CT_SHAPE(2, 4, 3));
+}
+
 /* --- Activations and containers --------------------------------------------------------------- */
 
 TEST(activation, functions_by_name) {
