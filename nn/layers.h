@@ -54,7 +54,8 @@ typedef struct {
 ct_module *ct_conv2d_new(int64_t inputs, int64_t filters, ct_conv2d_options options);
 /* A convolution of each channel by itself, into `multiplier` channels: output c multiplier + m is
  * from channel c. x [N,H,W,channels] -> [N,OH,OW,channels multiplier]; slots kernel
- * [kh,kw,1,channels multiplier], bias. No `groups`. */
+ * [kh,kw,1,channels multiplier], bias; Keras's kernel [kh,kw,channels,multiplier] has the same
+ * elements in the same order. No `groups`. */
 ct_module *ct_depthwise_conv2d_new(int64_t channels, int64_t multiplier, ct_conv2d_options options);
 /* A depthwise convolution without bias, which the options are for, then one of 1 x 1 pixels into
  * `filters` channels, with the bias (Chollet, 2017, arXiv:1610.02357); both begin by kernel_init.
@@ -145,7 +146,7 @@ ct_module *ct_rms_norm_new(int64_t size, ct_rms_norm_options options);
 /* Weight normalization (Salimans and Kingma, 2016, arXiv:1602.07868) of any module that has a slot
  * "kernel": it computes with g v / ||v||, where v is what the slot holds and the norm is over all
  * axes but the last one. Owns the child; slots: the child's, and g [the last axis], at first ||v||,
- * so that nothing changes. */
+ * so that nothing changes. Where v is 0 it is NaN. */
 ct_module *ct_weight_norm_new(ct_module *child);
 
 /* --- Pooling and sizes of images -------------------------------------------------------------- */

@@ -4,8 +4,8 @@
 
 Inputs are common.py's numbers: of case `salt` x is salt, parameter i is salt + 1 + i, the cotangent
 salt + 9. The header holds results only, by PyTorch. Where Keras has the layer it is asked too and
-must agree to 1e-12; its normalizations, which compute in f32, to 1e-5. Needs numpy, torch and keras;
-the tests need none of them.
+must agree to 1e-12; its normalizations, which compute in f32, to 1e-5. Needs numpy, torch and
+keras; the tests need none of them.
 """
 import os
 
@@ -119,7 +119,8 @@ def convolution_transposed(header):
     c.put(conv(c, stride=(3, 2), padding=(1, 0), output_padding=(2, 1), dilation=(1, 2), groups=2))
     # Keras's "same": the transpose of TensorFlow's convolution, whose larger half of the padding
     # comes after. 4 - 2 = 2: 1 before; 3 - 2 = 1: 0 before.
-    c = Case(header, "transpose_same", 190, (1, 3, 2, 2), [("kernel", (4, 4, 2, 2)), ("bias", (2,))])
+    parameters = [("kernel", (4, 4, 2, 2)), ("bias", (2,))]
+    c = Case(header, "transpose_same", 190, (1, 3, 2, 2), parameters)
     y = conv(c, stride=2)[:, 1:7, 1:5]
     c.put(y, keras.layers.Conv2DTranspose(2, 4, strides=2, padding="same", dtype="float64"))
     c = Case(header, "transpose_odd", 200, (1, 3, 2, 2), [("kernel", (3, 3, 2, 2)), ("bias", (2,))])
