@@ -62,34 +62,43 @@ static void format_shape(ct_shape shape, int64_t batch, char *out, size_t size) 
 /* --- Counting --------------------------------------------------------------------------------- */
 
 /* Streams of random keys are slots too, but no parameters: 0. */
-static int64_t parameters_in(ct_slot *slot) {
+static ct_status parameters_in(ct_slot *slot, int64_t *n) {
     ct_tensor *value = ct_slot_read(slot);
-    return ct_dtype_is_float(ct_dtype_of(value)) ? ct_numel(value) : 0;
+    *n = ct_dtype_is_float(ct_dtype_of(value)) ? ct_numel(value) : 0;
+    return value ? CT_OK : ct_error();
 }
 
-static void count_slot(summary *s, ct_slot *slot, row *r) {
+static ct_status count_slot(summary *s, ct_slot *slot, row *r) {
+    int64_t n;
+    if (parameters_in(slot, &n) != CT_OK) return ct_error();
     for (int64_t k = 0; k < s->slots.count; k++) {
         if (s->slots.items[k].slot != slot) continue;
         if (s->counted[k]) r->shared = true;
-        else r->parameters += parameters_in(slot);
+        else r->parameters += n;
         s->counted[k] = true;
     }
+    return CT_OK;
 }
 
 static ct_status count_row(summary *s, ct_module *module, row *r) {
     ct_slot_list slots;
     if (ct_module_list(module, &slots) != CT_OK) return ct_error();
-    for (int64_t i = 0; i < slots.count; i++) count_slot(s, slots.items[i].slot, r);
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < slots.count && status == CT_OK; i++) {
+        status = count_slot(s, slots.items[i].slot, r);
+    }
     ct_slot_list_free(&slots);
-    return CT_OK;
+    return status;
 }
 
-static void count_all(summary *s) {
+static ct_status count_all(summary *s) {
     for (int64_t i = 0; i < s->slots.count; i++) {
-        int64_t n = parameters_in(s->slots.items[i].slot);
+        int64_t n;
+        if (parameters_in(s->slots.items[i].slot, &n) != CT_OK) return ct_error();
         s->total += n;
         if (s->slots.items[i].trainable) s->trainable += n;
     }
+    return CT_OK;
 }
 
 /* The dtype of the inputs that the model is made for: i64 where the first layer takes ids, else
@@ -131,7 +140,6 @@ static ct_status fill_rows(summary *s, ct_tensor *y[], ct_tensor *in[]) {
                  cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
         format_shape(ct_shape_of(y[i + 1]), batch, r->shape, sizeof r->shape);
     }
-    count_all(s);
     return CT_OK;
 }
 
@@ -143,6 +151,7 @@ static ct_status fill(summary *s, ct_module *model, ct_shape input) {
     ct_tensor **y = cti_alloc((size_t)s->layers.count + 1, sizeof *y);
     ct_tensor **in = cti_alloc(n_inputs, sizeof *in);
     ct_status status = s->rows && s->counted && y && in ? CT_OK : CT_ERR_MEMORY;
+    if (status == CT_OK) status = count_all(s);
     if (status == CT_OK) {
         y[0] = ct_broadcast(ct_scalar(input_dtype(s), 0.0), input);
         status = y[0] ? fill_rows(s, y, in) : ct_error();

@@ -285,3 +285,30 @@ TEST(many, picture_of_branches) {
     free(text);
     ct_module_free(net);
 }
+
+/* --- Out of memory ---------------------------------------------------------------------------- */
+
+/* Everything that this suite's modules, summaries and rewrites allocate. */
+static ct_status make_and_use(void *state) {
+    ct_module *net = CT_BRANCHES(
+        "net", ct_concatenate_new(-1), ct_lstm_new(2, 2, (ct_recurrent_options){.dtype = CT_F64}),
+        CT_SEQUENTIAL("attention",
+                      ct_multi_head_attention_new(2, 1, (ct_attention_options){.dtype = CT_F64})));
+    if (!net) return ct_error();
+    ct_tensor *x = centred(CT_F64, CT_SHAPE(1, 2, 2), 1, 1, 0), *in[] = {x, x}, *y, *dx;
+    ct_status status = ct_summary(state, net, CT_SHAPE(1, 2, 2));
+    if (status == CT_OK) status = ct_forward_many(net, in, 2, &y, 1, CT_TRAINING);
+    if (status == CT_OK) status = ct_grad(ct_sum_all(y), &x, 1, &dx);
+    if (status == CT_OK) status = ct_eval(&dx, 1);
+    ct_module_free(net);
+    return status;
+}
+
+static void nothing_to_see(void *state, bool failed) { (void)state, (void)failed; }
+
+TEST(many, out_of_memory) {
+    FILE *out = fopen("/dev/null", "w");
+    cr_assert_not_null(out);
+    cr_expect_gt(oom_sweep("modules of several inputs", make_and_use, nothing_to_see, out), 100);
+    fclose(out);
+}
