@@ -37,6 +37,14 @@ typedef struct {
  * Errors: CT_ERR_RANGE for heads that do not divide width; CT_ERR_SHAPE. */
 ct_module *ct_multi_head_attention_new(int64_t width, int64_t heads, ct_attention_options options);
 
+typedef struct {
+    ct_initializer embeddings; /* default: truncated normal, std 0.05 */
+    ct_dtype dtype;
+} ct_positions_options;
+/* Learned places, as in GPT: x [N,T,width], T <= length -> x + the first T rows of the table. Slot
+ * embeddings [length,width]. */
+ct_module *ct_positions_new(int64_t length, int64_t width, ct_positions_options options);
+
 /* Places as numbers (ibid.): y [length,width], y[p,2i] = sin(p / 10000^(2i/width)), y[p,2i+1] =
  * cos(p / 10000^(2i/width)). Added to a sequence [N,length,width]. Errors: CT_ERR_RANGE for an odd
  * width. */

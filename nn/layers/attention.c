@@ -1,4 +1,4 @@
-/* Multi-head attention, and places of a sequence as numbers.
+/* Multi-head attention.
  * It is a composition of dense layers and a few ops; no score is looked at twice.
  * Invariant: children are query, key, value, output and, if there is some, dropout. */
 #include "nn/attention.h"
@@ -152,27 +152,4 @@ ct_module *ct_multi_head_attention_new(int64_t width, int64_t heads, ct_attentio
     if (!a) return NULL;
     a->width = width, a->kv_width = kv_width, a->heads = heads, a->causal = options.causal;
     return cti_module_or_free(&a->base, add_children(a, &options));
-}
-
-/* --- Places ----------------------------------------------------------------------------------- */
-
-ct_tensor *ct_sinusoidal_positions(ct_dtype dtype, int64_t length, int64_t width) {
-    CTI_CALLED;
-    static const char function[] = "ct_sinusoidal_positions";
-    if (cti_check_size(function, "length", length) != CT_OK ||
-        cti_check_size(function, "width", width) != CT_OK) {
-        return NULL;
-    }
-    if (width % 2) {
-        return ct_fail_null(CT_ERR_RANGE, "%s: width must be even, got %lld", function,
-                            (long long)width);
-    }
-    /* In f64: far places have many turns behind them. 9.21.. is ln 10000. */
-    ct_tensor *pair = ct_cast(ct_iota(width / 2), CT_F64);
-    ct_tensor *rate = ct_exp(ct_scale(pair, -9.2103403719761836 * 2.0 / (double)width));
-    ct_tensor *place = ct_cast(ct_reshape(ct_iota(length), CT_SHAPE(length, 1)), CT_F64);
-    ct_tensor *angle = ct_reshape(ct_mul(place, rate), CT_SHAPE(length, width / 2, 1));
-    ct_tensor *both = CT_CONCAT(2, ct_sin(angle), ct_cos(angle));
-    ct_tensor *y = ct_reshape(both, CT_SHAPE(length, width));
-    return dtype == CT_F64 ? y : ct_cast(y, dtype);
 }

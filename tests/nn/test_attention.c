@@ -1,4 +1,4 @@
-/* Multi-head attention against PyTorch in f64, its masks, errors and files; places as numbers. */
+/* Multi-head attention against PyTorch in f64, its masks, errors and files; places. */
 #include "tests/reference/sequences.h"
 #include "tests/support/nn_support.h"
 
@@ -232,4 +232,21 @@ TEST(attention, sinusoidal_positions) {
     cr_expect_eq(ct_dtype_of(ct_sinusoidal_positions(CT_F32, 5, 6)), CT_F32);
     cr_expect_null(ct_sinusoidal_positions(CT_F32, 5, 3));
     expect_error(CT_ERR_RANGE, "ct_sinusoidal_positions: width must be even, got 3");
+}
+
+TEST(attention, learned_positions) {
+    ct_module *module = ct_positions_new(5, WIDTH, (ct_positions_options){.dtype = CT_F64});
+    MADE(module);
+    ct_tensor *x = sequence(QUERIES, WIDTH, 20), *y = ct_forward(module, x, CT_TRAINING), *dt;
+    ct_tensor *table = ct_slot_read(module->slots[0].slot);
+    for (int i = 0; i < N * QUERIES * WIDTH; i++) {
+        cr_expect_eq(element(y, i), element(x, i) + element(table, i % (QUERIES * WIDTH)));
+    }
+    OK(ct_grad(ct_sum_all(y), &table, 1, &dt));
+    for (int i = 0; i < 5 * WIDTH; i++) cr_expect_eq(element(dt, i), i < QUERIES * WIDTH ? N : 0);
+    cr_expect_null(ct_forward(module, sequence(6, WIDTH, 1), CT_TRAINING));
+    expect_error(CT_ERR_SHAPE, "Positions: x needs [N,T,4] with T <= 5, got [2,6,4]");
+    cr_expect_null(ct_positions_new(0, 4, (ct_positions_options){0}));
+    expect_error(CT_ERR_RANGE, "ct_positions_new: length must be >= 1, got 0");
+    ct_module_free(module);
 }
