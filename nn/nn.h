@@ -8,6 +8,7 @@
 #include <cotan/nn/layers.h>
 #include <cotan/nn/loss.h>
 #include <cotan/nn/metrics.h>
+#include <cotan/nn/models.h>
 #include <cotan/nn/module.h>
 #include <cotan/nn/recurrent.h>
 #include <cotan/nn/show.h>
