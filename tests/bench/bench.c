@@ -67,7 +67,8 @@ static const struct {
 } sections[] = {{"seed", bench_seed},
                 {"batch_norm", bench_batch_norm},
                 {"kernels", bench_kernels},
-                {"overhead", bench_overhead}};
+                {"overhead", bench_overhead},
+                {"lstm", bench_lstm}};
 #define SECTIONS (sizeof sections / sizeof *sections)
 
 typedef struct {
@@ -102,7 +103,8 @@ int main(int argc, char **argv) {
     const option list[] = {
         {"--json", "FILE", "write the figures there, too", OPTION_TEXT, &o.json, 0, 0},
         {"--threads", "N", "default: the number of processors", OPTION_INTEGER, &o.threads, 1, 256},
-        {"--only", "seed|batch_norm|kernels|overhead", "one section", OPTION_CHOICE, &o.only, 0, 0},
+        {"--only", "seed|batch_norm|kernels|overhead|lstm", "one section", OPTION_CHOICE, &o.only,
+         0, 0},
         {"--profile", NULL, "where a training step's time goes, pass by pass", OPTION_FLAG,
          &o.profile, 0, 0},
         {"--against", "PROGRAM", "compare with the benchmarks of another build", OPTION_TEXT,

@@ -36,5 +36,6 @@ void bench_seed_profile(void);
 void bench_batch_norm(json_t *results);
 void bench_kernels(json_t *results);
 void bench_overhead(json_t *results);
+void bench_lstm(json_t *results);
 
 #endif

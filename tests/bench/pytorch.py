@@ -157,6 +157,36 @@ def compare_batch_norm(bench, results):
         results[f"{name}.speedup_over_pytorch"] = native / mine
 
 
+def lstm_pass(length):
+    layer = nn.LSTM(64, 128, batch_first=True)
+    x = torch.rand(32, length, 64)
+
+    def step():
+        layer.zero_grad(set_to_none=True)
+        layer(x)[0].square().sum().backward()
+
+    return step
+
+
+def compare_lstm(bench, results):
+    torch.set_num_threads(1)
+    lengths = (16, 64, 256)
+    steps = {length: lstm_pass(length) for length in lengths}
+    theirs, ours = {length: [] for length in lengths}, []
+    for _ in range(ROUNDS):
+        for length, step in steps.items():
+            milliseconds(step, 2)
+            theirs[length].append(milliseconds(step, max(5, 1280 // length)))
+        ours.append(cotan(bench, "lstm"))
+    say("\nLSTM forward + backward in ms on one thread: PyTorch, cotan")
+    for length in lengths:
+        name = f"lstm.{length}"
+        native = statistics.median(theirs[length])
+        mine = statistics.median(measured[f"{name}.ms"] for measured in ours)
+        say(f"{length:8} {native:9.2f} {mine:9.2f}   {native / mine:.2f} times faster")
+        results[f"{name}.speedup_over_pytorch"] = native / mine
+
+
 def value_of(arguments, name):
     """Of "--name value" or "--name=value"; None when it is not there."""
     for argument, following in zip(arguments, arguments[1:] + [None]):
@@ -187,7 +217,7 @@ def main():
     if threads:
         os.environ["CT_NUM_THREADS"] = threads
     results = {}
-    for compare in (compare_seed, compare_batch_norm):
+    for compare in (compare_seed, compare_batch_norm, compare_lstm):
         compare(bench, results)
         save(value_of(arguments, "--json"), results)
 
