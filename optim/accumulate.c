@@ -66,3 +66,47 @@ bool cti_accumulate(cti_work *w) {
     if (apply) end_round(w);
     return apply;
 }
+
+/* --- A round that is not full ----------------------------------------------------------------- */
+
+/* The mean of what there is, as the gradients. */
+static ct_status take_means(cti_work *w) {
+    for (int64_t k = 0; k < w->n; k++) {
+        bool reached = true;
+        if (cti_reached(w->o, w->numbers[k]) &&
+            reached_before(w->o, w->numbers[k], &reached) != CT_OK) {
+            return ct_error();
+        }
+        if (!reached) continue;
+        ct_tensor *sum = ct_slot_read(cti_accumulated(w->o, w->numbers[k]));
+        w->gradients[k] = ct_scale(sum, 1.0 / (double)w->accumulated);
+        if (!w->gradients[k]) return ct_error();
+    }
+    if (cti_drop_unused(w) != CT_OK) return ct_error();
+    if (w->n > 0) return CT_OK;
+    return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_flush: the round reaches no parameter that is "
+                                    "trained now");
+}
+
+static ct_status flush(cti_work *w) {
+    if (w->accumulated == 0) return CT_OK;
+    if (take_means(w) != CT_OK) return ct_error();
+    end_round(w);
+    if (cti_apply(w) != CT_OK) return ct_error();
+    int64_t next[2] = {w->applied + 1, 0};
+    cti_add_update(w, w->o->steps, ct_from(CT_I64, CT_SHAPE(2), next));
+    return ct_commit(NULL, 0, w->updates, w->n_updates);
+}
+
+ct_status ct_optimizer_flush(ct_optimizer *o) {
+    CTI_CALLED;
+    if (!o) return cti_null("ct_optimizer_flush: 'optimizer' is NULL");
+    if (o->options.accumulate <= 1) return CT_OK;
+    int64_t scope = ct_scope_open();
+    cti_work w;
+    ct_status status = cti_work_open(&w, o);
+    if (status == CT_OK) status = flush(&w);
+    cti_work_close(&w);
+    ct_scope_close(scope);
+    return status;
+}

@@ -11,36 +11,9 @@
 #define COTAN_OPTIM_H
 
 #include <cotan/nn/nn.h>
+#include <cotan/optim/schedule.h>
 
 CT_C_BEGIN
-
-/* --- Learning rates --------------------------------------------------------------------------- */
-
-/* A rate as a function of the number of finished steps (an f64 scalar tensor), so that it is part
- * of the step's graph. A schedule of your own is a function and its numbers. Whoever makes an
- * optimizer gets CT_ERR_RANGE for a rate or factor that is negative or not finite, for a period
- * below 1 and for a negative warm-up. */
-typedef struct ct_schedule ct_schedule;
-struct ct_schedule {
-    ct_tensor *(*rate)(const ct_schedule *self, ct_tensor *step); /* NULL: constant */
-    double initial;
-    double factor;  /* decay per period; cosine: the final share of the rate */
-    int64_t period; /* steps */
-    int64_t warmup; /* steps before the schedule's own first one; see below */
-};
-ct_schedule ct_rate(double rate); /* constant; 0 is a rate too */
-ct_schedule ct_rate_step(double rate, double factor, int64_t period); /* factor^floor(t/period) */
-ct_schedule ct_rate_exponential(double rate, double factor, int64_t period); /* factor^(t/period) */
-/* From rate to final_share rate along half a cosine over `period` steps, then constant
- * (Loshchilov and Hutter, 2017, arXiv:1608.03983). */
-ct_schedule ct_rate_cosine(double rate, double final_share, int64_t period);
-/* Warm-up, then the schedule, one after the other: over the first `steps` steps the rate rises
- * linearly to the schedule's rate at its step 0, (t + 1) / steps of it at step t, and from step
- * `steps` on it is the schedule's at its step t - steps. So ct_rate_warmup(ct_rate_cosine(1, 0, 4),
- * 2) gives .5, 1, 1, .854, .5, .146, 0, 0, ...: the period is the cosine's alone. It takes any
- * schedule, also one of your own; 0 steps are no warm-up. A schedule has one warm-up: a second one
- * replaces the first. */
-ct_schedule ct_rate_warmup(ct_schedule schedule, int64_t steps);
 
 /* --- Optimizers ------------------------------------------------------------------------------- */
 
@@ -79,7 +52,9 @@ extern const ct_parameter_group ct_group_no_decay;
 typedef struct {
     double clip_value;   /* each gradient entry into +-clip_value; 0 = off */
     double clip_norm;    /* all gradients together to this Euclidean norm at most; 0 = off */
-    int64_t accumulate;  /* apply the mean gradient of so many steps at once; 0 = 1 */
+    int64_t accumulate;  /* apply the mean gradient of so many steps at once, a round; 0 = 1. A
+                           round goes on over the end of an epoch: 10 batches in rounds of 4 are
+                           5 rounds in 2 epochs; see ct_optimizer_flush                       */
     bool allow_unused;   /* a parameter that the loss does not reach, as a head that is not in
                             use, stays with its moments, and weight decay does not move it;
                             otherwise it is an error. Under `accumulate`: that none of them
@@ -90,6 +65,12 @@ typedef struct {
                             of this loss's gradients, before clipping                        */
     const ct_parameter_group *groups; /* copied; may be NULL */
     int64_t n_groups;
+    double average;      /* keeps an average a of each parameter theta, in [0,1); 0 = off. Every
+                            applied step: a := d a + (1 - d) theta with d = average; the first
+                            one: a := theta. As PyTorch's swa_utils.get_ema_multi_avg_fn       */
+    bool average_warmup; /* d = min(average, (1 + t) / (10 + t)) at applied step t, from 1: as
+                            TensorFlow's ExponentialMovingAverage with num_updates            */
+    ct_plateau plateau;  /* shrinks the rate when ct_optimizer_measured is told no progress */
 } ct_step_options;
 
 #define CT_OPTIMIZER_STATES 3
@@ -164,10 +145,36 @@ ct_status ct_optimizer_gradients(ct_optimizer *optimizer, ct_tensor *loss, ct_te
  * parameter alone; elsewhere, and while an error is on record, it is an error. */
 ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const gradients[],
                              int64_t n, ct_tensor *const also[], int64_t n_also);
+/* Applies the mean of what a round that is not full has accumulated, as after the last batch of an
+ * epoch, and begins the next round; one step of the schedule. Does nothing where no round has
+ * begun, as without `accumulate`. On any error nothing has changed. */
+ct_status ct_optimizer_flush(ct_optimizer *optimizer);
+/* Tells step.plateau a measured value, a validation loss say, once per epoch. Part of the state
+ * that checkpoints hold. CT_ERR_STATE without a plateau. */
+ct_status ct_optimizer_measured(ct_optimizer *optimizer, double value);
+
+/* With step.average: exchanges the values of the model's parameters and their averages. A second
+ * call gives the weights back; until then steps, lists and checkpoints are errors, and the model
+ * can be evaluated and saved. Statistics, as BatchNorm's, and what the optimizer does not train
+ * stay. On an error nothing has changed. */
+ct_status ct_optimizer_swap_averages(ct_optimizer *optimizer);
+/* The average of what the slot of a parameter holds; the value of a slot that the optimizer does
+ * not train. So a model is evaluated by its averages and stays what it is:
+ *
+ *     ct_slot_list p;
+ *     ct_tensor *w[8];    // for a model of at most 8 parameters
+ *     ct_module_parameters(model, &p);
+ *     for (int64_t i = 0; i < p.count; i++) w[i] = ct_optimizer_average(adam, p.items[i].slot);
+ *     ct_functional_options plain = {0};
+ *     ct_tensor *y = ct_functional_call(model, x, CT_INFERENCE, &p, w, plain);
+ *     ct_slot_list_free(&p);
+ */
+ct_tensor *ct_optimizer_average(ct_optimizer *optimizer, ct_slot *slot);
+
 /* Every slot of the optimizer with its path "adam/dense/kernel/m": moments, accumulated gradients,
  * and "adam/steps" (i64 [2]: applied steps, steps accumulated so far). With `accumulate` and
  * `allow_unused` also whether a step of this round has reached the parameter; with skip_nonfinite
- * "adam/skipped". */
+ * "adam/skipped", with a plateau "adam/plateau", with averages "adam/dense/kernel/average". */
 ct_status ct_optimizer_list(ct_optimizer *optimizer, ct_slot_list *list);
 
 /* Every optimizer needs a rate; one without, as that of zeroed options, is an error. Options of

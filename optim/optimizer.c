@@ -29,6 +29,8 @@ static bool tells_reached(const ct_optimizer *o) {
     return accumulates(o) && o->options.allow_unused;
 }
 
+static bool averages(const ct_optimizer *o) { return o->options.average > 0; }
+
 ct_slot **cti_states_of(const ct_optimizer *o, int64_t parameter) {
     return &o->states[parameter * o->per_parameter];
 }
@@ -41,14 +43,20 @@ ct_slot *cti_reached(const ct_optimizer *o, int64_t parameter) {
     return tells_reached(o) ? cti_states_of(o, parameter)[o->kind->n_states + 1] : NULL;
 }
 
+ct_slot *cti_average_of(const ct_optimizer *o, int64_t parameter) {
+    return averages(o) ? cti_states_of(o, parameter)[o->per_parameter - 1] : NULL;
+}
+
+/* In the order of the rule's states, the sum of a round, whether it was reached, the average. */
 static ct_slot *state_new(const ct_optimizer *o, int64_t k, ct_tensor *parameter) {
+    if (averages(o) && k == o->per_parameter - 1) return ct_slot_new("average", parameter);
     if (k > o->kind->n_states) return ct_slot_new("reached", ct_full(CT_I64, CT_SCALAR, 0));
     const char *name = k < o->kind->n_states ? o->kind->state_names[k] : "accumulated";
     return ct_slot_new(name, ct_full(ct_dtype_of(parameter), ct_shape_of(parameter), 0.0));
 }
 
 static ct_status make_states(ct_optimizer *o) {
-    o->per_parameter = o->kind->n_states + accumulates(o) + tells_reached(o);
+    o->per_parameter = o->kind->n_states + accumulates(o) + tells_reached(o) + averages(o);
     o->states = cti_alloc((size_t)(o->parameters.count * o->per_parameter), sizeof *o->states);
     if (!o->states) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < o->parameters.count; i++) {
@@ -60,9 +68,13 @@ static ct_status make_states(ct_optimizer *o) {
     }
     o->steps = ct_slot_new("steps", ct_full(CT_I64, CT_SHAPE(2), 0));
     if (!o->steps) return ct_error();
-    if (!o->options.skip_nonfinite) return CT_OK;
-    o->skipped = ct_slot_new("skipped", ct_full(CT_I64, CT_SCALAR, 0));
-    return o->skipped ? CT_OK : ct_error();
+    if (o->options.skip_nonfinite) {
+        o->skipped = ct_slot_new("skipped", ct_full(CT_I64, CT_SCALAR, 0));
+        if (!o->skipped) return ct_error();
+    }
+    if (!(o->options.plateau.factor > 0)) return CT_OK;
+    o->plateau = cti_plateau_new(&o->options.plateau);
+    return o->plateau ? CT_OK : ct_error();
 }
 
 static ct_status check_step_options(const char *function, const ct_step_options *step) {
@@ -70,6 +82,8 @@ static ct_status check_step_options(const char *function, const ct_step_options 
     if (status == CT_OK) {
         status = cti_check_number(function, "clip_norm", step->clip_norm, 0, 1e300);
     }
+    if (status == CT_OK) status = cti_check_number(function, "average", step->average, 0, 1);
+    if (status == CT_OK) status = cti_plateau_check(function, &step->plateau);
     if (status != CT_OK || step->accumulate >= 0) return status;
     return ct_fail(CT_ERR_RANGE, "%s: accumulate must be >= 0, got %lld", function,
                    (long long)step->accumulate);
@@ -142,6 +156,7 @@ void ct_optimizer_free(ct_optimizer *o) {
     ct_slot_list_free(&o->parameters);
     ct_slot_drop(o->steps);
     ct_slot_drop(o->skipped);
+    ct_slot_drop(o->plateau);
     cti_free(o->states);
     cti_free(o->groups);
     cti_free(o->group_of);
@@ -207,8 +222,10 @@ ct_status ct_optimizer_list(ct_optimizer *o, ct_slot_list *list) {
     if (!o || !list) {
         return cti_null("ct_optimizer_list: '%s' is NULL", o ? "list" : "optimizer");
     }
+    if (cti_check_holds_weights(o) != CT_OK) return ct_error();
     ct_status status = list_own(list, o, o->steps);
     if (status == CT_OK) status = list_own(list, o, o->skipped);
+    if (status == CT_OK) status = list_own(list, o, o->plateau);
     for (int64_t i = 0; i < o->parameters.count && status == CT_OK; i++) {
         status = list_states(list, o, i);
     }

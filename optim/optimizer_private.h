@@ -19,6 +19,8 @@ struct ct_optimizer {
                                    there is one                                              */
     ct_slot **states;           /* [parameter][per_parameter] */
     ct_slot *steps;             /* i64 [2]: applied, accumulated */
+    ct_slot *plateau;           /* plateau.c's; NULL without one */
+    bool swapped;               /* the model holds the averages, and they the weights */
     ct_slot *skipped;           /* i64: steps that skip_nonfinite skipped; NULL without it */
 };
 
@@ -31,6 +33,8 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
 ct_slot **cti_states_of(const ct_optimizer *optimizer, int64_t parameter);
 /* The sum of a round of accumulation, or NULL. */
 ct_slot *cti_accumulated(const ct_optimizer *optimizer, int64_t parameter);
+/* The average over steps, or NULL. */
+ct_slot *cti_average_of(const ct_optimizer *optimizer, int64_t parameter);
 /* Whether a step of this round has reached the parameter (i64), or NULL: where all have to. */
 ct_slot *cti_reached(const ct_optimizer *optimizer, int64_t parameter);
 
@@ -40,6 +44,11 @@ ct_slot *cti_reached(const ct_optimizer *optimizer, int64_t parameter);
  * optimizer's list. */
 ct_status cti_groups_make(const char *function, ct_optimizer *optimizer,
                           const ct_step_options *step);
+
+/* --- average.c -------------------------------------------------------------------------------- */
+
+/* Nothing is trained or listed while the model holds its averages. */
+ct_status cti_check_holds_weights(const ct_optimizer *optimizer);
 
 /* --- step.c ----------------------------------------------------------------------------------- */
 
@@ -54,6 +63,10 @@ ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_ten
 ct_status cti_schedule_check(const char *function, const ct_schedule *schedule);
 /* The rate after `step` finished steps (f64 scalar), as an f64 scalar. */
 ct_tensor *cti_schedule_rate(const ct_schedule *schedule, ct_tensor *step);
+ct_status cti_plateau_check(const char *function, const ct_plateau *plateau);
+ct_slot *cti_plateau_new(const ct_plateau *plateau);
+/* What the rate is to be multiplied by, f64. */
+ct_tensor *cti_plateau_scale(ct_slot *slot);
 /* The Euclidean norm of all entries of n > 0 gradients, f64. */
 ct_tensor *cti_norm_of(ct_tensor *const gradients[], int64_t n);
 /* Clips gradients in place by value, then by global norm; 0 = off. */

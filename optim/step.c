@@ -19,11 +19,13 @@ ct_status cti_work_open(cti_work *w, const ct_optimizer *o) {
         .numbers = cti_alloc(n, sizeof(int64_t)),
         .parameters = cti_alloc(n, sizeof(ct_tensor *)),
         .gradients = cti_alloc(n, sizeof(ct_tensor *)),
+        .after = cti_alloc(n, sizeof(ct_tensor *)),
         .groups = cti_alloc((size_t)o->n_groups, sizeof(cti_shared)),
         .updates = cti_alloc(n * (size_t)(2 + o->per_parameter) + 1, sizeof(ct_update))};
-    if (!w->numbers || !w->parameters || !w->gradients || !w->groups || !w->updates) {
+    if (!w->numbers || !w->parameters || !w->gradients || !w->after || !w->groups || !w->updates) {
         return CT_ERR_MEMORY;
     }
+    if (cti_check_holds_weights(o) != CT_OK) return ct_error();
     const int64_t *count = ct_data_i64(ct_slot_read(o->steps));
     if (!count) return ct_error();
     w->applied = count[0];
@@ -42,6 +44,7 @@ void cti_work_close(cti_work *w) {
     cti_free(w->numbers);
     cti_free(w->parameters);
     cti_free(w->gradients);
+    cti_free(w->after);
     cti_free(w->groups);
     cti_free(w->updates);
 }

@@ -15,6 +15,7 @@ typedef struct {
     int64_t applied, accumulated; /* counts before the step */
     int64_t *numbers, n;          /* of the parameters that it trains */
     ct_tensor **parameters, **gradients;
+    ct_tensor **after;  /* what each parameter will be, by all their numbers; NULL: as it is */
     cti_shared *groups; /* by their numbers */
     ct_update *updates;
     int64_t n_updates;
@@ -40,7 +41,12 @@ bool cti_accumulate(cti_work *work);
 
 /* The rate after so many steps, f64; NULL with the error recorded. */
 ct_tensor *cti_rate_after(const ct_optimizer *optimizer, int64_t applied);
-/* From gradients to updates of parameters and moments, by the rule. */
+/* From gradients to updates of parameters and moments, by the rule, and of averages. */
 ct_status cti_apply(cti_work *work);
+
+/* --- average.c -------------------------------------------------------------------------------- */
+
+/* Adds the updates of the averages, if there are any, by what the parameters will be. */
+ct_status cti_average(cti_work *work);
 
 #endif

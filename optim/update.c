@@ -18,7 +18,7 @@ ct_tensor *cti_rate_after(const ct_optimizer *o, int64_t applied) {
         failed(o, "the rate");
         return NULL;
     }
-    if (ct_numel(rate) == 1) return rate;
+    if (ct_numel(rate) == 1) return o->plateau ? ct_mul(rate, cti_plateau_scale(o->plateau)) : rate;
     return ct_fail_null(CT_ERR_SHAPE,
                         "ct_optimizer_step: the rate of '%s' must be one number, got %s",
                         o->kind->name, ct_shape_format(ct_shape_of(rate)).text);
@@ -74,6 +74,7 @@ static ct_status update(cti_work *w, int64_t i, const ct_step *step) {
     ct_slot *slot = o->parameters.items[w->numbers[i]].slot;
     if (check_update(o, w->numbers[i], slot, p, w->parameters[i]) != CT_OK) return ct_error();
     cti_add_update(w, slot, p);
+    w->after[w->numbers[i]] = p;
     for (int k = 0; k < o->kind->n_states; k++) {
         if (!next[k]) return failed(o, "the next state");
         if (check_update(o, w->numbers[i], slots[k], next[k], state[k]) != CT_OK) {
@@ -99,5 +100,5 @@ ct_status cti_apply(cti_work *w) {
         step->path = o->parameters.items[number].path;
         if (update(w, i, step) != CT_OK) return ct_error();
     }
-    return CT_OK;
+    return cti_average(w);
 }
