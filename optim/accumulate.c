@@ -59,8 +59,8 @@ bool cti_accumulate(cti_work *w) {
         ct_slot *slot = cti_accumulated(w->o, w->numbers[k]);
         ct_slot *reached = cti_reached(w->o, w->numbers[k]);
         ct_tensor *sum = ct_add(ct_slot_read(slot), w->gradients[k]);
-        w->gradients[k] = ct_scale(sum, 1.0 / (double)size);
-        if (!apply) cti_add_update(w, slot, sum);
+        if (apply) w->gradients[k] = ct_scale(sum, 1.0 / (double)size);
+        else cti_add_update(w, slot, sum);
         if (!apply && reached) cti_add_update(w, reached, ct_full(CT_I64, CT_SCALAR, 1));
     }
     if (apply) end_round(w);

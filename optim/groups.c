@@ -6,13 +6,14 @@
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/value/slot_private.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
 
 bool ct_holds_vectors(void *context, const ct_named_slot *parameter) {
     (void)context;
-    return parameter && ct_shape_of(ct_slot_read(parameter->slot)).rank < 2;
+    return parameter && parameter->slot->value->shape.rank < 2;
 }
 
 const ct_parameter_group ct_group_no_decay = {.holds = ct_holds_vectors, .no_decay = true};
@@ -75,12 +76,16 @@ static int64_t find_group(const ct_optimizer *o, const ct_named_slot *parameter)
     return last;
 }
 
-/* Moves the parameters that are trained to the front; the others are given back. */
+/* Moves the parameters that are trained to the front; the others are given back. A predicate has no
+ * other way to fail than to record an error. */
 static ct_status assign(const char *function, ct_optimizer *o) {
     int64_t n = 0, count = o->parameters.count;
+    int errors = ct_error_count();
+    ct_status before = ct_error();
     for (int64_t i = 0; i < count; i++) {
         ct_named_slot parameter = o->parameters.items[i];
         int64_t group = find_group(o, &parameter);
+        if (ct_error() != before || ct_error_count() != errors) return ct_error();
         bool trained = !o->groups[group].frozen;
         o->parameters.items[i] = o->parameters.items[n];
         o->parameters.items[n] = parameter;

@@ -60,8 +60,10 @@ static ct_status make_states(ct_optimizer *o) {
     o->states = cti_alloc((size_t)(o->parameters.count * o->per_parameter), sizeof *o->states);
     if (!o->states) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < o->parameters.count; i++) {
+        ct_tensor *parameter = ct_slot_read(o->parameters.items[i].slot);
+        if (!parameter) return ct_error();
         for (int64_t k = 0; k < o->per_parameter; k++) {
-            ct_slot *slot = state_new(o, k, ct_slot_read(o->parameters.items[i].slot));
+            ct_slot *slot = state_new(o, k, parameter);
             if (!slot) return ct_error();
             o->states[i * o->per_parameter + k] = slot;
         }

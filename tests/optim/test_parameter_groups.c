@@ -187,6 +187,11 @@ static void expect_refused(const ct_parameter_group *groups, int64_t n, ct_statu
     ct_module_free(model);
 }
 
+static bool fails(void *context, const ct_named_slot *parameter) {
+    (void)context, (void)parameter;
+    return ct_matmul(ct_scalar(CT_F32, 1), ct_scalar(CT_F32, 1)) != NULL;
+}
+
 TEST(parameter_groups, that_cannot_be_meant_are_refused) {
     const ct_parameter_group typo[] = {{.pattern = "*bias"}, {.pattern = "*/biass"}},
                              nobody = {.rate_factor = 2},
@@ -203,6 +208,9 @@ TEST(parameter_groups, that_cannot_be_meant_are_refused) {
     expect_refused(&negative[1], 1, CT_ERR_RANGE,
                    "ct_adam_new: groups[0].decay_factor must be in [0,1e+300), got nan");
     expect_refused(&all, 1, CT_ERR_STATE, "ct_adam_new: the groups freeze every parameter");
+    const ct_parameter_group failing = {.holds = fails};
+    expect_refused(&failing, 1, CT_ERR_SHAPE,
+                   "ct_matmul: argument 'a' needs rank >= 1, got a scalar");
     expect_refused(NULL, 2, CT_ERR_NULL, "ct_adam_new: 'groups' is NULL");
     expect_refused(&all, -1, CT_ERR_RANGE, "ct_adam_new: n_groups must be >= 0, got -1");
 }

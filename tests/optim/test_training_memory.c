@@ -43,9 +43,23 @@ static void restore(training *t) {
     cr_assert_eq(state_hash(t->model, t->optimizer), t->before);
 }
 
-static void open_training(training *t) {
+/* What the action makes of the state now, and back to it. */
+static void begin(training *t, ct_status (*action)(void *)) {
+    for (int64_t i = 0; i < slots_in(t); i++) {
+        ct_set(&t->values[i], ct_slot_read(slot_number(t, i)));
+    }
+    t->before = state_hash(t->model, t->optimizer);
+    OK(action(t));
+    t->after = state_hash(t->model, t->optimizer);
+    cr_assert_neq(t->before, t->after);
+    restore(t);
+    ct_scope_close(0);
+}
+
+static void open_with(training *t, ct_step_options step) {
     ct_adam_options options = ct_adam_defaults(0.01);
     options.rate = ct_rate_cosine(0.01, 0.1, 100);
+    options.step = step;
     options.step.clip_norm = 1;
     t->model = CT_SEQUENTIAL("model", small_cnn(0), ct_dense_new(3, 3, (ct_dense_options){0}));
     MADE(t->model);
@@ -55,16 +69,12 @@ static void open_training(training *t) {
     t->labels = ct_keep(some_labels(4, 3, 2));
     OK(ct_module_list(t->model, &t->lists[0]));
     OK(ct_optimizer_list(t->optimizer, &t->lists[1]));
-    t->values = malloc((size_t)slots_in(t) * sizeof *t->values);
-    for (int64_t i = 0; i < slots_in(t); i++) {
-        t->values[i] = ct_keep(ct_slot_read(slot_number(t, i)));
-    }
-    t->before = state_hash(t->model, t->optimizer);
-    OK(train(t));
-    t->after = state_hash(t->model, t->optimizer);
-    cr_assert_neq(t->before, t->after);
-    restore(t);
-    ct_scope_close(0);
+    t->values = calloc((size_t)slots_in(t), sizeof *t->values);
+}
+
+static void open_training(training *t) {
+    open_with(t, (ct_step_options){0});
+    begin(t, train);
 }
 
 static void close_training(training *t) {
@@ -117,7 +127,7 @@ static int64_t sweep(training *t, ct_status (*action)(void *), bool persistent) 
 static int64_t sweep_both(training *t, ct_status (*action)(void *)) {
     live();
     int64_t once = sweep(t, action, false), lasting = sweep(t, action, true);
-    cr_expect_eq(once, lasting);
+    cr_expect_eq(once, lasting, "%lld, %lld", (long long)once, (long long)lasting);
     return once;
 }
 
@@ -127,6 +137,75 @@ TEST(training_memory, a_step_happens_wholly_or_not_at_all) {
     int64_t failed = sweep_both(&t, train);
     printf("training step: %lld allocations, each made to fail\n", (long long)failed);
     cr_expect_gt(failed, 300);
+    close_training(&t);
+}
+
+/* --- Parts of a step -------------------------------------------------------------------------- */
+
+static const ct_step_options everything = {.accumulate = 2,
+                                           .allow_unused = true,
+                                           .skip_nonfinite = true,
+                                           .average = 0.9,
+                                           .plateau = {.factor = 0.5},
+                                           .groups = &ct_group_no_decay,
+                                           .n_groups = 1};
+
+static ct_status train_in_halves(void *state) {
+    training *t = state;
+    ct_tensor *g[16];
+    ct_slot_list list;
+    int64_t scope = ct_scope_open();
+    ct_tensor *loss = ct_cross_entropy(ct_logits(t->model, t->x, CT_TRAINING), t->labels);
+    ct_status status = ct_optimizer_parameters(t->optimizer, &list);
+    int64_t n = list.count;
+    if (status == CT_OK) status = ct_optimizer_gradients(t->optimizer, loss, g, n);
+    for (int64_t i = 0; i < n && status == CT_OK; i++) g[i] = ct_scale(g[i], 0.5);
+    if (status == CT_OK) status = ct_optimizer_apply(t->optimizer, loss, g, n, NULL, 0);
+    ct_slot_list_free(&list);
+    ct_scope_close(scope);
+    return status;
+}
+
+static ct_status flush(void *state) { return ct_optimizer_flush(((training *)state)->optimizer); }
+
+static ct_status measure(void *state) {
+    return ct_optimizer_measured(((training *)state)->optimizer, 1);
+}
+
+/* And back, with enough memory. */
+static ct_status swap(void *state) {
+    training *t = state;
+    ct_status status = ct_optimizer_swap_averages(t->optimizer);
+    if (status != CT_OK) return status;
+    ct_mem_fail_at(0, false);
+    OK(ct_optimizer_swap_averages(t->optimizer));
+    return CT_OK;
+}
+
+static ct_status make(void *state) {
+    training *t = state;
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.step = everything;
+    ct_optimizer *optimizer = ct_adam_new(t->model, options);
+    ct_optimizer_free(optimizer);
+    return optimizer ? CT_OK : ct_error();
+}
+
+TEST(training_memory, parts_of_a_step_happen_wholly_or_not_at_all) {
+    training t;
+    open_with(&t, everything);
+    begin(&t, train_in_halves);
+    cr_expect_gt(sweep_both(&t, train_in_halves), 300);
+    OK(train(&t));
+    begin(&t, train_in_halves);
+    cr_expect_gt(sweep_both(&t, train_in_halves), 300);
+    begin(&t, flush);
+    cr_expect_gt(sweep_both(&t, flush), 200);
+    begin(&t, measure);
+    cr_expect_gt(sweep_both(&t, measure), 3);
+    t.after = t.before;
+    cr_expect_gt(sweep_both(&t, swap), 5);
+    cr_expect_gt(sweep_both(&t, make), 50);
     close_training(&t);
 }
 
