@@ -36,7 +36,7 @@ typedef struct {
     const char *pattern; /* of the whole path, as ct_module_parameters has it; as in fnmatch(3): '*'
                             is any text, with '/' too, '?' a character, [ab] one of these */
     bool (*holds)(void *context, const ct_named_slot *parameter);
-    void *context;
+    void *context;       /* for the predicate, and for rules of your own: step->group->context */
     double rate_factor;  /* times the learning rate, and so times decoupled decay; 0 = 1 */
     double decay_factor; /* times the optimizer's weight_decay; 0 = 1 */
     bool no_decay;       /* no weight decay at all */
@@ -62,7 +62,8 @@ typedef struct {
     bool skip_nonfinite; /* a step whose gradients' norm is infinite or NaN changes nothing and is
                             no error: parameters, moments, statistics, counts and the round of
                             accumulation stay; ct_optimizer_skipped counts it. The norm is that
-                            of this loss's gradients, before clipping                        */
+                            of this loss's gradients, before clipping. ct_fit goes on too, with
+                            such a loss in the mean of its epoch                             */
     const ct_parameter_group *groups; /* copied; may be NULL */
     int64_t n_groups;
     double average;      /* keeps an average a of each parameter theta, in [0,1); 0 = off. Every
@@ -149,8 +150,8 @@ ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor
  * epoch, and begins the next round; one step of the schedule. Does nothing where no round has
  * begun, as without `accumulate`. On any error nothing has changed. */
 ct_status ct_optimizer_flush(ct_optimizer *optimizer);
-/* Tells step.plateau a measured value, a validation loss say, once per epoch. Part of the state
- * that checkpoints hold. CT_ERR_STATE without a plateau. */
+/* Tells step.plateau a measured value: epoch->val_loss, say, in ct_fit's callback at the end of each
+ * epoch. Part of the state that checkpoints hold. CT_ERR_STATE without a plateau. */
 ct_status ct_optimizer_measured(ct_optimizer *optimizer, double value);
 
 /* With step.average: exchanges the values of the model's parameters and their averages. A second
