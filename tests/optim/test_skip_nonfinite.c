@@ -1,5 +1,6 @@
 /* Steps whose gradients are infinite or NaN, skipped on request: nothing changes but their count,
  * which checkpoints hold. */
+#include "datasets/datasets.h"
 #include "tests/support/nn_support.h"
 
 #include <stdio.h>
@@ -81,6 +82,28 @@ TEST(skip_nonfinite, the_gradients_count_not_the_loss) {
     cr_expect_eq(ct_optimizer_skipped(NULL), 0);
     ct_optimizer_free(sgd);
     ct_module_free(model);
+}
+
+/* One batch of each epoch holds a NaN: the others are learned from, none is an error. */
+TEST(skip_nonfinite, ct_fit_goes_on) {
+    float x[12 * 4];
+    for (int i = 0; i < 12 * 4; i++) x[i] = i == 21 ? NAN : (float)number(i, 1);
+    ct_source *train = ct_batches_new(ct_from(CT_F32, CT_SHAPE(12, 4), x), some_labels(12, 3, 2),
+                                      (ct_batches_options){.size = 4});
+    MADE(train);
+    ct_module *model = small_mlp();
+    ct_sgd_options options = {.rate = ct_rate(0.1), .step = {.skip_nonfinite = true}};
+    ct_optimizer *sgd = ct_sgd_new(model, options);
+    ct_history history;
+    OK(ct_fit(model, sgd, &ct_loss_cross_entropy, train, (ct_fit_options){.epochs = 2}, &history));
+    cr_expect_eq(ct_optimizer_steps(sgd), 4);
+    cr_expect_eq(ct_optimizer_skipped(sgd), 2);
+    cr_expect(isnan(history.epochs[0].loss) && history.epochs[1].steps == 3);
+    cr_expect(isfinite(ct_item(ct_sum_all(read_slot(model, "dense/kernel")))));
+    ct_history_free(&history);
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+    ct_source_free(train);
 }
 
 TEST(skip_nonfinite, the_count_is_in_checkpoints) {
