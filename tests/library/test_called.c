@@ -2,6 +2,7 @@
  * and one on record from before says so.
  * What a message says behind the name is the business of other suites.
  * Invariant: each row calls one public function, wrongly or without memory, and nothing else. */
+#include "tests/support/called.h"
 #include "tests/support/fit_support.h"
 
 #include "autograd/gradcheck.h"
@@ -12,46 +13,6 @@
 #include "tensor/simplify.h"
 
 #include <unistd.h>
-
-/* ANY: that of a layer or a loss too, which the user named in his turn. */
-#define ANY NULL
-
-static void expect_name(const char *name) {
-    const char *message = ct_error_message();
-    size_t length = name ? strlen(name) : strcspn(message, ": ");
-    if (!name) name = message;
-    cr_expect(strncmp(message, name, length) == 0 && message[length] == ':', "%s said '%s'", name,
-              message);
-    ct_error_clear();
-}
-
-/* A call that has to fail. */
-#define WRONG_IN(name, call) \
-    do {                     \
-        (void)(call);        \
-        expect_name(name);   \
-    } while (0)
-#define WRONG(function, ...) WRONG_IN(#function, function(__VA_ARGS__))
-
-/* A call that is right, at each of its allocations in turn; `before` it there is memory. */
-#define STARVED_AFTER(before, name, call)                                        \
-    do {                                                                         \
-        int64_t count = 1;                                                       \
-        for (int64_t nth = 0; nth <= count; nth++) {                             \
-            ct_cache_clear();                                                    \
-            (void)(before);                                                      \
-            count = nth == 0 ? -ct_mem_read().allocations : count;               \
-            ct_mem_fail_at(nth, false);                                          \
-            (void)(call);                                                        \
-            ct_mem_fail_at(0, false);                                            \
-            count += nth == 0 ? ct_mem_read().allocations : 0;                   \
-            cr_expect(nth > 0 || ct_error() == CT_OK, "%s", ct_error_message()); \
-            if (ct_error() != CT_OK) expect_name(name);                          \
-        }                                                                        \
-        cr_expect_gt(count, 0, "%s", #call);                                     \
-    } while (0)
-#define STARVED_IN(name, call) STARVED_AFTER(0, name, call)
-#define STARVED(function, ...) STARVED_IN(#function, function(__VA_ARGS__))
 
 static ct_tensor *ones(ct_dtype dtype, ct_shape shape) { return ct_full(dtype, shape, 1); }
 
@@ -243,6 +204,12 @@ TEST(called, normalizations_losses_and_metrics) {
     WRONG(ct_accuracy, x, NULL);
     STARVED(ct_accuracy, x, labels);
     WRONG(ct_accuracy, ones(CT_F32, CT_SHAPE(2, 0)), labels);
+    ct_cross_entropy_options all = {
+        .weights = ones(CT_F32, CT_SHAPE(3)), .smoothing = 0.1, .ignore = true};
+    WRONG(ct_cross_entropy_with, x, c, all);
+    WRONG(ct_cross_entropy_with, NULL, labels, all);
+    WRONG(ct_cross_entropy_with, ct_cast(x, CT_I64), labels, all);
+    STARVED(ct_cross_entropy_with, x, labels, all);
 }
 
 /* --- Leaves, reading, derivatives, slots ------------------------------------------------------ */
@@ -395,6 +362,15 @@ TEST(called, training) {
     STARVED_IN(ANY, ct_fit(b.model, b.optimizer, loss, b.train, one, NULL));
     WRONG(ct_evaluate, b.model, loss, NULL, NULL, NULL);
     STARVED_IN(ANY, ct_evaluate(b.model, loss, b.test, NULL, NULL));
+    ct_evaluation result;
+    ct_evaluate_options plain = {0};
+    ct_metric f1 = ct_metric_macro_f1;
+    ct_fit_options measured = {.max_steps = 1, .metrics = &f1, .n_metrics = 1};
+    WRONG(ct_evaluate_with, b.model, loss, NULL, plain, &result);
+    WRONG(ct_evaluate_with, b.model, loss, b.test, plain, NULL);
+    STARVED_IN(ANY, ct_evaluate_with(b.model, loss, b.test, plain, &result));
+    STARVED_IN(ANY, ct_fit(b.model, b.optimizer, loss, b.train, measured, NULL));
+    WRONG(ct_loss_of, NULL, x, labels);
     WRONG(ct_predict, b.model, stray, 0);
     STARVED_IN(ANY, ct_predict(b.model, x, 5));
     WRONG(ct_optimizer_step, b.optimizer, stray, NULL, 0);
@@ -447,12 +423,15 @@ TEST(called, weights_and_checkpoints) {
         WRONG(ct_weights_load_with, b.model, places[i], (ct_weights_load_options){0}, NULL);
         WRONG(ct_checkpoint_save, places[i], b.model, b.optimizer, at);
         WRONG(ct_checkpoint_load, places[i], b.model, b.optimizer, &at);
+        WRONG(ct_checkpoint_save_best, places[i], b.model, b.optimizer, at, NULL);
+        WRONG(ct_checkpoint_load_best, places[i], b.model, b.optimizer, &at, NULL);
         WRONG(ct_model_plot_save, places[i], b.model);
         WRONG(ct_safetensors_load, places[i]);
         WRONG(ct_npy_load, places[i]);
         WRONG(ct_npy_save, places[i], ones(CT_F32, CT_SCALAR));
     }
     WRONG(ct_checkpoint_save, "never", b.model, b.optimizer, wrong);
+    WRONG(ct_checkpoint_save_best, "never", b.model, b.optimizer, wrong, NULL);
     char path[] = "/tmp/cotan-called-XXXXXX";
     close(mkstemp(path));
     STARVED(ct_weights_save, b.model, path);
