@@ -73,7 +73,8 @@ ct_source *ct_batches_many_new(ct_tensor *const tensors[], int64_t n, ct_batches
 /* Makes another batch of one, in place: augmentation, say. It may replace the tensors by others,
  * which need not be evaluated yet: then they are a part of the step's plan. What was there must
  * not become NULL. `epoch` and `number` (of the batch, from 0) are all it may depend on, so that
- * training continued from a checkpoint sees the same; random numbers too are a function of them:
+ * training continued from a checkpoint sees the same; a validation is epoch 0 each time. Random
+ * numbers too are a function of them:
  *
  *     static ct_status brighten(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
  *         const int64_t *seed = context, key[2] = {*seed + epoch, number};

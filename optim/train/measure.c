@@ -69,24 +69,23 @@ static ct_tensor *loss_of(ct_module *model, const cti_measures *m, const ct_batc
     return prediction ? ct_loss_of(m->loss, prediction, batch->y) : NULL;
 }
 
-static const ct_output *output_of(const cti_measured *measured, int number) {
+static const ct_output *output_of(const cti_measures *m, const cti_measured *measured, int number) {
     const ct_output *output = &measured->outputs[number];
     if (output->prediction) return output;
-    return ct_fail_null(CT_ERR_NULL,
-                        "ct_evaluate: a metric needs outputs[%d].prediction, which "
-                        "the objective left NULL",
-                        number);
+    return ct_fail_null(CT_ERR_NULL, "ct_evaluate: a metric needs outputs[%d].prediction, which %s",
+                        number, m->objective ? "the objective left NULL" : "no loss gives");
 }
 
 static ct_tensor *metric_of(const cti_measures *m, const cti_measured *measured) {
-    const ct_output *output = output_of(measured, 0);
+    const ct_output *output = output_of(m, measured, 0);
     if (!output) return NULL;
     CTI_CALLS_USER;
     return m->metric(output->prediction, output->target);
 }
 
-static ct_tensor *sums_of(const ct_metric *metric, const cti_measured *measured) {
-    const ct_output *output = output_of(measured, metric->output);
+static ct_tensor *sums_of(const cti_measures *m, const ct_metric *metric,
+                          const cti_measured *measured) {
+    const ct_output *output = output_of(m, measured, metric->output);
     if (!output) return NULL;
     CTI_CALLS_USER;
     return metric->sums(metric, output->prediction, output->target);
@@ -133,7 +132,7 @@ ct_status cti_measure(ct_module *model, const cti_measures *m, ct_mode mode, con
     }
     out->first_sums = out->n;
     for (int64_t i = 0; i < m->n_metrics && out->roots[out->n - 1]; i++) {
-        ct_tensor *t = checked_sums(&m->metrics[i], sums_of(&m->metrics[i], out));
+        ct_tensor *t = checked_sums(&m->metrics[i], sums_of(m, &m->metrics[i], out));
         if (!t || make_room(sums, &m->metrics[i], i, ct_numel(t)) != CT_OK) return ct_error();
         out->roots[out->n++] = t;
     }

@@ -195,6 +195,9 @@ TEST(fit_metrics, say_what_is_wrong) {
     wrong.output = 6;
     refuse_one(wrong, CT_ERR_RANGE,
                "ct_fit: the output of metric 'accuracy' must be in 0..5, got 6");
+    wrong.output = 1;
+    refuse_one(wrong, CT_ERR_NULL,
+               "ct_fit: a metric needs outputs[1].prediction, which no loss gives");
     refuse_one((ct_metric){.name = "m", .sums = nothing, .value = first}, CT_ERR_NULL,
                "ct_fit: 'sums' of metric 'm' returned NULL and no error");
     refuse_one((ct_metric){.name = "m", .sums = singles, .value = first}, CT_ERR_SHAPE,

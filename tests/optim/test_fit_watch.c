@@ -99,6 +99,54 @@ TEST(fit_watch, may_stop) {
     close_bench(&b);
 }
 
+/* --- What lies between ------------------------------------------------------------------------ */
+
+typedef struct {
+    ct_tensor *hidden; /* of the running step */
+    int64_t steps;
+    double largest;
+} between;
+
+/* The layers of small_mlp, one by one. */
+static ct_tensor *layer_by_layer(void *context, ct_module *model, const ct_batch *batch,
+                                 ct_mode mode, ct_output outputs[]) {
+    between *b = context;
+    b->hidden = ct_forward(model->children[1], ct_forward(model->children[0], batch->x, mode),
+                           mode);
+    outputs[0].prediction = ct_forward(model->children[2], b->hidden, mode);
+    return ct_cross_entropy(outputs[0].prediction, batch->y);
+}
+
+static ct_status want_hidden(void *context, ct_fit_step *step) {
+    step->also[step->n_also++] = ct_max(ct_abs(((between *)context)->hidden), CT_ALL);
+    return step->also[0] ? CT_OK : ct_error();
+}
+
+static bool read_hidden(void *context, const ct_fit_step *step) {
+    between *b = context;
+    int64_t before = ct_stats_read().evaluations;
+    b->largest = fmax(b->largest, ct_item(step->also[0]));
+    b->steps++;
+    cr_expect_eq(ct_stats_read().evaluations, before);
+    return true;
+}
+
+TEST(fit_watch, outputs_of_layers_come_with_the_step) {
+    bench plain = open_bench(0.05), b = open_bench(0.05);
+    between seen = {0};
+    OK(fit(&plain, (ct_fit_options){.epochs = 2}, NULL));
+    ct_fit_options options = {.epochs = 2,
+                              .objective = layer_by_layer,
+                              .also = want_hidden,
+                              .watch = read_hidden,
+                              .context = &seen};
+    OK(ct_fit(b.model, b.optimizer, NULL, b.train, options, NULL));
+    cr_expect_eq(state_hash(b.model, b.optimizer), state_hash(plain.model, plain.optimizer));
+    cr_expect(seen.steps == 2 * BATCHES && seen.largest > 0 && seen.largest < 1);
+    close_bench(&plain);
+    close_bench(&b);
+}
+
 /* --- Errors ----------------------------------------------------------------------------------- */
 
 static ct_status silent(void *context, ct_fit_step *step) {
