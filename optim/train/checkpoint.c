@@ -242,7 +242,7 @@ static ct_status check_sum(const char *path, const ct_safetensors *file, const c
 /* Everything that may fail, then everything else. */
 static ct_status load(const char *path, const ct_safetensors *file, contents *c, ct_module *model,
                       ct_position *position, cti_best *best) {
-    ct_position found;
+    ct_position found = {0};
     cti_best next = {0};
     if (read_metadata(path, file, &found) != CT_OK) return ct_error();
     bool has_best = found.best_epoch > 0 && ct_safetensors_metadata(file, "best_weights");
