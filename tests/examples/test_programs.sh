@@ -53,7 +53,8 @@ study() {
 
 # --- Help and wrong arguments
 
-all='bn_study bn_verify custom_model custom_op graph_dump'
+models='tabular'
+all="bn_study bn_verify custom_model custom_op graph_dump $models"
 for name in $all; do
     check "$name --help: status" ends 0 "$programs/$name" --help
     check "$name --help: helps" said "usage: $name"
@@ -91,6 +92,12 @@ check 'study, on nothing: the results say so' grep -qF '"name": "built-in digits
     digits/results.json
 check 'custom_model: status' ends 0 "$programs/custom_model"
 check 'custom_model: names the data' said 'data: built-in digits, 6000 training and 1000 test'
+
+# --- Models, for two steps
+
+for name in $models; do check "$name --steps 2: status" ends 0 "$programs/$name" --steps 2; done
+check 'tabular: says what came of it' ends 0 sh -c '"$1" --steps 200 | grep "R2 0.[89]"' - \
+    "$programs/tabular"
 
 # --- Nobody reads
 

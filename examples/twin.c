@@ -1,0 +1,73 @@
+/* The frame of a program, weights and tensors of a twin's file, and losses as text.
+ * It trains nothing and knows no program; tests/examples/test_twins.sh compares the losses.
+ * Invariant: what the file lacks is an error, never a number of our own. */
+#include "twin.h"
+
+#include "program.h"
+
+#include <stdio.h>
+
+int twin_main(const char *program, const char *about, twin_run *run, const option *one_more,
+              int argc, char *const argv[]) {
+    int64_t steps = 0;
+    const char *twin = NULL;
+    option list[3] = {
+        {"--steps", "N", "end after so many steps", OPTION_INTEGER, &steps, 1, 1000000000},
+        {"--twin", "FILE", "train from weights and data as PyTorch has", OPTION_TEXT, &twin, 0, 0},
+    };
+    if (one_more) list[2] = *one_more;
+    int usage = options_parse(program, about, list, one_more ? 3 : 2, argc, argv);
+    if (usage >= 0) return usage;
+    program_begin();
+    ct_seed_set(1);
+    ct_status status = run(twin, steps);
+    if (status != CT_OK) fprintf(stderr, "%s: %s\n", program, ct_error_message());
+    ct_scope_close(0);
+    return program_end(program, status != CT_OK);
+}
+
+ct_tensor *twin_tensor(const char *file, const char *name) {
+    ct_safetensors *tensors = ct_safetensors_load(file);
+    if (!tensors) return NULL;
+    int64_t i = ct_safetensors_find(tensors, name);
+    ct_tensor *value = i < 0 ? NULL : ct_safetensors_value(tensors, i);
+    if (i < 0) ct_fail(CT_ERR_FORMAT, "%s: holds no tensor '%s'", file, name);
+    ct_safetensors_free(tensors);
+    return value;
+}
+
+/* PyTorch's Sequential counts its children, where cotan's calls them by what they are. */
+static ct_status number_children(ct_module *module) {
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < module->n_children && status == CT_OK; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        if (module->kind->chain) status = ct_module_rename(module->children[i], number);
+        if (status == CT_OK) status = number_children(module->children[i]);
+    }
+    return status;
+}
+
+ct_status twin_weights(const char *file, const char *prefix, ct_module *model) {
+    char beginning[64];
+    snprintf(beginning, sizeof beginning, "%s.", prefix);
+    ct_weights_name name = {"", beginning};
+    /* Partial, because the file holds data too. */
+    ct_weights_load_options options = {
+        .form = &ct_weights_pytorch, .names = &name, .n_names = 1, .partial = true};
+    ct_weights_report report = {0};
+    ct_status status = model ? number_children(model) : ct_error();
+    if (status == CT_OK) status = ct_weights_load_with(model, file, options, &report);
+    for (int64_t i = 0; i < report.count && status == CT_OK; i++) {
+        if (report.items[i].reason == CT_WEIGHT_UNUSED) continue;
+        status = ct_fail(CT_ERR_SHAPE, "%s: %s", file, report.items[i].text);
+    }
+    ct_weights_report_free(&report);
+    return status;
+}
+
+void twin_loss(double loss) { printf("%.17g\n", loss); }
+
+void twin_losses(const ct_history *history) {
+    for (int64_t i = 0; i < history->n_steps; i++) twin_loss(history->steps[i].loss);
+}

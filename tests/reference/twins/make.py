@@ -1,0 +1,48 @@
+"""Runs the twins from given weights, data and random numbers, and writes both down.
+
+    python3 make.py [NAME...]     writes ../files/twin_NAME.safetensors and ../files/twin_NAME.txt
+
+The programs of examples/ take the first by --twin and must print the second, ten losses in f64;
+tests/examples/test_twins.sh compares. Needs torch and safetensors; the tests need neither.
+"""
+import os
+import sys
+
+import torch
+from safetensors.torch import save_file
+
+files = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "files")
+STEPS = 10
+
+
+def write(name, models, tensors, losses):
+    """`models` by prefix are written as they are: before training."""
+    assert len(losses) == STEPS
+    path = os.path.join(files, f"twin_{name}")
+    with open(path + ".txt", "w", encoding="ascii") as out:
+        out.writelines(f"{loss:.17g}\n" for loss in losses)
+    save_file(models | {k: v.contiguous() for k, v in tensors.items()}, path + ".safetensors")
+    print(path, os.path.getsize(path + ".safetensors"), "bytes")
+
+
+def weights(**models):
+    """A copy, so that training does not change it."""
+    return {f"{prefix}.{k}": v.detach().clone()
+            for prefix, model in models.items() for k, v in model.state_dict().items()}
+
+
+def make_tabular():
+    import tabular
+    x, y = tabular.friedman(80)
+    model = tabular.make_model()
+    first = weights(model=model)
+    losses = tabular.train(model, x, y, 100, STEPS, shuffle=False)
+    write("tabular", first, {"x": x, "y": y}, losses)
+
+
+if __name__ == "__main__":
+    makers = {k[5:]: v for k, v in list(globals().items()) if k.startswith("make_")}
+    for name in sys.argv[1:] or makers:
+        torch.set_default_dtype(torch.float64)
+        torch.manual_seed(1)
+        makers[name]()
