@@ -40,6 +40,15 @@ def make_tabular():
     write("tabular", first, {"x": x, "y": y}, losses)
 
 
+def make_pinn():
+    import pinn
+    inside, edge = pinn.points_inside(48), pinn.points_at_the_edge(12)
+    model = pinn.make_model()
+    first = weights(model=model)
+    write("pinn", first, {"inside": inside, "edge": edge},
+          pinn.train(model, inside, edge, STEPS))
+
+
 if __name__ == "__main__":
     makers = {k[5:]: v for k, v in list(globals().items()) if k.startswith("make_")}
     for name in sys.argv[1:] or makers:
