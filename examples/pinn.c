@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { POINTS = 256, EDGE = 64, STEPS = 600, WIDTH = 16 };
+enum { POINTS = 256, EDGE = 64, STEPS = 1500, WIDTH = 16 };
 #define NU 0.1
 #define SPEED 0.5
 #define HEIGHT 0.5
@@ -89,7 +89,7 @@ static ct_status train(const char *twin, int64_t steps) {
         /* The step derives the second derivative once more, by all weights. */
         status = ct_optimizer_step(adam, loss, NULL, 0);
         if (twin) twin_loss(ct_item(loss));
-        else if (i % 100 == 0) printf("step %lld: loss %.2e\n", (long long)i, ct_item(loss));
+        else if (i % 250 == 0) printf("step %lld: loss %.2e\n", (long long)i, ct_item(loss));
         ct_scope_close(scope);
     }
     if (status == CT_OK && !twin) status = report(model);

@@ -6,6 +6,7 @@
 #include "program.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 int twin_main(const char *program, const char *about, twin_run *run, const option *one_more,
               int argc, char *const argv[]) {
@@ -19,6 +20,8 @@ int twin_main(const char *program, const char *about, twin_run *run, const optio
     int usage = options_parse(program, about, list, one_more ? 3 : 2, argc, argv);
     if (usage >= 0) return usage;
     program_begin();
+    /* In steps this small threads wait for each other longer than they compute. */
+    if (!getenv("CT_NUM_THREADS")) ct_threads_set(1);
     ct_seed_set(1);
     ct_status status = run(twin, steps);
     if (status != CT_OK) fprintf(stderr, "%s: %s\n", program, ct_error_message());

@@ -21,7 +21,7 @@
 #include <cotan/cotan.h>
 
 /* The whole of a program: reads --help, --steps N, --twin FILE and one more option (NULL: none),
- * sets the seed to 1, runs, prints the first error, and ends. `run` gets the file or NULL, and the
+ * sets one thread (unless CT_NUM_THREADS says how many) and the seed 1, runs, prints the first error, and ends. `run` gets the file or NULL, and the
  * largest number of steps, 0 for as many as the program wants. Returns the exit status. */
 typedef ct_status twin_run(const char *twin, int64_t steps);
 int twin_main(const char *program, const char *about, twin_run *run, const option *one_more,

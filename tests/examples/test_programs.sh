@@ -53,7 +53,7 @@ study() {
 
 # --- Help and wrong arguments
 
-models='pinn tabular'
+models='pinn tabular wgan_gp'
 all="bn_study bn_verify custom_model custom_op graph_dump $models"
 for name in $all; do
     check "$name --help: status" ends 0 "$programs/$name" --help

@@ -49,6 +49,15 @@ def make_pinn():
           pinn.train(model, inside, edge, STEPS))
 
 
+def make_wgan_gp():
+    import wgan_gp
+    generator, critic = wgan_gp.network(2, 2, 16), wgan_gp.network(2, 1, 16)
+    first = weights(generator=generator, critic=critic)
+    draws = list(wgan_gp.draws(STEPS, 16))
+    tensors = dict(zip(("real", "noise", "mix"), map(torch.stack, zip(*draws))))
+    write("wgan_gp", first, tensors, wgan_gp.train(generator, critic, draws))
+
+
 if __name__ == "__main__":
     makers = {k[5:]: v for k, v in list(globals().items()) if k.startswith("make_")}
     for name in sys.argv[1:] or makers:

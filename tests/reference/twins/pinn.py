@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 NU, SPEED, HEIGHT = 0.1, 0.5, 0.5
-STEPS = 600
+STEPS = 1500
 
 
 def solution(points):
@@ -51,7 +51,7 @@ def train(model, inside, edge, steps=STEPS):
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-        if step % 100 == 0:
+        if step % 250 == 0:
             print(f"step {step}: loss {losses[-1]:.2e}")
     return losses
 
