@@ -53,7 +53,7 @@ study() {
 
 # --- Help and wrong arguments
 
-models='pinn tabular wgan_gp'
+models='pinn tabular vae wgan_gp'
 all="bn_study bn_verify custom_model custom_op graph_dump $models"
 for name in $all; do
     check "$name --help: status" ends 0 "$programs/$name" --help
@@ -98,6 +98,10 @@ check 'custom_model: names the data' said 'data: built-in digits, 6000 training 
 for name in $models; do check "$name --steps 2: status" ends 0 "$programs/$name" --steps 2; done
 check 'tabular: says what came of it' ends 0 sh -c '"$1" --steps 200 | grep "R2 0.[89]"' - \
     "$programs/tabular"
+check 'vae --out: status' ends 0 "$programs/vae" --steps 2 --out vae.pgm
+check 'vae --out: a picture of 224 x 224' [ "$(wc -c <vae.pgm)" -eq $((224 * 224 + 15)) ]
+check 'vae --out, no room: status' ends 1 "$programs/vae" --steps 2 --out /dev/full
+check 'vae --out, no room: says so' said 'vae: /dev/full could not be written'
 
 # --- Nobody reads
 

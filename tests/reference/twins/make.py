@@ -58,6 +58,20 @@ def make_wgan_gp():
     write("wgan_gp", first, tensors, wgan_gp.train(generator, critic, draws))
 
 
+def make_vae():
+    import vae
+    # Blots: a bright one on each picture.
+    images = torch.zeros(40, 7, 7, 1, dtype=torch.uint8)
+    for image in images:
+        row, column = torch.randint(4, (2,))
+        image[row:row + 4, column:column + 4] = torch.randint(100, 256, (4, 4, 1))
+    noise = torch.randn(40, 2)
+    model = vae.VAE(49, 12, 2)
+    first = weights(encoder=model.encoder, decoder=model.decoder)
+    losses = vae.train(model, vae.loader(images, noise, 8), epochs=2)
+    write("vae", first, {"images": images, "noise": noise}, losses)
+
+
 if __name__ == "__main__":
     makers = {k[5:]: v for k, v in list(globals().items()) if k.startswith("make_")}
     for name in sys.argv[1:] or makers:
