@@ -51,10 +51,13 @@ study() {
     PATH=/nonexistent "$programs/bn_study" --data black --epochs 1 --lr 0.01 --activation relu "$@"
 }
 
+reference=$(dirname "$0")/../reference/files
+case $0 in /*) ;; *) reference=$OLDPWD/$reference ;; esac
+
 # --- Help and wrong arguments
 
 models='pinn tabular vae wgan_gp'
-all="bn_study bn_verify custom_model custom_op graph_dump $models"
+all="bn_study bn_verify custom_model custom_op graph_dump import_pytorch $models"
 for name in $all; do
     check "$name --help: status" ends 0 "$programs/$name" --help
     check "$name --help: helps" said "usage: $name"
@@ -65,8 +68,6 @@ done
 # --- Keras's files, where libhdf5 is
 
 if [ -x "$programs/h5_to_safetensors" ]; then
-    reference=$(dirname "$0")/../reference/files
-    case $0 in /*) ;; *) reference=$OLDPWD/$reference ;; esac
     h5="$programs/h5_to_safetensors"
     check 'h5_to_safetensors: status' ends 0 "$h5" "$reference/keras.weights.h5" keras.safetensors
     check 'h5_to_safetensors: each number under its path' \
@@ -102,6 +103,14 @@ check 'vae --out: status' ends 0 "$programs/vae" --steps 2 --out vae.pgm
 check 'vae --out: a picture of 224 x 224' [ "$(wc -c <vae.pgm)" -eq $((224 * 224 + 15)) ]
 check 'vae --out, no room: status' ends 1 "$programs/vae" --steps 2 --out /dev/full
 check 'vae --out, no room: says so' said 'vae: /dev/full could not be written'
+imports() { ends "$1" "$programs/import_pytorch" --steps 2 --weights "$2"; } # STATUS FILE
+check 'import_pytorch: status' imports 0 "$reference/import_pytorch.safetensors"
+check 'import_pytorch: predicts' said 'as it came from PyTorch: 0.7'
+check 'import_pytorch, another net: status' imports 1 "$reference/pytorch.safetensors"
+check 'import_pytorch, another net: says what does not fit' \
+    said "'conv2d/kernel' is [3,3,1,4] here, [4,2,3,3] in file"
+check 'import_pytorch, no file: status' imports 1 nothing.safetensors
+check 'import_pytorch, no file: says so' said 'nothing.safetensors: No such file'
 
 # --- Nobody reads
 

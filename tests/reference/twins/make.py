@@ -5,6 +5,7 @@
 The programs of examples/ take the first by --twin and must print the second, ten losses in f64;
 tests/examples/test_twins.sh compares. Needs torch and safetensors; the tests need neither.
 """
+import gzip
 import os
 import sys
 
@@ -70,6 +71,36 @@ def make_vae():
     first = weights(encoder=model.encoder, decoder=model.decoder)
     losses = vae.train(model, vae.loader(images, noise, 8), epochs=2)
     write("vae", first, {"images": images, "noise": noise}, losses)
+
+
+def make_import_pytorch():
+    import import_pytorch
+    images = torch.randint(0, 256, (40, 14, 14), dtype=torch.uint8)
+    labels = torch.randint(0, 10, (40,))
+    model = import_pytorch.Net(14)
+    first = {k: v.clone() for k, v in model.state_dict().items()}
+    losses = import_pytorch.train(model, images, labels, STEPS, shuffle=False)
+    write("import_pytorch", first, {"images": images[..., None], "labels": labels}, losses)
+
+
+def make_mnist_net():
+    """The state_dict that examples/import_pytorch.c loads; needs MNIST's files in $COTAN_DATA."""
+    import import_pytorch
+    if "COTAN_DATA" not in os.environ:
+        print("no COTAN_DATA: import_pytorch.safetensors stays as it is")
+        return
+    torch.set_default_dtype(torch.float32)
+    images = idx("train-images-idx3-ubyte", 16).reshape(-1, 28, 28)
+    labels = idx("train-labels-idx1-ubyte", 8).long()
+    model = import_pytorch.Net()
+    import_pytorch.train(model, images, labels, 9000)
+    save_file(model.state_dict(), os.path.join(files, "import_pytorch.safetensors"))
+
+
+def idx(name, header):
+    path = os.path.join(os.environ["COTAN_DATA"], name)
+    with gzip.open(path + ".gz") if os.path.exists(path + ".gz") else open(path, "rb") as file:
+        return torch.frombuffer(bytearray(file.read()[header:]), dtype=torch.uint8)
 
 
 if __name__ == "__main__":
