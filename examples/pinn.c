@@ -82,7 +82,7 @@ static ct_status train(const char *twin, int64_t steps) {
     ct_adam_options options = ct_adam_pytorch(0.01);
     options.rate = ct_rate_cosine(0.01, 0, STEPS);
     ct_optimizer *adam = ct_adam_new(model, options);
-    ct_status status = twin ? twin_weights(twin, "model", model) : ct_error();
+    ct_status status = twin_weights(twin, "model", model);
     for (int64_t i = 0; i < steps && status == CT_OK; i++) {
         int64_t scope = ct_scope_open(); /* what a step makes is gone at its end */
         ct_tensor *loss = loss_of(model, inside, edge);

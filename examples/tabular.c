@@ -85,7 +85,7 @@ static ct_status train(const char *twin, int64_t steps) {
                               .log = twin ? NULL : stdout,
                               .record_steps = true};
     ct_history history = {0};
-    ct_status status = twin ? twin_weights(twin, "model", model) : ct_error();
+    ct_status status = twin_weights(twin, "model", model);
     if (status == CT_OK) status = ct_fit(model, adam, &ct_loss_mse, known, options, &history);
     if (twin) twin_losses(&history);
     else if (status == CT_OK) status = report(model, t, y_before);

@@ -59,7 +59,9 @@ ct_status twin_weights(const char *file, const char *prefix, ct_module *model) {
     ct_weights_load_options options = {
         .form = &ct_weights_pytorch, .names = &name, .n_names = 1, .partial = true};
     ct_weights_report report = {0};
-    ct_status status = model ? number_children(model) : ct_error();
+    ct_status status = ct_error();
+    if (!file || status != CT_OK) return status;
+    status = number_children(model);
     if (status == CT_OK) status = ct_weights_load_with(model, file, options, &report);
     for (int64_t i = 0; i < report.count && status == CT_OK; i++) {
         if (report.items[i].reason == CT_WEIGHT_UNUSED) continue;

@@ -6,7 +6,7 @@
  *     static ct_status train(const char *twin, int64_t steps) {
  *         ct_tensor *x = twin ? twin_tensor(twin, "x") : table_of_our_own();
  *         ct_module *model = model_new(twin ? CT_F64 : CT_F32);
- *         ct_status status = twin ? twin_weights(twin, "model", model) : ct_error();
+ *         ct_status status = twin_weights(twin, "model", model);
  *         ..
  *     }
  *     int main(int argc, char *argv[]) {
@@ -31,7 +31,8 @@ int twin_main(const char *program, const char *about, twin_run *run, const optio
 ct_tensor *twin_tensor(const char *file, const char *name);
 
 /* Loads the state_dict whose names begin with "prefix." in the file; all of the model's slots must
- * be there. Names the children of Sequentials "0", "1", .. first, as PyTorch does. */
+ * be there. Names the children of Sequentials "0", "1", .. first, as PyTorch does. Without a file
+ * (NULL) it loads nothing. Returns the first error so far, of whatever came before. */
 ct_status twin_weights(const char *file, const char *prefix, ct_module *model);
 
 /* Prints one loss, on a line, with all its digits; for ct_fit, those of all steps. */

@@ -90,9 +90,8 @@ static ct_status train(const char *twin, int64_t steps) {
     options.log = twin ? NULL : stdout;
     options.record_steps = true;
     ct_history history = {0};
-    ct_status status = ct_error();
-    if (twin && status == CT_OK) status = twin_weights(twin, "encoder", encoder_of(vae));
-    if (twin && status == CT_OK) status = twin_weights(twin, "decoder", decoder_of(vae));
+    ct_status status = vae ? twin_weights(twin, "encoder", encoder_of(vae)) : ct_error();
+    if (status == CT_OK) status = twin_weights(twin, "decoder", decoder_of(vae));
     if (status == CT_OK) status = ct_fit(vae, adam, NULL, known, options, &history);
     if (twin) twin_losses(&history);
     if (out && !twin && status == CT_OK) status = write_samples(vae, latent, out);

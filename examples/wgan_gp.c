@@ -102,8 +102,8 @@ static ct_status train(const char *twin, int64_t steps) {
     game g = {.generator = network(NOISE, width, 2, dtype), .critic = network(2, width, 1, dtype)};
     g.of_generator = ct_adam_new(g.generator, options);
     g.of_critic = ct_adam_new(g.critic, options);
-    ct_status status = twin ? twin_weights(twin, "generator", g.generator) : ct_error();
-    if (twin && status == CT_OK) status = twin_weights(twin, "critic", g.critic);
+    ct_status status = twin_weights(twin, "generator", g.generator);
+    if (status == CT_OK) status = twin_weights(twin, "critic", g.critic);
     for (int64_t i = 0; i < (steps ? steps : STEPS) && status == CT_OK; i++) {
         int64_t scope = ct_scope_open();
         status = play(g, twin, i);

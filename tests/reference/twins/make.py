@@ -11,6 +11,7 @@ import sys
 
 import torch
 from safetensors.torch import save_file
+from torch.utils.data import DataLoader, TensorDataset
 
 files = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "files")
 STEPS = 10
@@ -27,9 +28,10 @@ def write(name, models, tensors, losses):
 
 
 def weights(**models):
-    """A copy, so that training does not change it."""
+    """A copy, so that training does not change it; without the counts, which are no weights."""
     return {f"{prefix}.{k}": v.detach().clone()
-            for prefix, model in models.items() for k, v in model.state_dict().items()}
+            for prefix, model in models.items() for k, v in model.state_dict().items()
+            if not k.endswith("num_batches_tracked")}
 
 
 def make_tabular():
@@ -81,6 +83,18 @@ def make_import_pytorch():
     first = {k: v.clone() for k, v in model.state_dict().items()}
     losses = import_pytorch.train(model, images, labels, STEPS, shuffle=False)
     write("import_pytorch", first, {"images": images[..., None], "labels": labels}, losses)
+
+
+def make_resnet():
+    import resnet
+    images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+    labels, moves = torch.randint(0, 10, (20,)), torch.randint(-2, 3, (20, 2))
+    model = resnet.ResNet18(2, 1)
+    first = weights(net=model.features, head=model.head)
+    known = DataLoader(TensorDataset(images / 255.0, labels, moves), 10)
+    losses = resnet.train(model, known, STEPS)
+    images = images.permute(0, 2, 3, 1)
+    write("resnet", first, {"images": images, "labels": labels, "moves": moves}, losses)
 
 
 def make_mnist_net():
