@@ -1,5 +1,5 @@
-/* A network that PyTorch has trained goes on here: its state_dict is loaded, with PyTorch's names and
- * layouts, tried on digits that it has not seen, and trained a little more on digits like these.
+/* A network that PyTorch has trained goes on here: its state_dict is loaded, with PyTorch's names
+ * and layouts, tried on digits that it has not seen, and trained a little more on such digits.
  *
  *     safetensors.torch.save_file(net.state_dict(), "net.safetensors")     # in Python        */
 #include "twin.h"

@@ -1,6 +1,6 @@
-/* A physics-informed network (Raissi et al., 2019): it learns the solution of a differential equation
- * from the equation. Burgers' equation, u_t + u u_x = NU u_xx for x in -1..1 and t in 0..1, has the
- * wave SPEED - HEIGHT tanh(HEIGHT (x - SPEED t) / (2 NU)) as a solution, so the error is known too. */
+/* A physics-informed network (Raissi et al., 2019): it learns the solution of a differential
+ * equation from the equation. Burgers', u_t + u u_x = NU u_xx for x in -1..1 and t in 0..1, has the
+ * wave SPEED - HEIGHT tanh(HEIGHT (x - SPEED t) / (2 NU)) as a solution, so the error is known. */
 #include "twin.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* ResNet-18 (He et al., 2016, arXiv:1512.03385) for pictures of 32 x 32 in colour, as CIFAR has them;
- * narrow, so that it learns in seconds. The pictures are the built-in digits in colours of their own.
+/* ResNet-18 (He et al., 2016, arXiv:1512.03385) for pictures of 32 x 32 in colour, as CIFAR has;
+ * narrow, so that it learns in seconds. The pictures are the built-in digits, each in two colours.
  * Every batch is shifted at random; the rate rises and falls; norms and biases do not decay. */
 #include "twin.h"
 
@@ -64,8 +64,8 @@ static ct_source *painted(ct_tensor *grey, ct_tensor *labels) {
     return ct_batches_new(x, labels, (ct_batches_options){.size = BATCH, .shuffle = true});
 }
 
-/* Moves each picture by up to SHIFT pixels, each side its own: ct_take picks rows, so pixels are made
- * rows. What is drawn depends on epoch and batch alone; only a twin brings moves [N,2]. */
+/* Moves each picture by up to SHIFT pixels. ct_take picks rows, so pixels are made rows. What is
+ * drawn depends on epoch and batch alone; only a twin brings moves [N,2]. */
 static ct_status shift(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
     (void)context;
     const int64_t key[2] = {epoch, number}, n = ct_dim(batch->x, 0), side = ct_dim(batch->x, 1);
@@ -99,7 +99,7 @@ static ct_status train(const char *twin, int64_t steps) {
     ct_module *net = twin ? resnet18(2, 1) : resnet18(8, 2);
     if (steps == 0) steps = EPOCHS * TRAIN / BATCH;
     ct_sgd_options rule = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4};
-    rule.rate = ct_rate_warmup(ct_rate_cosine(0.05, 0, steps - steps / 5), steps / 5);
+    rule.rate = ct_rate_warmup(ct_rate_cosine(0.1, 0, steps - steps / 5), steps / 5);
     rule.step.groups = &ct_group_no_decay, rule.step.n_groups = 1;
     ct_optimizer *sgd = ct_sgd_new(net, rule);
     ct_fit_options fit = {.epochs = twin ? steps : EPOCHS, .max_steps = steps};

@@ -1,6 +1,6 @@
 /* Regression on a table: columns of numbers in, one number out.
- * The table is Friedman's (1991): ten columns in 0..1, of which five matter, and noise of variance 1,
- * so that no model explains more than about 96 % of what varies. A table of your own is a tensor too. */
+ * The table is Friedman's (1991): ten columns in 0..1, of which five matter, and noise of variance
+ * 1, so that no model explains more than about 96 % of what varies. Yours is a tensor too. */
 #include "twin.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* What a program of this folder shares with its twin in PyTorch, tests/reference/twins/NAME.py.
- * With `--twin FILE` the program takes its first weights, its data and its random numbers from FILE,
- * which the twin's script wrote, computes in f64, and prints the loss of each step: the numbers that
- * PyTorch has found, to nine digits and more.
+ * With `--twin FILE` the program takes its first weights, its data and its random numbers from
+ * FILE, which the twin's script wrote, computes in f64, and prints the loss of each step: the
+ * numbers that PyTorch has found, to nine digits and more.
  *
  *     static ct_status train(const char *twin, int64_t steps) {
  *         ct_tensor *x = twin ? twin_tensor(twin, "x") : table_of_our_own();
@@ -21,8 +21,9 @@
 #include <cotan/cotan.h>
 
 /* The whole of a program: reads --help, --steps N, --twin FILE and one more option (NULL: none),
- * sets one thread (unless CT_NUM_THREADS says how many) and the seed 1, runs, prints the first error, and ends. `run` gets the file or NULL, and the
- * largest number of steps, 0 for as many as the program wants. Returns the exit status. */
+ * sets one thread (unless CT_NUM_THREADS says how many) and the seed 1, runs, prints the first
+ * error, and ends. `run` gets the file or NULL, and the largest number of steps, 0 for as many as
+ * the program wants. Returns the exit status. */
 typedef ct_status twin_run(const char *twin, int64_t steps);
 int twin_main(const char *program, const char *about, twin_run *run, const option *one_more,
               int argc, char *const argv[]);

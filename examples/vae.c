@@ -1,6 +1,6 @@
-/* A variational autoencoder (Kingma and Welling, 2014) on the built-in digits. The encoder says where
- * in a space of a few numbers a picture lies, and how surely; the decoder draws what is there. Its
- * loss has no labels and looks at what is inside of the model: an objective for ct_fit. */
+/* A variational autoencoder (Kingma and Welling, 2014) on the built-in digits. The encoder says
+ * where in a space of a few numbers a picture lies, and how surely; the decoder draws what is
+ * there. Its loss has no labels and looks into the model: it is an objective of ct_fit. */
 #include "twin.h"
 
 #include <stdio.h>

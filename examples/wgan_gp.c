@@ -1,6 +1,6 @@
-/* A generative adversarial network in the plane: WGAN-GP (Gulrajani et al., 2017, arXiv:1704.00028).
- * A generator turns noise into points, which a critic shall not tell from those of eight Gaussians.
- * The norm of the critic's gradient by its input is part of its loss: a derivative of a gradient. */
+/* A generative adversarial network in the plane: WGAN-GP (Gulrajani et al., 2017). A generator
+ * makes points of noise, which a critic shall not tell from those of eight Gaussians. The norm of
+ * the critic's gradient by its input is part of its loss: a derivative of a gradient. */
 #include "twin.h"
 
 #include <stdio.h>

@@ -69,7 +69,7 @@ def train(model, known, steps):
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.SGD(
         [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-        lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     rise = steps // 5
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: (t + 1) / rise if t < rise
         else 0.5 + 0.5 * math.cos(math.pi * (t - rise) / (steps - rise)))
