@@ -6,8 +6,8 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
-#include "tensor/base/text.h"
 #include "tensor/graph/node.h"
+#include "tensor/io/writer.h"
 #include "tensor/random.h"
 
 #include <float.h>

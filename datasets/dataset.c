@@ -8,9 +8,9 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/process.h"
-#include "tensor/base/text.h"
 #include "tensor/graph/node.h"
 #include "tensor/io/file.h"
+#include "tensor/io/writer.h"
 #include "tensor/runtime.h"
 
 #include <errno.h>

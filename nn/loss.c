@@ -3,6 +3,7 @@
  * Invariant: losses of probabilities start from logits, where no logarithm sees a 0. */
 #include "nn/loss_private.h"
 #include "nn/nn.h"
+#include "nn/options_private.h"
 #include "tensor/base/caller.h"
 
 ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *target) {

@@ -3,6 +3,7 @@
 #define COTAN_MODULE_PRIVATE_H
 
 #include "nn/nn.h"
+#include "nn/options_private.h"
 
 /* The finished module, or NULL after freeing it when `status` is an error. */
 ct_module *cti_module_or_free(ct_module *module, ct_status status);

@@ -3,6 +3,7 @@
 #define COTAN_OPTIMIZER_PRIVATE_H
 
 #include "autograd/derive/derive_private.h"
+#include "nn/options_private.h"
 #include "optim/optim.h"
 
 struct ct_optimizer {

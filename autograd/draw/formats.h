@@ -3,7 +3,7 @@
 #define COTAN_FORMATS_H
 
 #include "autograd/draw/picture.h"
-#include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 /* Writes the whole picture; a failure is in out->status. */
 typedef void cti_format_write(const cti_picture *picture, cti_writer *out);

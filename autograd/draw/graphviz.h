@@ -2,7 +2,7 @@
 #ifndef COTAN_GRAPHVIZ_H
 #define COTAN_GRAPHVIZ_H
 
-#include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #define CTI_DOT_CHARACTERS 120
 

@@ -6,8 +6,8 @@
 #include "autograd/draw/graphviz.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
-#include "tensor/base/text.h"
 #include "tensor/io/file.h"
+#include "tensor/io/writer.h"
 
 #include <errno.h>
 #include <string.h>

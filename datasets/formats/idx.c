@@ -5,10 +5,10 @@
 
 #include "datasets/formats/stream.h"
 #include "tensor/base/alloc.h"
-#include "tensor/base/text.h"
 #include "tensor/graph/node.h"
 #include "tensor/io/file.h"
 #include "tensor/io/stored.h"
+#include "tensor/io/writer.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * They are ops of a key, so they are the same whenever they are computed again.
  * Invariant: each training forward takes one key, of slot 0. */
 #include "nn/layers/keys.h"
+#include "nn/options_private.h"
 
 #include "tensor/base/caller.h"
 

@@ -7,9 +7,9 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
 #include "tensor/base/shape_rules.h"
-#include "tensor/base/text.h"
 #include "tensor/io/json.h"
 #include "tensor/io/safetensors_file.h"
+#include "tensor/io/writer.h"
 #include "tensor/value/slot_private.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 /* Weights in files: all slots of a model by path.
  * The format is safetensors.h's business, optimizers are checkpoint.c's.
  * Invariant: loading changes every slot or none. */
+#include "nn/options_private.h"
 #include "nn/save/slot_file.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"

@@ -5,7 +5,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
-#include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <string.h>
 

@@ -11,6 +11,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
 #include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <stdlib.h>
 #include <string.h>

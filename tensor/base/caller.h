@@ -41,14 +41,4 @@ void *cti_null_in(const char *format, ...) __attribute__((format(printf, 1, 2)))
 ct_status cti_check_array(const char *function, const char *name, const void *array,
                           const char *count, int64_t n);
 
-/* Checks that a size is in 1..2^31-1, so that products of two sizes stay below 2^62. */
-ct_status cti_check_size(const char *function, const char *name, int64_t size);
-ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]);
-/* Checks that a number lies in [low, high). */
-ct_status cti_check_number(const char *function, const char *name, double value, double low,
-                           double high);
-/* Checks that options come from the function `maker`, whose mark in them is the address of its
- * name: where 0 is legal but not the default, zeroed options would go unnoticed. */
-ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker);
-
 #endif

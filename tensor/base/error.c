@@ -156,29 +156,6 @@ ct_status cti_check_array(const char *function, const char *name, const void *ar
     return n == 0 || array ? CT_OK : cti_null("%s: '%s' is NULL", function, name);
 }
 
-ct_status cti_check_size(const char *function, const char *name, int64_t size) {
-    if (size >= 1 && size <= INT32_MAX) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "%s: %s must be %s, got %lld", function, name,
-                   size < 1 ? ">= 1" : "< 2^31", (long long)size);
-}
-
-ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]) {
-    ct_status status = cti_check_size(function, name, sizes[0]);
-    return status == CT_OK ? cti_check_size(function, name, sizes[1]) : status;
-}
-
-ct_status cti_check_number(const char *function, const char *name, double value, double low,
-                           double high) {
-    if (value >= low && value < high) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "%s: %s must be in [%g,%g), got %g", function, name, low, high,
-                   value);
-}
-
-ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker) {
-    if (made_by == maker) return CT_OK;
-    return ct_fail(CT_ERR_STATE, "%s: start from %s()", function, maker);
-}
-
 ct_status ct_fail(ct_status status, const char *format, ...) {
     RECORD(status, format);
     return status;

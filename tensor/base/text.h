@@ -1,40 +1,13 @@
-/* Private: text that grows, untrusted text in messages, and the number parser of file formats. */
+/* Private: the number parser of file formats and of the environment. */
 #ifndef COTAN_TEXT_H
 #define COTAN_TEXT_H
-
-#include "tensor/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes as one printable line, by value so that one message can hold several. Quotes, backslashes
- * and whatever is not printable ASCII become \xHH: no terminal sequence gets through. */
-typedef struct {
-    char text[4 * 64 + 4];
-} cti_shown;
-/* The first 64 bytes; "..." follows when there are more. */
-cti_shown cti_show(const void *bytes, size_t length);
-/* The last 200 bytes, "..." before them when there are more. */
-cti_shown cti_show_path(const char *path);
-
 /* A whole number in 0..2^63-1: digits only, no sign, no leading zero, in any locale. False for
  * anything else. */
 bool cti_whole_number(const char *text, size_t length, int64_t *value);
-
-/* Text that grows. {0} is empty. After a failure `status` is CT_ERR_MEMORY and appending does
- * nothing. */
-typedef struct {
-    char *text; /* of cti_alloc; the owner frees it */
-    size_t used;
-    int64_t capacity;
-    ct_status status;
-} cti_writer;
-
-void cti_write_bytes(cti_writer *out, const void *bytes, size_t length);
-void cti_write_text(cti_writer *out, const char *text);
-/* printf; what is formatted has at most 511 bytes. */
-void cti_write_format(cti_writer *out, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -4,7 +4,7 @@
 #include "tensor/io/file.h"
 
 #include "tensor/base/alloc.h"
-#include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <errno.h>
 #include <fcntl.h>

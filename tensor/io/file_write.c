@@ -4,7 +4,7 @@
  * path is what it was. A name of a temporary is locked as long as its save runs. */
 #include "tensor/io/file.h"
 
-#include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -5,6 +5,7 @@
 #include "tensor/io/json.h"
 
 #include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #ifndef COTAN_JSON_H
 #define COTAN_JSON_H
 
-#include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <stdbool.h>
 

@@ -12,6 +12,7 @@
 #include "tensor/graph/node.h"
 #include "tensor/io/file.h"
 #include "tensor/io/stored.h"
+#include "tensor/io/writer.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,10 +8,10 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
-#include "tensor/base/text.h"
 #include "tensor/graph/node.h"
 #include "tensor/io/file.h"
 #include "tensor/io/json.h"
+#include "tensor/io/writer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/text.h"
+#include "tensor/io/writer.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

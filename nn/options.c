@@ -1,0 +1,27 @@
+/* Options: sizes and numbers that have to lie in a range, and marks of who made them.
+ * What an option means is said where it is used.
+ * Invariant: messages name the function that the user called, the option and its value. */
+#include "nn/options_private.h"
+
+ct_status cti_check_size(const char *function, const char *name, int64_t size) {
+    if (size >= 1 && size <= INT32_MAX) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: %s must be %s, got %lld", function, name,
+                   size < 1 ? ">= 1" : "< 2^31", (long long)size);
+}
+
+ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]) {
+    ct_status status = cti_check_size(function, name, sizes[0]);
+    return status == CT_OK ? cti_check_size(function, name, sizes[1]) : status;
+}
+
+ct_status cti_check_number(const char *function, const char *name, double value, double low,
+                           double high) {
+    if (value >= low && value < high) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: %s must be in [%g,%g), got %g", function, name, low, high,
+                   value);
+}
+
+ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker) {
+    if (made_by == maker) return CT_OK;
+    return ct_fail(CT_ERR_STATE, "%s: start from %s()", function, maker);
+}
