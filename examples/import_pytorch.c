@@ -83,7 +83,7 @@ static ct_status train(const char *twin, int64_t steps) {
     ct_module *model = model_new(side, dtype);
     ct_status status = ct_error(); /* of anything so far: NULL goes in, an error comes out */
     if (status == CT_OK) status = load(model, twin ? twin : weights, side, twin);
-    if (status == CT_OK && !twin) {
+    if (status == CT_OK && data) {
         status = report(model, data->test_images, data->test_labels, "as it came from PyTorch");
     }
     ct_batches_options batches = {.size = BATCH, .shuffle = !twin, .limit = twin ? 0 : 6000};
@@ -96,7 +96,7 @@ static ct_status train(const char *twin, int64_t steps) {
         status = ct_fit(model, adam, &ct_loss_cross_entropy, known, options, &history);
     }
     if (twin) twin_losses(&history);
-    else if (status == CT_OK) {
+    else if (status == CT_OK && data) {
         status = report(model, data->test_images, data->test_labels, "after a few more steps");
     }
     ct_history_free(&history);

@@ -107,7 +107,7 @@ static ct_status train(const char *twin, int64_t steps) {
     fit.record_steps = true;
     ct_history history = {0};
     ct_status status = net ? twin_weights(twin, "net", net->children[0]) : ct_error();
-    if (status == CT_OK) status = twin_weights(twin, "head", net->children[2]);
+    if (net && status == CT_OK) status = twin_weights(twin, "head", net->children[2]);
     if (status == CT_OK) status = ct_fit(net, sgd, &ct_loss_cross_entropy, known, fit, &history);
     if (twin) twin_losses(&history);
     ct_history_free(&history), ct_optimizer_free(sgd), ct_module_free(net);
