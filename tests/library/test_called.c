@@ -381,37 +381,6 @@ TEST(called, training) {
     close_bench(&b);
 }
 
-static void begin_round(const bench *b, ct_optimizer *optimizer, ct_tensor *x, ct_tensor *labels) {
-    ct_optimizer_flush(optimizer);
-    ct_tensor *loss = ct_cross_entropy(ct_logits(b->model, x, CT_TRAINING), labels);
-    ct_optimizer_step(optimizer, loss, NULL, 0);
-}
-
-TEST(called, parts_of_a_step) {
-    bench b = open_bench(0.01);
-    ct_adam_options options = ct_adam_defaults(0.01);
-    options.step = (ct_step_options){.accumulate = 2, .average = 0.9, .plateau = {.factor = 0.5}};
-    ct_optimizer *adam = ct_adam_new(b.model, options);
-    ct_tensor *x = task_x(1), *labels = task_labels(x), *value, *stray = ones(CT_F32, CT_SCALAR);
-    ct_slot_list list;
-    ct_tensor *g[16];
-    ct_optimizer_parameters(adam, &list);
-    int64_t n = list.count;
-    WRONG(ct_optimizer_gradients, adam, stray, g, n);
-    WRONG(ct_optimizer_gradients, adam, x, g, n);
-    WRONG(ct_optimizer_apply, adam, x, g, n, NULL, 0);
-    STARVED_AFTER(value = ct_loss_cross_entropy.value(ct_logits(b.model, x, CT_TRAINING), labels),
-                  "ct_optimizer_gradients", ct_optimizer_gradients(adam, value, g, n));
-    STARVED(ct_optimizer_apply, adam, value, g, n, NULL, 0);
-    STARVED_AFTER(begin_round(&b, adam, x, labels), "ct_optimizer_flush", ct_optimizer_flush(adam));
-    STARVED(ct_optimizer_measured, adam, 1);
-    STARVED(ct_optimizer_rate, adam);
-    STARVED(ct_optimizer_swap_averages, adam);
-    ct_slot_list_free(&list);
-    ct_optimizer_free(adam);
-    close_bench(&b);
-}
-
 /* Files are opened and written by functions that the user did not call. */
 TEST(called, weights_and_checkpoints) {
     bench b = open_bench(0.01);

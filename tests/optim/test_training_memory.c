@@ -150,32 +150,48 @@ static const ct_step_options everything = {.accumulate = 2,
                                            .groups = &ct_group_no_decay,
                                            .n_groups = 1};
 
+/* A message begins with the function that was called. */
+static ct_status named(ct_status status, const char *function) {
+    if (status != CT_OK) {
+        size_t length = strlen(function);
+        cr_expect(strncmp(ct_error_message(), function, length) == 0 &&
+                      ct_error_message()[length] == ':',
+                  "%s said '%s'", function, ct_error_message());
+    }
+    return status;
+}
+
 static ct_status train_in_halves(void *state) {
     training *t = state;
     ct_tensor *g[16];
     ct_slot_list list;
     int64_t scope = ct_scope_open();
     ct_tensor *loss = ct_cross_entropy(ct_logits(t->model, t->x, CT_TRAINING), t->labels);
-    ct_status status = ct_optimizer_parameters(t->optimizer, &list);
-    int64_t n = list.count;
-    if (status == CT_OK) status = ct_optimizer_gradients(t->optimizer, loss, g, n);
+    ct_status status = loss ? ct_optimizer_parameters(t->optimizer, &list) : ct_error();
+    int64_t n = status == CT_OK ? list.count : 0;
+    if (status == CT_OK) {
+        status = named(ct_optimizer_gradients(t->optimizer, loss, g, n), "ct_optimizer_gradients");
+    }
     for (int64_t i = 0; i < n && status == CT_OK; i++) g[i] = ct_scale(g[i], 0.5);
     if (status == CT_OK) status = ct_optimizer_apply(t->optimizer, loss, g, n, NULL, 0);
-    ct_slot_list_free(&list);
+    if (n > 0) ct_slot_list_free(&list);
     ct_scope_close(scope);
     return status;
 }
 
-static ct_status flush(void *state) { return ct_optimizer_flush(((training *)state)->optimizer); }
+static ct_status flush(void *state) {
+    return named(ct_optimizer_flush(((training *)state)->optimizer), "ct_optimizer_flush");
+}
 
 static ct_status measure(void *state) {
-    return ct_optimizer_measured(((training *)state)->optimizer, 1);
+    return named(ct_optimizer_measured(((training *)state)->optimizer, 1), "ct_optimizer_measured");
 }
 
 /* And back, with enough memory. */
 static ct_status swap(void *state) {
     training *t = state;
-    ct_status status = ct_optimizer_swap_averages(t->optimizer);
+    ct_status status = named(ct_optimizer_swap_averages(t->optimizer),
+                             "ct_optimizer_swap_averages");
     if (status != CT_OK) return status;
     ct_mem_fail_at(0, false);
     OK(ct_optimizer_swap_averages(t->optimizer));
@@ -188,7 +204,7 @@ static ct_status make(void *state) {
     options.step = everything;
     ct_optimizer *optimizer = ct_adam_new(t->model, options);
     ct_optimizer_free(optimizer);
-    return optimizer ? CT_OK : ct_error();
+    return optimizer ? CT_OK : named(ct_error(), "ct_adam_new");
 }
 
 TEST(training_memory, parts_of_a_step_happen_wholly_or_not_at_all) {
