@@ -42,6 +42,24 @@ ct_module *ct_autoencoder_new(const int64_t widths[], int64_t n, ct_autoencoder_
     ct_autoencoder_new(CTI_LIST(int64_t, __VA_ARGS__), (int64_t)CTI_COUNT(int64_t, __VA_ARGS__), \
                        options)
 
+typedef struct {
+    int64_t vocabulary, length; /* tokens there are; of the longest sequence */
+    int64_t width, layers, heads;
+    double dropout; /* of what is embedded, of attention's weights, of what blocks add */
+    ct_dtype dtype; /* default: f32 */
+} ct_gpt_options;
+/* A small GPT (Radford et al., 2019): tokens i64 [N,T], T <= length -> logits [N,T,vocabulary] of
+ * the token after each. Embedded tokens and learned places; blocks that add causal attention of
+ * what is normalized, then a dense layer of 4 width units with GELU and one back; a normalization
+ * and a dense layer without bias. Weights begin as truncated normal, standard deviation 0.02.
+ *
+ *     ct_gpt_options small = {
+ *         .vocabulary = 65, .length = 64, .width = 128, .layers = 4, .heads = 4};
+ *     ct_module *gpt = ct_gpt_new(small);
+ *
+ * Errors: CT_ERR_RANGE, for heads that do not divide width too. */
+ct_module *ct_gpt_new(ct_gpt_options options);
+
 CT_C_END
 
 #endif

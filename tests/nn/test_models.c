@@ -84,7 +84,35 @@ TEST(models, autoencoder) {
     ct_module_free(model);
 }
 
+static ct_tensor *token_loss(ct_module *model) {
+    ct_tensor *tokens = ct_reshape(some_labels(3 * 8, 11, 1), CT_SHAPE(3, 8));
+    ct_tensor *logits = ct_forward(model, ct_slice(tokens, 1, 0, 7, 1), CT_TRAINING);
+    ct_tensor *next = ct_reshape(ct_slice(tokens, 1, 1, 8, 1), CT_SHAPE(3 * 7));
+    return ct_cross_entropy(ct_reshape(logits, CT_SHAPE(3 * 7, 11)), next);
+}
+
+TEST(models, gpt) {
+    ct_gpt_options small = {.vocabulary = 11, .length = 8, .width = 8, .layers = 2, .heads = 2};
+    ct_module *model = ct_gpt_new(small);
+    MADE(model);
+    int64_t block = 4 * (8 * 8 + 8) + 2 * 2 * 8 + 8 * 32 + 32 + 32 * 8 + 8;
+    cr_expect_eq(parameters_of(model), 11 * 8 + 8 * 8 + 2 * block + 2 * 8 + 8 * 11);
+    /* What comes later is not seen. */
+    ct_tensor *tokens = ct_reshape(some_labels(8, 11, 1), CT_SHAPE(1, 8));
+    ct_tensor *all = ct_forward(model, tokens, CT_INFERENCE);
+    ct_tensor *some = ct_forward(model, ct_slice(tokens, 1, 0, 5, 1), CT_INFERENCE);
+    ct_tensor *gap = ct_sub(ct_slice(all, 1, 0, 5, 1), some);
+    cr_expect_lt(ct_item(ct_max(ct_abs(gap), CT_ALL)), 1e-6);
+    expect_learning(model, 0.01, 40, token_loss);
+    ct_module_free(model);
+}
+
 TEST(models, errors) {
+    cr_expect_null(ct_gpt_new((ct_gpt_options){.vocabulary = 11, .length = 8, .width = 8}));
+    expect_error(CT_ERR_RANGE, "ct_gpt_new: layers must be >= 1, got 0");
+    cr_expect_null(ct_gpt_new(
+        (ct_gpt_options){.vocabulary = 11, .length = 8, .width = 8, .layers = 1, .heads = 3}));
+    expect_error(CT_ERR_RANGE, "ct_gpt_new: heads 3 must divide width 8");
     cr_expect_null(CT_AUTOENCODER((ct_autoencoder_options){0}, 12));
     expect_error(CT_ERR_RANGE, "ct_autoencoder_new: needs at least two widths, got 1");
     cr_expect_null(CT_AUTOENCODER((ct_autoencoder_options){0}, 12, 0, 3));
