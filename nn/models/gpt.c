@@ -3,6 +3,7 @@
  * Invariant: each block normalizes what it adds to the sequence, and not the sequence itself. */
 #include "nn/attention.h"
 #include "nn/models.h"
+#include "nn/options_private.h"
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
