@@ -22,9 +22,10 @@
  *     }
  *
  * Each length T is a graph of its own, so each has a plan of its own, made when it is first seen
- * and kept while there is room (runtime.h). Where lengths vary, sort sequences into buckets of a few lengths
- * and pad each with zeros to its bucket's: at most so many plans are made as there are buckets. A
- * loss then weighs what is padding with 0, which also keeps it out of every gradient. */
+ * and kept while there is room (a thread keeps 64). Where lengths vary, sort sequences into buckets
+ * of a few lengths and pad each with zeros to its bucket's: at most so many plans are made as there
+ * are buckets. A loss then weighs what is padding with 0, which also keeps it out of every
+ * gradient. */
 #ifndef COTAN_RECURRENT_H
 #define COTAN_RECURRENT_H
 

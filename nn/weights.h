@@ -37,8 +37,8 @@ typedef struct {
 typedef struct ct_weights_form ct_weights_form;
 struct ct_weights_form {
     /* Where the file has a slot. `file` and `path` are the two parts of its name: what a pair of
-     * names gives for the beginning, and the rest of the path, both may be "". False: nowhere, which
-     * is an error for a parameter; anything else stays as it is then. */
+     * names gives for the beginning, and the rest of the path, both may be "". False: nowhere; that
+     * is an error for a parameter, and anything else stays as it is. */
     bool (*place)(const ct_named_slot *slot, const char *file, const char *path,
                   ct_weights_place *out);
     const char *ignored; /* tensors whose names end so are no weights; NULL: none */

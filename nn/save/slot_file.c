@@ -96,7 +96,7 @@ static void add_to_report(comparison *c, ct_weights_reason reason, const char *n
 /* "'fc1/kernel' is [784,128] here, [784,256] in file" */
 static void add_difference(comparison *c, ct_weights_reason reason, const char *name,
                            const char *rest) {
-    char text[2 * sizeof(cti_shown) + 2 * sizeof(ct_shape_text)];
+    char text[2 * sizeof(cti_shown) + 3 * sizeof(ct_shape_text) + 80];
     c->count++;
     bool shown = c->count <= SHOWN_MISMATCHES + 1;
     if (c->text.status != CT_OK || (!shown && !c->report)) return;
@@ -114,27 +114,50 @@ typedef struct {
     const ct_weights_flattened *image; /* NULL: none */
 } source;
 
-/* The shape that the slot's value gets. False when the axes do not fit what is in the file. */
+/* The shape that the slot's value gets. False when it cannot be, for what is in the file. */
 static bool arrives_as(const source *s, ct_shape there, ct_shape *out) {
     *out = there;
     if (s->axes.count != there.rank && s->axes.count > 0) return false;
     for (int i = 0; i < s->axes.count; i++) out->dims[i] = there.dims[s->axes.axis[i]];
-    const ct_weights_flattened *image = s->image;
-    return !image ||
-           (out->rank > 0 && image->channels * image->height * image->width == out->dims[0]);
+    return true;
+}
+
+/* Whether an image that was flattened has as many elements as the slot has rows. */
+static bool image_fits(const ct_weights_flattened *image, ct_shape here) {
+    if (!image) return true;
+    int64_t rows = here.rank > 0 ? here.dims[0] : 0;
+    return rows % image->channels == 0 && rows / image->channels == image->height * image->width;
+}
+
+/* " is [5,4] here, [5,3] in file ('fc2.weight', stored as [3,5])" */
+static void say_shapes(const cti_safetensors_entry *there, const source *s, ct_shape here,
+                       ct_shape arrives, const char *name, char *text, size_t size) {
+    int length = snprintf(text, size, " is %s here, %s in file", ct_shape_format(here).text,
+                          ct_shape_format(arrives).text);
+    bool moved = s->axes.count > 0, renamed = strcmp(name, there->name) != 0;
+    cti_shown shown = cti_show(there->name, strlen(there->name));
+    text += length, size -= (size_t)length;
+    if (moved) {
+        snprintf(text, size, " ('%s', stored as %s)", shown.text,
+                 ct_shape_format(there->shape).text);
+    } else if (renamed) {
+        snprintf(text, size, " ('%s')", shown.text);
+    }
 }
 
 /* Whether the slot can hold what is in the file. */
 static bool compare(comparison *c, const char *name, const ct_tensor *here, const source *s) {
-    char rest[2 * sizeof(ct_shape_text) + 64];
+    char rest[3 * sizeof(ct_shape_text) + sizeof(cti_shown) + 64];
     const cti_safetensors_entry *there = &c->file->entries[s->entry];
     const cti_stored *stored = there->type->stored;
     ct_shape shape;
     if (!arrives_as(s, there->shape, &shape) || !ct_shape_equal(ct_shape_of(here), shape) ||
         (s->plus >= 0 && !ct_shape_equal(c->file->entries[s->plus].shape, there->shape))) {
-        snprintf(rest, sizeof rest, " is %s here, %s in file%s",
-                 ct_shape_format(ct_shape_of(here)).text, ct_shape_format(there->shape).text,
-                 s->axes.count > 0 ? ", axes in its order" : "");
+        say_shapes(there, s, ct_shape_of(here), shape, name, rest, sizeof rest);
+    } else if (!image_fits(s->image, shape)) {
+        snprintf(rest, sizeof rest, " is %s here, the flattened image %lldx%lldx%lld",
+                 ct_shape_format(shape).text, (long long)s->image->channels,
+                 (long long)s->image->height, (long long)s->image->width);
     } else if (!stored || ct_dtype_of(here) != stored->dtype) {
         snprintf(rest, sizeof rest, " is %s here, %s in file", ct_dtype_name(ct_dtype_of(here)),
                  stored && !stored->widen ? ct_dtype_name(stored->dtype) : there->type->name);

@@ -147,14 +147,15 @@ static void expect_refused(ct_module *net, ct_weights_load_options options, ct_s
 }
 
 TEST(weights_forms, shapes_that_differ) {
-    expect_refused(pytorch_net(4), from_pytorch, CT_ERR_SHAPE,
-                   "2 mismatches: 'fc2/kernel' is [5,4] here, [3,5] in file, axes in its order; "
-                   "'fc2/bias' is [4] here, [3] in file");
+    expect_refused(
+        pytorch_net(4), from_pytorch, CT_ERR_SHAPE,
+        "2 mismatches: 'fc2/kernel' is [5,4] here, [5,3] in file ('fc2.weight', stored as "
+        "[3,5]); 'fc2/bias' is [4] here, [3] in file ('fc2.bias')");
     static const ct_weights_flattened wrong = {"fc1/kernel", 4, 3, 3};
     ct_weights_load_options options = from_pytorch;
     options.flattened = &wrong;
     expect_refused(pytorch_net(3), options, CT_ERR_SHAPE,
-                   "1 mismatch: 'fc1/kernel' is [24,5] here, [5,24] in file, axes in its order");
+                   "1 mismatch: 'fc1/kernel' is [24,5] here, the flattened image 4x3x3");
 }
 
 TEST(weights_forms, names_that_are_not_there) {
