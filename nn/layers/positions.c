@@ -19,7 +19,10 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_add(x, ct_slice(table, 0, 0, shape.dims[1], 1));
 }
 
-static const ct_module_kind positions_kind = {.name = "Positions", .forward = forward};
+static const ct_pytorch_slot pytorch[] = {{.slot = "embeddings", .name = "weight"}, {0}};
+
+static const ct_module_kind positions_kind = {
+    .name = "Positions", .forward = forward, .pytorch = pytorch};
 
 ct_module *ct_positions_new(int64_t length, int64_t width, ct_positions_options options) {
     CTI_CALLED;

@@ -56,7 +56,7 @@ case $0 in /*) ;; *) reference=$OLDPWD/$reference ;; esac
 
 # --- Help and wrong arguments
 
-models='pinn resnet tabular vae wgan_gp'
+models='gpt lstm pinn resnet tabular vae wgan_gp'
 all="bn_study bn_verify custom_model custom_op graph_dump import_pytorch $models"
 for name in $all; do
     check "$name --help: status" ends 0 "$programs/$name" --help

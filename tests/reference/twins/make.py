@@ -97,6 +97,25 @@ def make_resnet():
     write("resnet", first, {"images": images, "labels": labels, "moves": moves}, losses)
 
 
+def make_lstm():
+    import lstm
+    model = lstm.Adder(6)
+    # PyTorch has two biases that are added, and Adam moves both; cotan has their sum.
+    model.lstm.bias_hh_l0.requires_grad_(False)
+    first = weights(lstm=model.lstm, head=model.head)
+    batches = [lstm.draw(8, 10) for _ in range(STEPS)]
+    x, y = map(torch.stack, zip(*batches))
+    write("lstm", first, {"x": x, "y": y}, lstm.train(model, batches))
+
+
+def make_gpt():
+    import gpt
+    tokens = torch.randint(11, (STEPS, 4, 9))
+    model = gpt.GPT(11, 8, 8, 2, 2)
+    first = weights(gpt=model.layers)
+    write("gpt", first, {"tokens": tokens}, gpt.train(model, tokens))
+
+
 def make_mnist_net():
     """The state_dict that examples/import_pytorch.c loads; needs MNIST's files in $COTAN_DATA."""
     import import_pytorch
