@@ -108,7 +108,7 @@ check 'import_pytorch: status' imports 0 "$reference/import_pytorch.safetensors"
 check 'import_pytorch: predicts' said 'as it came from PyTorch: 0.'
 check 'import_pytorch, another net: status' imports 1 "$reference/pytorch.safetensors"
 check 'import_pytorch, another net: says what does not fit' \
-    said "'conv2d/kernel' is [3,3,1,4] here, [4,2,3,3] in file"
+    said "[3,3,2,4] in file ('features.0.weight', stored as [4,2,3,3])"
 check 'import_pytorch, no file: status' imports 1 nothing.safetensors
 check 'import_pytorch, no file: says so' said 'nothing.safetensors: No such file'
 
