@@ -1,6 +1,7 @@
 /* A small GPT (Radford et al., 2019) that learns to continue a text, character by character, and
  * then writes some. It reads FILE (--text), or the few lines of counting below, which it comes to
- * know by heart. The model is ct_gpt_new (nn/models.h): attention, norms, residuals, put together. */
+ * know by heart. The model is ct_gpt_new (nn/models.h): attention, norms, residuals, put together.
+ */
 #include "twin.h"
 
 #include <stdio.h>
