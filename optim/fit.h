@@ -128,7 +128,8 @@ typedef ct_status ct_fit_also(void *context, ct_fit_step *step);
 typedef bool ct_fit_watch(void *context, const ct_fit_step *step);
 
 struct ct_fit_options {
-    int64_t epochs;          /* default 1; all of them, also those before `start` */
+    int64_t epochs;          /* all of them, also those before `start`; default: as many as
+                                  max_steps needs, or 1                                        */
     int64_t max_steps;       /* ends training after so many steps of this call, with a
                                   validation; 0 = no limit                                     */
     ct_source *validation;   /* NULL: none */

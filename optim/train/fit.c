@@ -348,6 +348,15 @@ static ct_status check_options(const ct_fit_options *options) {
     return CT_OK;
 }
 
+/* How many epochs there are in all: where only steps were asked for, as many as hold them. */
+static int64_t epochs_of(const ct_fit_options *o, int64_t batches) {
+    if (o->epochs > 0) return o->epochs;
+    if (o->max_steps == 0 || batches <= 0) return 1;
+    int64_t rest = o->start.batch + o->max_steps % batches, epochs;
+    int64_t needed = o->max_steps / batches + rest / batches + (rest % batches > 0);
+    return __builtin_add_overflow(o->start.epoch, needed, &epochs) ? INT64_MAX : epochs;
+}
+
 /* --- A run ------------------------------------------------------------------------------------ */
 
 /* Restores from options.start what early stopping knows of the epochs before. */
@@ -437,7 +446,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     t.count = ct_source_count(train);
     if (t.count < 0) return ct_error();
     t.best = options.best ? options.best : options.restore_best ? &t.own : NULL;
-    cti_progress_begin(&t.progress, options.log, options.epochs ? options.epochs : 1, t.count,
+    cti_progress_begin(&t.progress, options.log, epochs_of(&options, t.count), t.count,
                        t.measures.metric != NULL);
     t.progress.metrics = options.metrics;
     t.progress.n_metrics = options.n_metrics;

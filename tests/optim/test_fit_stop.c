@@ -80,6 +80,31 @@ TEST(fit_stop, a_callback_stops_after_its_epoch) {
     close_bench(&b);
 }
 
+/* Steps alone may be asked for: then there are as many epochs as hold them. */
+TEST(fit_stop, max_steps_without_epochs) {
+    const struct {
+        int64_t start, steps, epochs, last; /* steps of the last epoch */
+    } cases[] = {{0, 3, 1, 3},
+                 {0, BATCHES, 1, BATCHES},
+                 {0, 2 * BATCHES + 1, 3, 1},
+                 {BATCHES - 1, 2, 2, 1},
+                 {BATCHES - 1, BATCHES + 1, 2, BATCHES}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bench b = open_bench(0.05);
+        ct_position start = {.epoch = 4, .batch = cases[i].start};
+        ct_fit_options options = {.max_steps = cases[i].steps, .start = start};
+        ct_history history;
+        OK(fit(&b, options, &history));
+        int64_t done = 0;
+        for (int64_t e = 0; e < history.n_epochs; e++) done += history.epochs[e].steps;
+        cr_expect_eq(done, cases[i].steps);
+        cr_assert_eq(history.n_epochs, cases[i].epochs);
+        cr_expect_eq(history.epochs[history.n_epochs - 1].steps, cases[i].last);
+        ct_history_free(&history);
+        close_bench(&b);
+    }
+}
+
 TEST(fit_stop, max_steps_ends_with_a_validation) {
     bench b = open_bench(0.05);
     watcher w = {0};
