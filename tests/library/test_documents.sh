@@ -30,7 +30,7 @@ compiles() { # and links, with an empty main() where it has none
     ! grep -q '^int main(' "$1" || main=
     # shellcheck disable=SC2086 # lists
     "$cc" $options -I"$here" "$1" $main -o "$work/program" -L"$build" -lcotan \
-        -Wl,-rpath,"$build"
+        -lm -Wl,-rpath,"$build"
 }
 # In an empty folder.
 runs() {
