@@ -65,11 +65,13 @@ static ct_status check(const attention *a, const operands *o) {
 
 /* --- Forward ---------------------------------------------------------------------------------- */
 
+static int64_t head_width(const attention *a) { return a->width / a->heads; }
+
 /* Projected, and cut into heads: [N,heads,T,D]. */
 static ct_tensor *heads_of(attention *a, int child, ct_tensor *x, ct_mode mode) {
     ct_tensor *y = ct_forward(a->base.children[child], x, mode);
     int64_t rows = ct_dim(x, 0), steps = ct_dim(x, 1);
-    y = ct_reshape(y, CT_SHAPE(rows, steps, a->heads, a->width / a->heads));
+    y = ct_reshape(y, CT_SHAPE(rows, steps, a->heads, head_width(a)));
     return ct_permute(y, CT_AXES(0, 2, 1, 3));
 }
 
@@ -82,7 +84,7 @@ static ct_tensor *masked(ct_tensor *scores, ct_tensor *mask) {
 
 static ct_tensor *weights_of(attention *a, const operands *o, ct_mode mode) {
     ct_tensor *q = heads_of(a, QUERY, o->q, mode), *k = heads_of(a, KEY, o->k, mode);
-    ct_tensor *size = ct_scalar(ct_dtype_of(q), (double)(a->width / a->heads));
+    ct_tensor *size = ct_scalar(ct_dtype_of(q), (double)head_width(a));
     ct_tensor *scores = ct_matmul(ct_mul(q, ct_rsqrt(size)), ct_transpose(k));
     if (a->causal) {
         int64_t steps = ct_dim(o->q, 1);

@@ -151,7 +151,7 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
     (void)mode;
     recurrent *r = (recurrent *)self;
     int most = 1 + r->n_states;
-    ct_tensor *state[MOST_STATES];
+    ct_tensor *state[MOST_STATES] = {0};
     if (cti_check_many(self, in, n_in, 1, most, n_out, most) != CT_OK) return ct_error();
     if (check_x(r, in[0]) != CT_OK || check_states(r, in, n_in) != CT_OK) return ct_error();
     for (int i = 0; i < r->n_states; i++) {

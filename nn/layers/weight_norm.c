@@ -67,6 +67,6 @@ ct_module *ct_weight_norm_new(ct_module *child) {
     CTI_CALLED;
     weight_norm *module = (weight_norm *)ct_module_new(sizeof *module, &weight_norm_kind);
     ct_status status = ct_module_add_children(module ? &module->base : NULL, &child, 1);
-    if (status == CT_OK) status = add_length(module);
+    if (module && status == CT_OK) status = add_length(module);
     return cti_module_or_free(module ? &module->base : NULL, status);
 }

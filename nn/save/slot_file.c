@@ -124,7 +124,6 @@ static bool arrives_as(const source *s, ct_shape there, ct_shape *out) {
 
 /* Whether an image that was flattened has as many elements as the slot has rows. */
 static bool image_fits(const ct_weights_flattened *image, ct_shape here) {
-    if (!image) return true;
     int64_t rows = here.rank > 0 ? here.dims[0] : 0;
     return rows % image->channels == 0 && rows / image->channels == image->height * image->width;
 }
@@ -154,7 +153,7 @@ static bool compare(comparison *c, const char *name, const ct_tensor *here, cons
     if (!arrives_as(s, there->shape, &shape) || !ct_shape_equal(ct_shape_of(here), shape) ||
         (s->plus >= 0 && !ct_shape_equal(c->file->entries[s->plus].shape, there->shape))) {
         say_shapes(there, s, ct_shape_of(here), shape, name, rest, sizeof rest);
-    } else if (!image_fits(s->image, shape)) {
+    } else if (s->image && !image_fits(s->image, shape)) {
         snprintf(rest, sizeof rest, " is %s here, the flattened image %lldx%lldx%lld",
                  ct_shape_format(shape).text, (long long)s->image->channels,
                  (long long)s->image->height, (long long)s->image->width);

@@ -39,7 +39,7 @@ static ct_status read(ct_slot *slot, state *out) {
 }
 
 ct_tensor *cti_plateau_scale(ct_slot *slot) {
-    state now;
+    state now = {0};
     return read(slot, &now) == CT_OK ? ct_scalar(CT_F64, now.scale) : NULL;
 }
 
