@@ -7,7 +7,7 @@
 #include "optim/optim.h"
 #include "tensor/runtime.h"
 
-#define STEPS (5 + support_scaled(45))
+#define STEPS support_scaled(50)
 
 static uint64_t trained(const ct_dataset *data, int threads) {
     OK(ct_threads_set(threads));
