@@ -86,7 +86,7 @@ typedef struct {
 } study_data;
 study_data study_data_of(const study *s);
 
-/* bn_study_model.c: the network of the study, ending in softmax. NULL on error. */
+/* bn_study_model.c: the network of the study, ct_digits_cnn_new(). NULL on error. */
 ct_module *study_model(const ct_activation *activation, bool batch_norm);
 /* The numbers that training changes, and those that it only follows. */
 ct_status study_count(ct_module *model, int64_t *trained, int64_t *followed);

@@ -1,6 +1,7 @@
-/* The network of the study, and what it shows about the two modes of BatchNorm.
- * It is not trained here.
- * Invariant: with BatchNorm no layer has a bias, because BatchNorm's beta is one. */
+/* The networks of the study: their parameters counted, and what one shows about the two modes of
+ * BatchNorm.
+ * They are not trained here.
+ * Invariant: measuring a network does not change it. */
 #include "bn_study.h"
 
 #include <math.h>
@@ -9,48 +10,9 @@
 /* Images of a batch that say what the modes are: the same ones, and then others. */
 enum { SAME = 16, OTHERS = 16 };
 
-typedef struct {
-    ct_module *items[24];
-    int64_t n;
-} layers;
-
-static void add(layers *l, ct_module *layer, const char *base, int number) {
-    char name[48];
-    if (number) snprintf(name, sizeof name, "%s_%d", base, number);
-    else snprintf(name, sizeof name, "%s", base);
-    if (layer && ct_module_rename(layer, name) != CT_OK) {
-        ct_module_free(layer);
-        layer = NULL;
-    }
-    l->items[l->n++] = layer;
-}
-
-/* BatchNorm number `number`, if there is any, and the activation after it. */
-static void add_activation(layers *l, int64_t channels, bool batch_norm,
-                           const ct_activation *activation, int number) {
-    if (batch_norm) {
-        add(l, ct_batch_norm_new(channels, ct_batch_norm_keras()), "batch_norm", number);
-    }
-    bool last = activation->apply == ct_activation_softmax.apply;
-    add(l, ct_activation_new(activation), activation->name, last ? 0 : number);
-}
-
 ct_module *study_model(const ct_activation *activation, bool batch_norm) {
-    const struct { int64_t inputs, filters; } conv[] = {{1, 32}, {32, 64}, {64, 64}};
-    ct_conv2d_options no_padding = {.no_bias = batch_norm};
-    ct_dense_options dense = {.no_bias = batch_norm};
-    layers l = {.n = 0};
-    for (int i = 0; i < 3; i++) {
-        add(&l, ct_conv2d_new(conv[i].inputs, conv[i].filters, no_padding), "conv", i + 1);
-        add_activation(&l, conv[i].filters, batch_norm, activation, i + 1);
-        if (i < 2) add(&l, ct_max_pool2d_new((ct_pool2d_options){0}), "pool", i + 1);
-    }
-    add(&l, ct_flatten_new(), "flatten", 0);
-    add(&l, ct_dense_new(576, 64, dense), "dense", 1);
-    add_activation(&l, 64, batch_norm, activation, 4);
-    add(&l, ct_dense_new(64, 10, dense), "dense", 2);
-    add_activation(&l, 10, batch_norm, &ct_activation_softmax, 5);
-    return ct_sequential_new("cnn", l.items, l.n);
+    return ct_digits_cnn_new(
+        (ct_digits_cnn_options){.activation = activation, .no_batch_norm = !batch_norm});
 }
 
 ct_status study_count(ct_module *model, int64_t *trained, int64_t *followed) {

@@ -51,29 +51,6 @@ static ct_status batch_norm(picture *p, bool backward) {
 
 /* --- The network of the study ----------------------------------------------------------------- */
 
-static ct_module *conv(int64_t inputs, int64_t filters) {
-    return ct_conv2d_new(inputs, filters, (ct_conv2d_options){.no_bias = true});
-}
-
-static ct_module *norm(int64_t channels) {
-    return ct_batch_norm_new(channels, ct_batch_norm_defaults());
-}
-
-static ct_module *relu(void) { return ct_activation_new(&ct_activation_relu); }
-
-static ct_module *pool(void) { return ct_max_pool2d_new((ct_pool2d_options){0}); }
-
-static ct_module *dense(int64_t inputs, int64_t units) {
-    return ct_dense_new(inputs, units, (ct_dense_options){.no_bias = true});
-}
-
-static ct_module *seed_model(void) {
-    return CT_SEQUENTIAL("cnn", conv(1, 32), norm(32), relu(), pool(), conv(32, 64), norm(64),
-                         relu(), pool(), conv(64, 64), norm(64), relu(), ct_flatten_new(),
-                         dense(576, 64), norm(64), relu(), dense(64, 10), norm(10),
-                         ct_activation_new(&ct_activation_softmax));
-}
-
 static ct_status add_gradients(picture *p, ct_module *model, ct_tensor *loss) {
     ct_slot_list slots;
     ct_status status = ct_module_list(model, &slots);
@@ -135,7 +112,8 @@ int main(int argc, char *argv[]) {
 
     int64_t scope = ct_scope_open();
     picture p = {.n = 0};
-    ct_module *model = strcmp(graph, "seed") == 0 ? seed_model() : NULL;
+    ct_digits_cnn_options with_batch_norm = {0};
+    ct_module *model = strcmp(graph, "seed") == 0 ? ct_digits_cnn_new(with_batch_norm) : NULL;
     ct_status status = model                 ? network(&p, model, backward)
                        : ct_error() != CT_OK ? ct_error()
                                              : batch_norm(&p, backward);

@@ -27,6 +27,18 @@ ct_module *ct_resnet18_new(ct_classifier_options options);
 ct_module *ct_resnet34_new(ct_classifier_options options);
 
 typedef struct {
+    const ct_activation *activation; /* of all layers but the last; default: relu */
+    bool no_batch_norm;
+    ct_dtype dtype; /* default: f32 */
+} ct_digits_cnn_options;
+/* The network of the BatchNorm study (README) for images [N,28,28,1] of ten classes: 3 x 3
+ * convolutions of 32, 64 and 64 channels without padding, the first two halved by max pooling, and
+ * dense layers of 64 and 10 units. Each is followed by BatchNorm, ct_batch_norm_keras(), and then
+ * the activation, the last by softmax; with BatchNorm none has a bias. 93 556 parameters; 93 322
+ * without BatchNorm. */
+ct_module *ct_digits_cnn_new(ct_digits_cnn_options options);
+
+typedef struct {
     const ct_activation *hidden; /* default: relu */
     const ct_activation *output; /* default: sigmoid, for x in 0..1 */
     ct_dtype dtype;

@@ -50,6 +50,19 @@ TEST(models, lenet5) {
     ct_module_free(model);
 }
 
+TEST(models, digits_cnn) {
+    ct_module *with = ct_digits_cnn_new((ct_digits_cnn_options){0});
+    ct_module *without = ct_digits_cnn_new((ct_digits_cnn_options){
+        .activation = &ct_activation_tanh, .no_batch_norm = true, .dtype = CT_F64});
+    MADE(with), MADE(without);
+    cr_expect_eq(parameters_of(with), 93088 + 2 * 234);
+    cr_expect_eq(parameters_of(without), 93088 + 234);
+    expect_shape(with, uniform01(CT_F32, CT_SHAPE(2, 28, 28, 1), 1), CT_SHAPE(2, 10));
+    expect_shape(without, uniform01(CT_F64, CT_SHAPE(2, 28, 28, 1), 1), CT_SHAPE(2, 10));
+    expect_learning(with, 0.005, 10, digit_loss);
+    ct_module_free(with), ct_module_free(without);
+}
+
 static ct_tensor *image_loss(ct_module *model) {
     ct_tensor *x = uniform01(CT_F32, CT_SHAPE(4, 8, 8, 3), 1);
     return ct_cross_entropy(ct_logits(model, x, CT_TRAINING), some_labels(4, 10, 2));
