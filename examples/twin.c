@@ -39,36 +39,15 @@ ct_tensor *twin_tensor(const char *file, const char *name) {
     return value;
 }
 
-/* PyTorch's Sequential counts its children, where cotan's calls them by what they are. */
-static ct_status number_children(ct_module *module) {
-    ct_status status = CT_OK;
-    for (int64_t i = 0; i < module->n_children && status == CT_OK; i++) {
-        char number[24];
-        snprintf(number, sizeof number, "%lld", (long long)i);
-        if (module->kind->chain) status = ct_module_rename(module->children[i], number);
-        if (status == CT_OK) status = number_children(module->children[i]);
-    }
-    return status;
-}
-
 ct_status twin_weights(const char *file, const char *prefix, ct_module *model) {
     char beginning[64];
     snprintf(beginning, sizeof beginning, "%s.", prefix);
     ct_weights_name name = {"", beginning};
-    /* Partial, because the file holds data too. */
-    ct_weights_load_options options = {
-        .form = &ct_weights_pytorch, .names = &name, .n_names = 1, .partial = true};
-    ct_weights_report report = {0};
+    ct_weights_load_options options = {.form = &ct_weights_pytorch, .names = &name, .n_names = 1};
     ct_status status = ct_error();
     if (!file || status != CT_OK) return status;
-    status = number_children(model);
-    if (status == CT_OK) status = ct_weights_load_with(model, file, options, &report);
-    for (int64_t i = 0; i < report.count && status == CT_OK; i++) {
-        if (report.items[i].reason == CT_WEIGHT_UNUSED) continue;
-        status = ct_fail(CT_ERR_SHAPE, "%s: %s", file, report.items[i].text);
-    }
-    ct_weights_report_free(&report);
-    return status;
+    status = ct_module_number(model);
+    return status == CT_OK ? ct_weights_load_with(model, file, options, NULL) : status;
 }
 
 void twin_loss(double loss) { printf("%.17g\n", loss); }

@@ -344,6 +344,19 @@ ct_status cti_check_many(const ct_module *self, ct_tensor *const in[], int n_in,
     return CT_OK;
 }
 
+ct_status ct_module_number(ct_module *module) {
+    CTI_CALLED;
+    if (!module) return cti_null("ct_module_number: 'module' is NULL");
+    for (int64_t i = 0; i < module->n_children; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        ct_module *child = module->children[i];
+        if (module->kind->chain && ct_module_rename(child, number) != CT_OK) return ct_error();
+        if (ct_module_number(child) != CT_OK) return ct_error();
+    }
+    return CT_OK;
+}
+
 /* --- Listing ---------------------------------------------------------------------------------- */
 
 ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *name,
@@ -355,10 +368,14 @@ ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *
     return CT_OK;
 }
 
-static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module *module, int i) {
+static ct_status list_slot(ct_slot_list *list, const char *prefix, const ct_module *module,
+                           const ct_module *parent, int i) {
     const ct_module_slot *slot = &module->slots[i];
-    ct_named_slot item = {
-        .slot = slot->slot, .module = module, .number = i, .parameter = slot->trainable};
+    ct_named_slot item = {.slot = slot->slot,
+                          .module = module,
+                          .parent = parent,
+                          .number = i,
+                          .parameter = slot->trainable};
     item.trainable = slot->trainable && !slot->slot->frozen;
     return cti_slot_list_add(list, prefix, slot->name, item);
 }
@@ -373,17 +390,17 @@ static bool listed(const ct_slot_list *list, const ct_slot *slot) {
 /* Recursion is as deep as modules are nested, which cti_path_join limits. Only below a module that
  * is held in several places can a slot be met again. */
 static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module,
-                             bool shared) {
+                             const ct_module *parent, bool shared) {
     shared |= module->owners > 1;
     for (int i = 0; i < module->n_slots; i++) {
         if (shared && listed(list, module->slots[i].slot)) continue;
-        if (list_slot(list, prefix, module, i) != CT_OK) return ct_error();
+        if (list_slot(list, prefix, module, parent, i) != CT_OK) return ct_error();
     }
     for (int64_t i = 0; i < module->n_children; i++) {
         char path[CTI_PATH_SIZE];
         ct_module *child = module->children[i];
         ct_status status = cti_path_join("ct_module_list", prefix, child->name, path);
-        if (status == CT_OK) status = list_module(list, path, child, shared);
+        if (status == CT_OK) status = list_module(list, path, child, module, shared);
         if (status != CT_OK) return status;
     }
     return CT_OK;
@@ -395,7 +412,7 @@ ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
     if (!module || !list) {
         return cti_null("ct_module_list: '%s' is NULL", module ? "list" : "module");
     }
-    ct_status status = list_module(list, "", module, false);
+    ct_status status = list_module(list, "", module, NULL, false);
     if (status != CT_OK) ct_slot_list_free(list);
     return status;
 }

@@ -40,12 +40,24 @@ typedef enum { CT_INFERENCE, CT_TRAINING } ct_mode;
 
 typedef struct ct_module ct_module;
 
-/* How PyTorch's module of the same kind keeps a slot, for files of weights (weights.h). */
+/* How a slot's value is made from one or two tensors of a file (weights.h), in this order. */
 typedef struct {
-    const char *slot; /* "kernel" */
-    const char *name; /* "weight" */
-    ct_axes axes;     /* permute PyTorch's axes to these; none: the axes are the same */
-    const char *plus; /* another tensor that is added, "bias_hh_l0" to "bias_ih_l0"; NULL: none */
+    /* Equal blocks along the first axis, as the gates of a GRU: {3, 3, {1, 0, 2}} takes all three,
+     * the second of them first; {3, 1, {2}} the last alone; {0} the tensor as it is. */
+    struct {
+        int8_t of, count, take[4];
+    } blocks;
+    bool stacked; /* two tensors become one with a new first axis of 2; false: their sum */
+    ct_axes axes; /* permuted to these; none: they stay */
+} ct_weights_layout;
+
+/* How PyTorch's module of the same kind keeps a slot. */
+typedef struct {
+    const char *slot;   /* "kernel", or of a child "query/kernel" */
+    const char *name;   /* "weight" */
+    const char *second; /* another tensor, "bias_hh" beside "bias_ih"; NULL: none */
+    const char *ending; /* of both names, unless weights.h is told another; NULL: none */
+    ct_weights_layout layout;
 } ct_pytorch_slot;
 
 /* What a kind of module is: the type of the user's own modules too. */
@@ -127,12 +139,15 @@ void ct_module_free(ct_module *module);
  * inference, and its statistics stay. */
 void ct_module_freeze(ct_module *module, bool frozen);
 ct_status ct_module_rename(ct_module *module, const char *name);
+/* Calls the children of Sequentials, at any depth, "0", "1", .. as PyTorch's are called. */
+ct_status ct_module_number(ct_module *module);
 
 /* Every slot below a module once, in order, with the path "conv2d_1/kernel" of its first place. */
 typedef struct {
     char *path;
     ct_slot *slot;           /* borrowed */
     const ct_module *module; /* whose slot number `number` it is; NULL: an optimizer's */
+    const ct_module *parent; /* the module that `module` is a child of; NULL: none */
     int number;
     bool trainable; /* a parameter, and not frozen */
     bool parameter; /* made for an optimizer to change, frozen or not */

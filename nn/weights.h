@@ -15,7 +15,8 @@ ct_status ct_weights_load(ct_module *model, const char *path);
 
 /* A slot whose path is `model` is called `file` in the file; where `model` ends in a slash or is
  * "", that holds for the beginning of paths. {"encoder/", "bert.encoder."} changes the beginning,
- * {"fc1/kernel", "fc1.w"} one name, {"", "model/"} reads the model's part of a checkpoint. */
+ * {"fc1/kernel", "fc1.w"} one name, {"", "model/"} reads the model's part of a checkpoint: where
+ * a pair is of the whole model, tensors whose names begin as no pair says are not looked at. */
 typedef struct {
     const char *model, *file;
 } ct_weights_name;
@@ -31,22 +32,28 @@ typedef struct {
 #define CT_WEIGHTS_NAME 1025 /* bytes with the last 0 */
 typedef struct {
     char name[CT_WEIGHTS_NAME];
-    char plus[CT_WEIGHTS_NAME]; /* another tensor, to be added; "": none */
-    ct_axes axes; /* of the tensor in the file, in the slot's order; none: as they are */
+    char second[CT_WEIGHTS_NAME]; /* another tensor; "": none */
+    ct_weights_layout layout;
 } ct_weights_place;
 typedef struct ct_weights_form ct_weights_form;
 struct ct_weights_form {
     /* Where the file has a slot. `file` and `path` are the two parts of its name: what a pair of
-     * names gives for the beginning, and the rest of the path, both may be "". False: nowhere; that
-     * is an error for a parameter, and anything else stays as it is. */
-    bool (*place)(const ct_named_slot *slot, const char *file, const char *path,
+     * names gives for the beginning, and the rest of the path, both may be "". Where the file has
+     * no such tensor it is asked again, with attempt 1, 2, .., until one is there or the answer is
+     * false: nowhere. As the first answer that is an error for a parameter, and anything else stays
+     * as it is. */
+    bool (*place)(const ct_named_slot *slot, const char *file, const char *path, int attempt,
                   ct_weights_place *out);
     const char *ignored; /* tensors whose names end so are no weights; NULL: none */
 };
 /* A state_dict, as safetensors.torch.save_file writes it: 'block/conv/kernel' is
  * 'block.conv.weight', kernels [O,I,H,W] and [out,in] are turned into [H,W,I,O] and [in,out]. The
  * kinds of layers know what PyTorch calls their slots (ct_module_kind.pytorch). In
- * {"features/", "backbone.features."} the second name is the file's, with its dots.
+ * {"features/", "backbone.features."} the second name is the file's, with its dots. A star in it
+ * stands for the folder and the name of the slot, where more follows: layers and directions of
+ * recurrent ones, whose names end in _l0 otherwise, are {"lstm_2/", "lstm.*_l1"} and
+ * {"reader/backward/", "lstm.*_l0_reverse"}. ct_module_number() calls the children of Sequentials
+ * as PyTorch does.
  * PyTorch flattens images as [C,H,W]; the dense layer behind that says so:
  *
  *     ct_weights_flattened image = {"fc1/kernel", 64, 7, 7};
@@ -68,6 +75,7 @@ typedef struct {
     const ct_weights_form *form; /* NULL: a file of ct_weights_save */
     const ct_weights_flattened *flattened;
     int64_t n_flattened;
+    bool convert; /* floats of another type too, f32 into an f64 model or rounded into an f32 one */
 } ct_weights_load_options;
 
 typedef enum {

@@ -114,8 +114,24 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
     return out[0] ? CT_OK : ct_error();
 }
 
-static const ct_module_kind attention_kind = {.name = "MultiHeadAttention",
-                                              .forward_many = forward};
+/* In one matrix where keys and values are as wide as queries. */
+#define PART(i) .blocks = {3, 1, {i}}
+static const ct_pytorch_slot pytorch[] = {
+    {"query/kernel", "in_proj_weight", NULL, NULL, {PART(0), .axes = {2, {1, 0}}}},
+    {"key/kernel", "in_proj_weight", NULL, NULL, {PART(1), .axes = {2, {1, 0}}}},
+    {"value/kernel", "in_proj_weight", NULL, NULL, {PART(2), .axes = {2, {1, 0}}}},
+    {"query/kernel", "q_proj_weight", NULL, NULL, {.axes = {2, {1, 0}}}},
+    {"key/kernel", "k_proj_weight", NULL, NULL, {.axes = {2, {1, 0}}}},
+    {"value/kernel", "v_proj_weight", NULL, NULL, {.axes = {2, {1, 0}}}},
+    {"query/bias", "in_proj_bias", NULL, NULL, {PART(0)}},
+    {"key/bias", "in_proj_bias", NULL, NULL, {PART(1)}},
+    {"value/bias", "in_proj_bias", NULL, NULL, {PART(2)}},
+    {"output/kernel", "out_proj.weight", NULL, NULL, {.axes = {2, {1, 0}}}},
+    {.slot = "output/bias", .name = "out_proj.bias"},
+    {0}};
+
+static const ct_module_kind attention_kind = {
+    .name = "MultiHeadAttention", .forward_many = forward, .pytorch = pytorch};
 
 /* --- Making ----------------------------------------------------------------------------------- */
 

@@ -33,7 +33,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
 }
 
 static const ct_pytorch_slot pytorch[] = {
-    {.slot = "kernel", .name = "weight", .axes = {4, {2, 3, 1, 0}}},
+    {.slot = "kernel", .name = "weight", .layout = {.axes = {4, {2, 3, 1, 0}}}},
     {.slot = "bias", .name = "bias"},
     {0}};
 

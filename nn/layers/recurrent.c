@@ -166,18 +166,25 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
 
 /* --- Making ----------------------------------------------------------------------------------- */
 
-/* Of one layer and direction. A GRU's gates have another order there. */
 static const ct_pytorch_slot pytorch[] = {
-    {.slot = "kernel", .name = "weight_ih_l0", .axes = {2, {1, 0}}},
-    {.slot = "recurrent_kernel", .name = "weight_hh_l0", .axes = {2, {1, 0}}},
-    {.slot = "bias", .name = "bias_ih_l0", .plus = "bias_hh_l0"},
+    {"kernel", "weight_ih", NULL, "_l0", {.axes = {2, {1, 0}}}},
+    {"recurrent_kernel", "weight_hh", NULL, "_l0", {.axes = {2, {1, 0}}}},
+    {.slot = "bias", .name = "bias_ih", .second = "bias_hh", .ending = "_l0"},
+    {0}};
+/* There the gates are r, z, n, here z, r, n. */
+#define SWAPPED .blocks = {3, 3, {1, 0, 2}}
+static const ct_pytorch_slot pytorch_gru[] = {
+    {"kernel", "weight_ih", NULL, "_l0", {SWAPPED, .axes = {2, {1, 0}}}},
+    {"recurrent_kernel", "weight_hh", NULL, "_l0", {SWAPPED, .axes = {2, {1, 0}}}},
+    {"bias", "bias_ih", "bias_hh", "_l0", {SWAPPED, .stacked = true}},
     {0}};
 
 static const ct_module_kind simple_rnn_kind = {
     .name = "SimpleRNN", .forward_many = forward, .pytorch = pytorch};
 static const ct_module_kind lstm_kind = {
     .name = "LSTM", .forward_many = forward, .pytorch = pytorch};
-static const ct_module_kind gru_kind = {.name = "GRU", .forward_many = forward};
+static const ct_module_kind gru_kind = {
+    .name = "GRU", .forward_many = forward, .pytorch = pytorch_gru};
 
 /* The gates i, f, g, o: what is remembered first is not forgotten (Jozefowicz et al., 2015). */
 static ct_tensor *make_lstm_bias(const ct_initializer *self, ct_dtype dtype, ct_shape shape,

@@ -6,35 +6,62 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "a/b/kernel" -> "a/b/" */
-static size_t folder_length(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) + 1 : 0;
-}
-
 /* --- PyTorch ---------------------------------------------------------------------------------- */
 
-static bool dotted(const char *file, const char *path, const char *name,
-                   char out[CT_WEIGHTS_NAME]) {
-    size_t folder = folder_length(path), begin = strlen(file);
-    /* Without a path the pair of names gave the whole. */
-    int length = snprintf(out, CT_WEIGHTS_NAME, "%s%.*s%s", file, (int)folder, path,
-                          *path ? name : "");
-    for (size_t i = 0; i < folder && begin + i < CT_WEIGHTS_NAME - 1; i++) {
-        if (out[begin + i] == '/') out[begin + i] = '.';
-    }
-    return length < CT_WEIGHTS_NAME;
+/* The length of what comes before the last `parts` parts of a path. "a/b/kernel", 1 -> "a/b/". */
+static size_t folder_length(const char *path, int parts) {
+    size_t length = strlen(path);
+    while (length > 0 && (path[length - 1] != '/' || --parts > 0)) length--;
+    return length;
 }
 
+/* Whether a row's slot is "kernel", or with a child before it "query/kernel". */
+static bool is_called(const char *slot, const char *child, const char *name) {
+    size_t length = child ? strlen(child) : 0;
+    if (!child) return strcmp(slot, name) == 0;
+    return strncmp(slot, child, length) == 0 && slot[length] == '/' &&
+           strcmp(slot + length + 1, name) == 0;
+}
+
+/* What a kind says of a slot of its own, or of its child's, after *skip others that hold too. */
+static const ct_pytorch_slot *row_of(const ct_module *module, const char *child, const char *name,
+                                     int *skip) {
+    const ct_pytorch_slot *row = module ? module->kind->pytorch : NULL;
+    for (; row && row->slot; row++) {
+        if (is_called(row->slot, child, name) && (*skip)-- == 0) return row;
+    }
+    return NULL;
+}
+
+/* `file`, then the folder with dots, then the name; the name in place of a star in `file`. */
+static bool write_name(const char *file, const char *folder, size_t length, const char *name,
+                       const char *ending, char out[CT_WEIGHTS_NAME]) {
+    const char *star = strchr(file, '*');
+    size_t begin = star ? (size_t)(star - file) : strlen(file);
+    const char *end = star ? star + 1 : ending ? ending : "";
+    int needed = snprintf(out, CT_WEIGHTS_NAME, "%.*s%.*s%s%s", (int)begin, file, (int)length,
+                          folder, name, end);
+    for (size_t i = begin; i < begin + length && i < CT_WEIGHTS_NAME - 1; i++) {
+        if (out[i] == '/') out[i] = '.';
+    }
+    return needed < CT_WEIGHTS_NAME;
+}
+
+/* The parent's word comes first. */
 static bool pytorch_place(const ct_named_slot *slot, const char *file, const char *path,
-                          ct_weights_place *out) {
+                          int attempt, ct_weights_place *out) {
     const char *name = ct_slot_name(slot->slot);
-    const ct_pytorch_slot *row = slot->module ? slot->module->kind->pytorch : NULL;
-    while (row && row->slot && strcmp(row->slot, name) != 0) row++;
-    if (!row || !row->slot) return false;
-    out->axes = row->axes;
-    return dotted(file, path, row->name, out->name) &&
-           (!row->plus || dotted(file, path, row->plus, out->plus));
+    if (!slot->module) return false;
+    const ct_pytorch_slot *row = row_of(slot->parent, slot->module->name, name, &attempt);
+    size_t folder = folder_length(path, row ? 2 : 1);
+    if (!row) row = row_of(slot->module, NULL, name, &attempt);
+    if (!row) return false;
+    out->layout = row->layout;
+    if (!*path) { /* a pair of names gave the whole, which cannot be two */
+        return !row->second && write_name(file, "", 0, "", NULL, out->name);
+    }
+    return write_name(file, path, folder, row->name, row->ending, out->name) &&
+           (!row->second || write_name(file, path, folder, row->second, row->ending, out->second));
 }
 
 const ct_weights_form ct_weights_pytorch = {.place = pytorch_place,
@@ -42,8 +69,9 @@ const ct_weights_form ct_weights_pytorch = {.place = pytorch_place,
 
 /* --- Keras ------------------------------------------------------------------------------------ */
 
-static bool keras_place(const ct_named_slot *slot, const char *file, const char *path,
+static bool keras_place(const ct_named_slot *slot, const char *file, const char *path, int attempt,
                         ct_weights_place *out) {
+    if (attempt > 0) return false;
     if (ct_dtype_of(ct_slot_read(slot->slot)) == CT_I64) return false; /* a stream of keys */
     size_t used = (size_t)snprintf(out->name, sizeof out->name, "%s", file);
     for (const char *end; (end = strchr(path, '/')) && used < sizeof out->name; path = end + 1) {

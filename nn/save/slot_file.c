@@ -109,16 +109,34 @@ static void add_difference(comparison *c, ct_weights_reason reason, const char *
 
 /* Where the file has the value of a slot, by number. */
 typedef struct {
-    int64_t entry, plus; /* -1: none */
-    ct_axes axes;
+    int64_t entry, second; /* -1: none */
+    ct_weights_layout layout;
     const ct_weights_flattened *image; /* NULL: none */
 } source;
 
+static bool is_laid_out(const ct_weights_layout *layout) {
+    return layout->blocks.of > 0 || layout->stacked || layout->axes.count > 0;
+}
+
+static ct_shape two_of(ct_shape one) {
+    ct_shape two = {.rank = one.rank + 1, .dims = {2}};
+    memcpy(two.dims + 1, one.dims, (size_t)one.rank * sizeof *one.dims);
+    return two;
+}
+
 /* The shape that the slot's value gets. False when it cannot be, for what is in the file. */
-static bool arrives_as(const source *s, ct_shape there, ct_shape *out) {
-    *out = there;
-    if (s->axes.count != there.rank && s->axes.count > 0) return false;
-    for (int i = 0; i < s->axes.count; i++) out->dims[i] = there.dims[s->axes.axis[i]];
+static bool arrives_as(const ct_weights_layout *layout, ct_shape there, ct_shape *out) {
+    ct_shape s = *out = there;
+    if (layout->blocks.of > 0) {
+        if (s.rank < 1 || s.dims[0] % layout->blocks.of) return false;
+        s.dims[0] = s.dims[0] / layout->blocks.of * layout->blocks.count;
+    }
+    if (layout->stacked && s.rank == CT_MAX_RANK) return false;
+    if (layout->stacked) s = two_of(s);
+    const ct_axes *axes = &layout->axes;
+    if (axes->count > 0 && axes->count != s.rank) return false;
+    *out = s;
+    for (int i = 0; i < axes->count; i++) out->dims[i] = s.dims[axes->axis[i]];
     return true;
 }
 
@@ -133,7 +151,7 @@ static void say_shapes(const cti_safetensors_entry *there, const source *s, ct_s
                        ct_shape arrives, const char *name, char *text, size_t size) {
     int length = snprintf(text, size, " is %s here, %s in file", ct_shape_format(here).text,
                           ct_shape_format(arrives).text);
-    bool moved = s->axes.count > 0, renamed = strcmp(name, there->name) != 0;
+    bool moved = is_laid_out(&s->layout), renamed = strcmp(name, there->name) != 0;
     cti_shown shown = cti_show(there->name, strlen(there->name));
     text += length, size -= (size_t)length;
     if (moved) {
@@ -144,20 +162,26 @@ static void say_shapes(const cti_safetensors_entry *there, const source *s, ct_s
     }
 }
 
+static bool type_fits(const comparison *c, ct_dtype here, ct_dtype there) {
+    bool floats = ct_dtype_is_float(here) && ct_dtype_is_float(there);
+    return here == there || (floats && c->options->convert);
+}
+
 /* Whether the slot can hold what is in the file. */
 static bool compare(comparison *c, const char *name, const ct_tensor *here, const source *s) {
     char rest[3 * sizeof(ct_shape_text) + sizeof(cti_shown) + 64];
     const cti_safetensors_entry *there = &c->file->entries[s->entry];
     const cti_stored *stored = there->type->stored;
     ct_shape shape;
-    if (!arrives_as(s, there->shape, &shape) || !ct_shape_equal(ct_shape_of(here), shape) ||
-        (s->plus >= 0 && !ct_shape_equal(c->file->entries[s->plus].shape, there->shape))) {
+    if (!arrives_as(&s->layout, there->shape, &shape) ||
+        !ct_shape_equal(ct_shape_of(here), shape) ||
+        (s->second >= 0 && !ct_shape_equal(c->file->entries[s->second].shape, there->shape))) {
         say_shapes(there, s, ct_shape_of(here), shape, name, rest, sizeof rest);
     } else if (s->image && !image_fits(s->image, shape)) {
         snprintf(rest, sizeof rest, " is %s here, the flattened image %lldx%lldx%lld",
                  ct_shape_format(shape).text, (long long)s->image->channels,
                  (long long)s->image->height, (long long)s->image->width);
-    } else if (!stored || ct_dtype_of(here) != stored->dtype) {
+    } else if (!stored || !type_fits(c, ct_dtype_of(here), stored->dtype)) {
         snprintf(rest, sizeof rest, " is %s here, %s in file", ct_dtype_name(ct_dtype_of(here)),
                  stored && !stored->widen ? ct_dtype_name(stored->dtype) : there->type->name);
     } else {
@@ -190,19 +214,30 @@ static const ct_weights_flattened *image_of(const comparison *c, const char *nam
     return NULL;
 }
 
-static bool cotan_place(const char *file, const char *path, ct_weights_place *out) {
-    return snprintf(out->name, sizeof out->name, "%s%s", file, path) < (int)sizeof out->name;
+static bool cotan_place(const ct_named_slot *slot, const char *file, const char *path, int attempt,
+                        ct_weights_place *out) {
+    (void)slot;
+    return attempt == 0 &&
+           snprintf(out->name, sizeof out->name, "%s%s", file, path) < (int)sizeof out->name;
 }
 
+/* Where the file has a slot: the first place that is there, or the first of all. */
 static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, const char *name,
                                ct_weights_place *out) {
     const ct_weights_form *form = c->options->form;
     const ct_weights_name *pair = pair_of(c, name);
     const char *path = name + strlen(pair->model);
-    *out = (ct_weights_place){{0}, {0}, {0}};
-    if (form ? form->place(slot, pair->file, path, out) : cotan_place(pair->file, path, out)) {
+    for (int attempt = 0;; attempt++) {
+        ct_weights_place tried = {.name = ""};
+        bool is_place = (form ? form->place : cotan_place)(slot, pair->file, path, attempt, &tried);
+        if (attempt == 0) *out = tried;
+        if (!is_place && attempt > 0) return CT_OK;
+        if (!is_place) break;
+        if (ct_safetensors_find(c->file, tried.name) < 0) continue;
+        *out = tried;
         return CT_OK;
     }
+    *out = (ct_weights_place){.name = ""};
     if (form) {
         /* What is no parameter, as a stream of keys, is ours alone, and stays. */
         if (!slot->parameter) return CT_OK;
@@ -236,21 +271,33 @@ static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t 
     if (!*there.name) return CT_OK;
     ct_tensor *here = ct_slot_read(slot->slot);
     if (!here) return CT_ERR_MEMORY;
-    *s = (source){ct_safetensors_find(c->file, there.name), -1, there.axes, image_of(c, name)};
-    if (*there.plus) s->plus = ct_safetensors_find(c->file, there.plus);
-    bool found = s->entry >= 0 && (!*there.plus || s->plus >= 0);
+    *s = (source){ct_safetensors_find(c->file, there.name), -1, there.layout, image_of(c, name)};
+    if (*there.second) s->second = ct_safetensors_find(c->file, there.second);
+    bool found = s->entry >= 0 && (!*there.second || s->second >= 0);
     if (s->entry >= 0) wanted[s->entry] = true;
-    if (s->plus >= 0) wanted[s->plus] = true;
-    if (!found) add_missing(c, name, s->entry < 0 ? there.name : there.plus);
+    if (s->second >= 0) wanted[s->second] = true;
+    if (!found) add_missing(c, name, s->entry < 0 ? there.name : there.second);
     if (found && compare(c, name, here, s)) c->fitting++;
     else s->entry = -1;
     return CT_OK;
 }
 
-/* Whether the file holds what is no weight and may be left. */
+/* Where a pair of names is of the whole model, only what some pair names is the model's. */
+static bool belongs(const ct_weights_load_options *options, const char *name) {
+    bool limited = false;
+    for (int64_t i = 0; i < options->n_names; i++) {
+        const ct_weights_name *pair = &options->names[i];
+        if (strncmp(name, pair->file, strcspn(pair->file, "*")) == 0) return true;
+        limited |= !*pair->model;
+    }
+    return !limited;
+}
+
+/* Whether the file holds what is no weight of the model and may be left. */
 static bool is_ignored(const comparison *c, const char *name) {
     const char *ending = c->options->form ? c->options->form->ignored : NULL;
     size_t length = strlen(name), end = ending ? strlen(ending) : 0;
+    if (!belongs(c->options, name)) return true;
     return ending && length >= end && strcmp(name + length - end, ending) == 0;
 }
 
@@ -275,10 +322,10 @@ static const char *advice(const comparison *c) {
     const char *format = ct_safetensors_metadata(c->file, "format");
     bool is_checkpoint = format && strcmp(format, CTI_CHECKPOINT_FORMAT) == 0;
     bool of_weights = c->n == 1 && !*c->groups[0].prefix;
-    bool known = c->options->partial && c->options->n_names > 0;
+    bool known = c->options->n_names > 0;
     if (!is_checkpoint || !of_weights || known) return "";
-    return "a checkpoint, which ct_checkpoint_load reads, or ct_weights_load_with, partial and "
-           "with the name {\"\", \"model/\"}: ";
+    return "a checkpoint, which ct_checkpoint_load reads, or ct_weights_load_with with "
+           "the name {\"\", \"model/\"}: ";
 }
 
 static ct_status judge(const comparison *c) {
@@ -291,11 +338,30 @@ static ct_status judge(const comparison *c) {
 
 /* --- Loading ---------------------------------------------------------------------------------- */
 
+/* A tensor of the file, or the blocks of it that the slot takes. */
+static ct_tensor *taken(const comparison *c, int64_t entry, const ct_weights_layout *layout) {
+    ct_tensor *whole = ct_safetensors_value(c->file, entry), *parts[sizeof layout->blocks.take];
+    if (layout->blocks.of == 0) return whole;
+    int64_t size = ct_dim(whole, 0) / layout->blocks.of;
+    for (int i = 0; i < layout->blocks.count; i++) {
+        int64_t begin = layout->blocks.take[i] * size;
+        parts[i] = ct_slice(whole, 0, begin, begin + size, 1);
+    }
+    return ct_concat(parts, layout->blocks.count, 0);
+}
+
+static ct_tensor *both(ct_tensor *first, ct_tensor *second, bool stacked) {
+    if (!stacked) return ct_add(first, second);
+    return ct_reshape(CT_CONCAT(0, first, second), two_of(ct_shape_of(first)));
+}
+
 /* What the slot gets: rows of an image in the file's order C, H, W come in the order H, W, C. */
 static ct_tensor *value_from(const comparison *c, const source *s, const ct_slot *slot) {
-    ct_tensor *value = ct_safetensors_value(c->file, s->entry);
-    if (s->plus >= 0) value = ct_add(value, ct_safetensors_value(c->file, s->plus));
-    if (s->axes.count > 0) value = ct_permute(value, s->axes);
+    const ct_weights_layout *layout = &s->layout;
+    ct_tensor *value = taken(c, s->entry, layout);
+    if (s->second >= 0) value = both(value, taken(c, s->second, layout), layout->stacked);
+    if (layout->axes.count > 0) value = ct_permute(value, layout->axes);
+    value = ct_cast(value, ct_dtype_of(slot->value));
     const ct_weights_flattened *image = s->image;
     if (!image) return value;
     ct_shape rows = ct_shape_of(slot->value);

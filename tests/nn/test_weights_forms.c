@@ -95,6 +95,71 @@ TEST(weights_forms, pytorchs_layers_of_sequences) {
     ct_module_free(all);
 }
 
+/* The network of imports.py, of what is cut into parts or has several layers there. */
+typedef struct {
+    ct_module base;
+} gates;
+
+static ct_tensor *gates_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
+    ct_module *const *layer = self->children;
+    ct_tensor *narrow = ct_forward(layer[0], x, mode);
+    ct_tensor *y = ct_forward(layer[2], ct_forward(layer[1], narrow, mode), mode);
+    ct_tensor *in[] = {ct_forward(layer[3], y, mode), narrow}, *out = NULL;
+    ct_forward_many(layer[4], in, 2, &out, 1, mode);
+    return ct_forward(layer[5], out, mode);
+}
+
+static const ct_module_kind gates_kind = {.name = "Gates", .forward = gates_forward};
+
+static ct_module *both_ways(int64_t inputs, const char *name, ct_dtype dtype) {
+    ct_recurrent_options o = {.dtype = dtype}, back = {.dtype = dtype, .backward = true};
+    ct_module *there = named(ct_lstm_new(inputs, 3, o), "forward");
+    return named(ct_bidirectional_new(there, named(ct_lstm_new(inputs, 3, back), "backward")),
+                 name);
+}
+
+static ct_module *attention(int64_t heads, int64_t kv_width, const char *name, ct_dtype dtype) {
+    ct_attention_options options = {.kv_width = kv_width, .dtype = dtype};
+    return named(ct_multi_head_attention_new(6, heads, options), name);
+}
+
+static ct_module *gates_net(ct_dtype dtype) {
+    ct_dense_options of_type = {.dtype = dtype};
+    ct_module *head = CT_SEQUENTIAL("head", ct_dense_new(6, 5, of_type),
+                                    ct_activation_new(&ct_activation_tanh),
+                                    ct_dense_new(5, 2, of_type));
+    OK(ct_module_number(head));
+    ct_module *children[] = {ct_gru_new(3, 4, (ct_recurrent_options){.dtype = dtype}),
+                             both_ways(4, "first", dtype),
+                             both_ways(6, "second", dtype),
+                             attention(2, 0, "attention", dtype),
+                             attention(3, 4, "cross", dtype),
+                             head};
+    ct_module *net = ct_module_new(sizeof(gates), &gates_kind);
+    MADE(net);
+    OK(ct_module_add_children(net, children, 6));
+    return net;
+}
+
+static const ct_weights_name layers_of_lstm[] = {{"first/forward/", "lstm."},
+                                                 {"first/backward/", "lstm.*_l0_reverse"},
+                                                 {"second/forward/", "lstm.*_l1"},
+                                                 {"second/backward/", "lstm.*_l1_reverse"}};
+static const char gates_file[] = REFERENCE_FILES "gates.safetensors";
+
+TEST(weights_forms, pytorchs_gates_layers_and_directions) {
+    ct_weights_load_options options = {
+        .form = &ct_weights_pytorch, .names = layers_of_lstm, .n_names = 4};
+    for (ct_dtype dtype = CT_F32; dtype <= CT_F64; dtype++) {
+        ct_module *net = gates_net(dtype);
+        options.convert = dtype == CT_F64;
+        OK(ct_weights_load_with(net, gates_file, options, NULL));
+        ct_tensor *x = centred(CT_F64, CT_SHAPE(2, 5, 3), 1, 1, 0);
+        expect_values(run(net, ct_cast(x, dtype)), gates_y, 2 * 5 * 2);
+        ct_module_free(net);
+    }
+}
+
 /* The flattened image is what the rows of fc1 are about: without it, the values are others. */
 TEST(weights_forms, an_image_that_is_not_said_to_be_flattened) {
     ct_module *net = pytorch_net(3);
@@ -164,10 +229,54 @@ TEST(weights_forms, names_that_are_not_there) {
     expect_refused(net, from_pytorch, CT_ERR_SHAPE,
                    "4 mismatches: 'head/kernel' missing, called 'head.weight' in file; "
                    "'head/bias' missing, called 'head.bias' in file; 'fc2.bias' only in file");
-    ct_module *gru = ct_gru_new(2, 2, (ct_recurrent_options){0});
-    expect_refused(CT_SEQUENTIAL("net", gru), from_pytorch, CT_ERR_STATE,
-                   "ct_weights_load_with: a file of that form has no name for 'gru/kernel', a slot "
-                   "of GRU");
+    ct_module *normed = ct_weight_norm_new(dense(2, 2));
+    expect_refused(CT_SEQUENTIAL("net", normed), from_pytorch, CT_ERR_STATE,
+                   "ct_weights_load_with: a file of that form has no name for 'weight_norm/g', a "
+                   "slot of WeightNorm");
+}
+
+static void expect_gates_refused(ct_module *net, ct_weights_load_options options, ct_status status,
+                                 const char *text) {
+    cr_expect_eq(ct_weights_load_with(net, gates_file, options, NULL), status);
+    ct_status recorded;
+    const char *message = taken_error(&recorded);
+    cr_expect_eq(recorded, status);
+    cr_expect_not_null(strstr(message, text), "%s", message);
+    ct_module_free(net);
+}
+
+TEST(weights_forms, parts_that_differ) {
+    ct_weights_load_options options = {.form = &ct_weights_pytorch, .partial = false};
+    ct_module *gru = ct_gru_new(2, 4, (ct_recurrent_options){0});
+    expect_gates_refused(CT_SEQUENTIAL("net", gru), options, CT_ERR_SHAPE,
+                         "'gru/kernel' is [2,12] here, [3,12] in file ('gru.weight_ih_l0', stored "
+                         "as [12,3])");
+    ct_module *attention = named(ct_multi_head_attention_new(8, 2, (ct_attention_options){0}),
+                                 "attention");
+    expect_gates_refused(CT_SEQUENTIAL("net", attention), options, CT_ERR_SHAPE,
+                         "'attention/query/kernel' is [8,8] here, [6,6] in file "
+                         "('attention.in_proj_weight', stored as [18,6])");
+    expect_gates_refused(gates_net(CT_F64), options, CT_ERR_SHAPE,
+                         "'gru/kernel' is f64 here, f32 in file");
+    static const ct_weights_name whole = {"lstm/bias", "lstm.bias_ih_l0"};
+    options.names = &whole;
+    options.n_names = 1;
+    ct_module *lstm = ct_lstm_new(4, 3, (ct_recurrent_options){0});
+    expect_gates_refused(CT_SEQUENTIAL("net", lstm), options, CT_ERR_STATE,
+                         "a file of that form has no name for 'lstm/bias', a slot of LSTM");
+}
+
+TEST(weights_forms, what_lies_outside_of_the_model_s_part_is_not_counted) {
+    static const ct_weights_name part = {"", "fc2."};
+    ct_module *net = CT_SEQUENTIAL("net", named(dense(5, 3), "x"));
+    ct_weights_load_options options = {.form = &ct_weights_pytorch, .names = &part, .n_names = 1};
+    expect_refused(net, options, CT_ERR_SHAPE,
+                   "4 mismatches: 'x/kernel' missing, called 'fc2.x.weight' in file; 'x/bias' "
+                   "missing, called 'fc2.x.bias' in file; 'fc2.bias' only in file; 'fc2.weight' "
+                   "only in file");
+    net = dense(5, 3);
+    OK(ct_weights_load_with(net, pytorch_file, options, NULL));
+    ct_module_free(net);
 }
 
 TEST(weights_forms, options_that_make_no_sense) {

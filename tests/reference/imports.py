@@ -87,6 +87,34 @@ def sequences(header):
     save_file(model.state_dict(), os.path.join(here, "files", "sequences.safetensors"))
 
 
+class Gates(torch.nn.Module):
+    """What is cut into parts here, and what has several layers and directions there."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = torch.nn.GRU(3, 4, batch_first=True)
+        self.lstm = torch.nn.LSTM(4, 3, num_layers=2, batch_first=True, bidirectional=True)
+        self.attention = torch.nn.MultiheadAttention(6, 2, batch_first=True)
+        self.cross = torch.nn.MultiheadAttention(6, 3, kdim=4, vdim=4, batch_first=True)
+        self.head = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(),
+                                        torch.nn.Linear(5, 2))
+
+    def forward(self, x):
+        narrow = self.gru(x)[0]
+        y = self.lstm(narrow)[0]
+        y = self.attention(y, y, y)[0]
+        return self.head(self.cross(y, narrow, narrow)[0])
+
+
+def gates(header):
+    model = Gates().eval()
+    with torch.no_grad():
+        for _, t, values in fill(model.state_dict().items()):
+            t.copy_(torch.tensor(values))
+        header.array("gates_y", model(torch.tensor(centred((2, 5, 3), 1)).float()).numpy())
+    save_file(model.state_dict(), os.path.join(here, "files", "gates.safetensors"))
+
+
 def keras_model(header):
     layers = keras.layers
     model = keras.Sequential([
@@ -116,5 +144,6 @@ out = Header(os.path.join(here, "imports.h"), "COTAN_REFERENCE_IMPORTS_H",
              "Written by imports.py: predictions of the models in files/.")
 pytorch(out)
 sequences(out)
+gates(out)
 keras_model(out)
 out.write()
