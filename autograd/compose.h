@@ -12,14 +12,14 @@ ct_tensor *ct_reciprocal(ct_tensor *x);                    /* 1 / x */
 ct_tensor *ct_clip(ct_tensor *x, double low, double high); /* gradient 1 inside and on the bounds */
 
 /* --- Statistics; the mean of nothing is an error ---------------------------------------------- */
-ct_tensor *ct_mean(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_mean_all(ct_tensor *x);
+ct_tensor *ct_mean(ct_tensor *x, ct_axes axes);      /* sum x / n over the axes */
+ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
+ct_tensor *ct_mean_all(ct_tensor *x);                /* over all axes: a scalar */
 /* Biased, 1/N, in two passes: mean (x - mean x)^2. Never E[x^2] - E[x]^2, never with a detached
  * mean, which would be wrong from the second derivative on. Of what does not vary it is 0, however
  * large that is. */
 ct_tensor *ct_var(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
 /* sqrt(var), and 0 with gradient 0 where x does not vary. Squares do not leave the range. */
 ct_tensor *ct_std(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_min(ct_tensor *x, ct_axes axes); /* -max(-x) */
@@ -55,7 +55,8 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
 /* The same with given statistics [C]: inference. */
 ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, ct_tensor *mean,
                                    ct_tensor *variance, int axis, double epsilon);
-/* Layer normalization over the last axis (Ba, Kiros and Hinton, 2016, arXiv:1607.06450). */
+/* Layer normalization (Ba, Kiros and Hinton, 2016, arXiv:1607.06450):
+ * gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance over the last axis. */
 ct_tensor *ct_layer_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, double epsilon);
 
 CT_C_END

@@ -54,11 +54,11 @@ ct_tensor *ct_minimum(ct_tensor *a, ct_tensor *b);
 ct_tensor *ct_weigh(ct_tensor *w, ct_tensor *x); /* w x; 0 for w = 0 and an infinite x */
 /* 1 where it holds and 0 elsewhere, in the operands' dtype; no gradient. */
 ct_tensor *ct_equal(ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_not_equal(ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_less(ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_less_equal(ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_greater(ct_tensor *a, ct_tensor *b);
-ct_tensor *ct_greater_equal(ct_tensor *a, ct_tensor *b);
+ct_tensor *ct_not_equal(ct_tensor *a, ct_tensor *b);     /* also of NaN with anything */
+ct_tensor *ct_less(ct_tensor *a, ct_tensor *b);          /* a < b */
+ct_tensor *ct_less_equal(ct_tensor *a, ct_tensor *b);    /* a <= b */
+ct_tensor *ct_greater(ct_tensor *a, ct_tensor *b);       /* a > b */
+ct_tensor *ct_greater_equal(ct_tensor *a, ct_tensor *b); /* a >= b */
 /* a where condition != 0, else b; all of one dtype. A branch that is not taken still computes: if
  * its derivative can be infinite, feed it a harmless operand there, or 0 * inf makes NaN. */
 ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b);
@@ -71,12 +71,13 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape);
 /* y.dims[i] = x.dims[axes[i]]; axes names each axis once. */
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes);
 ct_tensor *ct_transpose(ct_tensor *x); /* swaps the last two axes */
+/* Axes of size 1, and new ones before the first, repeat what is there. */
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape);
 /* Elements start, start + step, ... below stop, along one axis. step >= 1; negative start and
  * stop count from the end; CT_END is the end. */
 #define CT_END INT64_MAX
 ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t step);
-ct_tensor *ct_flip(ct_tensor *x, ct_axes axes);
+ct_tensor *ct_flip(ct_tensor *x, ct_axes axes); /* in reverse order along the axes */
 /* x with no gradient behind it; lazy (ct_detach evaluates). */
 ct_tensor *ct_stop_gradient(ct_tensor *x);
 
@@ -96,12 +97,12 @@ ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows);
 /* --- Reductions ------------------------------------------------------------------------------- */
 ct_tensor *ct_sum(ct_tensor *x, ct_axes axes);      /* the sum of nothing is 0 */
 ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
-ct_tensor *ct_sum_all(ct_tensor *x);
+ct_tensor *ct_sum_all(ct_tensor *x);                /* over all axes: a scalar */
 /* The transpose of broadcasting: sums x down to `shape`. */
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape);
-ct_tensor *ct_max(ct_tensor *x, ct_axes axes); /* NaN wins; a tie's gradient: lowest index */
-ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes);
-ct_tensor *ct_argmax(ct_tensor *x, int axis); /* i64, the lowest index of the maximum */
+ct_tensor *ct_max(ct_tensor *x, ct_axes axes);      /* NaN wins; a tie's gradient: lowest index */
+ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
+ct_tensor *ct_argmax(ct_tensor *x, int axis);       /* i64, the lowest index of the maximum */
 
 /* 0, 1, .., n - 1 as i64 [n]. ct_arange makes data; this is part of a formula: two are equal. */
 ct_tensor *ct_iota(int64_t n);

@@ -1,5 +1,6 @@
 # The cheat sheet: every function, macro and constant that the public headers declare, with the
-# comment on its line, or else the first sentence of the comment before it.
+# comment on its line, or else the first sentence of the comment before it. What stands right below
+# another declaration, without a comment of its own, is one with it. None may be left without words.
 #
 #     awk -f docs/cheat_sheet.awk HEADER... > docs/cheat-sheet.md
 #
@@ -12,6 +13,12 @@ function title() {
 }
 
 function row(text, comment) {
+    if (comment == "" && start == below) comment = "as above"
+    if (comment == "") {
+        printf "%s:%d: no comment: %s\n", FILENAME, FNR, text >"/dev/stderr"
+        failed = 1
+    }
+    below = FNR + 1
     gsub(/ +/, " ", text)
     gsub(/\|/, "\\|", text)
     gsub(/ +/, " ", comment)
@@ -22,11 +29,12 @@ function row(text, comment) {
     before = ""
 }
 
-# "A seed. It counts." -> "A seed"; a comment that shows code ends before it.
+# "A seed. It counts." -> "A seed"; a comment that shows code ends before it, a long one at a comma.
 function first_sentence(comment) {
     sub(/^[ *]+/, "", comment)
     sub(/(\.|:|;)( .*)?$/, "", comment)
-    return length(comment) > 100 ? "" : comment
+    while (length(comment) > 120 && sub(/[,(][^,(]*$/, "", comment)) continue
+    return comment
 }
 
 function finish(    text, comment, at) {
@@ -50,7 +58,8 @@ BEGIN {
     print "What the public headers declare, made from them by `docs/cheat_sheet.awk`; the headers have"
     print "formulas, shapes, errors and who owns what."
 }
-FNR == 1 { titled = 0; declaration = ""; inside = 0; before = "" }
+FNR == 1 { titled = 0; declaration = ""; inside = 0; before = ""; below = 0 }
+/^\/\* ---/ { next } # the title of a section
 /^\/\*/ {
     inside = 1
     before = ""
@@ -68,6 +77,7 @@ inside {
 }
 /^ *$/ { before = "" }
 /^#define CT_[A-Z_0-9]+\(/ {
+    start = FNR
     sub(/^#define /, "")
     text = $0
     sub(/\).*/, ")", text)
@@ -75,6 +85,7 @@ inside {
     next
 }
 declaration == "" && /^(extern |const |ct_|void |bool |int |int64_t |double |char |uint64_t |size_t )/ &&
-    !/\{/ { declaration = $0 }
+    !/\{/ { declaration = $0; start = FNR }
 declaration != "" && $0 != declaration { declaration = declaration " " $0 }
 declaration != "" && /;( *\/\*.*\*\/)? *$/ { finish() }
+END { exit failed }

@@ -115,8 +115,9 @@ typedef struct {
     ct_dtype dtype;
     const char *made_by; /* private */
 } ct_layer_norm_options;
-ct_layer_norm_options ct_layer_norm_defaults(void);
-/* Layer normalization; see ct_layer_norm. Slots gamma (1), beta (0), [size]. */
+ct_layer_norm_options ct_layer_norm_defaults(void); /* what the members say */
+/* x [...,size] -> gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance over the
+ * last axis; see ct_layer_norm. Slots gamma (1), beta (0), [size]. */
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
 
 typedef struct {
@@ -125,7 +126,7 @@ typedef struct {
     ct_dtype dtype;
     const char *made_by; /* private */
 } ct_group_norm_options;
-ct_group_norm_options ct_group_norm_defaults(void);
+ct_group_norm_options ct_group_norm_defaults(void); /* what the members say */
 /* x [N,...,channels] -> gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance of
  * each sample over all axes between and channels/groups neighbouring channels (Wu and He, 2018,
  * arXiv:1803.08494). Slots gamma (1), beta (0), [channels]. A group of one value is an error. */
@@ -138,7 +139,7 @@ typedef struct {
     ct_dtype dtype;
     const char *made_by; /* private */
 } ct_rms_norm_options;
-ct_rms_norm_options ct_rms_norm_defaults(void);
+ct_rms_norm_options ct_rms_norm_defaults(void); /* what the members say */
 /* x [...,size] -> gamma x / sqrt(mean(x^2) + epsilon), the mean over the last axis (Zhang and
  * Sennrich, 2019, arXiv:1910.07467). Slot gamma (1), [size]. */
 ct_module *ct_rms_norm_new(int64_t size, ct_rms_norm_options options);
@@ -156,6 +157,7 @@ typedef struct {
     int64_t window[2]; /* default: 2 x 2 */
     int64_t stride[2]; /* default: the window */
 } ct_pool2d_options;
+/* The largest, or the mean, of each window of x [N,H,W,C]; see ct_max_pool2d, ct_avg_pool2d. */
 ct_module *ct_max_pool2d_new(ct_pool2d_options options);
 ct_module *ct_avg_pool2d_new(ct_pool2d_options options);
 ct_module *ct_global_avg_pool2d_new(void); /* [N,H,W,C] -> [N,C] */
@@ -209,8 +211,8 @@ typedef struct {
 extern const ct_activation ct_activation_relu, ct_activation_sigmoid, ct_activation_tanh,
     ct_activation_softmax, ct_activation_gelu, ct_activation_elu, ct_activation_silu,
     ct_activation_softplus, ct_activation_leaky_relu, ct_activation_linear;
-ct_module *ct_activation_new(const ct_activation *activation);
-ct_module *ct_leaky_relu_new(double slope); /* x for x > 0, else slope x */
+ct_module *ct_activation_new(const ct_activation *activation); /* the layer that applies it */
+ct_module *ct_leaky_relu_new(double slope);                    /* x for x > 0, else slope x */
 
 typedef struct {
     ct_dtype dtype;

@@ -102,6 +102,8 @@ struct ct_module {
 
 /* --- Using modules ---------------------------------------------------------------------------- */
 
+/* What the module makes of x. In training BatchNorm and dropout do as in a step, and what a step
+ * changes beside parameters, as statistics, is staged for ct_optimizer_step. */
 ct_tensor *ct_forward(ct_module *module, ct_tensor *x, ct_mode mode);
 /* The same without a final softmax or sigmoid: what a loss from logits wants. */
 ct_tensor *ct_logits(ct_module *module, ct_tensor *x, ct_mode mode);
@@ -138,7 +140,7 @@ void ct_module_free(ct_module *module);
  * leaves the slots of a frozen module alone and keeps their moments; a frozen BatchNorm works as in
  * inference, and its statistics stay. */
 void ct_module_freeze(ct_module *module, bool frozen);
-ct_status ct_module_rename(ct_module *module, const char *name);
+ct_status ct_module_rename(ct_module *module, const char *name); /* a copy; without '/' */
 /* Calls the children of Sequentials, at any depth, "0", "1", .. as PyTorch's are called. */
 ct_status ct_module_number(ct_module *module);
 

@@ -198,6 +198,7 @@ typedef struct {
                                 form of momentum                                          */
     ct_step_options step;
 } ct_sgd_options;
+/* Stochastic gradient descent: theta -= rate g, with the options' momentum. */
 ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options);
 
 typedef struct {
@@ -211,6 +212,7 @@ typedef struct {
     ct_step_options step;
     const char *made_by; /* private: set by the functions that make these options */
 } ct_adam_options;
+/* Options of Adam and AdamW: Keras's form or PyTorch's. */
 ct_adam_options ct_adam_defaults(double rate);
 ct_adam_options ct_adam_pytorch(double rate);
 ct_adam_options ct_adamw_defaults(double rate);
@@ -230,8 +232,10 @@ typedef struct {
     ct_step_options step;
     const char *made_by; /* private */
 } ct_rmsprop_options;
+/* Options of RMSprop: Keras's form or PyTorch's. */
 ct_rmsprop_options ct_rmsprop_defaults(double rate);
 ct_rmsprop_options ct_rmsprop_pytorch(double rate);
+/* Tieleman and Hinton, 2012: v = rho v + (1 - rho) g^2; theta -= rate g / sqrt(v + epsilon). */
 ct_optimizer *ct_rmsprop_new(ct_module *model, ct_rmsprop_options options);
 
 typedef struct {
@@ -242,8 +246,10 @@ typedef struct {
     ct_step_options step;
     const char *made_by; /* private */
 } ct_adagrad_options;
+/* Options of Adagrad: Keras's form or PyTorch's. */
 ct_adagrad_options ct_adagrad_defaults(double rate);
 ct_adagrad_options ct_adagrad_pytorch(double rate);
+/* Duchi, Hazan and Singer, 2011: s += g^2; theta -= rate g / sqrt(s + epsilon). */
 ct_optimizer *ct_adagrad_new(ct_module *model, ct_adagrad_options options);
 
 CT_C_END

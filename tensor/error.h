@@ -41,7 +41,7 @@ ct_status ct_error(void);
 const char *ct_error_message(void);
 /* How many errors followed the first one. */
 int ct_error_count(void);
-void ct_error_clear(void);
+void ct_error_clear(void); /* forgets the first and how many followed */
 /* "CT_ERR_SHAPE" and so on. */
 const char *ct_status_name(ct_status status);
 

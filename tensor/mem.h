@@ -24,8 +24,8 @@ typedef struct {
     int64_t peak_bytes;              /* the most that was ever held */
     int64_t allocations;             /* requests so far, failed ones too */
 } ct_mem_stats;
-ct_mem_stats ct_mem_read(void);
-void ct_mem_peak_reset(void);
+ct_mem_stats ct_mem_read(void); /* what all threads hold */
+void ct_mem_peak_reset(void);   /* the peak is what is held now */
 
 /* Fault injection, for tests: the `nth` request from now (1 = the next) fails; with `persistent`
  * all later ones fail too. 0 switches it off. */

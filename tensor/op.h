@@ -210,10 +210,10 @@ typedef struct ct_op {
  * copies `attr` and registers the node with the open scope. On failure `release` is not called. */
 ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                    size_t attr_size);
-const ct_op *ct_op_of(const ct_tensor *t); /* NULL for a leaf */
-int ct_input_count(const ct_tensor *t);
+const ct_op *ct_op_of(const ct_tensor *t);      /* NULL for a leaf */
+int ct_input_count(const ct_tensor *t);         /* 0 for a leaf */
 ct_tensor *ct_input(const ct_tensor *t, int i); /* borrowed */
-const void *ct_attr(const ct_tensor *t);
+const void *ct_attr(const ct_tensor *t);        /* borrowed; NULL for a leaf */
 /* For `simplify`: whether t is still to be computed, and by that op. NULL is not, and a value is
  * never looked behind. The ops of the library are declared where their functions are:
  *

@@ -41,7 +41,7 @@ typedef struct {
 /* Measures all evaluations from now on, in addition to what was measured before. It costs some 50
  * ns for each part of a pass. */
 void ct_profile_start(void);
-void ct_profile_stop(void);
+void ct_profile_stop(void); /* what was measured stays */
 /* Forgets what was measured, and frees it. */
 void ct_profile_clear(void);
 

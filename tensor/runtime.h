@@ -25,7 +25,7 @@ typedef struct {
     int64_t arena_bytes; /* the largest arena of a plan */
 } ct_stats;
 ct_stats ct_stats_read(void);
-void ct_stats_reset(void);
+void ct_stats_reset(void); /* all are 0 again */
 
 /* The plan that this thread ran last. The arena holds what passes hand to each other; roots have
  * buffers of their own. */

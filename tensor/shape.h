@@ -25,7 +25,7 @@ typedef struct {
 
 const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8" */
 size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element */
-bool ct_dtype_is_float(ct_dtype dtype);
+bool ct_dtype_is_float(ct_dtype dtype);    /* f32 and f64 */
 /* Inline because every node asks several times. */
 static inline bool ct_shape_equal(ct_shape a, ct_shape b) {
     bool equal = a.rank == b.rank;

@@ -13,14 +13,14 @@ typedef struct ct_slot ct_slot;
 /* A slot with an initial value (evaluated and detached). The name goes to the leaf. The caller
  * owns one reference. */
 ct_slot *ct_slot_new(const char *name, ct_tensor *initial);
-ct_slot *ct_slot_keep(ct_slot *slot);
-void ct_slot_drop(ct_slot *slot);
+ct_slot *ct_slot_keep(ct_slot *slot); /* one reference more */
+void ct_slot_drop(ct_slot *slot);     /* one less; takes NULL */
 /* The value now, as a leaf. It stays what it is when the slot changes. Another thread than the one
  * that made the slot gets a leaf of its own for each reading, while the slot is frozen. */
 ct_tensor *ct_slot_read(ct_slot *slot);
 /* Replaces the value; shape and dtype stay. Evaluates first, so an error changes nothing. */
 ct_status ct_slot_write(ct_slot *slot, ct_tensor *value);
-const char *ct_slot_name(const ct_slot *slot);
+const char *ct_slot_name(const ct_slot *slot); /* as it was made with */
 /* True for the leaf that the slot holds now. */
 bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t);
 

@@ -39,7 +39,7 @@ struct ct_source {
 
 /* 0 for NULL; -1 with the error recorded when the kind cannot say. */
 int64_t ct_source_count(const ct_source *source);
-ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch);
+ct_status ct_source_seek(ct_source *source, int64_t epoch, int64_t batch); /* what comes next */
 ct_status ct_source_next(ct_source *source, ct_batch *out);
 /* NULL when the source does not say. */
 const char *ct_source_describe(const ct_source *source);

@@ -54,7 +54,7 @@ void ct_set(ct_tensor **slot, ct_tensor *t);
 ct_tensor *ct_from(ct_dtype dtype, ct_shape shape, const void *elements);
 /* All elements equal `value`. The value is data, so that another one does not make a new plan. */
 ct_tensor *ct_full(ct_dtype dtype, ct_shape shape, double value);
-ct_tensor *ct_scalar(ct_dtype dtype, double value);
+ct_tensor *ct_scalar(ct_dtype dtype, double value); /* of rank 0 */
 /* start, start + step, ... below `stop` (above it for step < 0): ceil((stop - start) / step). */
 ct_tensor *ct_arange(ct_dtype dtype, double start, double stop, double step);
 ct_tensor *ct_eye(ct_dtype dtype, int64_t n); /* [n,n], ones on the diagonal */
@@ -90,7 +90,7 @@ ct_tensor *ct_name(ct_tensor *t, const char *name);
 const char *ct_name_of(const ct_tensor *t); /* "" when it has none */
 /* Nodes made between push and pop carry the module path "outer/inner". */
 ct_status ct_path_push(const char *name);
-void ct_path_pop(void);
+void ct_path_pop(void); /* the last one that was pushed */
 const char *ct_path_of(const ct_tensor *t);
 /* 0 for what the user built, 1 for nodes of a first derivative, and so on. */
 int ct_order_of(const ct_tensor *t);
