@@ -7,8 +7,8 @@
 #     check.sh NAME...     these of: consumers valgrind tidy clang tsan fuzz avx512 avx2 arm musl,
 #                          and clang_fast, which is a part of clang
 #
-# One line for each check says how it went; logs stay in build*/check.log. `./run check` installs
-# what is needed and builds first. Exit status 0 when nothing failed.
+# One line for each check says how it went; logs stay in build*/check-1.log, check-2.log and so on.
+# `./run check` installs what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
 names="consumers valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
@@ -29,9 +29,11 @@ done
 cd "$(dirname "$0")/../.." || exit 1
 failures=0
 
-# check FOLDER WHAT COMMAND...: the command must succeed; what it says goes into FOLDER/check.log.
+# check FOLDER WHAT COMMAND...: the command must succeed; what it says goes into FOLDER/check-N.log.
+checks=0
 check() {
-    log=$1/check.log
+    checks=$((checks + 1))
+    log=$1/check-$checks.log
     printf '%s ... ' "$2"
     mkdir -p "$1"
     shift 2

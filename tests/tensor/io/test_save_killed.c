@@ -88,7 +88,9 @@ static _Noreturn void save_and_die(ct_module *model, volatile int *saved, int64_
         if (ct_weights_save(model, file_name) != CT_OK) _exit(1);
         *saved = k;
     }
-    _exit(0);
+    /* No exit status: valgrind turns one into its own, for what a process that ends here holds. */
+    raise(SIGTERM);
+    _exit(1);
 }
 
 /* What the file holds, in every element; 0 without a file. */
@@ -115,8 +117,9 @@ static bool kill_one(ct_module *model, volatile int *saved, int64_t call) {
     if (child == 0) save_and_die(model, saved, call);
     int status;
     cr_assert_eq(waitpid(child, &status, 0), child);
-    bool killed = WIFSIGNALED(status);
-    cr_assert(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0 && *saved == SAVES));
+    cr_assert(WIFSIGNALED(status));
+    bool killed = WTERMSIG(status) == SIGKILL;
+    cr_assert(killed || (WTERMSIG(status) == SIGTERM && *saved == SAVES));
     int state = saved_state();
     cr_expect(state == *saved || (killed && state == *saved + 1), "%d after a finished save of %d",
               state, *saved);
