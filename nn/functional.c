@@ -1,6 +1,7 @@
 /* Parameters as tensors: a forward with given tensors in place of the values of slots.
  * It changes no slot and knows no derivative: the result is a graph of what was given.
- * Invariant: when a call returns, also with an error, slots read as they did before. */
+ * Invariant: when a call returns, also with an error, slots read as they did before; other threads
+ * that run the same frozen module notice nothing. */
 #include "nn/module.h"
 
 #include "autograd/derive/derive_private.h"
@@ -40,18 +41,17 @@ static ct_status check(const ct_slot_list *slots, ct_tensor *const values[], boo
     return status;
 }
 
-/* Of two replacements of one slot the later one alone is found. */
-static void find_slots(const ct_module *module) {
+static void find_slots(const cti_replacements *given, const ct_module *module) {
     for (int i = 0; i < module->n_slots; i++) {
-        cti_replacement *given = module->slots[i].slot->replacement;
-        if (given) given->found = true;
+        cti_replacement *found = cti_replacement_in(given, module->slots[i].slot);
+        if (found) found->found = true;
     }
-    for (int64_t i = 0; i < module->n_children; i++) find_slots(module->children[i]);
+    for (int64_t i = 0; i < module->n_children; i++) find_slots(given, module->children[i]);
 }
 
-static ct_status check_found(const ct_slot_list *slots, const cti_replacement replacements[]) {
+static ct_status check_found(const cti_replacements *given, const ct_slot_list *slots) {
     for (int64_t i = 0; i < slots->count; i++) {
-        if (replacements[i].found) continue;
+        if (given->items[i].found) continue;
         return ct_fail(CT_ERR_STATE,
                        "ct_functional_call: '%s' is no slot of the module, or listed twice",
                        path_of(&slots->items[i]));
@@ -92,21 +92,18 @@ static ct_status run(const call *c, ct_functional_options options) {
 static ct_status run_with(const call *c, const ct_slot_list *slots, ct_tensor *const values[],
                           ct_functional_options options) {
     if (check(slots, values, options.any_float) != CT_OK) return ct_error();
-    cti_replacement *replacements = cti_alloc((size_t)slots->count, sizeof *replacements);
-    if (!replacements) return CT_ERR_MEMORY;
+    cti_replacements given = {.count = slots->count};
+    given.items = cti_alloc((size_t)slots->count, sizeof *given.items);
+    if (!given.items) return CT_ERR_MEMORY;
     for (int64_t i = 0; i < slots->count; i++) {
-        ct_slot *slot = slots->items[i].slot;
-        replacements[i] = (cti_replacement){
-            .slot = slot, .value = values[i], .outer = slot->replacement};
-        slot->replacement = &replacements[i];
+        given.items[i] = (cti_replacement){.slot = slots->items[i].slot, .value = values[i]};
     }
-    find_slots(c->module);
-    ct_status status = check_found(slots, replacements);
+    find_slots(&given, c->module);
+    ct_status status = check_found(&given, slots);
+    cti_replacements_open(&given);
     if (status == CT_OK) status = run(c, options);
-    for (int64_t i = slots->count; i-- > 0;) {
-        replacements[i].slot->replacement = replacements[i].outer;
-    }
-    cti_free(replacements);
+    cti_replacements_close();
+    cti_free(given.items);
     return status;
 }
 

@@ -65,6 +65,11 @@ ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels) {
     return ct_neg(ct_mean_all(picked(distribution(logits, labels), logits)));
 }
 
+/* What does not count has no weight, whatever that is. */
+static ct_tensor *weighted(ct_tensor *target, ct_tensor *weights) {
+    return ct_where(target, ct_mul(target, weights), ct_scalar(ct_dtype_of(target), 0.0));
+}
+
 static ct_status check_cross_entropy(const ct_cross_entropy_options *o, ct_tensor *logits,
                                      ct_tensor *labels) {
     static const char function[] = "ct_cross_entropy_with";
@@ -84,7 +89,7 @@ static ct_status check_cross_entropy(const ct_cross_entropy_options *o, ct_tenso
 /* sum / norm; 0 where nothing counts. */
 static ct_tensor *mean_of_counted(ct_tensor *sum, ct_tensor *norm) {
     ct_dtype dtype = ct_dtype_of(norm);
-    ct_tensor *zero = ct_scalar(dtype, 0.0), *any = ct_greater(norm, zero);
+    ct_tensor *zero = ct_scalar(dtype, 0.0), *any = ct_not_equal(norm, zero);
     ct_tensor *mean = ct_div(sum, ct_where(any, norm, ct_scalar(dtype, 1.0)));
     return ct_where(any, mean, zero);
 }
@@ -105,14 +110,15 @@ ct_tensor *ct_cross_entropy_with(ct_tensor *logits, ct_tensor *labels, ct_cross_
     ct_tensor *target = distribution(logits, labels);
     if (o.ignore) target = ct_mul(target, counts);
     ct_tensor *weights = o.weights ? ct_cast(o.weights, dtype) : NULL, *spread = target;
+    if (o.ignore) logits = ct_where(counts, logits, ct_scalar(dtype, 0.0)); /* also if it is NaN */
     if (o.smoothing > 0) {
         double even = o.smoothing / (double)ct_dim(logits, -1);
         spread = ct_add(ct_scale(target, 1.0 - o.smoothing), ct_scale(counts, even));
     }
-    if (weights) spread = ct_mul(spread, weights);
+    if (weights) spread = weighted(spread, weights);
     ct_tensor *rows = picked(spread, logits);
     if (soft || (!weights && !o.ignore)) return ct_neg(ct_mean_all(rows));
-    ct_tensor *norm = ct_sum_all(weights ? ct_mul(target, weights) : counts);
+    ct_tensor *norm = ct_sum_all(weights ? weighted(target, weights) : counts);
     return ct_neg(mean_of_counted(ct_sum_all(rows), norm));
 }
 

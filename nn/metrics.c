@@ -6,6 +6,7 @@
 
 #include "nn/loss_private.h"
 #include "nn/nn.h"
+#include "nn/options_private.h"
 #include "tensor/base/caller.h"
 
 #include <math.h>
@@ -39,7 +40,8 @@ static double share(const ct_metric *self, const double *sums, int64_t n) {
 
 typedef struct {
     ct_tensor *scores; /* [M,K] */
-    ct_tensor *label;  /* i64 [M,1] */
+    ct_tensor *label;  /* i64 [M,1]; 0 for labels that are ignored */
+    ct_tensor *hot;    /* 1 at the label, f64 [M,K] */
     ct_tensor *counts; /* f64 [M,1], 0 for labels that are ignored */
     ct_tensor *place;  /* 0 .. K-1, i64 [K] */
     int64_t k;
@@ -57,10 +59,12 @@ static bool open_classes(const ct_metric *self, const char *function, ct_tensor 
     if (self->ignore) {
         ct_tensor *ignored = ct_from(CT_I64, CT_SCALAR, &self->ignore_index);
         c->counts = f64(ct_not_equal(c->label, ignored));
+        c->label = ct_where(ct_equal(c->label, ignored), ct_full(CT_I64, CT_SCALAR, 0), c->label);
     } else {
         c->counts = ct_broadcast(ct_scalar(CT_F64, 1.0), CT_SHAPE(rows, 1));
     }
-    return c->scores && c->label && c->place && c->counts;
+    c->hot = ct_one_hot(ct_reshape(c->label, CT_SHAPE(rows)), c->k, CT_F64); /* checks them */
+    return c->scores && c->hot && c->place && c->counts;
 }
 
 static ct_tensor *predicted(const classes *c) {
@@ -85,10 +89,10 @@ const ct_metric ct_metric_accuracy = {.name = "accuracy", .sums = accuracy_sums,
 static ct_tensor *top_k_sums(const ct_metric *self, ct_tensor *scores, ct_tensor *labels) {
     CTI_CALLED_AS("ct_metric_top_k");
     classes c;
+    if (cti_check_size("ct_metric_top_k", "k", self->number) != CT_OK) return NULL;
     if (!open_classes(self, "ct_metric_top_k", scores, labels, &c)) return NULL;
     ct_dtype dtype = ct_dtype_of(scores);
-    ct_tensor *is_label = ct_cast(ct_equal(c.label, c.place), dtype);
-    ct_tensor *own = ct_sum_keep(ct_weigh(is_label, c.scores), CT_AXES(1));
+    ct_tensor *own = ct_sum_keep(ct_weigh(ct_cast(c.hot, dtype), c.scores), CT_AXES(1));
     ct_tensor *after = ct_cast(ct_greater_equal(c.place, c.label), dtype);
     ct_tensor *ties = ct_mul(ct_equal(c.scores, own), after);
     ct_tensor *no_better = ct_sum_keep(f64(ct_add(ct_less(c.scores, own), ties)), CT_AXES(1));
@@ -104,7 +108,7 @@ static ct_tensor *confusion_sums(const ct_metric *self, ct_tensor *scores, ct_te
     CTI_CALLED_AS("ct_metric_confusion");
     classes c;
     if (!open_classes(self, "ct_metric_confusion", scores, labels, &c)) return NULL;
-    ct_tensor *rows = ct_mul(f64(ct_equal(c.label, c.place)), c.counts);
+    ct_tensor *rows = ct_mul(c.hot, c.counts);
     ct_tensor *columns = f64(ct_equal(predicted(&c), c.place));
     return ct_reshape(ct_matmul(ct_transpose(rows), columns), CT_SHAPE(c.k * c.k));
 }
@@ -176,8 +180,8 @@ static ct_tensor *perplexity_sums(const ct_metric *self, ct_tensor *logits, ct_t
     CTI_CALLED_AS("ct_metric_perplexity");
     classes c;
     if (!open_classes(self, "ct_metric_perplexity", logits, labels, &c)) return NULL;
-    ct_tensor *is_label = ct_cast(ct_equal(c.label, c.place), ct_dtype_of(logits));
-    ct_tensor *picked = ct_sum_keep(ct_weigh(is_label, ct_log_softmax(c.scores, 1)), CT_AXES(1));
+    ct_tensor *hot = ct_cast(c.hot, ct_dtype_of(logits));
+    ct_tensor *picked = ct_sum_keep(ct_weigh(hot, ct_log_softmax(c.scores, 1)), CT_AXES(1));
     return TOTALS(ct_weigh(c.counts, f64(ct_neg(picked))), c.counts);
 }
 

@@ -70,6 +70,17 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
     if (!module || !name) {
         return cti_null("ct_module_add_slot: '%s' is NULL", module ? "name" : "module");
     }
+    if (!*name || strchr(name, '/')) {
+        return ct_fail(CT_ERR_RANGE,
+                       "ct_module_add_slot: a name has at least one character and no '/', got "
+                       "'%.64s'",
+                       name);
+    }
+    for (int i = 0; i < module->n_slots; i++) {
+        if (strcmp(module->slots[i].name, name) != 0) continue;
+        return ct_fail(CT_ERR_STATE, "ct_module_add_slot: %s has a slot '%s' already",
+                       module->kind->name, name);
+    }
     if (module->n_slots == CT_MODULE_SLOTS) {
         return ct_fail(CT_ERR_RANGE, "ct_module_add_slot: a module has at most %d slots",
                        CT_MODULE_SLOTS);
@@ -87,8 +98,8 @@ ct_tensor *ct_module_read(ct_module *module, int i) {
     if (i < 0 || i >= module->n_slots) {
         return ct_fail_null(CT_ERR_RANGE, "ct_module_read: slot %d of %d", i, module->n_slots);
     }
-    const cti_replacement *given = module->slots[i].slot->replacement;
-    return given ? ct_scope_add(given->value) : ct_slot_read(module->slots[i].slot);
+    ct_tensor *given = cti_replacement_of(module->slots[i].slot);
+    return given ? ct_scope_add(given) : ct_slot_read(module->slots[i].slot);
 }
 
 void ct_module_freeze(ct_module *module, bool frozen) {
@@ -387,6 +398,18 @@ static bool listed(const ct_slot_list *list, const ct_slot *slot) {
     return false;
 }
 
+/* Two children with one name, which a later renaming can give them, have slots of one path. */
+static ct_status check_siblings(ct_module *module) {
+    for (int64_t k = 1; k < module->n_children; k++) {
+        const ct_module *child = module->children[k];
+        const ct_module *other = namesake(module, k, child, child->name);
+        if (!other) continue;
+        return ct_fail(CT_ERR_STATE, "ct_module_list: two children of '%s' are called '%s'",
+                       module->name ? module->name : module->kind->name, child->name);
+    }
+    return CT_OK;
+}
+
 /* Recursion is as deep as modules are nested, which cti_path_join limits. Only below a module that
  * is held in several places can a slot be met again. */
 static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *module,
@@ -396,6 +419,7 @@ static ct_status list_module(ct_slot_list *list, const char *prefix, ct_module *
         if (shared && listed(list, module->slots[i].slot)) continue;
         if (list_slot(list, prefix, module, parent, i) != CT_OK) return ct_error();
     }
+    if (check_siblings(module) != CT_OK) return ct_error();
     for (int64_t i = 0; i < module->n_children; i++) {
         char path[CTI_PATH_SIZE];
         ct_module *child = module->children[i];

@@ -11,9 +11,10 @@
  *         ct_tensor *state[2] = {NULL, NULL}; // zeros
  *         for (int64_t t = 0; t < ct_dim(x, 1); t += 32) {
  *             int64_t scope = ct_scope_open();
- *             ct_tensor *in[] = {ct_slice(x, 1, t, t + 32, 1), state[0], state[1]}, *out[3];
- *             if (ct_forward_many(lstm, in, 3, out, 3, CT_TRAINING) != CT_OK) break;
- *             ct_tensor *chunk_loss = ct_mse(out[0], ct_slice(y, 1, t, t + 32, 1));
+ *             int64_t end = t + 32 < ct_dim(x, 1) ? t + 32 : ct_dim(x, 1);
+ *             ct_tensor *in[] = {ct_slice(x, 1, t, end, 1), state[0], state[1]}, *out[3] = {0};
+ *             ct_forward_many(lstm, in, 3, out, 3, CT_TRAINING);
+ *             ct_tensor *chunk_loss = ct_mse(out[0], ct_slice(y, 1, t, end, 1));
  *             ct_optimizer_step(adam, chunk_loss, &out[1], 2); // evaluates the states too
  *             for (int i = 0; i < 2; i++) ct_set(&state[i], ct_detach(out[1 + i]));
  *             ct_scope_close(scope);

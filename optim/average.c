@@ -43,12 +43,18 @@ ct_status cti_check_holds_weights(const ct_optimizer *o) {
                    "gives it its weights back");
 }
 
+/* Before the first step that is the parameter. */
+static ct_tensor *average_now(ct_optimizer *o, int64_t i) {
+    bool begun = o->swapped || ct_optimizer_steps(o) > 0;
+    return ct_slot_read(begun ? cti_average_of(o, i) : o->parameters.items[i].slot);
+}
+
 /* New leaves for n slots, then for their averages, each with the other's value. */
-static ct_status prepare(const ct_optimizer *o, ct_tensor *prepared[]) {
+static ct_status prepare(ct_optimizer *o, ct_tensor *prepared[]) {
     int64_t n = o->parameters.count;
     for (int64_t i = 0; i < n; i++) {
         ct_slot *slot = o->parameters.items[i].slot, *average = cti_average_of(o, i);
-        prepared[i] = cti_slot_prepare(slot, ct_slot_read(average));
+        prepared[i] = cti_slot_prepare(slot, average_now(o, i));
         prepared[n + i] = cti_slot_prepare(average, ct_slot_read(slot));
         if (!prepared[i] || !prepared[n + i]) return ct_error();
     }
@@ -78,7 +84,7 @@ ct_tensor *ct_optimizer_average(ct_optimizer *o, ct_slot *slot) {
     }
     if (check("ct_optimizer_average", o) != CT_OK) return NULL;
     for (int64_t i = 0; i < o->parameters.count && !o->swapped; i++) {
-        if (o->parameters.items[i].slot == slot) return ct_slot_read(cti_average_of(o, i));
+        if (o->parameters.items[i].slot == slot) return average_now(o, i);
     }
     return ct_slot_read(slot);
 }

@@ -34,31 +34,21 @@ ct_tensor *ct_clip(ct_tensor *x, double low, double high) {
 
 /* --- Statistics ------------------------------------------------------------------------------- */
 
-/* The number of elements that are averaged into one; 0 with the error recorded. */
-static int64_t averaged(ct_tensor *x, ct_tensor *sum) {
-    if (!x || !sum) return 0;
-    if (ct_numel(x) == 0) {
-        ct_fail(CT_ERR_SHAPE, "ct_mean: cannot average 0 elements of %s",
-                ct_shape_format(ct_shape_of(x)).text);
-        return 0;
-    }
-    return ct_numel(x) / ct_numel(sum);
-}
-
-static ct_tensor *divide_count(ct_tensor *x, ct_tensor *sum) {
-    int64_t count = averaged(x, sum);
-    /* A division: 1 / count would be rounded once more. */
-    return count > 0 ? ct_div(sum, cti_structural(ct_dtype_of(sum), (double)count)) : NULL;
+/* A division: 1 / count would be rounded once more. */
+static ct_tensor *mean_by(ct_tensor *(*sum)(ct_tensor *, ct_axes), ct_tensor *x, ct_axes axes) {
+    ct_axes sorted;
+    int64_t count = cti_averaged("ct_mean", x, axes, &sorted);
+    return count > 0 ? ct_div(sum(x, axes), cti_structural(ct_dtype_of(x), (double)count)) : NULL;
 }
 
 ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) {
     CTI_CALLED;
-    return divide_count(x, ct_sum(x, axes));
+    return mean_by(ct_sum, x, axes);
 }
 
 ct_tensor *ct_mean_keep(ct_tensor *x, ct_axes axes) {
     CTI_CALLED;
-    return divide_count(x, ct_sum_keep(x, axes));
+    return mean_by(ct_sum_keep, x, axes);
 }
 
 ct_tensor *ct_mean_all(ct_tensor *x) {

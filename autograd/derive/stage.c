@@ -57,7 +57,7 @@ ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value)
         return cti_null_in("ct_stage: '%s' is NULL", !y ? "y" : !slot ? "slot" : "value");
     }
     /* Where another value stands in for the slot's own there is nothing to update. */
-    if (left_out || slot->replacement) return ct_scope_add(y);
+    if (left_out || cti_replacement_of(slot)) return ct_scope_add(y);
     stage_attr attr = {ct_slot_keep(slot), decay, false};
     ct_tensor *t = ct_node(&op_stage, (ct_tensor *[]){y, value}, 2, &attr, sizeof attr);
     if (!t) ct_slot_drop(slot);

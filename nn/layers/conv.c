@@ -9,6 +9,21 @@
 
 static int64_t at_least_one(int64_t value) { return value ? value : 1; }
 
+/* Before any of it is computed with. */
+static ct_status check_pads(const char *function, const ct_conv2d_options *o) {
+    for (int i = 0; i < 4; i++) {
+        if (o->pad[i] < 0 || o->pad[i] > INT32_MAX) {
+            return ct_fail(CT_ERR_RANGE, "%s: pad must be %s, got %lld", function,
+                           o->pad[i] < 0 ? ">= 0" : "< 2^31", (long long)o->pad[i]);
+        }
+        if (o->pad[i] && o->padding == CT_SAME) {
+            return ct_fail(CT_ERR_RANGE, "%s: pad %lld is given together with CT_SAME", function,
+                           (long long)o->pad[i]);
+        }
+    }
+    return CT_OK;
+}
+
 static ct_status check(const char *function, int64_t inputs, int64_t filters,
                        const ct_conv2d_options *o) {
     if (cti_check_size(function, "inputs", inputs) != CT_OK ||
@@ -16,7 +31,8 @@ static ct_status check(const char *function, int64_t inputs, int64_t filters,
         cti_check_size(function, "groups", o->groups) != CT_OK ||
         cti_check_sizes(function, "kernel", o->kernel) != CT_OK ||
         cti_check_sizes(function, "stride", o->stride) != CT_OK ||
-        cti_check_sizes(function, "dilation", o->dilation) != CT_OK) {
+        cti_check_sizes(function, "dilation", o->dilation) != CT_OK ||
+        check_pads(function, o) != CT_OK) {
         return ct_error();
     }
     if (inputs % o->groups == 0 && filters % o->groups == 0) return CT_OK;

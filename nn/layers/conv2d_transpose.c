@@ -40,13 +40,7 @@ static const ct_pytorch_slot pytorch[] = {
 static const ct_module_kind transpose_kind = {
     .name = "Conv2DTranspose", .forward = forward, .pytorch = pytorch};
 
-/* Before any of it is computed with. */
-static ct_status check_padding(const char *function, const ct_conv2d_options *o) {
-    for (int i = 0; i < 4; i++) {
-        if (o->pad[i] >= 0 && o->pad[i] <= INT32_MAX) continue;
-        return ct_fail(CT_ERR_RANGE, "%s: pad must be %s, got %lld", function,
-                       o->pad[i] < 0 ? ">= 0" : "< 2^31", (long long)o->pad[i]);
-    }
+static ct_status check_output_padding(const char *function, const ct_conv2d_options *o) {
     for (int d = 0; d < 2; d++) {
         int64_t extra = o->output_padding[d];
         if (extra && o->padding == CT_SAME) {
@@ -67,7 +61,7 @@ ct_module *ct_conv2d_transpose_new(int64_t inputs, int64_t filters, ct_conv2d_op
     CTI_CALLED;
     static const char function[] = "ct_conv2d_transpose_new";
     if (cti_conv_complete(function, inputs, filters, &options) != CT_OK ||
-        check_padding(function, &options) != CT_OK) {
+        check_output_padding(function, &options) != CT_OK) {
         return NULL;
     }
     ct_shape kernel = CT_SHAPE(options.kernel[0], options.kernel[1], filters / options.groups,

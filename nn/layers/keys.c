@@ -9,7 +9,7 @@
 ct_tensor *cti_keys_next(ct_module *self, int slot_number) {
     ct_slot *slot = self->slots[slot_number].slot;
     ct_tensor *key = ct_module_read(self, slot_number);
-    if (slot->replacement) return key;
+    if (cti_replacement_of(slot)) return key;
     const int64_t *now = ct_data_i64(key);
     if (!now) return NULL;
     int64_t next[2] = {now[0], (int64_t)((uint64_t)now[1] + 1)};

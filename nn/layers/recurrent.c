@@ -218,6 +218,9 @@ static ct_module *make(const char *function, const ct_module_kind *kind, recurre
         return NULL;
     }
     if (!like.options.activation) like.options.activation = &ct_activation_tanh;
+    if (!like.options.activation->apply) {
+        return ct_fail_null(CT_ERR_NULL, "%s: 'activation->apply' is NULL", function);
+    }
     recurrent *r = (recurrent *)ct_module_new(sizeof *r, kind);
     if (!r) return NULL;
     like.base = r->base;

@@ -19,7 +19,8 @@ static ct_tensor *lengths(ct_tensor *v) {
     return ct_sqrt(ct_sum_keep(ct_square(v), axes));
 }
 
-static ct_tensor *run(ct_module *self, ct_tensor *x, ct_mode mode, bool logits) {
+static ct_status run(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[], int n_out,
+                     ct_mode mode, bool logits) {
     ct_module *child = self->children[0];
     int kernel = ((weight_norm *)self)->kernel;
     ct_tensor *v = ct_module_read(child, kernel);
@@ -27,19 +28,22 @@ static ct_tensor *run(ct_module *self, ct_tensor *x, ct_mode mode, bool logits) 
     ct_named_slot item = {.slot = child->slots[kernel].slot};
     /* What the slot gets is of its type, unless a functional call outside has given another. */
     ct_functional_options options = {.logits = logits, .staged = true, .any_float = true};
-    return ct_functional_call(child, x, mode, &(ct_slot_list){&item, 1}, &w, options);
+    return ct_functional_call_many(child, in, n_in, out, n_out, mode, &(ct_slot_list){&item, 1}, &w,
+                                   options);
 }
 
-static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    return run(self, x, mode, false);
+static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                         int n_out, ct_mode mode) {
+    return run(self, in, n_in, out, n_out, mode, false);
 }
 
 static ct_tensor *logits(ct_module *self, ct_tensor *x, ct_mode mode) {
-    return run(self, x, mode, true);
+    ct_tensor *y = NULL;
+    return run(self, &x, 1, &y, 1, mode, true) == CT_OK ? y : NULL;
 }
 
 static const ct_module_kind weight_norm_kind = {
-    .name = "WeightNorm", .forward = forward, .logits = logits};
+    .name = "WeightNorm", .forward_many = forward, .logits = logits};
 
 /* The number of the slot, or -1. */
 static int find_kernel(const ct_module *child) {

@@ -124,19 +124,32 @@ static ct_shape two_of(ct_shape one) {
     return two;
 }
 
-/* The shape that the slot's value gets. False when it cannot be, for what is in the file. */
+/* The shape that the slot's value gets. False when it cannot be, for what is in the file or for a
+ * layout that makes no sense. */
 static bool arrives_as(const ct_weights_layout *layout, ct_shape there, ct_shape *out) {
     ct_shape s = *out = there;
-    if (layout->blocks.of > 0) {
-        if (s.rank < 1 || s.dims[0] % layout->blocks.of) return false;
-        s.dims[0] = s.dims[0] / layout->blocks.of * layout->blocks.count;
+    int of = layout->blocks.of, count = layout->blocks.count;
+    if (of != 0) {
+        if (of < 0 || count < 1 || count > (int)sizeof layout->blocks.take) return false;
+        if (s.rank < 1 || s.dims[0] % of) return false;
+        for (int i = 0; i < count; i++) {
+            if (layout->blocks.take[i] < 0 || layout->blocks.take[i] >= of) return false;
+        }
+        s.dims[0] = s.dims[0] / of * count;
     }
     if (layout->stacked && s.rank == CT_MAX_RANK) return false;
     if (layout->stacked) s = two_of(s);
-    const ct_axes *axes = &layout->axes;
-    if (axes->count > 0 && axes->count != s.rank) return false;
     *out = s;
-    for (int i = 0; i < axes->count; i++) out->dims[i] = s.dims[axes->axis[i]];
+    if (layout->axes.count == 0) return true;
+    ct_axes axes = layout->axes;
+    unsigned named = 0;
+    if (axes.count != s.rank) return false;
+    for (int i = 0; i < axes.count; i++) {
+        int axis = axes.axis[i] < 0 ? axes.axis[i] + s.rank : axes.axis[i];
+        if (axis < 0 || axis >= s.rank || (named & 1U << axis)) return false;
+        named |= 1U << axis;
+        out->dims[i] = s.dims[axis];
+    }
     return true;
 }
 
@@ -147,14 +160,19 @@ static bool image_fits(const ct_weights_flattened *image, ct_shape here) {
 }
 
 /* " is [5,4] here, [5,3] in file ('fc2.weight', stored as [3,5])" */
-static void say_shapes(const cti_safetensors_entry *there, const source *s, ct_shape here,
-                       ct_shape arrives, const char *name, char *text, size_t size) {
+static void say_shapes(const cti_safetensors_entry *there, const ct_weights_layout *layout,
+                       ct_shape here, const char *name, char *text, size_t size) {
+    ct_shape arrives;
+    bool possible = arrives_as(layout, there->shape, &arrives);
+    if (!possible) arrives = there->shape;
     int length = snprintf(text, size, " is %s here, %s in file", ct_shape_format(here).text,
                           ct_shape_format(arrives).text);
-    bool moved = is_laid_out(&s->layout), renamed = strcmp(name, there->name) != 0;
+    bool renamed = strcmp(name, there->name) != 0;
     cti_shown shown = cti_show(there->name, strlen(there->name));
     text += length, size -= (size_t)length;
-    if (moved) {
+    if (!possible) {
+        snprintf(text, size, " ('%s', of which the form's layout cannot be made)", shown.text);
+    } else if (is_laid_out(layout)) {
         snprintf(text, size, " ('%s', stored as %s)", shown.text,
                  ct_shape_format(there->shape).text);
     } else if (renamed) {
@@ -167,27 +185,35 @@ static bool type_fits(const comparison *c, ct_dtype here, ct_dtype there) {
     return here == there || (floats && c->options->convert);
 }
 
-/* Whether the slot can hold what is in the file. */
-static bool compare(comparison *c, const char *name, const ct_tensor *here, const source *s) {
-    char rest[3 * sizeof(ct_shape_text) + sizeof(cti_shown) + 64];
-    const cti_safetensors_entry *there = &c->file->entries[s->entry];
+/* Whether the slot can hold what an entry of the file becomes; else what to say of it. */
+static bool entry_fits(const comparison *c, const char *name, const ct_tensor *here,
+                       const source *s, int64_t entry, char *text, size_t size) {
+    const cti_safetensors_entry *there = &c->file->entries[entry];
     const cti_stored *stored = there->type->stored;
     ct_shape shape;
     if (!arrives_as(&s->layout, there->shape, &shape) ||
-        !ct_shape_equal(ct_shape_of(here), shape) ||
-        (s->second >= 0 && !ct_shape_equal(c->file->entries[s->second].shape, there->shape))) {
-        say_shapes(there, s, ct_shape_of(here), shape, name, rest, sizeof rest);
+        !ct_shape_equal(ct_shape_of(here), shape)) {
+        say_shapes(there, &s->layout, ct_shape_of(here), name, text, size);
     } else if (s->image && !image_fits(s->image, shape)) {
-        snprintf(rest, sizeof rest, " is %s here, the flattened image %lldx%lldx%lld",
+        snprintf(text, size, " is %s here, the flattened image %lldx%lldx%lld",
                  ct_shape_format(shape).text, (long long)s->image->channels,
                  (long long)s->image->height, (long long)s->image->width);
     } else if (!stored || !type_fits(c, ct_dtype_of(here), stored->dtype)) {
-        snprintf(rest, sizeof rest, " is %s here, %s in file", ct_dtype_name(ct_dtype_of(here)),
+        snprintf(text, size, " is %s here, %s in file", ct_dtype_name(ct_dtype_of(here)),
                  stored && !stored->widen ? ct_dtype_name(stored->dtype) : there->type->name);
     } else {
         return true;
     }
-    add_difference(c, CT_WEIGHT_UNFIT, name, rest);
+    return false;
+}
+
+static bool compare(comparison *c, const char *name, const ct_tensor *here, const source *s) {
+    char text[3 * sizeof(ct_shape_text) + sizeof(cti_shown) + 80];
+    if (entry_fits(c, name, here, s, s->entry, text, sizeof text) &&
+        (s->second < 0 || entry_fits(c, name, here, s, s->second, text, sizeof text))) {
+        return true;
+    }
+    add_difference(c, CT_WEIGHT_UNFIT, name, text);
     return false;
 }
 
@@ -301,8 +327,50 @@ static bool is_ignored(const comparison *c, const char *name) {
     return ending && length >= end && strcmp(name + length - end, ending) == 0;
 }
 
+static bool any_path(const comparison *c, bool (*holds)(const void *what, const char *path),
+                     const void *what) {
+    char name[NAME_SIZE];
+    for (int g = 0; g < c->n; g++) {
+        for (int64_t i = 0; i < c->groups[g].slots.count; i++) {
+            if (full_name(c->function, &c->groups[g], i, name) != CT_OK) return true;
+            if (holds(what, name)) return true;
+        }
+    }
+    return false;
+}
+
+static bool pair_holds(const void *pair, const char *path) { return holds_for(pair, path); }
+
+static bool is_kernel_of(const void *image, const char *path) {
+    return strcmp(((const ct_weights_flattened *)image)->kernel, path) == 0;
+}
+
+/* What is said about slots must be about some. */
+static ct_status check_said(const comparison *c) {
+    const ct_weights_load_options *o = c->options;
+    for (int64_t i = 0; i < o->n_names; i++) {
+        if (any_path(c, pair_holds, &o->names[i])) continue;
+        size_t length = strlen(o->names[i].model);
+        bool beginning = length > 0 && o->names[i].model[length - 1] == '/';
+        return ct_fail(CT_ERR_RANGE, "%s: names[%lld]: no slot%s '%s'%s", c->function, (long long)i,
+                       beginning ? "'s path begins with" : " is called",
+                       cti_show(o->names[i].model, length).text,
+                       beginning ? "" : "; a beginning of paths ends in '/'");
+    }
+    for (int64_t i = 0; i < o->n_flattened; i++) {
+        if (any_path(c, is_kernel_of, &o->flattened[i])) continue;
+        return ct_fail(CT_ERR_RANGE, "%s: flattened[%lld]: no slot is called '%s'", c->function,
+                       (long long)i,
+                       cti_show(o->flattened[i].kernel, strlen(o->flattened[i].kernel)).text);
+    }
+    return ct_error();
+}
+
 static ct_status match(comparison *c, source sources[], bool wanted[]) {
     int64_t k = 0;
+    if (c->options->n_names + c->options->n_flattened > 0 && check_said(c) != CT_OK) {
+        return ct_error();
+    }
     for (int g = 0; g < c->n; g++) {
         for (int64_t i = 0; i < c->groups[g].slots.count; i++, k++) {
             ct_status status = match_slot(c, &c->groups[g], i, &sources[k], wanted);
@@ -339,8 +407,10 @@ static ct_status judge(const comparison *c) {
 /* --- Loading ---------------------------------------------------------------------------------- */
 
 /* A tensor of the file, or the blocks of it that the slot takes. */
-static ct_tensor *taken(const comparison *c, int64_t entry, const ct_weights_layout *layout) {
-    ct_tensor *whole = ct_safetensors_value(c->file, entry), *parts[sizeof layout->blocks.take];
+static ct_tensor *taken(const comparison *c, int64_t entry, const ct_weights_layout *layout,
+                        ct_dtype dtype) {
+    ct_tensor *whole = ct_cast(ct_safetensors_value(c->file, entry), dtype);
+    ct_tensor *parts[sizeof layout->blocks.take];
     if (layout->blocks.of == 0) return whole;
     int64_t size = ct_dim(whole, 0) / layout->blocks.of;
     for (int i = 0; i < layout->blocks.count; i++) {
@@ -358,10 +428,10 @@ static ct_tensor *both(ct_tensor *first, ct_tensor *second, bool stacked) {
 /* What the slot gets: rows of an image in the file's order C, H, W come in the order H, W, C. */
 static ct_tensor *value_from(const comparison *c, const source *s, const ct_slot *slot) {
     const ct_weights_layout *layout = &s->layout;
-    ct_tensor *value = taken(c, s->entry, layout);
-    if (s->second >= 0) value = both(value, taken(c, s->second, layout), layout->stacked);
+    ct_dtype dtype = ct_dtype_of(slot->value);
+    ct_tensor *value = taken(c, s->entry, layout, dtype);
+    if (s->second >= 0) value = both(value, taken(c, s->second, layout, dtype), layout->stacked);
     if (layout->axes.count > 0) value = ct_permute(value, layout->axes);
-    value = ct_cast(value, ct_dtype_of(slot->value));
     const ct_weights_flattened *image = s->image;
     if (!image) return value;
     ct_shape rows = ct_shape_of(slot->value);

@@ -59,6 +59,9 @@ static ct_status load(const char *function, ct_module *model, const char *path,
     if (check_arguments(function, model, path) != CT_OK) return ct_error();
     if (check_names(function, options) != CT_OK) return ct_error();
     if (check_flattened(function, options) != CT_OK) return ct_error();
+    if (options->form && !options->form->place) {
+        return ct_fail(CT_ERR_NULL, "%s: the form has no 'place'", function);
+    }
     cti_slot_group group = {"", {0}};
     if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
     int64_t scope = ct_scope_open();

@@ -60,7 +60,7 @@ static ct_status check_magnitudes(const training *t, const ct_slot_list *list, c
     int64_t n = 0;
     for (int64_t i = 0; i < list->count; i++) {
         ct_tensor *value = ct_slot_read(list->items[i].slot);
-        if (!list->items[i].trainable || (value && ct_numel(value) == 0)) continue;
+        if (value && ct_numel(value) == 0) continue;
         paths[n] = list->items[i].path;
         largest[n] = ct_max(ct_abs(value), CT_ALL);
         if (!largest[n++]) return ct_error();
@@ -78,7 +78,7 @@ static ct_status check_magnitudes(const training *t, const ct_slot_list *list, c
 static ct_status check_parameters(const training *t) {
     ct_slot_list list;
     if (t->options->allow_nonfinite) return CT_OK;
-    if (ct_module_parameters(t->model, &list) != CT_OK) return ct_error();
+    if (ct_optimizer_parameters(t->optimizer, &list) != CT_OK) return ct_error();
     int64_t scope = ct_scope_open();
     ct_tensor **largest = cti_alloc((size_t)list.count, sizeof *largest);
     const char **paths = cti_alloc((size_t)list.count, sizeof *paths);
@@ -123,6 +123,7 @@ static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_
         CTI_CALLS_USER;
         status = t->options->also(t->options->context, view);
     }
+    if (status == CT_OK && ct_error() != CT_OK) return ct_error();
     if (status != CT_OK) {
         if (ct_error() != CT_OK) return status;
         return ct_fail(status, "ct_fit: 'also' failed and recorded no error");

@@ -85,3 +85,28 @@ ct_status ct_slot_write(ct_slot *slot, ct_tensor *value) {
 const char *ct_slot_name(const ct_slot *slot) { return slot ? slot->name : ""; }
 
 bool ct_slot_holds(const ct_slot *slot, const ct_tensor *t) { return slot && slot->value == t; }
+
+/* --- Replacements ----------------------------------------------------------------------------- */
+
+static _Thread_local const cti_replacements *innermost;
+
+void cti_replacements_open(cti_replacements *list) {
+    list->outer = innermost;
+    innermost = list;
+}
+
+void cti_replacements_close(void) { innermost = innermost->outer; }
+
+cti_replacement *cti_replacement_in(const cti_replacements *list, const ct_slot *slot) {
+    int64_t i = list->count - 1;
+    while (i >= 0 && list->items[i].slot != slot) i--;
+    return i >= 0 ? &list->items[i] : NULL;
+}
+
+ct_tensor *cti_replacement_of(const ct_slot *slot) {
+    for (const cti_replacements *list = innermost; list; list = list->outer) {
+        const cti_replacement *given = cti_replacement_in(list, slot);
+        if (given) return given->value;
+    }
+    return NULL;
+}

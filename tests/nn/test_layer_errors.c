@@ -154,6 +154,20 @@ TEST(layer_errors, normalizations) {
             "net/instance_norm)");
 }
 
+TEST(layer_errors, pads_of_convolutions) {
+    ct_conv2d_options causal = {.padding = CT_SAME, .pad = {2, 0, 0, 0}};
+    none(ct_conv2d_new(2, 3, causal), CT_ERR_RANGE,
+         "ct_conv2d_new: pad 2 is given together with CT_SAME");
+    none(ct_conv2d_new(2, 3, (ct_conv2d_options){.pad = {0, -1}}), CT_ERR_RANGE,
+         "ct_conv2d_new: pad must be >= 0, got -1");
+    ct_conv1d_options along = {.padding = CT_SAME, .pad = {2, 0}};
+    none(ct_conv1d_new(2, 3, along), CT_ERR_RANGE,
+         "ct_conv1d_new: pad 2 is given together with CT_SAME");
+    static const ct_activation empty = {.name = "mine"};
+    none(ct_lstm_new(2, 3, (ct_recurrent_options){.activation = &empty}), CT_ERR_NULL,
+         "ct_lstm_new: 'activation->apply' is NULL");
+}
+
 TEST(layer_errors, weight_norm) {
     none(ct_weight_norm_new(NULL), CT_ERR_NULL, "ct_weight_norm_new: child 0 is NULL");
     none(ct_weight_norm_new(ct_flatten_new()), CT_ERR_STATE,

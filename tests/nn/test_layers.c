@@ -326,3 +326,32 @@ TEST(layers, sizes_beyond_all_measure_are_refused) {
     cr_expect(ct_shape_equal(ct_shape_of(y), CT_SHAPE(1, 1, 4, 1)), "%s", ct_error_message());
     ct_module_free(layer);
 }
+
+/* Axes that are averaged away are not the empty one. */
+TEST(layers, take_a_batch_of_nothing) {
+    ct_module *layers[] = {ct_layer_norm_new(4, ct_layer_norm_defaults()),
+                           ct_rms_norm_new(4, ct_rms_norm_defaults()), ct_global_avg_pool2d_new(),
+                           ct_dense_new(4, 2, (ct_dense_options){0})};
+    static const int64_t last[] = {4, 4, 4, 2};
+    for (int i = 0; i < 4; i++) {
+        ct_shape shape = i == 2 ? CT_SHAPE(0, 3, 3, 4) : CT_SHAPE(0, 4);
+        ct_tensor *y = ct_forward(layers[i], ct_full(CT_F32, shape, 0), CT_INFERENCE);
+        MADE(ct_data(y));
+        cr_expect(ct_shape_equal(ct_shape_of(y), CT_SHAPE(0, last[i])));
+        ct_module_free(layers[i]);
+    }
+}
+
+/* It hands on as many inputs and outputs as its child has. */
+TEST(layers, weight_norm_of_an_lstm_has_its_states) {
+    ct_module *lstm = ct_lstm_new(2, 3, (ct_recurrent_options){.dtype = CT_F64});
+    ct_tensor *x = centred(CT_F64, CT_SHAPE(2, 4, 2), 1, 1, 0), *plain[3], *normed[3];
+    OK(ct_forward_many(lstm, &x, 1, plain, 3, CT_INFERENCE));
+    ct_module *norm = ct_weight_norm_new(lstm);
+    OK(ct_forward_many(norm, &x, 1, normed, 3, CT_INFERENCE));
+    for (int i = 0; i < 3; i++) {
+        ct_tensor *gap = ct_max(ct_abs(ct_sub(plain[i], normed[i])), CT_ALL);
+        cr_expect_lt(ct_item(gap), 1e-14);
+    }
+    ct_module_free(norm);
+}

@@ -290,6 +290,27 @@ TEST(losses, cross_entropy_of_ignored_labels_alone_is_0) {
     }
 }
 
+/* As PyTorch: weights of any sign; of a class that does not occur the weight is not looked at, nor
+ * are the scores of a row that does not count. */
+TEST(losses, cross_entropy_looks_at_what_counts_alone) {
+    ct_tensor *even = ct_full(CT_F64, CT_SHAPE(2, 3), 0), *labels = some_labels(2, 2, 1);
+    static const double weights[][3] = {{1, 1, NAN}, {-1, -1, -1}, {NAN, NAN, 1}};
+    static const double wanted[] = {1.0986122886681098, 1.0986122886681098, NAN};
+    for (int i = 0; i < 3; i++) {
+        ct_cross_entropy_options o = {.weights = ct_from(CT_F64, CT_SHAPE(3), weights[i])};
+        double loss = ct_item(ct_cross_entropy_with(even, labels, o));
+        if (isnan(wanted[i])) cr_expect(isnan(loss), "%g", loss);
+        else EXPECT_NEAR(loss, wanted[i], 1e-15);
+    }
+    ct_tensor *logits = values(CT_SHAPE(2, 3), (double[]){0, 0, 0, NAN, NAN, INFINITY}), *g;
+    ct_tensor *some = ct_from(CT_I64, CT_SHAPE(2), (int64_t[]){1, -1});
+    ct_tensor *loss = ct_cross_entropy_with(
+        logits, some, (ct_cross_entropy_options){.ignore = true, .ignore_index = -1});
+    EXPECT_NEAR(ct_item(loss), 1.0986122886681098, 1e-15);
+    OK(ct_grad(loss, &logits, 1, &g));
+    for (int64_t k = 3; k < 6; k++) cr_expect_eq(element(g, k), 0);
+}
+
 static void refuse_options(ct_tensor *logits, ct_tensor *labels, ct_cross_entropy_options options,
                            ct_status status, const char *rest) {
     char message[256];

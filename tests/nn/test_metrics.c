@@ -254,6 +254,26 @@ static void refuse(ct_metric metric, ct_tensor *x, ct_tensor *y, ct_status statu
     expect_error(status, message);
 }
 
+/* A label that is no class is an error, as in the loss; one that is ignored is none. */
+TEST(metrics, labels_that_are_no_class) {
+    ct_tensor *x = centred(CT_F32, CT_SHAPE(2, 3), 1, 1, 0);
+    ct_tensor *labels = ct_from(CT_I64, CT_SHAPE(2), (int64_t[]){1, -1});
+    static const ct_metric *const all[] = {&ct_metric_accuracy, &ct_metric_confusion,
+                                           &ct_metric_macro_f1, &ct_metric_perplexity};
+    static const char *const names[] = {"ct_metric_accuracy", "ct_metric_confusion",
+                                        "ct_metric_confusion", "ct_metric_perplexity"};
+    for (int i = 0; i < 4; i++) {
+        char message[128];
+        snprintf(message, sizeof message, "%s: label must be in 0..2, got -1 at row 1", names[i]);
+        refuse(*all[i], x, labels, CT_ERR_RANGE, message);
+        ct_metric metric = *all[i];
+        metric.ignore = true, metric.ignore_index = -1;
+        MADE(ct_data(metric.sums(&metric, x, labels)));
+    }
+    refuse(ct_metric_top_k(0), x, some_labels(2, 3, 1), CT_ERR_RANGE,
+           "ct_metric_top_k: k must be >= 1, got 0");
+}
+
 TEST(metrics, errors) {
     ct_tensor *x = centred(CT_F32, CT_SHAPE(2, 3), 1, 1, 0), *y = ct_slice(x, 1, 0, 2, 1);
     ct_tensor *flat = ct_slice(x, 0, 0, 1, 1);

@@ -254,10 +254,39 @@ TEST(modules, of_ones_own_train_like_any_other) {
     ct_module_free(model);
 }
 
+/* Paths are what files and groups are about: two slots never have one. */
+TEST(modules, slots_and_children_are_called_differently) {
+    ct_module *module = ct_module_new(sizeof *module, &powers_kind);
+    ct_tensor *one = ct_scalar(CT_F32, 1);
+    OK(ct_module_add_slot(module, "s", one, true));
+    cr_expect_eq(ct_module_add_slot(module, "s", one, true), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_module_add_slot: Powers has a slot 's' already");
+    cr_expect_eq(ct_module_add_slot(module, "a/b", one, true), CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, "ct_module_add_slot: a name has at least one character and no '/', "
+                               "got 'a/b'");
+    cr_expect_eq(ct_module_add_slot(module, "", one, true), CT_ERR_RANGE);
+    ct_error_clear();
+    ct_module_free(module);
+    ct_module *net = CT_SEQUENTIAL("net", ct_dense_new(2, 2, (ct_dense_options){0}),
+                                   ct_dense_new(2, 2, (ct_dense_options){0}));
+    OK(ct_module_rename(net->children[1], "dense"));
+    ct_slot_list list;
+    cr_expect_eq(ct_module_list(net, &list), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_module_list: two children of 'net' are called 'dense'");
+    OK(ct_module_number(net));
+    OK(ct_module_list(net, &list));
+    cr_expect_str_eq(list.items[2].path, "1/kernel");
+    ct_slot_list_free(&list);
+    cr_expect_eq(ct_module_number(NULL), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_module_number: 'module' is NULL");
+    ct_module_free(net);
+}
+
 TEST(modules, have_at_most_eight_slots) {
     ct_module *module = ct_module_new(sizeof *module, &powers_kind);
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     for (int i = 0; i < CT_MODULE_SLOTS; i++) {
-        OK(ct_module_add_slot(module, "s", ct_scalar(CT_F32, 1), true));
+        OK(ct_module_add_slot(module, names[i], ct_scalar(CT_F32, 1), true));
     }
     cr_expect_eq(ct_module_add_slot(module, "s", ct_scalar(CT_F32, 1), true), CT_ERR_RANGE);
     expect_error(CT_ERR_RANGE, "ct_module_add_slot: a module has at most 8 slots");

@@ -266,8 +266,16 @@ static void *answer(void *argument) {
     return NULL;
 }
 
+/* With a forward that gives its child another kernel. */
+static ct_module *served_model(void) {
+    ct_module *head = ct_weight_norm_new(ct_dense_new(3, 3, (ct_dense_options){0}));
+    ct_module *model = CT_SEQUENTIAL("served", small_cnn(0.5), head);
+    cr_assert_not_null(model, "%s", ct_error_message());
+    return model;
+}
+
 TEST(sharing, a_frozen_module_is_run_by_several_threads) {
-    ct_module *model = small_cnn(0.5);
+    ct_module *model = served_model();
     ct_module_freeze(model, true);
     pthread_t threads[THREADS];
     request_server servers[THREADS];

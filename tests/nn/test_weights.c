@@ -204,8 +204,8 @@ WEIGHTS_TEST(names_may_differ) {
     OK(ct_weights_save(saved, file_name));
     cr_expect_eq(ct_weights_load(model, file_name), CT_ERR_SHAPE);
     ct_error_clear();
-    /* The first pair that holds decides; a name without a slash at its end is a whole name. */
-    const ct_weights_name names[] = {{"encoder/fc2", "nonsense"},
+    /* The first pair that holds decides. */
+    const ct_weights_name names[] = {{"encoder/fc2/", "fc2/"},
                                      {"encoder/fc1/kernel", "fc2/bias"},
                                      {"encoder/", ""},
                                      {"", "nonsense/"}};
@@ -228,6 +228,20 @@ WEIGHTS_TEST(names_may_differ) {
                  "'encoder/fc1/kernel' is [4,3] here, [2] in file ('fc2/bias'); 'fc1/kernel' only "
                  "in file");
     ct_weights_report_free(&report);
+    /* A name without a slash at its end is a whole one. */
+    const ct_weights_name wrong[] = {{"encoder/fc2", "fc2"}, {"decoder/", ""}};
+    cr_expect_eq(ct_weights_load_with(model, file_name,
+                                      (ct_weights_load_options){.names = wrong, .n_names = 2},
+                                      NULL),
+                 CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, "ct_weights_load_with: names[0]: no slot is called 'encoder/fc2'; a "
+                               "beginning of paths ends in '/'");
+    cr_expect_eq(ct_weights_load_with(model, file_name,
+                                      (ct_weights_load_options){.names = wrong + 1, .n_names = 1},
+                                      NULL),
+                 CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE,
+                 "ct_weights_load_with: names[0]: no slot's path begins with 'decoder/'");
     ct_module_free(saved);
     ct_module_free(model);
 }

@@ -230,7 +230,8 @@ TEST(weights_forms, names_that_are_not_there) {
                    "4 mismatches: 'head/kernel' missing, called 'head.weight' in file; "
                    "'head/bias' missing, called 'head.bias' in file; 'fc2.bias' only in file");
     ct_module *normed = ct_weight_norm_new(dense(2, 2));
-    expect_refused(CT_SEQUENTIAL("net", normed), from_pytorch, CT_ERR_STATE,
+    ct_weights_load_options plain = {.form = &ct_weights_pytorch};
+    expect_refused(CT_SEQUENTIAL("net", normed), plain, CT_ERR_STATE,
                    "ct_weights_load_with: a file of that form has no name for 'weight_norm/g', a "
                    "slot of WeightNorm");
 }
@@ -279,6 +280,40 @@ TEST(weights_forms, what_lies_outside_of_the_model_s_part_is_not_counted) {
     ct_module_free(net);
 }
 
+/* A form of the user's own. */
+static ct_weights_layout layout;
+static bool own_place(const ct_named_slot *slot, const char *file, const char *path, int attempt,
+                      ct_weights_place *out) {
+    (void)file, (void)path;
+    bool kernel = strcmp(ct_slot_name(slot->slot), "kernel") == 0;
+    strcpy(out->name, kernel ? "fc2.weight" : "fc2.bias");
+    if (kernel) out->layout = layout;
+    return attempt == 0;
+}
+
+TEST(weights_forms, layouts_that_make_no_sense) {
+    static const ct_weights_form own = {.place = own_place}, none = {.ignored = "x"};
+    static const ct_weights_name part = {"", "fc2."};
+    ct_weights_load_options options = {.form = &own, .names = &part, .n_names = 1};
+    layout = (ct_weights_layout){.axes = {2, {-1, 0}}};
+    ct_module *fits = dense(5, 3);
+    OK(ct_weights_load_with(fits, pytorch_file, options, NULL));
+    ct_module_free(fits);
+    static const ct_weights_layout wrong[] = {{.axes = {2, {-3, 0}}},  {.axes = {2, {1, 1}}},
+                                              {.axes = {-1, {1, 0}}},  {.axes = {1, {0}}},
+                                              {.blocks = {3, 1, {3}}}, {.blocks = {-1, 1, {0}}},
+                                              {.blocks = {3, 9, {0}}}, {.blocks = {2, 1, {0}}}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        layout = wrong[i];
+        expect_refused(dense(5, 3), options, CT_ERR_SHAPE,
+                       "1 mismatch: 'kernel' is [5,3] here, [3,5] in file ('fc2.weight', of which "
+                       "the form's layout cannot be made)");
+    }
+    options.form = &none;
+    expect_refused(dense(5, 3), options, CT_ERR_NULL,
+                   "ct_weights_load_with: the form has no 'place'");
+}
+
 TEST(weights_forms, options_that_make_no_sense) {
     ct_weights_load_options options = {.form = &ct_weights_pytorch, .n_flattened = 1};
     expect_refused(pytorch_net(3), options, CT_ERR_NULL,
@@ -287,6 +322,10 @@ TEST(weights_forms, options_that_make_no_sense) {
     options.flattened = &nameless;
     expect_refused(pytorch_net(3), options, CT_ERR_NULL,
                    "ct_weights_load_with: 'kernel' of flattened[0] is NULL");
+    static const ct_weights_flattened unknown = {"fc/kernel", 4, 3, 2};
+    options.flattened = &unknown;
+    expect_refused(pytorch_net(3), options, CT_ERR_RANGE,
+                   "ct_weights_load_with: flattened[0]: no slot is called 'fc/kernel'");
     options.flattened = &empty;
     expect_refused(pytorch_net(3), options, CT_ERR_RANGE,
                    "ct_weights_load_with: channels must be >= 1, got 0");

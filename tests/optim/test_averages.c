@@ -111,6 +111,26 @@ TEST(averages, evaluate_a_model_that_is_not_touched) {
     ct_module_free(model);
 }
 
+/* Weights that are loaded into the model count, not those that the optimizer was made with. */
+TEST(averages, before_the_first_step_are_the_weights) {
+    ct_module *model = cnn();
+    ct_optimizer *adam = averaging(model, (ct_step_options){.average = 0.9});
+    ct_slot_list p;
+    OK(ct_module_parameters(model, &p));
+    ct_slot *slot = p.items[0].slot;
+    ct_tensor *loaded = ct_full(CT_F32, ct_shape_of(ct_slot_read(slot)), 7);
+    OK(ct_slot_write(slot, loaded));
+    cr_expect_eq(ct_item(ct_max(ct_optimizer_average(adam, slot), CT_ALL)), 7);
+    uint64_t before = state_hash(model, NULL);
+    OK(ct_optimizer_swap_averages(adam));
+    cr_expect_eq(state_hash(model, NULL), before);
+    OK(ct_optimizer_swap_averages(adam));
+    cr_expect_eq(state_hash(model, NULL), before);
+    ct_slot_list_free(&p);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
 TEST(averages, no_step_and_no_checkpoint_while_the_model_holds_them) {
     static const char rest[] = "the model holds its averages; ct_optimizer_swap_averages gives it "
                                "its weights back";

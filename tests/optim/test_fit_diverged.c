@@ -180,6 +180,23 @@ TEST(fit_diverged, a_parameter_that_is_not_finite_ends_training) {
     OK(fit_exact(options, NULL));
 }
 
+/* What no step changes does not diverge: a bound of -inf, frozen by its group. */
+TEST(fit_diverged, a_parameter_that_is_not_trained_may_be_infinite) {
+    ct_tensor *x = task_x(1), *zeros = ct_full(CT_F32, CT_SHAPE(ITEMS, 2), 0);
+    ct_module *model = CT_SEQUENTIAL("net", ct_dense_new(4, 2, (ct_dense_options){0}));
+    OK(ct_module_add_slot(model, "floor", ct_scalar(CT_F32, -INFINITY), true));
+    ct_parameter_group frozen = {.pattern = "floor", .frozen = true};
+    ct_sgd_options options = {.rate = ct_rate(0.1),
+                              .step = {.groups = &frozen, .n_groups = 1, .allow_unused = true}};
+    ct_optimizer *sgd = ct_sgd_new(model, options);
+    MADE(sgd);
+    ct_source *source = ct_batches_new(x, zeros, (ct_batches_options){.size = ITEMS});
+    OK(ct_fit(model, sgd, &ct_loss_mse, source, (ct_fit_options){.epochs = 2}, NULL));
+    ct_source_free(source);
+    ct_optimizer_free(sgd);
+    ct_module_free(model);
+}
+
 /* --- Validation ------------------------------------------------------------------------------- */
 
 /* The first batch of the second validation. */
