@@ -55,6 +55,10 @@ static ct_status check(const attention *a, const operands *o) {
     ct_status status = check_sequence(a, "q", o->q, -1, -1, a->width);
     if (status == CT_OK) status = check_sequence(a, "k", o->k, rows, -1, a->kv_width);
     if (status == CT_OK) status = check_sequence(a, "v", o->v, rows, steps, a->kv_width);
+    if (status == CT_OK && steps < 1) {
+        status = ct_fail(CT_ERR_SHAPE, "%s: k needs at least one time step, got %s",
+                         a->base.kind->name, ct_shape_format(ct_shape_of(o->k)).text);
+    }
     if (status == CT_OK && o->mask) status = check_mask(a, o);
     if (status != CT_OK || !a->causal || steps == ct_dim(o->q, 1)) return status;
     return ct_fail(CT_ERR_SHAPE,

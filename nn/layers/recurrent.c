@@ -264,9 +264,14 @@ ct_module *ct_gru_new(int64_t inputs, int64_t units, ct_recurrent_options option
 
 /* --- Both directions -------------------------------------------------------------------------- */
 
+static bool is_recurrent(const ct_module *module) { return module->kind->forward_many == forward; }
+
 static bool runs(const ct_module *module, bool backward) {
-    return module->kind->forward_many == forward &&
-           ((const recurrent *)module)->options.backward == backward;
+    return is_recurrent(module) && ((const recurrent *)module)->options.backward == backward;
+}
+
+static bool last_only(const ct_module *module) {
+    return ((const recurrent *)module)->options.last_only;
 }
 
 /* x and one child's states are its inputs; its outputs go into y, then its states into states. */
@@ -308,7 +313,13 @@ static ct_status check_directions(const ct_module *ahead, const ct_module *back)
         cti_null_in("ct_bidirectional_new: '%s' is NULL", ahead ? "backward" : "forward");
         return ct_error();
     }
-    if (!runs(back, false) && !runs(ahead, true)) return CT_OK;
+    if (!runs(back, false) && !runs(ahead, true)) {
+        if (is_recurrent(ahead) && is_recurrent(back) && last_only(ahead) != last_only(back)) {
+            return ct_fail(CT_ERR_STATE, "ct_bidirectional_new: only '%s' has the option last_only",
+                           last_only(ahead) ? "forward" : "backward");
+        }
+        return CT_OK;
+    }
     bool first = runs(ahead, true);
     return ct_fail(CT_ERR_STATE, "ct_bidirectional_new: '%s' was made %s the option backward",
                    first ? "forward" : "backward", first ? "with" : "without");

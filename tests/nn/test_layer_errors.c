@@ -164,6 +164,13 @@ TEST(layer_errors, pads_of_convolutions) {
     none(ct_conv1d_new(2, 3, along), CT_ERR_RANGE,
          "ct_conv1d_new: pad 2 is given together with CT_SAME");
     static const ct_activation empty = {.name = "mine"};
+    ct_recurrent_options last = {.last_only = true}, back = {.backward = true};
+    none(ct_bidirectional_new(ct_gru_new(2, 3, last), ct_gru_new(2, 3, back)), CT_ERR_STATE,
+         "ct_bidirectional_new: only 'forward' has the option last_only");
+    refused(ct_multi_head_attention_new(4, 2, (ct_attention_options){0}), of(CT_SHAPE(2, 0, 4)),
+            CT_ERR_SHAPE,
+            "MultiHeadAttention: k needs at least one time step, got [2,0,4] (in "
+            "net/multi_head_attention)");
     none(ct_lstm_new(2, 3, (ct_recurrent_options){.activation = &empty}), CT_ERR_NULL,
          "ct_lstm_new: 'activation->apply' is NULL");
 }
