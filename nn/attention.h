@@ -38,8 +38,8 @@ typedef struct {
 ct_module *ct_multi_head_attention_new(int64_t width, int64_t heads, ct_attention_options options);
 
 typedef struct {
+    ct_dtype dtype;            /* default: f32 */
     ct_initializer embeddings; /* default: truncated normal, std 0.05 */
-    ct_dtype dtype;
 } ct_positions_options;
 /* Learned places, as in GPT: x [N,T,width], T <= length -> x + the first T rows of the table. Slot
  * embeddings [length,width]. */

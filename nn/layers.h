@@ -39,9 +39,10 @@ ct_module *ct_dense_new(int64_t inputs, int64_t units, ct_dense_options options)
 typedef enum { CT_VALID, CT_SAME } ct_padding;
 typedef struct {
     ct_padding padding; /* default: valid; CT_SAME: output = ceil(input / stride) */
-    int64_t kernel[2];  /* default: 3 x 3 */
+    int64_t kernel[2];  /* default: 3 x 3; one number alone, {5}, is both, here and below */
     int64_t stride[2];
-    int64_t pad[4]; /* explicit: top, bottom, left, right; added to valid */
+    int64_t pad[4]; /* explicit: top, bottom, left, right; not with CT_SAME. PyTorch's padding p is
+                       {p, p, p, p}; where the stride is 2, CT_SAME pads less at the top and left */
     int64_t dilation[2];
     int64_t groups;
     bool no_bias;
@@ -115,7 +116,8 @@ typedef struct {
     ct_dtype dtype;
     const char *made_by; /* private */
 } ct_layer_norm_options;
-ct_layer_norm_options ct_layer_norm_defaults(void); /* what the members say */
+ct_layer_norm_options ct_layer_norm_defaults(void); /* what the members say: Keras's */
+ct_layer_norm_options ct_layer_norm_pytorch(void);  /* epsilon 1e-5 */
 /* x [...,size] -> gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance over the
  * last axis; see ct_layer_norm. Slots gamma (1), beta (0), [size]. */
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options);
@@ -126,7 +128,8 @@ typedef struct {
     ct_dtype dtype;
     const char *made_by; /* private */
 } ct_group_norm_options;
-ct_group_norm_options ct_group_norm_defaults(void); /* what the members say */
+ct_group_norm_options ct_group_norm_defaults(void); /* what the members say: Keras's */
+ct_group_norm_options ct_group_norm_pytorch(void);  /* epsilon 1e-5 */
 /* x [N,...,channels] -> gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance of
  * each sample over all axes between and channels/groups neighbouring channels (Wu and He, 2018,
  * arXiv:1803.08494). Slots gamma (1), beta (0), [channels]. A group of one value is an error. */
@@ -154,7 +157,7 @@ ct_module *ct_weight_norm_new(ct_module *child);
 
 typedef struct {
     ct_padding padding;
-    int64_t window[2]; /* default: 2 x 2 */
+    int64_t window[2]; /* default: 2 x 2; one number alone is both */
     int64_t stride[2]; /* default: the window */
 } ct_pool2d_options;
 /* The largest, or the mean, of each window of x [N,H,W,C]; see ct_max_pool2d, ct_avg_pool2d. */

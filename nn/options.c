@@ -9,6 +9,11 @@ ct_status cti_check_size(const char *function, const char *name, int64_t size) {
                    size < 1 ? ">= 1" : "< 2^31", (long long)size);
 }
 
+void cti_complete_sizes(int64_t sizes[2], int64_t usual) {
+    if (!sizes[0]) sizes[0] = sizes[1] ? sizes[1] : usual;
+    if (!sizes[1]) sizes[1] = sizes[0];
+}
+
 ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]) {
     ct_status status = cti_check_size(function, name, sizes[0]);
     return status == CT_OK ? cti_check_size(function, name, sizes[1]) : status;

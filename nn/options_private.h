@@ -8,6 +8,8 @@
 
 /* Checks that a size is in 1..2^31-1, so that products of two sizes stay below 2^62. */
 ct_status cti_check_size(const char *function, const char *name, int64_t size);
+/* Height and width of an option: of one number alone it is both, of none `usual`. */
+void cti_complete_sizes(int64_t sizes[2], int64_t usual);
 ct_status cti_check_sizes(const char *function, const char *name, const int64_t sizes[2]);
 /* Checks that a number lies in [low, high). */
 ct_status cti_check_number(const char *function, const char *name, double value, double low,

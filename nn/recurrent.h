@@ -1,7 +1,9 @@
 /* Recurrent layers: a step of a few ops, unrolled over time. x [N,T,inputs] -> y [N,T,units].
  *
- * By ct_forward_many inputs are {x, h} or, of an LSTM, {x, h, c}: states [N,units] before the first
- * step; NULL or left out: zeros. Outputs are {y, h} or {y, h, c}: the states after the last step.
+ * By ct_forward_many inputs are {x, h, mask} or, of an LSTM, {x, h, c, mask}. States [N,units] before
+ * the first step; NULL or left out: zeros. The mask [N,T] of any type, which may be left out, says
+ * which steps are there: one of 0 leaves the state as it is, and its y repeats that. Outputs are
+ * {y, h} or {y, h, c}: the states after the last step.
  * The projection x kernel + bias of all steps is one product before the loop, and a step is one
  * product with all gates of the recurrent kernel.
  *
@@ -25,8 +27,8 @@
  * Each length T is a graph of its own, so each has a plan of its own, made when it is first seen
  * and kept while there is room (a thread keeps 64). Where lengths vary, sort sequences into buckets
  * of a few lengths and pad each with zeros to its bucket's: at most so many plans are made as there
- * are buckets. A loss then weighs what is padding with 0, which also keeps it out of every
- * gradient. */
+ * are buckets. A mask keeps padding out of the states, which backward layers would meet first; a
+ * loss of y weighs it with 0. */
 #ifndef COTAN_RECURRENT_H
 #define COTAN_RECURRENT_H
 

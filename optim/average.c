@@ -44,13 +44,15 @@ ct_status cti_check_holds_weights(const ct_optimizer *o) {
 }
 
 /* Before the first step that is the parameter. */
-static ct_tensor *average_now(ct_optimizer *o, int64_t i) {
-    bool begun = o->swapped || ct_optimizer_steps(o) > 0;
+static ct_tensor *average_now(const ct_optimizer *o, int64_t i) {
+    const int64_t *steps = ct_data_i64(ct_slot_read(o->steps));
+    if (!steps) return NULL;
+    bool begun = o->swapped || steps[0] > 0;
     return ct_slot_read(begun ? cti_average_of(o, i) : o->parameters.items[i].slot);
 }
 
 /* New leaves for n slots, then for their averages, each with the other's value. */
-static ct_status prepare(ct_optimizer *o, ct_tensor *prepared[]) {
+static ct_status prepare(const ct_optimizer *o, ct_tensor *prepared[]) {
     int64_t n = o->parameters.count;
     for (int64_t i = 0; i < n; i++) {
         ct_slot *slot = o->parameters.items[i].slot, *average = cti_average_of(o, i);

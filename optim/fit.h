@@ -96,7 +96,7 @@ ct_best *ct_best_new(void); /* holds nothing; NULL without memory */
 int64_t ct_best_epoch(const ct_best *best);
 void ct_best_free(ct_best *best); /* takes NULL */
 
-#define CT_ALSO 16
+#define CT_ALSO 256
 
 /* The running step, as options.also and options.watch see it. Its tensors are temporaries. */
 typedef struct {
@@ -106,19 +106,20 @@ typedef struct {
     ct_position position;     /* of this batch */
     ct_tensor *loss;          /* of this batch */
     const ct_output *outputs; /* CT_OUTPUTS: [0] is of the loss, or those that the objective gave */
-    ct_tensor *also[CT_ALSO]; /* what options.also wants evaluated with the step ... */
-    int64_t n_also;           /* ... so many; 0 at first */
+    ct_tensor *also[CT_ALSO]; /* what options.also wants evaluated with the step: ct_fit_want */
+    int64_t n_also;           /* so many; 0 at first */
 } ct_fit_step;
-/* Called when the loss was built and nothing is evaluated: adds tensors to step->also, which are
- * then a part of the step's one evaluation. Gradients are shared with the update, not computed
+/* Adds a tensor to step->also; NULL passes the error on. CT_ERR_RANGE for more than CT_ALSO. */
+ct_status ct_fit_want(ct_fit_step *step, ct_tensor *t);
+/* Called when the loss was built and nothing is evaluated: the tensors that it wants are then a
+ * part of the step's one evaluation. Gradients are shared with the update, not computed
  * twice; outputs of layers are what an objective that runs the layers itself keeps in its context.
  * The norm of the gradient of one parameter, for options.watch to read:
  *
  *     static ct_status want_norm(void *context, ct_fit_step *step) {
  *         ct_tensor *w = ct_slot_read(context), *g; // the context is its slot
  *         if (ct_grad(step->loss, &w, 1, &g) != CT_OK) return ct_error();
- *         step->also[step->n_also++] = ct_norm(g);
- *         return CT_OK;
+ *         return ct_fit_want(step, ct_norm(g));
  *     }
  */
 typedef ct_status ct_fit_also(void *context, ct_fit_step *step);

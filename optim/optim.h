@@ -150,8 +150,8 @@ ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor
  * epoch, and begins the next round; one step of the schedule. Does nothing where no round has
  * begun, as without `accumulate`. On any error nothing has changed. */
 ct_status ct_optimizer_flush(ct_optimizer *optimizer);
-/* Tells step.plateau a measured value: epoch->val_loss, say, in ct_fit's callback at the end of
- * each epoch. Part of the state that checkpoints hold. CT_ERR_STATE without a plateau. */
+/* Tells step.plateau a measured value, which ct_fit does by itself unless plateau.own says no. Part
+ * of the state that checkpoints hold. CT_ERR_STATE without a plateau. */
 ct_status ct_optimizer_measured(ct_optimizer *optimizer, double value);
 
 /* With step.average: exchanges the values of the model's parameters and their averages. A second

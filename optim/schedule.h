@@ -63,6 +63,8 @@ typedef struct {
     int64_t cooldown; /* so many values after a reduction do not count as bad */
     double min_scale;
     bool maximize; /* larger is better, as of an accuracy */
+    bool own;      /* ct_optimizer_measured is told by you; otherwise ct_fit tells it, at the end of
+                      each epoch: val_loss, or without validation the loss                        */
 } ct_plateau;
 
 CT_C_END

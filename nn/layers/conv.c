@@ -7,8 +7,6 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 
-static int64_t at_least_one(int64_t value) { return value ? value : 1; }
-
 /* Before any of it is computed with. */
 static ct_status check_pads(const char *function, const ct_conv2d_options *o) {
     for (int i = 0; i < 4; i++) {
@@ -43,12 +41,10 @@ static ct_status check(const char *function, int64_t inputs, int64_t filters,
 
 ct_status cti_conv_complete(const char *function, int64_t inputs, int64_t filters,
                             ct_conv2d_options *options) {
-    for (int d = 0; d < 2; d++) {
-        if (!options->kernel[d]) options->kernel[d] = 3;
-        options->stride[d] = at_least_one(options->stride[d]);
-        options->dilation[d] = at_least_one(options->dilation[d]);
-    }
-    options->groups = at_least_one(options->groups);
+    cti_complete_sizes(options->kernel, 3);
+    cti_complete_sizes(options->stride, 1);
+    cti_complete_sizes(options->dilation, 1);
+    if (!options->groups) options->groups = 1;
     return check(function, inputs, filters, options);
 }
 

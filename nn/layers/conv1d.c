@@ -38,7 +38,7 @@ static const ct_module_kind conv1d_kind = {
 ct_module *ct_conv1d_new(int64_t inputs, int64_t filters, ct_conv1d_options options) {
     CTI_CALLED;
     static const char function[] = "ct_conv1d_new";
-    ct_conv2d_options flat = {.kernel = {1, options.kernel},
+    ct_conv2d_options flat = {.kernel = {1, options.kernel ? options.kernel : 3},
                               .stride = {1, options.stride},
                               .padding = options.padding,
                               .pad = {0, 0, options.pad[0], options.pad[1]},

@@ -117,3 +117,7 @@ ct_module *ct_instance_norm_new(int64_t channels, ct_group_norm_options options)
 ct_group_norm_options ct_group_norm_defaults(void) {
     return (ct_group_norm_options){.epsilon = 1e-3, .made_by = made_by};
 }
+
+ct_group_norm_options ct_group_norm_pytorch(void) {
+    return (ct_group_norm_options){.epsilon = 1e-5, .made_by = made_by};
+}

@@ -26,6 +26,10 @@ ct_layer_norm_options ct_layer_norm_defaults(void) {
     return (ct_layer_norm_options){.epsilon = 1e-3, .made_by = made_by};
 }
 
+ct_layer_norm_options ct_layer_norm_pytorch(void) {
+    return (ct_layer_norm_options){.epsilon = 1e-5, .made_by = made_by};
+}
+
 ct_module *ct_layer_norm_new(int64_t size, ct_layer_norm_options options) {
     CTI_CALLED;
     if (cti_check_made_by("ct_layer_norm_new", options.made_by, made_by) != CT_OK) return NULL;

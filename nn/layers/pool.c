@@ -6,6 +6,8 @@
 #include "autograd/kernels/window.h"
 #include "tensor/base/caller.h"
 
+#include <string.h>
+
 typedef struct {
     ct_module base;
     ct_pool2d_options options;
@@ -41,10 +43,11 @@ static const ct_module_kind avg_kind = {.name = "AvgPool2D", .forward = avg_forw
 
 static ct_module *pool_new(const char *function, const ct_module_kind *kind,
                            ct_pool2d_options options) {
-    for (int d = 0; d < 2; d++) {
-        if (!options.window[d]) options.window[d] = 2;
-        if (!options.stride[d]) options.stride[d] = options.window[d];
+    cti_complete_sizes(options.window, 2);
+    if (!options.stride[0] && !options.stride[1]) {
+        memcpy(options.stride, options.window, sizeof options.stride);
     }
+    cti_complete_sizes(options.stride, options.window[0]);
     if (cti_check_sizes(function, "window", options.window) != CT_OK ||
         cti_check_sizes(function, "stride", options.stride) != CT_OK) {
         return NULL;

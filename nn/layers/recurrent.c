@@ -103,6 +103,18 @@ static ct_status check_states(const recurrent *r, ct_tensor *const in[], int n_i
     return CT_OK;
 }
 
+/* What says which time steps are there, [N,T], in the type of x; or NULL. */
+static ct_status check_mask(const recurrent *r, ct_tensor *x, ct_tensor **mask) {
+    if (!*mask) return CT_OK;
+    ct_shape wanted = CT_SHAPE(ct_dim(x, 0), ct_dim(x, 1)), given = ct_shape_of(*mask);
+    if (!ct_shape_equal(given, wanted)) {
+        return ct_fail(CT_ERR_SHAPE, "%s: the mask needs %s, got %s", r->base.kind->name,
+                       ct_shape_format(wanted).text, ct_shape_format(given).text);
+    }
+    *mask = ct_cast(*mask, ct_dtype_of(x));
+    return *mask ? CT_OK : ct_error();
+}
+
 /* A row of the bias [2, gates units], or all of it if it is one row. */
 static ct_tensor *bias_of(recurrent *r, int row) {
     ct_tensor *bias = ct_module_read(&r->base, 2);
@@ -116,8 +128,16 @@ static ct_tensor *project(recurrent *r, ct_tensor *x) {
     return r->options.no_bias ? p : ct_add(p, bias_of(r, 0));
 }
 
+/* A step that is not there leaves the state as it was. */
+static void keep_masked(const recurrent *r, ct_tensor *mask, int64_t t, ct_tensor *state[],
+                        ct_tensor *const before[]) {
+    ct_tensor *there = ct_slice(mask, 1, t, t + 1, 1);
+    for (int k = 0; k < r->n_states; k++) state[k] = ct_where(there, state[k], before[k]);
+}
+
 /* Sets outputs[t], unless NULL, to the output of step t, [1,N,units], and state to the last one. */
-static void unroll(recurrent *r, ct_tensor *p, ct_tensor *state[], ct_tensor *outputs[]) {
+static void unroll(recurrent *r, ct_tensor *p, ct_tensor *mask, ct_tensor *state[],
+                   ct_tensor *outputs[]) {
     shared s = {.activation = r->options.activation, .units = r->units};
     s.kernel = ct_module_read(&r->base, 1);
     if (r->two_biases && !r->options.no_bias) s.bias = bias_of(r, 1);
@@ -125,21 +145,23 @@ static void unroll(recurrent *r, ct_tensor *p, ct_tensor *state[], ct_tensor *ou
     for (int64_t i = 0; i < steps && state[0]; i++) {
         int64_t t = r->options.backward ? steps - 1 - i : i;
         ct_tensor *now = ct_reshape(ct_slice(p, 0, t, t + 1, 1), CT_SHAPE(rows, width));
+        ct_tensor *before[MOST_STATES] = {state[0], r->n_states > 1 ? state[1] : NULL};
         r->step(&s, now, state);
+        if (mask) keep_masked(r, mask, t, state, before);
         if (outputs) outputs[t] = ct_reshape(state[0], CT_SHAPE(1, rows, r->units));
     }
 }
 
-static ct_tensor *run(recurrent *r, ct_tensor *x, ct_tensor *state[]) {
+static ct_tensor *run(recurrent *r, ct_tensor *x, ct_tensor *mask, ct_tensor *state[]) {
     ct_tensor *p = project(r, x);
     if (r->options.last_only) {
-        unroll(r, p, state, NULL);
+        unroll(r, p, mask, state, NULL);
         return state[0];
     }
     int64_t steps = ct_dim(x, 1);
     ct_tensor **outputs = cti_alloc((size_t)steps, sizeof *outputs);
     if (!outputs) return NULL;
-    unroll(r, p, state, outputs);
+    unroll(r, p, mask, state, outputs);
     ct_tensor *y = state[0] ? ct_permute(ct_concat(outputs, steps, 0), CT_AXES(1, 0, 2)) : NULL;
     cti_free(outputs);
     return y;
@@ -151,15 +173,19 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
     (void)mode;
     recurrent *r = (recurrent *)self;
     int most = 1 + r->n_states;
-    ct_tensor *state[MOST_STATES] = {0};
-    if (cti_check_many(self, in, n_in, 1, most, n_out, most) != CT_OK) return ct_error();
-    if (check_x(r, in[0]) != CT_OK || check_states(r, in, n_in) != CT_OK) return ct_error();
+    ct_tensor *state[MOST_STATES] = {0}, *mask = n_in > most ? in[most] : NULL;
+    if (cti_check_many(self, in, n_in, 1, most + 1, n_out, most) != CT_OK) return ct_error();
+    if (n_in > most) n_in = most;
+    if (check_x(r, in[0]) != CT_OK || check_states(r, in, n_in) != CT_OK ||
+        check_mask(r, in[0], &mask) != CT_OK) {
+        return ct_error();
+    }
     for (int i = 0; i < r->n_states; i++) {
         bool given = 1 + i < n_in && in[1 + i];
         ct_tensor *zero = ct_scalar(ct_dtype_of(in[0]), 0);
         state[i] = given ? in[1 + i] : ct_broadcast(zero, CT_SHAPE(ct_dim(in[0], 0), r->units));
     }
-    out[0] = run(r, in[0], state);
+    out[0] = run(r, in[0], mask, state);
     for (int i = 1; i < n_out; i++) out[i] = state[i - 1];
     return out[0] ? CT_OK : ct_error();
 }
@@ -274,12 +300,25 @@ static bool last_only(const ct_module *module) {
     return ((const recurrent *)module)->options.last_only;
 }
 
-/* x and one child's states are its inputs; its outputs go into y, then its states into states. */
-static ct_tensor *run_direction(ct_module *child, ct_tensor *x, ct_tensor *const given[],
-                                int n_given, ct_tensor *states[], int n_states, ct_mode mode) {
-    ct_tensor *in[1 + MOST_STATES] = {x}, *out[1 + MOST_STATES] = {0};
-    for (int i = 0; i < n_given; i++) in[1 + i] = given[i];
-    if (ct_forward_many(child, in, 1 + n_given, out, 1 + n_states, mode) != CT_OK) return NULL;
+/* What both directions are given, and what is wanted of each. */
+typedef struct {
+    ct_tensor *x, *mask;
+    int n_given, n_states; /* for each */
+    ct_mode mode;
+} both_call;
+
+/* x, one child's states and the mask are its inputs; its outputs are y and its states. */
+static ct_tensor *run_direction(ct_module *child, const both_call *c, ct_tensor *const given[],
+                                ct_tensor *states[]) {
+    ct_tensor *in[2 + MOST_STATES] = {c->x}, *out[1 + MOST_STATES] = {0};
+    int n_in = 1 + c->n_given, n_out = 1 + c->n_states;
+    for (int i = 0; i < c->n_given; i++) in[1 + i] = given[i];
+    if (c->mask) {
+        n_in = 2 + (is_recurrent(child) ? ((const recurrent *)child)->n_states : c->n_given);
+        in[n_in - 1] = c->mask;
+    }
+    if (ct_forward_many(child, in, n_in, out, n_out, c->mode) != CT_OK) return NULL;
+    int n_states = c->n_states;
     for (int i = 0; i < n_states; i++) states[i] = out[1 + i];
     return out[0];
 }
@@ -287,18 +326,19 @@ static ct_tensor *run_direction(ct_module *child, ct_tensor *x, ct_tensor *const
 static ct_status both_forward(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
                               int n_out, ct_mode mode) {
     int most = 1 + 2 * MOST_STATES;
-    if (cti_check_many(self, in, n_in, 1, most, n_out, most) != CT_OK) return ct_error();
-    if (n_in % 2 == 0 || n_out % 2 == 0) {
+    if (cti_check_many(self, in, n_in, 1, most + 1, n_out, most) != CT_OK) return ct_error();
+    if (n_out % 2 == 0) {
         return ct_fail(CT_ERR_RANGE,
-                       "Bidirectional: x and equally many states of both layers, got %d inputs and "
-                       "%d outputs",
-                       n_in, n_out);
+                       "Bidirectional: y and equally many states of both layers, got %d outputs",
+                       n_out);
     }
     ct_tensor *y[2];
-    int given = n_in / 2, wanted = n_out / 2;
+    /* An even number of inputs ends in a mask. */
+    both_call c = {.x = in[0], .mask = n_in % 2 ? NULL : in[n_in - 1], .mode = mode};
+    c.n_given = (n_in - 1) / 2, c.n_states = n_out / 2;
     for (int i = 0; i < 2; i++) {
-        y[i] = run_direction(self->children[i], in[0], in + 1 + i * given, given,
-                             out + 1 + i * wanted, wanted, mode);
+        y[i] = run_direction(self->children[i], &c, in + 1 + i * c.n_given,
+                             out + 1 + i * c.n_states);
         if (!y[i]) return ct_error();
     }
     out[0] = ct_concat(y, 2, -1);

@@ -55,9 +55,7 @@ static const ct_module_kind up_kind = {.name = "UpSampling2D", .forward = up_for
 
 ct_module *ct_up_sampling2d_new(ct_up_sampling2d_options options) {
     CTI_CALLED;
-    for (int d = 0; d < 2; d++) {
-        if (!options.factor[d]) options.factor[d] = 2;
-    }
+    cti_complete_sizes(options.factor, 2);
     if (cti_check_sizes("ct_up_sampling2d_new", "factor", options.factor) != CT_OK) return NULL;
     up_sampling2d *layer = (up_sampling2d *)ct_module_new(sizeof *layer, &up_kind);
     if (layer) layer->options = options;

@@ -87,3 +87,7 @@ ct_status ct_optimizer_measured(ct_optimizer *o, double value) {
     ct_scope_close(scope);
     return status;
 }
+
+ct_status cti_optimizer_tell(ct_optimizer *o, double value) {
+    return o->plateau && !o->options.plateau.own ? ct_optimizer_measured(o, value) : CT_OK;
+}

@@ -113,6 +113,19 @@ static void advance(training *t) {
     t->done++;
 }
 
+ct_status ct_fit_want(ct_fit_step *step, ct_tensor *t) {
+    CTI_CALLED;
+    if (!step || !t) {
+        cti_null_in("ct_fit_want: '%s' is NULL", step ? "t" : "step");
+        return ct_error();
+    }
+    if (step->n_also >= CT_ALSO) {
+        return ct_fail(CT_ERR_RANGE, "ct_fit_want: a step has at most %d tensors", CT_ALSO);
+    }
+    step->also[step->n_also++] = t;
+    return CT_OK;
+}
+
 /* What options.also wants evaluated with the step joins its roots. */
 static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_step *view) {
     view->loss = measured->roots[0];
@@ -276,6 +289,9 @@ static ct_status end_epoch(training *t, ct_status status) {
     t->history->epochs[t->history->n_epochs++] = epoch;
     cti_progress_line(&t->progress, &epoch, validated);
     if (status == CT_OK && validated && whole) status = watch_for_the_best(t, epoch.val_loss);
+    if (status == CT_OK && whole && (validated || !t->options->validation)) {
+        status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss);
+    }
     if (status == CT_OK) call_back(t, &epoch);
     return status;
 }

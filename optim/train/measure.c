@@ -41,7 +41,7 @@ ct_status cti_check_measures(const char *function, const cti_measures *m) {
         if (!m->loss) return CT_OK;
         return ct_fail(CT_ERR_STATE, "%s: with an objective the loss must be NULL", function);
     }
-    if (!m->loss) return cti_null("%s: 'loss' is NULL", function);
+    if (!m->loss) return cti_null("%s: 'loss' is NULL, and there is no objective", function);
     if (m->loss->value || m->loss->value_with) return CT_OK;
     return ct_fail(CT_ERR_NULL, "%s: the loss '%s' has no 'value'", function,
                    m->loss->name ? m->loss->name : "");

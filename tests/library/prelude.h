@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static ct_tensor *x, *loss, *gradient, *labels, *target, *inputs[3];
+static ct_tensor *x, *h, *c, *q, *k, *v, *loss, *gradient, *labels, *target, *inputs[3];
 static ct_module *model;
 static ct_optimizer *adam;
 static ct_source *train, *test;

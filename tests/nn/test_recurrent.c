@@ -185,6 +185,46 @@ TEST(recurrent, bidirectional_joins_both_directions) {
     ct_module_free(module), ct_module_free(last);
 }
 
+/* --- Masks ------------------------------------------------------------------------------------ */
+
+/* Row i of x and states, without its padding. */
+static void expect_row(ct_module *module, ct_tensor *const padded[3], ct_tensor *x, int64_t row,
+                       int64_t length, int n_out) {
+    ct_tensor *own = ct_slice(ct_slice(x, 0, row, row + 1, 1), 1, 0, length, 1), *out[3] = {0};
+    OK(ct_forward_many(module, &own, 1, out, n_out, CT_INFERENCE));
+    for (int i = 0; i < n_out; i++) {
+        ct_tensor *there = ct_slice(padded[i], 0, row, row + 1, 1);
+        if (i == 0) there = ct_slice(there, 1, 0, length, 1);
+        cr_expect_lt(ct_item(ct_max(ct_abs(ct_sub(out[i], there)), CT_ALL)), 1e-15);
+    }
+}
+
+static void expect_masked(ct_module *module, int n_states, bool both) {
+    static const int64_t lengths[] = {2, 4};
+    ct_tensor *x = centred(CT_F64, CT_SHAPE(2, 4, 3), 3, 1, 0), *out[3] = {0}, *g;
+    ct_tensor *mask = ct_from(CT_U8, CT_SHAPE(2, 4), (uint8_t[]){1, 1, 0, 0, 1, 1, 1, 1});
+    ct_tensor *in[4] = {x};
+    int n_out = both ? 1 : 1 + n_states, n_in = both ? 2 : 2 + n_states;
+    in[n_in - 1] = mask;
+    OK(ct_forward_many(module, in, n_in, out, n_out, CT_TRAINING));
+    for (int64_t row = 0; row < 2; row++) expect_row(module, out, x, row, lengths[row], n_out);
+    OK(ct_grad(ct_sum_all(ct_square(out[0])), &x, 1, &g));
+    ct_tensor *at_padding = ct_slice(ct_slice(g, 0, 0, 1, 1), 1, 2, CT_END, 1);
+    cr_expect_eq(ct_item(ct_max(ct_abs(at_padding), CT_ALL)), 0);
+    ct_module_free(module);
+}
+
+TEST(recurrent, masked_steps_are_not_there) {
+    ct_recurrent_options usual = {0}, back = {.backward = true}, early = {.reset_before = true};
+    expect_masked(layer(ct_simple_rnn_new, usual), 1, false);
+    expect_masked(layer(ct_lstm_new, usual), 2, false);
+    expect_masked(layer(ct_gru_new, back), 1, false);
+    expect_masked(layer(ct_gru_new, early), 1, false);
+    expect_masked(layer(ct_lstm_new, back), 2, false);
+    expect_masked(both_ways(ct_lstm_new, false), 0, true);
+    expect_masked(both_ways(ct_gru_new, false), 0, true);
+}
+
 /* --- Errors ----------------------------------------------------------------------------------- */
 
 static void refused(ct_module *module, ct_tensor *const in[], int n_in, int n_out, ct_status status,
@@ -193,6 +233,8 @@ static void refused(ct_module *module, ct_tensor *const in[], int n_in, int n_ou
     cr_expect_eq(ct_forward_many(module, in, n_in, out, n_out, CT_TRAINING), status);
     expect_error(status, message);
 }
+
+#define MASK_MESSAGE "GRU: the mask needs [2,3], got [2,4]"
 
 TEST(recurrent, says_what_does_not_fit) {
     ct_recurrent_options usual = {0};
@@ -212,8 +254,10 @@ TEST(recurrent, says_what_does_not_fit) {
             "GRU: state h needs [2,2], got [2,3]");
     refused(lstm, (ct_tensor *[]){x, NULL, flat}, 3, 1, CT_ERR_SHAPE,
             "LSTM: state c needs [2,2], got [2,3] (in lstm)");
-    refused(gru, (ct_tensor *[]){x, NULL, NULL}, 3, 1, CT_ERR_RANGE,
-            "GRU: has at most 2 inputs, got 3");
+    refused(gru, (ct_tensor *[]){x, NULL, NULL, NULL}, 4, 1, CT_ERR_RANGE,
+            "GRU: has at most 3 inputs, got 4");
+    refused(gru, (ct_tensor *[]){x, NULL, ct_full(CT_F64, CT_SHAPE(2, 4), 1)}, 3, 1, CT_ERR_SHAPE,
+            MASK_MESSAGE);
     refused(gru, &x, 1, 3, CT_ERR_RANGE, "GRU: has at most 2 outputs, got 3");
     refused(gru, (ct_tensor *[]){NULL, state(2)}, 2, 1, CT_ERR_NULL, "GRU: input 0 is NULL");
     ct_tensor *narrow = ct_cast(x, CT_F32);
@@ -231,8 +275,8 @@ TEST(recurrent, bidirectional_says_what_does_not_fit) {
     cr_expect_null(ct_bidirectional_new(layer(ct_gru_new, back), layer(ct_gru_new, back)));
     expect_error(CT_ERR_STATE, "ct_bidirectional_new: 'forward' was made with the option backward");
     ct_module *module = both_ways(ct_gru_new, false);
-    refused(module, (ct_tensor *[]){steps(), state(2)}, 2, 1, CT_ERR_RANGE,
-            "Bidirectional: x and equally many states of both layers, got 2 inputs and 1 outputs");
+    refused(module, &(ct_tensor *){steps()}, 1, 2, CT_ERR_RANGE,
+            "Bidirectional: y and equally many states of both layers, got 2 outputs");
     refused(module, (ct_tensor *[]){steps()}, 1, 5, CT_ERR_RANGE,
             "GRU: has at most 2 outputs, got 3 (in forward)");
     ct_module_free(module);

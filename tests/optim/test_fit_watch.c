@@ -18,8 +18,8 @@ static ct_status want_norm(void *context, ct_fit_step *step) {
     cr_expect(step->n_also == 0 && step->loss && step->outputs[0].target == step->batch->y);
     ct_tensor *parameter = ct_slot_read(w->slot), *g;
     if (ct_grad(step->loss, &parameter, 1, &g) != CT_OK) return ct_error();
-    step->also[step->n_also++] = ct_sum_all(ct_square(g));
-    step->also[step->n_also++] = step->outputs[0].prediction;
+    OK(ct_fit_want(step, ct_sum_all(ct_square(g))));
+    OK(ct_fit_want(step, step->outputs[0].prediction));
     return CT_OK;
 }
 
@@ -118,8 +118,7 @@ static ct_tensor *layer_by_layer(void *context, ct_module *model, const ct_batch
 }
 
 static ct_status want_hidden(void *context, ct_fit_step *step) {
-    step->also[step->n_also++] = ct_max(ct_abs(((between *)context)->hidden), CT_ALL);
-    return step->also[0] ? CT_OK : ct_error();
+    return ct_fit_want(step, ct_max(ct_abs(((between *)context)->hidden), CT_ALL));
 }
 
 static bool read_hidden(void *context, const ct_fit_step *step) {
@@ -166,10 +165,22 @@ static ct_status many(void *context, ct_fit_step *step) {
     return CT_OK;
 }
 
+static ct_status too_much(void *context, ct_fit_step *step) {
+    (void)context;
+    ct_status status = CT_OK;
+    for (int i = 0; i <= CT_ALSO && status == CT_OK; i++) status = ct_fit_want(step, step->loss);
+    return status;
+}
+
+/* What is on record is an error, whatever is returned. */
+static ct_status forgetful(void *context, ct_fit_step *step) {
+    ct_fit_want(context, step->loss);
+    return CT_OK;
+}
+
 static ct_status wrong(void *context, ct_fit_step *step) {
     (void)context;
-    step->also[step->n_also++] = ct_add(step->loss, ct_scalar(CT_F64, 1));
-    return CT_OK;
+    return ct_fit_want(step, ct_add(step->loss, ct_scalar(CT_F64, 1)));
 }
 
 static bool never(void *context, const ct_fit_step *step) {
@@ -190,6 +201,8 @@ static void refuse(ct_fit_also *also, ct_status status, const char *message) {
 TEST(fit_watch, says_what_is_wrong) {
     refuse(silent, CT_ERR_RANGE, "ct_fit: 'also' failed and recorded no error");
     refuse(none, CT_ERR_NULL, "ct_fit: also[0] is NULL");
-    refuse(many, CT_ERR_RANGE, "ct_fit: n_also must be 0..16, got 17");
+    refuse(many, CT_ERR_RANGE, "ct_fit: n_also must be 0..256, got 257");
+    refuse(too_much, CT_ERR_RANGE, "ct_fit_want: a step has at most 256 tensors");
+    refuse(forgetful, CT_ERR_NULL, "ct_fit_want: 'step' is NULL");
     refuse(wrong, CT_ERR_DTYPE, "ct_add: dtypes differ: f32 and f64; use ct_cast");
 }

@@ -41,6 +41,27 @@ TEST(rates, a_plateau_scales_the_schedule) {
     ct_module_free(model);
 }
 
+/* A loss that does not get better halves the rate after each epoch, unless the user tells it. */
+TEST(rates, of_a_plateau_follow_what_fit_measures) {
+    for (int own = 0; own < 2; own++) {
+        ct_module *model = ct_dense_new(2, 1, (ct_dense_options){.kernel = ct_init_zeros});
+        ct_plateau plateau = {.factor = 0.5, .own = own};
+        ct_optimizer *sgd = ct_sgd_new(
+            model, (ct_sgd_options){.rate = ct_rate(0.1), .step = {.plateau = plateau}});
+        MADE(sgd);
+        ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4, 2), 0), *y = ct_full(CT_F32, CT_SHAPE(4, 1), 0);
+        ct_source *train = ct_batches_new(x, y, (ct_batches_options){.size = 2});
+        OK(ct_fit(model, sgd, &ct_loss_mse, train, (ct_fit_options){.epochs = 3}, NULL));
+        EXPECT_NEAR(ct_optimizer_rate(sgd), own ? 0.1 : 0.025, 1e-15);
+        OK(ct_fit(model, sgd, &ct_loss_mse, train,
+                  (ct_fit_options){.epochs = 1, .validation = train}, NULL));
+        EXPECT_NEAR(ct_optimizer_rate(sgd), own ? 0.1 : 0.0125, 1e-15);
+        ct_source_free(train);
+        ct_optimizer_free(sgd);
+        ct_module_free(model);
+    }
+}
+
 TEST(rates, plateaus_that_cannot_be_meant_are_refused) {
     static const struct {
         ct_plateau plateau;
