@@ -1,9 +1,9 @@
 /* Recurrent layers: a step of a few ops, unrolled over time. x [N,T,inputs] -> y [N,T,units].
  *
- * By ct_forward_many inputs are {x, h, mask} or, of an LSTM, {x, h, c, mask}. States [N,units] before
- * the first step; NULL or left out: zeros. The mask [N,T] of any type, which may be left out, says
- * which steps are there: one of 0 leaves the state as it is, and its y repeats that. Outputs are
- * {y, h} or {y, h, c}: the states after the last step.
+ * By ct_forward_many inputs are {x, h, mask} or, of an LSTM, {x, h, c, mask}. States [N,units]
+ * before the first step; NULL or left out: zeros. The mask [N,T] of any type, which may be left
+ * out, says which steps are there: one of 0 leaves the state as it is, and its y repeats that.
+ * Outputs are {y, h} or {y, h, c}: the states after the last step.
  * The projection x kernel + bias of all steps is one product before the loop, and a step is one
  * product with all gates of the recurrent kernel.
  *
