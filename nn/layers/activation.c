@@ -11,7 +11,6 @@ typedef struct {
 } activation_layer;
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     return ((activation_layer *)self)->activation->apply(x);
 }

@@ -11,7 +11,6 @@ typedef struct {
 } leaky_relu;
 
 static ct_tensor *leaky_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
-    CTI_CALLED_AS(self->kind->name);
     (void)mode;
     return ct_leaky_relu(x, ((leaky_relu *)self)->slope);
 }

@@ -88,9 +88,7 @@ static _Noreturn void save_and_die(ct_module *model, volatile int *saved, int64_
         if (ct_weights_save(model, file_name) != CT_OK) _exit(1);
         *saved = k;
     }
-    /* No exit status: valgrind turns one into its own, for what a process that ends here holds. */
-    raise(SIGTERM);
-    _exit(1);
+    _exit(0);
 }
 
 /* What the file holds, in every element; 0 without a file. */
@@ -117,9 +115,8 @@ static bool kill_one(ct_module *model, volatile int *saved, int64_t call) {
     if (child == 0) save_and_die(model, saved, call);
     int status;
     cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert(WIFSIGNALED(status));
-    bool killed = WTERMSIG(status) == SIGKILL;
-    cr_assert(killed || (WTERMSIG(status) == SIGTERM && *saved == SAVES));
+    bool killed = WIFSIGNALED(status);
+    cr_assert(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0 && *saved == SAVES));
     int state = saved_state();
     cr_expect(state == *saved || (killed && state == *saved + 1), "%d after a finished save of %d",
               state, *saved);
