@@ -49,8 +49,8 @@ static void expect_results(ct_module *module, ct_tensor *const in[], int n_in, i
     OK(ct_grad(total, from, n, gradients));
     for (int i = 0; i < n; i++) {
         ct_tensor *g = gradients[i];
-        /* A key's bias moves all scores of a query alike: 0. */
-        if (i == n_used + 5) cr_expect_lt(ct_item(ct_max(ct_abs(g), CT_ALL)), 1e-15);
+        /* A key's bias moves all scores of a query alike: 0, but for the rounding of sums. */
+        if (i == n_used + 5) cr_expect_lt(ct_item(ct_max(ct_abs(g), CT_ALL)), 1e-14);
         else cr_expect_lt(distance(g, wanted[2 + i]), 1e-12, "gradient %d", i);
     }
     ct_module_free(module);
