@@ -42,7 +42,7 @@ link() {
 }
 
 # shellcheck disable=SC2086 # $openmp is a list
-link tensor "$tensor" "$blis" -ljansson $openmp -lm -lpthread
+link tensor "$tensor" "$blis" $openmp -lm -lpthread
 # shellcheck disable=SC2086
 link autograd "$autograd" "$work/tensor.so" $openmp -lm
 link nn "$nn" "$work/autograd.so" "$work/tensor.so"
@@ -55,6 +55,9 @@ layers() {
     case $1 in
     tensor) echo base graph plan run value io ;;
     autograd) echo kernels+draw ops compose+derive check ;;
+    nn) echo layers save+show+models ;;
+    optim) echo rules train ;;
+    datasets) echo formats+digits ;;
     esac
 }
 
@@ -89,6 +92,9 @@ layered() {
 }
 layered tensor "$tensor"
 layered autograd "$autograd"
+layered nn "$nn"
+layered optim "$optim"
+layered datasets "$datasets"
 
 # How plans are made and run is nobody else's business but the tests'.
 for closed in plan run; do

@@ -169,3 +169,51 @@ TEST(layer_parity, shapes_and_activations) {
     EXPECT_2(ct_prelu_new(4, options), leaf(CT_SHAPE(2, 3, 4), 400), 400, prelu, dx, dalpha);
     EXPECT_2(ct_prelu_new(1, options), leaf(CT_SHAPE(2, 6), 410), 410, prelu_one, dx, dalpha);
 }
+
+TEST(layer_parity, activations) {
+    static const size_t size[] = {12};
+#define ROW(name, salt) \
+    { &ct_activation_##name, salt, name##_y, name##_dx }
+    static const struct {
+        const ct_activation *activation;
+        uint32_t salt;
+        const double *y, *dx;
+    } rows[] = {ROW(relu, 420), ROW(sigmoid, 430), ROW(tanh, 440), ROW(softmax, 450),
+                ROW(gelu, 460), ROW(elu, 470),     ROW(silu, 480), ROW(softplus, 490)};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        expect_module(ct_activation_new(rows[i].activation), wide(CT_SHAPE(3, 4), rows[i].salt),
+                      rows[i].salt, 12, rows[i].y, 1, &rows[i].dx, size);
+    }
+}
+
+TEST(layer_parity, dense_and_normalizations) {
+    EXPECT_3(ct_dense_new(4, 5, (ct_dense_options){.dtype = CT_F64}), leaf(CT_SHAPE(2, 3, 4), 500),
+             500, dense, dx, dkernel, dbias);
+    ct_layer_norm_options rows = ct_layer_norm_defaults();
+    rows.dtype = CT_F64;
+    EXPECT_3(ct_layer_norm_new(5, rows), wide(CT_SHAPE(3, 2, 5), 510), 510, layer_norm, dx, dgamma,
+             dbeta);
+    ct_batch_norm_options channels = ct_batch_norm_keras();
+    channels.dtype = CT_F64;
+    EXPECT_3(ct_batch_norm_new(3, channels), wide(CT_SHAPE(3, 2, 2, 3), 520), 520, batch_norm, dx,
+             dgamma, dbeta);
+}
+
+TEST(layer_parity, conv2d) {
+    ct_conv2d_options strided = {.kernel = {3, 2}, .stride = {2, 1}, .dtype = CT_F64};
+    EXPECT_3(ct_conv2d_new(2, 3, strided), leaf(CT_SHAPE(2, 5, 4, 2), 530), 530, conv2d, dx,
+             dkernel, dbias);
+    ct_conv2d_options same = {.padding = CT_SAME, .stride = {2}, .dtype = CT_F64};
+    EXPECT_3(ct_conv2d_new(2, 2, same), leaf(CT_SHAPE(1, 4, 5, 2), 540), 540, conv2d_same, dx,
+             dkernel, dbias);
+}
+
+TEST(layer_parity, pooling) {
+    ct_pool2d_options tall = {.window = {3, 2}, .stride = {2}};
+    EXPECT_1(ct_max_pool2d_new(tall), leaf(CT_SHAPE(2, 5, 4, 2), 550), 550, max_pool, dx);
+    ct_pool2d_options same = {.padding = CT_SAME, .window = {3}, .stride = {2}};
+    EXPECT_1(ct_max_pool2d_new(same), leaf(CT_SHAPE(1, 5, 4, 2), 560), 560, max_pool_same, dx);
+    ct_pool2d_options flat = {.window = {2, 3}, .stride = {2, 1}};
+    EXPECT_1(ct_avg_pool2d_new(flat), leaf(CT_SHAPE(2, 5, 4, 2), 570), 570, avg_pool, dx);
+    EXPECT_1(ct_global_avg_pool2d_new(), leaf(CT_SHAPE(2, 3, 4, 3), 580), 580, global_avg, dx);
+}
