@@ -105,6 +105,10 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
                          const ct_initializer *usual, ct_dtype dtype, ct_shape shape,
                          int64_t fan_in, int64_t fan_out) {
     const ct_initializer *init = chosen.make ? &chosen : usual;
+    if (!ct_dtype_is_float(dtype)) {
+        return ct_fail(CT_ERR_DTYPE, "ct_module_add_slot: dtype must be f32 or f64, got %s",
+                       ct_dtype_name(dtype));
+    }
     if (!chosen.make && chosen.value != 0) {
         return ct_fail(CT_ERR_NULL,
                        "ct_module_add_slot: the initializer of '%s' has a value and "

@@ -20,6 +20,8 @@ ct_status cti_add_affine(ct_module *module, int64_t size, ct_dtype dtype, bool n
                          bool no_center);
 /* PyTorch's names of these two. */
 extern const ct_pytorch_slot cti_pytorch_affine[];
+/* Checks for a constructor that the padding is one of the two. */
+ct_status cti_check_padding(const char *function, ct_padding padding);
 /* Checks for a forward that x has this rank; `form` says what it stands for, "[N,H,W,C]". */
 ct_status cti_check_rank(const ct_module *self, const ct_tensor *x, int rank, const char *form);
 /* The same for images [N,H,W,C], whose sizes are in 1..2^31-1. */

@@ -1,12 +1,18 @@
 /* Options: sizes and numbers that have to lie in a range, and marks of who made them.
  * What an option means is said where it is used.
  * Invariant: messages name the function that the user called, the option and its value. */
-#include "nn/options_private.h"
+#include "nn/module_private.h"
 
 ct_status cti_check_size(const char *function, const char *name, int64_t size) {
     if (size >= 1 && size <= INT32_MAX) return CT_OK;
     return ct_fail(CT_ERR_RANGE, "%s: %s must be %s, got %lld", function, name,
                    size < 1 ? ">= 1" : "< 2^31", (long long)size);
+}
+
+ct_status cti_check_padding(const char *function, ct_padding padding) {
+    if (padding == CT_VALID || padding == CT_SAME) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: padding must be CT_VALID or CT_SAME, got %d", function,
+                   (int)padding);
 }
 
 void cti_complete_sizes(int64_t sizes[2], int64_t usual) {

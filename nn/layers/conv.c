@@ -9,6 +9,7 @@
 
 /* Before any of it is computed with. */
 static ct_status check_pads(const char *function, const ct_conv2d_options *o) {
+    if (cti_check_padding(function, o->padding) != CT_OK) return ct_error();
     for (int i = 0; i < 4; i++) {
         if (o->pad[i] < 0 || o->pad[i] > INT32_MAX) {
             return ct_fail(CT_ERR_RANGE, "%s: pad must be %s, got %lld", function,

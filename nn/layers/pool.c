@@ -48,7 +48,8 @@ static ct_module *pool_new(const char *function, const ct_module_kind *kind,
         memcpy(options.stride, options.window, sizeof options.stride);
     }
     cti_complete_sizes(options.stride, options.window[0]);
-    if (cti_check_sizes(function, "window", options.window) != CT_OK ||
+    if (cti_check_padding(function, options.padding) != CT_OK ||
+        cti_check_sizes(function, "window", options.window) != CT_OK ||
         cti_check_sizes(function, "stride", options.stride) != CT_OK) {
         return NULL;
     }

@@ -49,6 +49,10 @@ ct_tensor *ct_sinusoidal_positions(ct_dtype dtype, int64_t length, int64_t width
         return ct_fail_null(CT_ERR_RANGE, "%s: width must be even, got %lld", function,
                             (long long)width);
     }
+    if (!ct_dtype_is_float(dtype)) {
+        return ct_fail_null(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s", function,
+                            ct_dtype_name(dtype));
+    }
     /* In f64: far places have many turns behind them. 9.21.. is ln 10000. */
     ct_tensor *pair = ct_cast(ct_iota(width / 2), CT_F64);
     ct_tensor *rate = ct_exp(ct_scale(pair, -9.2103403719761836 * 2.0 / (double)width));

@@ -244,6 +244,9 @@ static ct_module *make(const char *function, const ct_module_kind *kind, recurre
         return NULL;
     }
     if (!like.options.activation) like.options.activation = &ct_activation_tanh;
+    if (like.options.reset_before && kind != &gru_kind) {
+        return ct_fail_null(CT_ERR_RANGE, "%s: reset_before is an option of a GRU alone", function);
+    }
     if (!like.options.activation->apply) {
         return ct_fail_null(CT_ERR_NULL, "%s: 'activation->apply' is NULL", function);
     }

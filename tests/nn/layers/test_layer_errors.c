@@ -154,7 +154,7 @@ TEST(layer_errors, normalizations) {
             "net/instance_norm)");
 }
 
-TEST(layer_errors, pads_of_convolutions) {
+TEST(layer_errors, options_that_make_no_sense) {
     ct_conv2d_options causal = {.padding = CT_SAME, .pad = {2, 0, 0, 0}};
     none(ct_conv2d_new(2, 3, causal), CT_ERR_RANGE,
          "ct_conv2d_new: pad 2 is given together with CT_SAME");
@@ -164,6 +164,18 @@ TEST(layer_errors, pads_of_convolutions) {
     none(ct_conv1d_new(2, 3, along), CT_ERR_RANGE,
          "ct_conv1d_new: pad 2 is given together with CT_SAME");
     static const ct_activation empty = {.name = "mine"};
+    none(ct_conv2d_new(2, 3, (ct_conv2d_options){.padding = 7}), CT_ERR_RANGE,
+         "ct_conv2d_new: padding must be CT_VALID or CT_SAME, got 7");
+    none(ct_avg_pool2d_new((ct_pool2d_options){.padding = 7}), CT_ERR_RANGE,
+         "ct_avg_pool2d_new: padding must be CT_VALID or CT_SAME, got 7");
+    none(ct_lstm_new(2, 3, (ct_recurrent_options){.reset_before = true}), CT_ERR_RANGE,
+         "ct_lstm_new: reset_before is an option of a GRU alone");
+    ct_layer_norm_options whole = ct_layer_norm_defaults();
+    whole.dtype = CT_I64;
+    none(ct_layer_norm_new(3, whole), CT_ERR_DTYPE,
+         "ct_layer_norm_new: dtype must be f32 or f64, got i64");
+    none(ct_prelu_new(3, (ct_prelu_options){.dtype = CT_I64}), CT_ERR_DTYPE,
+         "ct_prelu_new: dtype must be f32 or f64, got i64");
     ct_recurrent_options last = {.last_only = true}, back = {.backward = true};
     none(ct_bidirectional_new(ct_gru_new(2, 3, last), ct_gru_new(2, 3, back)), CT_ERR_STATE,
          "ct_bidirectional_new: only 'forward' has the option last_only");
