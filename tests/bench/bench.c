@@ -64,11 +64,9 @@ double bench_peak(void) {
 static const struct {
     const char *name;
     void (*run)(json_t *results);
-} sections[] = {{"seed", bench_seed},
-                {"batch_norm", bench_batch_norm},
-                {"kernels", bench_kernels},
-                {"overhead", bench_overhead},
-                {"lstm", bench_lstm}};
+} sections[] = {{"seed", bench_seed},       {"batch_norm", bench_batch_norm},
+                {"kernels", bench_kernels}, {"overhead", bench_overhead},
+                {"lstm", bench_lstm},       {"training", bench_training}};
 #define SECTIONS (sizeof sections / sizeof *sections)
 
 typedef struct {
@@ -103,8 +101,8 @@ int main(int argc, char **argv) {
     const option list[] = {
         {"--json", "FILE", "write the figures there, too", OPTION_TEXT, &o.json, 0, 0},
         {"--threads", "N", "default: the number of processors", OPTION_INTEGER, &o.threads, 1, 256},
-        {"--only", "seed|batch_norm|kernels|overhead|lstm", "one section", OPTION_CHOICE, &o.only,
-         0, 0},
+        {"--only", "seed|batch_norm|kernels|overhead|lstm|training", "one section", OPTION_CHOICE,
+         &o.only, 0, 0},
         {"--profile", NULL, "where a training step's time goes, pass by pass", OPTION_FLAG,
          &o.profile, 0, 0},
         {"--against", "PROGRAM", "compare with the benchmarks of another build", OPTION_TEXT,

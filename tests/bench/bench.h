@@ -37,5 +37,6 @@ void bench_batch_norm(json_t *results);
 void bench_kernels(json_t *results);
 void bench_overhead(json_t *results);
 void bench_lstm(json_t *results);
+void bench_training(json_t *results);
 
 #endif

@@ -187,6 +187,103 @@ def compare_lstm(bench, results):
         results[f"{name}.speedup_over_pytorch"] = native / mine
 
 
+class Residual(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs),
+            nn.ReLU(), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential()
+        if inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                                          nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+def resnet18(last):
+    sizes = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1),
+             (256, 512, 2), (512, 512, 1)]
+    model = nn.Sequential(
+        nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+        *(Residual(*size) for size in sizes), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(512, 10))
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = torch.rand(32, 3, 32, 32).to(memory_format=layout)
+    return trained(model.to(memory_format=layout), x)
+
+
+def dense(_):
+    layers, inputs = [], 784
+    for _ in range(3):
+        layers += [nn.Linear(inputs, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU()]
+        inputs = 512
+    return trained(nn.Sequential(*layers, nn.Linear(512, 10)), torch.rand(32, 784))
+
+
+def trained(model, x):
+    y = torch.arange(32) % 10
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
+
+    def step():
+        adam.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(model(x), y).backward()
+        adam.step()
+
+    return step
+
+
+def transformer(_):
+    """A block as bench_transformer's, with PyTorch's own attention; no layer has a bias there."""
+    width, heads = 128, 4
+    w = nn.ModuleList([nn.Linear(width, width, bias=False) for _ in range(4)] +
+                      [nn.Linear(width, 4 * width, bias=False),
+                       nn.Linear(4 * width, width, bias=False),
+                       nn.LayerNorm(width), nn.LayerNorm(width)])
+    x = torch.rand(32, 64, width)
+
+    def by_head(t):
+        return t.view(32, 64, heads, width // heads).transpose(1, 2)
+
+    def step():
+        w.zero_grad(set_to_none=True)
+        seen = w[6](x)
+        q, k, v = (by_head(w[i](seen)) for i in range(3))
+        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        y = x + w[3](y.transpose(1, 2).reshape(32, 64, width))
+        y = y + w[5](nn.functional.gelu(w[4](w[7](y))))
+        y.square().mean().backward()
+
+    return step
+
+
+def compare_training(bench, results):
+    """The best of PyTorch's eager configurations for each model."""
+    models = {"resnet18": (resnet18, 3), "transformer": (transformer, 10), "dense": (dense, 40)}
+    theirs, ours = {}, []
+    for name, (make, _) in models.items():
+        for last, threads in itertools.product((False, True), (1, 2)):
+            if last and name != "resnet18":
+                continue
+            torch.set_num_threads(threads)
+            step = make(last)
+            milliseconds(step, 2)
+            theirs[name, last, threads] = (step, [])
+    for _ in range(ROUNDS):
+        for (name, _, threads), (step, times) in theirs.items():
+            torch.set_num_threads(threads)
+            times.append(milliseconds(step, models[name][1]))
+        ours.append(cotan(bench, "training"))
+    say("\nModels in ms: PyTorch's best eager configuration, cotan")
+    for name in models:
+        native = min(statistics.median(times) for key, (_, times) in theirs.items()
+                     if key[0] == name)
+        mine = statistics.median(measured[f"training.{name}.ms"] for measured in ours)
+        say(f"{name:>12} {native:9.2f} {mine:9.2f}   {mine / native:.2f} of PyTorch's time")
+        results[f"training.{name}.speedup_over_pytorch"] = native / mine
+
+
 def value_of(arguments, name):
     """Of "--name value" or "--name=value"; None when it is not there."""
     for argument, following in zip(arguments, arguments[1:] + [None]):
@@ -210,14 +307,18 @@ def save(path, results):
 def main():
     bench, arguments = sys.argv[1], sys.argv[2:]
     status = subprocess.run([bench] + arguments).returncode
-    alone = any(a in ("--help", "-h", "--profile") or a.startswith("--only") for a in arguments)
-    if status or alone:
+    if status or any(a in ("--help", "-h", "--profile") for a in arguments):
         sys.exit(status)
+    compared = {"seed": compare_seed, "batch_norm": compare_batch_norm, "lstm": compare_lstm,
+                "training": compare_training}
+    only = value_of(arguments, "--only")
     threads = value_of(arguments, "--threads")
     if threads:
         os.environ["CT_NUM_THREADS"] = threads
     results = {}
-    for compare in (compare_seed, compare_batch_norm, compare_lstm):
+    for name, compare in compared.items():
+        if only not in (None, name):
+            continue
         compare(bench, results)
         save(value_of(arguments, "--json"), results)
 
