@@ -123,7 +123,7 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
     return status;
 }
 
-const ct_pytorch_slot cti_pytorch_affine[] = {
+const ct_weights_slot cti_pytorch_affine[] = {
     {.slot = "gamma", .name = "weight"}, {.slot = "beta", .name = "bias"}, {0}};
 
 ct_status cti_add_affine(ct_module *module, int64_t size, ct_dtype dtype, bool no_scale,

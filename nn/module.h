@@ -47,18 +47,19 @@ typedef struct {
     struct {
         int8_t of, count, take[4];
     } blocks;
-    bool stacked; /* two tensors become one with a new first axis of 2; false: their sum */
-    ct_axes axes; /* permuted to these; none: they stay */
+    bool stacked;  /* two tensors become one with a new first axis of 2; false: their sum */
+    bool reshaped; /* the slot has the same elements in the same order, in another shape */
+    ct_axes axes;  /* permuted to these; none: they stay */
 } ct_weights_layout;
 
-/* How PyTorch's module of the same kind keeps a slot. */
+/* How another library's module of the same kind keeps a slot. */
 typedef struct {
     const char *slot;   /* "kernel", or of a child "query/kernel" */
-    const char *name;   /* "weight" */
-    const char *second; /* another tensor, "bias_hh" beside "bias_ih"; NULL: none */
-    const char *ending; /* of both names, unless weights.h is told another; NULL: none */
+    const char *name;   /* "weight", of Keras from the module's folder on "cell/vars/0" */
+    const char *second; /* PyTorch: another tensor, "bias_hh" beside "bias_ih"; NULL: none */
+    const char *ending; /* PyTorch: of both, unless weights.h is told another; NULL: none */
     ct_weights_layout layout;
-} ct_pytorch_slot;
+} ct_weights_slot;
 
 /* What a kind of module is: the type of the user's own modules too. */
 typedef struct {
@@ -74,7 +75,8 @@ typedef struct {
     /* What pictures show of its children: that they run one after the other; or that all but the
      * last take the input, and the last what comes out of them. */
     bool chain, branches;
-    const ct_pytorch_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
+    const ct_weights_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
+    const ct_weights_slot *keras;   /* where it is not "vars/N" for slot N; NULL: nowhere */
     bool takes_ids; /* x is i64: what a summary feeds to a model that begins with it */
 } ct_module_kind;
 

@@ -19,7 +19,7 @@ ct_status cti_check_many(const ct_module *self, ct_tensor *const in[], int n_in,
 ct_status cti_add_affine(ct_module *module, int64_t size, ct_dtype dtype, bool no_scale,
                          bool no_center);
 /* PyTorch's names of these two. */
-extern const ct_pytorch_slot cti_pytorch_affine[];
+extern const ct_weights_slot cti_pytorch_affine[];
 /* Checks for a constructor that the padding is one of the two. */
 ct_status cti_check_padding(const char *function, ct_padding padding);
 /* Checks for a forward that x has this rank; `form` says what it stands for, "[N,H,W,C]". */

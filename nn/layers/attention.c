@@ -120,7 +120,7 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
 
 /* In one matrix where keys and values are as wide as queries. */
 #define PART(i) .blocks = {3, 1, {i}}
-static const ct_pytorch_slot pytorch[] = {
+static const ct_weights_slot pytorch[] = {
     {"query/kernel", "in_proj_weight", NULL, NULL, {PART(0), .axes = {2, {1, 0}}}},
     {"key/kernel", "in_proj_weight", NULL, NULL, {PART(1), .axes = {2, {1, 0}}}},
     {"value/kernel", "in_proj_weight", NULL, NULL, {PART(2), .axes = {2, {1, 0}}}},
@@ -134,8 +134,21 @@ static const ct_pytorch_slot pytorch[] = {
     {.slot = "output/bias", .name = "out_proj.bias"},
     {0}};
 
+/* With an axis for the heads. */
+#define HEADS .layout = {.reshaped = true}
+static const ct_weights_slot keras[] = {
+    {.slot = "query/kernel", .name = "query_dense/vars/0", HEADS},
+    {.slot = "query/bias", .name = "query_dense/vars/1", HEADS},
+    {.slot = "key/kernel", .name = "key_dense/vars/0", HEADS},
+    {.slot = "key/bias", .name = "key_dense/vars/1", HEADS},
+    {.slot = "value/kernel", .name = "value_dense/vars/0", HEADS},
+    {.slot = "value/bias", .name = "value_dense/vars/1", HEADS},
+    {.slot = "output/kernel", .name = "output_dense/vars/0", HEADS},
+    {.slot = "output/bias", .name = "output_dense/vars/1"},
+    {0}};
+
 static const ct_module_kind attention_kind = {
-    .name = "MultiHeadAttention", .forward_many = forward, .pytorch = pytorch};
+    .name = "MultiHeadAttention", .forward_many = forward, .pytorch = pytorch, .keras = keras};
 
 /* --- Making ----------------------------------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
                                    bn->options.epsilon);
 }
 
-static const ct_pytorch_slot pytorch[] = {{.slot = "gamma", .name = "weight"},
+static const ct_weights_slot pytorch[] = {{.slot = "gamma", .name = "weight"},
                                           {.slot = "beta", .name = "bias"},
                                           {.slot = "moving_mean", .name = "running_mean"},
                                           {.slot = "moving_variance", .name = "running_var"},

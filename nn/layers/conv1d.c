@@ -27,7 +27,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return cti_conv_biased(self, ct_reshape(y, CT_SHAPE(ct_dim(y, 0), ct_dim(y, 2), ct_dim(y, 3))));
 }
 
-static const ct_pytorch_slot pytorch[] = {
+static const ct_weights_slot pytorch[] = {
     {.slot = "kernel", .name = "weight", .layout = {.axes = {3, {2, 1, 0}}}},
     {.slot = "bias", .name = "bias"},
     {0}};

@@ -12,15 +12,18 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return cti_conv_biased(self, ct_conv2d(x, ct_module_read(self, 0), spec));
 }
 
-static const ct_pytorch_slot pytorch[] = {
+static const ct_weights_slot pytorch[] = {
     {.slot = "kernel", .name = "weight", .layout = {.axes = {4, {2, 3, 1, 0}}}},
     {.slot = "bias", .name = "bias"},
     {0}};
 
+static const ct_weights_slot keras[] = {
+    {.slot = "kernel", .name = "vars/0", .layout = {.reshaped = true}}, {0}};
+
 static const ct_module_kind conv2d_kind = {
     .name = "Conv2D", .forward = forward, .pytorch = pytorch};
 static const ct_module_kind depthwise_kind = {
-    .name = "DepthwiseConv2D", .forward = forward, .pytorch = pytorch};
+    .name = "DepthwiseConv2D", .forward = forward, .pytorch = pytorch, .keras = keras};
 
 static ct_module *new_of_kind(const char *function, const ct_module_kind *kind, int64_t inputs,
                               int64_t filters, ct_conv2d_options o) {

@@ -32,7 +32,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return cti_conv_biased(self, ct_conv2d_input(x, kernel, height, width, spec));
 }
 
-static const ct_pytorch_slot pytorch[] = {
+static const ct_weights_slot pytorch[] = {
     {.slot = "kernel", .name = "weight", .layout = {.axes = {4, {2, 3, 1, 0}}}},
     {.slot = "bias", .name = "bias"},
     {0}};

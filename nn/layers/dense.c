@@ -28,7 +28,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return self->n_slots > 1 ? ct_add(y, ct_module_read(self, 1)) : y;
 }
 
-static const ct_pytorch_slot pytorch[] = {
+static const ct_weights_slot pytorch[] = {
     {.slot = "kernel", .name = "weight", .layout = {.axes = {2, {1, 0}}}},
     {.slot = "bias", .name = "bias"},
     {0}};

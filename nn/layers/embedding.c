@@ -30,7 +30,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *ids, ct_mode mode) {
     return ct_where(is_padding(layer, ids, ct_dtype_of(y)), ct_stop_gradient(y), y);
 }
 
-static const ct_pytorch_slot pytorch[] = {{.slot = "embeddings", .name = "weight"}, {0}};
+static const ct_weights_slot pytorch[] = {{.slot = "embeddings", .name = "weight"}, {0}};
 
 static const ct_module_kind embedding_kind = {
     .name = "Embedding", .forward = forward, .takes_ids = true, .pytorch = pytorch};

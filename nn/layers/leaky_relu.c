@@ -38,10 +38,12 @@ static ct_tensor *prelu_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_where(positive, x, ct_mul(alpha, x));
 }
 
-static const ct_pytorch_slot pytorch[] = {{.slot = "alpha", .name = "weight"}, {0}};
+static const ct_weights_slot keras[] = {
+    {.slot = "alpha", .name = "vars/0", .layout = {.reshaped = true}}, {0}};
+static const ct_weights_slot pytorch[] = {{.slot = "alpha", .name = "weight"}, {0}};
 
 static const ct_module_kind prelu_kind = {
-    .name = "Prelu", .forward = prelu_forward, .pytorch = pytorch};
+    .name = "Prelu", .forward = prelu_forward, .pytorch = pytorch, .keras = keras};
 
 ct_module *ct_prelu_new(int64_t channels, ct_prelu_options options) {
     CTI_CALLED;

@@ -19,7 +19,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_add(x, ct_slice(table, 0, 0, shape.dims[1], 1));
 }
 
-static const ct_pytorch_slot pytorch[] = {{.slot = "embeddings", .name = "weight"}, {0}};
+static const ct_weights_slot pytorch[] = {{.slot = "embeddings", .name = "weight"}, {0}};
 
 static const ct_module_kind positions_kind = {
     .name = "Positions", .forward = forward, .pytorch = pytorch};

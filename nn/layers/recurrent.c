@@ -192,25 +192,30 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
 
 /* --- Making ----------------------------------------------------------------------------------- */
 
-static const ct_pytorch_slot pytorch[] = {
+static const ct_weights_slot pytorch[] = {
     {"kernel", "weight_ih", NULL, "_l0", {.axes = {2, {1, 0}}}},
     {"recurrent_kernel", "weight_hh", NULL, "_l0", {.axes = {2, {1, 0}}}},
     {.slot = "bias", .name = "bias_ih", .second = "bias_hh", .ending = "_l0"},
     {0}};
 /* There the gates are r, z, n, here z, r, n. */
 #define SWAPPED .blocks = {3, 3, {1, 0, 2}}
-static const ct_pytorch_slot pytorch_gru[] = {
+static const ct_weights_slot pytorch_gru[] = {
     {"kernel", "weight_ih", NULL, "_l0", {SWAPPED, .axes = {2, {1, 0}}}},
     {"recurrent_kernel", "weight_hh", NULL, "_l0", {SWAPPED, .axes = {2, {1, 0}}}},
     {"bias", "bias_ih", "bias_hh", "_l0", {SWAPPED, .stacked = true}},
     {0}};
 
+static const ct_weights_slot keras[] = {{.slot = "kernel", .name = "cell/vars/0"},
+                                        {.slot = "recurrent_kernel", .name = "cell/vars/1"},
+                                        {.slot = "bias", .name = "cell/vars/2"},
+                                        {0}};
+
 static const ct_module_kind simple_rnn_kind = {
-    .name = "SimpleRNN", .forward_many = forward, .pytorch = pytorch};
+    .name = "SimpleRNN", .forward_many = forward, .pytorch = pytorch, .keras = keras};
 static const ct_module_kind lstm_kind = {
-    .name = "LSTM", .forward_many = forward, .pytorch = pytorch};
+    .name = "LSTM", .forward_many = forward, .pytorch = pytorch, .keras = keras};
 static const ct_module_kind gru_kind = {
-    .name = "GRU", .forward_many = forward, .pytorch = pytorch_gru};
+    .name = "GRU", .forward_many = forward, .pytorch = pytorch_gru, .keras = keras};
 
 /* The gates i, f, g, o: what is remembered first is not forgotten (Jozefowicz et al., 2015). */
 static ct_tensor *make_lstm_bias(const ct_initializer *self, ct_dtype dtype, ct_shape shape,
@@ -348,8 +353,17 @@ static ct_status both_forward(ct_module *self, ct_tensor *const in[], int n_in, 
     return out[0] ? CT_OK : ct_error();
 }
 
-static const ct_module_kind bidirectional_kind = {.name = "Bidirectional",
-                                                  .forward_many = both_forward};
+static const ct_weights_slot keras_both[] = {
+    {.slot = "forward/kernel", .name = "forward_layer/cell/vars/0"},
+    {.slot = "forward/recurrent_kernel", .name = "forward_layer/cell/vars/1"},
+    {.slot = "forward/bias", .name = "forward_layer/cell/vars/2"},
+    {.slot = "backward/kernel", .name = "backward_layer/cell/vars/0"},
+    {.slot = "backward/recurrent_kernel", .name = "backward_layer/cell/vars/1"},
+    {.slot = "backward/bias", .name = "backward_layer/cell/vars/2"},
+    {0}};
+
+static const ct_module_kind bidirectional_kind = {
+    .name = "Bidirectional", .forward_many = both_forward, .keras = keras_both};
 
 static ct_status check_directions(const ct_module *ahead, const ct_module *back) {
     if (!ahead || !back) {

@@ -9,7 +9,14 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     return ct_forward(self->children[1], ct_forward(self->children[0], x, mode), mode);
 }
 
-static const ct_module_kind separable_kind = {.name = "SeparableConv2D", .forward = forward};
+static const ct_weights_slot keras[] = {
+    {.slot = "depthwise/kernel", .name = "vars/0", .layout = {.reshaped = true}},
+    {.slot = "pointwise/kernel", .name = "vars/1"},
+    {.slot = "pointwise/bias", .name = "vars/2"},
+    {0}};
+
+static const ct_module_kind separable_kind = {
+    .name = "SeparableConv2D", .forward = forward, .keras = keras};
 
 ct_module *ct_separable_conv2d_new(int64_t inputs, int64_t filters, int64_t multiplier,
                                    ct_conv2d_options options) {

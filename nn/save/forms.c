@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- PyTorch ---------------------------------------------------------------------------------- */
+/* --- Rows ------------------------------------------------------------------------------------- */
 
 /* The length of what comes before the last `parts` parts of a path. "a/b/kernel", 1 -> "a/b/". */
 static size_t folder_length(const char *path, int parts) {
@@ -23,15 +23,17 @@ static bool is_called(const char *slot, const char *child, const char *name) {
            strcmp(slot + length + 1, name) == 0;
 }
 
-/* What a kind says of a slot of its own, or of its child's, after *skip others that hold too. */
-static const ct_pytorch_slot *row_of(const ct_module *module, const char *child, const char *name,
-                                     int *skip) {
-    const ct_pytorch_slot *row = module ? module->kind->pytorch : NULL;
+/* What a kind's rows say of a slot of its own, or of its child's, after *skip others that hold
+ * too. */
+static const ct_weights_slot *row_of(const ct_weights_slot *row, const char *child,
+                                     const char *name, int *skip) {
     for (; row && row->slot; row++) {
         if (is_called(row->slot, child, name) && (*skip)-- == 0) return row;
     }
     return NULL;
 }
+
+/* --- PyTorch ---------------------------------------------------------------------------------- */
 
 /* `file`, then the folder with dots, then the name; the name in place of a star in `file`. */
 static bool write_name(const char *file, const char *folder, size_t length, const char *name,
@@ -52,9 +54,10 @@ static bool pytorch_place(const ct_named_slot *slot, const char *file, const cha
                           int attempt, ct_weights_place *out) {
     const char *name = ct_slot_name(slot->slot);
     if (!slot->module) return false;
-    const ct_pytorch_slot *row = row_of(slot->parent, slot->module->name, name, &attempt);
+    const ct_weights_slot *above = slot->parent ? slot->parent->kind->pytorch : NULL;
+    const ct_weights_slot *row = row_of(above, slot->module->name, name, &attempt);
     size_t folder = folder_length(path, row ? 2 : 1);
-    if (!row) row = row_of(slot->module, NULL, name, &attempt);
+    if (!row) row = row_of(slot->module->kind->pytorch, NULL, name, &attempt);
     if (!row) return false;
     out->layout = row->layout;
     if (!*path) { /* a pair of names gave the whole, which cannot be two */
@@ -69,21 +72,36 @@ const ct_weights_form ct_weights_pytorch = {.place = pytorch_place,
 
 /* --- Keras ------------------------------------------------------------------------------------ */
 
+/* `file`, "layers/PART" for each part of the folder, then the name. */
+static bool write_path(const char *file, const char *folder, size_t length, const char *name,
+                       char out[CT_WEIGHTS_NAME]) {
+    size_t used = (size_t)snprintf(out, CT_WEIGHTS_NAME, "%s", file);
+    for (const char *end = folder + length; folder < end && used < CT_WEIGHTS_NAME;) {
+        size_t part = strcspn(folder, "/");
+        used += (size_t)snprintf(out + used, CT_WEIGHTS_NAME - used, "%slayers/%.*s",
+                                 used ? "/" : "", (int)part, folder);
+        folder += part + 1;
+    }
+    if (used >= CT_WEIGHTS_NAME) return false;
+    used += (size_t)snprintf(out + used, CT_WEIGHTS_NAME - used, "/%s", name);
+    return used < CT_WEIGHTS_NAME;
+}
+
+/* The parent's word comes first. */
 static bool keras_place(const ct_named_slot *slot, const char *file, const char *path, int attempt,
                         ct_weights_place *out) {
-    if (attempt > 0) return false;
-    if (ct_dtype_of(ct_slot_read(slot->slot)) == CT_I64) return false; /* a stream of keys */
-    size_t used = (size_t)snprintf(out->name, sizeof out->name, "%s", file);
-    for (const char *end; (end = strchr(path, '/')) && used < sizeof out->name; path = end + 1) {
-        used += (size_t)snprintf(out->name + used, sizeof out->name - used, "%slayers/%.*s",
-                                 used ? "/" : "", (int)(end - path), path);
-    }
-    if (used >= sizeof out->name) return false;
-    if (*path) {
-        used += (size_t)snprintf(out->name + used, sizeof out->name - used, "/vars/%d",
-                                 slot->number);
-    }
-    return used < sizeof out->name;
+    const char *name = ct_slot_name(slot->slot);
+    if (!slot->module || ct_dtype_of(ct_slot_read(slot->slot)) == CT_I64) return false; /* keys */
+    const ct_weights_slot *above = slot->parent ? slot->parent->kind->keras : NULL;
+    const ct_weights_slot *row = row_of(above, slot->module->name, name, &attempt);
+    size_t folder = folder_length(path, row ? 2 : 1);
+    if (!row) row = row_of(slot->module->kind->keras, NULL, name, &attempt);
+    if (!row && attempt > 0) return false;
+    char usual[32];
+    snprintf(usual, sizeof usual, "vars/%d", slot->number);
+    if (row) out->layout = row->layout;
+    if (!*path) return snprintf(out->name, CT_WEIGHTS_NAME, "%s", file) < CT_WEIGHTS_NAME;
+    return write_path(file, path, folder, row ? row->name : usual, out->name);
 }
 
 const ct_weights_form ct_weights_keras = {.place = keras_place,

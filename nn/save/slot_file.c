@@ -126,7 +126,8 @@ static ct_shape two_of(ct_shape one) {
 
 /* The shape that the slot's value gets. False when it cannot be, for what is in the file or for a
  * layout that makes no sense. */
-static bool arrives_as(const ct_weights_layout *layout, ct_shape there, ct_shape *out) {
+static bool arrives_as(const ct_weights_layout *layout, ct_shape there, ct_shape here,
+                       ct_shape *out) {
     ct_shape s = *out = there;
     int of = layout->blocks.of, count = layout->blocks.count;
     if (of != 0) {
@@ -139,6 +140,7 @@ static bool arrives_as(const ct_weights_layout *layout, ct_shape there, ct_shape
     }
     if (layout->stacked && s.rank == CT_MAX_RANK) return false;
     if (layout->stacked) s = two_of(s);
+    if (layout->reshaped && ct_shape_numel(s) == ct_shape_numel(here)) s = here;
     *out = s;
     if (layout->axes.count == 0) return true;
     ct_axes axes = layout->axes;
@@ -163,7 +165,7 @@ static bool image_fits(const ct_weights_flattened *image, ct_shape here) {
 static void say_shapes(const cti_safetensors_entry *there, const ct_weights_layout *layout,
                        ct_shape here, const char *name, char *text, size_t size) {
     ct_shape arrives;
-    bool possible = arrives_as(layout, there->shape, &arrives);
+    bool possible = arrives_as(layout, there->shape, here, &arrives);
     if (!possible) arrives = there->shape;
     int length = snprintf(text, size, " is %s here, %s in file", ct_shape_format(here).text,
                           ct_shape_format(arrives).text);
@@ -191,7 +193,7 @@ static bool entry_fits(const comparison *c, const char *name, const ct_tensor *h
     const cti_safetensors_entry *there = &c->file->entries[entry];
     const cti_stored *stored = there->type->stored;
     ct_shape shape;
-    if (!arrives_as(&s->layout, there->shape, &shape) ||
+    if (!arrives_as(&s->layout, there->shape, ct_shape_of(here), &shape) ||
         !ct_shape_equal(ct_shape_of(here), shape)) {
         say_shapes(there, &s->layout, ct_shape_of(here), name, text, size);
     } else if (s->image && !image_fits(s->image, shape)) {
@@ -431,6 +433,7 @@ static ct_tensor *value_from(const comparison *c, const source *s, const ct_slot
     ct_dtype dtype = ct_dtype_of(slot->value);
     ct_tensor *value = taken(c, s->entry, layout, dtype);
     if (s->second >= 0) value = both(value, taken(c, s->second, layout, dtype), layout->stacked);
+    if (layout->reshaped) value = ct_reshape(value, ct_shape_of(slot->value));
     if (layout->axes.count > 0) value = ct_permute(value, layout->axes);
     const ct_weights_flattened *image = s->image;
     if (!image) return value;

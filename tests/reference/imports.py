@@ -125,18 +125,42 @@ def keras_model(header):
     for w, _, values in fill([(w.path, w) for w in model.weights]):
         next(v for v in model.weights if v.path == w).assign(values)
     header.array("keras_y", model.predict(centred((3, 6, 4, 2), 1).astype("float32"), verbose=0))
-    path = os.path.join(here, "files", "keras.weights.h5")
+    keep_weights(model, "keras")
+
+
+def keep_weights(model, name):
+    path = os.path.join(here, "files", f"{name}.weights.h5")
     model.save_weights(path)
     tensors = {}
 
-    def keep(name, item):
+    def keep(place, item):
         if isinstance(item, h5py.Dataset):
-            tensors[name] = item[()]
+            tensors[place] = item[()]
 
     with h5py.File(path) as file:
         file.visititems(keep)
     # What examples/h5_to_safetensors makes of the file.
-    save_arrays(tensors, os.path.join(here, "files", "keras.safetensors"))
+    save_arrays(tensors, os.path.join(here, "files", f"{name}.safetensors"))
+    if name != "keras":
+        os.remove(path)
+
+
+def keras_gates(header):
+    """Layers whose weights Keras keeps in folders and shapes of its own."""
+    layers = keras.layers
+    ids = keras.Input((5,))
+    y = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(layers.Embedding(7, 6)(ids))
+    y = layers.MultiHeadAttention(2, 3)(y, y)
+    y = layers.SimpleRNN(3, return_sequences=True)(layers.GRU(4, return_sequences=True)(y))
+    image = layers.Reshape((5, 3, 1))(y)
+    image = layers.DepthwiseConv2D(2, depth_multiplier=2)(image)
+    image = layers.PReLU(shared_axes=[1, 2])(layers.SeparableConv2D(3, 2)(image))
+    model = keras.Model(ids, image)
+    for w, _, values in fill([(w.path, w) for w in model.weights]):
+        next(v for v in model.weights if v.path == w).assign(values)
+    numbers_of = np.arange(10).reshape(2, 5) % 7
+    header.array("keras_gates_y", model.predict(numbers_of, verbose=0))
+    keep_weights(model, "keras_gates")
 
 
 os.makedirs(os.path.join(here, "files"), exist_ok=True)
@@ -146,4 +170,5 @@ pytorch(out)
 sequences(out)
 gates(out)
 keras_model(out)
+keras_gates(out)
 out.write()

@@ -199,6 +199,27 @@ TEST(weights_forms, kerass_weights_predict_what_keras_does) {
     ct_module_free(net);
 }
 
+TEST(weights_forms, kerass_layers_of_sequences_and_channels) {
+    ct_recurrent_options ahead = {0}, back = {.backward = true};
+    ct_module *both = ct_bidirectional_new(ct_lstm_new(6, 3, ahead), ct_lstm_new(6, 3, back));
+    ct_module *net = CT_SEQUENTIAL(
+        "net", ct_embedding_new(7, 6, (ct_embedding_options){0}), both,
+        ct_multi_head_attention_new(6, 2, (ct_attention_options){0}), ct_gru_new(6, 4, ahead),
+        ct_simple_rnn_new(4, 3, ahead), ct_reshape_new(CT_SHAPE(5, 3, 1)),
+        ct_depthwise_conv2d_new(1, 2, (ct_conv2d_options){.kernel = {2}}),
+        ct_separable_conv2d_new(2, 3, 1, (ct_conv2d_options){.kernel = {2}}),
+        ct_prelu_new(3, (ct_prelu_options){0}));
+    MADE(net);
+    const ct_weights_name names[] = {{"prelu/", "layers/p_re_lu"}};
+    ct_weights_load_options options = {.form = &ct_weights_keras, .names = names, .n_names = 1};
+    OK(ct_weights_load_with(net, REFERENCE_FILES "keras_gates.safetensors", options, NULL));
+    int64_t ids[10];
+    for (int i = 0; i < 10; i++) ids[i] = i % 7;
+    ct_tensor *y = run(net, ct_from(CT_I64, CT_SHAPE(2, 5), ids));
+    expect_values(y, keras_gates_y, sizeof keras_gates_y / sizeof(double));
+    ct_module_free(net);
+}
+
 /* --- What does not fit ------------------------------------------------------------------------ */
 
 static void expect_refused(ct_module *net, ct_weights_load_options options, ct_status status,
