@@ -62,9 +62,10 @@ struct ct_weights_form {
  *     ct_weights_load_with(model, "lenet.safetensors", options, NULL);                      */
 extern const ct_weights_form ct_weights_pytorch;
 /* Keras 3: 'block/conv2d/kernel' is 'layers/block/layers/conv2d/vars/0', by the number of the slot,
- * in one order with ours; kinds that Keras keeps otherwise say so (ct_module_kind.keras). examples/h5_to_safetensors turns a .weights.h5 into a file
- * with these names. Where Keras calls a layer otherwise, the folder in the file, without a slash at
- * its end: {"batch_norm/", "layers/batch_normalization"}. */
+ * in one order with ours; kinds that Keras keeps otherwise say so (ct_module_kind.keras).
+ * examples/h5_to_safetensors turns a .weights.h5 into a file with these names. Where Keras calls a
+ * layer otherwise, the folder in the file, without a slash at its end:
+ * {"batch_norm/", "layers/batch_normalization"}. */
 extern const ct_weights_form ct_weights_keras;
 
 typedef struct {
