@@ -38,7 +38,7 @@ int64_t cti_averaged(const char *function, ct_tensor *x, ct_axes axes, ct_axes *
 
 cti_moments cti_moments_of(const char *function, ct_tensor *x, ct_axes axes) {
     cti_moments m = {.scale = 1.0};
-    ct_axes sorted;
+    ct_axes sorted = {0};
     double count = (double)cti_averaged(function, x, axes, &sorted);
     if (count == 0) return m;
     ct_dtype dtype = ct_dtype_of(x);

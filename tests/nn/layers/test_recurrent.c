@@ -87,6 +87,7 @@ TEST(recurrent, derivatives_of_two_orders) {
         ct_recurrent_options options = {
             .last_only = i == 1, .backward = i == 2, .no_bias = i == 3, .reset_before = i == 4};
         for (int k = 0; k < 3; k++) {
+            if (options.reset_before && all[k] != ct_gru_new) continue;
             ct_module *module = layer(all[k], options);
             ct_gradcheck_report report;
             OK(ct_gradcheck_module(module, steps(), CT_TRAINING, (ct_gradcheck_options){.order = 2},
