@@ -59,7 +59,7 @@ def torch_layer(header, name, kind, order, bias_rows, states, **options):
     put(header, name, [y] + last, [("x", x)] + [(f"h{i}", s) for i, s in enumerate(h)] + weights)
 
 
-def keras_layer(header, name, layer, gates, bias_rows, states, turn_back=False):
+def keras_layer(header, name, layer, gates, bias_rows, states, turn_back=False, **call):
     x = leaf((N, T, INPUTS), 1)
     h = [leaf((N, UNITS), 2 + i) for i in range(states)]
     w, u = leaf((INPUTS, gates * UNITS), 4), leaf((UNITS, gates * UNITS), 5)
@@ -67,7 +67,7 @@ def keras_layer(header, name, layer, gates, bias_rows, states, turn_back=False):
     layer.build((N, T, INPUTS))
     bias = b if bias_rows > 1 else b[0]
     seeds = [v.value for v in layer.non_trainable_variables]
-    (y, *last), _ = layer.stateless_call([w, u, bias], seeds, x, initial_state=h)
+    (y, *last), _ = layer.stateless_call([w, u, bias], seeds, x, initial_state=h, **call)
     if turn_back:
         y = y.flip(1)
     weights = [("w", w), ("u", u), ("b", b)]
@@ -82,6 +82,12 @@ def recurrent(header):
     torch_layer(header, "torch_gru", gru, [1, 0, 2], 2, 1)
     options = {"return_sequences": True, "return_state": True, "dtype": "float64"}
     keras_layer(header, "keras_lstm", keras.layers.LSTM(UNITS, **options), 4, 1, 2)
+    keras_layer(header, "keras_rnn", keras.layers.SimpleRNN(UNITS, **options), 1, 1, 1)
+    there = torch.tensor([[True, True, False], [True, False, False]])
+    masked = keras.layers.LSTM(UNITS, **options)
+    keras_layer(header, "keras_lstm_masked", masked, 4, 1, 2, mask=there)
+    masked = keras.layers.GRU(UNITS, **options)
+    keras_layer(header, "keras_gru_masked", masked, 3, 2, 1, mask=there)
     keras_layer(header, "keras_gru", keras.layers.GRU(UNITS, **options), 3, 2, 1)
     before = keras.layers.GRU(UNITS, reset_after=False, **options)
     keras_layer(header, "keras_gru_before", before, 3, 1, 1)
@@ -114,9 +120,28 @@ def attention(header, name, width, heads, queries, kv, mask=None, kv_width=None)
     if mask is not None:
         options["attn_mask"] = ~mask
     y = torch.func.functional_call(layer, names, (q, k, v), options)
+    if kv_width == width and (mask is None or mask.dim() == 3):
+        same_by_keras(y, q, k, v, w, b, mask)
     inputs = {"self": [("q", q)], "one": [("q", q), ("k", k)]}
     weights = [(f"w{i}", m) for i, m in enumerate(w)] + [(f"b{i}", m) for i, m in enumerate(b)]
     put(header, name, list(y), inputs.get(kv, [("q", q), ("k", k), ("v", v)]) + weights)
+
+
+def same_by_keras(y, q, k, v, w, b, mask):
+    """Keras's attention agrees with PyTorch's; its weights have an axis for the heads."""
+    width, heads = q.shape[-1], 2
+    layer = keras.layers.MultiHeadAttention(heads, width // heads, dtype="float64")
+    layer.build(q.shape, v.shape, k.shape)
+    cut = lambda m: m.reshape(*m.shape[:-1], heads, -1)
+    weights = [t for i in range(3) for t in (cut(w[i]), cut(b[i]))]
+    weights += [w[3].reshape(heads, -1, width), b[3]]
+    seeds = [s.value for s in layer.non_trainable_variables]
+    options = {"return_attention_scores": True}
+    if mask is not None:
+        options["attention_mask"] = mask.reshape(N, heads, *mask.shape[1:])
+    (z, scores), _ = layer.stateless_call(weights, seeds, q, v, key=k, **options)
+    assert (z - y[0]).abs().max() < 1e-12 and (scores - y[1]).abs().max() < 1e-12
+    print("attention as in Keras")
 
 
 def attentions(header):

@@ -31,10 +31,12 @@ static ct_module *layer(constructor *make, ct_recurrent_options options) {
 /* --- Against the libraries -------------------------------------------------------------------- */
 
 /* Results in the order of sequences.py: outputs, then gradients by x, states, and slots. */
-static void expect_results(ct_module *module, int n_states, const double *const wanted[]) {
-    ct_tensor *in[] = {steps(), state(2), state(3)}, *out[3], *from[6], *gradients[6];
+static void expect_results_of(ct_module *module, int n_states, ct_tensor *mask,
+                              const double *const wanted[]) {
+    ct_tensor *in[4] = {steps(), state(2), state(3)}, *out[3], *from[6], *gradients[6];
     int n = 1 + n_states, k = 0;
-    OK(ct_forward_many(module, in, n, out, n, CT_TRAINING));
+    in[n] = mask;
+    OK(ct_forward_many(module, in, mask ? n + 1 : n, out, n, CT_TRAINING));
     ct_tensor *total = NULL;
     for (int i = 0; i < n; i++) {
         cr_expect_lt(distance(out[i], wanted[k]), 1e-12, "output %d: %g", i,
@@ -52,6 +54,15 @@ static void expect_results(ct_module *module, int n_states, const double *const 
         k++;
     }
     ct_module_free(module);
+}
+
+static void expect_results(ct_module *module, int n_states, const double *const wanted[]) {
+    expect_results_of(module, n_states, NULL, wanted);
+}
+
+static void expect_masked_results(ct_module *module, int n_states, const double *const wanted[]) {
+    ct_tensor *there = ct_from(CT_U8, CT_SHAPE(N, T), (uint8_t[]){1, 1, 0, 1, 0, 0});
+    expect_results_of(module, n_states, there, wanted);
 }
 
 #define ONE_STATE(name)                                                              \
@@ -75,7 +86,10 @@ TEST(recurrent, as_pytorch) {
 TEST(recurrent, as_keras) {
     ct_recurrent_options usual = {0}, before = {.reset_before = true}, back = {.backward = true};
     expect_results(layer(ct_lstm_new, usual), 2, TWO_STATES(keras_lstm));
+    expect_results(layer(ct_simple_rnn_new, usual), 1, ONE_STATE(keras_rnn));
     expect_results(layer(ct_gru_new, usual), 1, ONE_STATE(keras_gru));
+    expect_masked_results(layer(ct_lstm_new, usual), 2, TWO_STATES(keras_lstm_masked));
+    expect_masked_results(layer(ct_gru_new, usual), 1, ONE_STATE(keras_gru_masked));
     expect_results(layer(ct_gru_new, before), 1, ONE_STATE(keras_gru_before));
     expect_results(layer(ct_lstm_new, back), 2, TWO_STATES(keras_lstm_backward));
 }
