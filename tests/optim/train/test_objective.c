@@ -89,6 +89,36 @@ static ct_status fit_pairs(bench *b, ct_position start, int64_t max_steps, ct_hi
     return ct_fit(b->model, b->optimizer, NULL, b->train, options, history);
 }
 
+/* A model of two inputs: it finds the sum of both, which neither has. */
+static ct_tensor *gap_to_sum(void *context, ct_module *model, const ct_batch *batch, ct_mode mode,
+                             ct_output outputs[]) {
+    (void)context, (void)outputs;
+    ct_tensor *in[] = {batch->x, batch->y}, *y = NULL;
+    ct_forward_many(model, in, 2, &y, 1, mode);
+    return ct_mse(y, ct_sum_keep(ct_add(batch->x, batch->y), CT_AXES(1)));
+}
+
+TEST(objective, of_a_model_of_several_inputs) {
+    ct_seed_set(2);
+    ct_dense_options plain = {0};
+    ct_module *join = CT_BRANCHES("join", ct_concatenate_new(-1), ct_dense_new(4, 3, plain),
+                                  ct_dense_new(4, 3, plain));
+    ct_module *model = CT_SEQUENTIAL("two", join, ct_dense_new(6, 1, plain));
+    ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.02));
+    ct_tensor *all[] = {task_x(1), task_x(2)};
+    ct_batches_options options = {.size = SIZE, .shuffle = true, .seed = 9};
+    ct_source *train = ct_batches_many_new(all, 2, options);
+    ct_history history;
+    OK(ct_fit(model, adam, NULL, train, (ct_fit_options){.epochs = 60, .objective = gap_to_sum},
+              &history));
+    double first = history.epochs[0].loss, last = history.epochs[history.n_epochs - 1].loss;
+    cr_expect_lt(last, 0.01 * first, "%g, then %g", first, last);
+    ct_history_free(&history);
+    ct_source_free(train);
+    ct_optimizer_free(adam);
+    ct_module_free(model);
+}
+
 TEST(objective, goes_on_from_a_checkpoint_bit_for_bit) {
     char path[256];
     const char *base = getenv("TMPDIR");
