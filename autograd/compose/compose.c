@@ -37,8 +37,8 @@ ct_tensor *ct_clip(ct_tensor *x, double low, double high) {
 /* A division: 1 / count would be rounded once more. */
 static ct_tensor *mean_by(ct_tensor *(*sum)(ct_tensor *, ct_axes), ct_tensor *x, ct_axes axes) {
     ct_axes sorted = {0};
-    int64_t count = cti_averaged("ct_mean", x, axes, &sorted);
-    return count > 0 ? ct_div(sum(x, axes), cti_structural(ct_dtype_of(x), (double)count)) : NULL;
+    double count = cti_averaged("ct_mean", x, axes, &sorted);
+    return count > 0 ? ct_div(sum(x, axes), cti_structural(ct_dtype_of(x), count)) : NULL;
 }
 
 ct_tensor *ct_mean(ct_tensor *x, ct_axes axes) {

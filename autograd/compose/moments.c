@@ -24,11 +24,11 @@ static double scale_for(double count) {
     return ldexp(1.0, -exponent);
 }
 
-int64_t cti_averaged(const char *function, ct_tensor *x, ct_axes axes, ct_axes *sorted) {
+double cti_averaged(const char *function, ct_tensor *x, ct_axes axes, ct_axes *sorted) {
     if (!x) cti_null_in("%s: 'x' is NULL", function);
     if (!x || cti_axes(function, ct_shape_of(x), axes, sorted) != CT_OK) return 0;
-    int64_t count = 1;
-    for (int k = 0; k < sorted->count; k++) count *= ct_dim(x, sorted->axis[k]);
+    double count = 1;
+    for (int k = 0; k < sorted->count; k++) count *= (double)ct_dim(x, sorted->axis[k]);
     if (count == 0) {
         ct_fail(CT_ERR_SHAPE, "%s: cannot average 0 elements of %s", function,
                 ct_shape_format(ct_shape_of(x)).text);
@@ -39,7 +39,7 @@ int64_t cti_averaged(const char *function, ct_tensor *x, ct_axes axes, ct_axes *
 cti_moments cti_moments_of(const char *function, ct_tensor *x, ct_axes axes) {
     cti_moments m = {.scale = 1.0};
     ct_axes sorted = {0};
-    double count = (double)cti_averaged(function, x, axes, &sorted);
+    double count = cti_averaged(function, x, axes, &sorted);
     if (count == 0) return m;
     ct_dtype dtype = ct_dtype_of(x);
     ct_tensor *first = first_of(x, sorted);

@@ -21,7 +21,7 @@ typedef struct {
 
 /* How many elements of x are averaged into one, over axes that are also put in order; 0 with the
  * error recorded, for none too. An axis that stays may be of size 0. */
-int64_t cti_averaged(const char *function, ct_tensor *x, ct_axes axes, ct_axes *sorted);
+double cti_averaged(const char *function, ct_tensor *x, ct_axes axes, ct_axes *sorted);
 /* All NULL after an error; `function` names the caller. */
 cti_moments cti_moments_of(const char *function, ct_tensor *x, ct_axes axes);
 

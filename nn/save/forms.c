@@ -33,6 +33,23 @@ static const ct_weights_slot *row_of(const ct_weights_slot *row, const char *chi
     return NULL;
 }
 
+static const ct_weights_slot *pytorch_rows(const ct_module *module) {
+    return module ? module->kind->pytorch : NULL;
+}
+static const ct_weights_slot *keras_rows(const ct_module *module) {
+    return module ? module->kind->keras : NULL;
+}
+
+/* The row for a slot, the parent's first, and the length of the folder that its name goes to. */
+static const ct_weights_slot *find_row(const ct_named_slot *slot, const char *path,
+                                       const ct_weights_slot *rows(const ct_module *), int *skip,
+                                       size_t *folder) {
+    const char *name = ct_slot_name(slot->slot);
+    const ct_weights_slot *row = row_of(rows(slot->parent), slot->module->name, name, skip);
+    *folder = folder_length(path, row ? 2 : 1);
+    return row ? row : row_of(rows(slot->module), NULL, name, skip);
+}
+
 /* --- PyTorch ---------------------------------------------------------------------------------- */
 
 /* `file`, then the folder with dots, then the name; the name in place of a star in `file`. */
@@ -49,15 +66,11 @@ static bool write_name(const char *file, const char *folder, size_t length, cons
     return needed < CT_WEIGHTS_NAME;
 }
 
-/* The parent's word comes first. */
 static bool pytorch_place(const ct_named_slot *slot, const char *file, const char *path,
                           int attempt, ct_weights_place *out) {
-    const char *name = ct_slot_name(slot->slot);
+    size_t folder;
     if (!slot->module) return false;
-    const ct_weights_slot *above = slot->parent ? slot->parent->kind->pytorch : NULL;
-    const ct_weights_slot *row = row_of(above, slot->module->name, name, &attempt);
-    size_t folder = folder_length(path, row ? 2 : 1);
-    if (!row) row = row_of(slot->module->kind->pytorch, NULL, name, &attempt);
+    const ct_weights_slot *row = find_row(slot, path, pytorch_rows, &attempt, &folder);
     if (!row) return false;
     out->layout = row->layout;
     if (!*path) { /* a pair of names gave the whole, which cannot be two */
@@ -87,15 +100,11 @@ static bool write_path(const char *file, const char *folder, size_t length, cons
     return used < CT_WEIGHTS_NAME;
 }
 
-/* The parent's word comes first. */
 static bool keras_place(const ct_named_slot *slot, const char *file, const char *path, int attempt,
                         ct_weights_place *out) {
-    const char *name = ct_slot_name(slot->slot);
+    size_t folder;
     if (!slot->module || ct_dtype_of(ct_slot_read(slot->slot)) == CT_I64) return false; /* keys */
-    const ct_weights_slot *above = slot->parent ? slot->parent->kind->keras : NULL;
-    const ct_weights_slot *row = row_of(above, slot->module->name, name, &attempt);
-    size_t folder = folder_length(path, row ? 2 : 1);
-    if (!row) row = row_of(slot->module->kind->keras, NULL, name, &attempt);
+    const ct_weights_slot *row = find_row(slot, path, keras_rows, &attempt, &folder);
     if (!row && attempt > 0) return false;
     char usual[32];
     snprintf(usual, sizeof usual, "vars/%d", slot->number);

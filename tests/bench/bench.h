@@ -12,7 +12,8 @@ double bench_now(void); /* seconds */
 double bench_median(double *values, int n);
 /* Ends the program with cotan's message unless the condition holds. */
 void bench_require(bool condition);
-float *bench_floats(int64_t n); /* uniform in 0..1, aligned; the caller frees them */
+float *bench_floats(int64_t n);           /* uniform in 0..1, aligned; the caller frees them */
+ct_tensor *bench_uniform(ct_shape shape); /* f32, such numbers; the caller drops it */
 void bench_put(json_t *results, const char *key, double value);
 /* The best GFLOP/s of a product on one thread: what the arithmetic floor is counted in. */
 double bench_peak(void);
@@ -24,6 +25,9 @@ ct_module *bench_resnet18(void);
  * the two dense layers, gamma and beta of the two normalizations. */
 #define BENCH_TRANSFORMER 10
 ct_tensor *bench_transformer(ct_tensor *x, ct_tensor *const w[BENCH_TRANSFORMER]);
+void bench_transformer_weights(int64_t width, ct_tensor *w[BENCH_TRANSFORMER]); /* to be dropped */
+/* Computes the mean square of what it gives, and its gradients by all weights. */
+void bench_transformer_pass(ct_tensor *x, ct_tensor *const w[BENCH_TRANSFORMER]);
 
 /* Takes turns: five steps of a work whenever a byte arrives, their seconds as a double back. */
 int bench_serve(int64_t work);

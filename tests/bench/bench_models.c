@@ -5,6 +5,7 @@
 #include "tests/bench/bench.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static ct_module *conv(int64_t in, int64_t out, int64_t size, int64_t stride) {
     ct_conv2d_options options = {
@@ -56,4 +57,28 @@ ct_tensor *bench_transformer(ct_tensor *x, ct_tensor *const w[BENCH_TRANSFORMER]
     x = ct_add(x, attention(seen, w, 4));
     ct_tensor *hidden = ct_gelu(ct_matmul(ct_layer_norm(x, w[8], w[9], 1e-5), w[4]));
     return ct_add(x, ct_matmul(hidden, w[5]));
+}
+
+ct_tensor *bench_uniform(ct_shape shape) {
+    float *values = bench_floats(ct_shape_numel(shape));
+    ct_tensor *t = ct_keep(ct_from(CT_F32, shape, values));
+    bench_require(t != NULL);
+    free(values);
+    return t;
+}
+
+void bench_transformer_weights(int64_t width, ct_tensor *w[BENCH_TRANSFORMER]) {
+    for (int k = 0; k < BENCH_TRANSFORMER; k++) {
+        w[k] = bench_uniform(k < 4    ? CT_SHAPE(width, width)
+                             : k == 4 ? CT_SHAPE(width, 4 * width)
+                             : k == 5 ? CT_SHAPE(4 * width, width)
+                                      : CT_SHAPE(width));
+    }
+}
+
+void bench_transformer_pass(ct_tensor *x, ct_tensor *const w[BENCH_TRANSFORMER]) {
+    ct_tensor *out[BENCH_TRANSFORMER + 1];
+    out[BENCH_TRANSFORMER] = ct_mean_all(ct_square(bench_transformer(x, w)));
+    bench_require(ct_grad(out[BENCH_TRANSFORMER], w, BENCH_TRANSFORMER, out) == CT_OK);
+    bench_require(ct_eval(out, BENCH_TRANSFORMER + 1) == CT_OK);
 }

@@ -4,8 +4,6 @@
  * Invariant: graphs are built anew in each step, as in training. */
 #include "tests/bench/bench.h"
 
-#include <stdlib.h>
-
 enum { BATCH = 32, TOKENS = 64, WIDTH = 128, HIDDEN = 512, CLASSES = 10 };
 
 /* One of them, and what it works on. */
@@ -15,14 +13,6 @@ typedef struct {
     ct_tensor *x, *labels, *weights[BENCH_TRANSFORMER];
 } work;
 
-static ct_tensor *uniform(ct_shape shape) {
-    float *values = bench_floats(ct_shape_numel(shape));
-    ct_tensor *t = ct_keep(ct_from(CT_F32, shape, values));
-    bench_require(t != NULL);
-    free(values);
-    return t;
-}
-
 /* --- Steps ------------------------------------------------------------------------------------ */
 
 static void train(work *w) {
@@ -30,12 +20,7 @@ static void train(work *w) {
     bench_require(ct_optimizer_step(w->adam, loss, NULL, 0) == CT_OK);
 }
 
-static void transform(work *w) {
-    ct_tensor *out[BENCH_TRANSFORMER + 1];
-    out[BENCH_TRANSFORMER] = ct_mean_all(ct_square(bench_transformer(w->x, w->weights)));
-    bench_require(ct_grad(out[BENCH_TRANSFORMER], w->weights, BENCH_TRANSFORMER, out) == CT_OK);
-    bench_require(ct_eval(out, BENCH_TRANSFORMER + 1) == CT_OK);
-}
+static void transform(work *w) { bench_transformer_pass(w->x, w->weights); }
 
 /* --- Works ------------------------------------------------------------------------------------ */
 
@@ -44,7 +29,7 @@ static void begin_training(work *w, ct_module *model, ct_shape images) {
     for (int i = 0; i < BATCH; i++) digits[i] = i % CLASSES;
     w->model = model;
     w->adam = ct_adam_new(model, ct_adam_defaults(1e-3));
-    w->x = uniform(images);
+    w->x = bench_uniform(images);
     w->labels = ct_keep(ct_from(CT_I64, CT_SHAPE(BATCH), digits));
     bench_require(w->adam && w->labels);
 }
@@ -66,13 +51,8 @@ static void begin_dense(work *w) {
 }
 
 static void begin_transformer(work *w) {
-    w->x = uniform(CT_SHAPE(BATCH, TOKENS, WIDTH));
-    for (int k = 0; k < BENCH_TRANSFORMER; k++) {
-        w->weights[k] = uniform(k < 4    ? CT_SHAPE(WIDTH, WIDTH)
-                                : k == 4 ? CT_SHAPE(WIDTH, 4 * WIDTH)
-                                : k == 5 ? CT_SHAPE(4 * WIDTH, WIDTH)
-                                         : CT_SHAPE(WIDTH));
-    }
+    w->x = bench_uniform(CT_SHAPE(BATCH, TOKENS, WIDTH));
+    bench_transformer_weights(WIDTH, w->weights);
 }
 
 static void end(work *w) {

@@ -17,14 +17,6 @@ static ct_module *model;
 static ct_optimizer *adam;
 static ct_tensor *images, *labels, *x, *dy, *gamma_, *beta_, *weights[BENCH_TRANSFORMER];
 
-static ct_tensor *uniform(ct_shape shape) {
-    float *values = bench_floats(ct_shape_numel(shape));
-    ct_tensor *t = ct_keep(ct_from(CT_F32, shape, values));
-    bench_require(t != NULL);
-    free(values);
-    return t;
-}
-
 static void train(void) {
     ct_tensor *loss = ct_cross_entropy(ct_logits(model, images, CT_TRAINING), labels);
     bench_require(ct_optimizer_step(adam, loss, NULL, 0) == CT_OK);
@@ -33,7 +25,7 @@ static void train(void) {
 static void begin_training(ct_module *made, int64_t batch, int64_t size, int64_t channels) {
     model = made;
     adam = ct_adam_new(model, ct_adam_defaults(1e-3));
-    images = uniform(CT_SHAPE(batch, size, size, channels));
+    images = bench_uniform(CT_SHAPE(batch, size, size, channels));
     int64_t digits[32];
     for (int i = 0; i < 32; i++) digits[i] = i % 10;
     labels = ct_keep(ct_from(CT_I64, CT_SHAPE(batch), digits));
@@ -46,23 +38,13 @@ static void begin_without(void) { begin_training(bench_seed_model(false), 32, 28
 
 static void begin_resnet18(void) { begin_training(bench_resnet18(), 2, 32, 3); }
 
-/* Loss and gradients of all weights, for 8 sequences of 64 tokens. */
-static void transform(void) {
-    ct_tensor *out[BENCH_TRANSFORMER + 1];
-    out[BENCH_TRANSFORMER] = ct_mean_all(ct_square(bench_transformer(x, weights)));
-    bench_require(ct_grad(out[BENCH_TRANSFORMER], weights, BENCH_TRANSFORMER, out) == CT_OK);
-    bench_require(ct_eval(out, BENCH_TRANSFORMER + 1) == CT_OK);
-}
+static void transform(void) { bench_transformer_pass(x, weights); }
 
+/* 8 sequences of 64 tokens. */
 static void begin_transformer(void) {
     enum { WIDTH = 128 };
-    x = uniform(CT_SHAPE(8, 64, WIDTH));
-    for (int k = 0; k < BENCH_TRANSFORMER; k++) {
-        weights[k] = uniform(k < 4    ? CT_SHAPE(WIDTH, WIDTH)
-                             : k == 4 ? CT_SHAPE(WIDTH, 4 * WIDTH)
-                             : k == 5 ? CT_SHAPE(4 * WIDTH, WIDTH)
-                                      : CT_SHAPE(WIDTH));
-    }
+    x = bench_uniform(CT_SHAPE(8, 64, WIDTH));
+    bench_transformer_weights(WIDTH, weights);
 }
 
 static void normalize(void) {
@@ -73,10 +55,10 @@ static void normalize(void) {
 }
 
 static void begin_normalizing(int64_t rows, int64_t channels) {
-    x = uniform(CT_SHAPE(rows, channels));
-    dy = uniform(CT_SHAPE(rows, channels));
-    gamma_ = uniform(CT_SHAPE(channels));
-    beta_ = uniform(CT_SHAPE(channels));
+    x = bench_uniform(CT_SHAPE(rows, channels));
+    dy = bench_uniform(CT_SHAPE(rows, channels));
+    gamma_ = bench_uniform(CT_SHAPE(channels));
+    beta_ = bench_uniform(CT_SHAPE(channels));
 }
 
 static void begin_wide(void) { begin_normalizing(21632, 32); }

@@ -222,14 +222,19 @@ TEST(weights_forms, kerass_layers_of_sequences_and_channels) {
 
 /* --- What does not fit ------------------------------------------------------------------------ */
 
-static void expect_refused(ct_module *net, ct_weights_load_options options, ct_status status,
-                           const char *text) {
-    cr_expect_eq(ct_weights_load_with(net, pytorch_file, options, NULL), status);
+static void expect_refused_of(const char *file, ct_module *net, ct_weights_load_options options,
+                              ct_status status, const char *text) {
+    cr_expect_eq(ct_weights_load_with(net, file, options, NULL), status);
     ct_status recorded;
     const char *message = taken_error(&recorded);
     cr_expect_eq(recorded, status);
     cr_expect_not_null(strstr(message, text), "%s", message);
     ct_module_free(net);
+}
+
+static void expect_refused(ct_module *net, ct_weights_load_options options, ct_status status,
+                           const char *text) {
+    expect_refused_of(pytorch_file, net, options, status, text);
 }
 
 TEST(weights_forms, shapes_that_differ) {
@@ -257,35 +262,25 @@ TEST(weights_forms, names_that_are_not_there) {
                    "slot of WeightNorm");
 }
 
-static void expect_gates_refused(ct_module *net, ct_weights_load_options options, ct_status status,
-                                 const char *text) {
-    cr_expect_eq(ct_weights_load_with(net, gates_file, options, NULL), status);
-    ct_status recorded;
-    const char *message = taken_error(&recorded);
-    cr_expect_eq(recorded, status);
-    cr_expect_not_null(strstr(message, text), "%s", message);
-    ct_module_free(net);
-}
-
 TEST(weights_forms, parts_that_differ) {
     ct_weights_load_options options = {.form = &ct_weights_pytorch, .partial = false};
     ct_module *gru = ct_gru_new(2, 4, (ct_recurrent_options){0});
-    expect_gates_refused(CT_SEQUENTIAL("net", gru), options, CT_ERR_SHAPE,
-                         "'gru/kernel' is [2,12] here, [3,12] in file ('gru.weight_ih_l0', stored "
-                         "as [12,3])");
+    expect_refused_of(gates_file, CT_SEQUENTIAL("net", gru), options, CT_ERR_SHAPE,
+                      "'gru/kernel' is [2,12] here, [3,12] in file ('gru.weight_ih_l0', stored "
+                      "as [12,3])");
     ct_module *attention = named(ct_multi_head_attention_new(8, 2, (ct_attention_options){0}),
                                  "attention");
-    expect_gates_refused(CT_SEQUENTIAL("net", attention), options, CT_ERR_SHAPE,
-                         "'attention/query/kernel' is [8,8] here, [6,6] in file "
-                         "('attention.in_proj_weight', stored as [18,6])");
-    expect_gates_refused(gates_net(CT_F64), options, CT_ERR_SHAPE,
-                         "'gru/kernel' is f64 here, f32 in file");
+    expect_refused_of(gates_file, CT_SEQUENTIAL("net", attention), options, CT_ERR_SHAPE,
+                      "'attention/query/kernel' is [8,8] here, [6,6] in file "
+                      "('attention.in_proj_weight', stored as [18,6])");
+    expect_refused_of(gates_file, gates_net(CT_F64), options, CT_ERR_SHAPE,
+                      "'gru/kernel' is f64 here, f32 in file");
     static const ct_weights_name whole = {"lstm/bias", "lstm.bias_ih_l0"};
     options.names = &whole;
     options.n_names = 1;
     ct_module *lstm = ct_lstm_new(4, 3, (ct_recurrent_options){0});
-    expect_gates_refused(CT_SEQUENTIAL("net", lstm), options, CT_ERR_STATE,
-                         "a file of that form has no name for 'lstm/bias', a slot of LSTM");
+    expect_refused_of(gates_file, CT_SEQUENTIAL("net", lstm), options, CT_ERR_STATE,
+                      "a file of that form has no name for 'lstm/bias', a slot of LSTM");
 }
 
 TEST(weights_forms, what_lies_outside_of_the_model_s_part_is_not_counted) {
