@@ -16,6 +16,7 @@
 
 #define NAME_SIZE (CTI_SAFETENSORS_NAME + 1)
 #define SHOWN_MISMATCHES 4
+#define MOST_PLACES 16 /* that a form is asked for: one may never say no */
 
 static int64_t count_slots(const cti_slot_group groups[], int n) {
     int64_t total = 0;
@@ -259,7 +260,7 @@ static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, c
         ct_weights_place tried = {.name = ""};
         bool is_place = (form ? form->place : cotan_place)(slot, pair->file, path, attempt, &tried);
         if (attempt == 0) *out = tried;
-        if (!is_place && attempt > 0) return CT_OK;
+        if (attempt == MOST_PLACES || (!is_place && attempt > 0)) return CT_OK;
         if (!is_place) break;
         if (ct_safetensors_find(c->file, tried.name) < 0) continue;
         *out = tried;

@@ -307,6 +307,22 @@ static bool own_place(const ct_named_slot *slot, const char *file, const char *p
     return attempt == 0;
 }
 
+/* It does not look at `attempt`. */
+static bool stubborn_place(const ct_named_slot *slot, const char *file, const char *path,
+                           int attempt, ct_weights_place *out) {
+    (void)slot, (void)file, (void)path, (void)attempt;
+    strcpy(out->name, "nowhere");
+    return true;
+}
+
+TEST(weights_forms, a_form_that_never_says_no_is_not_asked_for_ever) {
+    static const ct_weights_form stubborn = {.place = stubborn_place};
+    static const ct_weights_name part = {"", "none."};
+    ct_weights_load_options options = {.form = &stubborn, .names = &part, .n_names = 1};
+    expect_refused(dense(5, 3), options, CT_ERR_SHAPE,
+                   "2 mismatches: 'kernel' missing, called 'nowhere' in file; 'bias' missing");
+}
+
 TEST(weights_forms, layouts_that_make_no_sense) {
     static const ct_weights_form own = {.place = own_place}, none = {.ignored = "x"};
     static const ct_weights_name part = {"", "fc2."};
