@@ -39,8 +39,8 @@ typedef struct ct_weights_form ct_weights_form;
 struct ct_weights_form {
     /* Where the file has a slot. `file` and `path` are the two parts of its name: what a pair of
      * names gives for the beginning, and the rest of the path, both may be "". Where the file has
-     * no such tensor it is asked again, with attempt 1, 2, .. 15, until one is there or the answer
-     * is false: nowhere. As the first answer that is an error for a parameter, and anything else stays
+     * no such tensor it is asked again, with attempt 1, 2, .. 15, until one is there or it says
+     * false: nowhere. As the first answer that is an error for a parameter, and anything else stays
      * as it is. */
     bool (*place)(const ct_named_slot *slot, const char *file, const char *path, int attempt,
                   ct_weights_place *out);
