@@ -258,9 +258,10 @@ static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, c
     const char *path = name + strlen(pair->model);
     for (int attempt = 0;; attempt++) {
         ct_weights_place tried = {.name = ""};
-        bool is_place = (form ? form->place : cotan_place)(slot, pair->file, path, attempt, &tried);
+        bool is_place = attempt < MOST_PLACES &&
+                        (form ? form->place : cotan_place)(slot, pair->file, path, attempt, &tried);
         if (attempt == 0) *out = tried;
-        if (attempt == MOST_PLACES || (!is_place && attempt > 0)) return CT_OK;
+        if (!is_place && attempt > 0) return CT_OK;
         if (!is_place) break;
         if (ct_safetensors_find(c->file, tried.name) < 0) continue;
         *out = tried;
