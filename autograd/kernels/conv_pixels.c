@@ -28,7 +28,7 @@ typedef struct {
     int64_t images, rows; /* of one part */
     int64_t bands;        /* of one image */
     int64_t panel_rows;   /* taps, and channels that are read */
-    int64_t group_panels; /* elements of the panels of one group */
+    size_t group_panels;  /* bytes of the panels of one group */
     int64_t offsets;      /* room for the pixels of a part */
 } face;
 
@@ -109,16 +109,19 @@ static void prepare(const ct_call *call, ct_prepared *p) {
     p->reads = reads;
     if (g.depthwise) return;
     f->panel_rows = g.taps * f->from.group_channels;
-    f->group_panels = cti_panels(g.dtype, f->to.group_channels) * f->panel_rows *
-                      cti_micro_lanes(g.dtype);
+    f->group_panels = cti_panels_bytes(g.dtype, f->panel_rows, f->to.group_channels);
     f->offsets = cti_micro_offsets(g.dtype, f->images * f->rows * f->to.width);
     p->parts[0] = f->from.group_channels ? g.groups * g.taps : 0;
-    p->workspace = (size_t)(g.groups * f->group_panels) * g.element;
+    p->workspace = (size_t)g.groups * f->group_panels;
     p->scratch = 2 * sizeof(int64_t) * (size_t)f->offsets +
                  sizeof(cti_step) * (size_t)f->panel_rows;
 }
 
 /* --- The kernel in panels --------------------------------------------------------------------- */
+
+static void *group_panels(const face *f, const ct_call *call, int64_t group) {
+    return (char *)call->workspace + (size_t)group * f->group_panels;
+}
 
 /* One tap of one group. The kernel [taps, channels, outputs] is read along its outputs, or across
  * them for the transpose, whose taps begin with the last. */
@@ -129,10 +132,10 @@ static void pack(const ct_call *call, int64_t part, void *scratch) {
     int64_t tap = part % g->taps, group = part / g->taps, rows = f->from.group_channels;
     int64_t source = f->transposed ? g->taps - 1 - tap : tap;
     int64_t at = source * g->group_channels * g->outputs + group * g->group_outputs;
-    int64_t to = group * f->group_panels + tap * rows * cti_micro_lanes(g->dtype);
+    int64_t to = tap * rows * cti_micro_lanes(g->dtype);
     cti_panels_pack(g->dtype, rows, f->to.group_channels, cti_element(g, call->in[1].data, at),
                     f->transposed ? 1 : g->outputs, f->transposed ? g->outputs : 1, f->panel_rows,
-                    cti_element(g, call->workspace, to));
+                    cti_element(g, group_panels(f, call, group), to));
 }
 
 /* --- A part ----------------------------------------------------------------------------------- */
@@ -185,7 +188,7 @@ static void run_class(work *w, const face *f, const ct_call *call, int64_t group
                        .steps = w->steps,
                        .n_steps = w->n_steps,
                        .streams = cti_element(g, call->in[0].data, group * channels),
-                       .lanes = cti_element(g, call->workspace, group * f->group_panels),
+                       .lanes = group_panels(f, call, group),
                        .panel = f->panel_rows * cti_micro_lanes(g->dtype),
                        .out = cti_element(g, call->out.data, group * outputs),
                        .columns = outputs};

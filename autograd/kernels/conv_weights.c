@@ -29,7 +29,7 @@ typedef struct {
     int64_t groups;              /* 1 when one part takes all */
     bool apart;                  /* summed in the workspace, for stage 1 */
     int64_t block_lines;
-    size_t panel_bytes, offset_bytes;
+    size_t y_bytes, x_bytes, offset_bytes; /* x: 0 when it is read where it lies */
 } state;
 
 /* --- Parts ------------------------------------------------------------------------------------ */
@@ -75,6 +75,26 @@ static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
     return (ct_span){lines.first / height * image, ((lines.last - 1) / height + 1) * image};
 }
 
+/* The rows of x, numbered through all images, that a block of lines reads, and those between. */
+static ct_span rows_under(const cti_conv *g, ct_span block) {
+    const cti_axis *v = &g->axis[0];
+    int64_t first = block.first % v->out, last = (block.last - 1) % v->out;
+    int64_t top = cti_axis_under(v, (ct_span){first, first + 1}).first;
+    int64_t bottom = cti_axis_under(v, (ct_span){last, last + 1}).last;
+    top = block.first / v->out * v->size + cti_least(top, v->size);
+    bottom = (block.last - 1) / v->out * v->size + cti_most(bottom, 0);
+    return (ct_span){top, cti_most(top, bottom)};
+}
+
+static int64_t most_rows_under(const state *s) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < s->g.axis[0].out; i++) {
+        ct_span rows = rows_under(&s->g, (ct_span){i, i + s->block_lines});
+        most = cti_most(most, rows.last - rows.first);
+    }
+    return most;
+}
+
 static void prepare(const ct_call *call, ct_prepared *p) {
     state *s = p->state;
     s->g = cti_conv_of(call);
@@ -91,10 +111,14 @@ static void prepare(const ct_call *call, ct_prepared *p) {
     if (g->depthwise) return;
     int64_t width = g->axis[1].out, lines = BLOCK_PIXELS / cti_most(width, 1);
     s->block_lines = cti_most(1, cti_least(lines, s->lines));
-    int64_t lanes = cti_panels(g->dtype, s->outputs) * cti_micro_lanes(g->dtype);
-    s->panel_bytes = (size_t)(lanes * s->block_lines * width) * g->element;
+    s->y_bytes = cti_panels_bytes(g->dtype, s->block_lines * width, s->outputs);
+    /* Pixels of many channels lie apart by powers of two, and would push each other out of the
+     * first-level cache while the outputs of a block pass by. */
+    bool packs = g->group_channels > cti_micro_lanes(g->dtype);
+    int64_t pixels = packs ? most_rows_under(s) * g->axis[1].size : 0;
+    s->x_bytes = cti_panels_bytes(g->dtype, pixels, g->group_channels);
     s->offset_bytes = sizeof(int64_t) * (size_t)cti_micro_offsets(g->dtype, g->patch);
-    p->scratch = s->panel_bytes + 2 * s->offset_bytes +
+    p->scratch = s->y_bytes + s->x_bytes + 2 * s->offset_bytes +
                  sizeof(cti_step) * (size_t)(s->block_lines * width);
 }
 
@@ -104,13 +128,16 @@ static void prepare(const ct_call *call, ct_prepared *p) {
 typedef struct {
     int64_t *from, *to; /* elements behind the first pixel of a group, and in the kernel */
     cti_step *steps;
-    void *panels; /* room for the outputs of a block */
+    void *y_room, *x_room; /* for the panels of a block */
+    cti_panels_at x, y;    /* packed, or where they lie */
+    int64_t first_pixel;   /* of x */
     int64_t n_streams, n_steps;
 } work;
 
 static work work_in(const state *s, void *scratch) {
-    char *offsets = (char *)scratch + s->panel_bytes;
-    return (work){.panels = scratch,
+    char *offsets = (char *)scratch + s->y_bytes + s->x_bytes;
+    return (work){.y_room = scratch,
+                  .x_room = (char *)scratch + s->y_bytes,
                   .from = (int64_t *)(void *)offsets,
                   .to = (int64_t *)(void *)(offsets + s->offset_bytes),
                   .steps = (cti_step *)(void *)(offsets + 2 * s->offset_bytes)};
@@ -132,13 +159,14 @@ static tap_class class_from(const cti_axis *axis, int64_t tap) {
 
 static void list_streams(work *w, const cti_conv *g, ct_span rows, ct_span columns) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
+    int64_t lanes = cti_micro_lanes(g->dtype);
     w->n_streams = 0;
     for (int64_t a = rows.first; a < rows.last; a++) {
         for (int64_t b = columns.first; b < columns.last; b++) {
             int64_t pixel = a * v->dilation * h->size + b * h->dilation;
             int64_t row = (a * h->extent + b) * g->group_channels;
             for (int64_t c = 0; c < g->group_channels; c++, w->n_streams++) {
-                w->from[w->n_streams] = pixel * g->channels + c;
+                w->from[w->n_streams] = pixel * w->x.row + c / lanes * w->x.panel + c % lanes;
                 w->to[w->n_streams] = (row + c) * g->outputs;
             }
         }
@@ -146,8 +174,7 @@ static void list_streams(work *w, const cti_conv *g, ct_span rows, ct_span colum
 }
 
 /* The pixels of a block whose window has the taps inside. */
-static void list_steps(work *w, const cti_conv *g, int64_t distance, ct_span block, ct_span rows,
-                       ct_span columns) {
+static void list_steps(work *w, const cti_conv *g, ct_span block, ct_span rows, ct_span columns) {
     const cti_axis *v = &g->axis[0], *h = &g->axis[1];
     w->n_steps = 0;
     for (int64_t line = block.first; line < block.last; line++) {
@@ -155,8 +182,9 @@ static void list_steps(work *w, const cti_conv *g, int64_t distance, ct_span blo
         if (i < rows.first || i >= rows.last) continue;
         int64_t row = (image * v->size + i * v->stride - v->before) * h->size - h->before;
         for (int64_t j = columns.first; j < columns.last; j++) {
-            w->steps[w->n_steps++] = (cti_step){(row + j * h->stride) * g->channels,
-                                                ((line - block.first) * h->out + j) * distance};
+            int64_t pixel = row + j * h->stride - w->first_pixel;
+            int64_t output = (line - block.first) * h->out + j;
+            w->steps[w->n_steps++] = (cti_step){pixel * w->x.row, output * w->y.row};
         }
     }
 }
@@ -167,35 +195,50 @@ typedef struct {
     void *data;
 } target;
 
-static void run_taps(work *w, const cti_conv *g, const ct_call *call, const target *t,
-                     const cti_panels_at *y, bool accumulate) {
+static void run_taps(work *w, const cti_conv *g, const target *t, bool accumulate) {
     if (w->n_steps == 0 && accumulate) return;
     cti_product all = {.dtype = g->dtype,
                        .steps = w->steps,
                        .n_steps = w->n_steps,
-                       .streams = cti_element(g, call->in[0].data, t->group * g->group_channels),
-                       .lanes = y->data,
-                       .panel = y->panel,
+                       .streams = w->x.data,
+                       .lanes = w->y.data,
+                       .panel = w->y.panel,
                        .out = cti_element(g, t->data, t->first),
                        .columns = t->count,
                        .accumulate = accumulate};
     cti_micro_run(&all, w->n_streams, w->from, w->to);
 }
 
-static void run_block(work *w, const cti_conv *g, const ct_call *call, const target *t,
-                      ct_span block, bool accumulate) {
-    int64_t width = g->axis[1].out, pixels = (block.last - block.first) * width;
-    cti_panels_at y = cti_panels_of(
-        g->dtype, pixels, t->count,
-        cti_element(g, call->in[1].data, block.first * width * g->outputs + t->first), g->outputs,
-        1, w->panels);
+static void pack_block(work *w, const state *s, const ct_call *call, const target *t,
+                       ct_span block) {
+    const cti_conv *g = &s->g;
+    const cti_axis *h = &g->axis[1];
+    w->y = cti_panels_of(
+        g->dtype, (block.last - block.first) * h->out, t->count,
+        cti_element(g, call->in[1].data, block.first * h->out * g->outputs + t->first), g->outputs,
+        1, w->y_room);
+    void *x = cti_element(g, call->in[0].data, t->group * g->group_channels);
+    int64_t lanes = cti_micro_lanes(g->dtype);
+    w->first_pixel = 0;
+    w->x = (cti_panels_at){x, g->channels, lanes};
+    if (s->x_bytes == 0 || block.first >= block.last) return;
+    ct_span rows = rows_under(g, block);
+    int64_t pixels = (rows.last - rows.first) * h->size;
+    w->first_pixel = rows.first * h->size;
+    cti_panels_pack(g->dtype, pixels, g->group_channels,
+                    cti_element(g, x, w->first_pixel * g->channels), g->channels, 1, pixels,
+                    w->x_room);
+    w->x = (cti_panels_at){w->x_room, lanes, pixels * lanes};
+}
+
+static void run_block(work *w, const cti_conv *g, const target *t, ct_span block, bool accumulate) {
     for (int64_t a = 0; a < g->axis[0].extent;) {
         tap_class v = class_from(&g->axis[0], a);
         for (int64_t b = 0; b < g->axis[1].extent;) {
             tap_class h = class_from(&g->axis[1], b);
             list_streams(w, g, v.taps, h.taps);
-            list_steps(w, g, y.row, block, v.outputs, h.outputs);
-            if (w->n_streams > 0) run_taps(w, g, call, t, &y, accumulate);
+            list_steps(w, g, block, v.outputs, h.outputs);
+            if (w->n_streams > 0) run_taps(w, g, t, accumulate);
             b = h.taps.last;
         }
         a = v.taps.last;
@@ -227,7 +270,8 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
     int64_t from = lines.first;
     do {
         ct_span block = {from, cti_least(from + s->block_lines, lines.last)};
-        run_block(&w, g, call, &t, block, from > lines.first);
+        pack_block(&w, s, call, &t, block);
+        run_block(&w, g, &t, block, from > lines.first);
         from = block.last;
     } while (from < lines.last);
 }

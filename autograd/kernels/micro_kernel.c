@@ -105,9 +105,9 @@ void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to
 
 /* --- Panels ----------------------------------------------------------------------------------- */
 
-int64_t cti_panels(ct_dtype dtype, int64_t columns) {
+size_t cti_panels_bytes(ct_dtype dtype, int64_t rows, int64_t columns) {
     int64_t lanes = cti_micro_lanes(dtype);
-    return cti_divide_up(columns, lanes);
+    return (size_t)(cti_divide_up(columns, lanes) * lanes * rows) * ct_dtype_size(dtype);
 }
 
 /* Full rows of a row-major matrix, in pieces of a size that the compiler sees. */

@@ -53,8 +53,8 @@ int64_t cti_micro_offsets(ct_dtype dtype, int64_t n);
  * computed more than once. */
 void cti_micro_run(const cti_product *all, int64_t n, int64_t from[], int64_t to[]);
 
-/* Panels that hold so many columns. */
-int64_t cti_panels(ct_dtype dtype, int64_t columns);
+/* Bytes of the panels of a matrix. */
+size_t cti_panels_bytes(ct_dtype dtype, int64_t rows, int64_t columns);
 /* The first panel, and the elements from one row, and from one panel, to the next. */
 typedef struct {
     const void *data;
@@ -62,7 +62,7 @@ typedef struct {
 } cti_panels_at;
 
 /* The panels of a matrix: where they lie, if its columns lie side by side in whole panels; else
- * packed into `room`, for cti_panels(dtype, columns) of them with so many rows. */
+ * packed into `room`, of cti_panels_bytes. */
 cti_panels_at cti_panels_of(ct_dtype dtype, int64_t rows, int64_t columns, const void *matrix,
                             int64_t row_stride, int64_t column_stride, void *room);
 /* Packs a matrix into panels [panels, distance, lanes], of which it fills the first rows; zeros

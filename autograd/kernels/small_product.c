@@ -12,19 +12,14 @@ bool cti_product_is_small(int64_t m, int64_t n, int64_t k) {
     return (double)m * (double)n * (double)k <= SMALL;
 }
 
-static size_t panel_bytes(ct_dtype dtype, int64_t n, int64_t k) {
-    int64_t lanes = cti_panels(dtype, n) * cti_micro_lanes(dtype);
-    return (size_t)(lanes * k) * ct_dtype_size(dtype);
-}
-
 size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
-    return panel_bytes(dtype, n, k) + sizeof(cti_step) * (size_t)k +
+    return cti_panels_bytes(dtype, k, n) + sizeof(cti_step) * (size_t)k +
            2 * sizeof(int64_t) * (size_t)cti_micro_offsets(dtype, m);
 }
 
 void cti_small_product(ct_dtype dtype, int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
                        cti_matrix c, void *scratch) {
-    cti_step *steps = (cti_step *)(void *)((char *)scratch + panel_bytes(dtype, n, k));
+    cti_step *steps = (cti_step *)(void *)((char *)scratch + cti_panels_bytes(dtype, k, n));
     int64_t *from = (int64_t *)(void *)(steps + k), *to = from + cti_micro_offsets(dtype, m);
     cti_panels_at panels = cti_panels_of(dtype, k, n, b.data, b.row, b.column, scratch);
     cti_product all = {.dtype = dtype,

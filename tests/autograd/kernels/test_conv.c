@@ -188,6 +188,11 @@ static const conv_case large_cases[] = {
     {3, 25, 24, 66, 66, 3, 3, {.groups = 66, .stride = {1, 2}, .pad = {1, 1, 1, 1}}},
     {2, 40, 30, 12, 20, 1, 1, {.groups = 2}},
     {3, 7, 9, 4, 8, 7, 9, {.pad = {0}}},
+    /* Channels of several panels: many images in a block, windows in padding alone, none at all. */
+    {9, 6, 5, 40, 18, 3, 3, {.pad = {1, 1, 1, 1}}},
+    {4, 9, 8, 70, 12, 3, 2, {.pad = {4, 5, 1, 3}, .stride = {2, 1}, .dilation = {1, 2}}},
+    {3, 11, 12, 80, 24, 1, 1, {.stride = {2, 2}, .groups = 2}},
+    {0, 6, 6, 40, 8, 3, 3, {.pad = {1, 1, 1, 1}}},
 };
 enum { LARGE_CASES = sizeof large_cases / sizeof *large_cases };
 
