@@ -16,17 +16,27 @@
 
 CT_C_BEGIN
 
+/* What a box is. */
+typedef enum {
+    CT_DOT_OPS,     /* an op */
+    CT_DOT_MODULES, /* a module, or its derivative beside it; of what belongs to no module, all that
+                       hangs together                                                         */
+} ct_dot_level;
+
 /* Zero is the default everywhere. */
 typedef struct {
-    const char *title;   /* above the picture; any text */
+    const char *title; /* above the picture; any text */
+    ct_dot_level level;
+    int depth;           /* of CT_DOT_MODULES: modules that hold others are opened to frames this */
+                         /*   deep; 0: none                                                       */
     bool left_to_right;  /* otherwise from top to bottom */
     bool show_constants; /* draw unnamed numbers; otherwise they stand in their op's label */
-    bool collapse_views; /* leave out reshape, broadcast and the like; otherwise drawn small */
-    bool clusters;       /* a frame around each module, another around its derivative; the */
-                         /*   derivative stands beside the forward pass, not below           */
-    bool profile;        /* colour ops by their pass's share of the time that was measured */
-                         /*   in the last evaluation of these nodes, a frame around each     */
-                         /*   pass; see profile.h. Nodes that it did not compute stay white  */
+    bool show_views; /* draw reshape, broadcast and the like, small; otherwise they are left out */
+    bool clusters;   /* frames around modules, within each other as they are, and others */
+                     /*   around their derivatives                                       */
+    bool profile;    /* colour ops by their pass's share of the time that was measured */
+                     /*   in the last evaluation of these nodes, a frame around each     */
+                     /*   pass; see profile.h. Nodes that it did not compute stay white  */
     bool no_legend;
     int64_t max_nodes; /* more is an error, as nobody could read it; 0: 5000 */
 } ct_dot_options;

@@ -49,8 +49,7 @@ static ct_status save_step_of(const study *s, ct_module *model, const ct_slot_li
     ct_tensor **roots = parameters + slots->count;
     ct_status status = ct_grad(loss, parameters, n, roots);
     roots[n] = loss;
-    ct_dot_options options = {
-        .title = "One training step: loss and gradients", .collapse_views = true, .clusters = true};
+    ct_dot_options options = {.title = "One training step: loss and gradients", .clusters = true};
     if (status == CT_OK) status = ct_dot_save(path, roots, n + 1, options);
     free(parameters);
     return status;

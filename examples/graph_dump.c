@@ -73,7 +73,6 @@ static ct_status add_gradients(picture *p, ct_module *model, ct_tensor *loss) {
 static ct_status network(picture *p, ct_module *model, bool backward) {
     ct_tensor *images = blank("images", CT_SHAPE(32, 28, 28, 1));
     p->style.clusters = true;
-    p->style.collapse_views = true;
     if (!backward) {
         p->style.title = "The network of the study, forward";
         ct_tensor *probabilities = ct_forward(model, images, CT_TRAINING);

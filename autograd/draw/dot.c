@@ -81,19 +81,25 @@ static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_no
     cti_write_format(out, ", fillcolor=\"0.000 0.%03d 1.000\"", red);
 }
 
-static void put_node(cti_writer *out, const cti_picture *p, int64_t i, const char *indent) {
+static void put_indent(cti_writer *out, int depth) {
+    for (int i = 0; i < depth; i++) cti_write_text(out, "  ");
+}
+
+static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth) {
     static const char *const shapes[] = {
         [CTI_BOX] = "",
         [CTI_SMALL_BOX] = ", fontsize=8, height=0.2, margin=\"0.06,0.02\", color=\"#bbbbbb\"",
         [CTI_ELLIPSE] = ", shape=ellipse",
     };
     const cti_picture_node *node = &p->nodes[i];
-    cti_write_format(out, "%sn%lld [label=\"", indent, (long long)i);
+    put_indent(out, depth);
+    cti_write_format(out, "n%lld [label=\"", (long long)i);
     put_escaped(out, node->name);
     if (node->name && node->kind) cti_write_text(out, p->joint);
     put_escaped(out, node->kind);
-    cti_write_format(out, "%s%s%s\"", node->operands ? node->operands : "", node->type ? "\\n" : "",
-                     node->type ? node->type : "");
+    cti_write_format(out, "%s%s", node->operands ? node->operands : "", node->type ? "\\n" : "");
+    put_escaped(out, node->type);
+    cti_write_text(out, "\"");
     put_fill(out, p, node);
     cti_write_text(out, shapes[node->shape]);
     if (node->root) cti_write_text(out, ", peripheries=2");
@@ -103,31 +109,66 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, const cha
     cti_write_text(out, "];\n");
 }
 
-static void put_frame(cti_writer *out, const cti_picture *p, int64_t f) {
+static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int depth);
+
+/* Recursion is as deep as modules are within each other. */
+static void put_frame(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
     const cti_picture_frame *frame = &p->frames[f];
-    cti_write_format(out, "  subgraph cluster_%lld {\n    label=\"", (long long)f);
+    put_indent(out, depth);
+    cti_write_format(out, "subgraph cluster_%lld {\n", (long long)f);
+    put_indent(out, depth + 1);
+    cti_write_text(out, "label=\"");
     put_escaped(out, frame->name);
-    if (frame->derived) cti_write_text(out, ", derivative");
+    cti_write_text(out, cti_derivative_names[frame->order]);
     if (frame->pass >= 0) {
         cti_write_format(out, "pass %lld: %d %% of the time", (long long)frame->pass,
                          (int)(100 * frame->share + 0.5));
     }
     cti_write_text(out, "\";\n");
-    for (int64_t i = 0; i < p->n_nodes; i++) {
-        if (p->nodes[i].frame == f) put_node(out, p, i, "    ");
-    }
-    cti_write_text(out, "  }\n");
+    put_inside(out, p, f, depth + 1);
+    put_indent(out, depth);
+    cti_write_text(out, "}\n");
 }
 
+/* What stands in a frame, or with -1 in none. Frames that came to hold nothing are left out. */
+static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].frame == f) put_node(out, p, i, depth);
+    }
+    for (int64_t k = 0; k < p->n_frames; k++) {
+        if (p->frames[k].parent == f && !p->frames[k].empty) put_frame(out, p, k, depth);
+    }
+}
+
+/* --- Arrows ------------------------------------------------------------------------------- */
+
+/* Between derivatives arrows point against the order of the layout: what was derived stands beside
+ * what it was derived from, and not below the whole forward pass. Those that carry a value over
+ * must not push either. */
 static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_arrow *arrow) {
-    const char *color = arrow->carried ? carried_color : colors[p->nodes[arrow->to].order];
-    cti_write_format(out, "  n%lld -> n%lld [color=\"%s\"", (long long)arrow->from,
-                     (long long)arrow->to, color);
+    int order = p->nodes[arrow->to].order;
+    bool turned = order > 0 && p->nodes[arrow->from].order == order;
+    cti_write_format(out, "  n%lld -> n%lld [color=\"%s\"",
+                     (long long)(turned ? arrow->to : arrow->from),
+                     (long long)(turned ? arrow->from : arrow->to),
+                     arrow->carried ? carried_color : colors[order]);
+    if (turned) cti_write_text(out, ", dir=back");
     if (arrow->staged) cti_write_text(out, ", style=dashed");
-    /* Between frames it must not push the derivative below the whole forward pass. */
-    if (arrow->carried && p->beside) cti_write_text(out, ", constraint=false");
-    if (arrow->operand) cti_write_format(out, ", headlabel=\"%d\"", arrow->operand);
+    if (arrow->carried) cti_write_text(out, ", constraint=false");
+    if (arrow->operand) {
+        cti_write_format(out, ", %slabel=\"%d\"", turned ? "tail" : "head", arrow->operand);
+    }
+    if (arrow->count > 1) cti_write_format(out, ", label=\"x %lld\"", (long long)arrow->count);
     cti_write_text(out, "];\n");
+}
+
+/* A derivative stands beside what it was derived from, where no frame hinders it. */
+static void put_ranks(cti_writer *out, const cti_picture *p) {
+    for (int64_t i = 0; i < p->n_nodes && p->modules; i++) {
+        int64_t origin = p->nodes[i].origin;
+        if (origin < 0 || p->nodes[i].frame >= 0 || p->nodes[origin].frame >= 0) continue;
+        cti_write_format(out, "  {rank=same; n%lld; n%lld}\n", (long long)origin, (long long)i);
+    }
 }
 
 /* --- The whole ---------------------------------------------------------------------------- */
@@ -166,10 +207,12 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
     cti_write_text(out, "</tr></table>>];\n");
 }
 
+/* The limits end a search for shorter arrows that else takes minutes and finds little. */
 static void put_head(cti_writer *out, const cti_picture *p) {
     cti_write_format(out,
                      "digraph cotan {\n  graph [rankdir=%s, ranksep=0.3, nodesep=0.2, "
-                     "fontname=\"Helvetica\", fontsize=12, labelloc=t",
+                     "fontname=\"Helvetica\", fontsize=12, labelloc=t, labeljust=l, nslimit=1, "
+                     "nslimit1=1",
                      p->left_to_right ? "LR" : "TB");
     if (p->title) {
         cti_write_text(out, ", label=\"");
@@ -185,10 +228,8 @@ static void put_head(cti_writer *out, const cti_picture *p) {
 
 void cti_dot_write(const cti_picture *p, cti_writer *out) {
     put_head(out, p);
-    for (int64_t i = 0; i < p->n_nodes; i++) {
-        if (p->nodes[i].frame < 0) put_node(out, p, i, "  ");
-    }
-    for (int64_t f = 0; f < p->n_frames; f++) put_frame(out, p, f);
+    put_inside(out, p, -1, 1);
+    put_ranks(out, p);
     for (int64_t k = 0; k < p->n_arrows; k++) put_arrow(out, p, &p->arrows[k]);
     if (p->legend) put_legend(out, p);
     cti_write_text(out, "}\n");

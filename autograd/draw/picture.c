@@ -4,6 +4,8 @@
  * and its numbers read the same in every locale. */
 #include "autograd/draw/picture.h"
 
+#include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/caller.h"
 #include "tensor/graph/walk.h"
 #include "tensor/profile.h"
@@ -13,18 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const cti_derivative_names[4] = {"", ", derivative", ", second derivative",
+                                             ", higher derivatives"};
+
 /* A graph on its way into a picture. Arrays go by place in the walk. */
 typedef struct {
     cti_picture *p;
     const ct_dot_options *options;
     cti_walk walk;
     bool *root;
-    int64_t *target;     /* the node that is drawn in its place; itself unless a collapsed view */
-    int64_t *constant;   /* the unnamed number that it is a view of, or -1 */
-    int64_t *number;     /* n0, n1, ...; -1 when it is not drawn */
-    const char **module; /* the path of its frame; "" outside of all */
-    int64_t *by_id;      /* places in the order of the nodes' construction */
-    bool failed;         /* there was no memory for a text */
+    int64_t *target;       /* the node that is drawn in its place; itself unless a collapsed view */
+    int64_t *constant;     /* the unnamed number that it is a view of, or -1 */
+    int64_t *number;       /* n0, n1, ...; -1 when it is not drawn */
+    const char **module;   /* the path of its frame; "" outside of all */
+    int64_t *by_id;        /* places in the order of the nodes' construction */
+    const char *last_path; /* that a frame was asked for, and what it was */
+    int last_order;
+    int64_t last_frame;
+    bool failed; /* there was no memory for a text */
 } drawing;
 
 static bool is_view(const ct_tensor *t) { return t->op && t->op->kind == CT_VIEW; }
@@ -63,7 +71,7 @@ static int64_t choose(drawing *d, ct_tensor *const roots[], int64_t n) {
         const ct_tensor *t = d->walk.items[i];
         bool passing = is_view(t) && !d->root[i] && !*t->name && t->n_inputs == 1;
         d->constant[i] = d->options->show_constants || d->root[i] ? -1 : constant_behind(d, t);
-        d->target[i] = passing && d->options->collapse_views ? d->target[t->inputs[0]->index] : i;
+        d->target[i] = passing && !d->options->show_views ? d->target[t->inputs[0]->index] : i;
         d->number[i] = d->constant[i] < 0 && d->target[i] == i ? drawn++ : -1;
     }
     return drawn;
@@ -109,25 +117,49 @@ static int64_t origin_of(const drawing *d, const ct_tensor *t) {
 
 /* --- Frames ------------------------------------------------------------------------------- */
 
-/* The frame of a node, which may be a new one. */
-static int64_t frame_of(const drawing *d, int64_t i, int64_t pass, double share) {
+/* A frame of the picture, which may be a new one; names are compared up to `length`. */
+static int64_t find_frame(drawing *d, cti_picture_frame own, size_t length) {
     cti_picture *p = d->p;
-    cti_picture_frame own = {.pass = pass, .share = share};
-    if (!d->options->profile) {
-        own = (cti_picture_frame){
-            .name = d->module[i], .derived = d->walk.items[i]->order > 0, .pass = -1};
-    }
-    bool framed = d->options->profile ? pass >= 0 : d->options->clusters && *own.name;
-    int64_t f = 0;
-    for (; f < p->n_frames && framed; f++) {
-        const cti_picture_frame *known = &p->frames[f]; /* names are interned */
-        if (known->name == own.name && known->derived == own.derived && known->pass == own.pass) {
+    for (int64_t f = 0; f < p->n_frames; f++) {
+        const cti_picture_frame *known = &p->frames[f];
+        if (known->parent == own.parent && known->order == own.order && known->pass == own.pass &&
+            (!own.name || (strncmp(known->name, own.name, length) == 0 && !known->name[length]))) {
             return f;
         }
     }
-    if (!framed) return -1;
+    if (!cti_grow(&p->frames, p->n_frames, sizeof *p->frames)) return d->failed = true, -1;
+    if (own.name) own.name = text_of(d, "%.*s", (int)length, own.name);
+    if (own.parent >= 0) p->frames[own.parent].opened = true;
     p->frames[p->n_frames++] = own;
+    return d->failed ? -1 : p->n_frames - 1;
+}
+
+/* The innermost frame of the modules on a path. */
+static int64_t frame_at(drawing *d, const char *path, int order) {
+    int64_t f = -1;
+    while (*path && !d->failed) {
+        size_t length = strcspn(path, "/");
+        cti_picture_frame own = {.name = path, .order = order, .pass = -1, .parent = f};
+        f = find_frame(d, own, length);
+        path += length + (path[length] == '/');
+    }
     return f;
+}
+
+/* Neighbours mostly stand in one frame. */
+static int64_t frame_of(drawing *d, int64_t i, int64_t pass, double share) {
+    const ct_dot_options *o = d->options;
+    int order = d->walk.items[i]->order < 3 ? d->walk.items[i]->order : 3;
+    if (o->profile) {
+        cti_picture_frame own = {.pass = pass, .share = share, .parent = -1};
+        return pass >= 0 ? find_frame(d, own, 0) : -1;
+    }
+    if (!o->clusters && o->level != CT_DOT_MODULES) return -1;
+    if (!d->last_path || d->last_path != d->module[i] || d->last_order != order) {
+        d->last_path = d->module[i], d->last_order = order;
+        d->last_frame = frame_at(d, d->module[i], order);
+    }
+    return d->last_frame;
 }
 
 /* --- Nodes -------------------------------------------------------------------------------- */
@@ -177,12 +209,15 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
     int64_t pass = d->options->profile ? ct_profile_pass_of(t, &share) : -1;
     cti_picture_node node = {
         .name = *t->name ? t->name : NULL,
+        .path = *d->module[i] ? d->module[i] : NULL,
+        .bytes = t->numel * (int64_t)ct_dtype_size(t->dtype),
         .type = text_of(d, "%s %s", ct_shape_format(t->shape).text, ct_dtype_name(t->dtype)),
         .shape = !t->op       ? CTI_ELLIPSE
                  : is_view(t) ? CTI_SMALL_BOX
                               : CTI_BOX,
         .order = t->order < 3 ? t->order : 3,
         .root = d->root[i],
+        .outside = !*d->module[i],
         .slot = t->slot != 0,
         .share = pass < 0 ? 0 : share,
         .origin = origin_of(d, t),
@@ -218,6 +253,7 @@ static void add_arrows(drawing *d, const ct_tensor *t) {
             .operand = ordered ? k + 1 : 0,
             .staged = is_view(t) && k > 0,
             .carried = in->order < t->order && in->order < 3,
+            .count = 1,
         };
     }
 }
@@ -228,11 +264,13 @@ ct_status cti_picture_new(cti_picture *p, int64_t nodes, int64_t arrows) {
     *p = (cti_picture){.joint = ""};
     p->nodes = cti_zone_alloc(&p->zone, (size_t)nodes, sizeof *p->nodes);
     p->arrows = cti_zone_alloc(&p->zone, (size_t)arrows, sizeof *p->arrows);
-    p->frames = cti_zone_alloc(&p->zone, (size_t)nodes, sizeof *p->frames);
-    return p->nodes && p->arrows && p->frames ? CT_OK : CT_ERR_MEMORY;
+    return p->nodes && p->arrows ? CT_OK : CT_ERR_MEMORY;
 }
 
-void cti_picture_free(cti_picture *p) { cti_zone_free(&p->zone); }
+void cti_picture_free(cti_picture *p) {
+    cti_zone_free(&p->zone);
+    cti_free(p->frames);
+}
 
 static ct_status fill(drawing *d, const char *function, ct_tensor *const roots[], int64_t n) {
     cti_picture *p = d->p;
@@ -248,10 +286,10 @@ static ct_status fill(drawing *d, const char *function, ct_tensor *const roots[]
     d->number = places + 2 * count, d->by_id = places + 3 * count;
     p->n_nodes = choose(d, roots, n);
     int64_t most = d->options->max_nodes ? d->options->max_nodes : 5000;
-    if (p->n_nodes > most) {
+    if (p->n_nodes > most && d->options->level == CT_DOT_OPS) {
         return ct_fail(CT_ERR_RANGE,
-                       "%s: the picture would have %lld nodes, more than %lld; collapse "
-                       "the views, draw a smaller part or raise max_nodes",
+                       "%s: the picture would have %lld nodes, more than %lld; draw "
+                       "modules, a smaller part or raise max_nodes",
                        function, (long long)p->n_nodes, (long long)most);
     }
     choose_modules(d);
@@ -279,7 +317,9 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     p->joint = " = ";
     p->left_to_right = options->left_to_right;
     p->timed = options->profile;
-    p->beside = options->clusters;
     p->legend = !options->no_legend;
+    if (status == CT_OK && options->level == CT_DOT_MODULES) {
+        status = cti_picture_merge(p, options->depth);
+    }
     return status;
 }

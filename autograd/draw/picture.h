@@ -11,12 +11,17 @@ typedef enum { CTI_BOX, CTI_SMALL_BOX, CTI_ELLIPSE } cti_picture_shape;
 typedef struct {
     const char *name, *kind; /* "loss", "sum" */
     const char *operands;    /* of the kind: "(·, 0.5)" */
-    const char *type;        /* "[2] f64" */
+    const char *detail;      /* what its attribute says: "axes 0, 1" */
+    const char *formula;     /* of its derivative: "dx = dy / x" */
+    const char *path;        /* of the modules around it, "block/conv2d"; may hold any bytes */
+    const char *type;        /* "[2] f64"; of a box of several ops with their number below */
     cti_picture_shape shape;
     int order;      /* of the derivative; 3 for all above */
+    bool outside;   /* belongs to no module */
     bool root;      /* what was asked for */
     bool slot;      /* held by a slot */
     double share;   /* of the time, in a timed picture */
+    int64_t bytes;  /* of the value */
     int64_t origin; /* the node that it was derived from, or -1 */
     int64_t frame;  /* that it stands in, or -1 */
 } cti_picture_node;
@@ -26,15 +31,22 @@ typedef struct {
     int operand;      /* its number, from 1 on, where it matters; otherwise 0 */
     bool staged;      /* not computed with `to`: a staged update */
     bool carried;     /* a value of a lower order, used in a derivative */
+    int64_t count;    /* values that it stands for */
 } cti_picture_arrow;
 
-/* Around a module, whose derivative has a frame of its own, or around a pass. */
+/* Around a module, whose derivatives have frames of their own, or around a pass. */
 typedef struct {
-    const char *name; /* of the module, which may hold any bytes; or NULL */
-    bool derived;
-    int64_t pass; /* or -1 */
-    double share; /* of the time */
+    const char *name; /* of the module without those around it; may hold any bytes; or NULL */
+    int order;        /* of the derivative, as of a node */
+    int64_t pass;     /* or -1 */
+    double share;     /* of the time */
+    int64_t parent;   /* the frame that it stands in, or -1 */
+    bool opened;      /* holds frames */
+    bool empty;       /* neither it nor a frame in it holds a node */
 } cti_picture_frame;
+
+/* What comes after a name, by order: "", ", derivative", ... */
+extern const char *const cti_derivative_names[4];
 
 /* Nodes in the order of the walk, arrows in that of the nodes they lead to, frames in that of the
  * nodes they begin with. */
@@ -42,8 +54,8 @@ typedef struct {
     const char *title; /* may hold any bytes; or NULL */
     const char *joint; /* between a node's name and its kind */
     bool left_to_right, legend;
-    bool timed;  /* colours and frames tell where the time went */
-    bool beside; /* derivatives stand beside what they were derived from, not below */
+    bool timed;   /* colours and frames tell where the time went */
+    bool modules; /* boxes are modules */
     cti_picture_node *nodes;
     cti_picture_arrow *arrows;
     cti_picture_frame *frames;
@@ -53,9 +65,13 @@ typedef struct {
 
 /* Makes room for so many nodes and arrows, and for a frame around each node. */
 ct_status cti_picture_new(cti_picture *picture, int64_t nodes, int64_t arrows);
-/* The picture of everything that n roots depend on. `function` is for messages. */
+/* The picture of everything that n roots depend on, with ops as boxes. `function` is for
+ * messages. */
 ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *const roots[],
                          int64_t n, const ct_dot_options *options);
+/* Merges what stands in frames of no others, or deeper than `depth` frames, into one box each, and
+ * the ops outside of all that hang together; arrows between the same two boxes become one. */
+ct_status cti_picture_merge(cti_picture *picture, int depth);
 void cti_picture_free(cti_picture *picture); /* also after an error */
 
 /* Writes the picture to `out` as DOT, or into a file in the format that its ending names. */

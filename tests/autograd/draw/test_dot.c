@@ -44,7 +44,7 @@ DOT_TEST(text_of_a_small_graph) {
     cr_expect_str_eq(
         text, "digraph cotan {\n"
               "  graph [rankdir=TB, ranksep=0.3, nodesep=0.2, fontname=\"Helvetica\", fontsize=12, "
-              "labelloc=t, label=\"a \\\"small\\\" graph\"];\n"
+              "labelloc=t, labeljust=l, nslimit=1, nslimit1=1, label=\"a \\\"small\\\" graph\"];\n"
               "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.3, "
               "margin=\"0.1,0.04\", color=\"#666666\"];\n"
               "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, labeldistance=1.5, "
@@ -94,11 +94,10 @@ DOT_TEST(the_same_graph_gives_the_same_bytes) {
 }
 
 DOT_TEST(options_choose_what_is_drawn) {
-    char *all = batch_norm_text((ct_dot_options){.show_constants = true});
-    char *usual = batch_norm_text((ct_dot_options){0});
-    char *few = batch_norm_text(
-        (ct_dot_options){.collapse_views = true, .no_legend = true, .left_to_right = true});
-    char *framed = batch_norm_text((ct_dot_options){.clusters = true});
+    char *all = batch_norm_text((ct_dot_options){.show_constants = true, .show_views = true});
+    char *usual = batch_norm_text((ct_dot_options){.show_views = true});
+    char *few = batch_norm_text((ct_dot_options){.no_legend = true, .left_to_right = true});
+    char *framed = batch_norm_text((ct_dot_options){.clusters = true, .show_views = true});
     cr_expect(strstr(all, "label=\"4\\n[] f32\"") && !strstr(all, "div(\xc2\xb7, 4)"));
     cr_expect(strstr(usual, "div(\xc2\xb7, 4)") && strstr(usual, "broadcast"));
     cr_expect(!strstr(few, "broadcast") && !strstr(few, "legend") && strstr(few, "rankdir=LR"));
@@ -108,6 +107,37 @@ DOT_TEST(options_choose_what_is_drawn) {
     cr_expect(strstr(framed, "label=\"bn\";") && strstr(framed, "label=\"bn, derivative\";"));
     cr_expect_eq(count(framed, " -> "), count(usual, " -> "));
     free(all), free(usual), free(few), free(framed);
+}
+
+/* A module within another, each with an op, and one op outside of both. */
+static char *nested_text(ct_dot_options options) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4), 1), *y[2];
+    ct_path_push("outer"), ct_path_push("inner");
+    ct_tensor *middle = ct_tanh(ct_exp(x));
+    ct_path_pop();
+    middle = ct_mul(ct_square(middle), ct_sin(middle));
+    ct_path_pop();
+    y[0] = ct_name(ct_sum_all(ct_square(middle)), "loss");
+    cr_assert_eq(ct_grad(y[0], &x, 1, &y[1]), CT_OK);
+    char *text = text_of(y, 2, options);
+    ct_scope_close(scope);
+    return text;
+}
+
+DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
+    char *closed = nested_text((ct_dot_options){.level = CT_DOT_MODULES});
+    char *opened = nested_text((ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
+    cr_expect_not_null(strstr(closed, "label=\"outer\\n[4] f32\\n5 ops\""), "%s", closed);
+    cr_expect_not_null(strstr(closed, "label=\"outer, derivative\\n"), "%s", closed);
+    cr_expect_not_null(strstr(closed, "label=\"loss = sum\\n[] f32\\n2 ops\""), "%s", closed);
+    cr_expect_eq(count(closed, "subgraph"), 0);
+    cr_expect_not_null(strstr(opened, "label=\"outer\";"), "%s", opened);
+    cr_expect_not_null(strstr(opened, "label=\"inner\\n[4] f32\\n2 ops\""), "%s", opened);
+    cr_expect_eq(count(opened, "subgraph"), 2);
+    /* Two values of the outer module's forward pass are used in its derivative. */
+    cr_expect_not_null(strstr(closed, "label=\"x "), "%s", closed);
+    free(closed), free(opened);
 }
 
 DOT_TEST(derivatives_are_told_apart) {
@@ -156,7 +186,7 @@ DOT_TEST(refuses_what_nobody_could_read) {
     cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){0}), CT_ERR_RANGE);
     cr_expect_str_eq(ct_error_message(),
                      "ct_dot_write: the picture would have 5001 nodes, more "
-                     "than 5000; collapse the views, draw a smaller part or raise max_nodes");
+                     "than 5000; draw modules, a smaller part or raise max_nodes");
     ct_error_clear();
     cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.max_nodes = 5001}), CT_OK);
     fclose(out);
@@ -192,8 +222,10 @@ static ct_status draw(void) {
     ct_tensor *x = vector("");
     ct_path_push("");
     ct_tensor *y = ct_scale(ct_exp(x), 0.5);
-    ct_status status = y ? ct_dot_write(out, &y, 1, (ct_dot_options){.clusters = true})
-                         : ct_error();
+    ct_status status = ct_error();
+    if (y) status = ct_dot_write(out, &y, 1, (ct_dot_options){.clusters = true});
+    if (status == CT_OK)
+        status = ct_dot_write(out, &y, 1, (ct_dot_options){.level = CT_DOT_MODULES});
     fclose(out);
     return status;
 }
