@@ -31,7 +31,7 @@ typedef struct {
                          /*   deep; 0: none                                                       */
     bool left_to_right;  /* otherwise from top to bottom */
     bool show_constants; /* draw unnamed numbers; otherwise they stand in their op's label */
-    bool show_views; /* draw reshape, broadcast and the like, small; otherwise they are left out */
+    bool show_views; /* draw reshape, broadcast and the like, small; otherwise only slices are */
     bool clusters;   /* frames around modules, within each other as they are, and others */
                      /*   around their derivatives                                       */
     bool profile;    /* colour ops by their pass's share of the time that was measured */

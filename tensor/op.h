@@ -171,6 +171,10 @@ typedef struct ct_op {
      * copied field by field into zeros, or every step makes a plan of its own. NULL: as it is. */
     void (*copy)(void *to, const void *attr);
     void (*release)(void *attr); /* frees what the attribute owns, when the node goes */
+    /* How pictures write it. infix: "+", between two operands; NULL: as a function. detail: what an
+     * attribute of int64_t says, in parts such as "axes #..#-; step #|1": # is the next number and
+     * #- one less. Equal numbers of a part are written once; all of them n, |n leaves it out. */
+    const char *infix, *detail;
 } ct_op;
 
 /* Defines a descriptor and lists it, so that tests can go through all of them. C++ has neither

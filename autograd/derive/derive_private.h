@@ -17,6 +17,9 @@ ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out
 /* Whether ct_stage(y, ...) is y alone in this thread. Who sets it restores it. */
 bool *cti_stages_left_out(void);
 
+/* The slot that a staged update is for, and by what its old value is multiplied; NULL: t is none. */
+const ct_slot *cti_staged(const ct_tensor *t, double *decay);
+
 /* Looks at the evaluated roots; records what is wrong with them and returns it. */
 typedef ct_status cti_accept(void *context, ct_tensor *const roots[]);
 

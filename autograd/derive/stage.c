@@ -64,6 +64,12 @@ ct_tensor *ct_stage(ct_tensor *y, ct_slot *slot, double decay, ct_tensor *value)
     return t;
 }
 
+const ct_slot *cti_staged(const ct_tensor *t, double *decay) {
+    if (t->op != &op_stage) return NULL;
+    *decay = ((const stage_attr *)t->attr)->decay;
+    return ((const stage_attr *)t->attr)->slot;
+}
+
 /* --- Commit ----------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -85,6 +85,25 @@ static void put_indent(cti_writer *out, int depth) {
     for (int i = 0; i < depth; i++) cti_write_text(out, "  ");
 }
 
+/* A line for each thing that is known. */
+static void put_tooltip(cti_writer *out, const cti_picture_node *node) {
+    const struct {
+        const char *before, *text;
+    } lines[] = {{"", node->formula}, {"in ", node->path}};
+    const char *between = ", tooltip=\"";
+    for (int i = 0; i < 2; i++) {
+        if (!lines[i].text) continue;
+        cti_write_format(out, "%s%s", between, lines[i].before);
+        put_escaped(out, lines[i].text);
+        between = "\\n";
+    }
+    if (node->origin >= 0) {
+        cti_write_format(out, "%sderived from n%lld", between, (long long)node->origin);
+        between = "\\n";
+    }
+    if (*between != ',') cti_write_text(out, "\"");
+}
+
 static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth) {
     static const char *const shapes[] = {
         [CTI_BOX] = "",
@@ -97,15 +116,15 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
     put_escaped(out, node->name);
     if (node->name && node->kind) cti_write_text(out, p->joint);
     put_escaped(out, node->kind);
-    cti_write_format(out, "%s%s", node->operands ? node->operands : "", node->type ? "\\n" : "");
+    cti_write_format(out, "%s%s", node->operands ? node->operands : "", node->detail ? "\\n" : "");
+    put_escaped(out, node->detail);
+    cti_write_text(out, node->type ? "\\n" : "");
     put_escaped(out, node->type);
     cti_write_text(out, "\"");
     put_fill(out, p, node);
     cti_write_text(out, shapes[node->shape]);
     if (node->root) cti_write_text(out, ", peripheries=2");
-    if (node->origin >= 0) {
-        cti_write_format(out, ", tooltip=\"derived from n%lld\"", (long long)node->origin);
-    }
+    put_tooltip(out, node);
     cti_write_text(out, "];\n");
 }
 

@@ -85,7 +85,7 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     if (g < 0) return node;
     node.shape = CTI_BOX;
     node.slot = node.root = false;
-    node.operands = NULL;
+    node.operands = node.detail = node.formula = NULL;
     if (g < m->p->n_frames) {
         const cti_picture_frame *frame = &m->p->frames[g];
         node.name = text_of(m, frame->name, cti_derivative_names[frame->order]);

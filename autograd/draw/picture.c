@@ -3,6 +3,7 @@
  * Invariant: a picture is a function of the graph's structure and names, never of addresses or ids,
  * and its numbers read the same in every locale. */
 #include "autograd/draw/picture.h"
+#include "autograd/draw/words.h"
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
@@ -10,7 +11,6 @@
 #include "tensor/graph/walk.h"
 #include "tensor/profile.h"
 
-#include <locale.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +37,14 @@ typedef struct {
 
 static bool is_view(const ct_tensor *t) { return t->op && t->op->kind == CT_VIEW; }
 
-/* A text of the picture, at most 511 bytes. */
+#define WORDS 512
+
+/* A text of the picture, shorter than that. */
 static const char *text_of(drawing *d, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 static const char *text_of(drawing *d, const char *format, ...) {
-    char line[512];
+    char line[WORDS];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
@@ -63,13 +65,18 @@ static int64_t constant_behind(const drawing *d, const ct_tensor *t) {
     return !t->op && t->numel == 1 && !*t->name && !t->slot ? t->index : -1;
 }
 
+/* An unnamed view of all of a value: one that selects elements says something. */
+static bool passes_all(const ct_tensor *t) {
+    return is_view(t) && !*t->name && t->n_inputs == 1 && t->numel >= t->inputs[0]->numel;
+}
+
 /* The number of nodes that are drawn. */
 static int64_t choose(drawing *d, ct_tensor *const roots[], int64_t n) {
     int64_t drawn = 0;
     for (int64_t r = 0; r < n; r++) d->root[roots[r]->index] = true;
     for (int64_t i = 0; i < d->walk.count; i++) {
         const ct_tensor *t = d->walk.items[i];
-        bool passing = is_view(t) && !d->root[i] && !*t->name && t->n_inputs == 1;
+        bool passing = !d->root[i] && passes_all(t);
         d->constant[i] = d->options->show_constants || d->root[i] ? -1 : constant_behind(d, t);
         d->target[i] = passing && !d->options->show_views ? d->target[t->inputs[0]->index] : i;
         d->number[i] = d->constant[i] < 0 && d->target[i] == i ? drawn++ : -1;
@@ -164,32 +171,10 @@ static int64_t frame_of(drawing *d, int64_t i, int64_t pass, double share) {
 
 /* --- Nodes -------------------------------------------------------------------------------- */
 
-typedef struct {
-    char text[64];
-} number_text;
-
-/* A number, with a point in any locale. */
-static number_text show_number(const ct_tensor *t) {
-    number_text out;
-    const void *data = t->buffer->data;
-    if (t->dtype == CT_I64) {
-        snprintf(out.text, 64, "%lld", (long long)*(const int64_t *)data);
-    } else {
-        snprintf(out.text, 64, "%.6g", cti_value(data, t->dtype, 0));
-    }
-    const char *local = localeconv()->decimal_point;
-    char *point = *local ? strstr(out.text, local) : NULL;
-    if (point) {
-        *point = '.';
-        memmove(point + 1, point + strlen(local), strlen(point + strlen(local)) + 1);
-    }
-    return out;
-}
-
 /* (·, 0.5): the numbers among the operands, and a dot for each arrow. */
 static const char *operands_of(drawing *d, const ct_tensor *t) {
     enum { MOST_SHOWN = 4 };
-    char text[MOST_SHOWN * (sizeof(number_text) + 2) + 2];
+    char text[MOST_SHOWN * (sizeof(cti_number_text) + 2) + 2];
     size_t used = 0;
     bool any = false;
     for (int k = 0; k < t->n_inputs; k++) any |= d->constant[t->inputs[k]->index] >= 0;
@@ -197,18 +182,36 @@ static const char *operands_of(drawing *d, const ct_tensor *t) {
     for (int k = 0; k < t->n_inputs; k++) {
         int64_t constant = d->constant[t->inputs[k]->index];
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", k ? ", " : "(",
-                                 constant >= 0 ? show_number(d->walk.items[constant]).text
+                                 constant >= 0 ? cti_number_shown(d->walk.items[constant]).text
                                                : "\xc2\xb7");
     }
     return text_of(d, "%s)", text);
 }
 
+static const char *kind_of(drawing *d, const ct_tensor *t) {
+    if (t->op) return t->op->name;
+    if (*t->name) return NULL;
+    if (t->numel == 1) return text_of(d, "%s", cti_number_shown(t).text);
+    cti_number_text range = cti_range_shown(t);
+    return *range.text ? text_of(d, "%s", range.text) : "data";
+}
+
+static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
+    char text[WORDS];
+    cti_detail_of(t, text, sizeof text);
+    if (*text) node->detail = text_of(d, "%s", text);
+    if (cti_formula_of(t, text, sizeof text) != CT_OK) d->failed = true;
+    if (*text) node->formula = text_of(d, "%s", text);
+}
+
 static cti_picture_node node_of(drawing *d, int64_t i) {
-    const ct_tensor *t = d->walk.items[i];
+    ct_tensor *t = d->walk.items[i];
     double share = 0;
     int64_t pass = d->options->profile ? ct_profile_pass_of(t, &share) : -1;
     cti_picture_node node = {
         .name = *t->name ? t->name : NULL,
+        .kind = kind_of(d, t),
+        .operands = t->op ? operands_of(d, t) : NULL,
         .path = *d->module[i] ? d->module[i] : NULL,
         .bytes = t->numel * (int64_t)ct_dtype_size(t->dtype),
         .type = text_of(d, "%s %s", ct_shape_format(t->shape).text, ct_dtype_name(t->dtype)),
@@ -223,12 +226,7 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .origin = origin_of(d, t),
         .frame = frame_of(d, i, pass, share),
     };
-    if (t->op) {
-        node.kind = t->op->name;
-        node.operands = operands_of(d, t);
-    } else if (!node.name) {
-        node.kind = t->numel == 1 ? text_of(d, "%s", show_number(t).text) : "data";
-    }
+    add_words(d, t, &node);
     return node;
 }
 

@@ -41,7 +41,7 @@ static ct_tensor *vjp_slice(ct_tensor *g, ct_tensor *y, int i) {
     return ct_pad(g, (int)attr->axis, attr->start, size - covered, attr->step - 1);
 }
 
-CTI_VIEW_OP(slice, infer_slice, view_slice, vjp_slice, .simplify = NULL);
+CTI_VIEW_OP(slice, infer_slice, view_slice, vjp_slice, .detail = "axis #; from #; step #|1");
 
 static int64_t from_end(int64_t index, int64_t size) {
     if (index == CT_END) return size;
@@ -151,7 +151,7 @@ static ct_tensor *vjp_pad(ct_tensor *g, ct_tensor *y, int i) {
     return ct_slice(g, (int)p->axis, p->before, stop, p->interior + 1);
 }
 
-CTI_KERNEL_OP(pad, 1, infer_pad, pad_rows, vjp_pad);
+CTI_KERNEL_OP(pad, 1, infer_pad, pad_rows, "axis #; before #|0; after #|0; between #|0", vjp_pad);
 
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior) {
     if (!x) return ct_node(&ct_op_pad, &x, 1, NULL, 0);
@@ -220,6 +220,7 @@ CT_OP_PUBLIC(ct_op_concat) = {
     .infer = infer_concat,
     .kernel = &concat_rows,
     .vjp_any = vjp_concat,
+    .detail = "axis #",
 };
 
 ct_tensor *ct_concat(ct_tensor *const parts[], int64_t n, int axis) {

@@ -21,10 +21,11 @@ static ct_tensor *vjp_scatter(ct_tensor *g, ct_tensor *y, int i) {
     return ct_max_pool2d_gather(g, ct_input(y, 1), spec_of(y));
 }
 
-CTI_KERNEL_OP(max_pool2d, 1, cti_pool_infer, cti_pool_max, vjp_gather);
-CTI_KERNEL_OP(max_pool2d_scatter, 2, cti_pool_scatter_infer, cti_pool_scatter, vjp_scatter,
+#define DETAIL "window #x#; stride #x#; pad #,#,#,#|0"
+CTI_KERNEL_OP(max_pool2d, 1, cti_pool_infer, cti_pool_max, DETAIL, vjp_gather);
+CTI_KERNEL_OP(max_pool2d_scatter, 2, cti_pool_scatter_infer, cti_pool_scatter, DETAIL, vjp_scatter,
               ct_no_gradient);
-CTI_KERNEL_OP(max_pool2d_gather, 2, cti_pool_gather_infer, cti_pool_gather, vjp_gather,
+CTI_KERNEL_OP(max_pool2d_gather, 2, cti_pool_gather_infer, cti_pool_gather, DETAIL, vjp_gather,
               ct_no_gradient);
 
 ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
@@ -54,8 +55,8 @@ static ct_tensor *vjp_spread(ct_tensor *g, ct_tensor *x, int i) {
     return ct_avg_pool2d(g, spec_of(x));
 }
 
-CTI_KERNEL_OP(avg_pool2d, 1, cti_pool_infer, cti_pool_average, vjp_average);
-CTI_KERNEL_OP(avg_pool2d_spread, 1, cti_pool_spread_infer, cti_pool_spread, vjp_spread);
+CTI_KERNEL_OP(avg_pool2d, 1, cti_pool_infer, cti_pool_average, DETAIL, vjp_average);
+CTI_KERNEL_OP(avg_pool2d_spread, 1, cti_pool_spread_infer, cti_pool_spread, DETAIL, vjp_spread);
 
 ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);

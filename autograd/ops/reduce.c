@@ -62,6 +62,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .joint = joint_list,                      \
         .vjp = {vjp_##verb},                      \
         .simplify = rewrite,                      \
+        .detail = "axes #..#-",                   \
     };
 
 static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int64_t first, int64_t last) {
@@ -132,6 +133,7 @@ static void iota_i64(int64_t n, void *out, const void *const in[], const ct_tile
 
 CT_OP_PUBLIC(ct_op_iota) = {
     .name = "iota",
+    .detail = "0..#-",
     .kind = CT_MAP,
     .infer = infer_iota,
     .tile = {[CT_I64] = iota_i64},
@@ -167,7 +169,7 @@ static void run_argmax(const ct_call *call, int64_t part, void *scratch) {
 static const ct_kernel argmax_rows = {
     .state = sizeof(ct_reduction), .prepare = prepare_argmax, .run = {run_argmax}};
 
-CTI_KERNEL_OP(argmax, 1, infer_argmax, argmax_rows, ct_no_gradient);
+CTI_KERNEL_OP(argmax, 1, infer_argmax, argmax_rows, "axes #..#-", ct_no_gradient);
 
 /* --- Constructors ----------------------------------------------------------------------------- */
 

@@ -56,12 +56,13 @@
                                   .view = layout,              \
                                   .vjp = {derivative},         \
                                   __VA_ARGS__}
-#define CTI_KERNEL_OP(verb, inputs, infer_rule, loops, ...) \
-    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,            \
-                                  .kind = CT_KERNEL,        \
-                                  .n_inputs = inputs,       \
-                                  .infer = infer_rule,      \
-                                  .kernel = &(loops),       \
+#define CTI_KERNEL_OP(verb, inputs, infer_rule, loops, words, ...) \
+    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,                   \
+                                  .kind = CT_KERNEL,               \
+                                  .n_inputs = inputs,              \
+                                  .infer = infer_rule,             \
+                                  .kernel = &(loops),              \
+                                  .detail = words,                 \
                                   .vjp = {__VA_ARGS__}}
 
 /* The shape rule of what takes i64 beside f32 and f64: operands of one shape and dtype. */

@@ -50,10 +50,13 @@ DOT_TEST(text_of_a_small_graph) {
               "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, labeldistance=1.5, "
               "fontcolor=\"#666666\"];\n"
               "  n0 [label=\"x\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
-              "  n1 [label=\"mul(\xc2\xb7, 0.5)\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
+              "  n1 [label=\"mul(\xc2\xb7, 0.5)\\n[2] f64\", fillcolor=\"#dcebf7\", "
+              "tooltip=\"da = dy * b, db = dy * a\"];\n"
               "  n2 [label=\"data\\n[2] f64\", fillcolor=\"#dcebf7\", shape=ellipse];\n"
-              "  n3 [label=\"sub\\n[2] f64\", fillcolor=\"#dcebf7\"];\n"
-              "  n4 [label=\"loss = sum\\n[] f64\", fillcolor=\"#dcebf7\", peripheries=2];\n"
+              "  n3 [label=\"sub\\n[2] f64\", fillcolor=\"#dcebf7\", "
+              "tooltip=\"da = dy, db = neg(dy)\"];\n"
+              "  n4 [label=\"loss = sum\\naxes 0\\n[] f64\", fillcolor=\"#dcebf7\", peripheries=2, "
+              "tooltip=\"dx = broadcast(reshape(dy))\"];\n"
               "  n0 -> n1 [color=\"#30597a\"];\n"
               "  n1 -> n3 [color=\"#30597a\", headlabel=\"1\"];\n"
               "  n2 -> n3 [color=\"#30597a\", headlabel=\"2\"];\n"
@@ -100,7 +103,7 @@ DOT_TEST(options_choose_what_is_drawn) {
     char *framed = batch_norm_text((ct_dot_options){.clusters = true, .show_views = true});
     cr_expect(strstr(all, "label=\"4\\n[] f32\"") && !strstr(all, "div(\xc2\xb7, 4)"));
     cr_expect(strstr(usual, "div(\xc2\xb7, 4)") && strstr(usual, "broadcast"));
-    cr_expect(!strstr(few, "broadcast") && !strstr(few, "legend") && strstr(few, "rankdir=LR"));
+    cr_expect(!strstr(few, "\"broadcast") && !strstr(few, "legend") && strstr(few, "rankdir=LR"));
     cr_expect(count(all, " [label=") > count(usual, " [label="));
     cr_expect(count(usual, " [label=") > count(few, " [label="));
     cr_expect_eq(count(framed, "subgraph cluster_"), 2);
@@ -159,10 +162,46 @@ DOT_TEST(derived_nodes_say_what_from) {
     ct_tensor *x = vector("x"), *roots[2] = {ct_sum_all(ct_exp(ct_mul(x, x)))};
     cr_assert_eq(ct_grad(roots[0], &x, 1, &roots[1]), CT_OK);
     char *text = text_of(roots, 2, (ct_dot_options){0});
-    cr_expect_not_null(strstr(text, "n1 [label=\"mul\\n[2] f64\", fillcolor=\"#dcebf7\"];"));
-    cr_expect_eq(count(text, "fillcolor=\"#dcebf7\", tooltip"), 0);
-    cr_expect_gt(count(text, "tooltip=\"derived from n1\""), 0, "%s", text);
-    cr_expect_gt(count(text, "tooltip=\"derived from n2\""), 0, "%s", text);
+    cr_expect_not_null(strstr(text, "n1 [label=\"mul\\n[2] f64\", fillcolor=\"#dcebf7\", "
+                                    "tooltip=\"da = (dy * 2) * a, db = 0\"];"));
+    cr_expect_not_null(strstr(text, "n2 [label=\"exp\\n[2] f64\", fillcolor=\"#dcebf7\", "
+                                    "tooltip=\"dx = dy * y\"];"));
+    cr_expect_gt(count(text, "\\nderived from n1\""), 0, "%s", text);
+    cr_expect_gt(count(text, "\\nderived from n2\""), 0, "%s", text);
+    free(text);
+}
+
+/* What attributes say, each in its op's own words. */
+DOT_TEST(attributes_are_written) {
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(2, 6, 8, 3), 1),
+              *w = ct_full(CT_F32, CT_SHAPE(3, 3, 3, 4), 1);
+    ct_conv2d_spec same = {.stride = {2, 1}, .pad = {1, 1, 1, 1}};
+    ct_tensor *y = ct_conv2d(x, w, same), *parts[] = {y, y};
+    ct_tensor *roots[] = {
+        ct_sum(y, CT_AXES(0, 1, 2)),
+        ct_max_pool2d(y, (ct_pool2d_spec){.window = {2, 3}}),
+        ct_concat(parts, 2, 3),
+        ct_slice(x, 1, 1, CT_END, 2),
+        ct_slice(x, 2, 0, 4, 1),
+        ct_pad(x, 1, 2, 0, 0),
+        ct_iota(10),
+        ct_from(CT_I64, CT_SHAPE(3), (int64_t[]){7, 8, 9}),
+        ct_from(CT_I64, CT_SHAPE(3), (int64_t[]){7, 9, 8}),
+    };
+    char *text = text_of(roots, sizeof roots / sizeof *roots, (ct_dot_options){0});
+    static const char *const labels[] = {"conv2d\\nstride 2x1, pad 1\\n",
+                                         "sum\\naxes 0..2\\n",
+                                         "max_pool2d\\nwindow 2x3, stride 2x3\\n",
+                                         "concat\\naxis 3\\n",
+                                         "slice\\naxis 1, from 1, step 2\\n",
+                                         "slice\\naxis 2, from 0\\n",
+                                         "pad\\naxis 1, before 2\\n",
+                                         "iota\\n0..9\\n[10] i64",
+                                         "\"7..9\\n[3] i64",
+                                         "\"data\\n[3] i64"};
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+        cr_expect_not_null(strstr(text, labels[i]), "%s in %s", labels[i], text);
+    }
     free(text);
 }
 
@@ -173,6 +212,7 @@ DOT_TEST(slots_and_staged_updates_are_marked) {
     cr_expect_not_null(strstr(text, "n0 [label=\"average\\n[2] f64\", fillcolor=\"#ffd966\", "
                                     "shape=ellipse];"));
     cr_expect_not_null(strstr(text, "n2 -> n3 [color=\"#30597a\", style=dashed];"));
+    cr_expect_not_null(strstr(text, "stage\\naverage, decay 0.9\\n"));
     cr_expect(strstr(text, "held by a slot") && strstr(text, "staged update"));
     free(text);
     ct_slot_drop(slot);

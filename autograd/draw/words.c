@@ -1,0 +1,218 @@
+/* Numbers, attributes and derivatives in words, for labels and tooltips.
+ * It knows no op by name: attributes are written as their op's `detail` says, and derivatives as
+ * what its VJP builds.
+ * Invariant: the words are a function of the node alone, the same in every locale. */
+#include "autograd/draw/words.h"
+
+#include "autograd/derive/derive_private.h"
+#include "autograd/ops.h"
+#include "tensor/base/context.h"
+
+#include <inttypes.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A text of limited room; what does not fit is cut. */
+typedef struct {
+    char *text;
+    size_t room, used;
+} line;
+
+static void put(line *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(line *to, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(to->text + to->used, to->room - to->used, format, arguments);
+    va_end(arguments);
+    size_t left = to->room - to->used - 1;
+    to->used += length < 0 ? 0 : (size_t)length < left ? (size_t)length : left;
+}
+
+/* --- Numbers ---------------------------------------------------------------------------------- */
+
+/* %g, with a point. */
+static cti_number_text real_text(double value) {
+    cti_number_text out;
+    snprintf(out.text, sizeof out.text, "%.6g", value);
+    const char *local = localeconv()->decimal_point;
+    char *point = *local ? strstr(out.text, local) : NULL;
+    if (point) {
+        *point = '.';
+        memmove(point + 1, point + strlen(local), strlen(point + strlen(local)) + 1);
+    }
+    return out;
+}
+
+cti_number_text cti_number_shown(const ct_tensor *t) {
+    cti_number_text out;
+    const void *data = t->buffer->data;
+    if (t->dtype != CT_I64) return real_text(cti_value(data, t->dtype, 0));
+    snprintf(out.text, sizeof out.text, "%" PRId64, *(const int64_t *)data);
+    return out;
+}
+
+cti_number_text cti_range_shown(const ct_tensor *t) {
+    cti_number_text out = {""};
+    if (t->op || t->dtype != CT_I64 || t->shape.rank != 1 || t->numel < 2) return out;
+    const int64_t *data = t->buffer->data;
+    for (int64_t i = 1; i < t->numel; i++) {
+        if (data[i - 1] == INT64_MAX || data[i] != data[i - 1] + 1) return out;
+    }
+    snprintf(out.text, sizeof out.text, "%" PRId64 "..%" PRId64, data[0], data[t->numel - 1]);
+    return out;
+}
+
+/* --- Attributes ------------------------------------------------------------------------------- */
+
+#define PART_NUMBERS 8
+
+/* One part of a detail, "stride #x#|1", and the numbers that it takes. */
+typedef struct {
+    const char *from, *to; /* without what is behind | */
+    int64_t number[PART_NUMBERS];
+    int n;
+    bool equal, left_out;
+} part;
+
+/* The end of the part that begins at `from`. */
+static part part_of(const char *from, const int64_t **numbers) {
+    part p = {.from = from, .to = from + strcspn(from, ";|"), .equal = true};
+    for (const char *at = from; at < p.to; at++) {
+        if (*at != '#' || p.n == PART_NUMBERS) continue;
+        p.number[p.n] = *(*numbers)++ - (at[1] == '-');
+        p.equal &= p.number[p.n] == p.number[0];
+        p.n++;
+    }
+    p.left_out = *p.to == '|' && p.equal && p.n > 0 && p.number[0] == strtoll(p.to + 1, NULL, 10);
+    return p;
+}
+
+static void put_part(line *to, const part *p) {
+    int k = 0;
+    for (const char *at = p->from; at < p->to; at++) {
+        if (*at == '#') {
+            put(to, "%" PRId64, p->number[k++]);
+            if (p->equal) return;
+        } else if (*at != '-' || at[-1] != '#') {
+            put(to, "%c", *at);
+        }
+    }
+}
+
+static void put_attribute(line *to, const char *detail, const int64_t *numbers) {
+    for (const char *at = detail; *at;) {
+        part p = part_of(at, &numbers);
+        if (!p.left_out) {
+            if (to->used > 0) put(to, ", ");
+            put_part(to, &p);
+        }
+        at = p.to + strcspn(p.to, ";");
+        at += strspn(at, "; ");
+    }
+}
+
+void cti_detail_of(const ct_tensor *t, char *text, size_t room) {
+    line to = {text, room, 0};
+    *text = '\0';
+    double decay;
+    const ct_slot *slot = t->op ? cti_staged(t, &decay) : NULL;
+    if (slot) put(&to, "%s, decay %s", ct_slot_name(slot), real_text(decay).text);
+    else if (t->op && t->op->detail && t->attr) put_attribute(&to, t->op->detail, t->attr);
+}
+
+/* --- Derivatives ------------------------------------------------------------------------------ */
+
+/* The formula of a derivative of y, with `dy` for the cotangent. */
+typedef struct {
+    line to;
+    const ct_tensor *y, *cotangent;
+} formula;
+
+#define DEEPEST 12
+
+static const char *operand_symbol(const formula *f, int k) {
+    static const char *const letters[CT_OP_INPUTS] = {"a", "b", "c", "d"};
+    return f->y->n_inputs == 1 ? "x" : letters[k];
+}
+
+static const char *symbol_of(const formula *f, const ct_tensor *t) {
+    if (t == f->cotangent) return "dy";
+    if (t == f->y) return "y";
+    for (int k = 0; k < f->y->n_inputs && k < CT_OP_INPUTS; k++) {
+        if (t == f->y->inputs[k]) return operand_symbol(f, k);
+    }
+    return NULL;
+}
+
+/* The number that t is a view of, or NULL. */
+static const ct_tensor *number_behind(const formula *f, const ct_tensor *t) {
+    while (t->op && t->op->kind == CT_VIEW && t->n_inputs == 1 && !symbol_of(f, t)) {
+        t = t->inputs[0];
+    }
+    return !t->op && t->numel == 1 && !symbol_of(f, t) ? t : NULL;
+}
+
+/* Recursion is as deep as what one VJP builds. */
+static void put_formula(formula *f, const ct_tensor *t, bool operand, int depth) {
+    const char *symbol = symbol_of(f, t);
+    const ct_tensor *number = number_behind(f, t);
+    if (symbol) {
+        put(&f->to, "%s", symbol);
+    } else if (number) {
+        put(&f->to, "%s", cti_number_shown(number).text);
+    } else if (!t->op || depth == DEEPEST) {
+        put(&f->to, "...");
+    } else if (t->op->infix) {
+        put(&f->to, "%s", operand ? "(" : "");
+        put_formula(f, t->inputs[0], true, depth + 1);
+        put(&f->to, " %s ", t->op->infix);
+        put_formula(f, t->inputs[1], true, depth + 1);
+        put(&f->to, "%s", operand ? ")" : "");
+    } else {
+        put(&f->to, "%s(", t->op->name);
+        for (int k = 0; k < t->n_inputs; k++) {
+            if (k > 0) put(&f->to, ", ");
+            put_formula(f, t->inputs[k], false, depth + 1);
+        }
+        put(&f->to, ")");
+    }
+}
+
+/* A tensor of t's type that costs no memory. */
+static ct_tensor *cotangent_for(const ct_tensor *t) {
+    ct_tensor *one = cti_leaf_new("cotangent", t->dtype, CT_SCALAR);
+    if (!one) return NULL;
+    memset(one->buffer->data, 0, ct_dtype_size(t->dtype));
+    return ct_broadcast(one, t->shape);
+}
+
+static bool is_real(const ct_tensor *t) { return t->dtype == CT_F32 || t->dtype == CT_F64; }
+
+static ct_status put_derivatives(formula *f, ct_tensor *y, ct_tensor *cotangent) {
+    for (int i = 0; i < y->n_inputs && i < CT_OP_INPUTS; i++) {
+        ct_vjp_fn *vjp = y->op->vjp_any ? y->op->vjp_any : y->op->vjp[i];
+        if (!vjp || vjp == ct_no_gradient || !is_real(y->inputs[i])) continue;
+        ct_tensor *dx = vjp(cotangent, y, i);
+        if (!dx) return ct_error();
+        put(&f->to, "%sd%s = ", f->to.used ? ", " : "", operand_symbol(f, i));
+        put_formula(f, dx, false, 0);
+    }
+    return CT_OK;
+}
+
+ct_status cti_formula_of(ct_tensor *t, char *text, size_t room) {
+    *text = '\0';
+    if (!t->op || !is_real(t) || ct_error() != CT_OK) return CT_OK;
+    int64_t scope = ct_scope_open();
+    cti_node_context before = *cti_context();
+    ct_tensor *cotangent = cotangent_for(t);
+    formula f = {{text, room, 0}, t, cotangent};
+    ct_status status = cotangent ? put_derivatives(&f, t, cotangent) : ct_error();
+    *cti_context() = before;
+    ct_scope_close(scope);
+    return status;
+}
