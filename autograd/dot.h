@@ -21,6 +21,8 @@ typedef enum {
     CT_DOT_OPS,     /* an op */
     CT_DOT_MODULES, /* a module, or its derivative beside it; of what belongs to no module, all that
                        hangs together                                                         */
+    CT_DOT_PLAN,    /* an op, in frames of the passes that computed it in the last evaluation that
+                       was measured, see profile.h; what was not computed stands in none         */
 } ct_dot_level;
 
 /* Zero is the default everywhere. */
@@ -29,14 +31,19 @@ typedef struct {
     ct_dot_level level;
     int depth;           /* of CT_DOT_MODULES: modules that hold others are opened to frames this */
                          /*   deep; 0: none                                                       */
+    const char *focus;   /* a module's path: draw what is in it, and the values that it takes; */
+                         /*   NULL: everything                                                 */
+    int orders;          /* draw so many orders: 1 the forward pass alone, 2 the first derivative */
+                         /*   too, ...; 0: all                                                    */
     bool left_to_right;  /* otherwise from top to bottom */
     bool show_constants; /* draw unnamed numbers; otherwise they stand in their op's label */
     bool show_views; /* draw reshape, broadcast and the like, small; otherwise only slices are */
+    bool unfold;     /* draw repeated steps and equal modules one by one; otherwise once, in a */
+                     /*   frame that says how often                                          */
     bool clusters;   /* frames around modules, within each other as they are, and others */
                      /*   around their derivatives                                       */
-    bool profile;    /* colour ops by their pass's share of the time that was measured */
-                     /*   in the last evaluation of these nodes, a frame around each     */
-                     /*   pass; see profile.h. Nodes that it did not compute stay white  */
+    bool profile;    /* colour ops by their pass's share of the time, as CT_DOT_PLAN has it, in */
+                     /*   whose frames they stand; nodes that were not computed stay white      */
     bool no_legend;
     int64_t max_nodes; /* more is an error, as nobody could read it; 0: 5000 */
 } ct_dot_options;

@@ -138,7 +138,10 @@ static void put_frame(cti_writer *out, const cti_picture *p, int64_t f, int dept
     put_indent(out, depth + 1);
     cti_write_text(out, "label=\"");
     put_escaped(out, frame->name);
-    cti_write_text(out, cti_derivative_names[frame->order]);
+    cti_write_text(out, frame->name ? cti_derivative_names[frame->order] : "");
+    if (frame->count > 1) {
+        cti_write_format(out, "%s%lld times", frame->name ? ", " : "", (long long)frame->count);
+    }
     if (frame->pass >= 0) {
         cti_write_format(out, "pass %lld: %d %% of the time", (long long)frame->pass,
                          (int)(100 * frame->share + 0.5));
@@ -172,8 +175,8 @@ static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_a
                      (long long)(turned ? arrow->from : arrow->to),
                      arrow->carried ? carried_color : colors[order]);
     if (turned) cti_write_text(out, ", dir=back");
-    if (arrow->staged) cti_write_text(out, ", style=dashed");
-    if (arrow->carried) cti_write_text(out, ", constraint=false");
+    if (arrow->staged || arrow->again) cti_write_text(out, ", style=dashed");
+    if (arrow->carried || arrow->again) cti_write_text(out, ", constraint=false");
     if (arrow->operand) {
         cti_write_format(out, ", %slabel=\"%d\"", turned ? "tail" : "head", arrow->operand);
     }

@@ -5,7 +5,6 @@
 #include "autograd/draw/picture.h"
 #include "tensor/base/alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Arrays go by the number of a node, but `merged` and `box` by that of a group: a frame, or after
@@ -119,14 +118,6 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
     p->n_nodes = count;
 }
 
-static int by_ends(const void *a, const void *b) {
-    const cti_picture_arrow *x = a, *y = b;
-    if (x->to != y->to) return x->to < y->to ? -1 : 1;
-    if (x->from != y->from) return x->from < y->from ? -1 : 1;
-    int kind_x = 2 * x->staged + x->carried, kind_y = 2 * y->staged + y->carried;
-    return (kind_x > kind_y) - (kind_x < kind_y);
-}
-
 /* An operand's number is of no use for a box of several ops. */
 static void merge_arrows(merging *m) {
     cti_picture *p = m->p;
@@ -141,13 +132,8 @@ static void merge_arrows(merging *m) {
         if (g >= 0) arrow.operand = 0;
         p->arrows[kept++] = arrow;
     }
-    qsort(p->arrows, (size_t)kept, sizeof *p->arrows, by_ends);
-    p->n_arrows = 0;
-    for (int64_t k = 0; k < kept; k++) {
-        cti_picture_arrow *before = p->n_arrows ? &p->arrows[p->n_arrows - 1] : NULL;
-        if (before && by_ends(before, &p->arrows[k]) == 0) before->count += p->arrows[k].count;
-        else p->arrows[p->n_arrows++] = p->arrows[k];
-    }
+    p->n_arrows = kept;
+    cti_picture_join_arrows(p);
 }
 
 /* --- The whole ---------------------------------------------------------------------------- */
@@ -169,15 +155,6 @@ static ct_status describe(merging *m, cti_picture_node nodes[], const cti_pictur
     return CT_OK;
 }
 
-static void empty_frames(cti_picture *p) {
-    for (int64_t f = 0; f < p->n_frames; f++) p->frames[f].empty = true;
-    for (int64_t i = 0; i < p->n_nodes; i++) {
-        for (int64_t f = p->nodes[i].frame; f >= 0; f = p->frames[f].parent) {
-            p->frames[f].empty = false;
-        }
-    }
-}
-
 static ct_status merge(merging *m, int64_t *numbers, cti_picture_node nodes[]) {
     cti_picture *p = m->p;
     int64_t n = p->n_nodes, groups = n + p->n_frames;
@@ -191,7 +168,7 @@ static ct_status merge(merging *m, int64_t *numbers, cti_picture_node nodes[]) {
     ct_status status = describe(m, nodes, p->nodes);
     p->nodes = nodes;
     p->modules = true;
-    empty_frames(p);
+    cti_picture_mark_empty(p);
     return status;
 }
 

@@ -25,6 +25,8 @@ typedef struct {
     cti_walk walk;
     bool *root;
     int64_t *target;       /* the node that is drawn in its place; itself unless a collapsed view */
+    int *order;            /* of the derivative, up to 3 */
+    char *wanted;          /* see below */
     int64_t *constant;     /* the unnamed number that it is a view of, or -1 */
     int64_t *number;       /* n0, n1, ...; -1 when it is not drawn */
     const char **module;   /* the path of its frame; "" outside of all */
@@ -36,6 +38,9 @@ typedef struct {
 } drawing;
 
 static bool is_view(const ct_tensor *t) { return t->op && t->op->kind == CT_VIEW; }
+
+/* Not drawn; drawn as a value that comes from outside; drawn. */
+enum { UNWANTED, TAKEN, WANTED };
 
 #define WORDS 512
 
@@ -58,6 +63,33 @@ static const char *text_of(drawing *d, const char *format, ...) {
 
 /* --- What is shown ------------------------------------------------------------------------ */
 
+/* A slot's leaf stands in the module that uses it first: its own path is that of whoever committed
+ * it. */
+static void choose_modules(drawing *d) {
+    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
+        const ct_tensor *t = d->walk.items[i];
+        if (!t->slot) d->module[i] = t->path;
+        else if (!d->module[i]) d->module[i] = "";
+        for (int k = 0; k < t->n_inputs; k++) {
+            if (t->inputs[k]->slot) d->module[t->inputs[k]->index] = d->module[i];
+        }
+    }
+}
+
+/* A leaf that only derivatives use, such as a cotangent, is theirs. */
+static void choose_orders(drawing *d) {
+    for (int64_t i = 0; i < d->walk.count; i++) d->order[i] = -1;
+    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
+        const ct_tensor *t = d->walk.items[i];
+        bool unused = d->order[i] < 0;
+        if (t->op || unused) d->order[i] = t->order < 3 ? t->order : 3;
+        for (int k = 0; k < t->n_inputs; k++) {
+            int *used = &d->order[t->inputs[k]->index];
+            if (*used < 0 || *used > d->order[i]) *used = d->order[i];
+        }
+    }
+}
+
 /* An unnamed number, or the same number stretched by views. */
 static int64_t constant_behind(const drawing *d, const ct_tensor *t) {
     bool view = is_view(t) && t->n_inputs == 1 && !*t->name;
@@ -70,31 +102,42 @@ static bool passes_all(const ct_tensor *t) {
     return is_view(t) && !*t->name && t->n_inputs == 1 && t->numel >= t->inputs[0]->numel;
 }
 
+static bool is_within(const char *path, const char *module) {
+    size_t length = strlen(module);
+    return strncmp(path, module, length) == 0 && (!path[length] || path[length] == '/');
+}
+
+/* Everything, or of some orders and one module alone, and of what it takes the values. */
+static void choose_wanted(drawing *d) {
+    const ct_dot_options *o = d->options;
+    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
+        const ct_tensor *t = d->walk.items[i];
+        bool wanted = (!o->orders || d->order[i] < o->orders) &&
+                      (!o->focus || is_within(d->module[i], o->focus));
+        if (wanted) d->wanted[i] = WANTED;
+        /* Views that are not drawn hand on that they are taken. */
+        bool taken = d->wanted[i] == WANTED || (d->wanted[i] == TAKEN && passes_all(t));
+        for (int k = 0; k < t->n_inputs && taken; k++) {
+            int64_t in = t->inputs[k]->index;
+            if (d->wanted[in] == UNWANTED && !(is_view(t) && k > 0)) d->wanted[in] = TAKEN;
+        }
+    }
+}
+
 /* The number of nodes that are drawn. */
 static int64_t choose(drawing *d, ct_tensor *const roots[], int64_t n) {
     int64_t drawn = 0;
     for (int64_t r = 0; r < n; r++) d->root[roots[r]->index] = true;
+    choose_wanted(d);
     for (int64_t i = 0; i < d->walk.count; i++) {
         const ct_tensor *t = d->walk.items[i];
         bool passing = !d->root[i] && passes_all(t);
         d->constant[i] = d->options->show_constants || d->root[i] ? -1 : constant_behind(d, t);
         d->target[i] = passing && !d->options->show_views ? d->target[t->inputs[0]->index] : i;
-        d->number[i] = d->constant[i] < 0 && d->target[i] == i ? drawn++ : -1;
+        bool shown = d->constant[i] < 0 && d->target[i] == i && d->wanted[i] != UNWANTED;
+        d->number[i] = shown ? drawn++ : -1;
     }
     return drawn;
-}
-
-/* A slot's leaf stands in the module that uses it first: its own path is that of whoever committed
- * it. */
-static void choose_modules(drawing *d) {
-    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
-        const ct_tensor *t = d->walk.items[i];
-        if (!t->slot) d->module[i] = t->path;
-        else if (!d->module[i]) d->module[i] = "";
-        for (int k = 0; k < t->n_inputs; k++) {
-            if (t->inputs[k]->slot) d->module[t->inputs[k]->index] = d->module[i];
-        }
-    }
 }
 
 /* --- Origins ------------------------------------------------------------------------------ */
@@ -153,11 +196,13 @@ static int64_t frame_at(drawing *d, const char *path, int order) {
     return f;
 }
 
+static bool has_passes(const ct_dot_options *o) { return o->profile || o->level == CT_DOT_PLAN; }
+
 /* Neighbours mostly stand in one frame. */
 static int64_t frame_of(drawing *d, int64_t i, int64_t pass, double share) {
     const ct_dot_options *o = d->options;
-    int order = d->walk.items[i]->order < 3 ? d->walk.items[i]->order : 3;
-    if (o->profile) {
+    int order = d->order[i];
+    if (has_passes(o)) {
         cti_picture_frame own = {.pass = pass, .share = share, .parent = -1};
         return pass >= 0 ? find_frame(d, own, 0) : -1;
     }
@@ -207,7 +252,7 @@ static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
 static cti_picture_node node_of(drawing *d, int64_t i) {
     ct_tensor *t = d->walk.items[i];
     double share = 0;
-    int64_t pass = d->options->profile ? ct_profile_pass_of(t, &share) : -1;
+    int64_t pass = has_passes(d->options) ? ct_profile_pass_of(t, &share) : -1;
     cti_picture_node node = {
         .name = *t->name ? t->name : NULL,
         .kind = kind_of(d, t),
@@ -215,16 +260,16 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .path = *d->module[i] ? d->module[i] : NULL,
         .bytes = t->numel * (int64_t)ct_dtype_size(t->dtype),
         .type = text_of(d, "%s %s", ct_shape_format(t->shape).text, ct_dtype_name(t->dtype)),
-        .shape = !t->op       ? CTI_ELLIPSE
-                 : is_view(t) ? CTI_SMALL_BOX
-                              : CTI_BOX,
-        .order = t->order < 3 ? t->order : 3,
+        .shape = !t->op || d->wanted[i] == TAKEN ? CTI_ELLIPSE
+                 : is_view(t)                    ? CTI_SMALL_BOX
+                                                 : CTI_BOX,
+        .order = d->order[i],
         .root = d->root[i],
         .outside = !*d->module[i],
         .slot = t->slot != 0,
         .share = pass < 0 ? 0 : share,
         .origin = origin_of(d, t),
-        .frame = frame_of(d, i, pass, share),
+        .frame = d->wanted[i] == TAKEN ? -1 : frame_of(d, i, pass, share),
     };
     add_words(d, t, &node);
     return node;
@@ -241,6 +286,7 @@ static bool is_ordered(const drawing *d, const ct_tensor *t) {
 
 /* What a view does not show is not computed with it: a staged update. */
 static void add_arrows(drawing *d, const ct_tensor *t) {
+    if (d->wanted[t->index] == TAKEN) return;
     bool ordered = is_ordered(d, t);
     for (int k = 0; k < t->n_inputs; k++) {
         const ct_tensor *in = d->walk.items[d->target[t->inputs[k]->index]];
@@ -250,7 +296,7 @@ static void add_arrows(drawing *d, const ct_tensor *t) {
             .to = d->number[t->index],
             .operand = ordered ? k + 1 : 0,
             .staged = is_view(t) && k > 0,
-            .carried = in->order < t->order && in->order < 3,
+            .carried = d->order[in->index] < d->order[t->index],
             .count = 1,
         };
     }
@@ -265,12 +311,42 @@ ct_status cti_picture_new(cti_picture *p, int64_t nodes, int64_t arrows) {
     return p->nodes && p->arrows ? CT_OK : CT_ERR_MEMORY;
 }
 
+static int by_ends(const void *a, const void *b) {
+    const cti_picture_arrow *x = a, *y = b;
+    if (x->to != y->to) return x->to < y->to ? -1 : 1;
+    if (x->operand != y->operand) return x->operand < y->operand ? -1 : 1;
+    if (x->from != y->from) return x->from < y->from ? -1 : 1;
+    int kind_x = 4 * x->again + 2 * x->staged + x->carried;
+    int kind_y = 4 * y->again + 2 * y->staged + y->carried;
+    return (kind_x > kind_y) - (kind_x < kind_y);
+}
+
+void cti_picture_join_arrows(cti_picture *p) {
+    int64_t all = p->n_arrows;
+    qsort(p->arrows, (size_t)all, sizeof *p->arrows, by_ends);
+    p->n_arrows = 0;
+    for (int64_t k = 0; k < all; k++) {
+        cti_picture_arrow *before = p->n_arrows ? &p->arrows[p->n_arrows - 1] : NULL;
+        if (before && by_ends(before, &p->arrows[k]) == 0) before->count += p->arrows[k].count;
+        else p->arrows[p->n_arrows++] = p->arrows[k];
+    }
+}
+
+void cti_picture_mark_empty(cti_picture *p) {
+    for (int64_t f = 0; f < p->n_frames; f++) p->frames[f].empty = true;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        for (int64_t f = p->nodes[i].frame; f >= 0; f = p->frames[f].parent) {
+            p->frames[f].empty = false;
+        }
+    }
+}
+
 void cti_picture_free(cti_picture *p) {
     cti_zone_free(&p->zone);
     cti_free(p->frames);
 }
 
-static ct_status fill(drawing *d, const char *function, ct_tensor *const roots[], int64_t n) {
+static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n) {
     cti_picture *p = d->p;
     int64_t count = d->walk.count, inputs = 0;
     size_t room = (size_t)count;
@@ -279,18 +355,14 @@ static ct_status fill(drawing *d, const char *function, ct_tensor *const roots[]
     d->root = cti_zone_alloc(&p->zone, room, sizeof *d->root);
     d->module = cti_zone_alloc(&p->zone, room, sizeof *d->module);
     int64_t *places = cti_zone_alloc(&p->zone, 4 * room, sizeof *places);
-    if (!d->root || !d->module || !places) return CT_ERR_MEMORY;
+    d->order = cti_zone_alloc(&p->zone, room, sizeof *d->order);
+    d->wanted = cti_zone_alloc(&p->zone, room, 1);
+    if (!d->root || !d->module || !d->order || !d->wanted || !places) return CT_ERR_MEMORY;
+    choose_modules(d);
+    choose_orders(d);
     d->target = places, d->constant = places + count;
     d->number = places + 2 * count, d->by_id = places + 3 * count;
     p->n_nodes = choose(d, roots, n);
-    int64_t most = d->options->max_nodes ? d->options->max_nodes : 5000;
-    if (p->n_nodes > most && d->options->level == CT_DOT_OPS) {
-        return ct_fail(CT_ERR_RANGE,
-                       "%s: the picture would have %lld nodes, more than %lld; draw "
-                       "modules, a smaller part or raise max_nodes",
-                       function, (long long)p->n_nodes, (long long)most);
-    }
-    choose_modules(d);
     sort_by_id(d);
     for (int64_t i = 0; i < count && !d->failed; i++) {
         if (d->number[i] < 0) continue;
@@ -298,6 +370,24 @@ static ct_status fill(drawing *d, const char *function, ct_tensor *const roots[]
         add_arrows(d, d->walk.items[i]);
     }
     return d->failed ? CT_ERR_MEMORY : CT_OK;
+}
+
+/* What is left when everything that can be told in fewer boxes is. */
+static ct_status arrange(cti_picture *p, const char *function, const ct_dot_options *options) {
+    if (p->n_nodes == 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph belongs to module '%s'", function,
+                       options->focus ? options->focus : "");
+    }
+    ct_status status = options->unfold ? CT_OK : cti_picture_fold(p);
+    if (status == CT_OK && options->level == CT_DOT_MODULES) {
+        status = cti_picture_merge(p, options->depth);
+    }
+    int64_t most = options->max_nodes ? options->max_nodes : 5000;
+    if (status != CT_OK || p->n_nodes <= most) return status;
+    return ct_fail(CT_ERR_RANGE,
+                   "%s: the picture would have %lld nodes, more than %lld; draw modules, a "
+                   "smaller part or raise max_nodes",
+                   function, (long long)p->n_nodes, (long long)most);
 }
 
 ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const roots[], int64_t n,
@@ -309,15 +399,12 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     }
     drawing d = {.p = p, .options = options};
     if (cti_walk_new(&d.walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
-    ct_status status = fill(&d, function, roots, n);
+    ct_status status = fill(&d, roots, n);
     cti_walk_free(&d.walk);
     p->title = options->title;
     p->joint = " = ";
     p->left_to_right = options->left_to_right;
     p->timed = options->profile;
     p->legend = !options->no_legend;
-    if (status == CT_OK && options->level == CT_DOT_MODULES) {
-        status = cti_picture_merge(p, options->depth);
-    }
-    return status;
+    return status == CT_OK ? arrange(p, function, options) : status;
 }

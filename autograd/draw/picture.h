@@ -31,6 +31,7 @@ typedef struct {
     int operand;      /* its number, from 1 on, where it matters; otherwise 0 */
     bool staged;      /* not computed with `to`: a staged update */
     bool carried;     /* a value of a lower order, used in a derivative */
+    bool again;       /* to the next repetition of what was folded */
     int64_t count;    /* values that it stands for */
 } cti_picture_arrow;
 
@@ -43,6 +44,7 @@ typedef struct {
     int64_t parent;   /* the frame that it stands in, or -1 */
     bool opened;      /* holds frames */
     bool empty;       /* neither it nor a frame in it holds a node */
+    int64_t count;    /* equal ones that were folded into it; at most 1: none */
 } cti_picture_frame;
 
 /* What comes after a name, by order: "", ", derivative", ... */
@@ -72,7 +74,12 @@ ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *
 /* Merges what stands in frames of no others, or deeper than `depth` frames, into one box each, and
  * the ops outside of all that hang together; arrows between the same two boxes become one. */
 ct_status cti_picture_merge(cti_picture *picture, int depth);
-void cti_picture_free(cti_picture *picture); /* also after an error */
+/* Draws equal modules that follow each other, and steps that repeat, once. */
+ct_status cti_picture_fold(cti_picture *picture);
+/* Makes one arrow of those with the same ends and meaning. */
+void cti_picture_join_arrows(cti_picture *picture);
+void cti_picture_mark_empty(cti_picture *picture); /* frames */
+void cti_picture_free(cti_picture *picture);       /* also after an error */
 
 /* Writes the picture to `out` as DOT, or into a file in the format that its ending names. */
 ct_status cti_picture_write(const cti_picture *picture, const char *function, FILE *out);

@@ -143,6 +143,41 @@ DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
     free(closed), free(opened);
 }
 
+/* h = tanh(a (h + x)), six times, and its derivative: a step is drawn once for each of them. */
+DOT_TEST(steps_that_repeat_are_drawn_once) {
+    ct_tensor *x = vector("x"), *a = vector("a"), *h = vector("h"), *roots[2];
+    for (int i = 0; i < 6; i++) h = ct_tanh(ct_mul(ct_add(h, x), a));
+    roots[0] = ct_name(ct_sum_all(h), "loss");
+    cr_assert_eq(ct_grad(roots[0], &x, 1, &roots[1]), CT_OK);
+    char *folded = text_of(roots, 2, (ct_dot_options){0});
+    char *whole = text_of(roots, 2, (ct_dot_options){.unfold = true});
+    cr_expect_eq(count(folded, "label=\"tanh\\n"), 1, "%s", folded);
+    cr_expect_eq(count(whole, "label=\"tanh\\n"), 6);
+    cr_expect_not_null(strstr(folded, "label=\"6 times\";"), "%s", folded);
+    cr_expect_gt(count(folded, "style=dashed"), 0);
+    cr_expect_gt(count(folded, "subgraph"), 1);
+    cr_expect_eq(count(whole, "subgraph"), 0);
+    cr_expect_lt(3 * count(folded, " [label="), 2 * count(whole, " [label="));
+    free(folded), free(whole);
+}
+
+DOT_TEST(one_module_and_some_orders) {
+    char *inner = nested_text((ct_dot_options){.focus = "outer/inner"});
+    char *forward = nested_text((ct_dot_options){.orders = 1});
+    char *both = nested_text((ct_dot_options){.orders = 1, .focus = "outer"});
+    cr_expect(strstr(inner, "\"tanh\\n") && !strstr(inner, "\"sin\\n") && !strstr(inner, "loss"));
+    /* The value that the module takes is an ellipse. */
+    cr_expect_not_null(strstr(inner, "shape=ellipse"), "%s", inner);
+    cr_expect(strstr(forward, "loss") && !strstr(forward, "#fde5cc"), "%s", forward);
+    cr_expect(strstr(both, "\"sin\\n") && !strstr(both, "loss") && !strstr(both, "#fde5cc"));
+    free(inner), free(forward), free(both);
+    ct_tensor *x = vector("x");
+    cr_expect_eq(ct_dot_write(stdout, &x, 1, (ct_dot_options){.focus = "head"}), CT_ERR_RANGE);
+    cr_expect_str_eq(ct_error_message(),
+                     "ct_dot_write: nothing in the graph belongs to module 'head'");
+    ct_error_clear();
+}
+
 DOT_TEST(derivatives_are_told_apart) {
     ct_tensor *x = vector("x"), *roots[4] = {ct_sum_all(ct_exp(ct_mul(x, x)))};
     for (int i = 0; i < 3; i++) {
@@ -223,12 +258,13 @@ DOT_TEST(refuses_what_nobody_could_read) {
     ct_tensor *x = vector("x"), *y = x;
     for (int i = 0; i < 5000; i++) y = ct_mul(y, x);
     FILE *out = fopen("/dev/null", "w");
-    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){0}), CT_ERR_RANGE);
+    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.unfold = true}), CT_ERR_RANGE);
     cr_expect_str_eq(ct_error_message(),
                      "ct_dot_write: the picture would have 5001 nodes, more "
                      "than 5000; draw modules, a smaller part or raise max_nodes");
     ct_error_clear();
-    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.max_nodes = 5001}), CT_OK);
+    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.unfold = true, .max_nodes = 5001}),
+                 CT_OK);
     fclose(out);
 }
 

@@ -1,0 +1,236 @@
+/* Repeated structure drawn once: equal modules that follow each other, and unrolled steps.
+ * It looks at no graph and knows no format; what counts as equal is what a box shows.
+ * Invariant: a node that goes has a node that stays with the same op, type and order in its place,
+ * and every value that is still shown is counted in one arrow. */
+#include "autograd/draw/picture.h"
+
+#include "tensor/base/array.h"
+
+#include <string.h>
+
+/* What is worth a frame: equal modules of so many nodes; runs of steps of three ops or more that
+ * repeat three times, and of fewer that repeat eight times. */
+enum { MODULE_NODES = 8, STEP_OPS = 3, STEP_TURNS = 3, SHORT_STEP_TURNS = 8, LONGEST_STEP = 512 };
+
+typedef struct {
+    cti_picture *p;
+    uint64_t *signature; /* of a node: what it shows but for its name */
+    int64_t *into;       /* the node in whose place it is drawn */
+    int64_t *run;        /* what it was folded with, or -1; numbered from 0 on */
+    int64_t *turn;       /* the repetition that it is part of */
+    int64_t *list;       /* some nodes, in order */
+    int64_t runs;
+} folding;
+
+/* --- What is equal ---------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ (hash >> 29);
+}
+
+static uint64_t mix_text(uint64_t hash, const char *text) {
+    for (; text && *text; text++) hash = mix(hash, (unsigned char)*text);
+    return mix(hash, 256);
+}
+
+static void sign_nodes(folding *f) {
+    for (int64_t i = 0; i < f->p->n_nodes; i++) {
+        const cti_picture_node *node = &f->p->nodes[i];
+        uint64_t hash = mix_text(mix_text(0, node->kind), node->type);
+        hash = mix(mix(hash, (uint64_t)node->shape), (uint64_t)node->order);
+        f->signature[i] = mix(mix(hash, node->slot), node->root);
+        f->into[i] = i;
+        f->run[i] = -1;
+    }
+}
+
+/* --- Modules ---------------------------------------------------------------------------------- */
+
+static bool is_inside(const cti_picture *p, int64_t frame, int64_t outer) {
+    while (frame >= 0 && frame != outer) frame = p->frames[frame].parent;
+    return frame == outer;
+}
+
+/* The nodes in a frame and those in it, that are still there, into f->list; their number. */
+static int64_t list_inside(folding *f, int64_t frame, uint64_t *hash) {
+    int64_t n = 0;
+    *hash = 0;
+    for (int64_t i = 0; i < f->p->n_nodes; i++) {
+        if (f->into[i] != i || !is_inside(f->p, f->p->nodes[i].frame, frame)) continue;
+        *hash = mix(*hash, f->signature[i]);
+        f->list[n++] = i;
+    }
+    return n;
+}
+
+/* The next frame beside this one, of the same order; -1: none. */
+static int64_t next_sibling(const cti_picture *p, int64_t frame) {
+    for (int64_t k = frame + 1; k < p->n_frames; k++) {
+        const cti_picture_frame *a = &p->frames[frame], *b = &p->frames[k];
+        if (a->parent == b->parent && a->order == b->order && a->pass == b->pass) return k;
+    }
+    return -1;
+}
+
+/* Folds the n nodes that are listed into others. */
+static void fold_list(folding *f, int64_t n, const int64_t onto[], int64_t turn) {
+    for (int64_t k = 0; k < n; k++) {
+        f->into[f->list[k]] = onto[k];
+        f->run[f->list[k]] = f->run[onto[k]] = f->runs;
+        f->turn[f->list[k]] = turn;
+    }
+}
+
+static void fold_siblings(folding *f, int64_t first, int64_t kept[]) {
+    cti_picture *p = f->p;
+    uint64_t hash, other;
+    int64_t n = list_inside(f, first, &hash);
+    if (n < MODULE_NODES) return;
+    memcpy(kept, f->list, (size_t)n * sizeof *kept);
+    int64_t turn = 1;
+    for (int64_t k = next_sibling(p, first); k >= 0; k = next_sibling(p, k), turn++) {
+        if (list_inside(f, k, &other) != n || other != hash) break;
+        fold_list(f, n, kept, turn);
+    }
+    p->frames[first].count = turn;
+    if (turn > 1) f->runs++;
+}
+
+/* Frames come after those around them. */
+static void fold_modules(folding *f, int64_t kept[]) {
+    for (int64_t k = 0; k < f->p->n_frames; k++) {
+        if (f->p->frames[k].pass < 0) fold_siblings(f, k, kept);
+    }
+}
+
+/* --- Steps ------------------------------------------------------------------------------------ */
+
+static int64_t list_beside(folding *f, int64_t frame, int order) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < f->p->n_nodes; i++) {
+        const cti_picture_node *node = &f->p->nodes[i];
+        bool wanted = node->frame == frame && node->order == order && f->into[i] == i;
+        if (wanted && node->shape != CTI_ELLIPSE) f->list[n++] = i;
+    }
+    return n;
+}
+
+/* How often the step of so many listed nodes from `at` on follows itself. */
+static int64_t turns_of(const folding *f, int64_t at, int64_t n, int64_t step) {
+    int64_t equal = 0;
+    while (at + step + equal < n &&
+           f->signature[f->list[at + equal]] == f->signature[f->list[at + step + equal]]) {
+        equal++;
+    }
+    return equal / step + 1;
+}
+
+/* The step that covers most from `at` on; of several the shortest. 0: none is worth it. */
+static int64_t best_step(const folding *f, int64_t at, int64_t n, int64_t *turns) {
+    int64_t best = 0, covered = 0;
+    for (int64_t step = 1; step <= LONGEST_STEP && at + STEP_TURNS * step <= n; step++) {
+        int64_t count = turns_of(f, at, n, step);
+        if (count < (step < STEP_OPS ? SHORT_STEP_TURNS : STEP_TURNS)) continue;
+        if (count * step <= covered) continue;
+        best = step, covered = count * step, *turns = count;
+    }
+    return best;
+}
+
+/* The nodes of the first turn move into a frame of their own. */
+static ct_status fold_run(folding *f, int64_t at, int64_t step, int64_t turns) {
+    cti_picture *p = f->p;
+    const cti_picture_node *node = &p->nodes[f->list[at]];
+    if (!cti_grow(&p->frames, p->n_frames, sizeof *p->frames)) return CT_ERR_MEMORY;
+    p->frames[p->n_frames] = (cti_picture_frame){
+        .order = node->order, .pass = -1, .parent = node->frame, .count = turns};
+    for (int64_t k = 0; k < step * turns; k++) {
+        int64_t i = f->list[at + k];
+        f->into[i] = f->list[at + k % step];
+        f->run[i] = f->runs;
+        f->turn[i] = k / step;
+        if (k < step) p->nodes[i].frame = p->n_frames;
+    }
+    p->n_frames++;
+    f->runs++;
+    return CT_OK;
+}
+
+static ct_status fold_steps(folding *f, int64_t frame, int order) {
+    int64_t n = list_beside(f, frame, order), turns;
+    ct_status status = CT_OK;
+    for (int64_t at = 0; at < n && status == CT_OK;) {
+        int64_t step = best_step(f, at, n, &turns);
+        if (step > 0) status = fold_run(f, at, step, turns);
+        at += step > 0 ? step * turns : 1;
+    }
+    return status;
+}
+
+/* Frames hold one order each; beside them all orders stand together. */
+static ct_status fold_all_steps(folding *f) {
+    int64_t frames = f->p->n_frames;
+    ct_status status = CT_OK;
+    for (int order = 0; order < 4 && status == CT_OK; order++) {
+        for (int64_t k = -1; k < frames && status == CT_OK; k++) {
+            bool whole = k < 0 || f->p->frames[k].pass >= 0 || f->p->frames[k].order == order;
+            if (whole) status = fold_steps(f, k, order);
+        }
+    }
+    return status;
+}
+
+/* --- What is left ----------------------------------------------------------------------------- */
+
+static void leave_out(folding *f, int64_t number[]) {
+    cti_picture *p = f->p;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (f->into[i] != i) continue;
+        p->nodes[kept] = p->nodes[i];
+        number[i] = kept++;
+    }
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        int64_t at = i;
+        while (f->into[at] != at) at = f->into[at]; /* a step within a module that was folded */
+        number[i] = number[at];
+    }
+    p->n_nodes = kept;
+    for (int64_t i = 0; i < kept; i++) {
+        int64_t origin = p->nodes[i].origin;
+        p->nodes[i].origin = origin < 0 ? -1 : number[origin];
+    }
+}
+
+static void join_arrows(folding *f, const int64_t number[]) {
+    cti_picture *p = f->p;
+    int64_t kept = 0;
+    for (int64_t k = 0; k < p->n_arrows; k++) {
+        cti_picture_arrow arrow = p->arrows[k];
+        int64_t from = arrow.from, to = arrow.to;
+        arrow.again |= f->run[from] >= 0 && f->run[from] == f->run[to] &&
+                       f->turn[from] != f->turn[to];
+        arrow.from = number[from];
+        arrow.to = number[to];
+        if (arrow.from != arrow.to) p->arrows[kept++] = arrow;
+    }
+    p->n_arrows = kept;
+    cti_picture_join_arrows(p);
+}
+
+ct_status cti_picture_fold(cti_picture *p) {
+    size_t n = (size_t)p->n_nodes;
+    int64_t *room = cti_zone_alloc(&p->zone, 6 * n, sizeof *room);
+    uint64_t *signature = cti_zone_alloc(&p->zone, n, sizeof *signature);
+    if (!room || !signature) return CT_ERR_MEMORY;
+    folding f = {p, signature, room, room + n, room + 2 * n, room + 3 * n, 0};
+    sign_nodes(&f);
+    fold_modules(&f, room + 4 * n);
+    ct_status status = fold_all_steps(&f);
+    if (status != CT_OK || f.runs == 0) return status;
+    leave_out(&f, room + 5 * n);
+    join_arrows(&f, room + 5 * n);
+    cti_picture_mark_empty(p);
+    return CT_OK;
+}
