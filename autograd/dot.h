@@ -54,9 +54,11 @@ typedef struct {
  * nodes), CT_ERR_IO, CT_ERR_MEMORY; then nothing is written, short of CT_ERR_IO. */
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options);
 /* The same into a file: .dot as text, .svg .png .pdf as a picture through the program `dot`. A
- * present file is replaced when the new one is complete. When `dot` is not installed, fails or
- * takes more than 30 seconds, the text is written beside the wanted picture, with the ending .dot,
- * and the error names that file. Errors besides: CT_ERR_RANGE for another ending. */
+ * present file is replaced when the new one is complete. Where `dot` takes more than 10 seconds,
+ * modules are drawn instead of ops, and then larger ones, and the title says so; the text of what
+ * was wanted stands beside the picture, with the ending .dot. It stands there too, and the error
+ * names it, when `dot` is not installed, fails, or takes 30 seconds for the largest modules. Errors
+ * besides: CT_ERR_RANGE for another ending. */
 ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
                       ct_dot_options options);
 /* Makes a picture, .svg .png or .pdf by its ending, of a file in DOT. No shell is involved and no

@@ -1,92 +1,18 @@
-/* Draws a computation graph: BatchNorm or a small network, alone or with its derived gradient.
- * The gradient is not written anywhere; ct_vjp and ct_grad make graph out of graph, and
- * ct_dot_save draws any graph.
- * Invariant: nothing is computed; a picture needs shapes and names only. */
+/* Draws a computation graph: a layer, or a model, with as many orders of derivatives as wanted.
+ * What is drawn is in graph_dump_graphs.c; how, is ct_dot_save's business.
+ * Invariant: nothing is computed unless --profile or --level plan asks where the time goes. */
+#include "graph_dump.h"
 #include "options.h"
 #include "program.h"
-
-#include <cotan/cotan.h>
 
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_ROOTS 32
-
 typedef struct {
-    ct_tensor *roots[MOST_ROOTS];
-    int64_t n;
-    ct_dot_options style;
-} picture;
-
-static void add_root(picture *p, ct_tensor *t, const char *name) {
-    p->roots[p->n++] = *name ? ct_name(t, name) : t;
-}
-
-/* A leaf whose values do not matter. */
-static ct_tensor *blank(const char *name, ct_shape shape) {
-    return ct_name(ct_full(CT_F32, shape, 1.0), name);
-}
-
-/* --- BatchNorm -------------------------------------------------------------------------------- */
-
-static ct_status batch_norm(picture *p, bool backward) {
-    ct_tensor *x[] = {blank("x", CT_SHAPE(32, 8)), blank("gamma", CT_SHAPE(8)),
-                      blank("beta", CT_SHAPE(8))};
-    ct_tensor *mean, *variance, *y = ct_batch_norm(x[0], x[1], x[2], -1, 1e-3, &mean, &variance);
-    if (!y) return ct_error();
-    /* Both come as [8]; the graph of y holds what they are views of. */
-    ct_name(ct_input(mean, 0), "mean");
-    ct_name(ct_input(variance, 0), "variance");
-    add_root(p, y, "y");
-    p->style.title = "BatchNorm out of primitive ops: y = gamma (x - mean) / sqrt(variance + "
-                     "epsilon) + beta";
-    if (!backward) return CT_OK;
-    ct_tensor *dy = blank("dy", CT_SHAPE(32, 8)), *dx[3];
-    ct_status status = ct_vjp(y, dy, x, 3, dx);
-    static const char *const names[] = {"dx", "dgamma", "dbeta"};
-    for (int i = 0; i < 3 && status == CT_OK; i++) add_root(p, dx[i], names[i]);
-    p->style.title = "BatchNorm and the gradient that was derived from it";
-    return status;
-}
-
-/* --- The network of the study ----------------------------------------------------------------- */
-
-static ct_status add_gradients(picture *p, ct_module *model, ct_tensor *loss) {
-    ct_slot_list slots;
-    ct_status status = ct_module_list(model, &slots);
-    if (status != CT_OK) return status;
-    ct_tensor *parameters[MOST_ROOTS], *gradients[MOST_ROOTS];
-    int64_t n = 0;
-    for (int64_t i = 0; i < slots.count && n < MOST_ROOTS - 1; i++) {
-        if (slots.items[i].trainable) parameters[n++] = ct_slot_read(slots.items[i].slot);
-    }
-    ct_slot_list_free(&slots);
-    status = ct_grad(loss, parameters, n, gradients);
-    for (int64_t i = 0; i < n && status == CT_OK; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "d%s", ct_name_of(parameters[i]));
-        add_root(p, gradients[i], name);
-    }
-    return status;
-}
-
-static ct_status network(picture *p, ct_module *model, bool backward) {
-    ct_tensor *images = blank("images", CT_SHAPE(32, 28, 28, 1));
-    p->style.clusters = true;
-    if (!backward) {
-        p->style.title = "The network of the study, forward";
-        ct_tensor *probabilities = ct_forward(model, images, CT_TRAINING);
-        add_root(p, probabilities, "probabilities");
-        return probabilities ? CT_OK : ct_error();
-    }
-    p->style.title = "The network of the study: loss and derived gradients";
-    ct_tensor *labels = ct_name(ct_full(CT_I64, CT_SHAPE(32), 0), "labels");
-    ct_tensor *loss = ct_cross_entropy(ct_logits(model, images, CT_TRAINING), labels);
-    add_root(p, loss, "loss");
-    return loss ? add_gradients(p, model, loss) : ct_error();
-}
-
-/* --- The program ------------------------------------------------------------------------------ */
+    const char *graph, *level, *focus, *order, *out;
+    int64_t depth;
+    bool backward, simplified, profile, views, unfold;
+} wishes;
 
 static int failed(void) {
     ct_status status = ct_error();
@@ -95,31 +21,77 @@ static int failed(void) {
     return status == CT_ERR_RANGE ? EXIT_USAGE : 1;
 }
 
+static ct_dot_level level_of(const char *name) {
+    if (strcmp(name, "plan") == 0) return CT_DOT_PLAN;
+    return strcmp(name, "modules") == 0 ? CT_DOT_MODULES : CT_DOT_OPS;
+}
+
+static ct_status measure(graph *g) {
+    ct_profile_start();
+    ct_status status = ct_eval(g->roots, g->n);
+    ct_profile_stop();
+    return status;
+}
+
+static ct_status draw(graph *g, const graph_kind *kind, const wishes *w) {
+    ct_dot_options options = {.title = g->title,
+                              .level = level_of(w->level),
+                              .depth = (int)w->depth,
+                              .focus = w->focus,
+                              .clusters = kind->modules,
+                              .profile = w->profile,
+                              .show_views = w->views,
+                              .unfold = w->unfold};
+    if (strcmp(w->out, "-") == 0) return ct_dot_write(stdout, g->roots, g->n, options);
+    return ct_dot_save(w->out, g->roots, g->n, options);
+}
+
+static ct_status build(graph *g, const graph_kind *kind, const wishes *w) {
+    int order = *w->order ? *w->order - '0' : w->backward;
+    ct_status status = kind->build(g, order);
+    if (status == CT_OK && w->simplified) status = ct_simplify(g->roots, g->n, g->roots);
+    bool timed = w->profile || level_of(w->level) == CT_DOT_PLAN;
+    return status == CT_OK && timed ? measure(g) : status;
+}
+
+static int run(const wishes *w) {
+    const graph_kind *kind = graph_kind_of(w->graph);
+    graph g = {.n = 0};
+    int64_t scope = ct_scope_open();
+    ct_status status = build(&g, kind, w);
+    if (status == CT_OK) status = draw(&g, kind, w);
+    int code = status == CT_OK ? 0 : failed();
+    if (status == CT_OK && strcmp(w->out, "-") != 0) printf("wrote %s\n", show(w->out).text);
+    ct_module_free(g.model);
+    ct_scope_close(scope);
+    ct_profile_clear();
+    return code;
+}
+
 int main(int argc, char *argv[]) {
-    const char *graph = "bn", *out = "graph.svg";
-    bool backward = false;
+    wishes w = {.graph = "bn", .level = "ops", .order = "", .depth = 1, .out = "graph.svg"};
     const option list[] = {
-        {"--graph", "bn|seed", "BatchNorm (default), or the network of the study", OPTION_CHOICE,
-         &graph, 0, 0},
-        {"--backward", NULL, "with the derived gradient", OPTION_FLAG, &backward, 0, 0},
-        {"--out", "FILE", ".dot, .svg, .png or .pdf; default graph.svg", OPTION_TEXT, &out, 0, 0},
+        {"--graph", GRAPHS, "what to draw; default bn, BatchNorm", OPTION_CHOICE, &w.graph, 0, 0},
+        {"--backward", NULL, "with the derived gradient: --order 1", OPTION_FLAG, &w.backward, 0,
+         0},
+        {"--order", "0|1|2", "derivatives up to this order", OPTION_CHOICE, &w.order, 0, 0},
+        {"--level", "modules|ops|plan", "what a box is; default ops", OPTION_CHOICE, &w.level, 0,
+         0},
+        {"--depth", "N", "modules opened to frames so deep; default 1", OPTION_INTEGER, &w.depth, 0,
+         100},
+        {"--focus", "PATH", "one module alone, and the values that it takes", OPTION_TEXT, &w.focus,
+         0, 0},
+        {"--simplified", NULL, "as it is evaluated", OPTION_FLAG, &w.simplified, 0, 0},
+        {"--profile", NULL, "computed once, coloured by time", OPTION_FLAG, &w.profile, 0, 0},
+        {"--views", NULL, "with reshape, broadcast and the like", OPTION_FLAG, &w.views, 0, 0},
+        {"--unfold", NULL, "repeated steps and equal modules one by one", OPTION_FLAG, &w.unfold, 0,
+         0},
+        {"--out", "FILE", ".dot, .svg, .png or .pdf, - for DOT; default graph.svg", OPTION_TEXT,
+         &w.out, 0, 0},
     };
     int usage = options_parse("graph_dump", "Draws a computation graph with graphviz.", list,
                               (int)(sizeof list / sizeof *list), argc, argv);
     if (usage >= 0) return usage;
     program_begin();
-
-    int64_t scope = ct_scope_open();
-    picture p = {.n = 0};
-    ct_digits_cnn_options with_batch_norm = {0};
-    ct_module *model = strcmp(graph, "seed") == 0 ? ct_digits_cnn_new(with_batch_norm) : NULL;
-    ct_status status = model                 ? network(&p, model, backward)
-                       : ct_error() != CT_OK ? ct_error()
-                                             : batch_norm(&p, backward);
-    if (status == CT_OK) status = ct_dot_save(out, p.roots, p.n, p.style);
-    int code = status == CT_OK ? 0 : failed();
-    if (status == CT_OK) printf("wrote %s\n", show(out).text);
-    ct_module_free(model);
-    ct_scope_close(scope);
-    return program_end("graph_dump", code);
+    return program_end("graph_dump", run(&w));
 }

@@ -17,7 +17,8 @@ ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out
 /* Whether ct_stage(y, ...) is y alone in this thread. Who sets it restores it. */
 bool *cti_stages_left_out(void);
 
-/* The slot that a staged update is for, and by what its old value is multiplied; NULL: t is none. */
+/* The slot that a staged update is for, and by what its old value is multiplied; NULL: t is none
+ * of these. */
 const ct_slot *cti_staged(const ct_tensor *t, double *decay);
 
 /* Looks at the evaluated roots; records what is wrong with them and returns it. */

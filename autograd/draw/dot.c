@@ -18,7 +18,7 @@ static bool has_prefix(const char *text, const char *prefix) {
 /* What the first character of `text` becomes; *length is how many bytes it has. NULL: itself.
  * U+0080 to U+009F are control characters too, U+FFFE and U+FFFF no characters at all: an SVG file
  * must not hold them. */
-static const char *replacement(const char *text, size_t *length) {
+static const char *replacement(const char *text, bool html, size_t *length) {
     static const char unknown[] = "\xef\xbf\xbd";
     /* The terminating NUL ends a sequence that is cut short. */
     *length = cti_utf8_length(text, strnlen(text, 4));
@@ -29,15 +29,17 @@ static const char *replacement(const char *text, size_t *length) {
     if (*length == 2 && has_prefix(text, "\xc2") && (unsigned char)text[1] < 0xa0) return unknown;
     if (has_prefix(text, "\xef\xbf\xbe") || has_prefix(text, "\xef\xbf\xbf")) return unknown;
     switch (*text) {
-    case '"': return "\\\"";
-    case '\\': return "\\\\";
-    case '\n': return "\\n";
+    case '"': return html ? "&quot;" : "\\\"";
+    case '\\': return html ? NULL : "\\\\";
+    case '\n': return html ? "<br/>" : "\\n";
+    case '<': return html ? "&lt;" : NULL;
+    case '>': return html ? "&gt;" : NULL;
     case '&': return "&amp;";
     default: return *length == 1 && ((unsigned char)*text < ' ' || *text == 0x7f) ? unknown : NULL;
     }
 }
 
-cti_dot_text cti_dot_escape(const char *text) {
+static cti_dot_text escape(const char *text, bool html) {
     cti_dot_text out;
     size_t used = 0, shortened = 0;
     for (int count = 0; text && *text; count++) {
@@ -48,7 +50,7 @@ cti_dot_text cti_dot_escape(const char *text) {
             break;
         }
         size_t taken;
-        const char *shown = replacement(text, &taken);
+        const char *shown = replacement(text, html, &taken);
         size_t length = shown ? strlen(shown) : taken;
         memcpy(out.text + used, shown ? shown : text, length);
         used += length;
@@ -57,6 +59,8 @@ cti_dot_text cti_dot_escape(const char *text) {
     out.text[used] = '\0';
     return out;
 }
+
+cti_dot_text cti_dot_escape(const char *text) { return escape(text, false); }
 
 static void put_escaped(cti_writer *out, const char *text) {
     cti_write_text(out, cti_dot_escape(text).text);
@@ -67,7 +71,12 @@ static void put_escaped(cti_writer *out, const char *text) {
 /* By order of the derivative. */
 static const char *const fills[4] = {"#dcebf7", "#fde5cc", "#dff0d8", "#eadcf4"};
 static const char *const colors[4] = {"#30597a", "#b0651d", "#4a8a3a", "#7a4f96"};
-static const char slot_fill[] = "#ffd966", carried_color[] = "#b8b8b8";
+static const char slot_fill[] = "#ffd966";
+/* Muted, and of one lightness, so that they stay behind the others: all arrows from one source have
+ * one of them. */
+enum { CARRIED = 6 };
+static const char *const carried_colors[CARRIED] = {"#a9a9a9", "#8fb0c9", "#c9a58f",
+                                                    "#9bb79b", "#b9a3c4", "#c2b280"};
 
 static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_node *node) {
     if (node->slot || !p->timed) {
@@ -130,23 +139,49 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
 
 static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int depth);
 
-/* Recursion is as deep as modules are within each other. */
-static void put_frame(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
+/* The first in the order of the layout, in which derivatives are turned. -1: only frames. */
+static int64_t first_in(const cti_picture *p, int64_t f) {
+    int64_t first = -1;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].frame == f && (first < 0 || p->nodes[i].order > 0)) first = i;
+    }
+    return first;
+}
+
+/* A title is a box beside the first one in its frame, because arrows go around boxes. */
+static void put_title(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
     const cti_picture_frame *frame = &p->frames[f];
     put_indent(out, depth);
-    cti_write_format(out, "subgraph cluster_%lld {\n", (long long)f);
-    put_indent(out, depth + 1);
-    cti_write_text(out, "label=\"");
+    cti_write_format(
+        out,
+        "t%lld [shape=plaintext, style=\"\", fontsize=10, margin=0, width=0, height=0, "
+        "label=\"",
+        (long long)f);
     put_escaped(out, frame->name);
-    cti_write_text(out, frame->name ? cti_derivative_names[frame->order] : "");
+    if (frame->name && frame->order > 0) {
+        cti_write_format(out, "\\n%s", cti_derivative_names[frame->order] + 2);
+    }
     if (frame->count > 1) {
-        cti_write_format(out, "%s%lld times", frame->name ? ", " : "", (long long)frame->count);
+        cti_write_format(out, "%s%lld times", frame->name ? "\\n" : "", (long long)frame->count);
     }
     if (frame->pass >= 0) {
         cti_write_format(out, "pass %lld: %d %% of the time", (long long)frame->pass,
                          (int)(100 * frame->share + 0.5));
     }
-    cti_write_text(out, "\";\n");
+    cti_write_text(out, "\"];\n");
+    int64_t first = first_in(p, f);
+    if (first < 0) return;
+    put_indent(out, depth);
+    cti_write_format(out, "{rank=same; t%lld; n%lld}\n", (long long)f, (long long)first);
+}
+
+/* Recursion is as deep as modules are within each other. */
+static void put_frame(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
+    put_indent(out, depth);
+    cti_write_format(out, "subgraph cluster_%lld {\n", (long long)f);
+    put_indent(out, depth + 1);
+    cti_write_text(out, "label=\"\"; margin=5;\n"); /* or the label is the picture's */
+    put_title(out, p, f, depth + 1);
     put_inside(out, p, f, depth + 1);
     put_indent(out, depth);
     cti_write_text(out, "}\n");
@@ -167,20 +202,28 @@ static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int dep
 /* Between derivatives arrows point against the order of the layout: what was derived stands beside
  * what it was derived from, and not below the whole forward pass. Those that carry a value over
  * must not push either. */
-static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_arrow *arrow) {
+static bool is_turned(const cti_picture *p, const cti_picture_arrow *arrow) {
     int order = p->nodes[arrow->to].order;
-    bool turned = order > 0 && p->nodes[arrow->from].order == order;
-    cti_write_format(out, "  n%lld -> n%lld [color=\"%s\"",
-                     (long long)(turned ? arrow->to : arrow->from),
-                     (long long)(turned ? arrow->from : arrow->to),
-                     arrow->carried ? carried_color : colors[order]);
+    return order > 0 && p->nodes[arrow->from].order == order;
+}
+
+static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_arrow *arrow) {
+    bool turned = is_turned(p, arrow);
+    cti_write_format(
+        out, "  n%lld -> n%lld [color=\"%s\"", (long long)(turned ? arrow->to : arrow->from),
+        (long long)(turned ? arrow->from : arrow->to),
+        arrow->carried ? carried_colors[arrow->from % CARRIED] : colors[p->nodes[arrow->to].order]);
     if (turned) cti_write_text(out, ", dir=back");
     if (arrow->staged || arrow->again) cti_write_text(out, ", style=dashed");
     if (arrow->carried || arrow->again) cti_write_text(out, ", constraint=false");
-    if (arrow->operand) {
-        cti_write_format(out, ", %slabel=\"%d\"", turned ? "tail" : "head", arrow->operand);
+    /* Beside its head: a label in the middle would take a rank of its own. */
+    const char *end = turned ? "tail" : "head";
+    if (arrow->operand && arrow->count == 1) {
+        cti_write_format(out, ", %slabel=\"%d\"", end, arrow->operand);
     }
-    if (arrow->count > 1) cti_write_format(out, ", label=\"x %lld\"", (long long)arrow->count);
+    if (arrow->count > 1) {
+        cti_write_format(out, ", %slabel=\"x %lld\"", end, (long long)arrow->count);
+    }
     cti_write_text(out, "];\n");
 }
 
@@ -195,7 +238,7 @@ static void put_ranks(cti_writer *out, const cti_picture *p) {
 
 /* --- The whole ---------------------------------------------------------------------------- */
 
-/* Of what occurs. An HTML-like label, which may hold nothing but these constants. */
+/* Of what occurs: a row of the label. */
 static void put_legend(cti_writer *out, const cti_picture *p) {
     static const char *const orders[] = {"forward", "first derivative", "second derivative",
                                          "higher derivatives"};
@@ -208,8 +251,7 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
         carried |= p->arrows[k].carried;
         staged |= p->arrows[k].staged;
     }
-    cti_write_text(out, "  legend [shape=none, style=\"\", margin=0, label=<<table border=\"0\" "
-                        "cellspacing=\"3\" cellpadding=\"4\"><tr>");
+    cti_write_text(out, "<tr>");
     if (p->timed) {
         cti_write_text(out, "<td bgcolor=\"0.0 0.9 1.0\">the redder, the larger the share of the "
                             "time</td>");
@@ -223,24 +265,36 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
         cti_write_format(out,
                          "<td><font color=\"%s\"><b>\xe2\x86\x92</b></font> value used in a "
                          "derivative</td>",
-                         carried_color);
+                         carried_colors[0]);
     }
     if (staged) cti_write_text(out, "<td>\xe2\x87\xa2 staged update</td>");
-    cti_write_text(out, "</tr></table>>];\n");
+    cti_write_text(out, "</tr>");
 }
+
+/* Title and legend: the picture's own label, which no arrow crosses. */
+static void put_caption(cti_writer *out, const cti_picture *p) {
+    if (!p->title && !p->legend) return;
+    cti_write_text(out, ", label=<<table border=\"0\" cellspacing=\"3\" cellpadding=\"4\">");
+    if (p->title) {
+        cti_write_text(out, "<tr><td colspan=\"8\" align=\"left\">");
+        cti_write_text(out, escape(p->title, true).text);
+        cti_write_text(out, "</td></tr>");
+    }
+    if (p->legend) put_legend(out, p);
+    cti_write_text(out, "</table>>");
+}
+
+enum { CURVED = 500 }; /* nodes, up to which arrows are curves: routing them is slow */
 
 /* The limits end a search for shorter arrows that else takes minutes and finds little. */
 static void put_head(cti_writer *out, const cti_picture *p) {
     cti_write_format(out,
-                     "digraph cotan {\n  graph [rankdir=%s, ranksep=0.3, nodesep=0.2, "
+                     "digraph cotan {\n  graph [rankdir=%s, ranksep=%s, nodesep=%s, "
                      "fontname=\"Helvetica\", fontsize=12, labelloc=t, labeljust=l, nslimit=1, "
-                     "nslimit1=1",
-                     p->left_to_right ? "LR" : "TB");
-    if (p->title) {
-        cti_write_text(out, ", label=\"");
-        put_escaped(out, p->title);
-        cti_write_text(out, "\"");
-    }
+                     "nslimit1=1%s",
+                     p->left_to_right ? "LR" : "TB", p->modules ? "0.2" : "0.3",
+                     p->modules ? "0.35" : "0.15", p->n_nodes > CURVED ? ", splines=polyline" : "");
+    put_caption(out, p);
     cti_write_text(out, "];\n"
                         "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, "
                         "height=0.3, margin=\"0.1,0.04\", color=\"#666666\"];\n"
@@ -253,6 +307,5 @@ void cti_dot_write(const cti_picture *p, cti_writer *out) {
     put_inside(out, p, -1, 1);
     put_ranks(out, p);
     for (int64_t k = 0; k < p->n_arrows; k++) put_arrow(out, p, &p->arrows[k]);
-    if (p->legend) put_legend(out, p);
     cti_write_text(out, "}\n");
 }

@@ -211,8 +211,9 @@ static void join_arrows(folding *f, const int64_t number[]) {
         int64_t from = arrow.from, to = arrow.to;
         arrow.again |= f->run[from] >= 0 && f->run[from] == f->run[to] &&
                        f->turn[from] != f->turn[to];
-        arrow.from = number[from];
+        arrow.from = arrow.value = number[from];
         arrow.to = number[to];
+        arrow.again |= arrow.from > arrow.to; /* between two that were folded apart */
         if (arrow.from != arrow.to) p->arrows[kept++] = arrow;
     }
     p->n_arrows = kept;

@@ -32,6 +32,7 @@ typedef struct {
     size_t length, sent; /* of the text */
     int fds[3];          /* our ends of its standard streams; -1 when closed */
     pid_t pid;
+    double seconds;  /* that it may take */
     double deadline; /* of cti_now */
     cti_writer *picture;
     cti_no_picture *why;
@@ -133,7 +134,8 @@ static ct_status receive(run *r, int stream) {
 }
 
 static ct_status too_slow(run *r) {
-    return no_picture(r, "dot took more than %g s and was stopped", cti_dot_patience / 1e3);
+    r->why->slow = true;
+    return no_picture(r, "dot took more than %g s and was stopped", r->seconds);
 }
 
 /* Until it has closed both of its outputs. */
@@ -203,14 +205,15 @@ static void stop(run *r) {
     for (int i = 0; i < 3; i++) close_fd(&r->fds[i]);
 }
 
-ct_status cti_graphviz(const char *format, const char *text, size_t length, cti_writer *picture,
-                       cti_no_picture *why) {
+ct_status cti_graphviz(const char *format, const char *text, size_t length, double seconds,
+                       cti_writer *picture, cti_no_picture *why) {
     int theirs[3] = {-1, -1, -1};
     *why = (cti_no_picture){.hint = ""};
     run r = {.text = text,
              .length = length,
              .fds = {-1, -1, -1},
-             .deadline = cti_now() + cti_dot_patience / 1e3,
+             .seconds = seconds,
+             .deadline = cti_now() + seconds,
              .picture = picture,
              .why = why};
     ct_status status = connect_streams(&r, theirs);

@@ -4,11 +4,13 @@
 
 #include "tensor/io/writer.h"
 
+#include <stdbool.h>
+
 #define CTI_DOT_CHARACTERS 120
 
 /* Text that stands for itself between quotes, by value so that one line can hold several. */
 typedef struct {
-    char text[CTI_DOT_CHARACTERS * 5 + 1];
+    char text[CTI_DOT_CHARACTERS * 6 + 1];
 } cti_dot_text;
 /* Escapes quotes, backslashes, ampersands and newlines; control characters and what is not UTF-8
  * become U+FFFD; above 120 characters it is cut, with "..." at the end. NULL is "". */
@@ -18,14 +20,16 @@ cti_dot_text cti_dot_escape(const char *text);
 typedef struct {
     char reason[256]; /* "" when an error is on record */
     const char *hint; /* what to do about it, or "" */
+    bool slow;        /* dot took too long */
 } cti_no_picture;
 
-/* Has `dot` draw the text, in a format that its option -T knows. The caller frees picture->text.
- * After a failure no error is recorded unless why->reason is empty. */
-ct_status cti_graphviz(const char *format, const char *text, size_t length, cti_writer *picture,
-                       cti_no_picture *why);
+/* Has `dot` draw the text, in a format that its option -T knows, within so many seconds. The caller
+ * frees picture->text. After a failure no error is recorded unless why->reason is empty. */
+ct_status cti_graphviz(const char *format, const char *text, size_t length, double seconds,
+                       cti_writer *picture, cti_no_picture *why);
 
-/* Milliseconds that `dot` may take: 30000. Tests shorten it. */
+/* Milliseconds that `dot` may take: 30000; a third of it where there is a coarser level to fall
+ * back on. Tests shorten it. */
 extern int cti_dot_patience;
 
 #endif

@@ -87,7 +87,13 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     node.operands = node.detail = node.formula = NULL;
     if (g < m->p->n_frames) {
         const cti_picture_frame *frame = &m->p->frames[g];
-        node.name = text_of(m, frame->name, cti_derivative_names[frame->order]);
+        node.name = text_of(m, frame->name ? frame->name : "steps",
+                            cti_derivative_names[frame->order]);
+        if (frame->count > 1) {
+            char times[40];
+            snprintf(times, sizeof times, ", %lld times", (long long)frame->count);
+            node.name = node.name ? text_of(m, node.name, times) : NULL;
+        }
         node.kind = NULL;
         node.frame = frame->parent;
         node.order = frame->order;
@@ -144,10 +150,10 @@ static ct_status describe(merging *m, cti_picture_node nodes[], const cti_pictur
         cti_picture_node *node = &nodes[i];
         node->origin = node->origin < 0 ? -1 : m->number[node->origin];
         if (node->origin == i) node->origin = -1;
-        if (m->last[i] < 0 || m->ops[i] < 2) continue;
+        if (m->last[i] < 0) continue;
         const cti_picture_node *value = &before[m->last[i]];
-        char ops[40];
-        snprintf(ops, sizeof ops, "\n%lld ops", (long long)m->ops[i]);
+        char ops[40] = "";
+        if (m->ops[i] > 1) snprintf(ops, sizeof ops, ", %lld ops", (long long)m->ops[i]);
         node->type = text_of(m, value->type, ops);
         if (!node->type) return CT_ERR_MEMORY;
         if (node->outside && node->kind) node->name = value->name, node->kind = value->kind;

@@ -293,6 +293,7 @@ static void add_arrows(drawing *d, const ct_tensor *t) {
         if (d->number[in->index] < 0) continue;
         d->p->arrows[d->p->n_arrows++] = (cti_picture_arrow){
             .from = d->number[in->index],
+            .value = d->number[in->index],
             .to = d->number[t->index],
             .operand = ordered ? k + 1 : 0,
             .staged = is_view(t) && k > 0,
@@ -311,24 +312,35 @@ ct_status cti_picture_new(cti_picture *p, int64_t nodes, int64_t arrows) {
     return p->nodes && p->arrows ? CT_OK : CT_ERR_MEMORY;
 }
 
-static int by_ends(const void *a, const void *b) {
+static int compare(int64_t x, int64_t y) { return (x > y) - (x < y); }
+
+static int compare_ends(const cti_picture_arrow *x, const cti_picture_arrow *y) {
+    int order = compare(x->to, y->to);
+    if (!order) order = compare(x->operand, y->operand);
+    if (!order) order = compare(x->from, y->from);
+    return order ? order
+                 : compare(4 * x->again + 2 * x->staged + x->carried,
+                           4 * y->again + 2 * y->staged + y->carried);
+}
+
+static int by_ends_and_value(const void *a, const void *b) {
     const cti_picture_arrow *x = a, *y = b;
-    if (x->to != y->to) return x->to < y->to ? -1 : 1;
-    if (x->operand != y->operand) return x->operand < y->operand ? -1 : 1;
-    if (x->from != y->from) return x->from < y->from ? -1 : 1;
-    int kind_x = 4 * x->again + 2 * x->staged + x->carried;
-    int kind_y = 4 * y->again + 2 * y->staged + y->carried;
-    return (kind_x > kind_y) - (kind_x < kind_y);
+    int order = compare_ends(x, y);
+    return order ? order : compare(x->value, y->value);
 }
 
 void cti_picture_join_arrows(cti_picture *p) {
     int64_t all = p->n_arrows;
-    qsort(p->arrows, (size_t)all, sizeof *p->arrows, by_ends);
+    qsort(p->arrows, (size_t)all, sizeof *p->arrows, by_ends_and_value);
     p->n_arrows = 0;
     for (int64_t k = 0; k < all; k++) {
-        cti_picture_arrow *before = p->n_arrows ? &p->arrows[p->n_arrows - 1] : NULL;
-        if (before && by_ends(before, &p->arrows[k]) == 0) before->count += p->arrows[k].count;
-        else p->arrows[p->n_arrows++] = p->arrows[k];
+        cti_picture_arrow *last = p->n_arrows ? &p->arrows[p->n_arrows - 1] : NULL;
+        if (!last || compare_ends(last, &p->arrows[k]) != 0) {
+            p->arrows[p->n_arrows++] = p->arrows[k];
+            continue;
+        }
+        if (last->value != p->arrows[k].value) last->count += p->arrows[k].count;
+        last->value = p->arrows[k].value;
     }
 }
 

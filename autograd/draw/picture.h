@@ -28,6 +28,7 @@ typedef struct {
 
 typedef struct {
     int64_t from, to; /* nodes */
+    int64_t value;    /* `from` before boxes were merged */
     int operand;      /* its number, from 1 on, where it matters; otherwise 0 */
     bool staged;      /* not computed with `to`: a staged update */
     bool carried;     /* a value of a lower order, used in a derivative */
@@ -76,13 +77,16 @@ ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *
 ct_status cti_picture_merge(cti_picture *picture, int depth);
 /* Draws equal modules that follow each other, and steps that repeat, once. */
 ct_status cti_picture_fold(cti_picture *picture);
-/* Makes one arrow of those with the same ends and meaning. */
+/* Makes one arrow of those with the same ends and meaning, and counts their values. */
 void cti_picture_join_arrows(cti_picture *picture);
 void cti_picture_mark_empty(cti_picture *picture); /* frames */
 void cti_picture_free(cti_picture *picture);       /* also after an error */
 
 /* Writes the picture to `out` as DOT, or into a file in the format that its ending names. */
 ct_status cti_picture_write(const cti_picture *picture, const char *function, FILE *out);
-ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path);
+/* A picture that `dot` takes too long for is no error where `slow` is not NULL: it is set. The text
+ * stands beside the picture then, as after other failures, unless it does `again`. */
+ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path,
+                           bool again, bool *slow);
 
 #endif

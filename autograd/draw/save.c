@@ -45,17 +45,19 @@ static ct_status fail_with_text(const char *function, const cti_no_picture *why,
 
 /* The text beside the picture that could not be made: graph.svg -> graph.dot. */
 static ct_status put_beside(const char *function, const char *path, const cti_writer *text,
-                            const cti_no_picture *why) {
+                            const cti_no_picture *why, bool again, bool *slow) {
     char *beside = cti_strdup(path);
     if (!beside) return CT_ERR_MEMORY;
     memcpy(strrchr(beside, '.') + 1, "dot", 3);
-    ct_status status = put(function, beside, text);
-    if (status == CT_OK) status = fail_with_text(function, why, "wrote", beside);
+    ct_status status = again ? CT_OK : put(function, beside, text);
+    if (status == CT_OK && why->slow && slow) *slow = true;
+    else if (status == CT_OK) status = fail_with_text(function, why, "wrote", beside);
     cti_free(beside);
     return status;
 }
 
-ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path) {
+ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path,
+                           bool again, bool *slow) {
     if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
     int format = format_of(function, path, false);
     if (format < 0) return CT_ERR_RANGE;
@@ -64,9 +66,11 @@ ct_status cti_picture_save(const cti_picture *picture, const char *function, con
     ct_status status = text.status;
     if (status == CT_OK && cti_formats[format].drawn) {
         cti_no_picture why;
-        status = cti_graphviz(cti_formats[format].ending, text.text, text.used, &drawn, &why);
+        double seconds = cti_dot_patience / (slow ? 3e3 : 1e3);
+        status = cti_graphviz(cti_formats[format].ending, text.text, text.used, seconds, &drawn,
+                              &why);
         if (status == CT_OK) status = put(function, path, &drawn);
-        else if (*why.reason) status = put_beside(function, path, &text, &why);
+        else if (*why.reason) status = put_beside(function, path, &text, &why, again, slow);
     } else if (status == CT_OK) {
         status = put(function, path, &text);
     }
@@ -86,6 +90,9 @@ ct_status cti_picture_write(const cti_picture *picture, const char *function, FI
     return status;
 }
 
+/* Bytes of a title that says what became of a picture, and how far a coarser one is opened. */
+enum { SAID = 128, DEPTH = 3 };
+
 /* --- Graphs ------------------------------------------------------------------------------- */
 
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options) {
@@ -100,17 +107,39 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
     return status;
 }
 
+/* The same with larger boxes, and a title that says so. */
+static void make_coarser(ct_dot_options *o, const char *title, char said[SAID]) {
+    bool modules = o->level == CT_DOT_MODULES;
+    o->level = CT_DOT_MODULES;
+    o->depth = modules ? 0 : DEPTH;
+    snprintf(said, SAID, "%.60s%s(modules: dot took too long for %s)", title ? title : "",
+             title ? " " : "", modules ? "smaller ones" : "the ops");
+    o->title = said;
+}
+
+static ct_status save(const char *path, ct_tensor *const roots[], int64_t n,
+                      const ct_dot_options *options, bool again, bool *slow) {
+    cti_picture picture;
+    ct_status status = cti_picture_of(&picture, "ct_dot_save", roots, n, options);
+    if (status == CT_OK) status = cti_picture_save(&picture, "ct_dot_save", path, again, slow);
+    cti_picture_free(&picture);
+    return status;
+}
+
 ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
                       ct_dot_options options) {
     CTI_CALLED;
     if (!path || !roots) {
         return ct_fail(CT_ERR_NULL, "ct_dot_save: '%s' is NULL", path ? "roots" : "path");
     }
-    cti_picture picture;
-    ct_status status = cti_picture_of(&picture, "ct_dot_save", roots, n, &options);
-    if (status == CT_OK) status = cti_picture_save(&picture, "ct_dot_save", path);
-    cti_picture_free(&picture);
-    return status;
+    const char *title = options.title;
+    char said[SAID];
+    for (bool again = false;; again = true) {
+        bool slow = false, coarsest = options.level == CT_DOT_MODULES && options.depth == 0;
+        ct_status status = save(path, roots, n, &options, again, coarsest ? NULL : &slow);
+        if (status != CT_OK || !slow) return status;
+        make_coarser(&options, title, said);
+    }
 }
 
 ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
@@ -127,7 +156,8 @@ ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
     if (status != CT_OK) return status;
     cti_writer drawn = {0};
     cti_no_picture why;
-    status = cti_graphviz(cti_formats[format].ending, (const char *)text, length, &drawn, &why);
+    status = cti_graphviz(cti_formats[format].ending, (const char *)text, length,
+                          cti_dot_patience / 1e3, &drawn, &why);
     if (status == CT_OK) status = put(function, picture_path, &drawn);
     else if (*why.reason) status = fail_with_text(function, &why, "the text is in", dot_path);
     cti_free(drawn.text);

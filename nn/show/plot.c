@@ -36,7 +36,7 @@ static ct_status plot(const char *function, FILE *out, const char *path, ct_modu
     ct_status status = draw(&picture, &layers);
     if (status == CT_OK) {
         status = out ? cti_picture_write(&picture, function, out)
-                     : cti_picture_save(&picture, function, path);
+                     : cti_picture_save(&picture, function, path, false, NULL);
     }
     cti_picture_free(&picture);
     cti_layer_list_free(&layers);

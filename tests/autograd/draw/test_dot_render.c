@@ -288,6 +288,22 @@ RENDER_TEST(a_dot_that_never_ends) {
                "dot took more than 0.1 s and was stopped");
 }
 
+/* A script that takes its time for one picture and draws another. */
+RENDER_TEST(too_many_ops_are_drawn_as_modules) {
+    cti_dot_patience = 1500;
+    pretend("cat >in; if grep -q 'exp' in; then exec sleep 1000; fi; cat in");
+    cr_assert_eq(chdir(folder), 0);
+    ct_path_push("layer");
+    ct_tensor *y = ct_sum_all(ct_exp(ct_name(ct_full(CT_F32, CT_SHAPE(3), 1), "x")));
+    ct_path_pop();
+    cr_expect_eq(ct_dot_save("g.svg", &y, 1, (ct_dot_options){.title = "a graph"}), CT_OK, "%s",
+                 ct_error_message());
+    cr_expect_eq(system("grep -q 'a graph (modules: dot took too long for the ops)' g.svg && "
+                        "grep -q 'layer' g.svg && grep -q 'exp' g.dot && ! grep -q modules g.dot"),
+                 0);
+    cr_expect_eq(chdir("/"), 0);
+}
+
 RENDER_TEST(a_dot_that_cannot_start) {
     pretend("exit 0");
     cr_assert_eq(chmod(stand_in, 0600), 0);
