@@ -83,11 +83,12 @@ static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_no
         cti_write_format(out, ", fillcolor=\"%s\"", node->slot ? slot_fill : fills[node->order]);
         return;
     }
-    /* Hue, saturation, value; a share of a fifth of the time is as red as it gets. Whole
-     * thousandths, because a locale may write a comma. */
+    /* Hue, saturation, value: orange, on which black can be read, and which the colour-blind tell
+     * from white. A share of a fifth of the time is as dark as it gets. Whole thousandths, because
+     * a locale may write a comma. */
     double share = node->share * 5;
-    int red = (int)(900 * (share < 1 ? share : 1));
-    cti_write_format(out, ", fillcolor=\"0.000 0.%03d 1.000\"", red);
+    cti_write_format(out, ", fillcolor=\"0.080 0.%03d 1.000\"",
+                     (int)(800 * (share < 1 ? share : 1)));
 }
 
 static void put_indent(cti_writer *out, int depth) {
@@ -253,7 +254,7 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
     }
     cti_write_text(out, "<tr>");
     if (p->timed) {
-        cti_write_text(out, "<td bgcolor=\"0.0 0.9 1.0\">the redder, the larger the share of the "
+        cti_write_text(out, "<td bgcolor=\"0.08 0.8 1.0\">the darker, the larger the share of the "
                             "time</td>");
     }
     for (int i = 0; i < 4; i++) {

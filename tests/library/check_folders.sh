@@ -54,7 +54,7 @@ link datasets "$datasets" "$work/tensor.so" -lz $openmp -lm
 layers() {
     case $1 in
     tensor) echo base graph plan run value io ;;
-    autograd) echo kernels+draw ops compose+derive check ;;
+    autograd) echo kernels ops compose+derive check draw ;;
     nn) echo layers save+show+models ;;
     optim) echo rules train ;;
     datasets) echo formats+digits ;;
