@@ -12,6 +12,7 @@
 #ifndef COTAN_DOT_H
 #define COTAN_DOT_H
 
+#include <cotan/autograd/formulas.h>
 #include <cotan/tensor/tensor.h>
 
 CT_C_BEGIN
@@ -44,6 +45,7 @@ typedef struct {
                      /*   around their derivatives                                       */
     bool profile;    /* colour ops by their pass's share of the time, as CT_DOT_PLAN has it, in */
                      /*   whose frames they stand; nodes that were not computed stay white      */
+    const ct_formula *formula; /* fill by its terms, which stand above; NULL: by order */
     bool no_legend;
     int64_t max_nodes; /* more is an error, as nobody could read it; 0: 5000 */
 } ct_dot_options;
@@ -61,6 +63,10 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
  * besides: CT_ERR_RANGE for another ending. */
 ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
                       ct_dot_options options);
+/* As ct_dot_save, of two graphs beside each other: as it was derived and as it is evaluated, by
+ * ct_simplify, with their numbers of ops. For formulas, of which it shows what becomes of terms. */
+ct_status ct_dot_save_both(const char *path, ct_tensor *const roots[], int64_t n,
+                           ct_dot_options options);
 /* Makes a picture, .svg .png or .pdf by its ending, of a file in DOT. No shell is involved and no
  * name reaches the command line. Errors: CT_ERR_RANGE for another ending; CT_ERR_IO when a file
  * cannot be read or written, or `dot` is missing, fails or takes more than 30 seconds: then

@@ -11,7 +11,7 @@
 typedef struct {
     const char *graph, *level, *focus, *order, *out;
     int64_t depth;
-    bool backward, simplified, profile, views, unfold;
+    bool backward, formula, simplified, profile, views, unfold;
 } wishes;
 
 static int failed(void) {
@@ -42,6 +42,13 @@ static ct_status draw(graph *g, const graph_kind *kind, const wishes *w) {
                               .profile = w->profile,
                               .show_views = w->views,
                               .unfold = w->unfold};
+    if (w->formula && !kind->formula) {
+        return ct_fail(CT_ERR_RANGE, "--formula: there is none for '%s'", kind->name);
+    }
+    if (w->formula) options.formula = kind->formula;
+    if (w->formula && strcmp(w->out, "-") != 0) {
+        return ct_dot_save_both(w->out, g->roots, g->n, options);
+    }
     if (strcmp(w->out, "-") == 0) return ct_dot_write(stdout, g->roots, g->n, options);
     return ct_dot_save(w->out, g->roots, g->n, options);
 }
@@ -81,6 +88,8 @@ int main(int argc, char *argv[]) {
          100},
         {"--focus", "PATH", "one module alone, and the values that it takes", OPTION_TEXT, &w.focus,
          0, 0},
+        {"--formula", NULL, "beside the textbook's, of bn, ln and softmax, derived and evaluated",
+         OPTION_FLAG, &w.formula, 0, 0},
         {"--simplified", NULL, "as it is evaluated", OPTION_FLAG, &w.simplified, 0, 0},
         {"--profile", NULL, "computed once, coloured by time", OPTION_FLAG, &w.profile, 0, 0},
         {"--views", NULL, "with reshape, broadcast and the like", OPTION_FLAG, &w.views, 0, 0},

@@ -17,7 +17,8 @@ typedef struct {
     const char *name, *about;
     /* Records the graph with derivatives up to this order: 0, 1 or 2. */
     ct_status (*build)(graph *g, int order);
-    bool modules; /* made of modules, which the picture frames */
+    const ct_formula *formula; /* or NULL */
+    bool modules;              /* made of modules, which the picture frames */
 } graph_kind;
 
 /* The words between '|', for options. */

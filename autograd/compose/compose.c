@@ -138,8 +138,9 @@ ct_tensor *ct_softmax(ct_tensor *x, int axis) {
 
 ct_tensor *ct_log_softmax(ct_tensor *x, int axis) {
     CTI_CALLED;
-    ct_tensor *shifted = cti_shift(x, shift_of(x, axis));
-    return ct_sub(shifted, ct_log(at_least_1(ct_sum_keep(ct_exp(shifted), CT_AXES(axis)))));
+    ct_tensor *shifted = cti_called(cti_shift(x, shift_of(x, axis)), "shifted");
+    ct_tensor *sum = ct_log(at_least_1(ct_sum_keep(ct_exp(shifted), CT_AXES(axis))));
+    return cti_called(ct_sub(shifted, cti_called(sum, "log_sum")), "log_softmax");
 }
 
 static ct_status check_labels(ct_tensor *labels, int64_t classes) {

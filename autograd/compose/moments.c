@@ -43,10 +43,12 @@ cti_moments cti_moments_of(const char *function, ct_tensor *x, ct_axes axes) {
     if (count == 0) return m;
     ct_dtype dtype = ct_dtype_of(x);
     ct_tensor *first = first_of(x, sorted);
-    ct_tensor *mean = ct_add(first, ct_mean_keep(ct_sub(x, first), sorted));
+    ct_tensor *mean = cti_called(ct_add(first, ct_mean_keep(ct_sub(x, first), sorted)), "mean");
     double scale = scale_for(count);
     ct_tensor *deviation = ct_mul(ct_sub(x, mean), cti_structural(dtype, scale));
+    cti_called(deviation, "centred");
     ct_tensor *squares = ct_sum_keep(ct_square(deviation), sorted);
     ct_tensor *variance = ct_div(squares, cti_structural(dtype, count * scale * scale));
+    cti_called(variance, "variance");
     return variance ? (cti_moments){mean, deviation, variance, scale} : m;
 }

@@ -71,6 +71,10 @@ static void put_escaped(cti_writer *out, const char *text) {
 /* By order of the derivative. */
 static const char *const fills[4] = {"#dcebf7", "#fde5cc", "#dff0d8", "#eadcf4"};
 static const char *const colors[4] = {"#30597a", "#b0651d", "#4a8a3a", "#7a4f96"};
+/* Of a formula's terms; they differ for the colour-blind, and circled numbers tell them in grey. */
+static const char *const term_fills[CT_TERMS] = {"#bfdcf5", "#fbe3a6", "#c9e8c4",
+                                                 "#f6c7cf", "#dccff0", "#e3d9c6"};
+static const char *const term_marks[CT_TERMS] = {"①", "②", "③", "④", "⑤", "⑥"};
 static const char slot_fill[] = "#ffd966";
 /* Muted, and of one lightness, so that they stay behind the others: all arrows from one source have
  * one of them. */
@@ -79,8 +83,10 @@ static const char *const carried_colors[CARRIED] = {"#a9a9a9", "#8fb0c9", "#c9a5
                                                     "#9bb79b", "#b9a3c4", "#c2b280"};
 
 static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_node *node) {
-    if (node->slot || !p->timed) {
-        cti_write_format(out, ", fillcolor=\"%s\"", node->slot ? slot_fill : fills[node->order]);
+    const char *fill = node->slot ? slot_fill : p->timed ? NULL : fills[node->order];
+    if (p->formula) fill = node->term ? term_fills[node->term - 1] : "#ffffff";
+    if (fill) {
+        cti_write_format(out, ", fillcolor=\"%s\"", fill);
         return;
     }
     /* Hue, saturation, value: orange, on which black can be read, and which the colour-blind tell
@@ -123,6 +129,7 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
     const cti_picture_node *node = &p->nodes[i];
     put_indent(out, depth);
     cti_write_format(out, "n%lld [label=\"", (long long)i);
+    if (node->term) cti_write_format(out, "%s ", term_marks[node->term - 1]);
     put_escaped(out, node->name);
     if (node->name && node->kind) cti_write_text(out, p->joint);
     put_escaped(out, node->kind);
@@ -140,11 +147,14 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
 
 static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int depth);
 
-/* The first in the order of the layout, in which derivatives are turned. -1: only frames. */
+/* The first in the order of the layout, in which derivatives are turned; beside each other, of the
+ * forward pass. -1: only frames. */
 static int64_t first_in(const cti_picture *p, int64_t f) {
     int64_t first = -1;
     for (int64_t i = 0; i < p->n_nodes; i++) {
-        if (p->nodes[i].frame == f && (first < 0 || p->nodes[i].order > 0)) first = i;
+        if (p->nodes[i].frame != f) continue;
+        if (p->nodes[i].order == 0) return i;
+        first = i;
     }
     return first;
 }
@@ -272,16 +282,45 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
     cti_write_text(out, "</tr>");
 }
 
+/* The textbook's derivative in one row, each part in its term's colour. */
+static void put_closed(cti_writer *out, const ct_formula *formula) {
+    cti_write_text(out, "<tr><td colspan=\"8\" align=\"left\"><table border=\"0\" "
+                        "cellspacing=\"2\" cellpadding=\"3\"><tr>");
+    for (int64_t k = formula->n_terms - 1; k >= 0; k--) {
+        if (!formula->terms[k].closed) continue;
+        cti_write_format(out, "<td bgcolor=\"%s\">%s ", term_fills[k], term_marks[k]);
+        cti_write_text(out, escape(formula->terms[k].closed, true).text);
+        cti_write_text(out, "</td>");
+    }
+    cti_write_text(out, "<td></td></tr></table></td></tr>");
+}
+
+/* A row for each term: its colour and number, how it is written, what flows back through it. */
+static void put_formula(cti_writer *out, const ct_formula *formula) {
+    put_closed(out, formula);
+    for (int64_t k = 0; k < formula->n_terms; k++) {
+        const ct_term *term = &formula->terms[k];
+        cti_write_format(out, "<tr><td bgcolor=\"%s\" align=\"left\">%s ", term_fills[k],
+                         term_marks[k]);
+        cti_write_text(out, escape(term->forward, true).text);
+        cti_write_format(out, "</td><td bgcolor=\"%s\" align=\"left\" colspan=\"7\">",
+                         term_fills[k]);
+        cti_write_text(out, escape(term->derivative, true).text);
+        cti_write_text(out, "</td></tr>");
+    }
+}
+
 /* Title and legend: the picture's own label, which no arrow crosses. */
 static void put_caption(cti_writer *out, const cti_picture *p) {
-    if (!p->title && !p->legend) return;
+    if (!p->title && !p->legend && !p->formula) return;
     cti_write_text(out, ", label=<<table border=\"0\" cellspacing=\"3\" cellpadding=\"4\">");
     if (p->title) {
         cti_write_text(out, "<tr><td colspan=\"8\" align=\"left\">");
         cti_write_text(out, escape(p->title, true).text);
         cti_write_text(out, "</td></tr>");
     }
-    if (p->legend) put_legend(out, p);
+    if (p->formula) put_formula(out, p->formula);
+    else if (p->legend) put_legend(out, p);
     cti_write_text(out, "</table>>");
 }
 

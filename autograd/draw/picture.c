@@ -27,6 +27,7 @@ typedef struct {
     int64_t *target;       /* the node that is drawn in its place; itself unless a collapsed view */
     int *order;            /* of the derivative, up to 3 */
     char *wanted;          /* see below */
+    int *term;             /* of the formula, or -1 */
     int64_t *constant;     /* the unnamed number that it is a view of, or -1 */
     int64_t *number;       /* n0, n1, ...; -1 when it is not drawn */
     const char **module;   /* the path of its frame; "" outside of all */
@@ -264,6 +265,7 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
                  : is_view(t)                    ? CTI_SMALL_BOX
                                                  : CTI_BOX,
         .order = d->order[i],
+        .term = d->term[i] + 1,
         .root = d->root[i],
         .outside = !*d->module[i],
         .slot = t->slot != 0,
@@ -358,7 +360,16 @@ void cti_picture_free(cti_picture *p) {
     cti_free(p->frames);
 }
 
-static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n) {
+static ct_status find_terms(drawing *d, cti_terms *terms) {
+    for (int64_t i = 0; i < d->walk.count; i++) d->term[i] = -1;
+    if (!d->options->formula) return CT_OK;
+    cti_terms own = {.formula = d->options->formula};
+    ct_status status = cti_terms_find(terms ? terms : &own, &d->walk, d->term);
+    cti_terms_free(&own);
+    return status;
+}
+
+static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n, cti_terms *terms) {
     cti_picture *p = d->p;
     int64_t count = d->walk.count, inputs = 0;
     size_t room = (size_t)count;
@@ -369,7 +380,11 @@ static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n) {
     int64_t *places = cti_zone_alloc(&p->zone, 4 * room, sizeof *places);
     d->order = cti_zone_alloc(&p->zone, room, sizeof *d->order);
     d->wanted = cti_zone_alloc(&p->zone, room, 1);
-    if (!d->root || !d->module || !d->order || !d->wanted || !places) return CT_ERR_MEMORY;
+    d->term = cti_zone_alloc(&p->zone, room, sizeof *d->term);
+    if (!d->root || !d->module || !d->order || !d->wanted || !d->term || !places) {
+        return CT_ERR_MEMORY;
+    }
+    if (find_terms(d, terms) != CT_OK) return CT_ERR_MEMORY;
     choose_modules(d);
     choose_orders(d);
     d->target = places, d->constant = places + count;
@@ -403,7 +418,7 @@ static ct_status arrange(cti_picture *p, const char *function, const ct_dot_opti
 }
 
 ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const roots[], int64_t n,
-                         const ct_dot_options *options) {
+                         const ct_dot_options *options, cti_terms *terms) {
     *p = (cti_picture){0};
     if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one root", function);
     for (int64_t r = 0; r < n; r++) {
@@ -411,9 +426,10 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     }
     drawing d = {.p = p, .options = options};
     if (cti_walk_new(&d.walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
-    ct_status status = fill(&d, roots, n);
+    ct_status status = fill(&d, roots, n, terms);
     cti_walk_free(&d.walk);
     p->title = options->title;
+    p->formula = options->formula;
     p->joint = " = ";
     p->left_to_right = options->left_to_right;
     p->timed = options->profile;

@@ -3,6 +3,7 @@
 #define COTAN_PICTURE_H
 
 #include "autograd/dot.h"
+#include "autograd/draw/terms.h"
 #include "tensor/base/zone.h"
 
 typedef enum { CTI_BOX, CTI_SMALL_BOX, CTI_ELLIPSE } cti_picture_shape;
@@ -17,6 +18,7 @@ typedef struct {
     const char *type;        /* "[2] f64"; of a box of several ops with their number below */
     cti_picture_shape shape;
     int order;      /* of the derivative; 3 for all above */
+    int term;       /* of the picture's formula, from 1 on; 0: none */
     bool outside;   /* belongs to no module */
     bool root;      /* what was asked for */
     bool slot;      /* held by a slot */
@@ -54,8 +56,9 @@ extern const char *const cti_derivative_names[4];
 /* Nodes in the order of the walk, arrows in that of the nodes they lead to, frames in that of the
  * nodes they begin with. */
 typedef struct {
-    const char *title; /* may hold any bytes; or NULL */
-    const char *joint; /* between a node's name and its kind */
+    const char *title;         /* may hold any bytes; or NULL */
+    const ct_formula *formula; /* or NULL */
+    const char *joint;         /* between a node's name and its kind */
     bool left_to_right, legend;
     bool timed;   /* colours and frames tell where the time went */
     bool modules; /* boxes are modules */
@@ -69,9 +72,13 @@ typedef struct {
 /* Makes room for so many nodes and arrows, and for a frame around each node. */
 ct_status cti_picture_new(cti_picture *picture, int64_t nodes, int64_t arrows);
 /* The picture of everything that n roots depend on, with ops as boxes. `function` is for
- * messages. */
+ * messages; `terms` holds the nodes of the formula's terms, of other graphs too, or is NULL. */
 ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *const roots[],
-                         int64_t n, const ct_dot_options *options);
+                         int64_t n, const ct_dot_options *options, cti_terms *terms);
+/* Puts two pictures beside each other, each in a frame of that title. The second one, which must
+ * live as long, is then empty. */
+ct_status cti_picture_beside(cti_picture *picture, const char *title, cti_picture *other,
+                             const char *other_title);
 /* Merges what stands in frames of no others, or deeper than `depth` frames, into one box each, and
  * the ops outside of all that hang together; arrows between the same two boxes become one. */
 ct_status cti_picture_merge(cti_picture *picture, int depth);

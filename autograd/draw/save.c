@@ -8,6 +8,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
 #include "tensor/io/writer.h"
+#include "tensor/simplify.h"
 
 #include <errno.h>
 #include <string.h>
@@ -101,7 +102,7 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
         return ct_fail(CT_ERR_NULL, "ct_dot_write: '%s' is NULL", out ? "roots" : "out");
     }
     cti_picture picture;
-    ct_status status = cti_picture_of(&picture, "ct_dot_write", roots, n, &options);
+    ct_status status = cti_picture_of(&picture, "ct_dot_write", roots, n, &options, NULL);
     if (status == CT_OK) status = cti_picture_write(&picture, "ct_dot_write", out);
     cti_picture_free(&picture);
     return status;
@@ -120,7 +121,7 @@ static void make_coarser(ct_dot_options *o, const char *title, char said[SAID]) 
 static ct_status save(const char *path, ct_tensor *const roots[], int64_t n,
                       const ct_dot_options *options, bool again, bool *slow) {
     cti_picture picture;
-    ct_status status = cti_picture_of(&picture, "ct_dot_save", roots, n, options);
+    ct_status status = cti_picture_of(&picture, "ct_dot_save", roots, n, options, NULL);
     if (status == CT_OK) status = cti_picture_save(&picture, "ct_dot_save", path, again, slow);
     cti_picture_free(&picture);
     return status;
@@ -140,6 +141,42 @@ ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
         if (status != CT_OK || !slow) return status;
         make_coarser(&options, title, said);
     }
+}
+
+static ct_status save_both(const char *path, ct_tensor *const roots[], int64_t n,
+                           ct_dot_options *options, cti_picture both[2]) {
+    static const char function[] = "ct_dot_save_both";
+    cti_terms terms = {.formula = options->formula};
+    ct_tensor **evaluated = cti_alloc((size_t)n, sizeof *evaluated);
+    ct_status status = evaluated ? CT_OK : CT_ERR_MEMORY;
+    if (status == CT_OK) status = cti_picture_of(&both[0], function, roots, n, options, &terms);
+    if (status == CT_OK) status = ct_simplify(roots, n, evaluated);
+    if (status == CT_OK) {
+        status = cti_picture_of(&both[1], function, evaluated, n, options, &terms);
+    }
+    if (status == CT_OK) {
+        status = cti_picture_beside(&both[0], "as derived", &both[1], "as evaluated");
+    }
+    if (status == CT_OK) status = cti_picture_save(&both[0], function, path, false, NULL);
+    cti_terms_free(&terms);
+    cti_free(evaluated);
+    return status;
+}
+
+ct_status ct_dot_save_both(const char *path, ct_tensor *const roots[], int64_t n,
+                           ct_dot_options options) {
+    CTI_CALLED;
+    if (!path || !roots) {
+        return ct_fail(CT_ERR_NULL, "ct_dot_save_both: '%s' is NULL", path ? "roots" : "path");
+    }
+    if (n < 1) return ct_fail(CT_ERR_RANGE, "ct_dot_save_both: needs at least one root");
+    cti_picture both[2] = {{0}, {0}};
+    int64_t scope = ct_scope_open();
+    ct_status status = save_both(path, roots, n, &options, both);
+    cti_picture_free(&both[0]);
+    cti_picture_free(&both[1]);
+    ct_scope_close(scope);
+    return status;
 }
 
 ct_status ct_dot_render(const char *dot_path, const char *picture_path) {

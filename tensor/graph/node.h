@@ -79,6 +79,12 @@ cti_number cti_number_of(const ct_tensor *t);
 /* The same for a view of a value, and views of views. */
 cti_number cti_number_through_views(const ct_tensor *t);
 
+/* Gives what a function computes on its way a name that lives as long as the program. */
+static inline ct_tensor *cti_called(ct_tensor *t, const char *name) {
+    if (t) t->name = name;
+    return t;
+}
+
 /* True for a leaf or an evaluated node: its inputs are not needed any more. */
 static inline bool cti_has_value(const ct_tensor *t) { return t->buffer != NULL; }
 
