@@ -1,4 +1,5 @@
-/* Two pictures of graphs: the network as layers, and one training step as primitive ops.
+/* Pictures of graphs: the network as layers, one training step as layers and their derivatives, and
+ * BatchNorm as primitive ops beside the textbook's formula.
  * The graphs are the library's; graphviz draws them.
  * Invariant: the text of a graph is written first, and stays when there is no graphviz. */
 #include "bn_study.h"
@@ -49,7 +50,8 @@ static ct_status save_step_of(const study *s, ct_module *model, const ct_slot_li
     ct_tensor **roots = parameters + slots->count;
     ct_status status = ct_grad(loss, parameters, n, roots);
     roots[n] = loss;
-    ct_dot_options options = {.title = "One training step: loss and gradients", .clusters = true};
+    ct_dot_options options = {
+        .title = "One training step: loss and gradients", .level = CT_DOT_MODULES, .depth = 1};
     if (status == CT_OK) status = ct_dot_save(path, roots, n + 1, options);
     free(parameters);
     return status;
@@ -72,19 +74,46 @@ static ct_status save_step(const study *s) {
     return status;
 }
 
+/* Of as many rows and channels as a dense layer's has here. */
+static ct_status save_batch_norm(const study *s) {
+    char *path = path_of(s, "batch_norm", "dot");
+    int64_t scope = ct_scope_open();
+    ct_shape all = CT_SHAPE(32, 64), each = CT_SHAPE(64);
+    ct_tensor *x[] = {ct_name(ct_full(CT_F32, all, 0), "x"),
+                      ct_name(ct_full(CT_F32, each, 1), "gamma"),
+                      ct_name(ct_full(CT_F32, each, 0), "beta")};
+    ct_tensor *dy = ct_name(ct_full(CT_F32, all, 1), "dy"), *roots[4];
+    roots[0] = ct_name(ct_batch_norm(x[0], x[1], x[2], -1, 1e-3, NULL, NULL), "y");
+    ct_status status = ct_vjp(roots[0], dy, x, 3, roots + 1);
+    static const char *const names[] = {"dx", "dgamma", "dbeta"};
+    for (int i = 0; i < 3 && status == CT_OK; i++) ct_name(roots[i + 1], names[i]);
+    ct_dot_options options = {.title = "BatchNorm, and the gradient that nobody wrote",
+                              .formula = &ct_formula_batch_norm};
+    if (!path) status = ct_fail(CT_ERR_MEMORY, "bn_study: out of memory");
+    if (status == CT_OK) status = ct_dot_save_both(path, roots, 4, options);
+    ct_scope_close(scope);
+    free(path);
+    return status;
+}
+
 int study_pictures_save(const study *s) {
-    static const char *const bases[] = {"model", "step"}, *const endings[] = {"svg", "png"};
-    if (save_model(s) != CT_OK || save_step(s) != CT_OK) return study_failed();
-    for (int i = 0; i < 4; i++) study_file_remove(s, bases[i / 2], endings[i % 2]);
+    enum { PICTURES = 3, FILES = 2 * PICTURES };
+    static const char *const bases[PICTURES] = {"model", "step", "batch_norm"};
+    static const char *const endings[] = {"svg", "png"};
+    if (save_model(s) != CT_OK || save_step(s) != CT_OK || save_batch_norm(s) != CT_OK) {
+        return study_failed();
+    }
+    for (int i = 0; i < FILES; i++) study_file_remove(s, bases[i / 2], endings[i % 2]);
     char *version[] = {(char[]){"dot"}, (char[]){"-V"}, NULL};
     if (study_tool_run(s, version) == TOOL_MISSING) {
-        fprintf(stderr,
-                "bn_study: 'dot' not found in PATH; wrote model.dot and step.dot in %s "
-                "(install graphviz)\n",
-                s->options.out);
+        fprintf(
+            stderr,
+            "bn_study: 'dot' not found in PATH; wrote model.dot, step.dot and batch_norm.dot in %s "
+            "(install graphviz)\n",
+            s->options.out);
         return 0;
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < FILES; i++) {
         if (render(s, bases[i / 2], endings[i % 2]) != CT_OK) return study_failed();
     }
     return 0;

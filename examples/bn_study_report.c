@@ -201,9 +201,13 @@ static int write_page(FILE *out, const study *s, const study_verdict verdicts[ST
     fprintf(out, "</div></div>\n");
     fprintf(out, "<h2>One training step</h2>\n");
     write_picture(out, s, "step", "step",
-                  "Every primitive op of a step with BatchNorm: the loss "
-                  "(blue) and the gradients that were derived from it (orange), a frame for each "
-                  "layer. step.svg, beside this page, is the same picture to look into.");
+                  "A step with BatchNorm, layer by layer: the loss (blue) and the gradients that "
+                  "were derived from it (orange), each layer's beside it. Numbers beside arrows "
+                  "count values; ./run graph --graph seed --backward draws every op.");
+    fprintf(out, "<h2>The gradient that nobody wrote</h2>\n");
+    write_picture(out, s, "batch_norm", "step",
+                  "BatchNorm as primitive ops, as derived and as evaluated. Each term of the "
+                  "textbook's formula has the colour of the boxes that compute it.");
     fprintf(out, "</body>\n</html>\n");
     return status;
 }
