@@ -8,7 +8,8 @@
  *         {NULL, "y = a E", "dE = a dy", "dx = 2 a dy"}, // all that is left
  *     };
  *     static const ct_formula formula = {"energy", terms, 2};
- *     ct_name(energy, "energy");
+ *     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(3), 2);
+ *     ct_tensor *energy = ct_name(ct_sum_all(ct_mul(x, x)), "energy");
  */
 #ifndef COTAN_FORMULAS_H
 #define COTAN_FORMULAS_H

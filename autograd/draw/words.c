@@ -78,11 +78,11 @@ typedef struct {
     bool equal, left_out;
 } part;
 
-/* The end of the part that begins at `from`. */
-static part part_of(const char *from, const int64_t **numbers) {
+/* The part that begins at `from`; it takes as many numbers as there are. */
+static part part_of(const char *from, const int64_t **numbers, const int64_t *end) {
     part p = {.from = from, .to = from + strcspn(from, ";|"), .equal = true};
     for (const char *at = from; at < p.to; at++) {
-        if (*at != '#' || p.n == PART_NUMBERS) continue;
+        if (*at != '#' || p.n == PART_NUMBERS || *numbers == end) continue;
         p.number[p.n] = *(*numbers)++ - (at[1] == '-');
         p.equal &= p.number[p.n] == p.number[0];
         p.n++;
@@ -95,6 +95,7 @@ static void put_part(line *to, const part *p) {
     int k = 0;
     for (const char *at = p->from; at < p->to; at++) {
         if (*at == '#') {
+            if (k == p->n) return;
             put(to, "%" PRId64, p->number[k++]);
             if (p->equal) return;
         } else if (*at != '-' || at[-1] != '#') {
@@ -103,9 +104,10 @@ static void put_part(line *to, const part *p) {
     }
 }
 
-static void put_attribute(line *to, const char *detail, const int64_t *numbers) {
+static void put_attribute(line *to, const char *detail, const int64_t *numbers,
+                          const int64_t *end) {
     for (const char *at = detail; *at;) {
-        part p = part_of(at, &numbers);
+        part p = part_of(at, &numbers, end);
         if (!p.left_out) {
             if (to->used > 0) put(to, ", ");
             put_part(to, &p);
@@ -121,7 +123,9 @@ void cti_detail_of(const ct_tensor *t, char *text, size_t room) {
     double decay;
     const ct_slot *slot = t->op ? cti_staged(t, &decay) : NULL;
     if (slot) put(&to, "%s, decay %s", ct_slot_name(slot), real_text(decay).text);
-    else if (t->op && t->op->detail && t->attr) put_attribute(&to, t->op->detail, t->attr);
+    if (slot || !t->op || !t->op->detail || !t->attr) return;
+    const int64_t *numbers = t->attr;
+    put_attribute(&to, t->op->detail, numbers, numbers + t->attr_size / sizeof *numbers);
 }
 
 /* --- Derivatives ------------------------------------------------------------------------------ */
