@@ -256,17 +256,38 @@ ct_status cti_check_channels(const ct_module *self, const ct_tensor *x, int64_t 
                    (long long)channels, ct_shape_format(shape).text);
 }
 
+static _Thread_local cti_observer *observer;
+
+cti_observer *cti_observe(cti_observer *next) {
+    cti_observer *before = observer;
+    observer = next;
+    return before;
+}
+
+static void enter(void) {
+    if (observer) observer->depth++;
+}
+
+static ct_status leave(ct_module *module, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                       int n_out, ct_status status) {
+    if (!observer) return status;
+    observer->depth--;
+    return status == CT_OK ? observer->called(observer, module, in, n_in, out, n_out) : status;
+}
+
 static ct_tensor *apply(ct_module *module, ct_tensor *x, ct_mode mode,
                         ct_tensor *(*function)(ct_module *, ct_tensor *, ct_mode)) {
     if (module->name && ct_path_push(module->name) != CT_OK) return NULL;
     CTI_CALLS_USER;
     const ct_module_kind *kind = module->kind;
     ct_tensor *y = NULL;
+    enter();
     if (function) y = function(module, x, mode);
     else if (!kind->forward_many) {
         ct_fail(CT_ERR_NULL, "ct_forward: the kind %s has no 'forward'", kind->name);
     } else if (kind->forward_many(module, &x, 1, &y, 1, mode) != CT_OK) y = NULL;
     if (!y) cti_null_in("ct_forward: %s returned NULL and no error", kind->name);
+    if (leave(module, &x, 1, &y, 1, y ? CT_OK : ct_error()) != CT_OK) y = NULL;
     if (module->name) ct_path_pop();
     return y;
 }
@@ -315,6 +336,7 @@ static ct_status apply_many(ct_module *module, ct_tensor *const in[], int n_in, 
     if (!kind->forward_many) return apply_one(module, in, n_in, out, n_out, mode);
     if (module->name && ct_path_push(module->name) != CT_OK) return ct_error();
     CTI_CALLS_USER;
+    enter();
     ct_status status = kind->forward_many(module, in, n_in, out, n_out, mode);
     if (status != CT_OK && ct_error() == CT_OK) {
         ct_fail(status, "ct_forward_many: %s failed without an error", kind->name);
@@ -323,6 +345,7 @@ static ct_status apply_many(ct_module *module, ct_tensor *const in[], int n_in, 
         if (out[i]) continue;
         status = cti_null("ct_forward_many: %s left output %d NULL", kind->name, i);
     }
+    status = leave(module, in, n_in, out, n_out, status);
     if (module->name) ct_path_pop();
     return status;
 }

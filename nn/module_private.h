@@ -28,6 +28,17 @@ ct_status cti_check_rank(const ct_module *self, const ct_tensor *x, int rank, co
 ct_status cti_check_images(const ct_module *self, const ct_tensor *x);
 /* Checks for a forward that the last axis of x has this size. */
 ct_status cti_check_channels(const ct_module *self, const ct_tensor *x, int64_t channels);
+/* Is told of the modules that run in this thread. */
+typedef struct cti_observer cti_observer;
+struct cti_observer {
+    /* Called after each forward that made its outputs, in the order in which forwards end and with
+     * the module's path in the context; `out` may be changed. An error is one of the forward. */
+    ct_status (*called)(cti_observer *self, ct_module *module, ct_tensor *const in[], int n_in,
+                        ct_tensor *out[], int n_out);
+    int depth; /* forwards that go on around it: 0 in that of the outermost module */
+};
+/* Sets this thread's observer, borrowed, or none. Returns the one before, for whoever restores. */
+cti_observer *cti_observe(cti_observer *observer);
 /* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */
 void cti_seed_state(int64_t state[2]);
 void cti_seed_restore(const int64_t state[2]);
