@@ -26,7 +26,8 @@ static ct_status render(const study *s, const char *base, const char *ending) {
 static ct_status save_model(const study *s) {
     char *path = path_of(s, "model", "dot");
     ct_module *model = study_model(s->settings[0].activation, true);
-    ct_status status = path ? ct_model_plot_save(path, model)
+    ct_show_options image = {.input = CT_SHAPE(s->options.batch, 28, 28, 1)};
+    ct_status status = path ? ct_model_plot_save(path, model, image)
                             : ct_fail(CT_ERR_MEMORY, "bn_study: out of memory");
     ct_module_free(model);
     free(path);

@@ -164,7 +164,8 @@ static int write_summary(FILE *out, const study *s, bool batch_norm) {
     study_text text;
     if (!study_text_open(&text)) return EXIT_FAILURE;
     ct_module *model = study_model(s->settings[0].activation, batch_norm);
-    ct_status status = ct_summary(text.out, model, CT_SHAPE(s->options.batch, 28, 28, 1));
+    ct_status status = ct_summary(
+        text.out, model, (ct_show_options){.input = CT_SHAPE(s->options.batch, 28, 28, 1)});
     ct_module_free(model);
     bool whole = fclose(text.out) == 0 && status == CT_OK;
     if (whole) {

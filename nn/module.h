@@ -72,9 +72,7 @@ typedef struct {
      * kind may have this alone. `out` is room of n_out tensors, all NULL. */
     ct_status (*forward_many)(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
                               int n_out, ct_mode mode);
-    /* What pictures show of its children: that they run one after the other; or that all but the
-     * last take the input, and the last what comes out of them. */
-    bool chain, branches;
+    bool chain; /* its children run one after the other, and ct_module_number numbers them */
     const ct_weights_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
     const ct_weights_slot *keras;   /* where it is not "vars/N" for slot N; NULL: nowhere */
     bool takes_ids; /* x is i64: what a summary feeds to a model that begins with it */

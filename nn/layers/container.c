@@ -91,7 +91,6 @@ static ct_status branches_forward(ct_module *self, ct_tensor *const in[], int n_
 static const ct_module_kind branches_kind = {
     .name = "Branches",
     .forward_many = branches_forward,
-    .branches = true,
 };
 
 ct_module *ct_branches_new(const char *name, ct_module *merge, ct_module *const children[],

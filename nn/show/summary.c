@@ -1,164 +1,118 @@
-/* The summary of a model: layers, output shapes and parameter counts, laid out as Keras does.
- * Shapes are those of the graph of one forward in inference mode, which is never evaluated.
+/* The summary of a model: modules, output shapes and parameter counts, laid out as Keras does.
+ * Shapes are those of the calls that trace.c has recorded; nothing is evaluated.
  * Invariant: nothing is written before everything is known, and no slot changes. */
-#include "nn/show/layer_list.h"
+#include "nn/show.h"
+
+#include "nn/show/parameters.h"
+#include "nn/show/trace.h"
 #include "tensor/base/alloc.h"
+#include "tensor/base/array.h"
 #include "tensor/base/caller.h"
-#include "tensor/base/context.h"
 #include "tensor/io/writer.h"
 
 #include <string.h>
 
+/* One for each place of a module, with those below it directly after it; also for modules that are
+ * too deep to be shown, because counts go by rows. */
 typedef struct {
-    char layer[512];
-    char shape[CT_MAX_RANK * 22 + 8];
-    int64_t parameters; /* not counted in a row above */
-    bool shared;        /* some of its parameters are counted above */
+    ct_module *module;
+    int level;    /* 0 for the model itself */
+    int64_t end;  /* of the rows below it */
+    int64_t call; /* that is shown, or -1 */
+    char *label;  /* "conv2d (Conv2D)", indented */
+    const char *shapes;
 } row;
 
 typedef struct {
-    cti_layer_list layers;
+    cti_trace trace;
+    cti_parameters parameters;
     row *rows;
-    ct_slot_list slots; /* of the whole model */
-    bool *counted;      /* slot -> some row counts it */
-    int64_t total, trainable;
+    int64_t count;
+    int depth;     /* the deepest level that is shown */
+    bool headless; /* the model itself is not shown */
 } summary;
+
+/* --- Rows ------------------------------------------------------------------------------------- */
+
+/* The call of a module that is number `nth` of those that a call made itself; else the last of
+ * those; else the first that was made anywhere below. -1: it was not called. */
+static int64_t find_call(const cti_trace *trace, int64_t within, const ct_module *module,
+                         int64_t nth) {
+    int64_t last = -1, first = -1;
+    for (int64_t c = within + 1; c < trace->calls[within].end && nth >= 0; c++) {
+        const cti_module_call *call = &trace->calls[c];
+        if (call->module != module) continue;
+        if (first < 0) first = c;
+        if (call->parent != within) continue;
+        last = c;
+        nth--;
+    }
+    return last >= 0 ? last : first;
+}
+
+static ct_status add_row(summary *s, ct_module *module, int level, int64_t call);
+
+/* `within` is the call of the innermost module around them that was called. */
+static ct_status add_below(summary *s, const ct_module *module, int level, int64_t within) {
+    for (int64_t i = 0; i < module->n_children; i++) {
+        ct_module *child = module->children[i];
+        int64_t nth = 0;
+        for (int64_t k = 0; k < i; k++) nth += module->children[k] == child;
+        int64_t call = find_call(&s->trace, within, child, nth), place = s->count;
+        if (add_row(s, child, level, call) != CT_OK) return ct_error();
+        if (add_below(s, child, level + 1, call >= 0 ? call : within) != CT_OK) return ct_error();
+        s->rows[place].end = s->count;
+    }
+    return CT_OK;
+}
+
+static ct_status add_row(summary *s, ct_module *module, int level, int64_t call) {
+    if (!cti_grow(&s->rows, s->count, sizeof *s->rows)) return CT_ERR_MEMORY;
+    cti_parameters_count(&s->parameters, module, false, s->count);
+    s->rows[s->count++] = (row){.module = module, .level = level, .call = call};
+    return CT_OK;
+}
+
+static bool is_shown(const summary *s, const row *r) {
+    return r->level <= s->depth && (r->level > 0 || !s->headless);
+}
 
 /* --- Texts ------------------------------------------------------------------------------------ */
 
-typedef struct {
-    char text[32];
-} count_text;
+enum { WIDEST_LABEL = 56, SHORTEST_NAME = 13 };
 
-/* 93556 as "93,556". */
-static count_text format_count(int64_t count) {
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%lld", (long long)count);
-    count_text out;
-    size_t used = 0;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0) out.text[used++] = ',';
-        out.text[used++] = digits[i];
+/* "residual (Residual)", where a name that is too long for `width` loses its middle. */
+static void format_label(const ct_module *module, int indent, char *out, size_t size) {
+    const char *name = cti_module_title(module);
+    cti_shown shown = cti_show(name, strlen(name));
+    int length = (int)strlen(shown.text);
+    int room = WIDEST_LABEL - indent - (int)strlen(module->kind->name) - 3;
+    if (room < SHORTEST_NAME) room = SHORTEST_NAME;
+    if (length <= room) {
+        snprintf(out, size, "%*s%s (%s)", indent, "", shown.text, module->kind->name);
+        return;
     }
-    out.text[used] = '\0';
-    return out;
+    int end = (room - 3) / 2;
+    snprintf(out, size, "%*s%.*s...%s (%s)", indent, "", room - 3 - end, shown.text,
+             shown.text + length - end, module->kind->name);
 }
 
-/* "(None, 26, 26, 32)": the first dimension is the batch. */
-static void format_shape(ct_shape shape, int64_t batch, char *out, size_t size) {
-    size_t used = (size_t)snprintf(out, size, "(");
-    for (int d = 0; d < shape.rank; d++) {
-        const char *before = d ? ", " : "";
-        if (d == 0 && shape.dims[0] == batch) {
-            used += (size_t)snprintf(out + used, size - used, "%sNone", before);
-        } else {
-            used += (size_t)snprintf(out + used, size - used, "%s%lld", before,
-                                     (long long)shape.dims[d]);
-        }
-    }
-    snprintf(out + used, size - used, shape.rank == 1 ? ",)" : ")");
-}
-
-/* --- Counting --------------------------------------------------------------------------------- */
-
-/* Streams of random keys are slots too, but no parameters: 0. */
-static ct_status parameters_in(ct_slot *slot, int64_t *n) {
-    ct_tensor *value = ct_slot_read(slot);
-    *n = ct_dtype_is_float(ct_dtype_of(value)) ? ct_numel(value) : 0;
-    return value ? CT_OK : ct_error();
-}
-
-static ct_status count_slot(summary *s, ct_slot *slot, row *r) {
-    int64_t n;
-    if (parameters_in(slot, &n) != CT_OK) return ct_error();
-    for (int64_t k = 0; k < s->slots.count; k++) {
-        if (s->slots.items[k].slot != slot) continue;
-        if (s->counted[k]) r->shared = true;
-        else r->parameters += n;
-        s->counted[k] = true;
-    }
-    return CT_OK;
-}
-
-static ct_status count_row(summary *s, ct_module *module, row *r) {
-    ct_slot_list slots;
-    if (ct_module_list(module, &slots) != CT_OK) return ct_error();
-    ct_status status = CT_OK;
-    for (int64_t i = 0; i < slots.count && status == CT_OK; i++) {
-        status = count_slot(s, slots.items[i].slot, r);
-    }
-    ct_slot_list_free(&slots);
-    return status;
-}
-
-static ct_status count_all(summary *s) {
-    for (int64_t i = 0; i < s->slots.count; i++) {
-        int64_t n;
-        if (parameters_in(s->slots.items[i].slot, &n) != CT_OK) return ct_error();
-        s->total += n;
-        if (s->slots.items[i].trainable) s->trainable += n;
-    }
-    return CT_OK;
-}
-
-/* The dtype of the inputs that the model is made for: i64 where the first layer takes ids, else
- * that of its first parameter. */
-static ct_dtype input_dtype(const summary *s) {
-    if (s->layers.count && s->layers.items[0].module->kind->takes_ids) return CT_I64;
-    for (int64_t i = 0; i < s->slots.count; i++) {
-        ct_dtype dtype = ct_dtype_of(ct_slot_read(s->slots.items[i].slot));
-        if (ct_dtype_is_float(dtype)) return dtype;
-    }
-    return CT_F32;
-}
-
-/* Sets y[i + 1], the output of layer i; y[0] is the model's input, and `in` room for inputs.
- * Messages give the layer's path within the model. */
-static ct_status pass_through(const summary *s, int64_t i, ct_tensor *y[], ct_tensor *in[]) {
-    const cti_layer *layer = &s->layers.items[i];
-    for (int64_t k = 0; k < layer->n; k++) in[k] = y[s->layers.inputs[layer->first + k] + 1];
-    const char *outside = cti_context()->path;
-    char parent[512];
-    snprintf(parent, sizeof parent, "%.*s", (int)layer->parent_length, layer->path);
-    if (*parent && ct_path_push(parent) != CT_OK) return ct_error();
-    ct_status status = CT_OK;
-    if (layer->n == 1) y[i + 1] = ct_forward(layer->module, in[0], CT_INFERENCE);
-    else status = ct_forward_many(layer->module, in, (int)layer->n, &y[i + 1], 1, CT_INFERENCE);
-    cti_context()->path = outside;
-    return y[i + 1] ? status : ct_error();
-}
-
-static ct_status fill_rows(summary *s, ct_tensor *y[], ct_tensor *in[]) {
-    ct_shape input = ct_shape_of(y[0]);
-    int64_t batch = input.rank > 0 ? input.dims[0] : 0;
-    for (int64_t i = 0; i < s->layers.count; i++) {
-        const cti_layer *layer = &s->layers.items[i];
+static ct_status fill_texts(summary *s) {
+    for (int64_t i = 0; i < s->count; i++) {
         row *r = &s->rows[i];
-        if (pass_through(s, i, y, in) != CT_OK) return ct_error();
-        if (count_row(s, layer->module, r) != CT_OK) return ct_error();
-        snprintf(r->layer, sizeof r->layer, "%s (%s)",
-                 cti_show(layer->path, strlen(layer->path)).text, layer->module->kind->name);
-        format_shape(ct_shape_of(y[i + 1]), batch, r->shape, sizeof r->shape);
+        if (!is_shown(s, r)) continue;
+        int indent = 2 * (r->level - s->headless);
+        size_t size = (size_t)indent + strlen(r->module->kind->name) + sizeof(cti_shown) + 4;
+        r->label = cti_zone_alloc(&s->trace.zone, size, 1);
+        r->shapes = "not used";
+        if (r->call >= 0) {
+            const cti_module_call *call = &s->trace.calls[r->call];
+            r->shapes = cti_trace_shapes(&s->trace, call->out, call->n_out);
+        }
+        if (!r->label || !r->shapes) return CT_ERR_MEMORY;
+        format_label(r->module, indent, r->label, size);
     }
     return CT_OK;
-}
-
-static ct_status fill(summary *s, ct_module *model, ct_shape input) {
-    if (ct_module_list(model, &s->slots) != CT_OK) return ct_error();
-    s->rows = cti_alloc((size_t)s->layers.count, sizeof *s->rows);
-    s->counted = cti_alloc((size_t)s->slots.count, sizeof *s->counted);
-    size_t n_inputs = (size_t)s->layers.n_inputs;
-    ct_tensor **y = cti_alloc((size_t)s->layers.count + 1, sizeof *y);
-    ct_tensor **in = cti_alloc(n_inputs, sizeof *in);
-    ct_status status = s->rows && s->counted && y && in ? CT_OK : CT_ERR_MEMORY;
-    if (status == CT_OK) status = count_all(s);
-    if (status == CT_OK) {
-        y[0] = ct_broadcast(ct_scalar(input_dtype(s), 0.0), input);
-        status = y[0] ? fill_rows(s, y, in) : ct_error();
-    }
-    cti_free(y);
-    cti_free(in);
-    return status;
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -168,45 +122,63 @@ static void write_rule(FILE *out, char line, int width) {
     fputc('\n', out);
 }
 
-static void write_table(FILE *out, const summary *s, const char *title) {
-    int layer = 29, shape = 26;
-    for (int64_t i = 0; i < s->layers.count; i++) {
-        int l = (int)strlen(s->rows[i].layer) + 2, h = (int)strlen(s->rows[i].shape) + 2;
-        if (l > layer) layer = l;
-        if (h > shape) shape = h;
+static void write_rows(FILE *out, const summary *s, int label, int shapes) {
+    for (int64_t i = 0; i < s->count; i++) {
+        const row *r = &s->rows[i];
+        if (!is_shown(s, r)) continue;
+        int64_t n = cti_parameters_between(&s->parameters, i, r->end);
+        bool shared = cti_parameters_shared(&s->parameters, r->module, i);
+        fprintf(out, "%-*s%-*s%s%s\n", label, r->label, shapes, r->shapes, cti_count_format(n).text,
+                shared ? " (shared)" : "");
     }
-    int width = layer + shape + 10;
+}
+
+static void write_table(FILE *out, const summary *s) {
+    const char *title = cti_module_title(s->rows[0].module);
+    int64_t total = s->parameters.total, trainable = s->parameters.trainable;
+    int label = 29, shapes = 26;
+    for (int64_t i = 0; i < s->count; i++) {
+        if (!is_shown(s, &s->rows[i])) continue;
+        int l = (int)strlen(s->rows[i].label) + 2, h = (int)strlen(s->rows[i].shapes) + 2;
+        if (l > label) label = l;
+        if (h > shapes) shapes = h;
+    }
+    int width = label + shapes + 10;
     fprintf(out, "Model: \"%s\"\n", cti_show(title, strlen(title)).text);
     write_rule(out, '_', width);
-    fprintf(out, "%-*s%-*s%s\n", layer, "Layer (type)", shape, "Output Shape", "Param #");
+    fprintf(out, "%-*s%-*s%s\n", label, "Layer (type)", shapes, "Output Shape", "Param #");
     write_rule(out, '=', width);
-    for (int64_t i = 0; i < s->layers.count; i++) {
-        const row *r = &s->rows[i];
-        fprintf(out, "%-*s%-*s%s%s\n", layer, r->layer, shape, r->shape,
-                format_count(r->parameters).text, r->shared ? " (shared)" : "");
-    }
+    write_rows(out, s, label, shapes);
     write_rule(out, '=', width);
-    fprintf(out, "Total params: %s\n", format_count(s->total).text);
-    fprintf(out, "Trainable params: %s\n", format_count(s->trainable).text);
-    fprintf(out, "Non-trainable params: %s\n", format_count(s->total - s->trainable).text);
+    fprintf(out, "Total params: %s\n", cti_count_format(total).text);
+    fprintf(out, "Trainable params: %s\n", cti_count_format(trainable).text);
+    fprintf(out, "Non-trainable params: %s\n", cti_count_format(total - trainable).text);
     write_rule(out, '_', width);
 }
 
-ct_status ct_summary(FILE *out, ct_module *model, ct_shape input) {
+static ct_status make(summary *s, ct_module *model, const ct_show_options *options) {
+    ct_status status = cti_trace_make(&s->trace, "ct_summary", model, options);
+    if (status == CT_OK) status = cti_parameters_make(&s->parameters, model);
+    if (status == CT_OK) status = add_row(s, model, 0, 0);
+    if (status == CT_OK) status = add_below(s, model, 1, 0);
+    if (status != CT_OK) return status;
+    s->rows[0].end = s->count;
+    s->depth = options->depth ? options->depth : INT32_MAX;
+    s->headless = model->n_children > 0 && model->n_slots == 0;
+    return fill_texts(s);
+}
+
+ct_status ct_summary(FILE *out, ct_module *model, ct_show_options options) {
     CTI_CALLED;
     if (!out || !model) {
         return cti_null("ct_summary: '%s' is NULL", out ? "model" : "out");
     }
     summary s = {0};
-    int64_t scope = ct_scope_open();
-    ct_status status = cti_layer_list_make(model, &s.layers);
-    if (status == CT_OK) status = fill(&s, model, input);
-    if (status == CT_OK) write_table(out, &s, cti_module_title(model));
-    ct_scope_close(scope);
+    ct_status status = make(&s, model, &options);
+    if (status == CT_OK) write_table(out, &s);
     cti_free(s.rows);
-    cti_free(s.counted);
-    ct_slot_list_free(&s.slots);
-    cti_layer_list_free(&s.layers);
+    cti_parameters_free(&s.parameters);
+    cti_trace_free(&s.trace);
     if (status == CT_OK && ferror(out)) status = ct_fail(CT_ERR_IO, "ct_summary: writing failed");
     return status;
 }

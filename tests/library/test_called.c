@@ -386,6 +386,7 @@ TEST(called, weights_and_checkpoints) {
     bench b = open_bench(0.01);
     ct_position at = {0}, wrong = {.epoch = -1};
     const char *const places[] = {"/nowhere/model.st", "/", "/dev/full"};
+    ct_show_options shown = {.input = CT_SHAPE(1, 4)};
     for (int i = 0; i < 3; i++) {
         WRONG(ct_weights_save, b.model, places[i]);
         WRONG(ct_weights_load, b.model, places[i]);
@@ -394,7 +395,7 @@ TEST(called, weights_and_checkpoints) {
         WRONG(ct_checkpoint_load, places[i], b.model, b.optimizer, &at);
         WRONG(ct_checkpoint_save_best, places[i], b.model, b.optimizer, at, NULL);
         WRONG(ct_checkpoint_load_best, places[i], b.model, b.optimizer, &at, NULL);
-        WRONG(ct_model_plot_save, places[i], b.model);
+        WRONG(ct_model_plot_save, places[i], b.model, shown);
         WRONG(ct_safetensors_load, places[i]);
         WRONG(ct_npy_load, places[i]);
         WRONG(ct_npy_save, places[i], ones(CT_F32, CT_SCALAR));

@@ -229,7 +229,7 @@ static ct_module *inception(void) {
         ct_conv2d_new(2, 3, point),
         CT_SEQUENTIAL("deep", ct_conv2d_new(2, 4, point), ct_conv2d_new(4, 5, same)),
         ct_sequential_new("skip", NULL, 0));
-    ct_module *net = CT_SEQUENTIAL("net", ct_flatten_new(), block, ct_global_avg_pool2d_new());
+    ct_module *net = CT_SEQUENTIAL("net", ct_dropout_new(0.5), block, ct_global_avg_pool2d_new());
     MADE(net);
     return net;
 }
@@ -238,7 +238,8 @@ static char *text_of(ct_module *model, bool summary, ct_shape input) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
-    OK(summary ? ct_summary(out, model, input) : ct_model_plot(out, model));
+    ct_show_options options = {.input = input};
+    OK(summary ? ct_summary(out, model, options) : ct_model_plot(out, model, options));
     fclose(out);
     return text;
 }
@@ -246,42 +247,48 @@ static char *text_of(ct_module *model, bool summary, ct_shape input) {
 TEST(many, summary_of_branches) {
     ct_module *net = inception(), *block = net->children[1];
     char *text = text_of(block, true, CT_SHAPE(4, 6, 6, 2));
-    const char *rows = "conv2d (Conv2D)                  (None, 6, 6, 3)           9\n"
-                       "deep/conv2d (Conv2D)             (None, 6, 6, 4)           12\n"
-                       "deep/conv2d_1 (Conv2D)           (None, 6, 6, 5)           185\n"
-                       "merge/concatenate (Concatenate)  (None, 6, 6, 10)          0\n"
-                       "merge/activation (Activation)    (None, 6, 6, 10)          0\n";
+    const char *rows = "conv2d (Conv2D)              (None, 6, 6, 3)           9\n"
+                       "deep (Sequential)            (None, 6, 6, 5)           197\n"
+                       "  conv2d (Conv2D)            (None, 6, 6, 4)           12\n"
+                       "  conv2d_1 (Conv2D)          (None, 6, 6, 5)           185\n"
+                       "skip (Sequential)            (None, 6, 6, 2)           0\n"
+                       "merge (Sequential)           (None, 6, 6, 10)          0\n"
+                       "  concatenate (Concatenate)  (None, 6, 6, 10)          0\n"
+                       "  activation (Activation)    (None, 6, 6, 10)          0\n";
     cr_expect_not_null(strstr(text, rows), "%s", text);
     cr_expect_not_null(strstr(text, "Total params: 206\n"), "%s", text);
     free(text);
     ct_module_free(net);
 }
 
+#define DOT " \xc2\xb7 "
+
 TEST(many, picture_of_branches) {
     ct_module *net = inception();
-    char *text = text_of(net, false, CT_SHAPE(0));
-    static const char *const boxes[] = {"input: Input",
-                                        "flatten: Flatten",
-                                        "block/conv2d: Conv2D",
-                                        "block/deep/conv2d: Conv2D",
-                                        "block/deep/conv2d_1: Conv2D",
-                                        "block/merge/concatenate: Concatenate",
-                                        "block/merge/activation: Activation",
-                                        "global_avg_pool2d: GlobalAvgPool2D"};
-    static const int arrows[][2] = {{0, 1}, {1, 2}, {1, 3}, {3, 4}, {2, 5},
-                                    {4, 5}, {1, 5}, {5, 6}, {6, 7}};
+    char *text = text_of(net, false, CT_SHAPE(4, 6, 6, 2));
+    static const char *const boxes[] = {"input: Input\\n(None, 6, 6, 2) f32",
+                                        "dropout: Dropout\\n(None, 6, 6, 2)",
+                                        "conv2d: Conv2D\\n(None, 6, 6, 3)" DOT "9 params",
+                                        "conv2d: Conv2D\\n(None, 6, 6, 4)" DOT "12 params",
+                                        "conv2d_1: Conv2D\\n(None, 6, 6, 5)" DOT "185 params",
+                                        "skip: Sequential\\n(None, 6, 6, 2)",
+                                        "concatenate: Concatenate\\n(None, 6, 6, 10)",
+                                        "activation: Activation\\n(None, 6, 6, 10)",
+                                        "global_avg_pool2d: GlobalAvgPool2D\\n(None, 10)"};
+    static const int arrows[][2] = {{0, 1}, {1, 2}, {1, 3}, {3, 4}, {1, 5},
+                                    {2, 6}, {4, 6}, {5, 6}, {6, 7}, {7, 8}};
     char line[128];
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         snprintf(line, sizeof line, "  n%d [label=\"%s\"", i, boxes[i]);
         cr_expect_not_null(strstr(text, line), "%s not in %s", line, text);
     }
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 10; i++) {
         snprintf(line, sizeof line, "  n%d -> n%d ", arrows[i][0], arrows[i][1]);
         cr_expect_not_null(strstr(text, line), "%s not in %s", line, text);
     }
     int n = 0;
     for (const char *at = text; (at = strstr(at, " -> ")); at++) n++;
-    cr_expect_eq(n, 9);
+    cr_expect_eq(n, 10);
     free(text);
     ct_module_free(net);
 }
@@ -296,7 +303,9 @@ static ct_status make_and_use(void *state) {
                       ct_multi_head_attention_new(2, 1, (ct_attention_options){.dtype = CT_F64})));
     if (!net) return ct_error();
     ct_tensor *x = centred(CT_F64, CT_SHAPE(1, 2, 2), 1, 1, 0), *in[] = {x, x}, *y, *dx;
-    ct_status status = ct_summary(state, net, CT_SHAPE(1, 2, 2));
+    ct_show_options options = {.input = CT_SHAPE(1, 2, 2)};
+    ct_status status = ct_summary(state, net, options);
+    if (status == CT_OK) status = ct_model_plot(state, net, options);
     if (status == CT_OK) status = ct_forward_many(net, in, 2, &y, 1, CT_TRAINING);
     if (status == CT_OK) status = ct_grad(ct_sum_all(y), &x, 1, &dx);
     if (status == CT_OK) status = ct_eval(&dx, 1);

@@ -1,6 +1,7 @@
 /* Who is told of the modules that run: in which order, how deep, with which path and tensors. */
 #include "nn/module_private.h"
 #include "tests/support/nn_support.h"
+#include "tests/support/show_support.h"
 
 typedef struct {
     cti_observer base;
@@ -69,5 +70,21 @@ TEST(observer, may_change_outputs_or_fail) {
     ct_error_clear();
     cr_expect_eq(l.base.depth, 0);
     cti_observe(NULL);
+    ct_module_free(model);
+}
+
+/* A summary made in between has an observer of its own. */
+TEST(observer, is_not_told_of_summaries) {
+    ct_module *model = ct_flatten_new();
+    listener l = listening();
+    FILE *out = fopen("/dev/null", "w");
+    MADE(out);
+    cti_observe(&l.base);
+    OK(ct_summary(out, model, (ct_show_options){.input = CT_SHAPE(1, 2)}));
+    cr_expect_neq(ct_summary(out, model, (ct_show_options){.input = CT_SCALAR}), CT_OK);
+    ct_error_clear();
+    cr_expect_eq(cti_observe(NULL), &l.base);
+    cr_expect_str_eq(l.said, "");
+    fclose(out);
     ct_module_free(model);
 }

@@ -212,8 +212,8 @@ TEST(sharing, summary_counts_shared_parameters_once) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
-    OK(ct_summary(out, model, CT_SHAPE(1, 2)));
-    OK(ct_model_plot(out, model));
+    OK(ct_summary(out, model, (ct_show_options){.input = CT_SHAPE(1, 2)}));
+    OK(ct_model_plot(out, model, (ct_show_options){.input = CT_SHAPE(1, 2)}));
     fclose(out);
     const char *rows = "dense (Dense)                (None, 2)                 6\n"
                        "activation (Activation)      (None, 2)                 0\n"

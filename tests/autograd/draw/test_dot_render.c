@@ -236,7 +236,7 @@ static ct_status save_graph(const char *path) { return save(path); }
 
 static ct_status save_model(const char *path) {
     ct_module *model = ct_dense_new(2, 3, (ct_dense_options){0});
-    ct_status status = ct_model_plot_save(path, model);
+    ct_status status = ct_model_plot_save(path, model, (ct_show_options){.input = CT_SHAPE(1, 2)});
     ct_module_free(model);
     return status;
 }

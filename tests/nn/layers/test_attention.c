@@ -209,7 +209,7 @@ TEST(attention, summary_and_files) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
-    OK(ct_summary(out, a, CT_SHAPE(8, 6, WIDTH)));
+    OK(ct_summary(out, a, (ct_show_options){.input = CT_SHAPE(8, 6, WIDTH)}));
     fclose(out);
     cr_expect_not_null(
         strstr(text, "multi_head_attention (MultiHeadAttention)  (None, 6, 4)              80\n"),

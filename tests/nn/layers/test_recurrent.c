@@ -310,10 +310,12 @@ TEST(recurrent, summary_and_first_values) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
-    OK(ct_summary(out, net, CT_SHAPE(8, 6, 3)));
+    OK(ct_summary(out, net, (ct_show_options){.input = CT_SHAPE(8, 6, 3)}));
     fclose(out);
     const char *rows = "lstm (LSTM)                    (None, 6, 4)              128\n"
                        "bidirectional (Bidirectional)  (None, 10)                330\n"
+                       "  forward (GRU)                (None, 5)                 165\n"
+                       "  backward (GRU)               (None, 5)                 165\n"
                        "dense (Dense)                  (None, 2)                 22\n";
     cr_expect_not_null(strstr(text, rows), "%s", text);
     free(text);
