@@ -39,9 +39,9 @@ typedef struct ct_weights_form ct_weights_form;
 struct ct_weights_form {
     /* Where the file has a slot. `file` and `path` are the two parts of its name: what a pair of
      * names gives for the beginning, and the rest of the path, both may be "". Where the file has
-     * no such tensor it is asked again, with attempt 1, 2, .. 15, until one is there or it says
-     * false: nowhere. As the first answer that is an error for a parameter, and anything else stays
-     * as it is. */
+     * no such tensor, or one that does not become the slot's shape, it is asked again, with attempt
+     * 1, 2, .. 15, until one fits or it says false: nowhere. As the first answer that is an error
+     * for a parameter, and anything else stays as it is. */
     bool (*place)(const ct_named_slot *slot, const char *file, const char *path, int attempt,
                   ct_weights_place *out);
     const char *ignored; /* tensors whose names end so are no weights; NULL: none */
@@ -54,6 +54,9 @@ struct ct_weights_form {
  * recurrent ones, whose names end in _l0 otherwise, are {"lstm_2/", "lstm.*_l1"} and
  * {"reader/backward/", "lstm.*_l0_reverse"}. ct_module_number() calls the children of Sequentials
  * as PyTorch does.
+ * Where a pair gives a slot's whole name, the tensor is laid out as the slot's layer has it or, where
+ * that has another shape, as a part of what is packed: {"mha/query/kernel", "x.q.weight"} takes
+ * [out,in] or the first third of [3 out,in]. A slot that PyTorch has no name for is taken as it is.
  * PyTorch flattens images as [C,H,W]; the dense layer behind that says so:
  *
  *     ct_weights_flattened image = {"fc1/kernel", 64, 7, 7};

@@ -40,14 +40,18 @@ static const ct_weights_slot *keras_rows(const ct_module *module) {
     return module ? module->kind->keras : NULL;
 }
 
-/* The row for a slot, the parent's first, and the length of the folder that its name goes to. */
+/* The row for a slot, and the length of the folder that its name goes to. The parent's rows come
+ * first, as they stand for the whole; of a path that is "" the last, as a tensor that a pair of
+ * names gives to one slot is a part of something only where it does not fit otherwise. */
 static const ct_weights_slot *find_row(const ct_named_slot *slot, const char *path,
                                        const ct_weights_slot *rows(const ct_module *), int *skip,
                                        size_t *folder) {
-    const char *name = ct_slot_name(slot->slot);
-    const ct_weights_slot *row = row_of(rows(slot->parent), slot->module->name, name, skip);
+    const char *name = ct_slot_name(slot->slot), *child = slot->module->name;
+    const ct_weights_slot *own = rows(slot->module), *row = NULL;
+    if (!*path) row = row_of(own, NULL, name, skip);
+    if (!row) row = row_of(rows(slot->parent), child, name, skip);
     *folder = folder_length(path, row ? 2 : 1);
-    return row ? row : row_of(rows(slot->module), NULL, name, skip);
+    return row || !*path ? row : row_of(own, NULL, name, skip);
 }
 
 /* --- PyTorch ---------------------------------------------------------------------------------- */
@@ -69,12 +73,13 @@ static bool write_name(const char *file, const char *folder, size_t length, cons
 static bool pytorch_place(const ct_named_slot *slot, const char *file, const char *path,
                           int attempt, ct_weights_place *out) {
     size_t folder;
+    int rest = attempt;
     if (!slot->module) return false;
-    const ct_weights_slot *row = find_row(slot, path, pytorch_rows, &attempt, &folder);
-    if (!row) return false;
-    out->layout = row->layout;
+    const ct_weights_slot *row = find_row(slot, path, pytorch_rows, &rest, &folder);
+    if (!row && (*path || attempt > 0)) return false;
+    if (row) out->layout = row->layout;
     if (!*path) { /* a pair of names gave the whole, which cannot be two */
-        return !row->second && write_name(file, "", 0, "", NULL, out->name);
+        return !(row && row->second) && write_name(file, "", 0, "", NULL, out->name);
     }
     return write_name(file, path, folder, row->name, row->ending, out->name) &&
            (!row->second || write_name(file, path, folder, row->second, row->ending, out->second));

@@ -250,12 +250,25 @@ static bool cotan_place(const ct_named_slot *slot, const char *file, const char 
            snprintf(out->name, sizeof out->name, "%s%s", file, path) < (int)sizeof out->name;
 }
 
-/* Where the file has a slot: the first place that is there, or the first of all. */
+/* Whether the file has a tensor there that gets the slot's shape. */
+static bool is_there(const comparison *c, const ct_weights_place *place, ct_shape here,
+                     bool *of_shape) {
+    int64_t entry = ct_safetensors_find(c->file, place->name);
+    ct_shape shape;
+    *of_shape = entry >= 0 &&
+                arrives_as(&place->layout, c->file->entries[entry].shape, here, &shape) &&
+                ct_shape_equal(shape, here);
+    return entry >= 0;
+}
+
+/* Where the file has a slot: the first place where a tensor of its shape is, or else the first
+ * where any is, or else the first of all. */
 static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, const char *name,
-                               ct_weights_place *out) {
+                               ct_shape here, ct_weights_place *out) {
     const ct_weights_form *form = c->options->form;
     const ct_weights_name *pair = pair_of(c, name);
     const char *path = name + strlen(pair->model);
+    bool found = false, fits = false;
     for (int attempt = 0;; attempt++) {
         ct_weights_place tried = {.name = ""};
         bool is_place = attempt < MOST_PLACES &&
@@ -263,9 +276,10 @@ static ct_status place_in_file(const comparison *c, const ct_named_slot *slot, c
         if (attempt == 0) *out = tried;
         if (!is_place && attempt > 0) return CT_OK;
         if (!is_place) break;
-        if (ct_safetensors_find(c->file, tried.name) < 0) continue;
+        if (!is_there(c, &tried, here, &fits) || (found && !fits)) continue;
         *out = tried;
-        return CT_OK;
+        found = true;
+        if (fits) return CT_OK;
     }
     *out = (ct_weights_place){.name = ""};
     if (form) {
@@ -295,12 +309,12 @@ static ct_status match_slot(comparison *c, const cti_slot_group *group, int64_t 
     ct_status status = full_name(c->function, group, i, name);
     if (status != CT_OK) return status;
     const ct_named_slot *slot = &group->slots.items[i];
-    status = place_in_file(c, slot, name, &there);
+    ct_tensor *here = ct_slot_read(slot->slot);
+    if (!here) return CT_ERR_MEMORY;
+    status = place_in_file(c, slot, name, ct_shape_of(here), &there);
     if (status != CT_OK) return status;
     *s = (source){.entry = -1};
     if (!*there.name) return CT_OK;
-    ct_tensor *here = ct_slot_read(slot->slot);
-    if (!here) return CT_ERR_MEMORY;
     *s = (source){ct_safetensors_find(c->file, there.name), -1, there.layout, image_of(c, name)};
     if (*there.second) s->second = ct_safetensors_find(c->file, there.second);
     bool found = s->entry >= 0 && (!*there.second || s->second >= 0);
