@@ -1,6 +1,8 @@
 """Numbers that the reference scripts and the C tests make alike, and C headers.
 
 number(i, salt) is uniform in 0..1 and exact in f64: 32 bits of an integer hash over 2^32.
+drawn() and drawn_normal() are what cotan draws of a key, so that masks and noise can be given to
+other libraries as data.
 """
 import numpy as np
 
@@ -18,6 +20,34 @@ def numbers(n, salt):
 def centred(shape, salt, limit=1.0):
     """Uniform in -limit..limit, in row-major order."""
     return (limit * (2.0 * numbers(int(np.prod(shape)), salt) - 1.0)).reshape(shape)
+
+
+def philox(block, stream, seed):
+    """Four words of 32 bits: Philox4x32-10 (Salmon et al., SC 2011)."""
+    word = 0xFFFFFFFF
+    c = [block & word, block >> 32, stream & word, stream >> 32]
+    k = [seed & word, seed >> 32]
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [b >> 32 ^ c[1] ^ k[0], b & word, a >> 32 ^ c[3] ^ k[1], a & word]
+        k = [(k[0] + 0x9E3779B9) & word, (k[1] + 0xBB67AE85) & word]
+    return c
+
+
+def drawn(shape, key):
+    """Uniform in 0..1 of the key (seed, stream), in row-major order, in f64."""
+    n = int(np.prod(shape))
+    words = [w for block in range((n + 3) // 4) for w in philox(block, key[1], key[0])]
+    return np.array(words[:n], dtype=np.float64).reshape(shape) / 2.0**32
+
+
+def drawn_normal(shape, key):
+    """Normal numbers by Box and Muller, two of two uniform ones."""
+    n = int(np.prod(shape))
+    u = drawn((n + 1) // 2 * 2, key).reshape(-1, 2)
+    radius, angle = np.sqrt(-2.0 * np.log(1.0 - u[:, 0])), 2.0 * np.pi * u[:, 1]
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return pairs.ravel()[:n].reshape(shape)
 
 
 class Header:

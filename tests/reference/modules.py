@@ -2,8 +2,9 @@
 
     python3 modules.py           writes modules.h beside this file
 
-Inputs are common.py's numbers: of case `salt` x is salt, parameter i is salt + 1 + i, the cotangent
-salt + 9. The header holds results only, by PyTorch. Where Keras has the layer it is asked too and
+Inputs are common.py's numbers: of case `salt` x is salt, parameter i, or input i + 1, is
+salt + 1 + i, the cotangent salt + 9. Layers that draw get the mask or the noise that cotan draws of
+the key KEY, as data. The header holds results only, by PyTorch. Where Keras has the layer it is asked too and
 must agree to 1e-12. Needs numpy, torch and keras; the tests need none of them.
 """
 import os
@@ -17,12 +18,15 @@ import torch.nn.functional as F
 
 from keras.src.backend.common import dtypes
 
-from common import Header, centred, numbers
+from common import Header, centred, drawn, drawn_normal, numbers
 from layers import leaf, to_nchw, to_nhwc
 
 
 # Keras takes f64 for f32 on this backend where it works a type out.
 dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+
+
+KEY = (7, 3)
 
 
 def labels(shape, classes, salt):
@@ -53,14 +57,21 @@ class Case:
         for label, values in results.items():
             self.header.array(f"{self.name}_{label}", values.numpy())
         if layer is not None:
-            self.compare(results, layer, order, call)
+            self.compare(results, self.by_keras(layer, order, **call))
 
-    def compare(self, results, layer, order, call):
+    def by_keras(self, layer, order, state=None, **call):
         layer.build(tuple(self.x.shape))
         weights = order(self.p)
         assert len(layer.trainable_variables) == len(weights), self.name
-        state = [v.value for v in layer.non_trainable_variables]
-        y, _ = layer.stateless_call(weights, state, self.x, **call)
+        state = state or [v.value for v in layer.non_trainable_variables]
+        return layer.stateless_call(weights, state, self.x, **call)[0]
+
+    def put_merged(self, y, layer):
+        """The parameters are the other inputs."""
+        self.put(y)
+        self.compare(self.results(y), layer([self.x] + self.p))
+
+    def compare(self, results, y):
         other = self.results(y)
         for label, values in results.items():
             gap = (other[label] - values).abs().max().item()
@@ -200,12 +211,14 @@ def shapes_and_activations(header):
     c.put(y, layer, lambda p: [p[0].reshape(1, 4)])
     c = Case(header, "prelu_one", 410, (2, 6), [("alpha", (1,))])
     c.put(F.prelu(c.x, c.p[0]))
-
-
+    c = Case(header, "flatten", 590, (2, 3, 2, 2))
+    c.put(torch.flatten(c.x, 1), keras.layers.Flatten(dtype="float64"))
     for i, name in enumerate("relu sigmoid tanh softmax gelu elu silu softplus".split()):
         c = Case(header, name, 420 + 10 * i, (3, 4), limit=3.0)
         y = F.softmax(c.x, -1) if name == "softmax" else getattr(F, name)(c.x)
         c.put(y, keras.layers.Activation(name, dtype="float64"))
+    c = Case(header, "leaky_relu_usual", 600, (3, 4), limit=3.0)
+    c.put(F.leaky_relu(c.x), keras.layers.LeakyReLU(0.01, dtype="float64"))
 
 
 def plain_layers(header):
@@ -217,6 +230,11 @@ def plain_layers(header):
     c = Case(header, "batch_norm", 520, (3, 2, 2, 3), [("gamma", (3,)), ("beta", (3,))], limit=3.0)
     y = to_nhwc(F.batch_norm(to_nchw(c.x), None, None, *c.p, training=True, eps=1e-3))
     c.put(y, keras.layers.BatchNormalization(epsilon=1e-3, dtype="float64"), training=True)
+    c = Case(header, "batch_norm_moving", 610, (3, 2, 3), [("gamma", (3,)), ("beta", (3,))])
+    moving = [leaf((3,), 615).detach(), torch.tensor(0.5 + numbers(3, 616))]
+    y = F.batch_norm(c.x.permute(0, 2, 1), *moving, *c.p, eps=1e-3).permute(0, 2, 1)
+    layer = keras.layers.BatchNormalization(epsilon=1e-3, dtype="float64")
+    c.put(y, layer, state=moving, training=False)
     parameters = [("kernel", (3, 2, 2, 3)), ("bias", (3,))]
     c = Case(header, "conv2d", 530, (2, 5, 4, 2), parameters)
     kernel = lambda: c.p[0].permute(3, 2, 0, 1)
@@ -239,11 +257,88 @@ def plain_layers(header):
           keras.layers.AveragePooling2D((2, 3), (2, 1), dtype="float64"))
     c = Case(header, "global_avg", 580, (2, 3, 4, 3))
     c.put(to_nchw(c.x).mean((2, 3)), keras.layers.GlobalAveragePooling2D(dtype="float64"))
+    c = Case(header, "positions", 710, (2, 3, 4), [("table", (5, 4))])
+    c.put(c.x + F.embedding(torch.arange(3), c.p[0]))
+
+
+class GivenDropout(torch.autograd.Function):
+    """PyTorch's dropout, with its own kernel for the gradient, of a mask that is given."""
+
+    @staticmethod
+    def forward(x, mask, rate):
+        return x * (mask / (1.0 - rate))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
+        ctx.rate = inputs[2]
+
+    @staticmethod
+    def backward(ctx, g):
+        (mask,) = ctx.saved_tensors
+        scale = 1.0 / (1.0 - ctx.rate)
+        return torch.ops.aten.native_dropout_backward(g, mask.bool(), scale), None, None
+
+
+def drawing_layers(header):
+    """Masks and noise are data: in place of what the libraries would draw."""
+    kept = lambda shape, rate: torch.tensor(drawn(shape, KEY) >= rate).double()
+
+    def keras_dropout(x, rate, noise_shape=None, seed=None):
+        shape = [of_x if n is None else n for n, of_x in zip(noise_shape or x.shape, x.shape)]
+        return x * kept(shape, rate) / (1.0 - rate)
+
+    def keras_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+        return torch.tensor(mean + stddev * drawn_normal(tuple(shape), KEY))
+
+    keras.src.backend.random.dropout = keras_dropout
+    keras.src.backend.random.normal = keras_normal
+    c = Case(header, "dropout", 620, (3, 5))
+    y = GivenDropout.apply(c.x, kept((3, 5), 0.4), 0.4)
+    c.put(y, keras.layers.Dropout(0.4, dtype="float64"), training=True)
+    c = Case(header, "spatial_dropout", 630, (2, 2, 3, 4))
+    y = GivenDropout.apply(c.x, kept((2, 1, 1, 4), 0.25).expand(2, 2, 3, 4), 0.25)
+    c.put(y, keras.layers.SpatialDropout2D(0.25, dtype="float64"), training=True)
+    c = Case(header, "gaussian_noise", 640, (3, 5))
+    c.put(c.x + 0.5 * torch.tensor(drawn_normal((3, 5), KEY)),
+          keras.layers.GaussianNoise(0.5, dtype="float64"), training=True)
+
+
+def merges(header):
+    c = Case(header, "concatenate", 650, (2, 3), [("b", (2, 1)), ("c", (2, 2))])
+    y = torch.cat([c.x] + c.p, -1)
+    c.put_merged(y, keras.layers.Concatenate(dtype="float64"))
+    c = Case(header, "concatenate_rows", 660, (2, 3, 2), [("b", (2, 1, 2))])
+    y = torch.cat([c.x] + c.p, 1)
+    c.put_merged(y, keras.layers.Concatenate(axis=1, dtype="float64"))
+    c = Case(header, "add", 670, (2, 3, 2), [("b", (2, 1, 2)), ("c", (2, 3, 2))])
+    c.put_merged(c.x + c.p[0] + c.p[1], keras.layers.Add(dtype="float64"))
+
+
+def keras_model(inputs, of):
+    x = keras.Input((inputs,), dtype="float64")
+    return keras.Model(x, of(x))
+
+
+def containers(header):
+    dense = lambda units, **options: keras.layers.Dense(units, dtype="float64", **options)
+    plus = lambda *terms: keras.layers.Add(dtype="float64")(terms)
+    c = Case(header, "residual", 680, (2, 3), [("kernel", (3, 3)), ("bias", (3,))])
+    c.put(c.x + F.linear(c.x, c.p[0].T, c.p[1]), keras_model(3, lambda x: plus(dense(3)(x), x)))
+    parameters = [("kernel", (3, 2)), ("bias", (2,)), ("other", (3, 2))]
+    c = Case(header, "residual_shortcut", 690, (2, 3), parameters)
+    body = lambda p: F.linear(c.x, p[0].T, p[1])
+    c.put(body(c.p) + F.linear(c.x, c.p[2].T),
+          keras_model(3, lambda x: plus(dense(2)(x), dense(2, use_bias=False)(x))))
+    c = Case(header, "branches", 700, (2, 3), parameters)
+    joined = lambda *ends: keras.layers.Concatenate(dtype="float64")(ends)
+    c.put(torch.cat([body(c.p), F.linear(c.x, c.p[2].T)], -1),
+          keras_model(3, lambda x: joined(dense(2)(x), dense(2, use_bias=False)(x))))
 
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    about = "Written by modules.py: layers of one input in f64, results only."
+    about = "Written by modules.py: layers in f64, results only."
     header = Header(os.path.join(here, "modules.h"), "COTAN_REFERENCE_MODULES_H", about)
     embedding(header)
     convolution_1d(header)
@@ -254,6 +349,9 @@ def main():
     weight_norm(header)
     shapes_and_activations(header)
     plain_layers(header)
+    drawing_layers(header)
+    merges(header)
+    containers(header)
     header.write()
 
 

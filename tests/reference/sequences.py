@@ -3,7 +3,8 @@ states and weights, in the shapes of nn/recurrent.h and nn/attention.h.
 
     KERAS_BACKEND=torch python3 sequences.py       writes sequences.h beside this file
 
-Inputs are common.py's numbers, so the header holds results only. Needs numpy, torch and keras; the
+Inputs are common.py's numbers, and the mask of a dropout what cotan draws of the key KEY, so the
+header holds results only. Where Keras has what PyTorch has it must agree to 1e-12. Needs numpy, torch and keras; the
 tests need none of them.
 """
 import os
@@ -11,9 +12,10 @@ import os
 import keras
 import torch
 
-from common import Header, centred
+from common import Header, centred, drawn
 
 N, T, INPUTS, UNITS = 2, 3, 3, 2
+KEY = (7, 3)
 
 
 def leaf(shape, salt):
@@ -22,12 +24,23 @@ def leaf(shape, salt):
 
 def put(header, name, outputs, inputs):
     """Gradients of a sum of outputs, weighed by random numbers."""
-    total = 0
     for i, y in enumerate(outputs):
         header.array(f"{name}_y{i}", y.detach().numpy())
-        total = total + (y * torch.tensor(centred(tuple(y.shape), 90 + i))).sum()
-    for (label, x), g in zip(inputs, torch.autograd.grad(total, [x for _, x in inputs])):
+    for (label, _), g in zip(inputs, gradients(outputs, inputs)):
         header.array(f"{name}_d{label}", g.numpy())
+
+
+def gradients(outputs, inputs):
+    weights = [torch.tensor(centred(tuple(y.shape), 90 + i)) for i, y in enumerate(outputs)]
+    total = sum((y * w).sum() for y, w in zip(outputs, weights))
+    return torch.autograd.grad(total, [x for _, x in inputs], retain_graph=True)
+
+
+def agree(outputs, others, inputs):
+    pairs = list(zip(outputs, others)) + list(zip(gradients(outputs, inputs),
+                                                  gradients(others, inputs)))
+    assert all((a - b).abs().max() < 1e-12 for a, b in pairs)
+    print("as in Keras")
 
 
 def turned(w, order):
@@ -95,7 +108,40 @@ def recurrent(header):
     keras_layer(header, "keras_lstm_backward", back, 4, 1, 2, turn_back=True)
 
 
-def attention(header, name, width, heads, queries, kv, mask=None, kv_width=None):
+def bidirectional(header):
+    """Weights of the direction d are those of a layer, from salt 4 and 10 on."""
+    x = leaf((N, T, INPUTS), 1)
+    shapes = [(INPUTS, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,)]
+    sets = [[leaf(s, 4 + 6 * d + i) for i, s in enumerate(shapes)] for d in range(2)]
+    h = [leaf((N, UNITS), 2 + 6 * (i // 2) + i % 2) for i in range(4)]
+    layer = torch.nn.LSTM(INPUTS, UNITS, batch_first=True, bidirectional=True, dtype=torch.float64)
+    names = {}
+    for (w, u, b), ending in zip(sets, ("", "_reverse")):
+        names |= {f"weight_ih_l0{ending}": w.T, f"weight_hh_l0{ending}": u.T,
+                  f"bias_ih_l0{ending}": b, f"bias_hh_l0{ending}": torch.zeros_like(b)}
+    given = torch.stack([h[0], h[2]]), torch.stack([h[1], h[3]])
+    y, (hs, cs) = torch.func.functional_call(layer, names, (x, given))
+    outputs = [y, hs[0], cs[0], hs[1], cs[1]]
+    inputs = [("x", x)] + [(f"h{i}", s) for i, s in enumerate(h)]
+    inputs += [(f"{k}{d}", t) for d in range(2) for k, t in zip("wub", sets[d])]
+    options = {"return_sequences": True, "return_state": True, "dtype": "float64"}
+    layer = keras.layers.Bidirectional(keras.layers.LSTM(UNITS, **options), dtype="float64")
+    layer.build((N, T, INPUTS))
+    seeds = [v.value for v in layer.non_trainable_variables]
+    others, _ = layer.stateless_call(sets[0] + sets[1], seeds, x, initial_state=h)
+    agree(outputs, others, inputs)
+    put(header, "bidirectional", outputs, inputs)
+
+
+def give_dropout(rate, shape):
+    """Both libraries drop out by this mask of the attention's weights."""
+    mask = torch.tensor(drawn(shape, KEY) >= rate).double()
+    cut = lambda x: (x.reshape(shape) * mask / (1.0 - rate)).reshape(x.shape)
+    torch.nn.functional.dropout = lambda x, p=0.5, training=True, inplace=False: cut(x)
+    keras.src.backend.random.dropout = lambda x, rate, noise_shape=None, seed=None: cut(x)
+
+
+def attention(header, name, width, heads, queries, kv, mask=None, kv_width=None, dropout=0.0):
     """kv: "self", "one" tensor for keys and values, or "two". mask: true where one may look."""
     kv_width = kv_width or width
     q = leaf((N, queries, width), 20)
@@ -105,8 +151,11 @@ def attention(header, name, width, heads, queries, kv, mask=None, kv_width=None)
     w = [leaf(s, 23 + i) for i, s in enumerate(shapes)]
     b = [leaf((width,), 27 + i) for i in range(4)]
     layer = torch.nn.MultiheadAttention(
-        width, heads, batch_first=True, kdim=kv_width, vdim=kv_width, dtype=torch.float64
+        width, heads, dropout=dropout, batch_first=True, kdim=kv_width, vdim=kv_width,
+        dtype=torch.float64,
     )
+    if dropout:
+        give_dropout(dropout, (N, heads, queries, k.shape[1]))
     names = {
         "in_proj_bias": torch.cat(b[:3]),
         "out_proj.weight": w[3].T,
@@ -119,29 +168,31 @@ def attention(header, name, width, heads, queries, kv, mask=None, kv_width=None)
     options = {"average_attn_weights": False}
     if mask is not None:
         options["attn_mask"] = ~mask
-    y = torch.func.functional_call(layer, names, (q, k, v), options)
-    if kv_width == width and (mask is None or mask.dim() == 3):
-        same_by_keras(y, q, k, v, w, b, mask)
+    y = list(torch.func.functional_call(layer, names, (q, k, v), options))
     inputs = {"self": [("q", q)], "one": [("q", q), ("k", k)]}
-    weights = [(f"w{i}", m) for i, m in enumerate(w)] + [(f"b{i}", m) for i, m in enumerate(b)]
-    put(header, name, list(y), inputs.get(kv, [("q", q), ("k", k), ("v", v)]) + weights)
+    inputs = inputs.get(kv, [("q", q), ("k", k), ("v", v)])
+    inputs += [(f"w{i}", m) for i, m in enumerate(w)] + [(f"b{i}", m) for i, m in enumerate(b)]
+    others = by_keras(q, k, v, w, b, heads, mask, dropout)
+    if dropout:
+        y[1] = others[1]  # the weights before dropout; PyTorch's are those after it
+    agree(y, others, inputs)
+    put(header, name, y, inputs)
 
 
-def same_by_keras(y, q, k, v, w, b, mask):
-    """Keras's attention agrees with PyTorch's; its weights have an axis for the heads."""
-    width, heads = q.shape[-1], 2
-    layer = keras.layers.MultiHeadAttention(heads, width // heads, dtype="float64")
+def by_keras(q, k, v, w, b, heads, mask, dropout):
+    """Keras's weights have an axis for the heads."""
+    width = q.shape[-1]
+    layer = keras.layers.MultiHeadAttention(heads, width // heads, dropout=dropout, dtype="float64")
     layer.build(q.shape, v.shape, k.shape)
     cut = lambda m: m.reshape(*m.shape[:-1], heads, -1)
     weights = [t for i in range(3) for t in (cut(w[i]), cut(b[i]))]
     weights += [w[3].reshape(heads, -1, width), b[3]]
     seeds = [s.value for s in layer.non_trainable_variables]
-    options = {"return_attention_scores": True}
+    options = {"return_attention_scores": True, "training": True}
     if mask is not None:
-        options["attention_mask"] = mask.reshape(N, heads, *mask.shape[1:])
-    (z, scores), _ = layer.stateless_call(weights, seeds, q, v, key=k, **options)
-    assert (z - y[0]).abs().max() < 1e-12 and (scores - y[1]).abs().max() < 1e-12
-    print("attention as in Keras")
+        shape = (N, heads) if mask.dim() == 3 else (1, 1)
+        options["attention_mask"] = mask.reshape(*shape, *mask.shape[-2:])
+    return layer.stateless_call(weights, seeds, q, v, key=k, **options)[0]
 
 
 def attentions(header):
@@ -151,6 +202,7 @@ def attentions(header):
     mask = torch.tensor(centred((N * 2, 3, 4), 31)) > -0.5
     mask[:, :, 0] = True
     attention(header, "attention_masked", 4, 2, 3, "two", mask)
+    attention(header, "attention_dropout", 4, 2, 3, "self", dropout=0.4)
 
 
 def main():
@@ -162,6 +214,7 @@ def main():
         "Written by sequences.py: recurrent layers and attention in f64, results only.",
     )
     recurrent(header)
+    bidirectional(header)
     attentions(header)
     header.write()
 

@@ -1,4 +1,4 @@
-/* Multi-head attention against PyTorch in f64, its masks, errors and files; places. */
+/* Multi-head attention against PyTorch and Keras in f64, its masks, errors and files; places. */
 #include "tests/reference/sequences.h"
 #include "tests/support/nn_support.h"
 
@@ -28,7 +28,7 @@ static ct_module *attention(ct_attention_options options) {
     return module;
 }
 
-/* --- Against PyTorch -------------------------------------------------------------------------- */
+/* --- Against the libraries -------------------------------------------------------------------- */
 
 /* n inputs that are all of them used; wanted: y, weights, gradients by inputs, kernels, biases. */
 static void expect_results(ct_module *module, ct_tensor *const in[], int n_in, int n_used,
@@ -81,6 +81,15 @@ TEST(attention, as_pytorch_with_a_mask) {
     expect_results(
         attention((ct_attention_options){0}), in, 4, 3,
         RESULTS(attention_masked, attention_masked_dq, attention_masked_dk, attention_masked_dv));
+}
+
+/* The mask is that of the key that sequences.py has, the weights are those before it. */
+TEST(attention, as_keras_with_a_mask_of_dropout) {
+    ct_module *module = attention((ct_attention_options){.dropout = 0.4});
+    ct_tensor *key = ct_from(CT_I64, CT_SHAPE(2), (int64_t[]){7, 3});
+    OK(ct_slot_write(slot_at(module, "dropout/stream"), key));
+    ct_tensor *x = sequence(QUERIES, WIDTH, 20);
+    expect_results(module, &x, 1, 1, RESULTS(attention_dropout, attention_dropout_dq));
 }
 
 /* --- Masks ------------------------------------------------------------------------------------ */

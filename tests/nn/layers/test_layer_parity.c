@@ -1,20 +1,36 @@
-/* Layers of one input against PyTorch and Keras in f64: values, gradients by the input and by each
- * parameter. The numbers come from tests/reference/modules.py; inputs are made here by the same
- * formula. */
+/* Layers against PyTorch and Keras in f64: values, gradients by the inputs and by each parameter.
+ * The numbers come from tests/reference/modules.py; inputs are made here by the same formula, and
+ * masks and noise are those of the key that it has. */
 #include "tests/reference/modules.h"
 #include "tests/support/nn_support.h"
 
 #define TOLERANCE 1e-12
 #define MOST 4
 
+/* y's value and the gradients by n tensors of <y, cotangent>, each of `sizes` elements. */
+static void expect_results(const char *name, ct_tensor *y, uint32_t salt, size_t size,
+                           const double *value, ct_tensor *const by[], int64_t n,
+                           const double *const gradients[], const size_t sizes[]) {
+    ct_tensor *out[MOST];
+    MADE(y);
+    REQUIRE((size_t)ct_numel(y) == size, "%s", ct_shape_format(ct_shape_of(y)).text);
+    cr_expect_lt(distance(y, value), TOLERANCE, "y of %s", name);
+    OK(ct_vjp(y, centred(CT_F64, ct_shape_of(y), salt + 9, 1, 0), by, n, out));
+    for (int64_t i = 0; i < n; i++) {
+        REQUIRE((size_t)ct_numel(out[i]) == sizes[i], "%lld", (long long)i);
+        double error = distance(out[i], gradients[i]);
+        cr_expect_lt(error, TOLERANCE, "%s, input %lld: %g", name, (long long)i, error);
+    }
+}
+
 /* Fills the parameters and compares; frees the module. `gradients` are those by x, unless it is
- * ids, and then those by the parameters in their order, each of `sizes` elements. */
+ * ids, and then those by the parameters in their order. */
 static void expect_module(ct_module *module, ct_tensor *x, uint32_t salt, size_t size,
                           const double *value, int64_t n, const double *const gradients[],
                           const size_t sizes[]) {
     MADE(module);
     ct_slot_list list;
-    ct_tensor *by[MOST], *out[MOST];
+    ct_tensor *by[MOST];
     int64_t ids = ct_dtype_is_float(ct_dtype_of(x)) ? 0 : 1;
     OK(ct_module_parameters(module, &list));
     REQUIRE(list.count + 1 - ids == n, "%lld parameters", (long long)list.count);
@@ -25,18 +41,19 @@ static void expect_module(ct_module *module, ct_tensor *x, uint32_t salt, size_t
         OK(ct_slot_write(list.items[i].slot, centred(CT_F64, shape, own, 1, 0)));
         by[i + 1] = ct_slot_read(list.items[i].slot);
     }
-    ct_tensor *y = ct_forward(module, x, CT_TRAINING);
-    MADE(y);
-    REQUIRE((size_t)ct_numel(y) == size, "%s", ct_shape_format(ct_shape_of(y)).text);
-    cr_expect_lt(distance(y, value), TOLERANCE, "y of %s", module->kind->name);
-    OK(ct_vjp(y, centred(CT_F64, ct_shape_of(y), salt + 9, 1, 0), by + ids, n, out));
-    for (int64_t i = 0; i < n; i++) {
-        REQUIRE((size_t)ct_numel(out[i]) == sizes[i], "%lld", (long long)i);
-        double error = distance(out[i], gradients[i]);
-        cr_expect_lt(error, TOLERANCE, "%s, input %lld: %g", module->kind->name, (long long)i,
-                     error);
-    }
+    expect_results(module->kind->name, ct_forward(module, x, CT_TRAINING), salt, size, value,
+                   by + ids, n, gradients, sizes);
     ct_slot_list_free(&list);
+    ct_module_free(module);
+}
+
+/* The same for a module of n inputs and no parameters. */
+static void expect_merge(ct_module *module, ct_tensor *const x[], int n, uint32_t salt, size_t size,
+                         const double *value, const double *const gradients[],
+                         const size_t sizes[]) {
+    ct_tensor *y = NULL;
+    OK(ct_forward_many(module, x, n, &y, 1, CT_TRAINING));
+    expect_results(module->kind->name, y, salt, size, value, x, n, gradients, sizes);
     ct_module_free(module);
 }
 
@@ -163,6 +180,7 @@ TEST(layer_parity, weight_norm) {
 
 TEST(layer_parity, shapes_and_activations) {
     EXPECT_1(ct_reshape_new(CT_SHAPE(3, -1)), leaf(CT_SHAPE(2, 6), 370), 370, reshape, dx);
+    EXPECT_1(ct_flatten_new(), leaf(CT_SHAPE(2, 3, 2, 2), 590), 590, flatten, dx);
     EXPECT_1(ct_permute_new(CT_AXES(3, 1, 2)), leaf(CT_SHAPE(2, 3, 2, 2), 380), 380, permute, dx);
     EXPECT_1(ct_leaky_relu_new(0.3), leaf(CT_SHAPE(2, 5), 390), 390, leaky_relu, dx);
     ct_prelu_options options = {.dtype = CT_F64};
@@ -178,8 +196,15 @@ TEST(layer_parity, activations) {
         const ct_activation *activation;
         uint32_t salt;
         const double *y, *dx;
-    } rows[] = {ROW(relu, 420), ROW(sigmoid, 430), ROW(tanh, 440), ROW(softmax, 450),
-                ROW(gelu, 460), ROW(elu, 470),     ROW(silu, 480), ROW(softplus, 490)};
+    } rows[] = {ROW(relu, 420),
+                ROW(sigmoid, 430),
+                ROW(tanh, 440),
+                ROW(softmax, 450),
+                ROW(gelu, 460),
+                ROW(elu, 470),
+                ROW(silu, 480),
+                ROW(softplus, 490),
+                {&ct_activation_leaky_relu, 600, leaky_relu_usual_y, leaky_relu_usual_dx}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         expect_module(ct_activation_new(rows[i].activation), wide(CT_SHAPE(3, 4), rows[i].salt),
                       rows[i].salt, 12, rows[i].y, 1, &rows[i].dx, size);
@@ -216,4 +241,67 @@ TEST(layer_parity, pooling) {
     ct_pool2d_options flat = {.window = {2, 3}, .stride = {2, 1}};
     EXPECT_1(ct_avg_pool2d_new(flat), leaf(CT_SHAPE(2, 5, 4, 2), 570), 570, avg_pool, dx);
     EXPECT_1(ct_global_avg_pool2d_new(), leaf(CT_SHAPE(2, 3, 4, 3), 580), 580, global_avg, dx);
+}
+
+/* Frozen it uses the moving statistics, as in inference. */
+TEST(layer_parity, batch_norm_by_moving_statistics) {
+    ct_batch_norm_options channels = ct_batch_norm_keras();
+    channels.dtype = CT_F64;
+    ct_module *layer = ct_batch_norm_new(3, channels);
+    MADE(layer);
+    OK(ct_slot_write(slot_at(layer, "moving_mean"), leaf(CT_SHAPE(3), 615)));
+    OK(ct_slot_write(slot_at(layer, "moving_variance"),
+                     centred(CT_F64, CT_SHAPE(3), 616, 0.5, 1.0)));
+    ct_module_freeze(layer, true);
+    EXPECT_3(layer, leaf(CT_SHAPE(3, 2, 3), 610), 610, batch_norm_moving, dx, dgamma, dbeta);
+}
+
+/* --- Masks and noise as data ------------------------------------------------------------------ */
+
+/* With the key of modules.py for its first forward. */
+static ct_module *keyed(ct_module *layer) {
+    MADE(layer);
+    OK(ct_slot_write(slot_at(layer, "stream"), ct_from(CT_I64, CT_SHAPE(2), (int64_t[]){7, 3})));
+    return layer;
+}
+
+TEST(layer_parity, layers_that_draw) {
+    EXPECT_1(keyed(ct_dropout_new(0.4)), leaf(CT_SHAPE(3, 5), 620), 620, dropout, dx);
+    EXPECT_1(keyed(ct_spatial_dropout2d_new(0.25)), leaf(CT_SHAPE(2, 2, 3, 4), 630), 630,
+             spatial_dropout, dx);
+    EXPECT_1(keyed(ct_gaussian_noise_new(0.5)), leaf(CT_SHAPE(3, 5), 640), 640, gaussian_noise, dx);
+}
+
+/* --- Several inputs, and containers ----------------------------------------------------------- */
+
+TEST(layer_parity, merges) {
+    ct_tensor *ends[] = {leaf(CT_SHAPE(2, 3), 650), leaf(CT_SHAPE(2, 1), 651),
+                         leaf(CT_SHAPE(2, 2), 652)};
+    expect_merge(ct_concatenate_new(-1), ends, 3, 650, SIZE(concatenate_y), concatenate_y,
+                 (const double *[]){concatenate_dx, concatenate_db, concatenate_dc},
+                 (const size_t[]){6, 2, 4});
+    ct_tensor *rows[] = {leaf(CT_SHAPE(2, 3, 2), 660), leaf(CT_SHAPE(2, 1, 2), 661)};
+    expect_merge(ct_concatenate_new(1), rows, 2, 660, SIZE(concatenate_rows_y), concatenate_rows_y,
+                 (const double *[]){concatenate_rows_dx, concatenate_rows_db},
+                 (const size_t[]){12, 4});
+    ct_tensor *terms[] = {leaf(CT_SHAPE(2, 3, 2), 670), leaf(CT_SHAPE(2, 1, 2), 671),
+                          leaf(CT_SHAPE(2, 3, 2), 672)};
+    expect_merge(ct_add_new(), terms, 3, 670, SIZE(add_y), add_y,
+                 (const double *[]){add_dx, add_db, add_dc}, (const size_t[]){12, 4, 12});
+}
+
+TEST(layer_parity, containers) {
+    ct_dense_options full = {.dtype = CT_F64}, bare = {.dtype = CT_F64, .no_bias = true};
+    EXPECT_3(ct_residual_new(ct_dense_new(3, 3, full), NULL), leaf(CT_SHAPE(2, 3), 680), 680,
+             residual, dx, dkernel, dbias);
+    EXPECT_4(ct_residual_new(ct_dense_new(3, 2, full), ct_dense_new(3, 2, bare)),
+             leaf(CT_SHAPE(2, 3), 690), 690, residual_shortcut, dx, dkernel, dbias, dother);
+    EXPECT_4(CT_BRANCHES("towers", ct_concatenate_new(-1), ct_dense_new(3, 2, full),
+                         ct_dense_new(3, 2, bare)),
+             leaf(CT_SHAPE(2, 3), 700), 700, branches, dx, dkernel, dbias, dother);
+}
+
+TEST(layer_parity, learned_positions) {
+    EXPECT_2(ct_positions_new(5, 4, (ct_positions_options){.dtype = CT_F64}),
+             leaf(CT_SHAPE(2, 3, 4), 710), 710, positions, dx, dtable);
 }

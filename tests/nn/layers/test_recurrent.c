@@ -15,29 +15,36 @@ static ct_tensor *state(uint32_t salt) { return centred(CT_F64, CT_SHAPE(N, UNIT
 
 typedef ct_module *constructor(int64_t inputs, int64_t units, ct_recurrent_options options);
 
+static void fill(ct_module *module, int salt) {
+    for (int i = 0; i < module->n_slots; i++) {
+        ct_slot *slot = module->slots[i].slot;
+        ct_shape shape = ct_shape_of(ct_slot_read(slot));
+        OK(ct_slot_write(slot, centred(CT_F64, shape, (uint32_t)(salt + i), 1, 0)));
+    }
+}
+
 /* In f64, with the numbers of sequences.py in its slots. */
 static ct_module *layer(constructor *make, ct_recurrent_options options) {
     options.dtype = CT_F64;
     ct_module *module = make(INPUTS, UNITS, options);
     MADE(module);
-    for (int i = 0; i < module->n_slots; i++) {
-        ct_slot *slot = module->slots[i].slot;
-        ct_shape shape = ct_shape_of(ct_slot_read(slot));
-        OK(ct_slot_write(slot, centred(CT_F64, shape, (uint32_t)(4 + i), 1, 0)));
-    }
+    fill(module, 4);
     return module;
 }
 
 /* --- Against the libraries -------------------------------------------------------------------- */
 
-/* Results in the order of sequences.py: outputs, then gradients by x, states, and slots. */
-static void expect_results_of(ct_module *module, int n_states, ct_tensor *mask,
+enum { MOST = 12 };
+
+/* Results in the order of sequences.py: n outputs, then gradients by the first n of n_in inputs and
+ * by all slots. Frees the module. */
+static void expect_results_of(ct_module *module, ct_tensor *const in[], int n_in, int n,
                               const double *const wanted[]) {
-    ct_tensor *in[4] = {steps(), state(2), state(3)}, *out[3], *from[6], *gradients[6];
-    int n = 1 + n_states, k = 0;
-    in[n] = mask;
-    OK(ct_forward_many(module, in, mask ? n + 1 : n, out, n, CT_TRAINING));
-    ct_tensor *total = NULL;
+    ct_tensor *out[MOST], *from[MOST], *gradients[MOST], *total = NULL;
+    ct_slot_list slots;
+    int k = 0, n_from = 0;
+    OK(ct_module_list(module, &slots));
+    OK(ct_forward_many(module, in, n_in, out, n, CT_TRAINING));
     for (int i = 0; i < n; i++) {
         cr_expect_lt(distance(out[i], wanted[k]), 1e-12, "output %d: %g", i,
                      distance(out[i], wanted[k]));
@@ -46,23 +53,26 @@ static void expect_results_of(ct_module *module, int n_states, ct_tensor *mask,
         ct_tensor *term = ct_sum_all(ct_mul(out[i], weight));
         total = total ? ct_add(total, term) : term;
     }
-    for (int i = 0; i < n; i++) from[i] = in[i];
-    for (int i = 0; i < module->n_slots; i++) from[n + i] = ct_slot_read(module->slots[i].slot);
-    OK(ct_grad(total, from, n + module->n_slots, gradients));
-    for (int i = 0; i < n + module->n_slots; i++) {
+    for (int i = 0; i < n; i++) from[n_from++] = in[i];
+    for (int64_t i = 0; i < slots.count; i++) from[n_from++] = ct_slot_read(slots.items[i].slot);
+    OK(ct_grad(total, from, n_from, gradients));
+    for (int i = 0; i < n_from; i++) {
         cr_expect_lt(distance(gradients[i], wanted[k]), 1e-12, "gradient %d", i);
         k++;
     }
+    ct_slot_list_free(&slots);
     ct_module_free(module);
 }
 
 static void expect_results(ct_module *module, int n_states, const double *const wanted[]) {
-    expect_results_of(module, n_states, NULL, wanted);
+    ct_tensor *in[] = {steps(), state(2), state(3)};
+    expect_results_of(module, in, 1 + n_states, 1 + n_states, wanted);
 }
 
 static void expect_masked_results(ct_module *module, int n_states, const double *const wanted[]) {
     ct_tensor *there = ct_from(CT_U8, CT_SHAPE(N, T), (uint8_t[]){1, 1, 0, 1, 0, 0});
-    expect_results_of(module, n_states, there, wanted);
+    ct_tensor *in[] = {steps(), state(2), n_states > 1 ? state(3) : there, there};
+    expect_results_of(module, in, 2 + n_states, 1 + n_states, wanted);
 }
 
 #define ONE_STATE(name)                                                              \
@@ -92,6 +102,21 @@ TEST(recurrent, as_keras) {
     expect_masked_results(layer(ct_gru_new, usual), 1, ONE_STATE(keras_gru_masked));
     expect_results(layer(ct_gru_new, before), 1, ONE_STATE(keras_gru_before));
     expect_results(layer(ct_lstm_new, back), 2, TWO_STATES(keras_lstm_backward));
+}
+
+/* Both libraries', which agree. */
+TEST(recurrent, bidirectional_as_pytorch_and_keras) {
+    ct_recurrent_options ahead = {0}, back = {.backward = true};
+    ct_module *module = ct_bidirectional_new(layer(ct_lstm_new, ahead), layer(ct_lstm_new, back));
+    MADE(module);
+    fill(module->children[1], 10);
+    ct_tensor *in[] = {steps(), state(2), state(3), state(8), state(9)};
+    static const double *const wanted[] = {
+        bidirectional_y0,  bidirectional_y1,  bidirectional_y2,  bidirectional_y3,
+        bidirectional_y4,  bidirectional_dx,  bidirectional_dh0, bidirectional_dh1,
+        bidirectional_dh2, bidirectional_dh3, bidirectional_dw0, bidirectional_du0,
+        bidirectional_db0, bidirectional_dw1, bidirectional_du1, bidirectional_db1};
+    expect_results_of(module, in, 5, 5, wanted);
 }
 
 static constructor *const all[] = {ct_simple_rnn_new, ct_lstm_new, ct_gru_new};
