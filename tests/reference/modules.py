@@ -4,8 +4,8 @@
 
 Inputs are common.py's numbers: of case `salt` x is salt, parameter i, or input i + 1, is
 salt + 1 + i, the cotangent salt + 9. Layers that draw get the mask or the noise that cotan draws of
-the key KEY, as data. The header holds results only, by PyTorch. Where Keras has the layer it is asked too and
-must agree to 1e-12. Needs numpy, torch and keras; the tests need none of them.
+the key KEY, as data. The header holds results only, by PyTorch. Where Keras has the layer it is
+asked too and must agree to 1e-12. Needs numpy, torch and keras; the tests need none of them.
 """
 import os
 

@@ -4,8 +4,8 @@ states and weights, in the shapes of nn/recurrent.h and nn/attention.h.
     KERAS_BACKEND=torch python3 sequences.py       writes sequences.h beside this file
 
 Inputs are common.py's numbers, and the mask of a dropout what cotan draws of the key KEY, so the
-header holds results only. Where Keras has what PyTorch has it must agree to 1e-12. Needs numpy, torch and keras; the
-tests need none of them.
+header holds results only. Where Keras has what PyTorch has it must agree to 1e-12. Needs numpy,
+torch and keras; the tests need none of them.
 """
 import os
 
