@@ -176,7 +176,8 @@ ct_module *ct_multi_head_attention_new(int64_t width, int64_t heads, ct_attentio
     int64_t kv_width = options.kv_width ? options.kv_width : width;
     if (cti_check_size(function, "width", width) != CT_OK ||
         cti_check_size(function, "heads", heads) != CT_OK ||
-        cti_check_size(function, "kv_width", kv_width) != CT_OK) {
+        cti_check_size(function, "kv_width", kv_width) != CT_OK ||
+        cti_check_number(function, "dropout", options.dropout, 0, 1) != CT_OK) {
         return NULL;
     }
     if (width % heads) {

@@ -46,7 +46,8 @@ ct_module *ct_depthwise_conv2d_new(int64_t channels, int64_t multiplier,
     CTI_CALLED;
     static const char function[] = "ct_depthwise_conv2d_new";
     if (cti_check_size(function, "channels", channels) != CT_OK ||
-        cti_check_size(function, "multiplier", multiplier) != CT_OK) {
+        cti_check_size(function, "multiplier", multiplier) != CT_OK ||
+        cti_check_size(function, "channels multiplier", channels * multiplier) != CT_OK) {
         return NULL;
     }
     if (options.groups) {

@@ -21,7 +21,12 @@ static const ct_module_kind separable_kind = {
 ct_module *ct_separable_conv2d_new(int64_t inputs, int64_t filters, int64_t multiplier,
                                    ct_conv2d_options options) {
     CTI_CALLED;
-    if (cti_check_size("ct_separable_conv2d_new", "inputs", inputs) != CT_OK) return NULL;
+    static const char function[] = "ct_separable_conv2d_new";
+    if (cti_check_size(function, "inputs", inputs) != CT_OK ||
+        cti_check_size(function, "multiplier", multiplier) != CT_OK ||
+        cti_check_size(function, "inputs multiplier", inputs * multiplier) != CT_OK) {
+        return NULL;
+    }
     ct_conv2d_options one_pixel = {.kernel = {1, 1},
                                    .no_bias = options.no_bias,
                                    .kernel_init = options.kernel_init,

@@ -148,10 +148,11 @@ static const ct_module_kind padding_kind = {.name = "ZeroPadding2D", .forward = 
 
 ct_module *ct_zero_padding2d_new(int64_t top, int64_t bottom, int64_t left, int64_t right) {
     CTI_CALLED;
+    static const char *const edge[] = {"top", "bottom", "left", "right"};
     const int64_t pad[4] = {top, bottom, left, right};
     for (int i = 0; i < 4; i++) {
         if (pad[i] >= 0 && pad[i] <= INT32_MAX) continue;
-        return ct_fail_null(CT_ERR_RANGE, "ct_zero_padding2d_new: padding must be %s, got %lld",
+        return ct_fail_null(CT_ERR_RANGE, "ct_zero_padding2d_new: %s must be %s, got %lld", edge[i],
                             pad[i] < 0 ? ">= 0" : "< 2^31", (long long)pad[i]);
     }
     zero_padding *layer = (zero_padding *)ct_module_new(sizeof *layer, &padding_kind);

@@ -2,9 +2,12 @@
  * There is no arithmetic here: it is a list of layers and its mirror image.
  * Invariant: no hidden activation follows the code or what comes out. */
 #include "nn/models.h"
+#include "nn/options_private.h"
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+
+#include <stdio.h>
 
 /* From widths[at] by steps of `step` over n layers, with `last` after them unless NULL. */
 static ct_module *half(const char *name, const int64_t *widths, int64_t n, int64_t step,
@@ -23,6 +26,18 @@ static ct_module *half(const char *name, const int64_t *widths, int64_t n, int64
     return module;
 }
 
+static ct_status check(const char *function, const int64_t *widths, int64_t n,
+                       const ct_autoencoder_options *o) {
+    for (int64_t i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "widths[%lld]", (long long)i);
+        if (cti_check_size(function, name, widths[i]) != CT_OK) return ct_error();
+    }
+    if (o->hidden->apply && o->output->apply) return CT_OK;
+    return ct_fail(CT_ERR_NULL, "%s: '%s->apply' is NULL", function,
+                   o->hidden->apply ? "output" : "hidden");
+}
+
 ct_module *ct_autoencoder_new(const int64_t widths[], int64_t n, ct_autoencoder_options options) {
     CTI_CALLED;
     if (cti_check_array("ct_autoencoder_new", "widths", widths, "n", n) != CT_OK) return NULL;
@@ -32,6 +47,7 @@ ct_module *ct_autoencoder_new(const int64_t widths[], int64_t n, ct_autoencoder_
     }
     if (!options.hidden) options.hidden = &ct_activation_relu;
     if (!options.output) options.output = &ct_activation_sigmoid;
+    if (check("ct_autoencoder_new", widths, n, &options) != CT_OK) return NULL;
     ct_module *encoder = half("encoder", widths, n - 1, 1, &options, NULL);
     ct_module *decoder = half("decoder", widths + n - 1, n - 1, -1, &options, options.output);
     return CT_SEQUENTIAL("autoencoder", encoder, decoder);

@@ -48,12 +48,14 @@ static ct_status check(const ct_gpt_options *o) {
                  {"length", o->length},
                  {"width", o->width},
                  {"layers", o->layers},
-                 {"heads", o->heads}};
+                 {"heads", o->heads},
+                 {"4 width", o->width > 0 && o->width <= INT32_MAX ? 4 * o->width : 1}};
     ct_status status = CT_OK;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && status == CT_OK; i++) {
         status = cti_check_size("ct_gpt_new", sizes[i].name, sizes[i].size);
     }
-    return status;
+    if (status != CT_OK) return status;
+    return cti_check_number("ct_gpt_new", "dropout", o->dropout, 0, 1);
 }
 
 ct_module *ct_gpt_new(ct_gpt_options options) {

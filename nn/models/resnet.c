@@ -1,7 +1,7 @@
 /* ResNet-18 and 34 for small images.
  * There is no arithmetic here: it is blocks of layers.
  * Invariant: a block's shortcut is a projection where its shape changes, else the input itself. */
-#include "nn/models.h"
+#include "nn/models/classifier.h"
 
 #include "tensor/base/caller.h"
 
@@ -39,10 +39,12 @@ static ct_module *block(int64_t in, int64_t out, int64_t stride, ct_dtype dtype)
 
 #define MOST_LAYERS 32
 
-static ct_module *resnet(const char *name, const int64_t blocks[4], ct_classifier_options o) {
+static ct_module *resnet(const char *function, const char *name, const int64_t blocks[4],
+                         ct_classifier_options o) {
+    if (cti_complete_classifier(function, &o, 3) != CT_OK) return NULL;
     ct_module *layers[MOST_LAYERS];
     int64_t n = 0, in = 64, out = 64;
-    layers[n++] = convolution(o.channels ? o.channels : 3, in, 3, 1, o.dtype);
+    layers[n++] = convolution(o.channels, in, 3, 1, o.dtype);
     layers[n++] = normalization(in, o.dtype);
     layers[n++] = relu();
     for (int stage = 0; stage < 4; stage++, out *= 2) {
@@ -52,18 +54,17 @@ static ct_module *resnet(const char *name, const int64_t blocks[4], ct_classifie
         }
     }
     layers[n++] = ct_global_avg_pool2d_new();
-    layers[n++] = ct_dense_new(in, o.classes ? o.classes : 10,
-                               (ct_dense_options){.dtype = o.dtype});
+    layers[n++] = ct_dense_new(in, o.classes, (ct_dense_options){.dtype = o.dtype});
     layers[n++] = ct_activation_new(&ct_activation_softmax);
     return ct_sequential_new(name, layers, n);
 }
 
 ct_module *ct_resnet18_new(ct_classifier_options options) {
     CTI_CALLED;
-    return resnet("resnet18", (int64_t[]){2, 2, 2, 2}, options);
+    return resnet("ct_resnet18_new", "resnet18", (int64_t[]){2, 2, 2, 2}, options);
 }
 
 ct_module *ct_resnet34_new(ct_classifier_options options) {
     CTI_CALLED;
-    return resnet("resnet34", (int64_t[]){3, 4, 6, 3}, options);
+    return resnet("ct_resnet34_new", "resnet34", (int64_t[]){3, 4, 6, 3}, options);
 }

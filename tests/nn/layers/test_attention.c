@@ -174,7 +174,7 @@ TEST(attention, says_what_does_not_fit) {
     cr_expect_null(ct_multi_head_attention_new(8, 0, usual));
     expect_error(CT_ERR_RANGE, "ct_multi_head_attention_new: heads must be >= 1, got 0");
     cr_expect_null(ct_multi_head_attention_new(8, 2, (ct_attention_options){.dropout = 1}));
-    expect_error(CT_ERR_RANGE, "ct_multi_head_attention_new: rate must be in [0,1), got 1");
+    expect_error(CT_ERR_RANGE, "ct_multi_head_attention_new: dropout must be in [0,1), got 1");
     ct_module *module = attention(usual), *causal = attention((ct_attention_options){.causal = 1});
     ct_module *net = CT_SEQUENTIAL("net", module);
     ct_tensor *x = sequence(QUERIES, WIDTH, 20), *kv = sequence(KEYS, WIDTH, 21);

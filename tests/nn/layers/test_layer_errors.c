@@ -60,6 +60,11 @@ TEST(layer_errors, convolutions) {
          "ct_separable_conv2d_new: filters must be >= 1, got 0");
     none(ct_separable_conv2d_new(4, 3, -1, usual), CT_ERR_RANGE,
          "ct_separable_conv2d_new: multiplier must be >= 1, got -1");
+    const int64_t many = 1 << 20;
+    none(ct_depthwise_conv2d_new(many, many, usual), CT_ERR_RANGE,
+         "ct_depthwise_conv2d_new: channels multiplier must be < 2^31, got 1099511627776");
+    none(ct_separable_conv2d_new(many, 3, many, usual), CT_ERR_RANGE,
+         "ct_separable_conv2d_new: inputs multiplier must be < 2^31, got 1099511627776");
     none(ct_separable_conv2d_new(4, 3, 1, grouped), CT_ERR_RANGE,
          "ct_separable_conv2d_new: there is a group for each channel, got groups 2");
     refused(ct_separable_conv2d_new(2, 3, 1, usual), of(CT_SHAPE(1, 5, 5, 4)), CT_ERR_SHAPE,
@@ -97,9 +102,9 @@ TEST(layer_errors, sizes_of_images) {
     refused(ct_up_sampling2d_new((ct_up_sampling2d_options){0}), of(CT_SHAPE(2, 2)), CT_ERR_SHAPE,
             "UpSampling2D: needs [N,H,W,C], got [2,2] (in net/up_sampling2d)");
     none(ct_zero_padding2d_new(0, 0, -1, 0), CT_ERR_RANGE,
-         "ct_zero_padding2d_new: padding must be >= 0, got -1");
+         "ct_zero_padding2d_new: left must be >= 0, got -1");
     none(ct_zero_padding2d_new(INT64_MAX, 0, 0, 0), CT_ERR_RANGE,
-         "ct_zero_padding2d_new: padding must be < 2^31, got 9223372036854775807");
+         "ct_zero_padding2d_new: top must be < 2^31, got 9223372036854775807");
     refused(ct_zero_padding2d_new(1, 1, 1, 1), of(CT_SHAPE(3)), CT_ERR_SHAPE,
             "ZeroPadding2D: needs [N,H,W,C], got [3] (in net/zero_padding2d)");
     none(ct_adaptive_avg_pool2d_new(0, 1), CT_ERR_RANGE,

@@ -129,11 +129,37 @@ TEST(models, errors) {
     cr_expect_null(CT_AUTOENCODER((ct_autoencoder_options){0}, 12));
     expect_error(CT_ERR_RANGE, "ct_autoencoder_new: needs at least two widths, got 1");
     cr_expect_null(CT_AUTOENCODER((ct_autoencoder_options){0}, 12, 0, 3));
-    expect_error(CT_ERR_RANGE, "ct_autoencoder_new: units must be >= 1, got 0");
+    expect_error(CT_ERR_RANGE, "ct_autoencoder_new: widths[1] must be >= 1, got 0");
     cr_expect_null(ct_autoencoder_new(NULL, 2, (ct_autoencoder_options){0}));
     expect_error(CT_ERR_NULL, "ct_autoencoder_new: 'widths' is NULL");
     cr_expect_null(ct_lenet5_new((ct_classifier_options){.classes = -1}));
-    expect_error(CT_ERR_RANGE, "ct_lenet5_new: units must be >= 1, got -1");
+    expect_error(CT_ERR_RANGE, "ct_lenet5_new: classes must be >= 1, got -1");
+    cr_expect_null(ct_lenet5_new((ct_classifier_options){.channels = -2}));
+    expect_error(CT_ERR_RANGE, "ct_lenet5_new: channels must be >= 1, got -2");
     cr_expect_null(ct_resnet18_new((ct_classifier_options){.channels = -3}));
-    expect_error(CT_ERR_RANGE, "ct_resnet18_new: inputs must be >= 1, got -3");
+    expect_error(CT_ERR_RANGE, "ct_resnet18_new: channels must be >= 1, got -3");
+    cr_expect_null(ct_resnet34_new((ct_classifier_options){.classes = INT64_MAX}));
+    expect_error(CT_ERR_RANGE, "ct_resnet34_new: classes must be < 2^31, got 9223372036854775807");
+}
+
+/* Under the names of the options, not of the layers that get them. */
+TEST(models, errors_of_options_that_are_passed_on) {
+    static const ct_activation nothing = {.name = "nothing"};
+    ct_gpt_options gpt = {.vocabulary = 3, .length = 3, .width = 4, .layers = 1, .heads = 2};
+    gpt.dropout = 1;
+    cr_expect_null(ct_gpt_new(gpt));
+    expect_error(CT_ERR_RANGE, "ct_gpt_new: dropout must be in [0,1), got 1");
+    gpt.dropout = 0;
+    gpt.width = INT64_C(1) << 30;
+    cr_expect_null(ct_gpt_new(gpt));
+    expect_error(CT_ERR_RANGE, "ct_gpt_new: 4 width must be < 2^31, got 4294967296");
+    gpt.width = INT64_MAX;
+    cr_expect_null(ct_gpt_new(gpt));
+    expect_error(CT_ERR_RANGE, "ct_gpt_new: width must be < 2^31, got 9223372036854775807");
+    cr_expect_null(CT_AUTOENCODER((ct_autoencoder_options){.hidden = &nothing}, 12, 3));
+    expect_error(CT_ERR_NULL, "ct_autoencoder_new: 'hidden->apply' is NULL");
+    cr_expect_null(CT_AUTOENCODER((ct_autoencoder_options){.output = &nothing}, 12, 3));
+    expect_error(CT_ERR_NULL, "ct_autoencoder_new: 'output->apply' is NULL");
+    cr_expect_null(ct_digits_cnn_new((ct_digits_cnn_options){.activation = &nothing}));
+    expect_error(CT_ERR_NULL, "ct_digits_cnn_new: 'activation->apply' is NULL");
 }
