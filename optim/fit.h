@@ -33,7 +33,8 @@ typedef struct {
 } ct_step_record;
 
 /* How far training has come: the data position of the next batch, and the best epoch until then,
- * the one of the smallest val_loss: what early stopping goes by. All zero at the beginning. */
+ * the one of the smallest val_loss (but see options.min_delta): what early stopping goes by. All
+ * zero at the beginning. */
 typedef struct {
     int64_t epoch, batch; /* from 0 */
     int64_t best_epoch;   /* from 1, as the log counts; 0 = none */
@@ -142,6 +143,8 @@ struct ct_fit_options {
                                   line per epoch; a terminal gets a progress bar too           */
     int64_t patience;     /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
+    double min_delta;     /* a val_loss is better only if it is smaller by more than this; in
+                                  units of the loss, as Keras's; default: 0                    */
     bool restore_best;    /* gives the model back the weights of its best epoch, see below */
     ct_best *best;        /* where the weights of the best epoch are held; NULL: nowhere, or with
                                   restore_best within the call                                 */
@@ -172,11 +175,12 @@ struct ct_fit_options {
  * looked at: one that is infinite or NaN ends training with CT_ERR_DIVERGED too, and the message
  * gives its path. The updates of that epoch have been applied. allow_nonfinite does without.
  *
- * Early stopping: after `patience` epochs in a row without a val_loss below the smallest before.
- * Epochs that max_steps cut short do not count. The best epoch and its val_loss are part of the
- * position, so training continued from a checkpoint stops where it would have stopped without;
- * when it had stopped already it trains no further (start.best_epoch = 0 forgets that). Save in the
- * callback's call with `epoch`: what was saved after the last step before it misses the validation.
+ * Early stopping: after `patience` epochs in a row without a val_loss below that of the best
+ * epoch less min_delta; smaller gains add up. Epochs that max_steps cut short do not count. The
+ * best epoch and its val_loss are part of the position, so training continued from a checkpoint
+ * stops where it would have stopped without; when it had stopped already it trains no further
+ * (start.best_epoch = 0 forgets that). Save in the callback's call with `epoch`: what was saved
+ * after the last step before it misses the validation.
  *
  * restore_best (needs validation): when training ends of itself, by patience, after the last epoch
  * or by divergence, all slots of the model are those of its best epoch again; the optimizer's stay.

@@ -259,7 +259,8 @@ static bool is_out_of_patience(const training *t, int64_t epochs_done) {
 static ct_status watch_for_the_best(training *t, double val_loss) {
     ct_position *position = &t->history->position;
     int64_t number = t->progress.epoch + 1;
-    if (val_loss < (position->best_epoch ? position->best_val_loss : (double)INFINITY)) {
+    double best = position->best_epoch ? position->best_val_loss : (double)INFINITY;
+    if (val_loss < best - t->options->min_delta) {
         if (t->best && cti_best_make(t->best, t->model, number, NULL) != CT_OK) {
             return ct_error();
         }
@@ -355,7 +356,10 @@ static ct_status check_options(const ct_fit_options *options) {
         return ct_fail(CT_ERR_RANGE, "ct_fit: %s must be >= 0, got %lld", counts[i].name,
                        (long long)counts[i].value);
     }
+    double delta = options->min_delta;
+    if (cti_check_number("ct_fit", "min_delta", delta, 0, INFINITY) != CT_OK) return ct_error();
     const char *needs = options->patience > 0   ? "patience"
+                        : delta > 0             ? "min_delta"
                         : options->restore_best ? "restore_best"
                         : options->best         ? "best"
                                                 : NULL;

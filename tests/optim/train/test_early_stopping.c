@@ -186,6 +186,48 @@ STOPPING_TEST(what_has_stopped_stays_stopped) {
     close_bench(&r.bench);
 }
 
+/* A gain of exactly min_delta is none; smaller ones add up. */
+STOPPING_TEST(what_is_better_by_too_little_is_not_better) {
+    const struct {
+        double min_delta;
+        int64_t best, stop;
+    } rows[] = {{0.99, BEST, STOP}, {1, 1, 4}, {1e300, 1, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        run r = open_run(1);
+        ct_fit_options options = {.epochs = SCRIPTED,
+                                  .patience = PATIENCE,
+                                  .min_delta = rows[i].min_delta,
+                                  .restore_best = true};
+        ct_history history = train(&r, options);
+        cr_expect(history.stopped_early && history.restored);
+        expect_position(history.position, rows[i].stop, rows[i].best);
+        cr_expect_eq(state_hash(r.bench.model, NULL), r.hashes[rows[i].best]);
+        ct_history_free(&history);
+        close_bench(&r.bench);
+    }
+    /* With the patience to see all of it: epoch 8 is better than epoch 1 by 2, epoch 2 by 1. */
+    run r = open_run(1);
+    ct_history history = train(&r, (ct_fit_options){.epochs = SCRIPTED, .min_delta = 1.5});
+    expect_position(history.position, SCRIPTED, 8);
+    ct_history_free(&history);
+    close_bench(&r.bench);
+}
+
+STOPPING_TEST(too_little_is_too_little_over_a_restart) {
+    run r = open_run(1);
+    ct_fit_options options = {.epochs = 2, .patience = PATIENCE, .min_delta = 1};
+    ct_history history = train(&r, options);
+    expect_position(history.position, 2, 1);
+    options.start = history.position;
+    options.epochs = SCRIPTED;
+    ct_history_free(&history);
+    history = train(&r, options);
+    cr_expect(history.stopped_early && history.n_epochs == 2);
+    expect_position(history.position, 4, 1);
+    ct_history_free(&history);
+    close_bench(&r.bench);
+}
+
 /* --- The best weights ------------------------------------------------------------------------- */
 
 static uint64_t model_hash(const run *r) { return state_hash(r->bench.model, NULL); }

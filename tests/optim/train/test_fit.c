@@ -300,6 +300,10 @@ TEST(fit, says_what_does_not_fit) {
                    "ct_fit: start.batch must be >= 0, got -2");
     expect_refusal(&b, (ct_fit_options){.patience = 1}, CT_ERR_NULL,
                    "ct_fit: patience needs validation, which is NULL");
+    expect_refusal(&b, (ct_fit_options){.min_delta = 1}, CT_ERR_NULL,
+                   "ct_fit: min_delta needs validation, which is NULL");
+    expect_refusal(&b, (ct_fit_options){.min_delta = -0.5}, CT_ERR_RANGE,
+                   "ct_fit: min_delta must be in [0,inf), got -0.5");
     expect_refusal(&b, (ct_fit_options){.restore_best = true}, CT_ERR_NULL,
                    "ct_fit: restore_best needs validation, which is NULL");
     expect_refusal(&b, (ct_fit_options){.start = {.best_epoch = -3}}, CT_ERR_RANGE,
