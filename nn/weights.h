@@ -54,9 +54,10 @@ struct ct_weights_form {
  * recurrent ones, whose names end in _l0 otherwise, are {"lstm_2/", "lstm.*_l1"} and
  * {"reader/backward/", "lstm.*_l0_reverse"}. ct_module_number() calls the children of Sequentials
  * as PyTorch does.
- * Where a pair gives a slot's whole name, the tensor is laid out as the slot's layer has it or, where
- * that has another shape, as a part of what is packed: {"mha/query/kernel", "x.q.weight"} takes
- * [out,in] or the first third of [3 out,in]. A slot that PyTorch has no name for is taken as it is.
+ * Where a pair gives a slot's whole name, the tensor is laid out as the slot's layer has it or,
+ * where that has another shape, as a part of what is packed: {"mha/query/kernel", "x.q.weight"}
+ * takes [out,in] or the first third of [3 out,in]. A slot that PyTorch has no name for is taken as
+ * it is.
  * PyTorch flattens images as [C,H,W]; the dense layer behind that says so:
  *
  *     ct_weights_flattened image = {"fc1/kernel", 64, 7, 7};
