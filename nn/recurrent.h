@@ -43,7 +43,7 @@ typedef struct {
     bool no_bias;
     const ct_activation *activation; /* default: tanh */
     ct_initializer kernel;           /* default: Glorot uniform */
-    ct_initializer recurrent;        /* default: Glorot uniform (Keras: orthogonal) */
+    ct_initializer recurrent;        /* default: Glorot uniform (Keras: ct_orthogonal) */
     ct_initializer bias;             /* default: zeros, and ones for the forget gate of an LSTM */
     ct_dtype dtype;                  /* default: f32 */
 } ct_recurrent_options;

@@ -72,6 +72,81 @@ TEST(initializers, constants) {
     }
 }
 
+/* --- Orthogonal matrices ---------------------------------------------------------------------- */
+
+static ct_tensor *orthogonal(ct_dtype dtype, ct_shape shape, double value) {
+    ct_initializer init = ct_orthogonal;
+    init.value = value;
+    ct_tensor *t = init.make(&init, dtype, shape, 1, 1);
+    MADE(t);
+    cr_assert(ct_dtype_of(t) == dtype && ct_shape_equal(ct_shape_of(t), shape));
+    return t;
+}
+
+/* The fewer of rows and columns are orthogonal, and of the given length. */
+static void expect_orthogonal(ct_dtype dtype, ct_shape shape, double value, double tolerance) {
+    int64_t last = shape.dims[shape.rank - 1], rest = ct_shape_numel(shape) / last;
+    ct_tensor *t = ct_cast(orthogonal(dtype, shape, value), CT_F64);
+    ct_tensor *m = ct_reshape(t, CT_SHAPE(rest, last));
+    if (rest >= last) m = ct_transpose(m);
+    ct_tensor *unit = ct_scale(ct_eye(CT_F64, ct_dim(m, 0)), value * value);
+    ct_tensor *gap = ct_sub(ct_matmul(m, ct_transpose(m)), unit);
+    double largest = ct_item(ct_max(ct_abs(gap), CT_ALL));
+    cr_expect_lt(largest, tolerance, "%s: %g", ct_shape_format(shape).text, largest);
+}
+
+TEST(initializers, orthogonal_matrices) {
+    const ct_shape shapes[] = {CT_SHAPE(1, 1),    CT_SHAPE(5, 5),      CT_SHAPE(7, 3),
+                               CT_SHAPE(3, 7),    CT_SHAPE(1, 6),      CT_SHAPE(6, 1),
+                               CT_SHAPE(40, 160), CT_SHAPE(3, 3, 4, 8)};
+    ct_seed_set(3);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        expect_orthogonal(CT_F64, shapes[i], 1, 1e-14);
+        expect_orthogonal(CT_F32, shapes[i], sqrt(2.0), 1e-6);
+    }
+}
+
+/* Of uniform ones in n dimensions: elements have mean 0, variance 1/n and fourth moment 3 / (n (n +
+ * 2)), the trace has mean 0 and variance 1. Five standard errors of 400 draws. */
+TEST(initializers, orthogonal_matrices_are_uniform) {
+    enum { DRAWS = 400, SIZE = 3 };
+    double first[SIZE * SIZE] = {0}, second[SIZE * SIZE] = {0}, fourth = 0, trace[2] = {0};
+    ct_seed_set(4);
+    for (int draw = 0; draw < DRAWS; draw++) {
+        int64_t scope = ct_scope_open();
+        ct_tensor *q = orthogonal(CT_F64, CT_SHAPE(SIZE, SIZE), 1);
+        double sum = element(q, 0) + element(q, 4) + element(q, 8);
+        trace[0] += sum / DRAWS, trace[1] += sum * sum / DRAWS;
+        for (int i = 0; i < SIZE * SIZE; i++) {
+            double e = element(q, i);
+            first[i] += e / DRAWS, second[i] += e * e / DRAWS;
+            fourth += pow(e, 4) / (DRAWS * SIZE * SIZE);
+        }
+        ct_scope_close(scope);
+    }
+    for (int i = 0; i < SIZE * SIZE; i++) {
+        EXPECT_NEAR(first[i], 0, 5 * sqrt(1.0 / 3 / DRAWS));
+        EXPECT_NEAR(second[i], 1.0 / 3, 5 * sqrt((0.2 - 1.0 / 9) / DRAWS));
+    }
+    EXPECT_NEAR(fourth, 0.2, 0.02);
+    EXPECT_NEAR(trace[0], 0, 5.0 / sqrt(DRAWS));
+    EXPECT_NEAR(trace[1], 1, 0.5);
+}
+
+TEST(initializers, orthogonal_kernels_of_layers) {
+    ct_seed_set(5);
+    ct_recurrent_options options = {.recurrent = ct_orthogonal};
+    ct_module *lstm = ct_lstm_new(3, 4, options), *again;
+    MADE(lstm);
+    ct_seed_set(5);
+    again = ct_lstm_new(3, 4, options);
+    cr_expect(same_bits(read_slot(lstm, "recurrent_kernel"), read_slot(again, "recurrent_kernel")));
+    ct_module_free(lstm), ct_module_free(again);
+    ct_dense_options dense = {.bias = ct_orthogonal};
+    cr_expect_null(ct_dense_new(3, 2, dense));
+    expect_error(CT_ERR_SHAPE, "ct_dense_new: needs rank >= 2, got [2]");
+}
+
 /* The kernels of the seed model: the limits of its Glorot initialization. */
 TEST(initializers, glorot_limits_of_the_seed_model) {
     static const char *const kernels[] = {"conv2d/kernel", "conv2d_1/kernel", "conv2d_2/kernel",
