@@ -219,6 +219,17 @@ ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *sou
 
 /* The model's output for all rows of x, `batch` rows at a time (0 = 256), as one tensor. */
 ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
+/* The same for a model of several inputs and outputs, as ct_forward_many: sets out[0..n_out) to its
+ * first outputs for all rows. Inputs that are not NULL have as many rows, along axis 0, and so have
+ * the outputs, which are evaluated together.
+ *
+ *     ct_tensor *in[] = {images, texts}, *score = NULL;
+ *     ct_predict_many(two_towers, in, 2, &score, 1, 0);
+ *
+ * An error leaves out[] as it was. Errors: CT_ERR_SHAPE for inputs of different rows; those of
+ * ct_forward_many. */
+ct_status ct_predict_many(ct_module *model, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                          int n_out, int64_t batch);
 
 /* --- Checkpoints ------------------------------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
-/* Evaluation and prediction: passes over data in inference mode.
- * Nothing is trained and no slot changes.
+/* Evaluation: passes over data in inference mode.
+ * Nothing is trained and no slot changes; what models make of data is predict.c's.
  * Invariant: every item counts once, whatever the size of its batch; the memory of a batch is gone
  * before the next one. */
 #include "optim/train/train.h"
@@ -94,45 +94,4 @@ ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *sou
     CTI_CALLED;
     if (!result) return cti_null("ct_evaluate_with: 'result' is NULL");
     return evaluate(model, loss, source, options, result);
-}
-
-/* --- Prediction ------------------------------------------------------------------------------- */
-
-/* The rows are taken by index, because indices are data and slices would be a plan each. */
-static ct_tensor *predict_rows(ct_module *model, ct_tensor *x, int64_t first, int64_t end) {
-    int64_t scope = ct_scope_open();
-    ct_tensor *rows = ct_arange(CT_I64, (double)first, (double)end, 1);
-    ct_tensor *y = ct_detach(ct_forward(model, ct_take(x, rows), CT_INFERENCE));
-    return ct_scope_yield(scope, y);
-}
-
-static ct_tensor *predict_all(ct_module *model, ct_tensor *x, int64_t batch) {
-    int64_t rows = ct_dim(x, 0), n = rows / batch + (rows % batch != 0);
-    if (n <= 1) return ct_detach(ct_forward(model, x, CT_INFERENCE));
-    if (!ct_data(x)) return NULL; /* once, not once per batch */
-    ct_tensor **parts = cti_alloc((size_t)n, sizeof *parts);
-    if (!parts) return NULL;
-    int64_t made = 0;
-    while (made < n) {
-        int64_t first = made * batch, end = rows - first > batch ? first + batch : rows;
-        if (!(parts[made] = predict_rows(model, x, first, end))) break;
-        made++;
-    }
-    ct_tensor *whole = made == n ? ct_detach(ct_concat(parts, n, 0)) : NULL;
-    cti_free(parts);
-    return whole;
-}
-
-ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch) {
-    CTI_CALLED;
-    if (!model || !x) return cti_null_in("ct_predict: '%s' is NULL", model ? "x" : "model");
-    if (batch < 0) {
-        return ct_fail_null(CT_ERR_RANGE, "ct_predict: batch must be >= 0, got %lld",
-                            (long long)batch);
-    }
-    if (ct_shape_of(x).rank == 0) {
-        return ct_fail_null(CT_ERR_SHAPE, "ct_predict: x needs rank >= 1, got a scalar");
-    }
-    int64_t scope = ct_scope_open();
-    return ct_scope_yield(scope, predict_all(model, x, batch ? batch : 256));
 }

@@ -373,6 +373,8 @@ TEST(called, training) {
     WRONG(ct_loss_of, NULL, x, labels);
     WRONG(ct_predict, b.model, stray, 0);
     STARVED_IN(ANY, ct_predict(b.model, x, 5));
+    WRONG(ct_predict_many, b.model, &stray, 1, &value, 1, 0);
+    STARVED_IN(ANY, ct_predict_many(b.model, &x, 1, &value, 1, 5));
     WRONG(ct_optimizer_step, b.optimizer, stray, NULL, 0);
     WRONG(ct_optimizer_step, b.optimizer, x, NULL, 0);
     STARVED_AFTER(value = loss->value(ct_logits(b.model, x, CT_TRAINING), labels),

@@ -139,3 +139,82 @@ TEST(predict, no_rows_and_what_does_not_fit) {
     ct_error_clear();
     close_bench(&b);
 }
+
+/* --- Several inputs and outputs --------------------------------------------------------------- */
+
+static double gap(ct_tensor *a, ct_tensor *b) {
+    return ct_item(ct_max(ct_abs(ct_sub(a, b)), CT_ALL));
+}
+
+TEST(predict, of_two_inputs_is_the_forward_in_pieces) {
+    ct_dense_options plain = {0};
+    ct_module *towers = CT_BRANCHES("towers", ct_concatenate_new(-1), ct_dense_new(4, 2, plain),
+                                    ct_dense_new(3, 2, plain));
+    MADE(towers);
+    ct_tensor *in[] = {centred(CT_F32, CT_SHAPE(11, 4), 1, 1, 0),
+                       ct_scale(centred(CT_F32, CT_SHAPE(11, 3), 2, 1, 0), 2)}; /* no leaf */
+    ct_tensor *whole = NULL;
+    OK(ct_forward_many(towers, in, 2, &whole, 1, CT_INFERENCE));
+    for (int64_t batch = 0; batch <= 12; batch += 3) {
+        ct_tensor *y = NULL;
+        OK(ct_predict_many(towers, in, 2, &y, 1, batch));
+        cr_assert(ct_shape_equal(ct_shape_of(y), CT_SHAPE(11, 4)));
+        cr_expect_lt(gap(y, whole), 1e-6);
+    }
+    ct_module_free(towers);
+}
+
+/* An input that is left out stays so, and states come as outputs. */
+TEST(predict, of_states_and_what_is_left_out) {
+    ct_module *lstm = ct_lstm_new(3, 4, (ct_recurrent_options){0});
+    MADE(lstm);
+    ct_tensor *in[] = {centred(CT_F32, CT_SHAPE(7, 5, 3), 1, 1, 0), NULL,
+                       centred(CT_F32, CT_SHAPE(7, 4), 2, 1, 0)};
+    ct_tensor *whole[3], *y[3];
+    OK(ct_forward_many(lstm, in, 3, whole, 3, CT_INFERENCE));
+    OK(ct_predict_many(lstm, in, 3, y, 3, 2));
+    for (int i = 0; i < 3; i++) {
+        cr_assert(ct_shape_equal(ct_shape_of(y[i]), ct_shape_of(whole[i])));
+        cr_expect_lt(gap(y[i], whole[i]), 1e-6, "output %d", i);
+    }
+    /* One input and one output are those of ct_predict. */
+    ct_tensor *alone = NULL;
+    OK(ct_predict_many(lstm, in, 1, &alone, 1, 2));
+    cr_expect(same_bits(alone, ct_predict(lstm, in[0], 2)));
+    ct_module_free(lstm);
+}
+
+static void refused(ct_module *model, ct_tensor *const in[], int n_in, int n_out, int64_t batch,
+                    ct_status status, const char *message) {
+    ct_tensor *out[4] = {NULL}, *before = ct_scalar(CT_F32, 1);
+    out[0] = before;
+    cr_expect_eq(ct_predict_many(model, in, n_in, out, n_out, batch), status, "%s", message);
+    cr_expect(out[0] == before && !out[1]);
+    expect_error(status, message);
+}
+
+TEST(predict, of_several_says_what_does_not_fit) {
+    ct_module *add = ct_add_new();
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(6, 4), 1), *five = ct_full(CT_F32, CT_SHAPE(5, 4), 1);
+    ct_tensor *in[] = {x, five}, *none[] = {NULL, NULL}, *scalar[] = {x, ct_scalar(CT_F32, 1)};
+    ct_tensor *wide[] = {x, ct_full(CT_F32, CT_SHAPE(6, 3), 1)};
+    refused(NULL, in, 2, 1, 0, CT_ERR_NULL, "ct_predict_many: 'model' is NULL");
+    refused(add, NULL, 2, 1, 0, CT_ERR_NULL, "ct_predict_many: 'in' is NULL");
+    refused(add, in, 0, 1, 0, CT_ERR_RANGE,
+            "ct_predict_many: n_in and n_out must be >= 1, got 0 and 1");
+    refused(add, in, 2, 1, -3, CT_ERR_RANGE, "ct_predict_many: batch must be >= 0, got -3");
+    refused(add, in, 2, 1, 0, CT_ERR_SHAPE, "ct_predict_many: in[0] has 6 rows, in[1] 5");
+    refused(add, scalar, 2, 1, 0, CT_ERR_SHAPE,
+            "ct_predict_many: in[1] needs rank >= 1, got a scalar");
+    refused(add, none, 2, 1, 0, CT_ERR_NULL, "ct_predict_many: in[0] is NULL");
+    refused(add, (ct_tensor *[]){x, x}, 2, 2, 4, CT_ERR_RANGE, "Add: has at most 1 outputs, got 2");
+    for (int64_t batch = 0; batch <= 4; batch += 4) {
+        ct_tensor *y = x;
+        cr_expect_eq(ct_predict_many(add, wide, 2, &y, 1, batch), CT_ERR_SHAPE);
+        cr_expect_eq(y, x);
+        ct_error_clear();
+    }
+    cr_expect_eq(ct_predict_many(add, in, 2, NULL, 1, 0), CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_predict_many: 'out' is NULL");
+    ct_module_free(add);
+}
