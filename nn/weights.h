@@ -1,4 +1,4 @@
-/* Weights in files: all slots of a model by path in one .safetensors file. */
+/* Weights in files, all slots of a model by path in one .safetensors file; from model to model. */
 #ifndef COTAN_WEIGHTS_H
 #define COTAN_WEIGHTS_H
 
@@ -12,6 +12,18 @@ ct_status ct_weights_save(ct_module *model, const char *path);
  * changes. Types that safetensors.h converts to the slot's dtype fit too: a file of F16 or BF16
  * loads into an f32 model. For a checkpoint the message says how to load it. */
 ct_status ct_weights_load(ct_module *model, const char *path);
+
+/* Every slot of the model gets what the slot of `from` with the same path holds: of a network of
+ * targets, say, or of a part that was trained elsewhere, as children are models too. Both have the
+ * same paths, in any order, with the same shapes and dtypes, statistics and streams of keys among
+ * them; CT_ERR_SHAPE names the first that differs, and nothing changes. No number is copied: both
+ * hold the same values until a step writes new ones.
+ *
+ *     void begin_as(ct_module *classifier, ct_module *autoencoder) {
+ *         ct_weights_copy(classifier->children[0], autoencoder->children[0]); // the encoder
+ *     }
+ */
+ct_status ct_weights_copy(ct_module *model, ct_module *from);
 
 /* A slot whose path is `model` is called `file` in the file; where `model` ends in a slash or is
  * "", that holds for the beginning of paths. {"encoder/", "bert.encoder."} changes the beginning,

@@ -223,8 +223,11 @@ ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
  * first outputs for all rows. Inputs that are not NULL have as many rows, along axis 0, and so have
  * the outputs, which are evaluated together.
  *
- *     ct_tensor *in[] = {images, texts}, *score = NULL;
- *     ct_predict_many(two_towers, in, 2, &score, 1, 0);
+ *     ct_tensor *scores(ct_module *towers, ct_tensor *images, ct_tensor *texts) {
+ *         ct_tensor *in[] = {images, texts}, *score = NULL;
+ *         ct_predict_many(towers, in, 2, &score, 1, 0);
+ *         return score;
+ *     }
  *
  * An error leaves out[] as it was. Errors: CT_ERR_SHAPE for inputs of different rows; those of
  * ct_forward_many. */

@@ -406,6 +406,8 @@ TEST(called, weights_and_checkpoints) {
     WRONG(ct_checkpoint_save_best, "never", b.model, b.optimizer, wrong, NULL);
     char path[] = "/tmp/cotan-called-XXXXXX";
     close(mkstemp(path));
+    WRONG(ct_weights_copy, b.model, NULL);
+    STARVED(ct_weights_copy, b.model, b.model);
     STARVED(ct_weights_save, b.model, path);
     STARVED(ct_weights_load, b.model, path);
     STARVED(ct_checkpoint_save, path, b.model, b.optimizer, at);
