@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { LINE = 20 }; /* bytes from which a name is broken */
+
 /* --- Texts of others ---------------------------------------------------------------------- */
 
 static bool has_prefix(const char *text, const char *prefix) {
@@ -66,10 +68,24 @@ static void put_escaped(cti_writer *out, const char *text) {
     cti_write_text(out, cti_dot_escape(text).text);
 }
 
+/* In lines, which end behind a mark between words when they are long enough. */
+static void put_wrapped(cti_writer *out, const char *text) {
+    const cti_dot_text escaped = cti_dot_escape(text);
+    size_t from = 0;
+    for (size_t at = 0; escaped.text[at]; at++) {
+        if (at - from < LINE || !strchr("/_ -", escaped.text[at]) || !escaped.text[at + 1])
+            continue;
+        cti_write_bytes(out, escaped.text + from, at + 1 - from);
+        cti_write_text(out, "\\n");
+        from = at + 1;
+    }
+    cti_write_text(out, escaped.text + from);
+}
+
 /* --- Nodes -------------------------------------------------------------------------------- */
 
-/* By order of the derivative. */
-static const char *const fills[4] = {"#dcebf7", "#fde5cc", "#dff0d8", "#eadcf4"};
+/* By order of the derivative; each is darker than the one before, so that grey tells them too. */
+static const char *const fills[4] = {"#e3f0fa", "#fbd3a6", "#a9d59c", "#c4a3dd"};
 static const char *const colors[4] = {"#30597a", "#b0651d", "#4a8a3a", "#7a4f96"};
 /* Of a formula's terms; they differ for the colour-blind, and circled numbers tell them in grey. */
 static const char *const term_fills[CT_TERMS] = {"#bfdcf5", "#fbe3a6", "#c9e8c4",
@@ -130,7 +146,7 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
     put_indent(out, depth);
     cti_write_format(out, "n%lld [label=\"", (long long)i);
     if (node->term) cti_write_format(out, "%s ", term_marks[node->term - 1]);
-    put_escaped(out, node->name);
+    put_wrapped(out, node->name);
     if (node->name && node->kind) cti_write_text(out, p->joint);
     put_escaped(out, node->kind);
     cti_write_format(out, "%s%s", node->operands ? node->operands : "", node->detail ? "\\n" : "");
@@ -168,7 +184,7 @@ static void put_title(cti_writer *out, const cti_picture *p, int64_t f, int dept
         "t%lld [shape=plaintext, style=\"\", fontsize=10, margin=0, width=0, height=0, "
         "label=\"",
         (long long)f);
-    put_escaped(out, frame->name);
+    put_wrapped(out, frame->name);
     if (frame->name && frame->order > 0) {
         cti_write_format(out, "\\n%s", cti_derivative_names[frame->order] + 2);
     }
