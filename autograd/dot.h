@@ -1,4 +1,4 @@
-/* Pictures of graphs: any graph, forward or derived, as DOT, the language of Graphviz.
+/* Pictures of graphs: any graph, forward or derived, as DOT, the language of Graphviz, or as text.
  *
  *     ct_tensor *roots[] = {loss, gradient};
  *     ct_dot_save("graph.svg", roots, 2, (ct_dot_options){.title = "loss and its gradient"});
@@ -47,16 +47,26 @@ typedef struct {
                      /*   whose frames they stand; nodes that were not computed stay white      */
     const ct_formula *formula; /* fill by its terms, which stand above; NULL: by order */
     bool no_legend;
-    int64_t max_nodes; /* more is an error, as nobody could read it; 0: 5000 */
+    const char *format; /* that ct_dot_write writes, by the endings of ct_dot_save: "txt"; NULL: */
+                        /*   "dot"                                                             */
+    int64_t max_nodes;  /* more is an error, as nobody could read it; 0: 5000, and no limit */
+                        /*   for .txt and .json                                             */
 } ct_dot_options;
 
 /* Writes everything that n >= 1 roots depend on. Nodes are called n0, n1, ... in post-order from
  * the first root on; the text depends on the graph alone, so the same graph gives the same bytes.
  * Names are shown escaped and cut to 120 characters. Errors: CT_ERR_NULL, CT_ERR_RANGE (too many
- * nodes), CT_ERR_IO, CT_ERR_MEMORY; then nothing is written, short of CT_ERR_IO. */
+ * nodes, no such format), CT_ERR_IO, CT_ERR_MEMORY; then nothing is written, short of CT_ERR_IO. */
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options);
-/* The same into a file: .dot as text, .svg .png .pdf as a picture through the program `dot`. A
- * present file is replaced when the new one is complete. Where `dot` takes more than 10 seconds,
+/* The same into a file, in the format that its ending names:
+ *     .dot            DOT
+ *     .txt            a tree of modules and their derivatives with a line for each node: name, op,
+ *                     type, operands; for terminals of 100 columns and for `diff`: what changes in
+ *                     a module leaves the lines of the others as they are
+ *     .json           for Google's Model Explorer (pip install ai-edge-model-explorer); modules and
+ *                     their derivatives are its layers
+ *     .svg .png .pdf  a picture, through the program `dot`
+ * A present file is replaced when the new one is complete. Where `dot` takes more than 10 seconds,
  * modules are drawn instead of ops, and then larger ones, and the title says so; the text of what
  * was wanted stands beside the picture, with the ending .dot. It stands there too, and the error
  * names it, when `dot` is not installed, fails, or takes 30 seconds for the largest modules. Errors

@@ -47,7 +47,7 @@ ct_status ct_summary(FILE *out, ct_module *model, ct_show_options options);
  * output itself there is an ellipse with the op that does: the "+" of a residual. The same model
  * gives the same bytes. Errors: as ct_summary; CT_ERR_IO. */
 ct_status ct_model_plot(FILE *out, ct_module *model, ct_show_options options);
-/* The same into a file: .dot, or .svg .png .pdf through graphviz; without it, see ct_dot_save. */
+/* The same into a file, in a format of ct_dot_save. */
 ct_status ct_model_plot_save(const char *path, ct_module *model, ct_show_options options);
 
 CT_C_END

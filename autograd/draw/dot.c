@@ -5,31 +5,17 @@
  * sequence, entity or quote of its own has a meaning. */
 #include "autograd/draw/formats.h"
 #include "autograd/draw/graphviz.h"
-#include "tensor/io/json.h"
+#include "autograd/draw/plain.h"
 
 #include <string.h>
 
-enum { LINE = 20 }; /* bytes from which a name is broken */
+enum { LINE = 20 }; /* bytes or escapes, from which on a name is broken */
 
 /* --- Texts of others ---------------------------------------------------------------------- */
 
-static bool has_prefix(const char *text, const char *prefix) {
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/* What the first character of `text` becomes; *length is how many bytes it has. NULL: itself.
- * U+0080 to U+009F are control characters too, U+FFFE and U+FFFF no characters at all: an SVG file
- * must not hold them. */
+/* What the first character of `text` becomes; *length is how many bytes it has. NULL: itself. */
 static const char *replacement(const char *text, bool html, size_t *length) {
-    static const char unknown[] = "\xef\xbf\xbd";
-    /* The terminating NUL ends a sequence that is cut short. */
-    *length = cti_utf8_length(text, strnlen(text, 4));
-    if (*length == 0) {
-        *length = 1;
-        return unknown;
-    }
-    if (*length == 2 && has_prefix(text, "\xc2") && (unsigned char)text[1] < 0xa0) return unknown;
-    if (has_prefix(text, "\xef\xbf\xbe") || has_prefix(text, "\xef\xbf\xbf")) return unknown;
+    *length = 1;
     switch (*text) {
     case '"': return html ? "&quot;" : "\\\"";
     case '\\': return html ? NULL : "\\\\";
@@ -37,7 +23,7 @@ static const char *replacement(const char *text, bool html, size_t *length) {
     case '<': return html ? "&lt;" : NULL;
     case '>': return html ? "&gt;" : NULL;
     case '&': return "&amp;";
-    default: return *length == 1 && ((unsigned char)*text < ' ' || *text == 0x7f) ? unknown : NULL;
+    default: return cti_plain_character(text, length);
     }
 }
 
@@ -71,15 +57,18 @@ static void put_escaped(cti_writer *out, const char *text) {
 /* In lines, which end behind a mark between words when they are long enough. */
 static void put_wrapped(cti_writer *out, const char *text) {
     const cti_dot_text escaped = cti_dot_escape(text);
-    size_t from = 0;
-    for (size_t at = 0; escaped.text[at]; at++) {
-        if (at - from < LINE || !strchr("/_ -", escaped.text[at]) || !escaped.text[at + 1])
-            continue;
-        cti_write_bytes(out, escaped.text + from, at + 1 - from);
+    const char *from = escaped.text;
+    int characters = 0;
+    for (const char *at = from; *at; at++) {
+        if (*at == '&') at += strcspn(at, ";");
+        if (*at == '\\') at++;
+        if (++characters < LINE || !strchr("/_ -", *at) || !at[1]) continue;
+        cti_write_bytes(out, from, (size_t)(at + 1 - from));
         cti_write_text(out, "\\n");
         from = at + 1;
+        characters = 0;
     }
-    cti_write_text(out, escaped.text + from);
+    cti_write_text(out, from);
 }
 
 /* --- Nodes -------------------------------------------------------------------------------- */

@@ -272,6 +272,7 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .share = pass < 0 ? 0 : share,
         .origin = origin_of(d, t),
         .frame = d->wanted[i] == TAKEN ? -1 : frame_of(d, i, pass, share),
+        .value = t,
     };
     add_words(d, t, &node);
     return node;

@@ -17,15 +17,17 @@ typedef struct {
     const char *path;        /* of the modules around it, "block/conv2d"; may hold any bytes */
     const char *type;        /* "[2] f64"; of a box of several ops with their number below */
     cti_picture_shape shape;
-    int order;      /* of the derivative; 3 for all above */
-    int term;       /* of the picture's formula, from 1 on; 0: none */
-    bool outside;   /* belongs to no module */
-    bool root;      /* what was asked for */
-    bool slot;      /* held by a slot */
-    double share;   /* of the time, in a timed picture */
-    int64_t bytes;  /* of the value */
-    int64_t origin; /* the node that it was derived from, or -1 */
-    int64_t frame;  /* that it stands in, or -1 */
+    int order;              /* of the derivative; 3 for all above */
+    int term;               /* of the picture's formula, from 1 on; 0: none */
+    bool outside;           /* belongs to no module */
+    bool root;              /* what was asked for */
+    bool slot;              /* held by a slot */
+    double share;           /* of the time, in a timed picture */
+    int64_t bytes;          /* of the value */
+    int64_t origin;         /* the node that it was derived from, or -1 */
+    int64_t frame;          /* that it stands in, or -1 */
+    unsigned side;          /* in a comparison: see below */
+    const ct_tensor *value; /* that it shows, as long as the graph lives; NULL: none */
 } cti_picture_node;
 
 typedef struct {
@@ -36,7 +38,15 @@ typedef struct {
     bool carried;     /* a value of a lower order, used in a derivative */
     bool again;       /* to the next repetition of what was folded */
     int64_t count;    /* values that it stands for */
+    unsigned side;    /* in a comparison: see below */
 } cti_picture_arrow;
+
+/* In a picture of two graphs, which of them something is in; of a box, what all in it are in. */
+enum { CTI_FIRST = 1, CTI_SECOND = 2, CTI_BOTH = 4, CTI_CHANGED = 8 };
+/* What it looks like: as what all of it is in, or else as changed. */
+typedef enum { CTI_LOOK_SAME, CTI_LOOK_FIRST, CTI_LOOK_SECOND, CTI_LOOK_CHANGED } cti_look;
+cti_look cti_look_of(unsigned side);
+extern const char *const cti_side_marks[4]; /* by look: "  ", "- ", "+ ", "~ " */
 
 /* Around a module, whose derivatives have frames of their own, or around a pass. */
 typedef struct {
@@ -60,8 +70,9 @@ typedef struct {
     const ct_formula *formula; /* or NULL */
     const char *joint;         /* between a node's name and its kind */
     bool left_to_right, legend;
-    bool timed;   /* colours and frames tell where the time went */
-    bool modules; /* boxes are modules */
+    bool timed;               /* colours and frames tell where the time went */
+    bool modules;             /* boxes are modules */
+    const char *const *sides; /* of a comparison: what the two graphs are called; else NULL */
     cti_picture_node *nodes;
     cti_picture_arrow *arrows;
     cti_picture_frame *frames;

@@ -16,22 +16,32 @@
 
 enum { FORMATS = sizeof cti_formats / sizeof *cti_formats };
 
-/* The format of a path, of all or of those that `dot` makes; -1 with the error recorded. */
-static int format_of(const char *function, const char *path, bool only_drawn) {
-    const char *point = strrchr(path, '.');
-    char known[16 * FORMATS] = "";
+/* The format of an ending, of all or of those that `dot` makes; -1 when there is none. `known`
+ * lists them: ".svg, .png or .pdf". */
+static int format_named(const char *ending, bool only_drawn, const char *point,
+                        char known[16 * FORMATS]) {
     size_t used = 0;
     int last = FORMATS - 1; /* that is listed */
     while (only_drawn && !cti_formats[last].drawn) last--;
     for (int i = 0; i <= last; i++) {
         if (only_drawn && !cti_formats[i].drawn) continue;
-        if (point && strcasecmp(point + 1, cti_formats[i].ending) == 0) return i;
-        const char *between = !used ? "." : i == last ? " or ." : ", .";
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", between,
+        if (ending && strcasecmp(ending, cti_formats[i].ending) == 0) return i;
+        const char *between = !used ? "" : i == last ? " or " : ", ";
+        used += (size_t)snprintf(known + used, 16 * FORMATS - used, "%s%s%s", between, point,
                                  cti_formats[i].ending);
     }
-    ct_fail(CT_ERR_RANGE, "%s: '%s' must end in %s", function, cti_show_path(path).text, known);
     return -1;
+}
+
+/* The same of a path, with the error recorded. */
+static int format_of(const char *function, const char *path, bool only_drawn) {
+    char known[16 * FORMATS];
+    const char *point = strrchr(path, '.');
+    int format = format_named(point ? point + 1 : NULL, only_drawn, ".", known);
+    if (format < 0) {
+        ct_fail(CT_ERR_RANGE, "%s: '%s' must end in %s", function, cti_show_path(path).text, known);
+    }
+    return format;
 }
 
 static ct_status put(const char *function, const char *path, const cti_writer *text) {
@@ -57,23 +67,44 @@ static ct_status put_beside(const char *function, const char *path, const cti_wr
     return status;
 }
 
+/* The picture in a format: `text`, and `drawn` where `dot` makes it of that, in so many seconds. The
+ * caller frees both. Where `dot` makes none, *why says so unless an error is on record. */
+static ct_status make(const cti_picture *picture, int format, double seconds, cti_writer *text,
+                      cti_writer *drawn, cti_no_picture *why) {
+    *why->reason = '\0';
+    cti_formats[format].write(picture, text);
+    if (text->status != CT_OK || !cti_formats[format].drawn) return text->status;
+    return cti_graphviz(cti_formats[format].ending, text->text, text->used, seconds, drawn, why);
+}
+
 ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path,
                            bool again, bool *slow) {
     if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
     int format = format_of(function, path, false);
     if (format < 0) return CT_ERR_RANGE;
+    double seconds = cti_dot_patience / (slow ? 3e3 : 1e3);
     cti_writer text = {0}, drawn = {0};
-    cti_formats[format].write(picture, &text);
-    ct_status status = text.status;
-    if (status == CT_OK && cti_formats[format].drawn) {
-        cti_no_picture why;
-        double seconds = cti_dot_patience / (slow ? 3e3 : 1e3);
-        status = cti_graphviz(cti_formats[format].ending, text.text, text.used, seconds, &drawn,
-                              &why);
-        if (status == CT_OK) status = put(function, path, &drawn);
-        else if (*why.reason) status = put_beside(function, path, &text, &why, again, slow);
-    } else if (status == CT_OK) {
-        status = put(function, path, &text);
+    cti_no_picture why;
+    ct_status status = make(picture, format, seconds, &text, &drawn, &why);
+    if (status == CT_OK) status = put(function, path, cti_formats[format].drawn ? &drawn : &text);
+    else if (*why.reason) status = put_beside(function, path, &text, &why, again, slow);
+    cti_free(text.text);
+    cti_free(drawn.text);
+    return status;
+}
+
+/* To `out`: all of it or, when `dot` makes no picture, nothing. */
+static ct_status write_out(const cti_picture *picture, const char *function, FILE *out,
+                           int format) {
+    cti_writer text = {0}, drawn = {0};
+    cti_no_picture why;
+    ct_status status = make(picture, format, cti_dot_patience / 1e3, &text, &drawn, &why);
+    const cti_writer *made = cti_formats[format].drawn ? &drawn : &text;
+    if (status == CT_OK) {
+        bool written = fwrite(made->text, 1, made->used, out) == made->used && !fflush(out);
+        if (!written) status = ct_fail(CT_ERR_IO, "%s: %s", function, cti_system_error(errno));
+    } else if (*why.reason) {
+        status = ct_fail(CT_ERR_IO, "%s: %s%s", function, why.reason, why.hint);
     }
     cti_free(text.text);
     cti_free(drawn.text);
@@ -81,14 +112,7 @@ ct_status cti_picture_save(const cti_picture *picture, const char *function, con
 }
 
 ct_status cti_picture_write(const cti_picture *picture, const char *function, FILE *out) {
-    cti_writer text = {0};
-    cti_dot_write(picture, &text);
-    ct_status status = text.status;
-    if (status == CT_OK && (fwrite(text.text, 1, text.used, out) != text.used || fflush(out))) {
-        status = ct_fail(CT_ERR_IO, "%s: %s", function, cti_system_error(errno));
-    }
-    cti_free(text.text);
-    return status;
+    return write_out(picture, function, out, 0);
 }
 
 /* Bytes of a title that says what became of a picture, and how far a coarser one is opened. */
@@ -96,14 +120,31 @@ enum { SAID = 128, DEPTH = 3 };
 
 /* --- Graphs ------------------------------------------------------------------------------- */
 
+/* What a format shows of a graph. Where modules fold, any number of nodes can be read. */
+static ct_status picture_for(cti_picture *picture, int format, const char *function,
+                             ct_tensor *const roots[], int64_t n, ct_dot_options options) {
+    if (cti_formats[format].framed) {
+        options.clusters = options.unfold = true;
+        if (options.max_nodes == 0) options.max_nodes = INT64_MAX;
+    }
+    return cti_picture_of(picture, function, roots, n, &options, NULL);
+}
+
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options) {
     CTI_CALLED;
+    static const char function[] = "ct_dot_write";
     if (!out || !roots) {
-        return ct_fail(CT_ERR_NULL, "ct_dot_write: '%s' is NULL", out ? "roots" : "out");
+        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", function, out ? "roots" : "out");
+    }
+    char known[16 * FORMATS];
+    int format = options.format ? format_named(options.format, false, "", known) : 0;
+    if (format < 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: the format '%s' must be %s", function,
+                       cti_show_path(options.format).text, known);
     }
     cti_picture picture;
-    ct_status status = cti_picture_of(&picture, "ct_dot_write", roots, n, &options, NULL);
-    if (status == CT_OK) status = cti_picture_write(&picture, "ct_dot_write", out);
+    ct_status status = picture_for(&picture, format, function, roots, n, options);
+    if (status == CT_OK) status = write_out(&picture, function, out, format);
     cti_picture_free(&picture);
     return status;
 }
@@ -120,9 +161,12 @@ static void make_coarser(ct_dot_options *o, const char *title, char said[SAID]) 
 
 static ct_status save(const char *path, ct_tensor *const roots[], int64_t n,
                       const ct_dot_options *options, bool again, bool *slow) {
+    static const char function[] = "ct_dot_save";
+    int format = format_of(function, path, false);
+    if (format < 0) return CT_ERR_RANGE;
     cti_picture picture;
-    ct_status status = cti_picture_of(&picture, "ct_dot_save", roots, n, options, NULL);
-    if (status == CT_OK) status = cti_picture_save(&picture, "ct_dot_save", path, again, slow);
+    ct_status status = picture_for(&picture, format, function, roots, n, *options);
+    if (status == CT_OK) status = cti_picture_save(&picture, function, path, again, slow);
     cti_picture_free(&picture);
     return status;
 }

@@ -1,0 +1,21 @@
+/* Private: names made fit for text files: whatever bytes they hold, what is written is UTF-8
+ * without control characters. What else a format gives a meaning to, it escapes itself. */
+#ifndef COTAN_PLAIN_H
+#define COTAN_PLAIN_H
+
+#include <stddef.h>
+
+/* What is shown in place of the first character of `text`, which is not empty; *length is how many
+ * bytes it has. NULL: itself. */
+const char *cti_plain_character(const char *text, size_t *length);
+
+#define CTI_PLAIN_CHARACTERS 120
+
+/* By value, so that one line can hold several. */
+typedef struct {
+    char text[CTI_PLAIN_CHARACTERS * 4 + 1];
+} cti_plain_text;
+/* Newlines become ", "; above 120 characters it is cut, with "..." at the end. NULL is "". */
+cti_plain_text cti_plain(const char *text);
+
+#endif
