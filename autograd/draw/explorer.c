@@ -109,6 +109,13 @@ static void put_edges(const cti_picture *p, cti_writer *out, int64_t first, int6
     cti_write_text(out, "]");
 }
 
+/* (·, 0.5), whose dot is not in Model Explorer's font. */
+static void put_operands(cti_writer *out, const char *operands) {
+    for (; *operands; operands++) {
+        if (*operands != '\xc2') cti_write_bytes(out, *operands == '\xb7' ? "." : operands, 1);
+    }
+}
+
 /* Edges show the attribute "shape". */
 static void put_node(const cti_picture *p, cti_writer *out, int64_t i, cti_writer *room) {
     const cti_picture_node *node = &p->nodes[i];
@@ -116,7 +123,7 @@ static void put_node(const cti_picture *p, cti_writer *out, int64_t i, cti_write
     cti_write_text(room, cti_plain(node->name).text);
     cti_write_text(room, node->name && node->kind ? p->joint : "");
     cti_write_text(room, cti_plain(node->kind).text);
-    cti_write_text(room, node->operands ? node->operands : "");
+    put_operands(room, node->operands ? node->operands : "");
     cti_write_bytes(room, "", 1);
     cti_write_format(out, "%s\n{\"id\":\"n%lld\",\"label\":", i ? "," : "", (long long)i);
     if (room->status == CT_OK) cti_write_json_string(out, room->text);
@@ -141,6 +148,6 @@ void cti_explorer_write(const cti_picture *p, cti_writer *out) {
         put_edges(p, out, first, k);
         cti_write_text(out, "}");
     }
-    cti_write_text(out, "]}]}\n");
+    cti_write_text(out, "],\"layoutConfigs\":{\"keepLayersWithASingleChild\":true}}]}\n");
     cti_free(room.text);
 }

@@ -256,7 +256,7 @@ TREE_TEST(json_of_a_small_graph) {
     static const char *const parts[] = {
         "{\"key\":\"type\",\"value\":\"[2] f64\"}",
         "{\"key\":\"bytes\",\"value\":\"16\"}",
-        "\"label\":\"mul(\xc2\xb7, 0.5)\",\"namespace\":\"a/b\"",
+        "\"label\":\"mul(., 0.5)\",\"namespace\":\"a/b\"",
         "\"outputsMetadata\":[{\"id\":\"0\",\"attrs\":[{\"key\":\"shape\",\"value\":\"[2] "
         "f64\"}]}]",
         "\"incomingEdges\":[{\"sourceNodeId\":\"n0\",\"sourceNodeOutputId\":\"0\","
