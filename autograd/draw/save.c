@@ -67,8 +67,8 @@ static ct_status put_beside(const char *function, const char *path, const cti_wr
     return status;
 }
 
-/* The picture in a format: `text`, and `drawn` where `dot` makes it of that, in so many seconds. The
- * caller frees both. Where `dot` makes none, *why says so unless an error is on record. */
+/* The picture in a format: `text`, and `drawn` where `dot` makes it of that, in so many seconds.
+ * The caller frees both. Where `dot` makes none, *why says so unless an error is on record. */
 static ct_status make(const cti_picture *picture, int format, double seconds, cti_writer *text,
                       cti_writer *drawn, cti_no_picture *why) {
     *why->reason = '\0';

@@ -363,7 +363,8 @@ DOT_TEST(names_are_wrapped) {
     ct_tensor *x = ct_name(ct_scalar(CT_F32, 1), "encoder/block_with_a_long_name/attention kernel");
     char *text = text_of(&x, 1, (ct_dot_options){.no_legend = true});
     cr_expect_not_null(
-        strstr(text, "label=\"encoder/block_with_a_\\nlong_name/attention \\nkernel\\n["), "%s", text);
+        strstr(text, "label=\"encoder/block_with_a_\\nlong_name/attention \\nkernel\\n["), "%s",
+        text);
     free(text);
 }
 

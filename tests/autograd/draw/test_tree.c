@@ -15,8 +15,8 @@
 #define TREE_TEST(name) FOLDER_TEST(tree, name)
 
 /* The text in a format. The caller frees it. */
-static char *text_in(const char *format, ct_tensor *const roots[], int64_t n,
-                     ct_dot_options options) {
+__attribute__((noinline)) static char *text_in(const char *format, ct_tensor *const roots[],
+                                               int64_t n, ct_dot_options options) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
