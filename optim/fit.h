@@ -9,6 +9,7 @@
 #ifndef COTAN_FIT_H
 #define COTAN_FIT_H
 
+#include <cotan/optim/monitor.h>
 #include <cotan/optim/optim.h>
 #include <cotan/tensor/source.h>
 
@@ -152,7 +153,10 @@ struct ct_fit_options {
     ct_fit_callback *callback;
     ct_fit_also *also;
     ct_fit_watch *watch;
-    void *context; /* of the callback, the objective, also and watch */
+    void *context;       /* of the callback, the objective, also and watch */
+    ct_monitor *monitor; /* writes curves, and distributions by layer; see monitor.h. An error of
+                                  it ends training after the step. Its tensors stand in
+                                  ct_fit_step.also, after those that `also` wants                */
     bool record_steps;
     bool no_signals;   /* leave SIGINT and SIGTERM alone; otherwise the first Ctrl-C or
                                   SIGTERM ends training after the running step, the second acts
@@ -192,7 +196,7 @@ struct ct_fit_options {
  *
  * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
  * batches; loss and objective; `best` of another model), CT_ERR_SHAPE (metrics), CT_ERR_DIVERGED,
- * CT_ERR_MEMORY, and what model, loss, optimizer and source record. */
+ * CT_ERR_MEMORY, and what model, loss, optimizer, source and monitor record. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 

@@ -7,7 +7,8 @@
  *     ct_events_free(events);       // tensorboard --logdir runs
  *
  * Tags with a common beginning "gradients/" stand together there, and folders below the one that it
- * was started with are runs to be compared.
+ * was started with are runs to be compared. A ct_monitor writes all of this for a model that ct_fit
+ * trains (optim/monitor.h).
  *
  * The format: records framed as TFRecord (length, masked CRC32C, bytes, masked CRC32C), each an
  * `Event` of tensorboard/compat/proto/event.proto. Each record is written at once, in one piece:

@@ -126,10 +126,7 @@ ct_status ct_fit_want(ct_fit_step *step, ct_tensor *t) {
     return CT_OK;
 }
 
-/* What options.also wants evaluated with the step joins its roots. */
-static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_step *view) {
-    view->loss = measured->roots[0];
-    view->outputs = measured->outputs;
+static ct_status call_also(const training *t, ct_fit_step *view) {
     if (!t->options->also) return CT_OK;
     ct_status status;
     {
@@ -141,10 +138,20 @@ static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_
         if (ct_error() != CT_OK) return status;
         return ct_fail(status, "ct_fit: 'also' failed and recorded no error");
     }
-    if (view->n_also < 0 || view->n_also > CT_ALSO) {
-        return ct_fail(CT_ERR_RANGE, "ct_fit: n_also must be 0..%d, got %lld", CT_ALSO,
-                       (long long)view->n_also);
+    if (view->n_also >= 0 && view->n_also <= CT_ALSO) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "ct_fit: n_also must be 0..%d, got %lld", CT_ALSO,
+                   (long long)view->n_also);
+}
+
+/* What options.also and the monitor want evaluated with the step joins its roots. */
+static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_step *view) {
+    view->loss = measured->roots[0];
+    view->outputs = measured->outputs;
+    ct_status status = call_also(t, view);
+    if (status == CT_OK && t->options->monitor) {
+        status = cti_monitor_want(t->options->monitor, t->last.step, view);
     }
+    if (status != CT_OK) return status;
     for (int64_t i = 0; i < view->n_also; i++) {
         if (!view->also[i]) {
             cti_null_in("ct_fit: also[%lld] is NULL", (long long)i);
@@ -156,12 +163,17 @@ static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_
 }
 
 /* Its time is not training's. */
-static void show(training *t, const ct_fit_step *view) {
-    if (!t->options->watch) return;
-    CTI_CALLS_USER;
+static ct_status show(training *t, const ct_fit_step *view) {
+    const ct_fit_options *options = t->options;
+    ct_status status = CT_OK;
     double start = cti_now();
-    if (!t->options->watch(t->options->context, view)) t->stop = t->history->stopped_early = true;
+    if (options->monitor) status = cti_monitor_step(options->monitor, &t->last, view);
+    if (options->watch) {
+        CTI_CALLS_USER;
+        if (!options->watch(options->context, view)) t->stop = t->history->stopped_early = true;
+    }
     t->progress.started += cti_now() - start;
+    return status;
 }
 
 /* A step that is refused because it diverged is recorded too. */
@@ -180,8 +192,7 @@ static ct_status learn(training *t, const ct_batch *batch) {
     record_step(t, &measured, ct_dim(batch->x, 0));
     if (status != CT_OK) return status;
     advance(t);
-    show(t, &view);
-    return CT_OK;
+    return show(t, &view);
 }
 
 /* *more is false at the end of the epoch. */
@@ -289,6 +300,9 @@ static ct_status end_epoch(training *t, ct_status status) {
     if (status == CT_OK) status = validate(t, &epoch, &validated);
     t->history->epochs[t->history->n_epochs++] = epoch;
     cti_progress_line(&t->progress, &epoch, validated);
+    if (status == CT_OK && t->options->monitor) {
+        status = cti_monitor_epoch(t->options->monitor, t->options, t->last.step, &epoch);
+    }
     if (status == CT_OK && validated && whole) status = watch_for_the_best(t, epoch.val_loss);
     if (status == CT_OK && whole && (validated || !t->options->validation)) {
         status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss);

@@ -77,6 +77,33 @@ ct_status cti_best_check(const char *function, const cti_best *best, ct_module *
 void cti_best_restore(const cti_best *best);
 void cti_best_free(cti_best *best);
 
+/* --- outputs.c: what layers give -------------------------------------------------------------- */
+
+typedef struct {
+    const char *path; /* of the module, interned */
+    ct_tensor *value; /* borrowed from the graph */
+} cti_output;
+typedef struct {
+    cti_output *items; /* owned */
+    int64_t count;
+} cti_outputs;
+
+/* The outputs of all modules with nodes in the graph of the loss, in the order of the forward: of
+ * each the node that was made last among those that are read outside of it. */
+ct_status cti_outputs_of(ct_tensor *loss, cti_outputs *out);
+void cti_outputs_free(cti_outputs *outputs); /* also after an error */
+
+/* --- monitor.c: what options.monitor does ----------------------------------------------------- */
+
+/* Before the evaluation of step `number`, from 1 on: adds what it looks at to the step. */
+ct_status cti_monitor_want(ct_monitor *monitor, int64_t number, ct_fit_step *step);
+/* After its commit: writes. */
+ct_status cti_monitor_step(ct_monitor *monitor, const ct_step_record *last,
+                           const ct_fit_step *step);
+/* After an epoch of which this was the last step. */
+ct_status cti_monitor_epoch(ct_monitor *monitor, const ct_fit_options *options, int64_t step,
+                            const ct_epoch *epoch);
+
 /* --- interrupt.c: Ctrl-C and SIGTERM during training ------------------------------------------ */
 
 /* From begin to end the first SIGINT or SIGTERM only sets a flag, and the second one, of either

@@ -12,7 +12,5 @@ enum { CTI_EVENT_VERSION = 3, CTI_EVENT_GRAPH = 4, CTI_EVENT_SUMMARY = 5 };
 /* ct_events_histogram of elements that have been counted. */
 ct_status cti_events_histogram(ct_events *events, const char *tag, int64_t step,
                                const cti_histogram *histogram);
-/* Makes a folder where it is missing, with those above it. */
-ct_status cti_make_folders(const char *function, const char *path);
 
 #endif

@@ -63,6 +63,7 @@ double cti_histogram_quantile(const cti_histogram *h, double part) {
         if (here > 0 && before + here >= wanted) break;
         before += here;
     }
+    if (k == ZERO) return within(h->least, h->greatest, 0);
     double left = within(h->least, h->greatest, cti_histogram_limit(k - 1));
     double right = within(h->least, h->greatest, cti_histogram_limit(k));
     double share = h->buckets[k] > 0 ? (wanted - before) / (double)h->buckets[k] : 1;

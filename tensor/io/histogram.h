@@ -18,8 +18,8 @@ typedef struct {
 ct_status cti_histogram_of(ct_tensor *values, cti_histogram *out);
 /* The right end of a bucket, exact; -1 is the left end of bucket 0. */
 double cti_histogram_limit(int bucket);
-/* The number below which this part of the elements lies, 0 <= part <= 1, linear within a bucket;
- * NaN without elements. */
+/* The number below which this part of the elements lies, 0 <= part <= 1, linear within a bucket,
+ * and 0 in the one around it; NaN without elements. */
 double cti_histogram_quantile(const cti_histogram *histogram, double part);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "tensor/base/array.h"
 
+#include <locale.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,4 +64,19 @@ void cti_write_format(cti_writer *out, const char *format, ...) {
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     cti_write_text(out, line);
+}
+
+void cti_write_number(cti_writer *out, double value, int digits) {
+    char text[64];
+    if (isnan(value)) {
+        cti_write_text(out, "nan");
+        return;
+    }
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    const char *local = localeconv()->decimal_point;
+    char *point = *local ? strstr(text, local) : NULL;
+    cti_write_bytes(out, text, point ? (size_t)(point - text) : strlen(text));
+    if (!point) return;
+    cti_write_text(out, ".");
+    cti_write_text(out, point + strlen(local));
 }

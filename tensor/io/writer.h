@@ -31,5 +31,7 @@ void cti_write_text(cti_writer *out, const char *text);
 /* printf; what is formatted has at most 511 bytes. */
 void cti_write_format(cti_writer *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A number of so many digits, with a point in any locale; "nan", "inf", "-inf". */
+void cti_write_number(cti_writer *out, double value, int digits);
 
 #endif

@@ -1,10 +1,12 @@
 """TensorBoard's own loader reads the event files that cotan writes.
 
     python3 events.py BUILD          writes files through BUILD/libcotan.so, and loads them
+    python3 events.py BUILD RUN      and compares the events of a ct_monitor with its layers.csv
 
 Needs numpy, pillow and tensorboard; says "all as written" or where it is not. The tests need none
 of them: they have a reader of their own (tests/tensor/io/test_events.c).
 """
+import csv
 import ctypes
 import io
 import sys
@@ -97,6 +99,27 @@ def check(directory, values, pixels):
     assert [d.size for d in shape.dim] == [2] and nodes["net/exp_1"].attr["dtype"].type == 1
 
 
+def check_run(directory):
+    loaded = event_accumulator.EventAccumulator(directory, size_guidance={
+        event_accumulator.HISTOGRAMS: 0, event_accumulator.SCALARS: 0})
+    loaded.Reload()
+    assert len(loaded.Graph().node) > 0 and len(loaded.Scalars("loss")) > 0
+    at = {(tag, e.step): e.histogram_value
+          for tag in loaded.Tags()["histograms"] for e in loaded.Histograms(tag)}
+    norms = {(tag, e.step): e.value for tag in loaded.Tags()["scalars"] for e in loaded.Scalars(tag)}
+    rows = list(csv.DictReader(open(directory + "/layers.csv")))
+    assert len(rows) == len(at)
+    for row in rows:
+        step, path = int(row["step"]), row["path"]
+        h = at[row["what"] + "s/" + path, step]
+        np.testing.assert_allclose(
+            [h.num, h.min, h.max, h.sum / h.num, h.sum_squares ** 0.5],
+            [float(row[k]) for k in "count least greatest mean norm".split()], rtol=1e-6, atol=1e-12)
+        if row["what"] == "gradient":
+            assert np.isclose(norms["gradient_norm/" + path, step], float(row["norm"]), rtol=1e-6)
+    print(len(rows), "rows and their events agree")
+
+
 def main():
     cotan, random = Cotan(sys.argv[1]), np.random.default_rng(1)
     normal = random.normal(size=(100, 30)) * 10.0 ** random.integers(-14, 15, size=(100, 30))
@@ -107,6 +130,8 @@ def main():
         write(cotan, directory, values, pixels)
         check(directory, values, pixels)
     print("all as written")
+    for run in sys.argv[2:]:
+        check_run(run)
 
 
 if __name__ == "__main__":
