@@ -38,6 +38,13 @@ typedef struct {
     double operations; /* of arithmetic in one call */
 } ct_profile_pass;
 
+/* What a thread did without a break: a range of tiles, or of a kernel's output. */
+typedef struct {
+    const ct_profile_pass *pass; /* that it is a part of, of all calls */
+    int thread;                  /* from 0 on */
+    double begin, end;           /* seconds since an arbitrary moment */
+} ct_profile_part;
+
 /* Measures all evaluations from now on, in addition to what was measured before. It costs some 50
  * ns for each part of a pass. */
 void ct_profile_start(void);
@@ -55,6 +62,26 @@ int64_t ct_profile_evaluations(void);
  * it (us/call), and by module, in microseconds for each evaluation that was measured (us/eval),
  * where a pass is divided by its shares. Error: CT_ERR_IO. */
 ct_status ct_profile_write(FILE *out);
+/* The parts of the last evaluation that was measured, in the order of the plan; *n of them, which
+ * may be 0. Those of one thread do not overlap. Valid until the next evaluation. */
+const ct_profile_part *ct_profile_parts(int64_t *n);
+/* The same, in the order of time, as a trace in JSON that Perfetto (ui.perfetto.dev) and
+ * chrome://tracing open: a track for each thread, an event for each part, with its pass: name (the
+ * ops), category ("forward" or "derivative"), module, order, bytes and operations of one call of
+ * the whole pass. Of a training step:
+ *
+ *     step();                             // makes the plan
+ *     ct_profile_start();
+ *     step();
+ *     ct_profile_stop();
+ *     FILE *trace = fopen("step.json", "w");
+ *     ct_profile_write_trace(trace);
+ *     fclose(trace);
+ *
+ * Format: "Trace Event Format" (chromium.org), complete events; ts and dur are microseconds from
+ * the first of them on, to the nanosecond. Without an evaluation there is no event. Errors:
+ * CT_ERR_NULL, CT_ERR_IO, CT_ERR_MEMORY. */
+ct_status ct_profile_write_trace(FILE *out);
 
 /* The pass that computed the node in the last evaluation that was measured, or -1: its number in
  * the order of execution, and its share of the time of that plan. */

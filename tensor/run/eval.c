@@ -108,11 +108,11 @@ static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const root
             CT_OK) {
         return CT_ERR_MEMORY;
     }
-    double *seconds;
-    if (cti_profile_begin(p, threads, &seconds) != CT_OK) return CT_ERR_MEMORY;
+    ct_profile_part *times;
+    if (cti_profile_begin(p, &times) != CT_OK) return CT_ERR_MEMORY;
     bind(p, walk, buffers);
-    cti_run_all(p->run, threads, seconds);
-    cti_profile_end(p, walk, threads);
+    cti_run_all(p->run, threads, times);
+    cti_profile_end(p, walk);
     for (int64_t r = 0; r < plan->graph.n_roots; r++) {
         if (!roots[r]->buffer) roots[r]->buffer = cti_buffer_keep(buffers[r]);
     }

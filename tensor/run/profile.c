@@ -41,8 +41,9 @@ static _Thread_local struct {
     int64_t plan;
     computed *nodes; /* by id */
     int64_t n_nodes;
-    int64_t *pass_of; /* node of the plan's graph -> the first pass that computes it, or -1 */
-    double *seconds;  /* [threads, passes] */
+    int64_t *pass_of;       /* node of the plan's graph -> the first pass that computes it, or -1 */
+    ct_profile_part *parts; /* as the plan numbers them */
+    int64_t n_parts;
     double began;
 } last;
 
@@ -140,19 +141,18 @@ static ct_status find_plan(const cti_plan *plan, int64_t *found) {
     return CT_OK;
 }
 
-ct_status cti_profile_begin(const cti_planned *planned, int threads, double **seconds) {
+ct_status cti_profile_begin(const cti_planned *planned, ct_profile_part **times) {
     const cti_plan *plan = planned->plan;
-    *seconds = NULL;
+    *times = NULL;
     if (!profile.on) return CT_OK;
     cti_zone_free(&last.zone);
     memset(&last, 0, sizeof last);
-    size_t times = (size_t)threads * (size_t)plan->n_passes;
-    last.seconds = cti_zone_alloc(&last.zone, times, sizeof *last.seconds);
+    last.parts = cti_zone_alloc(&last.zone, (size_t)plan->n_parts, sizeof *last.parts);
     last.nodes = cti_zone_alloc(&last.zone, (size_t)planned->key.n_nodes, sizeof *last.nodes);
     last.pass_of = cti_zone_alloc(&last.zone, (size_t)plan->graph.n_nodes, sizeof *last.pass_of);
-    if (!last.seconds || !last.nodes || !last.pass_of) return CT_ERR_MEMORY;
+    if (!last.parts || !last.nodes || !last.pass_of) return CT_ERR_MEMORY;
     if (find_plan(plan, &last.plan) != CT_OK) return CT_ERR_MEMORY;
-    *seconds = last.seconds;
+    *times = last.parts;
     last.began = cti_now();
     return CT_OK;
 }
@@ -182,16 +182,23 @@ static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
     qsort(last.nodes, (size_t)last.n_nodes, sizeof *last.nodes, by_id);
 }
 
-void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threads) {
+/* Adds the times of the parts to their passes. */
+static void note_parts(const cti_plan *plan, ct_profile_pass *passes) {
+    last.n_parts = plan->n_parts;
+    for (int64_t k = 0; k < plan->n_parts; k++) {
+        ct_profile_pass *pass = &passes[plan->tasks[plan->task_of_part[k]].pass];
+        last.parts[k].pass = pass;
+        pass->seconds += last.parts[k].end - last.parts[k].begin;
+    }
+}
+
+void cti_profile_end(const cti_planned *planned, const cti_walk *walk) {
     if (!profile.on) return;
     profile.seconds += cti_now() - last.began;
     profiled_plan *known = &profile.plans[last.plan];
     known->calls++;
-    for (int64_t p = 0; p < known->n; p++) {
-        ct_profile_pass *to = &known->passes[p];
-        for (int t = 0; t < threads; t++) to->seconds += last.seconds[t * known->n + p];
-        to->calls++;
-    }
+    for (int64_t p = 0; p < known->n; p++) known->passes[p].calls++;
+    note_parts(planned->plan, known->passes);
     note_nodes(planned, walk);
 }
 
@@ -207,6 +214,12 @@ int64_t ct_profile_pass_of(const ct_tensor *t, double *share) {
     for (int64_t p = 0; p < known->n; p++) whole += known->passes[p].seconds;
     *share = whole > 0 ? known->passes[found->pass].seconds / whole : 0;
     return found->pass;
+}
+
+const ct_profile_part *ct_profile_parts(int64_t *n) {
+    if (!n) return cti_null_in("ct_profile_parts: 'n' is NULL");
+    *n = last.n_parts;
+    return last.parts;
 }
 
 static int by_seconds(const void *a, const void *b) {

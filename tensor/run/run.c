@@ -30,7 +30,7 @@ typedef struct {
 
 typedef struct {
     cti_run *run;
-    double *seconds; /* [threads, passes] or NULL */
+    ct_profile_part *times; /* of each part, or NULL */
     int stacks;
     stack stack[MOST_STACKS];
     _Alignas(CTI_LINE) atomic_int_least64_t done; /* parts, of all phases */
@@ -104,15 +104,15 @@ static void run_part(cti_worker *w, int64_t p, int stage, int64_t part) {
     }
 }
 
-static void run_numbered(cti_worker *w, int64_t number, double *seconds) {
+static void run_numbered(cti_worker *w, int64_t number, int thread, ct_profile_part *times) {
     const cti_plan *plan = w->run->plan;
     const cti_task *t = &plan->tasks[plan->task_of_part[number]];
     int64_t part = (number - t->first) * t->bundle, end = part + t->bundle;
     int64_t parts = plan->passes[t->pass].parts[t->stage];
     if (end > parts) end = parts;
-    double begin = seconds ? cti_now() : 0;
+    double begin = times ? cti_now() : 0;
     for (; part < end; part++) run_part(w, t->pass, t->stage, part);
-    if (seconds) seconds[t->pass] += cti_now() - begin;
+    if (times) times[number] = (ct_profile_part){NULL, thread, begin, cti_now()};
 }
 
 /* The last part of a phase opens the next one. */
@@ -133,14 +133,13 @@ static void run_thread(void *context, int thread, int count) {
     running *r = context;
     const cti_plan *plan = r->run->plan;
     void *scratch = (char *)r->run->scratch + (size_t)thread * plan->scratch_bytes;
-    double *seconds = r->seconds ? r->seconds + thread * plan->n_passes : NULL;
     cti_worker w = {.run = r->run, .scratch = scratch};
     int s = thread % r->stacks;
     int looks = 0;
     while (r->done < plan->n_parts) {
         int64_t part = take(r, s);
         if (part >= 0) {
-            run_numbered(&w, part, seconds);
+            run_numbered(&w, part, thread, r->times);
             finish(r, s, part);
             looks = 0;
         } else if (looks++ < LOOKS) {
@@ -197,9 +196,9 @@ static void bind_kernels(cti_run *run) {
     }
 }
 
-void cti_run_all(cti_run *run, int threads, double *seconds) {
+void cti_run_all(cti_run *run, int threads, ct_profile_part *times) {
     const cti_plan *plan = run->plan;
-    running r = {.run = run, .seconds = seconds};
+    running r = {.run = run, .times = times};
     for (int64_t i = 0; i < plan->n_items; i++) {
         if (plan->items[i].place != CTI_ARENA) continue;
         run->data[i] = (char *)run->arena + plan->items[i].where;

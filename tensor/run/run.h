@@ -3,6 +3,7 @@
 #define COTAN_RUN_H
 
 #include "tensor/plan/cache.h"
+#include "tensor/profile.h"
 
 #include <stdatomic.h>
 
@@ -18,15 +19,15 @@ typedef struct cti_run {
 /* Room for runs of the plan, one at a time; lives as long as the zone. NULL with the error
  * recorded. */
 cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan);
-/* Runs the plan. `data` of leaves and roots, `arena` and `scratch` are set by the caller. `seconds`
- * is NULL or [threads, passes], to which the time spent in each pass is added. Cannot fail. */
-void cti_run_all(cti_run *run, int threads, double *seconds);
+/* Runs the plan. `data` of leaves and roots, `arena` and `scratch` are set by the caller. `times`
+ * is NULL, or has room for each part: thread, begin and end of it are written. Cannot fail. */
+void cti_run_all(cti_run *run, int threads, ct_profile_part *times);
 
-/* What evaluations tell the profile. The first takes room for one of them: zeroed [threads,
- * passes], to be filled by the run; *seconds stays NULL when nothing is measured. `walk` is what
- * the plan is for; the graph must not be changed in between. */
-ct_status cti_profile_begin(const cti_planned *planned, int threads, double **seconds);
-void cti_profile_end(const cti_planned *planned, const cti_walk *walk, int threads);
+/* What evaluations tell the profile. The first takes room for the parts of one of them, which the
+ * run fills; *times stays NULL when nothing is measured. `walk` is what the plan is for; the graph
+ * must not be changed in between. */
+ct_status cti_profile_begin(const cti_planned *planned, ct_profile_part **times);
+void cti_profile_end(const cti_planned *planned, const cti_walk *walk);
 
 /* What a thread works with; see tile.c. */
 typedef struct {

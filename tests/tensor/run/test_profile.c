@@ -171,6 +171,103 @@ TEST(profile, colours_a_picture) {
     ct_profile_clear();
 }
 
+/* --- Traces ----------------------------------------------------------------------------------- */
+
+static char *trace(void) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    EXPECT(ct_profile_write_trace(out) == CT_OK, "%s", ct_error_message());
+    fclose(out);
+    return text;
+}
+
+/* What lies outside of strings: brackets that match, and no control characters inside. */
+static bool is_balanced(const char *text) {
+    char open[16];
+    int depth = 0;
+    for (bool quoted = false; *text; text++) {
+        if (quoted && *text == '\\') text++;
+        else if (*text == '"') quoted = !quoted;
+        else if (quoted && (unsigned char)*text < ' ') return false;
+        else if (!quoted && strchr("{[", *text)) open[depth++] = *text == '{' ? '}' : ']';
+        else if (!quoted && strchr("}]", *text) && (depth == 0 || open[--depth] != *text)) {
+            return false;
+        }
+        if (depth == 16) return false;
+    }
+    return depth == 0;
+}
+
+static double number_of(const char *event, const char *key) {
+    const char *at = strstr(event, key);
+    return EXPECT(at, "no %s in %s", key, event) ? strtod(at + strlen(key), NULL) : 0;
+}
+
+/* Ascending, and of one thread without overlap; how many events there are. */
+static int64_t expect_events(const char *text) {
+    double end[64] = {0}, before = 0;
+    int64_t n = 0;
+    for (const char *at = text; (at = strstr(at, "\"ph\":\"X\"")); at++, n++) {
+        double begin = number_of(at, "\"ts\":"), last = begin + number_of(at, "\"dur\":");
+        int thread = (int)number_of(at, "\"tid\":");
+        REQUIRE(thread >= 0 && thread < 64);
+        EXPECT(number_of(at, "\"pid\":") == 1 && begin >= before && last >= begin);
+        EXPECT(begin >= end[thread] - 1e-6, "%g before %g", begin, end[thread]);
+        EXPECT(number_of(at, "\"bytes\":") >= 0 && number_of(at, "\"operations\":") >= 0);
+        end[thread] = last, before = begin;
+    }
+    return n;
+}
+
+TEST(profile, a_trace_of_threads) {
+    ct_tensor *x = leaf(CT_SHAPE(400, 300));
+    ct_tensor *y = ct_sum_all(
+        ct_square(in_module("enc\"\n\xffoder", ct_exp, ct_matmul(ct_transpose(x), x))));
+    ct_tensor *roots[2] = {y};
+    EXPECT(ct_grad(y, &x, 1, &roots[1]) == CT_OK);
+    int before = ct_threads();
+    EXPECT(ct_threads_set(3) == CT_OK);
+    ct_profile_start();
+    ct_data(ct_exp(leaf(CT_SHAPE(5)))); /* the last evaluation counts alone */
+    EXPECT(ct_eval(roots, 2) == CT_OK);
+    ct_profile_stop();
+    EXPECT(ct_threads_set(before) == CT_OK);
+    char *text = trace();
+    int64_t n;
+    const ct_profile_part *parts = ct_profile_parts(&n);
+    for (int64_t k = 0; k < n; k++) {
+        double seconds = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (parts[i].pass == parts[k].pass) seconds += parts[i].end - parts[i].begin;
+        }
+        EXPECT(near(seconds, parts[k].pass->seconds, 1e-9, 0) && parts[k].pass->calls == 1);
+    }
+    EXPECT(is_balanced(text), "%s", text);
+    EXPECT(n > 3 && expect_events(text) == n);
+    EXPECT(strstr(text, "\"module\":\"enc\\\"\\n?oder\"") &&
+           strstr(text, "\"cat\":\"derivative\""));
+    free(text);
+    ct_profile_clear();
+}
+
+TEST(profile, a_trace_of_nothing) {
+    ct_profile_clear();
+    int64_t n = 1;
+    ct_profile_parts(&n);
+    char *text = trace();
+    EXPECT(n == 0 && is_balanced(text) && expect_events(text) == 0, "%s", text);
+    free(text);
+    EXPECT(ct_profile_write_trace(NULL) == CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_profile_write_trace: 'out' is NULL");
+    EXPECT(!ct_profile_parts(NULL));
+    expect_error(CT_ERR_NULL, "ct_profile_parts: 'n' is NULL");
+    FILE *full = fopen("/dev/full", "w");
+    EXPECT(ct_profile_write_trace(full) == CT_ERR_IO);
+    expect_error(CT_ERR_IO, "ct_profile_write_trace: cannot write");
+    fclose(full);
+}
+
 /* The same bits, measured or not. */
 TEST(profile, changes_nothing) {
     ct_tensor *x = leaf(CT_SHAPE(100, 7)), *a = ct_softmax(x, 1), *b = ct_softmax(x, 1);
