@@ -44,13 +44,14 @@ typedef struct {
     bool clusters;   /* frames around modules, within each other as they are, and others */
                      /*   around their derivatives                                       */
     bool profile;    /* colour ops by their pass's share of the time, as CT_DOT_PLAN has it, in */
-                     /*   whose frames they stand; nodes that were not computed stay white      */
+                     /*   whose frames they stand unless `clusters`; nodes that were not        */
+                     /*   computed stay white                                                   */
     const ct_formula *formula; /* fill by its terms, which stand above; NULL: by order */
     bool no_legend;
     const char *format; /* that ct_dot_write writes, by the endings of ct_dot_save: "txt"; NULL: */
                         /*   "dot"                                                             */
-    int64_t max_nodes;  /* more is an error, as nobody could read it; 0: 5000, and no limit */
-                        /*   for .txt and .json                                             */
+    int64_t max_nodes;  /* more is an error, as nobody could read it; 0: 5000, of a page 100000, */
+                        /*   and no limit for .txt and .json                                     */
 } ct_dot_options;
 
 /* Writes everything that n >= 1 roots depend on. Nodes are called n0, n1, ... in post-order from
@@ -65,6 +66,7 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
  *                     a module leaves the lines of the others as they are
  *     .json           for Google's Model Explorer (pip install ai-edge-model-explorer); modules and
  *                     their derivatives are its layers
+ *     .html           a page for a browser, see below
  *     .svg .png .pdf  a picture, through the program `dot`
  * A present file is replaced when the new one is complete. Where `dot` takes more than 10 seconds,
  * modules are drawn instead of ops, and then larger ones, and the title says so; the text of what
@@ -82,6 +84,32 @@ ct_status ct_dot_save_both(const char *path, ct_tensor *const roots[], int64_t n
  * cannot be read or written, or `dot` is missing, fails or takes more than 30 seconds: then
  * picture_path is what it was, and the error names the file with the text. */
 ct_status ct_dot_render(const char *dot_path, const char *picture_path);
+
+/* --- Pages -------------------------------------------------------------------------------- */
+
+/* A page is one HTML file for a browser that loads nothing else. Modules and their derivatives are
+ * boxes that open by a click; what belongs to no module and hangs together is a box too, and where
+ * more than 200 would stand in one, runs of 50 are boxes. An arrow between boxes stands for all
+ * between what is in them; a box with more than 16 neighbours has a number in place of arrows. The
+ * page zooms, finds names, shows what is known of a node, leads to what it was derived from, and
+ * colours by order of derivative, bytes, or with `profile` time. `clusters` and `no_legend` make no
+ * difference, and CT_DOT_MODULES leaves the ops out. The program `dot` lays the boxes out; where it
+ * is missing, fails or takes more than 30 seconds, they stand in plain rows, and the page says so.
+ * Names of any bytes are text there, and nothing else. */
+
+/* A picture of a page: what n >= 1 roots depend on. */
+typedef struct {
+    const char *title; /* any text, or NULL */
+    ct_tensor *const *roots;
+    int64_t n;
+} ct_page_picture;
+
+/* Writes a page with n >= 1 pictures side by side, such as a model's forward for training and for
+ * inference: a group that is opened in one is opened in the others where they have it, and
+ * options.title is the page's. ct_dot_save writes pages of one picture. A present file is replaced
+ * when the new one is complete. Errors: those of ct_dot_write; nothing is written then. */
+ct_status ct_page_save(const char *path, const ct_page_picture pictures[], int64_t n,
+                       ct_dot_options options);
 
 CT_C_END
 

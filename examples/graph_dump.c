@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *graph, *level, *focus, *order, *out;
+    const char *graph, *level, *focus, *order, *out, *page, *explorer;
     int64_t depth;
     bool backward, formula, simplified, profile, views, unfold;
 } wishes;
@@ -95,12 +95,16 @@ int main(int argc, char *argv[]) {
         {"--views", NULL, "with reshape, broadcast and the like", OPTION_FLAG, &w.views, 0, 0},
         {"--unfold", NULL, "repeated steps and equal modules one by one", OPTION_FLAG, &w.unfold, 0,
          0},
-        {"--out", "FILE", ".dot, .svg, .png or .pdf, - for DOT; default graph.svg", OPTION_TEXT,
-         &w.out, 0, 0},
+        {"--html", "FILE", "a page for a browser instead", OPTION_TEXT, &w.page, 0, 0},
+        {"--explorer", "FILE", "JSON for Model Explorer instead", OPTION_TEXT, &w.explorer, 0, 0},
+        {"--out", "FILE", ".dot, .txt, .svg, .png or .pdf, - for DOT; default graph.svg",
+         OPTION_TEXT, &w.out, 0, 0},
     };
     int usage = options_parse("graph_dump", "Draws a computation graph with graphviz.", list,
                               (int)(sizeof list / sizeof *list), argc, argv);
     if (usage >= 0) return usage;
+    if (w.page) w.out = w.page;
+    if (w.explorer) w.out = w.explorer;
     program_begin();
     return program_end("graph_dump", run(&w));
 }

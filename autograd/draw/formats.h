@@ -7,22 +7,27 @@
 
 /* Writes the whole picture; a failure is in out->status. */
 typedef void cti_format_write(const cti_picture *picture, cti_writer *out);
-cti_format_write cti_dot_write, cti_tree_write, cti_explorer_write;
+cti_format_write cti_dot_write, cti_tree_write, cti_explorer_write, cti_page_write;
+
+/* What a format changes of the options that a user gave. */
+typedef ct_dot_options cti_format_options(ct_dot_options options);
+cti_format_options cti_page_options, cti_text_options;
 
 /* clang-format off */
-/* By the ending of a file's name. `drawn`: the program `dot` makes it of what `write` wrote.
- * `framed`: the format is nothing without frames around modules, so pictures have them. */
+/* By the ending of a file's name. `drawn`: the program `dot` makes it of what `write` wrote. */
 static const struct {
     const char *ending;
     cti_format_write *write;
-    bool drawn, framed;
+    bool drawn;
+    cti_format_options *options; /* NULL: nothing */
 } cti_formats[] = {
-    {"dot",  .write = cti_dot_write},
-    {"txt",  .write = cti_tree_write, .framed = true},
-    {"json", .write = cti_explorer_write, .framed = true},
-    {"svg",  .write = cti_dot_write, .drawn = true},
-    {"png",  .write = cti_dot_write, .drawn = true},
-    {"pdf",  .write = cti_dot_write, .drawn = true},
+    {"dot",  cti_dot_write,      false, NULL},
+    {"txt",  cti_tree_write,     false, cti_text_options},
+    {"json", cti_explorer_write, false, cti_text_options},
+    {"html", cti_page_write,     false, cti_page_options},
+    {"svg",  cti_dot_write,      true,  NULL},
+    {"png",  cti_dot_write,      true,  NULL},
+    {"pdf",  cti_dot_write,      true,  NULL},
 };
 /* clang-format on */
 

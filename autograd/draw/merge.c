@@ -33,39 +33,36 @@ static int64_t closed_frame(const merging *m, int64_t f) {
     return found;
 }
 
-static bool is_op_outside(const merging *m, int64_t i) {
-    const cti_picture_node *node = &m->p->nodes[i];
+static bool is_op_outside(const cti_picture_node *node) {
     return node->outside && node->shape != CTI_ELLIPSE;
 }
 
-static int64_t leader_of(merging *m, int64_t i) {
-    int64_t frames = m->p->n_frames;
-    while (m->group[i] != frames + i) i = m->group[i] - frames;
+static int64_t first_of(int64_t leader[], int64_t i) {
+    while (leader[i] != i) i = leader[i] = leader[leader[i]];
     return i;
 }
 
-/* Ops outside that hand each other values, and have one order, become one group. */
-static void group_outside(merging *m) {
-    const cti_picture *p = m->p;
+void cti_picture_leaders(const cti_picture *p, int64_t leader[]) {
+    for (int64_t i = 0; i < p->n_nodes; i++) leader[i] = is_op_outside(&p->nodes[i]) ? i : -1;
     for (int64_t k = 0; k < p->n_arrows; k++) {
         int64_t from = p->arrows[k].from, to = p->arrows[k].to;
-        if (!is_op_outside(m, from) || !is_op_outside(m, to)) continue;
+        if (leader[from] < 0 || leader[to] < 0) continue;
         if (p->nodes[from].order != p->nodes[to].order) continue;
-        int64_t a = leader_of(m, from), b = leader_of(m, to);
-        int64_t first = a < b ? a : b, second = a < b ? b : a;
-        m->group[second] = p->n_frames + first;
+        int64_t a = first_of(leader, from), b = first_of(leader, to);
+        leader[a < b ? b : a] = a < b ? a : b;
     }
     for (int64_t i = 0; i < p->n_nodes; i++) {
-        if (is_op_outside(m, i)) m->group[i] = p->n_frames + leader_of(m, i);
+        if (leader[i] >= 0) leader[i] = first_of(leader, i);
     }
 }
 
 static void choose_groups(merging *m) {
     const cti_picture *p = m->p;
+    cti_picture_leaders(p, m->group);
     for (int64_t i = 0; i < p->n_nodes; i++) {
-        m->group[i] = is_op_outside(m, i) ? p->n_frames + i : closed_frame(m, p->nodes[i].frame);
+        m->group[i] = m->group[i] >= 0 ? p->n_frames + m->group[i]
+                                       : closed_frame(m, p->nodes[i].frame);
     }
-    group_outside(m);
 }
 
 /* --- Boxes -------------------------------------------------------------------------------- */

@@ -197,7 +197,9 @@ static int64_t frame_at(drawing *d, const char *path, int order) {
     return f;
 }
 
-static bool has_passes(const ct_dot_options *o) { return o->profile || o->level == CT_DOT_PLAN; }
+static bool has_passes(const ct_dot_options *o) {
+    return (o->profile && !o->clusters) || o->level == CT_DOT_PLAN;
+}
 
 /* Neighbours mostly stand in one frame. */
 static int64_t frame_of(drawing *d, int64_t i, int64_t pass, double share) {
@@ -253,7 +255,8 @@ static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
 static cti_picture_node node_of(drawing *d, int64_t i) {
     ct_tensor *t = d->walk.items[i];
     double share = 0;
-    int64_t pass = has_passes(d->options) ? ct_profile_pass_of(t, &share) : -1;
+    int64_t pass = d->options->profile || has_passes(d->options) ? ct_profile_pass_of(t, &share)
+                                                                 : -1;
     cti_picture_node node = {
         .name = *t->name ? t->name : NULL,
         .kind = kind_of(d, t),
@@ -270,6 +273,7 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .outside = !*d->module[i],
         .slot = t->slot != 0,
         .share = pass < 0 ? 0 : share,
+        .pass = pass,
         .origin = origin_of(d, t),
         .frame = d->wanted[i] == TAKEN ? -1 : frame_of(d, i, pass, share),
         .value = t,

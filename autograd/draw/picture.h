@@ -22,7 +22,8 @@ typedef struct {
     bool outside;           /* belongs to no module */
     bool root;              /* what was asked for */
     bool slot;              /* held by a slot */
-    double share;           /* of the time, in a timed picture */
+    double share;           /* of the time that its pass has, in a timed picture */
+    int64_t pass;           /* that computes it, in a timed picture, or -1 */
     int64_t bytes;          /* of the value */
     int64_t origin;         /* the node that it was derived from, or -1 */
     int64_t frame;          /* that it stands in, or -1 */
@@ -93,6 +94,9 @@ ct_status cti_picture_beside(cti_picture *picture, const char *title, cti_pictur
 /* Merges what stands in frames of no others, or deeper than `depth` frames, into one box each, and
  * the ops outside of all that hang together; arrows between the same two boxes become one. */
 ct_status cti_picture_merge(cti_picture *picture, int depth);
+/* Ops outside of all modules that hand each other values, and have one order, hang together:
+ * leader[i] is the first node of those that node i is one of, or -1 when it is no such op. */
+void cti_picture_leaders(const cti_picture *picture, int64_t leader[]);
 /* Draws equal modules that follow each other, and steps that repeat, once. */
 ct_status cti_picture_fold(cti_picture *picture);
 /* Makes one arrow of those with the same ends and meaning, and counts their values. */

@@ -120,13 +120,16 @@ enum { SAID = 128, DEPTH = 3 };
 
 /* --- Graphs ------------------------------------------------------------------------------- */
 
-/* What a format shows of a graph. Where modules fold, any number of nodes can be read. */
+/* What text for people and programs shows of a graph: all of it, in the frames of its modules. */
+ct_dot_options cti_text_options(ct_dot_options options) {
+    options.clusters = options.unfold = true;
+    if (options.max_nodes == 0) options.max_nodes = INT64_MAX;
+    return options;
+}
+
 static ct_status picture_for(cti_picture *picture, int format, const char *function,
                              ct_tensor *const roots[], int64_t n, ct_dot_options options) {
-    if (cti_formats[format].framed) {
-        options.clusters = options.unfold = true;
-        if (options.max_nodes == 0) options.max_nodes = INT64_MAX;
-    }
+    if (cti_formats[format].options) options = cti_formats[format].options(options);
     return cti_picture_of(picture, function, roots, n, &options, NULL);
 }
 

@@ -115,7 +115,7 @@ static void add_boxes(plot *p) {
         cti_picture_node node = box->kind == CTI_FLOW_INPUT  ? input_box(p, box->number)
                                 : box->kind == CTI_FLOW_CALL ? call_box(p, box->call)
                                                              : join_box(p, box->call, box->number);
-        node.origin = -1;
+        node.pass = node.origin = -1;
         node.frame = frame_around(p, box);
         p->picture.nodes[p->picture.n_nodes++] = node;
     }

@@ -4,14 +4,14 @@
 #
 #     check.sh             programs in C and C++ against the build that is there
 #     check.sh --all       everything
-#     check.sh NAME...     these of: consumers valgrind tidy clang tsan fuzz avx512 avx2 arm musl,
-#                          and clang_fast, which is a part of clang
+#     check.sh NAME...     these of: consumers page valgrind tidy clang tsan fuzz avx512 avx2 arm
+#                          musl, and clang_fast, which is a part of clang
 #
 # One line for each check says how it went; logs stay in build*/check-1.log, check-2.log and so on.
 # `./run check` installs what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
-names="consumers valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
+names="consumers page valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
 case ${1:-} in
 '') chosen=consumers ;;
 --all) chosen=$names ;;
@@ -46,6 +46,18 @@ check() {
 }
 
 consumers_check() { tests/library/test_consumers.sh build || failures=$((failures + 1)); }
+
+# Clicks in a browser; the pages and screenshots stay in build/page.
+page_check() {
+    if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+        echo "pages in a browser ... skipped: chromium is not installed"
+        return
+    fi
+    check build "pages: gcc compiles" build build -DCOTAN_EXAMPLES=ON || return
+    python=python3 # where another one comes first in PATH, Debian's package is not its own
+    python3 -c 'import websocket' 2>/dev/null || python=/usr/bin/python3
+    check build "pages in a browser" $python tests/autograd/draw/page.py build
+}
 
 # --- Tools ----------------------------------------------------------------------------------------
 
@@ -213,7 +225,8 @@ musl_compile() {
         -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -DCOTAN_SELFTEST
         -I. -Ibuild/include -isystem /usr/include/$system/blis-serial -idirafter $work/include"
     export options
-    { find tensor autograd nn optim datasets -name '*.c' && echo tests/library/musl.c; } |
+    { find tensor autograd nn optim datasets -name '*.c' && echo tests/library/musl.c &&
+        echo build/autograd/draw/page_files.c; } |
         compile_to $work/objects '' &&
         # Not the texts of its errors, nor what a suite's own CMake target is told.
         { find tests/autograd tests/tensor/graph tests/tensor/plan tests/tensor/run tests/library \
