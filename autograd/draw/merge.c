@@ -82,6 +82,7 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     node.shape = CTI_BOX;
     node.slot = node.root = false;
     node.operands = node.detail = node.formula = NULL;
+    node.pass = -1; /* several */
     if (g < m->p->n_frames) {
         const cti_picture_frame *frame = &m->p->frames[g];
         node.name = text_of(m, frame->name ? frame->name : "steps",
@@ -98,6 +99,27 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     return node;
 }
 
+/* What a node adds to its group: the bytes of an op, and of its pass's time what falls to one op. */
+static ct_status share_out(merging *m) {
+    cti_picture *p = m->p;
+    int64_t passes = 0;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].pass >= passes) passes = p->nodes[i].pass + 1;
+    }
+    int64_t *ops = cti_zone_alloc(&p->zone, (size_t)passes, sizeof *ops);
+    if (!ops) return CT_ERR_MEMORY;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].pass >= 0) ops[p->nodes[i].pass]++;
+    }
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        cti_picture_node *node = &p->nodes[i];
+        if (m->group[i] < 0) continue;
+        if (node->pass >= 0) node->share /= (double)ops[node->pass];
+        if (node->shape == CTI_ELLIPSE) node->bytes = 0;
+    }
+    return CT_OK;
+}
+
 /* The last value of a group that another uses, or that is a root, is what it makes. */
 static void number_nodes(merging *m, cti_picture_node nodes[]) {
     cti_picture *p = m->p;
@@ -111,6 +133,8 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
             m->number[i] = count++;
         } else {
             m->number[i] = m->box[g];
+            nodes[m->box[g]].bytes += p->nodes[i].bytes;
+            nodes[m->box[g]].share += p->nodes[i].share;
         }
         int64_t box = m->number[i];
         m->ops[box] += p->nodes[i].shape != CTI_ELLIPSE;
@@ -166,6 +190,7 @@ static ct_status merge(merging *m, int64_t *numbers, cti_picture_node nodes[]) {
     m->box = numbers + 4 * n;
     for (int64_t g = 0; g < groups; g++) m->box[g] = -1;
     choose_groups(m);
+    if (share_out(m) != CT_OK) return CT_ERR_MEMORY;
     number_nodes(m, nodes);
     merge_arrows(m);
     ct_status status = describe(m, nodes, p->nodes);
