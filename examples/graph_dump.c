@@ -33,6 +33,13 @@ static ct_status measure(graph *g) {
     return status;
 }
 
+static ct_status draw_model(const graph *g, const graph_kind *kind, const wishes *w) {
+    if (!g->model) return ct_fail(CT_ERR_RANGE, "--level model: '%s' has no modules", kind->name);
+    ct_show_options options = {.inputs = &g->input, .n_inputs = 1, .depth = (int)w->depth};
+    if (strcmp(w->out, "-") == 0) return ct_model_plot(stdout, g->model, options);
+    return ct_model_plot_save(w->out, g->model, options);
+}
+
 static ct_status draw(graph *g, const graph_kind *kind, const wishes *w) {
     ct_dot_options options = {.title = g->title,
                               .level = level_of(w->level),
@@ -42,6 +49,7 @@ static ct_status draw(graph *g, const graph_kind *kind, const wishes *w) {
                               .profile = w->profile,
                               .show_views = w->views,
                               .unfold = w->unfold};
+    if (strcmp(w->level, "model") == 0) return draw_model(g, kind, w);
     if (w->formula && !kind->formula) {
         return ct_fail(CT_ERR_RANGE, "--formula: there is none for '%s'", kind->name);
     }
@@ -82,8 +90,8 @@ int main(int argc, char *argv[]) {
         {"--backward", NULL, "with the derived gradient: --order 1", OPTION_FLAG, &w.backward, 0,
          0},
         {"--order", "0|1|2", "derivatives up to this order", OPTION_CHOICE, &w.order, 0, 0},
-        {"--level", "modules|ops|plan", "what a box is; default ops", OPTION_CHOICE, &w.level, 0,
-         0},
+        {"--level", "model|modules|ops|plan", "what a box is; default ops", OPTION_CHOICE, &w.level,
+         0, 0},
         {"--depth", "N", "modules opened to frames so deep; default 1", OPTION_INTEGER, &w.depth, 0,
          100},
         {"--focus", "PATH", "one module alone, and the values that it takes", OPTION_TEXT, &w.focus,

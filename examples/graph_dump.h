@@ -11,6 +11,7 @@ typedef struct {
     ct_tensor *roots[MOST_ROOTS];
     int64_t n;
     ct_module *model; /* or NULL; the caller frees it, after the graph */
+    ct_type input;    /* of the model */
 } graph;
 
 typedef struct {

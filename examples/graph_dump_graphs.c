@@ -94,6 +94,7 @@ static ct_status add_parameter_gradients(graph *g, ct_tensor *loss, int order) {
 /* What a model gives for x, or the loss of classes and its gradients. */
 static ct_status classify(graph *g, ct_tensor *x, ct_shape labels, int order) {
     if (!g->model) return ct_error();
+    g->input = (ct_type){ct_dtype_of(x), ct_shape_of(x)};
     if (order == 0) {
         ct_tensor *y = ct_forward(g->model, x, CT_TRAINING);
         add_root(g, y, "y");
@@ -132,7 +133,8 @@ static ct_status lstm(graph *g, int order) {
     if (!g->model) return ct_error();
     g->title = order ? "An LSTM of 32 steps: loss and derived gradients"
                      : "An LSTM of 32 steps, forward";
-    ct_tensor *y = ct_forward(g->model, blank("x", CT_F32, CT_SHAPE(16, 32, 2)), CT_TRAINING);
+    g->input = (ct_type){CT_F32, CT_SHAPE(16, 32, 2)};
+    ct_tensor *y = ct_forward(g->model, blank("x", CT_F32, g->input.shape), CT_TRAINING);
     if (order > 0) y = ct_mse(y, blank("targets", CT_F32, CT_SHAPE(16, 1)));
     if (!y) return ct_error();
     add_root(g, y, order ? "loss" : "y");
