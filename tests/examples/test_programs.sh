@@ -112,6 +112,31 @@ check 'import_pytorch, another net: says what does not fit' \
 check 'import_pytorch, no file: status' imports 1 nothing.safetensors
 check 'import_pytorch, no file: says so' said 'nothing.safetensors: No such file'
 
+# --- Graphs
+
+graph() { "$programs/graph_dump" "$@"; }
+for name in bn ln softmax seed resnet18 lstm gpt; do
+    check "graph $name: status" ends 0 graph --graph "$name" --backward --level modules \
+        --out "$name.dot"
+    check "graph $name: derivatives" grep -q '#fbd3a6' "$name.dot"
+    check "graph $name: a tree" ends 0 graph --graph "$name" --order 2 --out "$name.txt"
+done
+check 'graph: depth' sh -c '"$1" --graph resnet18 --level modules --depth 3 --out - |
+    grep -q "plaintext.*label=\"residual"' - "$programs/graph_dump"
+check 'graph: one module' sh -c '"$1" --graph seed --focus cnn/pool_1 --out - |
+    grep -q "max_pool2d.nwindow 2"' - "$programs/graph_dump"
+check 'graph: no such module' ends 2 graph --graph seed --focus head --out none.dot
+check 'graph: a formula' ends 0 graph --graph ln --backward --formula --out formula.dot
+check 'graph: no formula' ends 2 graph --graph gpt --formula --out none.dot
+check 'graph: as evaluated, by time' ends 0 graph --graph lstm --simplified --profile --out time.dot
+check 'graph: the plan' sh -c '"$1" --graph bn --level plan --out - | grep -q "pass 0: "' - \
+    "$programs/graph_dump"
+check 'graph: the model' sh -c '"$1" --graph gpt --level model --out - | grep -q "block_3"' - \
+    "$programs/graph_dump"
+check 'graph: a model without modules' ends 2 graph --level model --out none.dot
+check 'graph: a page' ends 0 graph --graph seed --html page.html
+check 'graph: for Model Explorer' ends 0 graph --graph seed --explorer graph.json
+
 # --- Nobody reads
 
 # Nobody reads any more when the program starts.
