@@ -33,8 +33,9 @@ study_data study_data_of(const study *s) {
 
 static const char about[] =
     "Trains one small network on digits, with and without BatchNorm, and says what BatchNorm\n"
-    "changed: a table, verdicts, and in the output folder results.json, history.csv, pictures\n"
-    "and report.html. Without --activation and --lr: relu and sigmoid at 0.001 and 0.01.";
+    "changed: a table, verdicts, and in the output folder results.json, history.csv, pictures,\n"
+    "what each layer did (layers, for TensorBoard too) and report.html.\n"
+    "Without --activation and --lr: relu and sigmoid at 0.001 and 0.01.";
 
 static int read_options(study_options *o, int argc, char *argv[]) {
     *o = (study_options){.batch_norm = "both", .epochs = 3, .batch = 32, .seed = 1, .out = "out"};
@@ -132,6 +133,7 @@ static int begin(study *s) {
         return EXIT_USAGE;
     }
     if (open_sources(s) != CT_OK) return study_failed();
+    study_layers_clear(s);
     say(s, "%s\n", ct_info());
     say(s, "data: %s\n", study_data_of(s).text);
     return count_parameters(s);
@@ -160,7 +162,9 @@ static int finish(study *s) {
     int measured = study_costs_measure(s) == CT_OK ? study_results_save(s) : study_failed();
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(s, verdicts);
-    int curves = study_curves_save(s), pictures = study_pictures_save(s);
+    int curves = study_curves_save(s), layers = study_layers_save(s);
+    if (curves == 0) curves = layers;
+    int pictures = study_pictures_save(s);
     int report = study_report_save(s, verdicts);
     study_print(s, verdicts);
     if (report == 0) say(s, "wrote %s/report.html\n", s->options.out);

@@ -104,6 +104,11 @@ ct_status study_train(const study *s, const study_setting *setting, bool batch_n
 int64_t study_whole_epochs(const study *s, const study_run *run);
 /* Of a clock that only goes forward. */
 double study_seconds(void);
+/* "layers/relu_0.001_with": where the monitor of a run writes, below the output folder. */
+typedef struct {
+    char text[64];
+} study_name;
+study_name study_layers_name(const study_setting *setting, int k);
 
 /* bn_study_verdicts.c: the original's conclusions, held against this study's numbers. */
 typedef struct {
@@ -126,10 +131,14 @@ int64_t study_shown_epochs(const study *s, int64_t *first);
 int study_curves_save(const study *s);
 int study_pictures_save(const study *s);
 /* "accuracy_relu_0.001": the files' name without an ending. */
-typedef struct {
-    char text[64];
-} study_name;
 study_name study_curve_name(const study_setting *setting);
+/* Runs gnuplot for BASE.gp, which makes BASE.svg and BASE.png. */
+int study_curve_draw(const study *s, const char *base);
+
+/* bn_study_layers.c: what layers do, from what the monitor has written. */
+int study_layers_save(const study *s);
+/* Removes what an earlier study has written there. */
+void study_layers_clear(const study *s);
 
 /* bn_study_report.c: everything on one page. */
 int study_report_save(const study *s, const study_verdict verdicts[STUDY_VERDICTS]);

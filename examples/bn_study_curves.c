@@ -148,7 +148,9 @@ static bool is_whole(const study *s, const char *base, const char *ending, const
     return picture != NULL;
 }
 
-static int draw(const study *s, const char *base, char *script) {
+int study_curve_draw(const study *s, const char *base) {
+    char script[96];
+    snprintf(script, sizeof script, "%s.gp", base);
     char *arguments[] = {(char[]){"gnuplot"}, script, NULL};
     study_file_remove(s, base, "svg");
     study_file_remove(s, base, "png");
@@ -179,7 +181,7 @@ int study_curves_save(const study *s) {
         snprintf(script, sizeof script, "%s.gp", base.text);
         status = save_points(s, c, data);
         if (status == 0) status = save_script(s, c, base.text, script);
-        if (status == 0) status = draw(s, base.text, script);
+        if (status == 0) status = study_curve_draw(s, base.text);
     }
     return status;
 }

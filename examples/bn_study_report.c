@@ -69,7 +69,7 @@ static void write_picture(FILE *out, const study *s, const char *base, const cha
     fprintf(out, "<figcaption>");
     escape(out, caption);
     if (!svg) {
-        bool curve = strncmp(base, "accuracy", 8) == 0;
+        bool curve = strcmp(class, "curve") == 0;
         fprintf(out, " (not drawn: %s is missing or failed; %s.%s, beside this page, is its text)",
                 curve ? "gnuplot" : "graphviz", base, curve ? "gp" : "dot");
     }
@@ -177,6 +177,23 @@ static int write_summary(FILE *out, const study *s, bool batch_norm) {
     return whole ? 0 : study_failed();
 }
 
+/* Beside each other, as the pictures have one scale in a row. */
+static void write_layers(FILE *out, const study *s) {
+    fprintf(out, "<h2>What layers do</h2>\n<p class=\"about\">Distributions over training of what "
+                 "the hidden layers' activations give in a batch: the middle half dark, 5 to 95 of "
+                 "100 light, a line for the median. Below, the norms of the gradients of the "
+                 "kernels. The folder layers, beside this page, has more of them, as CSV and for "
+                 "<code>tensorboard --logdir layers</code>.</p>\n");
+    for (int i = 0; i < s->n_settings; i++) {
+        const study_setting *c = &s->settings[i];
+        if (!c->run[WITHOUT].ran && !c->run[WITH].ran) continue;
+        char base[96], caption[96];
+        snprintf(base, sizeof base, "layers_%s_%g", c->activation->name, c->rate);
+        snprintf(caption, sizeof caption, "%s, learning rate %g", c->activation->name, c->rate);
+        write_picture(out, s, base, "curve", caption);
+    }
+}
+
 static int write_page(FILE *out, const study *s, const study_verdict verdicts[STUDY_VERDICTS]) {
     write_head(out, s);
     fprintf(out, "<h2>Results</h2>\n");
@@ -194,6 +211,7 @@ static int write_page(FILE *out, const study *s, const study_verdict verdicts[ST
         snprintf(caption, sizeof caption, "%s, learning rate %g", c->activation->name, c->rate);
         write_picture(out, s, study_curve_name(c).text, "curve", caption);
     }
+    write_layers(out, s);
     fprintf(out, "<h2>The network</h2>\n<div class=\"columns\">");
     write_picture(out, s, "model", "model", "The network with BatchNorm, layer by layer");
     fprintf(out, "<div>");

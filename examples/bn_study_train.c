@@ -5,12 +5,14 @@
 #include "bn_study.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 /* In steps: a learning curve is steep at first. */
 #define VALIDATE_EVERY 250
 #define VALIDATE_EVERY_AT_FIRST 50
+#define LOOKS 50
 
 typedef struct {
     const study *study;
@@ -22,6 +24,7 @@ typedef struct {
     int64_t steps, epoch;
     int64_t capacity; /* of run->points */
     ct_status status;
+    ct_monitor *monitor;
 } watch;
 
 double study_seconds(void) {
@@ -91,6 +94,28 @@ static bool on_step(void *context, ct_position next, const ct_step_record *step,
     return w->status == CT_OK && !program_interrupted();
 }
 
+study_name study_layers_name(const study_setting *setting, int k) {
+    study_name name;
+    snprintf(name.text, sizeof name.text, "layers/%s_%g_%s", setting->activation->name,
+             setting->rate, k == WITH ? "with" : "without");
+    return name;
+}
+
+/* Looks at the layers some LOOKS times. */
+static ct_monitor *monitor_of(const study *s, const study_setting *setting, int k) {
+    char *directory;
+    int64_t steps = s->options.epochs * s->steps_per_epoch;
+    if (s->options.steps && s->options.steps < steps) steps = s->options.steps;
+    study_name name = study_layers_name(setting, k);
+    if (asprintf(&directory, "%s/%s", s->options.out, name.text) < 0) {
+        return ct_fail_null(CT_ERR_MEMORY, "bn_study: out of memory");
+    }
+    ct_monitor_options options = {.directory = directory, .every = steps / LOOKS + 1};
+    ct_monitor *monitor = ct_monitor_new(options);
+    free(directory);
+    return monitor;
+}
+
 static ct_status fit(watch *w, ct_optimizer *adam) {
     const study_options *options = &w->study->options;
     ct_fit_options fit_options = {
@@ -100,6 +125,7 @@ static ct_status fit(watch *w, ct_optimizer *adam) {
         .log = options->quiet ? NULL : stdout,
         .callback = on_step,
         .context = w,
+        .monitor = w->monitor,
         .record_steps = true,
         .allow_nonfinite = true, /* what diverges is a result too */
         .no_signals = true,      /* the study catches them, between runs too */
@@ -124,7 +150,10 @@ ct_status study_train(const study *s, const study_setting *setting, bool batch_n
     ct_seed_set((uint64_t)s->options.seed);
     watch w = {.study = s, .run = run, .model = study_model(setting->activation, batch_norm)};
     ct_optimizer *adam = ct_adam_new(w.model, ct_adam_defaults(setting->rate));
-    ct_status status = adam ? fit(&w, adam) : ct_error();
+    w.monitor = s->options.out ? monitor_of(s, setting, batch_norm ? WITH : WITHOUT) : NULL;
+    bool ready = adam && (w.monitor || !s->options.out);
+    ct_status status = ready ? fit(&w, adam) : ct_error();
+    ct_monitor_free(w.monitor);
     if (status == CT_OK && batch_norm) status = study_modes_measure(s, w.model, &run->modes);
     ct_optimizer_free(adam);
     ct_module_free(w.model);

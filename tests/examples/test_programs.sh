@@ -158,6 +158,9 @@ check 'study, unread: its files' whole unread
 check 'study: the results name the data' grep -qF '"name": "black"' unread/results.json
 check 'study: the report names the data' grep -qF 'the files in &#39;black&#39;: 64 training and 64' \
     unread/report.html
+check 'study: the tables say what layers do' grep -q ',activation,relu_4,' \
+    unread/layers/relu_0.01_with/layers.csv
+check 'study: the data of the picture do so too' [ "$(grep -c '^1 ' unread/layers_relu_0.01.dat)" = 18 ]
 check 'study: the results say what a step costs' grep -qF '"step_cost": [' unread/results.json
 check 'study, quiet and unread: status' unread study --quiet --out quiet
 check 'study, quiet and unread: its files' whole quiet
@@ -183,7 +186,7 @@ check 'verify, no room for its file' ends 4 "$programs/bn_verify" --json /dev/fu
 check 'graph, no room' full "$programs/graph_dump" --out full.dot
 check 'custom_op, no room' full "$programs/custom_op"
 check 'custom_model, no room' full "$programs/custom_model"
-for name in results.json history.csv accuracy_relu_0.01.gp report.html; do
+for name in results.json history.csv accuracy_relu_0.01.gp layers_relu_0.01.gp report.html; do
     mkdir "no-room-$name"
     ln -s /dev/full "no-room-$name/$name.tmp"
     check "study, no room for $name: status" ends 4 study --out "no-room-$name"
