@@ -61,6 +61,7 @@ typedef struct {
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options);
 /* The same into a file, in the format that its ending names:
  *     .dot            DOT
+ *     .svg .png .pdf  a picture, through the program `dot`
  *     .txt            a tree of modules and their derivatives with a line for each node: name, op,
  *                     type, operands; for terminals of 100 columns and for `diff`: what changes in
  *                     a module leaves the lines of the others as they are

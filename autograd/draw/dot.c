@@ -49,6 +49,7 @@ static cti_dot_text escape(const char *text, bool html) {
 }
 
 cti_dot_text cti_dot_escape(const char *text) { return escape(text, false); }
+cti_dot_text cti_dot_escape_html(const char *text) { return escape(text, true); }
 
 static void put_escaped(cti_writer *out, const char *text) {
     cti_write_text(out, cti_dot_escape(text).text);
@@ -145,6 +146,7 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
     cti_write_text(out, "\"");
     put_fill(out, p, node);
     cti_write_text(out, shapes[node->shape]);
+    if (p->sides) cti_dot_node_look(out, node->side);
     if (node->root) cti_write_text(out, ", peripheries=2");
     put_tooltip(out, node);
     cti_write_text(out, "];\n");
@@ -240,6 +242,7 @@ static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_a
     if (arrow->count > 1) {
         cti_write_format(out, ", %slabel=\"x %lld\"", end, (long long)arrow->count);
     }
+    if (p->sides) cti_dot_arrow_look(out, arrow);
     cti_write_text(out, "];\n");
 }
 
@@ -325,7 +328,7 @@ static void put_caption(cti_writer *out, const cti_picture *p) {
         cti_write_text(out, "</td></tr>");
     }
     if (p->formula) put_formula(out, p->formula);
-    else if (p->legend) put_legend(out, p);
+    else if (p->legend) p->sides ? cti_dot_sides(out, p) : put_legend(out, p);
     cti_write_text(out, "</table>>");
 }
 

@@ -39,7 +39,7 @@ static void put_count(cti_writer *out, const char *key, int64_t number) {
 
 static void put_attributes(const cti_picture *p, cti_writer *out, const cti_picture_node *node) {
     static const char *const orders[] = {"none", "first", "second", "higher"};
-    static const char *const in_both[] = {"both", "", "", "both, but not the same"};
+    static const char *const in_both[] = {"both", "", "", "both, but changed"};
     cti_write_text(out, ",\"attrs\":[");
     put_attribute(out, "name", node->name);
     put_attribute(out, "op", node->kind);
@@ -148,6 +148,6 @@ void cti_explorer_write(const cti_picture *p, cti_writer *out) {
         put_edges(p, out, first, k);
         cti_write_text(out, "}");
     }
-    cti_write_text(out, "],\"layoutConfigs\":{\"keepLayersWithASingleChild\":true}}]}\n");
+    cti_write_text(out, "]}]}\n");
     cti_free(room.text);
 }

@@ -2,6 +2,7 @@
 #ifndef COTAN_GRAPHVIZ_H
 #define COTAN_GRAPHVIZ_H
 
+#include "autograd/draw/picture.h"
 #include "tensor/io/writer.h"
 
 #include <stdbool.h>
@@ -15,6 +16,13 @@ typedef struct {
 /* Escapes quotes, backslashes, ampersands and newlines; control characters and what is not UTF-8
  * become U+FFFD; above 120 characters it is cut, with "..." at the end. NULL is "". */
 cti_dot_text cti_dot_escape(const char *text);
+/* The same for labels like HTML. */
+cti_dot_text cti_dot_escape_html(const char *text);
+
+/* What tells the graphs of a comparison apart: attributes of nodes and of arrows, and a legend. */
+void cti_dot_node_look(cti_writer *out, unsigned side);
+void cti_dot_arrow_look(cti_writer *out, const cti_picture_arrow *arrow);
+void cti_dot_sides(cti_writer *out, const cti_picture *picture);
 
 /* Why there is no picture. */
 typedef struct {

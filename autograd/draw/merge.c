@@ -99,7 +99,7 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     return node;
 }
 
-/* What a node adds to its group: the bytes of an op, and of its pass's time what falls to one op. */
+/* What a node adds to its group: the bytes of an op, and of its pass's time what falls to it. */
 static ct_status share_out(merging *m) {
     cti_picture *p = m->p;
     int64_t passes = 0;
@@ -138,6 +138,7 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
         }
         int64_t box = m->number[i];
         m->ops[box] += p->nodes[i].shape != CTI_ELLIPSE;
+        nodes[box].side |= p->nodes[i].side;
         if (g < 0) continue;
         nodes[box].root |= p->nodes[i].root;
         if (p->nodes[i].root) m->last[box] = i;

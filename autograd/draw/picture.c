@@ -347,6 +347,7 @@ void cti_picture_join_arrows(cti_picture *p) {
             continue;
         }
         if (last->value != p->arrows[k].value) last->count += p->arrows[k].count;
+        last->side |= p->arrows[k].side;
         last->value = p->arrows[k].value;
     }
 }

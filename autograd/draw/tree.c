@@ -227,9 +227,9 @@ static void put_head(tree *t) {
     cti_write_text(t->out, "#2 is line 2 of the same group, ../a#2 of group a beside it, /a#2 of "
                            "group a, /#2 of none;\n' marks a derivative, * a root\n");
     if (p->sides) {
-        cti_write_text(t->out, "- only in "), put(t->out, p->sides[0]);
-        cti_write_text(t->out, ", + only in "), put(t->out, p->sides[1]);
-        cti_write_text(t->out, ", ~ in both, but not the same\n");
+        cti_write_text(t->out, "- only in '"), put(t->out, p->sides[0]);
+        cti_write_text(t->out, "', + only in '"), put(t->out, p->sides[1]);
+        cti_write_text(t->out, "', ~ in both, but changed\n");
     }
     cti_write_text(t->out, "\n");
 }

@@ -5,8 +5,8 @@
 
 The file is taken apart by the package's own classes (graph_builder.py), strictly: a field that they
 do not have is an error. Then the command `model-explorer FILE.json` runs and Chromium opens its
-page, whose loader of .json files is JavaScript; the number of nodes that the page says it shows must
-be that of the file. CI does not run this: the suite test_tree holds the text."""
+page, whose loader of .json files is JavaScript; the number of nodes that the page says it shows
+must be that of the file. CI does not run this: the suite test_tree holds the text."""
 
 import base64
 import collections

@@ -140,6 +140,24 @@ RENDER_TEST(names_are_shown_as_they_are) {
     cti_free(text);
 }
 
+/* A picture goes to a stream as well: all of it, or nothing. */
+RENDER_TEST(pictures_to_a_stream) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    ct_tensor *y = graph();
+    cr_expect_eq(ct_dot_write(out, &y, 1, (ct_dot_options){.format = "SVG"}), CT_OK);
+    cr_expect(length > 5 && memcmp(text, "<?xml", 5) == 0);
+    size_t before = length;
+    pretend("echo half; exit 3");
+    expect_failure(ct_dot_write(out, &y, 1, (ct_dot_options){.format = "png"}), CT_ERR_IO,
+                   "ct_dot_write: dot failed with exit status 3: ");
+    fclose(out);
+    cr_expect_eq(length, before);
+    cr_expect_eq(entries(false), 0);
+    free(text);
+}
+
 /* --- What is refused ---------------------------------------------------------------------- */
 
 /* "ct_dot_save: 'PATH' must end in .dot, .svg, .png or .pdf", with whatever formats there are. */

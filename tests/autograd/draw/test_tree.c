@@ -149,6 +149,21 @@ TREE_TEST(fits_a_terminal) {
     ct_module_free(model);
 }
 
+/* A convolution without bias is one op and a kernel: its box has the type of what the op makes. */
+TREE_TEST(a_box_has_the_type_of_its_result) {
+    ct_module *conv = ct_conv2d_new(1, 4, (ct_conv2d_options){.no_bias = true});
+    ct_tensor *x = ct_name(ct_full(CT_F32, CT_SHAPE(1, 8, 8, 1), 1), "x");
+    ct_path_push("conv");
+    ct_tensor *y = ct_forward(conv, x, CT_TRAINING);
+    ct_path_pop();
+    ct_tensor *z = ct_exp(y);
+    char *text = text_in("txt", &z, 1, (ct_dot_options){.level = CT_DOT_MODULES});
+    cr_expect_not_null(strstr(text, "\n2 conv                                    [1,6,6,4] f32"),
+                       "%s", text);
+    free(text);
+    ct_module_free(conv);
+}
+
 /* As deep as modules may be, and 10^4 nodes: no stack is used up. */
 TREE_TEST(deep_and_large_graphs) {
     ct_tensor *x = vector("x"), *y = x;
