@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *graph, *level, *focus, *order, *out, *page, *explorer;
+    const char *graph, *level, *focus, *order, *diff, *out, *page, *explorer;
     int64_t depth;
     bool backward, formula, simplified, profile, views, unfold;
 } wishes;
@@ -69,22 +69,60 @@ static ct_status build(graph *g, const graph_kind *kind, const wishes *w) {
     return status == CT_OK && timed ? measure(g) : status;
 }
 
+/* --- Two graphs ------------------------------------------------------------------------------- */
+
+/* What --diff compares the graph with. */
+static ct_status build_other(graph *other, const graph *g, const graph_kind *kind,
+                             const wishes *w) {
+    if (strcmp(w->diff, "simplified") == 0) {
+        other->n = g->n;
+        return ct_simplify(g->roots, g->n, other->roots);
+    }
+    if (!g->model) return ct_fail(CT_ERR_RANGE, "--diff: '%s' has no modules", kind->name);
+    other->plain = strcmp(w->diff, "batch-norm") == 0;
+    other->mode = other->plain ? CT_TRAINING : CT_INFERENCE;
+    return build(other, kind, w);
+}
+
+static ct_status compare(const graph *g, const graph *other, const wishes *w) {
+    bool evaluated = strcmp(w->diff, "simplified") == 0;
+    ct_graph_diff_options options = {.first = evaluated      ? "as derived"
+                                              : other->plain ? "with BatchNorm"
+                                                             : "training",
+                                     .second = evaluated      ? "as evaluated"
+                                               : other->plain ? "without"
+                                                              : "inference",
+                                     .picture = {.title = g->title,
+                                                 .level = level_of(w->level),
+                                                 .depth = (int)w->depth,
+                                                 .show_views = w->views}};
+    if (strcmp(w->out, "-") == 0) {
+        return ct_graph_diff_write(stdout, g->roots, g->n, other->roots, other->n, options);
+    }
+    return ct_graph_diff_save(w->out, g->roots, g->n, other->roots, other->n, options);
+}
+
+/* --- The program ------------------------------------------------------------------------------ */
+
 static int run(const wishes *w) {
     const graph_kind *kind = graph_kind_of(w->graph);
-    graph g = {.n = 0};
+    graph g = {.mode = CT_TRAINING}, other = {.mode = CT_TRAINING};
     int64_t scope = ct_scope_open();
     ct_status status = build(&g, kind, w);
-    if (status == CT_OK) status = draw(&g, kind, w);
+    if (status == CT_OK && *w->diff) status = build_other(&other, &g, kind, w);
+    if (status == CT_OK) status = *w->diff ? compare(&g, &other, w) : draw(&g, kind, w);
     int code = status == CT_OK ? 0 : failed();
     if (status == CT_OK && strcmp(w->out, "-") != 0) printf("wrote %s\n", show(w->out).text);
     ct_module_free(g.model);
+    ct_module_free(other.model);
     ct_scope_close(scope);
     ct_profile_clear();
     return code;
 }
 
 int main(int argc, char *argv[]) {
-    wishes w = {.graph = "bn", .level = "ops", .order = "", .depth = 1, .out = "graph.svg"};
+    wishes w = {
+        .graph = "bn", .level = "ops", .order = "", .diff = "", .depth = 1, .out = "graph.svg"};
     const option list[] = {
         {"--graph", GRAPHS, "what to draw; default bn, BatchNorm", OPTION_CHOICE, &w.graph, 0, 0},
         {"--backward", NULL, "with the derived gradient: --order 1", OPTION_FLAG, &w.backward, 0,
@@ -103,9 +141,12 @@ int main(int argc, char *argv[]) {
         {"--views", NULL, "with reshape, broadcast and the like", OPTION_FLAG, &w.views, 0, 0},
         {"--unfold", NULL, "repeated steps and equal modules one by one", OPTION_FLAG, &w.unfold, 0,
          0},
+        {"--diff", "batch-norm|inference|simplified",
+         "what differs without BatchNorm (seed), in inference, or as it is evaluated",
+         OPTION_CHOICE, &w.diff, 0, 0},
         {"--html", "FILE", "a page for a browser instead", OPTION_TEXT, &w.page, 0, 0},
         {"--explorer", "FILE", "JSON for Model Explorer instead", OPTION_TEXT, &w.explorer, 0, 0},
-        {"--out", "FILE", ".dot, .txt, .svg, .png or .pdf, - for DOT; default graph.svg",
+        {"--out", "FILE", ".dot, .txt, .svg, .png or .pdf, - for text; default graph.svg",
          OPTION_TEXT, &w.out, 0, 0},
     };
     int usage = options_parse("graph_dump", "Draws a computation graph with graphviz.", list,

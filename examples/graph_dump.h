@@ -12,6 +12,8 @@ typedef struct {
     int64_t n;
     ct_module *model; /* or NULL; the caller frees it, after the graph */
     ct_type input;    /* of the model */
+    ct_mode mode;     /* asked for */
+    bool plain;       /* asked for: the study's network without BatchNorm */
 } graph;
 
 typedef struct {

@@ -96,19 +96,19 @@ static ct_status classify(graph *g, ct_tensor *x, ct_shape labels, int order) {
     if (!g->model) return ct_error();
     g->input = (ct_type){ct_dtype_of(x), ct_shape_of(x)};
     if (order == 0) {
-        ct_tensor *y = ct_forward(g->model, x, CT_TRAINING);
+        ct_tensor *y = ct_forward(g->model, x, g->mode);
         add_root(g, y, "y");
         return y ? CT_OK : ct_error();
     }
     ct_tensor *target = blank("labels", CT_I64, labels);
-    ct_tensor *loss = ct_cross_entropy(ct_logits(g->model, x, CT_TRAINING), target);
+    ct_tensor *loss = ct_cross_entropy(ct_logits(g->model, x, g->mode), target);
     if (!loss) return ct_error();
     add_root(g, loss, "loss");
     return add_parameter_gradients(g, loss, order);
 }
 
 static ct_status seed(graph *g, int order) {
-    g->model = ct_digits_cnn_new((ct_digits_cnn_options){0});
+    g->model = ct_digits_cnn_new((ct_digits_cnn_options){.no_batch_norm = g->plain});
     g->title = order ? "The network of the study: loss and derived gradients"
                      : "The network of the study, forward";
     return classify(g, blank("images", CT_F32, CT_SHAPE(32, 28, 28, 1)), CT_SHAPE(32), order);
@@ -134,7 +134,7 @@ static ct_status lstm(graph *g, int order) {
     g->title = order ? "An LSTM of 32 steps: loss and derived gradients"
                      : "An LSTM of 32 steps, forward";
     g->input = (ct_type){CT_F32, CT_SHAPE(16, 32, 2)};
-    ct_tensor *y = ct_forward(g->model, blank("x", CT_F32, g->input.shape), CT_TRAINING);
+    ct_tensor *y = ct_forward(g->model, blank("x", CT_F32, g->input.shape), g->mode);
     if (order > 0) y = ct_mse(y, blank("targets", CT_F32, CT_SHAPE(16, 1)));
     if (!y) return ct_error();
     add_root(g, y, order ? "loss" : "y");

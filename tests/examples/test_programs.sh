@@ -134,6 +134,13 @@ check 'graph: the plan' sh -c '"$1" --graph bn --level plan --out - | grep -q "p
 check 'graph: the model' sh -c '"$1" --graph gpt --level model --out - | grep -q "block_3"' - \
     "$programs/graph_dump"
 check 'graph: a model without modules' ends 2 graph --level model --out none.dot
+check 'graph: with and without BatchNorm' sh -c '"$1" --graph seed --diff batch-norm --out - |
+    grep -q "batch_norm_5"' - "$programs/graph_dump"
+for what in inference simplified; do
+    check "graph: $what, a picture" ends 0 graph --graph gpt --backward --level modules \
+        --diff "$what" --out diff.dot
+done
+check 'graph: nothing to compare' ends 2 graph --graph bn --diff inference --out none.dot
 check 'graph: a page' ends 0 graph --graph seed --html page.html
 check 'graph: for Model Explorer' ends 0 graph --graph seed --explorer graph.json
 
