@@ -41,6 +41,7 @@ typedef struct {
 /* What a thread did without a break: a range of tiles, or of a kernel's output. */
 typedef struct {
     const ct_profile_pass *pass; /* that it is a part of, of all calls */
+    int64_t number;              /* of that pass in the order of execution, from 0 on */
     int thread;                  /* from 0 on */
     double begin, end;           /* seconds since an arbitrary moment */
 } ct_profile_part;
@@ -67,8 +68,8 @@ ct_status ct_profile_write(FILE *out);
 const ct_profile_part *ct_profile_parts(int64_t *n);
 /* The same, in the order of time, as a trace in JSON that Perfetto (ui.perfetto.dev) and
  * chrome://tracing open: a track for each thread, an event for each part, with its pass: name (the
- * ops), category ("forward" or "derivative"), module, order, bytes and operations of one call of
- * the whole pass. Of a training step:
+ * ops), category ("forward" or "derivative"), number, module, order, bytes and operations of
+ * one call of the whole pass. Of a training step:
  *
  *     step();                             // makes the plan
  *     ct_profile_start();

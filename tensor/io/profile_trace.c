@@ -45,7 +45,7 @@ static void put_part(cti_writer *out, const ct_profile_part *part, double origin
                      pass->order > 0 ? "derivative" : "forward", part->thread);
     put_microseconds(out, "ts", begin);
     put_microseconds(out, "dur", end - begin);
-    cti_write_text(out, ",\"args\":{\"module\":");
+    cti_write_format(out, ",\"args\":{\"pass\":%lld,\"module\":", (long long)part->number);
     put_text(out, pass->module);
     cti_write_format(out, ",\"order\":%d,\"bytes\":%.0f,\"operations\":%.0f}}", pass->order,
                      pass->bytes, pass->operations);

@@ -186,7 +186,7 @@ static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
 static void note_parts(const cti_plan *plan, ct_profile_pass *passes) {
     last.n_parts = plan->n_parts;
     for (int64_t k = 0; k < plan->n_parts; k++) {
-        ct_profile_pass *pass = &passes[plan->tasks[plan->task_of_part[k]].pass];
+        ct_profile_pass *pass = &passes[last.parts[k].number];
         last.parts[k].pass = pass;
         pass->seconds += last.parts[k].end - last.parts[k].begin;
     }

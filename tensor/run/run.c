@@ -112,7 +112,7 @@ static void run_numbered(cti_worker *w, int64_t number, int thread, ct_profile_p
     if (end > parts) end = parts;
     double begin = times ? cti_now() : 0;
     for (; part < end; part++) run_part(w, t->pass, t->stage, part);
-    if (times) times[number] = (ct_profile_part){NULL, thread, begin, cti_now()};
+    if (times) times[number] = (ct_profile_part){NULL, t->pass, thread, begin, cti_now()};
 }
 
 /* The last part of a phase opens the next one. */

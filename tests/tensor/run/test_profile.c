@@ -241,6 +241,7 @@ TEST(profile, a_trace_of_threads) {
         for (int64_t i = 0; i < n; i++) {
             if (parts[i].pass == parts[k].pass) seconds += parts[i].end - parts[i].begin;
         }
+        EXPECT(parts[k].number >= 0 && parts[k].number < n);
         EXPECT(near(seconds, parts[k].pass->seconds, 1e-9, 0) && parts[k].pass->calls == 1);
     }
     EXPECT(is_balanced(text), "%s", text);
