@@ -30,10 +30,13 @@ typedef enum {
 typedef struct {
     const char *title; /* above the picture; any text */
     ct_dot_level level;
-    int depth;           /* of CT_DOT_MODULES: modules that hold others are opened to frames this */
-                         /*   deep; 0: none                                                       */
-    const char *focus;   /* a module's path: draw what is in it, and the values that it takes; */
-                         /*   NULL: everything                                                 */
+    int depth;         /* of CT_DOT_MODULES: modules that hold others are opened to frames this */
+                       /*   deep; 0: none                                                       */
+    const char *focus; /* a module's path: draw what is in it, and the values that it takes; */
+                       /*   NULL: everything                                                 */
+    const ct_tensor
+        *from;           /* draw what depends on it alone, and the other values that this takes: */
+                         /*   with one root, what lies between two tensors; NULL: everything   */
     int orders;          /* draw so many orders: 1 the forward pass alone, 2 the first derivative */
                          /*   too, ...; 0: all                                                    */
     bool left_to_right;  /* otherwise from top to bottom */

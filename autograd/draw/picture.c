@@ -108,14 +108,30 @@ static bool is_within(const char *path, const char *module) {
     return strncmp(path, module, length) == 0 && (!path[length] || path[length] == '/');
 }
 
-/* Everything, or of some orders and one module alone, and of what it takes the values. */
+/* What depends on a tensor, where one is given. */
+static void choose_dependent(drawing *d) {
+    for (int64_t i = 0; i < d->walk.count; i++) {
+        const ct_tensor *t = d->walk.items[i];
+        bool depends = !d->options->from || t == d->options->from;
+        for (int k = 0; k < t->n_inputs && !depends; k++) {
+            depends = d->wanted[t->inputs[k]->index] == WANTED;
+        }
+        d->wanted[i] = depends ? WANTED : UNWANTED;
+    }
+}
+
+/* Everything, or of some orders, one module or one tensor on alone, and of what it takes the
+ * values. */
 static void choose_wanted(drawing *d) {
     const ct_dot_options *o = d->options;
-    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
-        const ct_tensor *t = d->walk.items[i];
+    choose_dependent(d);
+    for (int64_t i = 0; i < d->walk.count; i++) {
         bool wanted = (!o->orders || d->order[i] < o->orders) &&
                       (!o->focus || is_within(d->module[i], o->focus));
-        if (wanted) d->wanted[i] = WANTED;
+        if (!wanted) d->wanted[i] = UNWANTED;
+    }
+    for (int64_t i = d->walk.count - 1; i >= 0; i--) {
+        const ct_tensor *t = d->walk.items[i];
         /* Views that are not drawn hand on that they are taken. */
         bool taken = d->wanted[i] == WANTED || (d->wanted[i] == TAKEN && passes_all(t));
         for (int k = 0; k < t->n_inputs && taken; k++) {
@@ -408,8 +424,11 @@ static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n, cti_terms
 /* What is left when everything that can be told in fewer boxes is. */
 static ct_status arrange(cti_picture *p, const char *function, const ct_dot_options *options) {
     if (p->n_nodes == 0) {
+        if (!options->focus) {
+            return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph depends on 'from'", function);
+        }
         return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph belongs to module '%s'", function,
-                       options->focus ? options->focus : "");
+                       options->focus);
     }
     ct_status status = options->unfold ? CT_OK : cti_picture_fold(p);
     if (status == CT_OK && options->level == CT_DOT_MODULES) {

@@ -204,6 +204,21 @@ DOT_TEST(one_module_and_some_orders) {
     ct_error_clear();
 }
 
+/* exp takes no part in what lies between x and y; the sum that takes it does, and it is a value. */
+DOT_TEST(what_lies_between_two_tensors) {
+    ct_tensor *x = vector("x"), *w = vector("w");
+    ct_tensor *y = ct_sum_all(ct_add(ct_tanh(x), ct_exp(ct_sin(w))));
+    char *text = text_of(&y, 1, (ct_dot_options){.from = x});
+    cr_expect(strstr(text, "\"tanh\\n") && strstr(text, "\"add\\n") && !strstr(text, "\"sin\\n"));
+    cr_expect_not_null(
+        strstr(text, "label=\"exp\\n[2] f64\", fillcolor=\"#e3f0fa\", shape=ellipse"), "%s", text);
+    free(text);
+    ct_tensor *other = vector("other");
+    cr_expect_eq(ct_dot_write(stdout, &y, 1, (ct_dot_options){.from = other}), CT_ERR_RANGE);
+    cr_expect_str_eq(ct_error_message(), "ct_dot_write: nothing in the graph depends on 'from'");
+    ct_error_clear();
+}
+
 DOT_TEST(derivatives_are_told_apart) {
     ct_tensor *x = vector("x"), *roots[4] = {ct_sum_all(ct_exp(ct_mul(x, x)))};
     for (int i = 0; i < 3; i++) {
