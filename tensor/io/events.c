@@ -66,7 +66,8 @@ static void put_double(cti_writer *out, double value) {
     cti_write_little_endian(out, bits, 8);
 }
 
-/* A bucket begins where the one before it ends, so empty ones are named where others end there. */
+/* A bucket begins where the one before it ends, so an empty one is named before one that is not;
+ * the first of all begins at the least element. */
 static bool is_named(const cti_histogram *h, int k) {
     return h->buckets[k] > 0 || (k + 1 < CTI_BUCKETS && h->buckets[k + 1] > 0);
 }
@@ -78,13 +79,15 @@ static void put_histogram(cti_writer *out, const cti_histogram *h) {
     cti_proto_double(out, NUM, (double)h->count);
     cti_proto_double(out, SUM, h->sum);
     cti_proto_double(out, SUM_SQUARES, h->squares);
+    int first = 0;
+    while (first < CTI_BUCKETS && h->buckets[first] == 0) first++;
     size_t limits = cti_proto_begin(out, BUCKET_LIMIT);
-    for (int k = 0; k < CTI_BUCKETS; k++) {
+    for (int k = first; k < CTI_BUCKETS; k++) {
         if (is_named(h, k)) put_double(out, cti_histogram_limit(k));
     }
     cti_proto_end(out, limits);
     size_t counts = cti_proto_begin(out, BUCKET);
-    for (int k = 0; k < CTI_BUCKETS; k++) {
+    for (int k = first; k < CTI_BUCKETS; k++) {
         if (is_named(h, k)) put_double(out, (double)h->buckets[k]);
     }
     cti_proto_end(out, counts);

@@ -105,6 +105,7 @@ static void expect_histogram(const event_file *file, const char *tag, const doub
         double limit = double_of((view){limits.at + at, 8});
         double count = double_of((view){counts.at + at, 8});
         cr_expect_gt(limit, before);
+        cr_expect(at > 0 || (count > 0 && limit >= least), "the first begins at the least");
         if (isfinite(before)) cr_expect_eq(count, counted(values, n, before, limit));
         if (count > 0 && isfinite(before) && before > 0) cr_expect_leq(limit / before, 1.125);
         before = limit, total += count;
