@@ -238,7 +238,7 @@ static int64_t frame_of(drawing *d, int64_t i, int64_t pass, double share) {
 /* (·, 0.5): the numbers among the operands, and a dot for each arrow. */
 static const char *operands_of(drawing *d, const ct_tensor *t) {
     enum { MOST_SHOWN = 4 };
-    char text[MOST_SHOWN * (sizeof(cti_number_text) + 2) + 2];
+    char text[MOST_SHOWN * (sizeof(cti_real_text) + 2) + 2];
     size_t used = 0;
     bool any = false;
     for (int k = 0; k < t->n_inputs; k++) any |= d->constant[t->inputs[k]->index] >= 0;
@@ -256,7 +256,7 @@ static const char *kind_of(drawing *d, const ct_tensor *t) {
     if (t->op) return t->op->name;
     if (*t->name) return NULL;
     if (t->numel == 1) return text_of(d, "%s", cti_number_shown(t).text);
-    cti_number_text range = cti_range_shown(t);
+    cti_real_text range = cti_range_shown(t);
     return *range.text ? text_of(d, "%s", range.text) : "data";
 }
 

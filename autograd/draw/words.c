@@ -9,7 +9,6 @@
 #include "tensor/base/context.h"
 
 #include <inttypes.h>
-#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,29 +33,16 @@ static void put(line *to, const char *format, ...) {
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
-/* %g, with a point. */
-static cti_number_text real_text(double value) {
-    cti_number_text out;
-    snprintf(out.text, sizeof out.text, "%.6g", value);
-    const char *local = localeconv()->decimal_point;
-    char *point = *local ? strstr(out.text, local) : NULL;
-    if (point) {
-        *point = '.';
-        memmove(point + 1, point + strlen(local), strlen(point + strlen(local)) + 1);
-    }
-    return out;
-}
-
-cti_number_text cti_number_shown(const ct_tensor *t) {
-    cti_number_text out;
+cti_real_text cti_number_shown(const ct_tensor *t) {
+    cti_real_text out;
     const void *data = t->buffer->data;
-    if (t->dtype != CT_I64) return real_text(cti_value(data, t->dtype, 0));
+    if (t->dtype != CT_I64) return cti_real_shown(cti_value(data, t->dtype, 0), 6);
     snprintf(out.text, sizeof out.text, "%" PRId64, *(const int64_t *)data);
     return out;
 }
 
-cti_number_text cti_range_shown(const ct_tensor *t) {
-    cti_number_text out = {""};
+cti_real_text cti_range_shown(const ct_tensor *t) {
+    cti_real_text out = {""};
     if (t->op || t->dtype != CT_I64 || t->shape.rank != 1 || t->numel < 2) return out;
     const int64_t *data = t->buffer->data;
     for (int64_t i = 1; i < t->numel; i++) {
@@ -122,7 +108,7 @@ void cti_detail_of(const ct_tensor *t, char *text, size_t room) {
     *text = '\0';
     double decay;
     const ct_slot *slot = t->op ? cti_staged(t, &decay) : NULL;
-    if (slot) put(&to, "%s, decay %s", ct_slot_name(slot), real_text(decay).text);
+    if (slot) put(&to, "%s, decay %s", ct_slot_name(slot), cti_real_shown(decay, 6).text);
     if (slot || !t->op || !t->op->detail || !t->attr) return;
     const int64_t *numbers = t->attr;
     put_attribute(&to, t->op->detail, numbers, numbers + t->attr_size / sizeof *numbers);

@@ -3,17 +3,14 @@
 #define COTAN_WORDS_H
 
 #include "tensor/graph/node.h"
+#include "tensor/io/writer.h"
 
 #include <stddef.h>
 
-typedef struct {
-    char text[64];
-} cti_number_text;
-
 /* A scalar with a value, with a point in any locale. */
-cti_number_text cti_number_shown(const ct_tensor *t);
+cti_real_text cti_number_shown(const ct_tensor *t);
 /* "0..9" for a leaf of whole numbers that follow each other; "" for others. */
-cti_number_text cti_range_shown(const ct_tensor *t);
+cti_real_text cti_range_shown(const ct_tensor *t);
 /* What a node's attribute says: "axes 0..1", "stride 2, pad 1", "average, decay 0.9"; "" where it
  * says nothing. */
 void cti_detail_of(const ct_tensor *t, char *text, size_t room);

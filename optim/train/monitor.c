@@ -229,7 +229,7 @@ static ct_status put_line(ct_monitor *m, int64_t step, const char *what, const c
     cti_write_format(&line, ",%lld,%lld", (long long)h->count, (long long)h->nonfinite);
     for (int i = 0; i < 10; i++) {
         cti_write_text(&line, ",");
-        cti_write_number(&line, numbers[i], 9);
+        cti_write_text(&line, cti_real_shown(numbers[i], 9).text);
     }
     cti_write_text(&line, "\n");
     ct_status status = cti_append("ct_fit", &m->table, &line);

@@ -66,17 +66,15 @@ void cti_write_format(cti_writer *out, const char *format, ...) {
     cti_write_text(out, line);
 }
 
-void cti_write_number(cti_writer *out, double value, int digits) {
-    char text[64];
-    if (isnan(value)) {
-        cti_write_text(out, "nan");
-        return;
-    }
-    snprintf(text, sizeof text, "%.*g", digits, value);
+cti_real_text cti_real_shown(double value, int digits) {
+    cti_real_text out = {"nan"};
+    if (isnan(value)) return out;
+    snprintf(out.text, sizeof out.text, "%.*g", digits, value);
     const char *local = localeconv()->decimal_point;
-    char *point = *local ? strstr(text, local) : NULL;
-    cti_write_bytes(out, text, point ? (size_t)(point - text) : strlen(text));
-    if (!point) return;
-    cti_write_text(out, ".");
-    cti_write_text(out, point + strlen(local));
+    char *point = *local ? strstr(out.text, local) : NULL;
+    if (point) {
+        *point = '.';
+        memmove(point + 1, point + strlen(local), strlen(point + strlen(local)) + 1);
+    }
+    return out;
 }

@@ -32,6 +32,9 @@ void cti_write_text(cti_writer *out, const char *text);
 void cti_write_format(cti_writer *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* A number of so many digits, with a point in any locale; "nan", "inf", "-inf". */
-void cti_write_number(cti_writer *out, double value, int digits);
+typedef struct {
+    char text[64];
+} cti_real_text;
+cti_real_text cti_real_shown(double value, int digits);
 
 #endif
