@@ -5,7 +5,6 @@
  * sequence, entity or quote of its own has a meaning. */
 #include "autograd/draw/formats.h"
 #include "autograd/draw/graphviz.h"
-#include "autograd/draw/plain.h"
 
 #include <string.h>
 
@@ -27,29 +26,25 @@ static const char *replacement(const char *text, bool html, size_t *length) {
     }
 }
 
-static cti_dot_text escape(const char *text, bool html) {
+static const char *in_quotes(const char *text, size_t *length) {
+    return replacement(text, false, length);
+}
+
+static const char *in_html(const char *text, size_t *length) {
+    return replacement(text, true, length);
+}
+
+cti_dot_text cti_dot_escape(const char *text) {
     cti_dot_text out;
-    size_t used = 0, shortened = 0;
-    for (int count = 0; text && *text; count++) {
-        if (count == CTI_DOT_CHARACTERS - 3) shortened = used;
-        if (count == CTI_DOT_CHARACTERS) {
-            memcpy(out.text + shortened, "...", 3);
-            used = shortened + 3;
-            break;
-        }
-        size_t taken;
-        const char *shown = replacement(text, html, &taken);
-        size_t length = shown ? strlen(shown) : taken;
-        memcpy(out.text + used, shown ? shown : text, length);
-        used += length;
-        text += taken;
-    }
-    out.text[used] = '\0';
+    cti_replace(out.text, text, in_quotes);
     return out;
 }
 
-cti_dot_text cti_dot_escape(const char *text) { return escape(text, false); }
-cti_dot_text cti_dot_escape_html(const char *text) { return escape(text, true); }
+cti_dot_text cti_dot_escape_html(const char *text) {
+    cti_dot_text out;
+    cti_replace(out.text, text, in_html);
+    return out;
+}
 
 static void put_escaped(cti_writer *out, const char *text) {
     cti_write_text(out, cti_dot_escape(text).text);
@@ -297,7 +292,7 @@ static void put_closed(cti_writer *out, const ct_formula *formula) {
     for (int64_t k = formula->n_terms - 1; k >= 0; k--) {
         if (!formula->terms[k].closed) continue;
         cti_write_format(out, "<td bgcolor=\"%s\">%s ", term_fills[k], term_marks[k]);
-        cti_write_text(out, escape(formula->terms[k].closed, true).text);
+        cti_write_text(out, cti_dot_escape_html(formula->terms[k].closed).text);
         cti_write_text(out, "</td>");
     }
     cti_write_text(out, "<td></td></tr></table></td></tr>");
@@ -310,10 +305,10 @@ static void put_formula(cti_writer *out, const ct_formula *formula) {
         const ct_term *term = &formula->terms[k];
         cti_write_format(out, "<tr><td bgcolor=\"%s\" align=\"left\">%s ", term_fills[k],
                          term_marks[k]);
-        cti_write_text(out, escape(term->forward, true).text);
+        cti_write_text(out, cti_dot_escape_html(term->forward).text);
         cti_write_format(out, "</td><td bgcolor=\"%s\" align=\"left\" colspan=\"7\">",
                          term_fills[k]);
-        cti_write_text(out, escape(term->derivative, true).text);
+        cti_write_text(out, cti_dot_escape_html(term->derivative).text);
         cti_write_text(out, "</td></tr>");
     }
 }
@@ -324,7 +319,7 @@ static void put_caption(cti_writer *out, const cti_picture *p) {
     cti_write_text(out, ", label=<<table border=\"0\" cellspacing=\"3\" cellpadding=\"4\">");
     if (p->title) {
         cti_write_text(out, "<tr><td colspan=\"8\" align=\"left\">");
-        cti_write_text(out, escape(p->title, true).text);
+        cti_write_text(out, cti_dot_escape_html(p->title).text);
         cti_write_text(out, "</td></tr>");
     }
     if (p->formula) put_formula(out, p->formula);

@@ -3,15 +3,14 @@
 #define COTAN_GRAPHVIZ_H
 
 #include "autograd/draw/picture.h"
+#include "autograd/draw/plain.h"
 #include "tensor/io/writer.h"
 
 #include <stdbool.h>
 
-#define CTI_DOT_CHARACTERS 120
-
 /* Text that stands for itself between quotes, by value so that one line can hold several. */
 typedef struct {
-    char text[CTI_DOT_CHARACTERS * 6 + 1];
+    char text[CTI_PLAIN_CHARACTERS * 6 + 1];
 } cti_dot_text;
 /* Escapes quotes, backslashes, ampersands and newlines; control characters and what is not UTF-8
  * become U+FFFD; above 120 characters it is cut, with "..." at the end. NULL is "". */

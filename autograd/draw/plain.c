@@ -22,24 +22,33 @@ const char *cti_plain_character(const char *text, size_t *length) {
     return NULL;
 }
 
-cti_plain_text cti_plain(const char *text) {
-    cti_plain_text out;
+void cti_replace(char *out, const char *text, cti_replacement_of *replacement) {
     size_t used = 0, shortened = 0;
     for (int count = 0; text && *text; count++) {
         if (count == CTI_PLAIN_CHARACTERS - 3) shortened = used;
         if (count == CTI_PLAIN_CHARACTERS) {
-            memcpy(out.text + shortened, "...", 3);
+            memcpy(out + shortened, "...", 3);
             used = shortened + 3;
             break;
         }
         size_t taken;
-        const char *shown = *text == '\n' ? ", " : cti_plain_character(text, &taken);
-        if (*text == '\n') taken = 1;
+        const char *shown = replacement(text, &taken);
         size_t length = shown ? strlen(shown) : taken;
-        memcpy(out.text + used, shown ? shown : text, length);
+        memcpy(out + used, shown ? shown : text, length);
         used += length;
         text += taken;
     }
-    out.text[used] = '\0';
+    out[used] = '\0';
+}
+
+static const char *on_one_line(const char *text, size_t *length) {
+    if (*text != '\n') return cti_plain_character(text, length);
+    *length = 1;
+    return ", ";
+}
+
+cti_plain_text cti_plain(const char *text) {
+    cti_plain_text out;
+    cti_replace(out.text, text, on_one_line);
     return out;
 }

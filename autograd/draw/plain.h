@@ -11,11 +11,16 @@ const char *cti_plain_character(const char *text, size_t *length);
 
 #define CTI_PLAIN_CHARACTERS 120
 
+typedef const char *cti_replacement_of(const char *text, size_t *length);
+/* A text with its characters replaced, cut above 120 characters with "..." at the end; NULL is "".
+ * `out` has room for as many times the longest replacement, and the end. */
+void cti_replace(char *out, const char *text, cti_replacement_of *replacement);
+
 /* By value, so that one line can hold several. */
 typedef struct {
     char text[CTI_PLAIN_CHARACTERS * 4 + 1];
 } cti_plain_text;
-/* Newlines become ", "; above 120 characters it is cut, with "..." at the end. NULL is "". */
+/* The same with ", " for newlines. */
 cti_plain_text cti_plain(const char *text);
 
 #endif
