@@ -5,6 +5,7 @@
 
 #include "autograd/compose.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 
 typedef struct {
     ct_tensor *mirrors; /* [k,n], each row v of length sqrt(2), so that I - v' v reflects */
@@ -72,6 +73,8 @@ static ct_tensor *make(const ct_initializer *self, ct_dtype dtype, ct_shape shap
                        int64_t fan_out) {
     CTI_CALLED_AS("ct_orthogonal");
     (void)fan_in, (void)fan_out;
+    if (cti_shape_check("ct_orthogonal", shape, dtype) != CT_OK) return NULL;
+    if (ct_shape_numel(shape) == 0) return ct_full(dtype, shape, 0.0);
     if (shape.rank < 2) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_orthogonal: needs rank >= 2, got %s",
                             ct_shape_format(shape).text);

@@ -39,7 +39,7 @@ typedef struct {
  * several times the first outputs are shown. Long names lose their middle.
  * Errors: CT_ERR_NULL; CT_ERR_RANGE for counts of inputs, outputs and levels; those of the forward,
  * for an input of a wrong type or shape: the message names ct_summary and the inputs. Then nothing
- * is written. */
+ * is written. CT_ERR_IO. */
 ct_status ct_summary(FILE *out, ct_module *model, ct_show_options options);
 /* The picture of the model as DOT: a box "name: Kind" for each call of a module, with the shape of
  * its output and its parameters, a frame around a module that has called others, and arrows from

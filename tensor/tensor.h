@@ -88,7 +88,8 @@ ct_status ct_print(FILE *out, ct_tensor *t);
 /* Names t for pictures and messages and returns it. The text is copied. */
 ct_tensor *ct_name(ct_tensor *t, const char *name);
 const char *ct_name_of(const ct_tensor *t); /* "" when it has none */
-/* Nodes made between push and pop carry the module path "outer/inner". */
+/* Nodes made between push and pop carry the module path "outer/inner". Errors, with nothing pushed:
+ * CT_ERR_RANGE for a name with a '/' or a path above 511 bytes; CT_ERR_MEMORY. */
 ct_status ct_path_push(const char *name);
 void ct_path_pop(void); /* the last one that was pushed */
 const char *ct_path_of(const ct_tensor *t);

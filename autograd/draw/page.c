@@ -10,8 +10,10 @@
 #include "tensor/base/caller.h"
 #include "tensor/io/file.h"
 #include "tensor/io/json.h"
+#include "tensor/io/writer.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* page.css, page_pane.js and page.js, made by embed.cmake. */
 extern const char cti_page_style[], cti_page_pane_script[], cti_page_script[];
@@ -228,6 +230,11 @@ ct_status ct_page_save(const char *path, const ct_page_picture pictures[], int64
         return ct_fail(CT_ERR_NULL, "ct_page_save: '%s' is NULL", path ? "pictures" : "path");
     }
     if (n < 1) return ct_fail(CT_ERR_RANGE, "ct_page_save: needs at least one picture");
+    const char *point = strrchr(path, '.');
+    if (!point || strcasecmp(point, ".html") != 0) {
+        return ct_fail(CT_ERR_RANGE, "ct_page_save: '%s' must end in .html",
+                       cti_show_path(path).text);
+    }
     cti_picture *made = cti_alloc((size_t)n, sizeof *made);
     if (!made) return CT_ERR_MEMORY;
     cti_writer text = {0};

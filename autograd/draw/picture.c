@@ -103,8 +103,10 @@ static bool passes_all(const ct_tensor *t) {
     return is_view(t) && !*t->name && t->n_inputs == 1 && t->numel >= t->inputs[0]->numel;
 }
 
+/* Of the module or one in it; a '/' at the end of its path makes no difference. */
 static bool is_within(const char *path, const char *module) {
     size_t length = strlen(module);
+    if (length > 0 && module[length - 1] == '/') length--;
     return strncmp(path, module, length) == 0 && (!path[length] || path[length] == '/');
 }
 
@@ -442,9 +444,29 @@ static ct_status arrange(cti_picture *p, const char *function, const ct_dot_opti
                    function, (long long)p->n_nodes, (long long)most);
 }
 
+static ct_status check_options(const char *function, const ct_dot_options *o) {
+    const struct {
+        const char *name;
+        int64_t value;
+    } counts[] = {{"depth", o->depth}, {"orders", o->orders}, {"max_nodes", o->max_nodes}};
+    for (int k = 0; k < 3; k++) {
+        if (counts[k].value >= 0) continue;
+        return ct_fail(CT_ERR_RANGE, "%s: %s must be >= 0, got %lld", function, counts[k].name,
+                       (long long)counts[k].value);
+    }
+    if ((unsigned)o->level > CT_DOT_PLAN) {
+        return ct_fail(CT_ERR_RANGE, "%s: unknown level %d", function, (int)o->level);
+    }
+    const ct_formula *f = o->formula;
+    if (!f || (f->terms && f->n_terms >= 1 && f->n_terms <= CT_TERMS)) return CT_OK;
+    return ct_fail(CT_ERR_RANGE, "%s: a formula has 1 to %d terms, got %lld", function, CT_TERMS,
+                   f->terms ? (long long)f->n_terms : 0);
+}
+
 ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const roots[], int64_t n,
                          const ct_dot_options *options, cti_terms *terms) {
     *p = (cti_picture){0};
+    if (check_options(function, options) != CT_OK) return CT_ERR_RANGE;
     if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one root", function);
     for (int64_t r = 0; r < n; r++) {
         if (!roots[r]) return cti_null("%s: root %lld is NULL", function, (long long)r);

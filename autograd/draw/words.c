@@ -6,6 +6,7 @@
 
 #include "autograd/derive/derive_private.h"
 #include "autograd/ops.h"
+#include "tensor/base/caller.h"
 #include "tensor/base/context.h"
 
 #include <inttypes.h>
@@ -69,7 +70,8 @@ static part part_of(const char *from, const int64_t **numbers, const int64_t *en
     part p = {.from = from, .to = from + strcspn(from, ";|"), .equal = true};
     for (const char *at = from; at < p.to; at++) {
         if (*at != '#' || p.n == PART_NUMBERS || *numbers == end) continue;
-        p.number[p.n] = *(*numbers)++ - (at[1] == '-');
+        uint64_t less = at[1] == '-'; /* of the smallest number, wraps */
+        p.number[p.n] = (int64_t)((uint64_t) * (*numbers)++ - less);
         p.equal &= p.number[p.n] == p.number[0];
         p.n++;
     }
@@ -84,7 +86,7 @@ static void put_part(line *to, const part *p) {
             if (k == p->n) return;
             put(to, "%" PRId64, p->number[k++]);
             if (p->equal) return;
-        } else if (*at != '-' || at[-1] != '#') {
+        } else if (*at != '-' || at == p->from || at[-1] != '#') {
             put(to, "%c", *at);
         }
     }
@@ -119,7 +121,8 @@ void cti_detail_of(const ct_tensor *t, char *text, size_t room) {
 /* The formula of a derivative of y, with `dy` for the cotangent. */
 typedef struct {
     line to;
-    const ct_tensor *y, *cotangent;
+    ct_tensor *y;
+    const ct_tensor *cotangent;
 } formula;
 
 #define DEEPEST 12
@@ -148,6 +151,7 @@ static const ct_tensor *number_behind(const formula *f, const ct_tensor *t) {
 
 /* Recursion is as deep as what one VJP builds. */
 static void put_formula(formula *f, const ct_tensor *t, bool operand, int depth) {
+    if (f->to.used + 1 >= f->to.room) return; /* what else there is would not be seen */
     const char *symbol = symbol_of(f, t);
     const ct_tensor *number = number_behind(f, t);
     if (symbol) {
@@ -156,7 +160,7 @@ static void put_formula(formula *f, const ct_tensor *t, bool operand, int depth)
         put(&f->to, "%s", cti_number_shown(number).text);
     } else if (!t->op || depth == DEEPEST) {
         put(&f->to, "...");
-    } else if (t->op->infix) {
+    } else if (t->op->infix && t->n_inputs == 2) {
         put(&f->to, "%s", operand ? "(" : "");
         put_formula(f, t->inputs[0], true, depth + 1);
         put(&f->to, " %s ", t->op->infix);
@@ -182,11 +186,15 @@ static ct_tensor *cotangent_for(const ct_tensor *t) {
 
 static bool is_real(const ct_tensor *t) { return t->dtype == CT_F32 || t->dtype == CT_F64; }
 
-static ct_status put_derivatives(formula *f, ct_tensor *y, ct_tensor *cotangent) {
-    for (int i = 0; i < y->n_inputs && i < CT_OP_INPUTS; i++) {
-        ct_vjp_fn *vjp = y->op->vjp_any ? y->op->vjp_any : y->op->vjp[i];
-        if (!vjp || vjp == ct_no_gradient || !is_real(y->inputs[i])) continue;
-        ct_tensor *dx = vjp(cotangent, y, i);
+static ct_status put_derivatives(void *context) {
+    formula *f = context;
+    ct_tensor *cotangent = cotangent_for(f->y);
+    if (!cotangent) return ct_error();
+    f->cotangent = cotangent;
+    for (int i = 0; i < f->y->n_inputs && i < CT_OP_INPUTS; i++) {
+        ct_vjp_fn *vjp = f->y->op->vjp_any ? f->y->op->vjp_any : f->y->op->vjp[i];
+        if (!vjp || vjp == ct_no_gradient || !is_real(f->y->inputs[i])) continue;
+        ct_tensor *dx = vjp(cotangent, f->y, i);
         if (!dx) return ct_error();
         put(&f->to, "%sd%s = ", f->to.used ? ", " : "", operand_symbol(f, i));
         put_formula(f, dx, false, 0);
@@ -194,15 +202,16 @@ static ct_status put_derivatives(formula *f, ct_tensor *y, ct_tensor *cotangent)
     return CT_OK;
 }
 
+/* A derivative that cannot be built has no formula, and is no error of a picture. */
 ct_status cti_formula_of(ct_tensor *t, char *text, size_t room) {
     *text = '\0';
-    if (!t->op || !is_real(t) || ct_error() != CT_OK) return CT_OK;
+    if (!t->op || !is_real(t)) return CT_OK;
     int64_t scope = ct_scope_open();
     cti_node_context before = *cti_context();
-    ct_tensor *cotangent = cotangent_for(t);
-    formula f = {{text, room, 0}, t, cotangent};
-    ct_status status = cotangent ? put_derivatives(&f, t, cotangent) : ct_error();
+    formula f = {{text, room, 0}, t, NULL};
+    ct_status status = cti_try(put_derivatives, &f);
     *cti_context() = before;
     ct_scope_close(scope);
-    return status;
+    if (status != CT_OK) *text = '\0';
+    return status == CT_ERR_MEMORY ? ct_fail(CT_ERR_MEMORY, "out of memory") : CT_OK;
 }

@@ -179,6 +179,7 @@ ct_status ct_summary(FILE *out, ct_module *model, ct_show_options options) {
     cti_free(s.rows);
     cti_parameters_free(&s.parameters);
     cti_trace_free(&s.trace);
-    if (status == CT_OK && ferror(out)) status = ct_fail(CT_ERR_IO, "ct_summary: writing failed");
+    if (status == CT_OK && (fflush(out) || ferror(out)))
+        status = ct_fail(CT_ERR_IO, "ct_summary: writing failed");
     return status;
 }

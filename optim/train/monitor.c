@@ -219,9 +219,10 @@ static ct_status put_line(ct_monitor *m, int64_t step, const char *what, const c
                           double norm, double ratio) {
     const cti_histogram *h = &m->histogram;
     static const double quantiles[] = {0.05, 0.25, 0.5, 0.75, 0.95};
-    double numbers[10] = {norm, h->count ? h->sum / (double)h->count : (double)NAN, h->least};
+    double numbers[10] = {norm, h->sum / (double)h->count, h->least};
     for (int i = 0; i < 5; i++) numbers[3 + i] = cti_histogram_quantile(h, quantiles[i]);
     numbers[8] = h->greatest;
+    for (int i = 1; i < 9 && h->count == 0; i++) numbers[i] = (double)NAN; /* of no elements */
     numbers[9] = ratio;
     cti_writer line = {0};
     cti_write_format(&line, "%lld,%s,", (long long)step, what);

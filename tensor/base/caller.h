@@ -26,6 +26,9 @@ typedef struct {
 cti_call cti_call_begin(const char *name);
 void cti_call_end(const cti_call *outer);
 
+/* Calls a function whose errors are nobody's: the record is then what it was before. */
+ct_status cti_try(ct_status (*function)(void *context), void *context);
+
 /* A function that returns no pointer was given NULL (printf format; start with the function's
  * name). Without an error on record this is one. Otherwise it is taken for a consequence of that
  * error, which stays; if it was recorded before the call, this message is appended. Returns the

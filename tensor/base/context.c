@@ -73,6 +73,9 @@ char *cti_path_new(const char *prefix, const char *name) {
 ct_status ct_path_push(const char *name) {
     CTI_CALLED;
     char path[CTI_PATH_SIZE];
+    if (name && strchr(name, '/')) { /* a pop would take a part of it away */
+        return ct_fail(CT_ERR_RANGE, "ct_path_push: a name has no '/', got '%.64s'", name);
+    }
     ct_status status = cti_path_join("ct_path_push", context.path, name ? name : "", path);
     if (status != CT_OK) return status;
     const char *interned = cti_intern(path);

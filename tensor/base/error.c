@@ -41,6 +41,15 @@ void ct_error_clear(void) {
     record.message[0] = '\0';
 }
 
+ct_status cti_try(ct_status (*function)(void *context), void *context) {
+    const __typeof__(record) before = record;
+    ct_error_clear();
+    ct_status status = function(context);
+    if (status == CT_OK) status = record.status;
+    record = before;
+    return status;
+}
+
 const char *ct_status_name(ct_status status) {
     static const char *const names[] = {
         [CT_OK] = "CT_OK",

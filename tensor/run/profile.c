@@ -205,7 +205,7 @@ void cti_profile_end(const cti_planned *planned, const cti_walk *walk) {
 /* --- Questions -------------------------------------------------------------------------------- */
 
 int64_t ct_profile_pass_of(const ct_tensor *t, double *share) {
-    const computed wanted = {.id = t->id}, *found = NULL;
+    const computed wanted = {.id = t ? t->id : 0}, *found = NULL;
     size_t n = (size_t)last.n_nodes;
     if (n > 0) found = bsearch(&wanted, last.nodes, n, sizeof wanted, by_id);
     if (!found) return -1;

@@ -219,6 +219,88 @@ DOT_TEST(what_lies_between_two_tensors) {
     ct_error_clear();
 }
 
+DOT_TEST(options_out_of_range_are_refused) {
+    static const ct_formula none = {"none", NULL, 1};
+    static const ct_term term = {NULL, NULL, NULL, NULL};
+    static const ct_formula many = {"many", &term, 7}, bare = {"bare", &term, 1};
+    static const struct {
+        ct_dot_options options;
+        const char *message;
+    } wrong[] = {
+        {{.depth = -1}, "ct_dot_write: depth must be >= 0, got -1"},
+        {{.orders = -2}, "ct_dot_write: orders must be >= 0, got -2"},
+        {{.max_nodes = -3}, "ct_dot_write: max_nodes must be >= 0, got -3"},
+        {{.level = (ct_dot_level)99}, "ct_dot_write: unknown level 99"},
+        {{.formula = &none}, "ct_dot_write: a formula has 1 to 6 terms, got 0"},
+        {{.formula = &many}, "ct_dot_write: a formula has 1 to 6 terms, got 7"},
+    };
+    ct_tensor *x = vector("x");
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        cr_expect_eq(ct_dot_write(stdout, &x, 1, wrong[k].options), CT_ERR_RANGE);
+        cr_expect_str_eq(ct_error_message(), wrong[k].message);
+        ct_error_clear();
+    }
+    free(text_of(&x, 1, (ct_dot_options){.formula = &bare}));
+    free(nested_text((ct_dot_options){.focus = "outer/inner/"}));
+}
+
+/* --- Ops of users ------------------------------------------------------------------------- */
+
+static void tile_copy(int64_t n, void *out, const void *const in[], const ct_tile *tile) {
+    (void)tile;
+    memcpy(out, in[0], (size_t)n * sizeof(double));
+}
+static ct_tensor *vjp_refused(ct_tensor *g, ct_tensor *y, int i) {
+    (void)g, (void)y, (void)i;
+    return ct_fail_null(CT_ERR_GRADIENT, "my_op: none");
+}
+static ct_tensor *vjp_careless(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    ct_mul(y, ct_full(CT_F64, CT_SHAPE(77), 1));
+    return g;
+}
+static ct_tensor *vjp_wide(ct_tensor *g, ct_tensor *y, int i) {
+    (void)y, (void)i;
+    ct_tensor *t = g, *all[100];
+    for (int k = 0; k < 5; k++) {
+        for (int j = 0; j < 100; j++) all[j] = t;
+        t = ct_slice(ct_concat(all, 100, 0), 0, 0, 2, 1);
+    }
+    return t;
+}
+#define MY_OP(symbol, derivative, sign, words)                   \
+    static const ct_op symbol = {.name = "my_op",                \
+                                 .kind = CT_MAP,                 \
+                                 .n_inputs = 1,                  \
+                                 .infer = ct_infer_float,        \
+                                 .tile = {[CT_F64] = tile_copy}, \
+                                 .vjp = {derivative},            \
+                                 .infix = sign,                  \
+                                 .detail = words}
+MY_OP(op_refused, vjp_refused, NULL, NULL);
+MY_OP(op_careless, vjp_careless, "+", "-#; #-; # # #|");
+MY_OP(op_wide, vjp_wide, NULL, "-#");
+
+/* Nor does an error on record change what is drawn. */
+DOT_TEST(a_derivative_that_fails_is_no_error_of_a_picture) {
+    static const ct_op *const ops[] = {&op_refused, &op_careless, &op_wide};
+    int64_t smallest = INT64_MIN;
+    for (int k = 0; k < 3; k++) {
+        ct_tensor *x = vector("x"), *y = ct_node(ops[k], &x, 1, &smallest, sizeof smallest);
+        y = ct_exp(ct_node(ops[k], &y, 1, &smallest, sizeof smallest));
+        char *text = text_of(&y, 1, (ct_dot_options){0});
+        cr_expect_eq(ct_error(), CT_OK, "%s", ct_error_message());
+        cr_expect_eq(count(text, "label=\"my_op"), 2, "%s", text);
+        cr_expect_not_null(strstr(text, "tooltip=\"dx = dy * y\""), "%s", text);
+        ct_fail(CT_ERR_STATE, "old");
+        char *again = text_of(&y, 1, (ct_dot_options){0});
+        cr_expect_str_eq(again, text);
+        cr_expect_str_eq(ct_error_message(), "old");
+        ct_error_clear();
+        free(text), free(again);
+    }
+}
+
 DOT_TEST(derivatives_are_told_apart) {
     ct_tensor *x = vector("x"), *roots[4] = {ct_sum_all(ct_exp(ct_mul(x, x)))};
     for (int i = 0; i < 3; i++) {

@@ -106,6 +106,18 @@ TEST(tensor, roots_keep_their_values) {
     EXPECT(ct_stats_read().evaluations == before);
 }
 
+TEST(tensor, a_path_has_whole_names) {
+    EXPECT(ct_path_push("outer") == CT_OK);
+    EXPECT(ct_path_push("in/ner") == CT_ERR_RANGE);
+    EXPECT(strcmp(ct_error_message(), "ct_path_push: a name has no '/', got 'in/ner' (in outer)") ==
+               0,
+           "%s", ct_error_message());
+    ct_error_clear();
+    EXPECT(strcmp(ct_path_of(ct_scalar(CT_F32, 1)), "outer") == 0);
+    ct_path_pop();
+    EXPECT(strcmp(ct_path_of(ct_scalar(CT_F32, 1)), "") == 0);
+}
+
 TEST(tensor, names_and_paths) {
     EXPECT(ct_path_push("model") == CT_OK && ct_path_push("dense") == CT_OK);
     ct_tensor *t = ct_name(ct_scalar(CT_F32, 1), "weight");
