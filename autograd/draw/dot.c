@@ -5,6 +5,7 @@
  * sequence, entity or quote of its own has a meaning. */
 #include "autograd/draw/formats.h"
 #include "autograd/draw/graphviz.h"
+#include "tensor/base/alloc.h"
 
 #include <string.h>
 
@@ -147,23 +148,47 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
     cti_write_text(out, "];\n");
 }
 
-static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int depth);
+/* Nodes by frame, and frames by the one around them, as lists: first_node[f + 1], then next_node;
+ * -1 ends one. */
+typedef struct {
+    const cti_picture *p;
+    int64_t *first_node, *next_node, *first_frame, *next_frame;
+} nesting;
+
+static bool nest(nesting *n, const cti_picture *p) {
+    size_t frames = (size_t)p->n_frames + 1, nodes = (size_t)p->n_nodes;
+    int64_t *room = cti_alloc(3 * frames + nodes, sizeof *room);
+    if (!room) return false;
+    *n = (nesting){p, room, room + 3 * frames, room + frames, room + 2 * frames};
+    for (size_t k = 0; k < 2 * frames; k++) room[k] = -1;
+    for (int64_t i = p->n_nodes - 1; i >= 0; i--) {
+        int64_t *first = &n->first_node[p->nodes[i].frame + 1];
+        n->next_node[i] = *first;
+        *first = i;
+    }
+    for (int64_t k = p->n_frames - 1; k >= 0; k--) {
+        if (p->frames[k].empty) continue;
+        int64_t *first = &n->first_frame[p->frames[k].parent + 1];
+        n->next_frame[k] = *first;
+        *first = k;
+    }
+    return true;
+}
 
 /* The first in the order of the layout, in which derivatives are turned; beside each other, of the
  * forward pass. -1: only frames. */
-static int64_t first_in(const cti_picture *p, int64_t f) {
+static int64_t first_in(const nesting *n, int64_t f) {
     int64_t first = -1;
-    for (int64_t i = 0; i < p->n_nodes; i++) {
-        if (p->nodes[i].frame != f) continue;
-        if (p->nodes[i].order == 0) return i;
+    for (int64_t i = n->first_node[f + 1]; i >= 0; i = n->next_node[i]) {
+        if (n->p->nodes[i].order == 0) return i;
         first = i;
     }
     return first;
 }
 
 /* A title is a box beside the first one in its frame, because arrows go around boxes. */
-static void put_title(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
-    const cti_picture_frame *frame = &p->frames[f];
+static void put_title(cti_writer *out, const nesting *n, int64_t f, int depth) {
+    const cti_picture_frame *frame = &n->p->frames[f];
     put_indent(out, depth);
     cti_write_format(
         out,
@@ -182,31 +207,33 @@ static void put_title(cti_writer *out, const cti_picture *p, int64_t f, int dept
                          (int)(100 * frame->share + 0.5));
     }
     cti_write_text(out, "\"];\n");
-    int64_t first = first_in(p, f);
+    int64_t first = first_in(n, f);
     if (first < 0) return;
     put_indent(out, depth);
     cti_write_format(out, "{rank=same; t%lld; n%lld}\n", (long long)f, (long long)first);
 }
 
 /* Recursion is as deep as modules are within each other. */
-static void put_frame(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
+static void put_inside(cti_writer *out, const nesting *n, int64_t f, int depth);
+
+static void put_frame(cti_writer *out, const nesting *n, int64_t f, int depth) {
     put_indent(out, depth);
     cti_write_format(out, "subgraph cluster_%lld {\n", (long long)f);
     put_indent(out, depth + 1);
     cti_write_text(out, "label=\"\"; margin=5;\n"); /* or the label is the picture's */
-    put_title(out, p, f, depth + 1);
-    put_inside(out, p, f, depth + 1);
+    put_title(out, n, f, depth + 1);
+    put_inside(out, n, f, depth + 1);
     put_indent(out, depth);
     cti_write_text(out, "}\n");
 }
 
 /* What stands in a frame, or with -1 in none. Frames that came to hold nothing are left out. */
-static void put_inside(cti_writer *out, const cti_picture *p, int64_t f, int depth) {
-    for (int64_t i = 0; i < p->n_nodes; i++) {
-        if (p->nodes[i].frame == f) put_node(out, p, i, depth);
+static void put_inside(cti_writer *out, const nesting *n, int64_t f, int depth) {
+    for (int64_t i = n->first_node[f + 1]; i >= 0; i = n->next_node[i]) {
+        put_node(out, n->p, i, depth);
     }
-    for (int64_t k = 0; k < p->n_frames; k++) {
-        if (p->frames[k].parent == f && !p->frames[k].empty) put_frame(out, p, k, depth);
+    for (int64_t k = n->first_frame[f + 1]; k >= 0; k = n->next_frame[k]) {
+        put_frame(out, n, k, depth);
     }
 }
 
@@ -346,8 +373,14 @@ static void put_head(cti_writer *out, const cti_picture *p) {
 }
 
 void cti_dot_write(const cti_picture *p, cti_writer *out) {
+    nesting n;
+    if (!nest(&n, p)) {
+        out->status = CT_ERR_MEMORY;
+        return;
+    }
     put_head(out, p);
-    put_inside(out, p, -1, 1);
+    put_inside(out, &n, -1, 1);
+    cti_free(n.first_node);
     put_ranks(out, p);
     for (int64_t k = 0; k < p->n_arrows; k++) put_arrow(out, p, &p->arrows[k]);
     cti_write_text(out, "}\n");

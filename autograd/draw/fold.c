@@ -12,6 +12,12 @@
  * repeat three times, and of fewer that repeat eight times. */
 enum { MODULE_NODES = 8, STEP_OPS = 3, STEP_TURNS = 3, SHORT_STEP_TURNS = 8, LONGEST_STEP = 512 };
 
+/* What stands in a frame and in those in it: nodes from .. to - 1, and perhaps others between. */
+typedef struct {
+    uint64_t hash;
+    int64_t nodes, from, to;
+} contents;
+
 typedef struct {
     cti_picture *p;
     uint64_t *signature; /* of a node: what it shows but for its name */
@@ -19,6 +25,7 @@ typedef struct {
     int64_t *run;        /* what it was folded with, or -1; numbered from 0 on */
     int64_t *turn;       /* the repetition that it is part of */
     int64_t *list;       /* some nodes, in order */
+    contents *inside;    /* of the frames */
     int64_t runs;
 } folding;
 
@@ -45,6 +52,17 @@ static void sign_nodes(folding *f) {
     }
 }
 
+static void sum_up(folding *f) {
+    for (int64_t i = 0; i < f->p->n_nodes; i++) {
+        for (int64_t k = f->p->nodes[i].frame; k >= 0; k = f->p->frames[k].parent) {
+            contents *c = &f->inside[k];
+            if (c->nodes++ == 0) c->from = i;
+            c->to = i + 1;
+            c->hash = mix(c->hash, f->signature[i]);
+        }
+    }
+}
+
 /* --- Modules ---------------------------------------------------------------------------------- */
 
 static bool is_inside(const cti_picture *p, int64_t frame, int64_t outer) {
@@ -53,13 +71,11 @@ static bool is_inside(const cti_picture *p, int64_t frame, int64_t outer) {
 }
 
 /* The nodes in a frame and those in it, that are still there, into f->list; their number. */
-static int64_t list_inside(folding *f, int64_t frame, uint64_t *hash) {
+static int64_t list_inside(folding *f, int64_t frame) {
     int64_t n = 0;
-    *hash = 0;
-    for (int64_t i = 0; i < f->p->n_nodes; i++) {
-        if (f->into[i] != i || !is_inside(f->p, f->p->nodes[i].frame, frame)) continue;
-        *hash = mix(*hash, f->signature[i]);
-        f->list[n++] = i;
+    for (int64_t i = f->inside[frame].from; i < f->inside[frame].to; i++) {
+        bool here = f->into[i] == i && is_inside(f->p, f->p->nodes[i].frame, frame);
+        if (here) f->list[n++] = i;
     }
     return n;
 }
@@ -82,16 +98,21 @@ static void fold_list(folding *f, int64_t n, const int64_t onto[], int64_t turn)
     }
 }
 
+static bool same_contents(const contents *a, const contents *b) {
+    return a->nodes == b->nodes && a->hash == b->hash;
+}
+
+/* Of a frame that was folded itself, or in which something was, nothing is left to be folded. */
 static void fold_siblings(folding *f, int64_t first, int64_t kept[]) {
     cti_picture *p = f->p;
-    uint64_t hash, other;
-    int64_t n = list_inside(f, first, &hash);
-    if (n < MODULE_NODES) return;
-    memcpy(kept, f->list, (size_t)n * sizeof *kept);
-    int64_t turn = 1;
-    for (int64_t k = next_sibling(p, first); k >= 0; k = next_sibling(p, k), turn++) {
-        if (list_inside(f, k, &other) != n || other != hash) break;
-        fold_list(f, n, kept, turn);
+    const contents *c = &f->inside[first];
+    if (c->nodes < MODULE_NODES) return;
+    int64_t turn = 1, k = next_sibling(p, first);
+    if (k < 0 || !same_contents(c, &f->inside[k]) || list_inside(f, first) != c->nodes) return;
+    memcpy(kept, f->list, (size_t)c->nodes * sizeof *kept);
+    for (; k >= 0 && same_contents(c, &f->inside[k]); k = next_sibling(p, k), turn++) {
+        if (list_inside(f, k) != c->nodes) break;
+        fold_list(f, c->nodes, kept, turn);
     }
     p->frames[first].count = turn;
     if (turn > 1) f->runs++;
@@ -107,8 +128,9 @@ static void fold_modules(folding *f, int64_t kept[]) {
 /* --- Steps ------------------------------------------------------------------------------------ */
 
 static int64_t list_beside(folding *f, int64_t frame, int order) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < f->p->n_nodes; i++) {
+    int64_t n = 0, from = frame < 0 ? 0 : f->inside[frame].from;
+    int64_t to = frame < 0 ? f->p->n_nodes : f->inside[frame].to;
+    for (int64_t i = from; i < to; i++) {
         const cti_picture_node *node = &f->p->nodes[i];
         bool wanted = node->frame == frame && node->order == order && f->into[i] == i;
         if (wanted && node->shape != CTI_ELLIPSE) f->list[n++] = i;
@@ -224,9 +246,11 @@ ct_status cti_picture_fold(cti_picture *p) {
     size_t n = (size_t)p->n_nodes;
     int64_t *room = cti_zone_alloc(&p->zone, 6 * n, sizeof *room);
     uint64_t *signature = cti_zone_alloc(&p->zone, n, sizeof *signature);
-    if (!room || !signature) return CT_ERR_MEMORY;
-    folding f = {p, signature, room, room + n, room + 2 * n, room + 3 * n, 0};
+    contents *inside = cti_zone_alloc(&p->zone, (size_t)p->n_frames, sizeof *inside);
+    if (!room || !signature || !inside) return CT_ERR_MEMORY;
+    folding f = {p, signature, room, room + n, room + 2 * n, room + 3 * n, inside, 0};
     sign_nodes(&f);
+    sum_up(&f);
     fold_modules(&f, room + 4 * n);
     ct_status status = fold_all_steps(&f);
     if (status != CT_OK || f.runs == 0) return status;

@@ -189,8 +189,11 @@ static int64_t origin_of(const drawing *d, const ct_tensor *t) {
 /* A frame of the picture, which may be a new one; names are compared up to `length`. */
 static int64_t find_frame(drawing *d, cti_picture_frame own, size_t length) {
     cti_picture *p = d->p;
+    own.key = (uint64_t)(own.parent + 1) * 31 + (uint64_t)own.order + (uint64_t)(own.pass + 1) * 7;
+    for (size_t i = 0; own.name && i < length; i++) own.key = own.key * 31 + (uint8_t)own.name[i];
     for (int64_t f = 0; f < p->n_frames; f++) {
         const cti_picture_frame *known = &p->frames[f];
+        if (known->key != own.key) continue;
         if (known->parent == own.parent && known->order == own.order && known->pass == own.pass &&
             (!own.name || (strncmp(known->name, own.name, length) == 0 && !known->name[length]))) {
             return f;

@@ -56,6 +56,7 @@ typedef struct {
     int64_t pass;     /* or -1 */
     double share;     /* of the time */
     int64_t parent;   /* the frame that it stands in, or -1 */
+    uint64_t key;     /* of all of the above, for searches */
     bool opened;      /* holds frames */
     bool empty;       /* neither it nor a frame in it holds a node */
     int64_t count;    /* equal ones that were folded into it; at most 1: none */
