@@ -225,7 +225,7 @@ ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *sou
 ct_tensor *ct_predict(ct_module *model, ct_tensor *x, int64_t batch);
 /* The same for a model of several inputs and outputs, as ct_forward_many: sets out[0..n_out) to its
  * first outputs for all rows. Inputs that are not NULL have as many rows, along axis 0, and so have
- * the outputs, which are evaluated together.
+ * the outputs, or CT_ERR_SHAPE; they are evaluated together.
  *
  *     ct_tensor *scores(ct_module *towers, ct_tensor *images, ct_tensor *texts) {
  *         ct_tensor *in[] = {images, texts}, *score = NULL;

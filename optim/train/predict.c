@@ -16,12 +16,17 @@ typedef struct {
 } prediction;
 
 /* The outputs of some rows, as leaves that do not hold their graph. */
-static ct_status run(const prediction *p, ct_tensor *const in[], ct_tensor *out[]) {
+static ct_status run(const prediction *p, int64_t rows, ct_tensor *const in[], ct_tensor *out[]) {
     ct_status status = CT_OK;
     if (p->n_in == 1 && p->n_out == 1) out[0] = ct_forward(p->model, in[0], CT_INFERENCE);
     else status = ct_forward_many(p->model, in, p->n_in, out, p->n_out, CT_INFERENCE);
     if (status != CT_OK || ct_eval(out, p->n_out) != CT_OK) return ct_error();
     for (int i = 0; i < p->n_out; i++) {
+        ct_shape shape = ct_shape_of(out[i]);
+        if (shape.rank == 0 || shape.dims[0] != rows) {
+            return ct_fail(CT_ERR_SHAPE, "%s: out[%d] is %s, of %lld rows", p->function, i,
+                           ct_shape_format(shape).text, (long long)rows);
+        }
         if (!(out[i] = ct_detach(out[i]))) return ct_error();
     }
     return CT_OK;
@@ -35,7 +40,7 @@ static ct_status run_batch(const prediction *p, int64_t first, ct_tensor *taken[
     int64_t end = p->rows - first > p->batch ? first + p->batch : p->rows;
     ct_tensor *rows = ct_arange(CT_I64, (double)first, (double)end, 1);
     for (int i = 0; i < p->n_in; i++) taken[i] = p->in[i] ? ct_take(p->in[i], rows) : NULL;
-    ct_status status = run(p, taken, out);
+    ct_status status = run(p, end - first, taken, out);
     for (int i = 0; i < p->n_out && status == CT_OK; i++) ct_keep(out[i]);
     ct_scope_close(scope);
     return status;
@@ -67,7 +72,7 @@ static ct_status predict(const prediction *p, ct_tensor *out[]) {
     ct_tensor **made = cti_alloc((size_t)p->n_out, sizeof *made);
     if (!made) return CT_ERR_MEMORY;
     int64_t scope = ct_scope_open(), n = p->rows / p->batch + (p->rows % p->batch != 0);
-    ct_status status = n <= 1 ? run(p, p->in, made) : run_batches(p, n, made);
+    ct_status status = n <= 1 ? run(p, p->rows, p->in, made) : run_batches(p, n, made);
     int kept = status == CT_OK ? p->n_out : 0;
     for (int i = 0; i < kept; i++) ct_keep(made[i]);
     ct_scope_close(scope);

@@ -193,6 +193,24 @@ static void refused(ct_module *model, ct_tensor *const in[], int n_in, int n_out
     expect_error(status, message);
 }
 
+static ct_tensor *total(ct_module *self, ct_tensor *x, ct_mode mode) {
+    (void)self, (void)mode;
+    return ct_sum_all(x);
+}
+
+/* What has no rows is refused whether one batch is made or several. */
+TEST(predict, of_something_else_than_rows_is_refused) {
+    static const ct_module_kind kind = {.name = "Total", .forward = total};
+    ct_module *model = ct_module_new(sizeof(ct_module), &kind);
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(6, 4), 1);
+    for (int64_t batch = 0; batch <= 4; batch += 4) {
+        cr_expect_null(ct_predict(model, x, batch));
+        expect_error(CT_ERR_SHAPE, batch ? "ct_predict: out[0] is [], of 4 rows"
+                                         : "ct_predict: out[0] is [], of 6 rows");
+    }
+    ct_module_free(model);
+}
+
 TEST(predict, of_several_says_what_does_not_fit) {
     ct_module *add = ct_add_new();
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(6, 4), 1), *five = ct_full(CT_F32, CT_SHAPE(5, 4), 1);
