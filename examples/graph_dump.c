@@ -146,7 +146,8 @@ int main(int argc, char *argv[]) {
          OPTION_CHOICE, &w.diff, 0, 0},
         {"--html", "FILE", "a page for a browser instead", OPTION_TEXT, &w.page, 0, 0},
         {"--explorer", "FILE", "JSON for Model Explorer instead", OPTION_TEXT, &w.explorer, 0, 0},
-        {"--out", "FILE", ".dot, .txt, .svg, .png or .pdf, - for text; default graph.svg",
+        {"--out", "FILE",
+         ".dot, .txt, .svg, .png or .pdf, - for DOT, of --diff text; default graph.svg",
          OPTION_TEXT, &w.out, 0, 0},
     };
     int usage = options_parse("graph_dump", "Draws a computation graph with graphviz.", list,

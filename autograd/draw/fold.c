@@ -44,7 +44,7 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
 static void sign_nodes(folding *f) {
     for (int64_t i = 0; i < f->p->n_nodes; i++) {
         const cti_picture_node *node = &f->p->nodes[i];
-        uint64_t hash = mix_text(mix_text(0, node->kind), node->type);
+        uint64_t hash = mix_text(mix_text(mix_text(0, node->kind), node->type), node->operands);
         hash = mix(mix(hash, (uint64_t)node->shape), (uint64_t)node->order);
         f->signature[i] = mix(mix(hash, node->slot), node->root);
         f->into[i] = i;
@@ -89,12 +89,19 @@ static int64_t next_sibling(const cti_picture *p, int64_t frame) {
     return -1;
 }
 
+/* What is not the same each time is not said. */
+static void forget_detail(folding *f, int64_t kept, int64_t folded) {
+    const char *one = f->p->nodes[kept].detail, *other = f->p->nodes[folded].detail;
+    if (one && (!other || strcmp(one, other) != 0)) f->p->nodes[kept].detail = NULL;
+}
+
 /* Folds the n nodes that are listed into others. */
 static void fold_list(folding *f, int64_t n, const int64_t onto[], int64_t turn) {
     for (int64_t k = 0; k < n; k++) {
         f->into[f->list[k]] = onto[k];
         f->run[f->list[k]] = f->run[onto[k]] = f->runs;
         f->turn[f->list[k]] = turn;
+        forget_detail(f, onto[k], f->list[k]);
     }
 }
 
@@ -172,6 +179,7 @@ static ct_status fold_run(folding *f, int64_t at, int64_t step, int64_t turns) {
         f->into[i] = f->list[at + k % step];
         f->run[i] = f->runs;
         f->turn[i] = k / step;
+        forget_detail(f, f->into[i], i);
         if (k < step) p->nodes[i].frame = p->n_frames;
     }
     p->n_frames++;

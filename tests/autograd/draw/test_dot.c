@@ -52,7 +52,7 @@ DOT_TEST(text_of_a_small_graph) {
         "</table>>];\n"
         "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.3, "
         "margin=\"0.1,0.04\", color=\"#666666\"];\n"
-        "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=8, labeldistance=1.5, "
+        "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=10, labeldistance=1.5, "
         "fontcolor=\"#666666\"];\n"
         "  n0 [label=\"x\\n[2] f64\", fillcolor=\"#e3f0fa\", shape=ellipse];\n"
         "  n1 [label=\"mul(\xc2\xb7, 0.5)\\n[2] f64\", fillcolor=\"#e3f0fa\", "

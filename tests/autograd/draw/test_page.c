@@ -345,8 +345,8 @@ PAGE_TEST(any_bytes_can_be_a_name) {
         "\"},{\"",
         "\\",
         "\\u003c",
-        "a\xe2\x80\xa8"
-        "b\xe2\x80\xa9",
+        ("a\xe2\x80\xa8"
+         "b\xe2\x80\xa9"),
         "\xff\xfe",
         "\xc3",
         "\x01\x1f\x7f\n\r\t",
