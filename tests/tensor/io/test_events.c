@@ -425,7 +425,9 @@ FOLDER_TEST(events, a_process_that_is_killed_leaves_whole_records) {
     event_file file = read_events(NULL);
     cr_expect_eq(file.torn, 0);
     cr_expect_geq(count_values(&file, "loss"), 100);
-    for (int64_t i = 1; i < file.count; i++) cr_expect_eq(scalar_of(&file, "loss", i - 1), i - 1);
+    for (int64_t i = 1; i < file.count; i++) {
+        cr_expect_eq(scalar_of(&file, "loss", i - 1), (double)(i - 1));
+    }
     free_events(&file);
 }
 
