@@ -5,6 +5,7 @@
 #include "autograd/draw/picture.h"
 
 #include "tensor/base/array.h"
+#include "tensor/base/hash.h"
 
 #include <string.h>
 
@@ -31,22 +32,13 @@ typedef struct {
 
 /* --- What is equal ---------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t hash, uint64_t value) {
-    hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ (hash >> 29);
-}
-
-static uint64_t mix_text(uint64_t hash, const char *text) {
-    for (; text && *text; text++) hash = mix(hash, (unsigned char)*text);
-    return mix(hash, 256);
-}
-
 static void sign_nodes(folding *f) {
     for (int64_t i = 0; i < f->p->n_nodes; i++) {
         const cti_picture_node *node = &f->p->nodes[i];
-        uint64_t hash = mix_text(mix_text(mix_text(0, node->kind), node->type), node->operands);
-        hash = mix(mix(hash, (uint64_t)node->shape), (uint64_t)node->order);
-        f->signature[i] = mix(mix(hash, node->slot), node->root);
+        uint64_t hash = cti_mix_text(cti_mix_text(cti_mix_text(0, node->kind), node->type),
+                                     node->operands);
+        hash = cti_mix(cti_mix(hash, (uint64_t)node->shape), (uint64_t)node->order);
+        f->signature[i] = cti_mix(cti_mix(hash, node->slot), node->root);
         f->into[i] = i;
         f->run[i] = -1;
     }
@@ -58,7 +50,7 @@ static void sum_up(folding *f) {
             contents *c = &f->inside[k];
             if (c->nodes++ == 0) c->from = i;
             c->to = i + 1;
-            c->hash = mix(c->hash, f->signature[i]);
+            c->hash = cti_mix(c->hash, f->signature[i]);
         }
     }
 }

@@ -62,18 +62,13 @@ typedef struct {
 
 /* --- Keys --------------------------------------------------------------------------------- */
 
-static uint64_t mix_text(uint64_t hash, const char *text) {
-    size_t length = text ? strlen(text) : 0;
-    return cti_mix_bytes(cti_mix(hash, text ? length + 1 : 0), text, length);
-}
-
 static bool is_commutative(const cti_picture_node *node) {
     return node->value->op && node->value->op->commutative;
 }
 
 /* (·, 0.5): the numbers among the operands, in any order where it does not matter. */
 static uint64_t mix_numbers(uint64_t hash, const cti_picture_node *node) {
-    if (!node->operands || !is_commutative(node)) return mix_text(hash, node->operands);
+    if (!node->operands || !is_commutative(node)) return cti_mix_text(hash, node->operands);
     uint64_t sum = 0;
     for (const char *at = node->operands; *at;) {
         at += strspn(at, "(, )");
@@ -92,13 +87,13 @@ static size_t attribute_size(const ct_tensor *t) {
 
 static uint64_t own_key(const cti_picture_node *node, unsigned what) {
     const ct_tensor *t = node->value;
-    uint64_t hash = mix_text(cti_mix(1, (uint64_t)node->order), t->op ? t->op->name : NULL);
-    if (what & MODULE) hash = mix_text(hash, node->path);
-    if (what & NAME) hash = mix_text(hash, node->name);
-    if (what & TYPE) hash = mix_text(hash, node->type);
+    uint64_t hash = cti_mix_text(cti_mix(1, (uint64_t)node->order), t->op ? t->op->name : NULL);
+    if (what & MODULE) hash = cti_mix_text(hash, node->path);
+    if (what & NAME) hash = cti_mix_text(hash, node->name);
+    if (what & TYPE) hash = cti_mix_text(hash, node->type);
     if (what & ATTRIBUTE) {
-        hash = mix_text(hash, node->detail);
-        hash = mix_text(hash, t->op || node->name ? NULL : node->kind);
+        hash = cti_mix_text(hash, node->detail);
+        hash = cti_mix_text(hash, t->op || node->name ? NULL : node->kind);
         hash = mix_numbers(cti_mix(hash, node->slot), node);
         hash = cti_mix_bytes(hash, t->attr, attribute_size(t));
     }

@@ -8,6 +8,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
 #include "tensor/graph/walk.h"
 #include "tensor/profile.h"
 
@@ -189,8 +190,8 @@ static int64_t origin_of(const drawing *d, const ct_tensor *t) {
 /* A frame of the picture, which may be a new one; names are compared up to `length`. */
 static int64_t find_frame(drawing *d, cti_picture_frame own, size_t length) {
     cti_picture *p = d->p;
-    own.key = (uint64_t)(own.parent + 1) * 31 + (uint64_t)own.order + (uint64_t)(own.pass + 1) * 7;
-    for (size_t i = 0; own.name && i < length; i++) own.key = own.key * 31 + (uint8_t)own.name[i];
+    own.key = cti_mix(cti_mix((uint64_t)own.parent, (uint64_t)own.order), (uint64_t)own.pass);
+    if (own.name) own.key = cti_mix_bytes(own.key, own.name, length);
     for (int64_t f = 0; f < p->n_frames; f++) {
         const cti_picture_frame *known = &p->frames[f];
         if (known->key != own.key) continue;

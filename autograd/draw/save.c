@@ -128,9 +128,10 @@ ct_dot_options cti_text_options(ct_dot_options options) {
 }
 
 static ct_status picture_for(cti_picture *picture, int format, const char *function,
-                             ct_tensor *const roots[], int64_t n, ct_dot_options options) {
+                             ct_tensor *const roots[], int64_t n, ct_dot_options options,
+                             cti_terms *terms) {
     if (cti_formats[format].options) options = cti_formats[format].options(options);
-    return cti_picture_of(picture, function, roots, n, &options, NULL);
+    return cti_picture_of(picture, function, roots, n, &options, terms);
 }
 
 ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_options options) {
@@ -146,7 +147,7 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
                        cti_show_path(options.format).text, known);
     }
     cti_picture picture;
-    ct_status status = picture_for(&picture, format, function, roots, n, options);
+    ct_status status = picture_for(&picture, format, function, roots, n, options, NULL);
     if (status == CT_OK) status = write_out(&picture, function, out, format);
     cti_picture_free(&picture);
     return status;
@@ -168,7 +169,7 @@ static ct_status save(const char *path, ct_tensor *const roots[], int64_t n,
     int format = format_of(function, path, false);
     if (format < 0) return CT_ERR_RANGE;
     cti_picture picture;
-    ct_status status = picture_for(&picture, format, function, roots, n, *options);
+    ct_status status = picture_for(&picture, format, function, roots, n, *options, NULL);
     if (status == CT_OK) status = cti_picture_save(&picture, function, path, again, slow);
     cti_picture_free(&picture);
     return status;
@@ -193,13 +194,17 @@ ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
 static ct_status save_both(const char *path, ct_tensor *const roots[], int64_t n,
                            ct_dot_options *options, cti_picture both[2]) {
     static const char function[] = "ct_dot_save_both";
+    int format = format_of(function, path, false);
+    if (format < 0) return CT_ERR_RANGE;
     cti_terms terms = {.formula = options->formula};
     ct_tensor **evaluated = cti_alloc((size_t)n, sizeof *evaluated);
     ct_status status = evaluated ? CT_OK : CT_ERR_MEMORY;
-    if (status == CT_OK) status = cti_picture_of(&both[0], function, roots, n, options, &terms);
+    if (status == CT_OK) {
+        status = picture_for(&both[0], format, function, roots, n, *options, &terms);
+    }
     if (status == CT_OK) status = ct_simplify(roots, n, evaluated);
     if (status == CT_OK) {
-        status = cti_picture_of(&both[1], function, evaluated, n, options, &terms);
+        status = picture_for(&both[1], format, function, evaluated, n, *options, &terms);
     }
     if (status == CT_OK) {
         status = cti_picture_beside(&both[0], "as derived", &both[1], "as evaluated");

@@ -27,4 +27,10 @@ static inline uint64_t cti_mix_bytes(uint64_t hash, const void *bytes, size_t le
     return cti_mix(hash, word);
 }
 
+/* A text with its end; NULL is one too. */
+static inline uint64_t cti_mix_text(uint64_t hash, const char *text) {
+    size_t length = text ? strlen(text) : 0;
+    return cti_mix_bytes(cti_mix(hash, text ? length + 1 : 0), text, length);
+}
+
 #endif
