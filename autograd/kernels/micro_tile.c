@@ -74,10 +74,50 @@ MICRO_KERNEL(avx512, AVX512, 64, 12, FMA_512)
 MICRO_KERNEL(avx512_few, AVX512, 64, 4, FMA_512)
 #endif
 
+/* Full rows of a transposed matrix, whose columns lie each in one piece: in squares of registers, as
+ * element by element the cache would be asked for each line sixteen times. */
+#define SQUARE 4
+#if __has_builtin(__builtin_shufflevector)
+#define PICK __builtin_shufflevector
+typedef element four
+    __attribute__((vector_size(SQUARE * sizeof(element)), aligned(sizeof(element)), may_alias));
+
+static int64_t pack_squares(int64_t rows, int64_t lanes, const element *from, int64_t column_stride,
+                            element *to) {
+    int64_t r = 0;
+    for (; r + SQUARE <= rows; r += SQUARE) {
+        for (int64_t c = 0; c < lanes; c += SQUARE) {
+            const element *x = from + c * column_stride + r;
+            element *y = to + r * lanes + c;
+            four x0 = *(const four *)x, x1 = *(const four *)(x + column_stride);
+            four x2 = *(const four *)(x + 2 * column_stride);
+            four x3 = *(const four *)(x + 3 * column_stride);
+            four low0 = PICK(x0, x1, 0, 4, 1, 5), low1 = PICK(x2, x3, 0, 4, 1, 5);
+            four high0 = PICK(x0, x1, 2, 6, 3, 7), high1 = PICK(x2, x3, 2, 6, 3, 7);
+            *(four *)y = PICK(low0, low1, 0, 1, 4, 5);
+            *(four *)(y + lanes) = PICK(low0, low1, 2, 3, 6, 7);
+            *(four *)(y + 2 * lanes) = PICK(high0, high1, 0, 1, 4, 5);
+            *(four *)(y + 3 * lanes) = PICK(high0, high1, 2, 3, 6, 7);
+        }
+    }
+    return r;
+}
+#else
+static int64_t pack_squares(int64_t rows, int64_t lanes, const element *from, int64_t column_stride,
+                            element *to) {
+    (void)rows, (void)lanes, (void)from, (void)column_stride, (void)to;
+    return 0;
+}
+#endif
+
 static void pack(int64_t rows, int64_t columns, int64_t lanes, const void *matrix,
                  int64_t row_stride, int64_t column_stride, void *panel) {
     const element *from = matrix;
     element *to = panel;
+    if (row_stride == 1 && columns == lanes) {
+        int64_t done = pack_squares(rows, lanes, from, column_stride, to);
+        from += done, to += done * lanes, rows -= done;
+    }
     for (int64_t r = 0; r < rows; r++, from += row_stride, to += lanes) {
         for (int64_t c = 0; c < columns; c++) to[c] = from[c * column_stride];
         for (int64_t c = columns; c < lanes; c++) to[c] = 0;

@@ -4,6 +4,7 @@
 #include "autograd/kernels/small_product.h"
 
 #include "autograd/kernels/micro_kernel.h"
+#include "tensor/base/shape_rules.h"
 
 /* Multiplications. */
 #define SMALL 8e6
@@ -13,24 +14,44 @@ bool cti_product_is_small(int64_t m, int64_t n, int64_t k) {
 }
 
 size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
-    return cti_panels_bytes(dtype, k, n) + sizeof(cti_step) * (size_t)k +
+    (void)n;
+    return cti_panels_bytes(dtype, k, 1) + sizeof(cti_step) * (size_t)k +
            2 * sizeof(int64_t) * (size_t)cti_micro_offsets(dtype, m);
+}
+
+/* Rows so far apart lie in few sets of the first-level cache, where they drive each other out. */
+#define FAR_APART 1024 /* bytes, and multiples of it */
+
+/* A panel where it lies, or packed while it is about to be read: by more than one tile, or it would
+ * not be worth it. */
+static cti_panels_at panel_of(const cti_product *all, int64_t m, cti_matrix b, void *room) {
+    int64_t apart = b.row * (int64_t)ct_dtype_size(all->dtype);
+    bool far = apart % FAR_APART == 0 && m > cti_micro_offsets(all->dtype, 1);
+    if (!far) {
+        return cti_panels_of(all->dtype, all->n_steps, all->columns, b.data, b.row, b.column, room);
+    }
+    cti_panels_pack(all->dtype, all->n_steps, all->columns, b.data, b.row, b.column, all->n_steps,
+                    room);
+    return (cti_panels_at){room, cti_micro_lanes(all->dtype), 0};
 }
 
 void cti_small_product(ct_dtype dtype, int64_t m, int64_t n, int64_t k, cti_matrix a, cti_matrix b,
                        cti_matrix c, void *scratch) {
-    cti_step *steps = (cti_step *)(void *)((char *)scratch + cti_panels_bytes(dtype, k, n));
+    cti_step *steps = (cti_step *)(void *)((char *)scratch + cti_panels_bytes(dtype, k, 1));
     int64_t *from = (int64_t *)(void *)(steps + k), *to = from + cti_micro_offsets(dtype, m);
-    cti_panels_at panels = cti_panels_of(dtype, k, n, b.data, b.row, b.column, scratch);
-    cti_product all = {.dtype = dtype,
-                       .steps = steps,
-                       .n_steps = k,
-                       .streams = a.data,
-                       .lanes = panels.data,
-                       .panel = panels.panel,
-                       .out = c.data,
-                       .columns = n};
-    for (int64_t p = 0; p < k; p++) steps[p] = (cti_step){p * a.column, p * panels.row};
+    int64_t lanes = cti_micro_lanes(dtype), element = (int64_t)ct_dtype_size(dtype), row = -1;
+    cti_product all = {.dtype = dtype, .steps = steps, .n_steps = k, .streams = a.data};
     for (int64_t i = 0; i < m; i++) from[i] = i * a.row, to[i] = i * c.row;
-    cti_micro_run(&all, m, from, to);
+    for (int64_t j = 0; j < n; j += lanes) {
+        all.columns = cti_least(lanes, n - j);
+        all.out = (char *)c.data + j * element;
+        cti_matrix here = {(char *)b.data + j * b.column * element, b.row, b.column};
+        cti_panels_at panel = panel_of(&all, m, here, scratch);
+        for (int64_t p = 0; p < k && row != panel.row; p++) {
+            steps[p] = (cti_step){p * a.column, p * panel.row};
+        }
+        row = panel.row;
+        all.lanes = panel.data;
+        cti_micro_run(&all, m, from, to);
+    }
 }

@@ -12,10 +12,12 @@ typedef struct {
     int64_t m, n, k;
 } size;
 
-/* Around the widths of registers, the rows of a panel, and the limit of small products. */
+/* Around the widths of registers, the rows of a panel, and the limit of small products; rows of b
+ * that lie a multiple of 1024 bytes apart. */
 static const size sizes[] = {{1, 1, 1},     {1, 64, 100},   {5, 33, 7},      {12, 32, 321},
                              {13, 31, 640}, {32, 64, 576},  {576, 64, 32},   {47, 130, 65},
-                             {300, 3, 500}, {3, 300, 1000}, {260, 270, 119}, {210, 200, 200}};
+                             {300, 3, 500}, {3, 300, 1000}, {260, 270, 119}, {210, 200, 200},
+                             {20, 256, 67}, {17, 512, 330}, {9, 1024, 8}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static double *elements(int64_t n, uint64_t seed) {
