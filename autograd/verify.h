@@ -1,0 +1,155 @@
+/* Is a derivative the one that somebody wrote down? Compares what ct_vjp derives for a function
+ * with a closed form of it, in two ways that see different faults:
+ *
+ * exact    both are evaluated in the field GF(2^61 - 1) (p61.h), where there is no rounding and so
+ *          no tolerance: equal as algebra, or not. Of order 1 and, by deriving both once more and
+ *          comparing again, of higher orders.
+ * numeric  both are evaluated in f64 and f32, with usual data and with data far from 0: what algebra
+ *          cannot see, as overflow or a variance from the difference of two large numbers.
+ *
+ * A claim is a name, the function, its inputs and the closed form, each in any ops:
+ *
+ *     static ct_tensor *f(void *context, ct_tensor *const in[], int64_t n) {
+ *         return ct_mul(in[0], ct_sigmoid(in[0]));
+ *     }
+ *     static ct_status closed(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+ *                             ct_tensor *out[]) {
+ *         ct_tensor *s = ct_sigmoid(in[0]), *x = in[0];
+ *         out[0] = ct_mul(dy, ct_add(s, ct_mul(ct_mul(x, s), ct_sub(ct_scalar_like(s, 1), s))));
+ *         return ct_error();
+ *     }
+ *     static const ct_claim_input inputs[] = {{"x", {2, {3, 4}}}};
+ *     static const ct_claim claim = {"swish", f, closed, .inputs = inputs, .n_inputs = 1};
+ *     ct_verify_report report;
+ *     if (ct_verify(&claim, (ct_verify_options){0}, &report) == CT_OK)
+ *         ct_verify_print(stdout, &report);
+ *     ct_verify_free(&report);
+ *
+ * A check that cannot fail proves nothing. So each claim is also tried with closed forms that are
+ * wrong, its mutants: those that it lists, and those that are made here of its terms, left out,
+ * negated, doubled, or with (m - 1) / m in place of 1. The report says how many were caught.
+ *
+ * A term is what flows back through a tensor of f that has a name (ct_name; the functions of
+ * compose.h name theirs: the "mean" and "variance" of a normalization). A closed form that differs
+ * from the derivative is taken apart into these terms, exactly, so that the report can say which
+ * one is wrong, and by what factor. */
+#ifndef COTAN_VERIFY_H
+#define COTAN_VERIFY_H
+
+#include <cotan/autograd/gradcheck.h>
+
+CT_C_BEGIN
+
+#define CT_VERIFY_ORDERS 3
+#define CT_CLAIM_INPUTS 16
+
+/* out[i] = the cotangent of inputs[i], given the cotangent of f's value; NULL where the claim says
+ * nothing. It is called with inputs of p61, f64 and f32: numbers are ct_scale's, ct_offset's, or
+ * ct_scalar(ct_dtype_of(x), 0.5). A number stands for the simplest fraction that rounds to it. */
+typedef ct_status ct_closed_form(void *context, ct_tensor *const inputs[], int64_t n,
+                                 ct_tensor *cotangent, ct_tensor *out[]);
+/* The same over row-major arrays in f64, such as the reference of a port: fills each out[i]. It is
+ * compared in f64 alone. */
+typedef void ct_closed_arrays(void *context, const double *const inputs[], int64_t n,
+                              const double *cotangent, double *const out[]);
+
+typedef struct {
+    const char *name;
+    ct_shape shape;
+    bool positive; /* drawn above 0: a variance */
+    bool fixed;    /* no cotangent of it is compared: targets, masks */
+    bool near;     /* is not drawn far from 0: an angle, what is exponentiated without a shift */
+} ct_claim_input;
+
+/* A wrong claim that has to be refused. */
+typedef struct {
+    const char *name;
+    ct_function *f;         /* in place of the claim's; NULL: that */
+    ct_closed_form *closed; /* in place of the claim's; NULL: that */
+    int order;              /* by which it is refused exactly; 0: by the numeric stage alone */
+    const char *says;       /* what the report has to say is wrong, a part of that line; or NULL */
+} ct_claim_mutant;
+
+typedef struct {
+    const char *name;
+    ct_function *f;           /* builds the same graph at every call */
+    ct_closed_form *closed;   /* one of these two */
+    ct_closed_arrays *arrays;
+    void *context;            /* for all functions of the claim */
+    const ct_claim_input *inputs;
+    int64_t n_inputs;
+    const ct_claim_mutant *mutants;
+    int64_t n_mutants;
+    const char *conventions; /* for the table: "N in the variance, epsilon inside the root"; or NULL */
+} ct_claim;
+
+/* Zero is the default. */
+typedef struct {
+    int orders;           /* 1..CT_VERIFY_ORDERS; default 2; 1 where the closed form is of arrays */
+    int draws;            /* of exact comparisons; default 3 */
+    uint64_t seed;        /* of all that is drawn */
+    double tolerance;     /* of f64, in the max norm; default 1e-12 */
+    bool no_mutants;      /* the claim alone */
+    ct_tensor *cotangent; /* f64, in place of a random one: what a test of yours does */
+} ct_verify_options;
+
+/* One derivative of one order: of <f, c> with regard to an input; at order k + 1 of the sum of all
+ * derivatives of order k, each times something random, with regard to all inputs and c. */
+typedef struct {
+    int order;
+    const char *input; /* "cotangent": c */
+    bool exact;        /* equal in the field, in all draws; false where it was not tried */
+    bool tried;        /* false: no root was found, or the closed form is of arrays */
+    double error_f64;  /* max |derived - closed| / max |closed|; order 1 and 2 */
+    double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
+    double condition;  /* relative change per relative change of the inputs, in the same norm */
+    double error_far;  /* error_f64 and error_f32 with inputs near 1000, in units of what rounding */
+                       /*   of the inputs explains; NaN where the closed form is not finite there */
+    bool passed;
+    int64_t worst;          /* flat index of the worst element */
+    double derived, closed; /* in f64 */
+} ct_verify_row;
+
+typedef struct {
+    char text[200];
+} ct_verify_line;
+
+typedef struct {
+    ct_verify_line name;
+    bool killed;
+    const char *stage;   /* "exact, order 2", "numeric", "far from 0", or "none" */
+    ct_verify_line says; /* the diagnosis: what is wrong, by name */
+    bool named;          /* as the mutant wants it; true where it wants nothing */
+} ct_verify_mutant;
+
+typedef struct {
+    const char *claim, *conventions;
+    bool passed; /* all rows, and every mutant was killed */
+    ct_verify_row *rows;
+    int64_t n_rows;
+    ct_verify_mutant *mutants;
+    int64_t n_mutants, n_killed;
+    ct_verify_line *notes; /* what is wrong, what was not proved, what the proof rests on */
+    int64_t n_notes;
+    double failure_probability; /* that a wrong formula passes the exact stage */
+} ct_verify_report;
+
+/* Verifies a claim. CT_OK means that it could be tried; report->passed says how it went, and
+ * ct_verify_free frees what the report holds. Errors: CT_ERR_NULL; CT_ERR_RANGE for options and for
+ * a claim of no inputs; CT_ERR_SHAPE where a cotangent of the closed form has another shape than
+ * its input; CT_ERR_DTYPE for an op that has no arithmetic of p61; CT_ERR_MEMORY; whatever f or the
+ * closed form recorded. Then the report is empty. */
+ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_report *report);
+void ct_verify_free(ct_verify_report *report); /* takes an empty one */
+
+/* For reading: the verdict, a row for each tensor and order, what is wrong. Errors: CT_ERR_IO. */
+ct_status ct_verify_print(FILE *out, const ct_verify_report *report);
+/* Of several claims, whole documents: {"verdict": .., "claims": [..], "worst_relative_error": ..};
+ * JUnit XML, a test case for each row and mutant; one page. Errors: CT_ERR_IO, CT_ERR_MEMORY. */
+ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64_t n);
+ct_status ct_verify_write_junit(FILE *out, const ct_verify_report *reports, int64_t n);
+ct_status ct_verify_write_html(FILE *out, const ct_verify_report *reports, int64_t n);
+
+CT_C_END
+
+#endif
