@@ -15,7 +15,7 @@
  *     static ct_status closed(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
  *                             ct_tensor *out[]) {
  *         ct_tensor *s = ct_sigmoid(in[0]), *x = in[0];
- *         out[0] = ct_mul(dy, ct_add(s, ct_mul(ct_mul(x, s), ct_sub(ct_scalar_like(s, 1), s))));
+ *         out[0] = ct_mul(dy, ct_add(s, ct_mul(ct_mul(x, s), ct_offset(ct_neg(s), 1))));
  *         return ct_error();
  *     }
  *     static const ct_claim_input inputs[] = {{"x", {2, {3, 4}}}};
@@ -131,7 +131,6 @@ typedef struct {
     int64_t n_mutants, n_killed;
     ct_verify_line *notes; /* what is wrong, what was not proved, what the proof rests on */
     int64_t n_notes;
-    double failure_probability; /* that a wrong formula passes the exact stage */
 } ct_verify_report;
 
 /* Verifies a claim. CT_OK means that it could be tried; report->passed says how it went, and

@@ -39,7 +39,7 @@ void cti_small_product(ct_dtype dtype, int64_t m, int64_t n, int64_t k, cti_matr
                        cti_matrix c, void *scratch) {
     cti_step *steps = (cti_step *)(void *)((char *)scratch + cti_panels_bytes(dtype, k, 1));
     int64_t *from = (int64_t *)(void *)(steps + k), *to = from + cti_micro_offsets(dtype, m);
-    int64_t lanes = cti_micro_lanes(dtype), element = (int64_t)ct_dtype_size(dtype), row = -1;
+    int64_t lanes = cti_micro_lanes(dtype), element = (int64_t)ct_dtype_size(dtype), row = 0;
     cti_product all = {.dtype = dtype, .steps = steps, .n_steps = k, .streams = a.data};
     for (int64_t i = 0; i < m; i++) from[i] = i * a.row, to[i] = i * c.row;
     for (int64_t j = 0; j < n; j += lanes) {
@@ -47,7 +47,8 @@ void cti_small_product(ct_dtype dtype, int64_t m, int64_t n, int64_t k, cti_matr
         all.out = (char *)c.data + j * element;
         cti_matrix here = {(char *)b.data + j * b.column * element, b.row, b.column};
         cti_panels_at panel = panel_of(&all, m, here, scratch);
-        for (int64_t p = 0; p < k && row != panel.row; p++) {
+        bool alike = j > 0 && panel.row == row; /* as the panel before: the steps are its */
+        for (int64_t p = 0; p < k && !alike; p++) {
             steps[p] = (cti_step){p * a.column, p * panel.row};
         }
         row = panel.row;
