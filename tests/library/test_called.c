@@ -5,6 +5,7 @@
 #include "tests/support/called.h"
 #include "tests/support/fit_support.h"
 
+#include "autograd/anomaly.h"
 #include "autograd/gradcheck.h"
 #include "tensor/npy.h"
 #include "tensor/op.h"
@@ -264,6 +265,9 @@ TEST(called, derivatives_and_slots) {
     WRONG(ct_hvp, NULL, &x, &x, 1, &g);
     STARVED(ct_hvp, y, &x, &x, 1, &g);
     WRONG(ct_gradcheck, sine, NULL, &none, 1, usual, &report);
+    ct_anomaly_report anomaly;
+    WRONG(ct_anomaly, &none, 1, &anomaly);
+    STARVED_AFTER(y = ct_sum_all(ct_exp(x)), "ct_anomaly", ct_anomaly(&y, 1, &anomaly));
     ct_slot *slot = ct_slot_new("s", x);
     WRONG(ct_slot_new, "s", NULL);
     STARVED_IN("ct_slot_new", ct_slot_drop(ct_slot_new("s", x)));
