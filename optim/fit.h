@@ -150,6 +150,8 @@ struct ct_fit_options {
     ct_best *best;        /* where the weights of the best epoch are held; NULL: nowhere, or with
                                   restore_best within the call                                 */
     bool allow_nonfinite; /* continues when a loss, val_loss or parameter is infinite or NaN */
+    bool anomaly;         /* the message of a loss that is infinite or NaN names the node in which
+                                  that arises, see autograd/anomaly.h; no step is slower       */
     ct_fit_callback *callback;
     ct_fit_also *also;
     ct_fit_watch *watch;
@@ -173,7 +175,9 @@ struct ct_fit_options {
  * CT_ERR_DIVERGED; the message says which step. That step's update is not applied: parameters,
  * moments and statistics are those from which the loss came (the step before may have spoilt them),
  * and `position` is that of its batch. Its loss is in `history`, where it makes the mean of its
- * epoch infinite or NaN too, and in the log. With allow_nonfinite every update is applied.
+ * epoch infinite or NaN too, and in the log. With allow_nonfinite every update is applied. With
+ * `anomaly` the message says where in the loss it arises; where that is a parameter, the gradient
+ * of an earlier step was not finite (see ct_step_options.skip_nonfinite).
  * A loss that is finite may have a derivative that is not, as sqrt at 0. So at the end of each
  * epoch, also of one that is cut short, and before its validation, the trained parameters are
  * looked at: one that is infinite or NaN ends training with CT_ERR_DIVERGED too, and the message

@@ -4,6 +4,7 @@
  * per step, so memory at the end of every epoch is the same. */
 #include "optim/fit.h"
 
+#include "autograd/anomaly.h"
 #include "optim/optimizer_private.h"
 #include "optim/train/train.h"
 #include "tensor/base/alloc.h"
@@ -35,23 +36,34 @@ typedef struct {
 
 /* --- Divergence ------------------------------------------------------------------------------- */
 
-static ct_status check_finite(const training *t, const char *what, double value,
-                              const ct_step_record *step) {
-    if (t->options->allow_nonfinite || isfinite(value)) return CT_OK;
+static ct_status diverged(const training *t, const char *what, double value, const char *cause) {
     return ct_fail(CT_ERR_DIVERGED,
-                   "ct_fit: %s is %s at step %lld, in epoch %lld; a smaller rate "
+                   "ct_fit: %s is %s at step %lld, in epoch %lld%s; a smaller rate "
                    "or clip_norm may help, allow_nonfinite goes on",
                    what,
                    isnan(value) ? "nan"
                    : value > 0  ? "inf"
                                 : "-inf",
-                   (long long)step->step, (long long)t->progress.epoch + 1);
+                   (long long)t->last.step, (long long)t->progress.epoch + 1, cause);
+}
+
+static ct_status check_finite(const training *t, const char *what, double value) {
+    if (t->options->allow_nonfinite || isfinite(value)) return CT_OK;
+    return diverged(t, what, value, "");
 }
 
 /* Called between the evaluation of a step and its commit. */
 static ct_status accept_step(void *context, ct_tensor *const roots[]) {
     const training *t = context;
-    return check_finite(t, "loss", ct_item(roots[0]), &t->last);
+    double loss = ct_item(roots[0]);
+    ct_anomaly_report report;
+    if (!t->options->anomaly || t->options->allow_nonfinite || isfinite(loss)) {
+        return check_finite(t, "loss", loss);
+    }
+    if (ct_anomaly(roots, 1, &report) != CT_OK) return ct_error();
+    char cause[sizeof report.text + 4];
+    snprintf(cause, sizeof cause, " (%s)", report.text);
+    return diverged(t, "loss", loss, cause);
 }
 
 /* The largest magnitude of each trained parameter, in one evaluation. */
@@ -69,7 +81,7 @@ static ct_status check_magnitudes(const training *t, const ct_slot_list *list, c
     for (int64_t k = 0; k < n && status == CT_OK; k++) {
         char what[640];
         snprintf(what, sizeof what, "parameter '%s'", paths[k]);
-        status = check_finite(t, what, ct_item(largest[k]), &t->last);
+        status = check_finite(t, what, ct_item(largest[k]));
     }
     return status;
 }
@@ -258,7 +270,7 @@ static ct_status validate(training *t, ct_epoch *epoch, bool *validated) {
     memcpy(epoch->val_metrics, measured.metrics, sizeof measured.metrics);
     if (stopped) t->stop = t->history->interrupted = true;
     *validated = status == CT_OK && !stopped;
-    return *validated ? check_finite(t, "val_loss", epoch->val_loss, &t->last) : status;
+    return *validated ? check_finite(t, "val_loss", epoch->val_loss) : status;
 }
 
 /* Epochs without a better val_loss; before the first best one all of them. */
@@ -434,12 +446,12 @@ static ct_status run(training *t) {
         status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
     }
     const ct_history *history = t->history;
-    bool diverged = status == CT_ERR_DIVERGED;
+    bool has_diverged = status == CT_ERR_DIVERGED;
     if (history->interrupted) cti_progress_note(&t->progress, "interrupted");
-    if (diverged) cti_progress_note(&t->progress, "diverged");
+    if (has_diverged) cti_progress_note(&t->progress, "diverged");
     bool is_whole = status == CT_OK && history->position.epoch >= epochs && !history->interrupted &&
                     !history->stopped_early;
-    restore_best(t, is_whole || diverged || t->out_of_patience);
+    restore_best(t, is_whole || has_diverged || t->out_of_patience);
     return status;
 }
 

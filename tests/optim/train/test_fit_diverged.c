@@ -3,6 +3,7 @@
 #include "tests/support/fit_support.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* --- A loss that breaks ----------------------------------------------------------------------- */
 
@@ -96,6 +97,32 @@ TEST(fit_diverged, a_loss_that_is_not_finite_ends_training) {
     expect_end(BATCHES, (double)INFINITY, "inf");
     expect_end(BATCHES + 1, -(double)INFINITY, "-inf");
     expect_end(2 * BATCHES + 3, -(double)NAN, "nan");
+}
+
+static ct_tensor *logarithm_of_scores(ct_tensor *prediction, ct_tensor *labels) {
+    int64_t call = ++breaking.calls;
+    ct_tensor *loss = ct_cross_entropy(prediction, labels);
+    ct_tensor *size = ct_mean_all(ct_square(prediction));
+    return call < breaking.at ? loss : ct_add(loss, ct_log(ct_name(ct_neg(size), "minus_size")));
+}
+
+/* Refused all the same, and evaluated once more only for the message. */
+TEST(fit_diverged, the_message_names_the_node) {
+    static const ct_loss loss = {
+        .value = logarithm_of_scores, .metric = ct_accuracy, .from_logits = true};
+    breaking.calls = 0;
+    breaking.at = 3;
+    bench b = open_bench(0.05);
+    ct_fit_options options = {.epochs = 9, .anomaly = true};
+    cr_expect_eq(ct_fit(b.model, b.optimizer, &loss, b.train, options, NULL), CT_ERR_DIVERGED);
+    const char *message = ct_error_message();
+    static const char begins[] = "ct_fit: loss is nan at step 3, in epoch 1 (first NaN: log "
+                                 "(forward): operand minus_size f32 [] in [-";
+    cr_expect(strncmp(message, begins, strlen(begins)) == 0, "%s", message);
+    cr_expect(strstr(message, "])" HINT), "%s", message);
+    ct_error_clear();
+    cr_expect_eq(state_hash(b.model, b.optimizer), hash_after(2));
+    close_bench(&b);
 }
 
 TEST(fit_diverged, too_large_a_rate) {
