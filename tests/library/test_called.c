@@ -7,6 +7,7 @@
 
 #include "autograd/anomaly.h"
 #include "autograd/gradcheck.h"
+#include "autograd/shadow.h"
 #include "tensor/npy.h"
 #include "tensor/op.h"
 #include "tensor/random.h"
@@ -268,6 +269,13 @@ TEST(called, derivatives_and_slots) {
     ct_anomaly_report anomaly;
     WRONG(ct_anomaly, &none, 1, &anomaly);
     STARVED_AFTER(y = ct_sum_all(ct_exp(x)), "ct_anomaly", ct_anomaly(&y, 1, &anomaly));
+    ct_shadow_report shadow;
+    WRONG(ct_shadow, &none, 1, &shadow);
+    WRONG(ct_shadow, &y, 1, &shadow);
+    WRONG(ct_shadow_print, NULL, &shadow);
+    STARVED_AFTER(y = ct_sum_all(ct_exp(ct_cast(x, CT_F32))), "ct_shadow",
+                  (ct_shadow(&y, 1, &shadow), ct_shadow_free(&shadow)));
+    y = ct_sum_all(ct_exp(x));
     ct_slot *slot = ct_slot_new("s", x);
     WRONG(ct_slot_new, "s", NULL);
     STARVED_IN("ct_slot_new", ct_slot_drop(ct_slot_new("s", x)));
