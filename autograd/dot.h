@@ -13,6 +13,7 @@
 #define COTAN_DOT_H
 
 #include <cotan/autograd/formulas.h>
+#include <cotan/autograd/shadow.h>
 #include <cotan/tensor/tensor.h>
 
 CT_C_BEGIN
@@ -49,7 +50,10 @@ typedef struct {
     bool profile;    /* colour ops by their pass's share of the time, as CT_DOT_PLAN has it, in */
                      /*   whose frames they stand unless `clusters`; nodes that were not        */
                      /*   computed stay white                                                   */
-    const ct_formula *formula; /* fill by its terms, which stand above; NULL: by order */
+    const ct_shadow_report *shadow; /* of this graph: colour ops by the digits that are lost in  */
+                                    /*   them, and say how many; nothing is folded; not with     */
+                                    /*   `profile`. Half of f32's digits are as dark as it gets  */
+    const ct_formula *formula;      /* fill by its terms, which stand above; NULL: by order */
     bool no_legend;
     const char *format; /* that ct_dot_write writes, by the endings of ct_dot_save: "txt"; NULL: */
                         /*   "dot"                                                             */

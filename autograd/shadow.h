@@ -9,10 +9,7 @@
  *     f32 beside f64: the roots are off by 6.8e-02; 1 of 7 nodes loses half of its digits
  *         lost    left     error  amplified  node
  *          5.6     1.2   6.8e-02    4.3e+05  sub
- *          0.3     6.8   1.6e-07    1.9e+00  mul
- *          0.1     7.1   8.0e-08    1.3e+00  sum
- *          0.1     7.1   7.9e-08    1.3e+00  sum
- *                                            3 others lose less than 0.1 */
+ *                                            6 others lose less than 0.5 */
 #ifndef COTAN_SHADOW_H
 #define COTAN_SHADOW_H
 
@@ -66,7 +63,7 @@ typedef struct {
  * three times. Free the report by ct_shadow_free. Errors: CT_ERR_NULL, CT_ERR_RANGE, CT_ERR_MEMORY,
  * CT_ERR_DTYPE when no node is f32; then the report is empty. */
 ct_status ct_shadow(ct_tensor *const roots[], int64_t n, ct_shadow_report *report);
-/* A verdict and a line for each of the first 40 entries that lose 0.1 digits or more: digits lost
+/* A verdict and a line for each of the first 40 entries that lose 0.5 digits or more: digits lost
  * and left, error, amplification, and the node's module, name and op. Errors: CT_ERR_NULL,
  * CT_ERR_IO. */
 ct_status ct_shadow_print(FILE *out, const ct_shadow_report *report);

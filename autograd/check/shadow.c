@@ -166,7 +166,7 @@ static ct_shadow_entry entry_of(const shadowing *s, int64_t i) {
         .error = p->error,
         .amplification = bounded(p->error) / before,
         .lost = p->noise ? 0 : fmax(0, log10(p->reaching / before)),
-        .left = -log10(bounded(p->error)),
+        .left = 0 - log10(bounded(p->error)),
         .noise = p->noise,
     };
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define MOST_LINES 40  /* of nodes */
-#define LEAST_LOSS 0.1 /* of a node with a line */
+#define LEAST_LOSS 0.5 /* of a node with a line */
 
 static void put_verdict(FILE *out, const ct_shadow_report *report) {
     fprintf(out, "f32 beside f64: the roots are off by %.1e; ", report->error);
@@ -42,7 +42,7 @@ ct_status ct_shadow_print(FILE *out, const ct_shadow_report *report) {
     if (shown < report->n) {
         bool less = report->entries[shown].lost < LEAST_LOSS;
         fprintf(out, "%37s  %lld others%s\n", "", (long long)(report->n - shown),
-                less ? " lose less than 0.1" : "");
+                less ? " lose less than 0.5" : "");
     }
     if (report->n_noise > 0) {
         fprintf(out, "%lld of noise: f64 itself has less than three digits there\n",

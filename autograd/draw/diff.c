@@ -334,6 +334,7 @@ static ct_status show(cti_picture shown[2], const char *function, ct_tensor *con
     options.level = CT_DOT_OPS;
     options.clusters = options.unfold = true;
     options.profile = false;
+    options.shadow = NULL;
     ct_status status = cti_picture_of(&shown[0], function, first, n_first, &options, NULL);
     if (status != CT_OK) return status;
     return cti_picture_of(&shown[1], function, second, n_second, &options, NULL);

@@ -85,7 +85,7 @@ static const char *const carried_colors[CARRIED] = {"#a9a9a9", "#8fb0c9", "#c9a5
                                                     "#9bb79b", "#b9a3c4", "#c2b280"};
 
 static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_node *node) {
-    const char *fill = node->slot ? slot_fill : p->timed ? NULL : fills[node->order];
+    const char *fill = node->slot ? slot_fill : p->timed || p->shadowed ? NULL : fills[node->order];
     if (p->formula) fill = node->term ? term_fills[node->term - 1] : "#ffffff";
     if (fill) {
         cti_write_format(out, ", fillcolor=\"%s\"", fill);
@@ -94,7 +94,7 @@ static void put_fill(cti_writer *out, const cti_picture *p, const cti_picture_no
     /* Hue, saturation, value: orange, on which black can be read, and which the colour-blind tell
      * from white. A share of a fifth of the time is as dark as it gets. Whole thousandths, because
      * a locale may write a comma. */
-    double share = node->share * 5;
+    double share = node->share * (p->shadowed ? 1 : 5);
     cti_write_format(out, ", fillcolor=\"0.080 0.%03d 1.000\"",
                      (int)(800 * (share < 1 ? share : 1)));
 }
@@ -297,8 +297,12 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
         cti_write_text(out, "<td bgcolor=\"0.08 0.8 1.0\">the darker, the larger the share of the "
                             "time</td>");
     }
+    if (p->shadowed) {
+        cti_write_text(out, "<td bgcolor=\"0.08 0.8 1.0\">the darker, the more digits are lost in "
+                            "f32</td>");
+    }
     for (int i = 0; i < 4; i++) {
-        if (!order[i] || p->timed) continue;
+        if (!order[i] || p->timed || p->shadowed) continue;
         cti_write_format(out, "<td bgcolor=\"%s\">%s</td>", fills[i], orders[i]);
     }
     if (slots) cti_write_format(out, "<td bgcolor=\"%s\">held by a slot</td>", slot_fill);

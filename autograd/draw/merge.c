@@ -5,6 +5,7 @@
 #include "autograd/draw/picture.h"
 #include "tensor/base/alloc.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Arrays go by the number of a node, but `merged` and `box` by that of a group: a frame, or after
@@ -134,7 +135,8 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
         } else {
             m->number[i] = m->box[g];
             nodes[m->box[g]].bytes += p->nodes[i].bytes;
-            nodes[m->box[g]].share += p->nodes[i].share;
+            double *share = &nodes[m->box[g]].share, own = p->nodes[i].share;
+            *share = p->shadowed ? fmax(*share, own) : *share + own;
         }
         int64_t box = m->number[i];
         m->ops[box] += p->nodes[i].shape != CTI_ELLIPSE;

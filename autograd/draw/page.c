@@ -82,6 +82,9 @@ static void put_node(cti_writer *out, const cti_page *page, int64_t i) {
         put_number(out, "pass", node->pass);
         put_number(out, "share", (int64_t)(node->share * 1e6)); /* no point, no locale */
     }
+    if (page->picture->shadowed && node->share > 0) {
+        put_number(out, "lost", (int64_t)(node->share * 1e6));
+    }
     cti_write_text(out, "}");
 }
 
@@ -140,6 +143,7 @@ static void put_picture(cti_writer *out, const cti_page *page) {
     cti_write_format(out, "%lld", (long long)p->n_nodes);
     put_text(out, "title", p->title);
     put_flag(out, "timed", p->timed);
+    put_flag(out, "shadowed", p->shadowed);
     put_flag(out, "modules", p->modules);
     put_flag(out, "left_to_right", p->left_to_right);
     if (page->plain) put_text(out, "plain", page->why_plain);

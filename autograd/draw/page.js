@@ -35,6 +35,10 @@ const OVERLAYS = {
         label: "time", value: (item) => item.share || 0, show: showShare,
         place: (v, least, most) => Math.sqrt(v / most),
     },
+    digits: {
+        label: "digits lost in f32", value: (item) => item.lost || 0, show: showLost,
+        place: (v) => v / 1e6,
+    },
 };
 let overlay = null;
 
@@ -259,6 +263,7 @@ function toolbar(panes) {
     }
     const overlays = [["order", "derivative order"], ["bytes", "bytes"]];
     if (panes.some((pane) => pane.picture.timed)) overlays.push(["time", "time"]);
+    if (panes.some((pane) => pane.picture.shadowed)) overlays.push(["digits", "digits lost"]);
     overlayBox.append(...overlays.map(([value, text]) => element("option", {value}, text)));
     const button = (text, label, onclick) => element("button", {"aria-label": label, title: label,
                                                                 onclick}, text);

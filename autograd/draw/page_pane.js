@@ -51,6 +51,8 @@ function showBytes(bytes) {
     return (k && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)) + " " + units[k];
 }
 
+/* Of half of f32's digits, in millionths; that much, or more. */
+const showLost = (lost) => (lost < 1e6 ? "" : "at least ") + (lost * 3.6e-6).toFixed(1) + " digits";
 const showShare = (share) => (share / 1e4).toFixed(1) + " % of the time";
 
 /* --- Stretching --------------------------------------------------------------------------- */
@@ -118,11 +120,14 @@ class Pane {
             items[arrow[0]].out.push(arrow);
             items[arrow[1]].in.push(arrow);
         }
-        for (const group of picture.groups) Object.assign(group, {bytes: 0, passes: new Map()});
+        for (const group of picture.groups) {
+            Object.assign(group, {bytes: 0, lost: 0, passes: new Map()});
+        }
         for (let i = 0; i < n; i++) {
             const node = items[i];
             for (let k = this.parent(i); k >= 0; k = this.parent(k)) {
                 items[k].bytes += node.bytes;
+                items[k].lost = Math.max(items[k].lost, node.lost || 0);
                 if (node.pass !== undefined) items[k].passes.set(node.pass, node.share);
             }
         }

@@ -12,9 +12,13 @@
 #include "tensor/graph/walk.h"
 #include "tensor/profile.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LEAST_SAID 0.5     /* digits lost in a node, for a word about it */
+#define HALF_OF_DIGITS 3.6 /* of f32 */
 
 const char *const cti_derivative_names[4] = {"", ", derivative", ", second derivative",
                                              ", higher derivatives"};
@@ -269,7 +273,14 @@ static const char *kind_of(drawing *d, const ct_tensor *t) {
 static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
     char text[WORDS];
     cti_detail_of(t, text, sizeof text);
-    if (*text) node->detail = text_of(d, "%s", text);
+    const ct_shadow_entry *lossy = ct_shadow_of(d->options->shadow, t);
+    if (lossy && lossy->lost >= LEAST_SAID) {
+        node->detail = text_of(d, "%s%s%s digits lost, %s left", text, *text ? ", " : "",
+                               cti_real_shown(lossy->lost, 2).text,
+                               cti_real_shown(lossy->left, 2).text);
+    } else if (*text) {
+        node->detail = text_of(d, "%s", text);
+    }
     if (cti_formula_of(t, text, sizeof text) != CT_OK) d->failed = true;
     if (*text) node->formula = text_of(d, "%s", text);
 }
@@ -279,6 +290,7 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
     double share = 0;
     int64_t pass = d->options->profile || has_passes(d->options) ? ct_profile_pass_of(t, &share)
                                                                  : -1;
+    const ct_shadow_entry *lossy = ct_shadow_of(d->options->shadow, t);
     cti_picture_node node = {
         .name = *t->name ? t->name : NULL,
         .kind = kind_of(d, t),
@@ -294,7 +306,9 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .root = d->root[i],
         .outside = !*d->module[i],
         .slot = t->slot != 0,
-        .share = pass < 0 ? 0 : share,
+        .share = lossy      ? fmin(lossy->lost / HALF_OF_DIGITS, 1)
+                 : pass < 0 ? 0
+                            : share,
         .pass = pass,
         .origin = origin_of(d, t),
         .frame = d->wanted[i] == TAKEN ? -1 : frame_of(d, i, pass, share),
@@ -436,7 +450,7 @@ static ct_status arrange(cti_picture *p, const char *function, const ct_dot_opti
         return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph belongs to module '%s'", function,
                        options->focus);
     }
-    ct_status status = options->unfold ? CT_OK : cti_picture_fold(p);
+    ct_status status = options->unfold || options->shadow ? CT_OK : cti_picture_fold(p);
     if (status == CT_OK && options->level == CT_DOT_MODULES) {
         status = cti_picture_merge(p, options->depth);
     }
@@ -461,6 +475,10 @@ static ct_status check_options(const char *function, const ct_dot_options *o) {
     if ((unsigned)o->level > CT_DOT_PLAN) {
         return ct_fail(CT_ERR_RANGE, "%s: unknown level %d", function, (int)o->level);
     }
+    if (o->profile && o->shadow) {
+        return ct_fail(CT_ERR_RANGE, "%s: colours are of 'profile' or of 'shadow', not of both",
+                       function);
+    }
     const ct_formula *f = o->formula;
     if (!f || (f->terms && f->n_terms >= 1 && f->n_terms <= CT_TERMS)) return CT_OK;
     return ct_fail(CT_ERR_RANGE, "%s: a formula has 1 to %d terms, got %lld", function, CT_TERMS,
@@ -484,6 +502,7 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     p->joint = " = ";
     p->left_to_right = options->left_to_right;
     p->timed = options->profile;
+    p->shadowed = options->shadow != NULL;
     p->legend = !options->no_legend;
     return status == CT_OK ? arrange(p, function, options) : status;
 }

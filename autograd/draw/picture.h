@@ -22,7 +22,8 @@ typedef struct {
     bool outside;           /* belongs to no module */
     bool root;              /* what was asked for */
     bool slot;              /* held by a slot */
-    double share;           /* of the time that its pass has, in a timed picture */
+    double share;           /* of the time that its pass has, in a timed picture; in a shadowed
+                               one of half of f32's digits, as they are lost in it */
     int64_t pass;           /* that computes it, in a timed picture, or -1 */
     int64_t bytes;          /* of the value */
     int64_t origin;         /* the node that it was derived from, or -1 */
@@ -73,6 +74,7 @@ typedef struct {
     const char *joint;         /* between a node's name and its kind */
     bool left_to_right, legend;
     bool timed;               /* colours and frames tell where the time went */
+    bool shadowed;            /* colours tell where digits are lost */
     bool modules;             /* boxes are modules */
     const char *const *sides; /* of a comparison: what the two graphs are called; else NULL */
     cti_picture_node *nodes;

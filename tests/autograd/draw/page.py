@@ -461,6 +461,14 @@ class Checks:
             self.shot(f"overlay-{name}-dark")
             b.night(False)
         self.expect(len(set(map(frozenset, fills.values()))) == 3, "overlays change the colours")
+        b.open(self.page("shadowed"))
+        self.click(self.find("norm"))
+        b.run("overlayBox.value = 'digits'; overlayBox.onchange()")
+        lossy = [x for x in self.boxes() if "digits lost" in x["label"]]
+        self.expect(len(lossy) == 1 and sum(x["fill"] == lossy[0]["fill"] for x in self.boxes()) == 1,
+                    "by digits: the op that loses them has a colour of its own")
+        self.expect("digits" in b.run("legend.textContent"), "by digits: the legend says so")
+        self.shot("overlay-digits")
         self.quiet("overlays")
 
 

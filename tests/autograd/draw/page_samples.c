@@ -96,10 +96,26 @@ static ct_status timed(void) {
                        (ct_dot_options){.title = "timed", .profile = true});
 }
 
+/* A variance in one pass, of which it is known where digits get lost. */
+static ct_status shadowed(void) {
+    ct_tensor *x = ct_name(ct_offset(ct_sin(ct_arange(CT_F32, 0, 500, 1)), 1000), "x");
+    ct_path_push("norm");
+    ct_tensor *variance = ct_sub(ct_mean_all(ct_square(x)), ct_square(ct_mean_all(x)));
+    ct_path_pop();
+    ct_tensor *y = ct_mul(x, ct_rsqrt(ct_offset(variance, 1e-3)));
+    ct_shadow_report report;
+    ct_status status = ct_shadow(&y, 1, &report);
+    if (status != CT_OK) return status;
+    status = ct_dot_save(in_folder("shadowed.html"), &y, 1,
+                         (ct_dot_options){.title = "shadowed", .shadow = &report});
+    ct_shadow_free(&report);
+    return status;
+}
+
 int main(int argc, char *argv[]) {
     if (argc != 2) return 2;
     folder = argv[1];
-    static ct_status (*const samples[])(void) = {many, nested, across, pair, timed};
+    static ct_status (*const samples[])(void) = {many, nested, across, pair, timed, shadowed};
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         int64_t scope = ct_scope_open();
         if (samples[i]() != CT_OK) {

@@ -169,6 +169,28 @@ DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
     free(closed), free(opened);
 }
 
+/* 1e6 + 1e-3 - 1e6: the subtraction is as dark as it gets, and says so; the rest is white. */
+DOT_TEST(colours_where_digits_are_lost) {
+    ct_tensor *x = ct_name(ct_from(CT_F32, CT_SHAPE(2), (float[]){1e-3F, 2e-3F}), "x");
+    ct_tensor *y = ct_exp(ct_offset(ct_offset(x, 1e6), -1e6));
+    ct_shadow_report report;
+    cr_assert_eq(ct_shadow(&y, 1, &report), CT_OK);
+    char *text = text_of(&y, 1, (ct_dot_options){.shadow = &report});
+    cr_expect_eq(count(text, "0.080 0.800 1.000"), 1, "%s", text);
+    cr_expect_eq(count(text, "0.080 0.000 1.000"), 3, "%s", text);
+    cr_expect_eq(count(text, " digits lost, 0 left"), 1, "%s", text);
+    cr_expect(strstr(text, "the more digits are lost"), "%s", text);
+    free(text);
+    text = text_of(&y, 1, (ct_dot_options){.shadow = &report, .format = "txt"});
+    cr_expect_eq(count(text, " digits lost, 0 left"), 1, "%s", text);
+    free(text);
+    ct_dot_options both = {.shadow = &report, .profile = true};
+    cr_expect_eq(ct_dot_write(stdout, &y, 1, both), CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE,
+                 "ct_dot_write: colours are of 'profile' or of 'shadow', not of both");
+    ct_shadow_free(&report);
+}
+
 /* h = tanh(a (h + x)), six times, and its derivative: a step is drawn once for each of them. */
 DOT_TEST(steps_that_repeat_are_drawn_once) {
     ct_tensor *x = vector("x"), *a = vector("a"), *h = vector("h"), *roots[2];

@@ -290,6 +290,13 @@ PAGE_TEST(options_of_pages) {
     text = page_text(roots, 2, (ct_dot_options){.profile = true});
     cr_expect(strstr(text, "\"timed\":1") && strstr(text, "\"name\":\"inner\""));
     free(text);
+    ct_shadow_report report;
+    y = ct_offset(ct_offset(ct_full(CT_F32, CT_SHAPE(2), 1e-3), 1e6), -1e6);
+    cr_assert_eq(ct_shadow(&y, 1, &report), CT_OK);
+    text = page_text(&y, 1, (ct_dot_options){.shadow = &report});
+    cr_expect(strstr(text, "\"shadowed\":1") && strstr(text, "\"lost\":1000000"));
+    free(text);
+    ct_shadow_free(&report);
     cr_expect_eq(entries(false), 1);
 }
 
