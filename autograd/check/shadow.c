@@ -126,9 +126,10 @@ static ct_status look(void *context, int64_t i) {
     int64_t scope = ct_scope_open();
     ct_tensor *twin;
     ct_status status = twin_of(s, i, &twin);
-    if (status == CT_OK && !(twin = ct_detach(twin))) status = ct_error();
-    if (status == CT_OK) s->parts[i] = compare(r->items[i], twin);
-    if (status == CT_OK && r->last[i] != i) ct_set(&s->twins[i], twin);
+    twin = status == CT_OK ? ct_detach(twin) : NULL;
+    if (twin) s->parts[i] = compare(r->items[i], twin);
+    else status = ct_error();
+    if (twin && r->last[i] != i) ct_set(&s->twins[i], twin);
     ct_scope_close(scope);
     for (int64_t k = r->first[i]; k < r->first[i + 1]; k++) {
         if (r->last[r->operands[k]] == i) ct_set(&s->twins[r->operands[k]], NULL);

@@ -175,12 +175,12 @@ static void tile_half(int64_t n, void *y, const void *const x[], const ct_tile *
     for (int64_t i = 0; i < n; i++) ((float *)y)[i] = ((const float *)x[0])[i] / 2;
 }
 
-CT_OP(op_half) = {.name = "half",
-                  .kind = CT_MAP,
-                  .n_inputs = 1,
-                  .infer = ct_infer_float,
-                  .tile = {[CT_F32] = tile_half},
-                  .vjp = {ct_no_gradient}};
+static const ct_op op_half = {.name = "half",
+                              .kind = CT_MAP,
+                              .n_inputs = 1,
+                              .infer = ct_infer_float,
+                              .tile = {[CT_F32] = tile_half},
+                              .vjp = {ct_no_gradient}};
 
 TEST(shadow, counts_ops_that_are_not_there_in_f64) {
     ct_tensor *lossy = one_pass(numbers(1000, 1e3)), *half = ct_node(&op_half, &lossy, 1, NULL, 0);
