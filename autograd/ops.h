@@ -16,9 +16,10 @@ typedef struct {
 #define CT_AXES(...) CTI_COUNTED(ct_axes, int, __VA_ARGS__)
 #define CT_ALL CTI_STRUCT(ct_axes, -1, {0})
 
-/* --- Elementwise, one operand: f32 and f64 (neg, abs and sign: i64 too) ----------------------- */
+/* --- Elementwise, one operand: f32, f64 and p61 (neg, abs and sign: i64 too) ------------------ */
 /* "n ulp": the largest error of the f32 function over all 2^32 arguments, in units in the last
- * place of the exact result, as tests/sweep_math32.c measures it. f64 calls the C library. */
+ * place of the exact result, as tests/sweep_math32.c measures it. f64 calls the C library; what p61
+ * computes stands in tensor/p61.h. */
 ct_tensor *ct_neg(ct_tensor *x);     /* -x */
 ct_tensor *ct_exp(ct_tensor *x);     /* e^x; 1.01 ulp */
 ct_tensor *ct_expm1(ct_tensor *x);   /* e^x - 1, with all digits of small ones; 1.67 ulp */
@@ -38,10 +39,11 @@ ct_tensor *ct_ndtr(ct_tensor *x);
 ct_tensor *ct_abs(ct_tensor *x);   /* derivative sign(x), so 0 at 0 */
 ct_tensor *ct_sign(ct_tensor *x);  /* -1, 0 or 1; NaN stays; no gradient */
 ct_tensor *ct_floor(ct_tensor *x); /* no gradient */
-/* Converts; to integers by truncation, saturating, NaN to 0. Gradients pass between floats. */
+/* Converts; to integers by truncation, saturating, NaN to 0; p61 by its shadow, and to it as
+ * ct_p61_from. Gradients pass between floats. */
 ct_tensor *ct_cast(ct_tensor *x, ct_dtype dtype);
 
-/* --- Elementwise, two operands: f32, f64 and i64 (div, pow and weigh: floats) ----------------- */
+/* --- Elementwise, two operands: f32, f64, p61 and i64 (div, pow and weigh: no i64) ------------ */
 ct_tensor *ct_add(ct_tensor *a, ct_tensor *b); /* a + b */
 ct_tensor *ct_sub(ct_tensor *a, ct_tensor *b); /* a - b */
 ct_tensor *ct_mul(ct_tensor *a, ct_tensor *b); /* a b */
@@ -153,7 +155,7 @@ ct_tensor *ct_avg_pool2d_spread(ct_tensor *y, int64_t height, int64_t width, ct_
 extern const ct_op ct_op_neg, ct_op_exp, ct_op_expm1, ct_op_log, ct_op_log1p, ct_op_sqrt,
     ct_op_rsqrt, ct_op_sin, ct_op_cos, ct_op_tanh, ct_op_sigmoid, ct_op_erf, ct_op_ndtr, ct_op_abs,
     ct_op_sign, ct_op_floor;
-extern const ct_op ct_op_cast_f32, ct_op_cast_f64, ct_op_cast_i64, ct_op_cast_u8;
+extern const ct_op ct_op_cast_f32, ct_op_cast_f64, ct_op_cast_i64, ct_op_cast_u8, ct_op_cast_p61;
 extern const ct_op ct_op_add, ct_op_sub, ct_op_mul, ct_op_div, ct_op_pow, ct_op_maximum,
     ct_op_minimum, ct_op_weigh, ct_op_equal, ct_op_not_equal, ct_op_less, ct_op_less_equal,
     ct_op_greater, ct_op_greater_equal, ct_op_where;

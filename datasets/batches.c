@@ -195,7 +195,7 @@ static ct_status check_options(ct_batches_options *options, ct_dtype dtype, int6
         return ct_fail(CT_ERR_RANGE, "ct_batches_new: divide_by must be 0 (none) or %g..%g, got %g",
                        (double)FLT_MIN, (double)FLT_MAX, divisor);
     }
-    if (divisor != 0 && dtype != CT_U8 && !ct_dtype_is_float(dtype)) {
+    if (divisor != 0 && dtype != CT_U8 && dtype != CT_F32 && dtype != CT_F64) {
         return ct_fail(CT_ERR_DTYPE,
                        "ct_batches_new: divide_by needs x of u8, f32 or f64, got %s; use ct_cast",
                        ct_dtype_name(dtype));

@@ -106,7 +106,7 @@ ct_status cti_add_weight(ct_module *module, const char *name, ct_initializer cho
                          int64_t fan_in, int64_t fan_out) {
     const ct_initializer *init = chosen.make ? &chosen : usual;
     if (!ct_dtype_is_float(dtype)) {
-        return ct_fail(CT_ERR_DTYPE, "ct_module_add_slot: dtype must be f32 or f64, got %s",
+        return ct_fail(CT_ERR_DTYPE, "ct_module_add_slot: dtype must be f32, f64 or p61, got %s",
                        ct_dtype_name(dtype));
     }
     if (!chosen.make && chosen.value != 0) {

@@ -100,7 +100,7 @@ static ct_status check_loss(const char *function, const ct_optimizer *o, ct_tens
         return cti_null("%s: '%s' is NULL", function, o ? "loss" : "optimizer");
     }
     if (ct_numel(loss) == 1 && ct_dtype_is_float(ct_dtype_of(loss))) return CT_OK;
-    return ct_fail(CT_ERR_SHAPE, "%s: the loss must be one number of f32 or f64, got %s %s",
+    return ct_fail(CT_ERR_SHAPE, "%s: the loss must be one number of f32, f64 or p61, got %s %s",
                    function, ct_dtype_name(ct_dtype_of(loss)),
                    ct_shape_format(ct_shape_of(loss)).text);
 }

@@ -10,7 +10,7 @@
 
 CT_C_BEGIN
 
-typedef enum { CT_F32, CT_F64, CT_I64, CT_U8, CT_DTYPES } ct_dtype;
+typedef enum { CT_F32, CT_F64, CT_I64, CT_U8, CT_P61, CT_DTYPES } ct_dtype;
 
 #define CT_MAX_RANK 8
 
@@ -23,9 +23,9 @@ typedef struct {
 #define CT_SHAPE(...) CTI_COUNTED(ct_shape, int64_t, __VA_ARGS__)
 #define CT_SCALAR CTI_STRUCT(ct_shape, 0, {0})
 
-const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8" */
+const char *ct_dtype_name(ct_dtype dtype); /* "f32", "f64", "i64", "u8", "p61" */
 size_t ct_dtype_size(ct_dtype dtype);      /* bytes per element */
-bool ct_dtype_is_float(ct_dtype dtype);    /* f32 and f64 */
+bool ct_dtype_is_float(ct_dtype dtype);    /* f32, f64 and p61: derivatives flow */
 /* Inline because every node asks several times. */
 static inline bool ct_shape_equal(ct_shape a, ct_shape b) {
     bool equal = a.rank == b.rank;

@@ -24,6 +24,7 @@
 #define COTAN_TENSOR_H
 
 #include <cotan/tensor/error.h>
+#include <cotan/tensor/p61.h>
 #include <cotan/tensor/shape.h>
 
 #include <stdio.h>
@@ -76,6 +77,7 @@ const float *ct_data_f32(ct_tensor *t);
 const double *ct_data_f64(ct_tensor *t);
 const int64_t *ct_data_i64(ct_tensor *t);
 const uint8_t *ct_data_u8(ct_tensor *t);
+const ct_p61 *ct_data_p61(ct_tensor *t);
 /* The value of a tensor with one element; NaN on error. */
 double ct_item(ct_tensor *t);
 /* An evaluated leaf with t's value and no history. */

@@ -80,7 +80,7 @@ ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes) {
  * instead, so that the derivative there is 0 and not 0 * inf. */
 static ct_tensor *root_of_squares(ct_tensor *(*combine)(ct_tensor *, ct_axes), ct_tensor *x,
                                   ct_axes axes) {
-    bool wide = ct_dtype_of(x) == CT_F64;
+    bool wide = ct_dtype_of(x) != CT_F32;
     double most = wide ? DBL_MAX : (double)FLT_MAX, least = wide ? DBL_MIN : (double)FLT_MIN;
     double high = wide ? 0x1p400 : 0x1p40;
     ct_tensor *largest = ct_clip(ct_max_keep(ct_abs(ct_stop_gradient(x)), axes), least, most);

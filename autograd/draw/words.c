@@ -184,7 +184,7 @@ static ct_tensor *cotangent_for(const ct_tensor *t) {
     return ct_broadcast(one, t->shape);
 }
 
-static bool is_real(const ct_tensor *t) { return t->dtype == CT_F32 || t->dtype == CT_F64; }
+static bool is_real(const ct_tensor *t) { return ct_dtype_is_float(t->dtype); }
 
 static ct_status put_derivatives(void *context) {
     formula *f = context;

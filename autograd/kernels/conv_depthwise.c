@@ -4,7 +4,7 @@
  * in the same order, and differ only in which of them they add to. */
 #include "autograd/kernels/conv.h"
 
-#include "autograd/kernels/element.h" /* f32 f64 */
+#include "autograd/kernels/element.h" /* f32 f64 p61 */
 
 #define outputs_face TYPED(outputs_face)
 #define input_face TYPED(input_face)

@@ -12,6 +12,8 @@
  *   ADD SUB MUL     its arithmetic; DIV where it has one
  *   STAYS(a, b)     whether a running maximum a stays when b comes next; numbers only
  *   LOWEST          the maximum of nothing
+ *   ZERO, WHOLE(n)  the sum of nothing, and an integer as a number
+ *   VECTOR          makes a vector of 32 bytes of a type; of what no register holds, nothing
  * The tables by dtype are in by_dtype.h. */
 #ifndef COTAN_ELEMENT_H
 #define COTAN_ELEMENT_H

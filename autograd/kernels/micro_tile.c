@@ -74,8 +74,8 @@ MICRO_KERNEL(avx512, AVX512, 64, 12, FMA_512)
 MICRO_KERNEL(avx512_few, AVX512, 64, 4, FMA_512)
 #endif
 
-/* Full rows of a transposed matrix, whose columns lie each in one piece: in squares of registers, as
- * element by element the cache would be asked for each line sixteen times. */
+/* Full rows of a transposed matrix, whose columns lie each in one piece: in squares of registers.
+ * Element by element the cache would be asked for each line sixteen times. */
 #define SQUARE 4
 #if __has_builtin(__builtin_shufflevector)
 #define PICK __builtin_shufflevector

@@ -4,7 +4,7 @@
  * largest, row by row; the last two divide by the same count. */
 #include "autograd/kernels/pool.h"
 
-#include "autograd/kernels/element.h" /* f32 f64 */
+#include "autograd/kernels/element.h" /* f32 f64 p61 */
 #include "tensor/op.h"
 
 #include <string.h>
@@ -113,8 +113,8 @@ INLINE void scatter(cti_window w, int64_t n, steps s, const element *corner, ct_
         for (int64_t b = 0; b < w.columns; b++, t++) {
             element *to = sums + a * s.line + b * s.pixel;
             for (int64_t c = 0; c < n; c++) {
-                element before = alone ? (element)0 : to[c];
-                to[c] = ADD(before, at[c] == t ? y[c] : (element)0);
+                element before = alone ? ZERO : to[c];
+                to[c] = ADD(before, at[c] == t ? y[c] : ZERO);
             }
         }
     }
@@ -202,7 +202,7 @@ static CT_CLONES void scatter_row(const cti_pool *g, int64_t i, ct_span band, co
 /* --- One row of means ------------------------------------------------------------------------- */
 
 static element elements(const cti_pool *g, cti_window w) {
-    return (element)(g->count_pad ? g->axis[0].extent * g->axis[1].extent : w.rows * w.columns);
+    return WHOLE(g->count_pad ? g->axis[0].extent * g->axis[1].extent : w.rows * w.columns);
 }
 
 static CT_CLONES void average_row(const cti_pool *g, int64_t i, const void *values,

@@ -3,7 +3,7 @@
  * Invariant: every path combines the rows of a block in ascending order, and the result with y. */
 #include "autograd/kernels/reduce.h"
 
-#include "autograd/kernels/element.h" /* f32 f64 i64 */
+#include "autograd/kernels/element.h" /* f32 f64 i64 p61 */
 
 #define sum_start TYPED(cti_sum_start)
 #define max_start TYPED(cti_max_start)
@@ -18,7 +18,7 @@
 /* The same for sums: so many vectors that all stay in registers */
 #define VECTORS 8
 
-typedef element vector __attribute__((vector_size(32), aligned(sizeof(element)), may_alias));
+typedef element vector VECTOR;
 enum { WIDTH = sizeof(vector) / sizeof(element) };
 
 /* What is combined, and how: constants wherever these functions are used. */
@@ -44,7 +44,7 @@ INLINE element combine(combination by, element a, element b) {
 INLINE element row(combination by, operand of, int64_t count, const element *a, const element *b,
                    element y) {
     element lane[LANES];
-    for (int l = 0; l < LANES; l++) lane[l] = by == SUM ? (element)0 : (element)LOWEST;
+    for (int l = 0; l < LANES; l++) lane[l] = by == SUM ? ZERO : LOWEST;
     int64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
         for (int l = 0; l < LANES; l++) lane[l] = combine(by, lane[l], read(of, a, b, i + l));
@@ -116,11 +116,11 @@ REDUCTION(sum_differences, SUM, DIFFERENCE, 1)
 REDUCTION(max, MAX, ELEMENT, 0)
 
 void sum_start(int64_t n, void *y) {
-    for (int64_t i = 0; i < n; i++) ((element *)y)[i] = (element)0;
+    for (int64_t i = 0; i < n; i++) ((element *)y)[i] = ZERO;
 }
 
 void max_start(int64_t n, void *y) {
-    for (int64_t i = 0; i < n; i++) ((element *)y)[i] = (element)LOWEST;
+    for (int64_t i = 0; i < n; i++) ((element *)y)[i] = LOWEST;
 }
 
 /* --- Other ways to combine rows --------------------------------------------------------------- */

@@ -59,36 +59,39 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
     return ct_infer_same(call, out);
 }
 
-/* Floating point only. */
-#define BINARY_FLOAT(prefix, verb, sign, costly, f32, f64, derivative0, derivative1, rewrite) \
-    CTI_TILE_2(verb##_f32, float, f32)                                                        \
-    CTI_TILE_2(verb##_f64, double, f64)                                                       \
-    CTI_VJP_2(verb, 0, derivative0)                                                           \
-    CTI_VJP_2(verb, 1, derivative1)                                                           \
-    DEFINE_BINARY(prefix, verb, sign, false, costly, ct_infer_float, CTI_REALS(verb),         \
+/* Real numbers only. */
+#define BINARY_REAL(prefix, verb, sign, costly, f32, f64, p61, derivative0, derivative1, rewrite) \
+    CTI_TILE_2(verb##_f32, float, f32)                                                            \
+    CTI_TILE_2(verb##_f64, double, f64)                                                           \
+    CTI_TILE_2_P61(verb##_p61, p61)                                                               \
+    CTI_VJP_2(verb, 0, derivative0)                                                               \
+    CTI_VJP_2(verb, 1, derivative1)                                                               \
+    DEFINE_BINARY(prefix, verb, sign, false, costly, ct_infer_float, CTI_REALS(verb),             \
                   vjp_##verb##_0, vjp_##verb##_1, rewrite, NULL)
 
-#define TILES_NUMBER(verb, real, integer) \
-    CTI_TILE_2(verb##_f32, float, real)   \
-    CTI_TILE_2(verb##_f64, double, real)  \
-    CTI_TILE_2(verb##_i64, int64_t, integer)
+#define TILES_NUMBER(verb, real, integer, p61) \
+    CTI_TILE_2(verb##_f32, float, real)        \
+    CTI_TILE_2(verb##_f64, double, real)       \
+    CTI_TILE_2(verb##_i64, int64_t, integer)   \
+    CTI_TILE_2_P61(verb##_p61, p61)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, sign, is_commutative, real, integer, derivative0, derivative1, rewrite,  \
-               joint_list)                                                                    \
-    TILES_NUMBER(verb, real, integer)                                                         \
-    CTI_VJP_2(verb, 0, derivative0)                                                           \
-    CTI_VJP_2(verb, 1, derivative1)                                                           \
-    DEFINE_BINARY(ct, verb, sign, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb), \
+#define BINARY(verb, sign, is_commutative, real, integer, p61, derivative0, derivative1, rewrite, \
+               joint_list)                                                                        \
+    TILES_NUMBER(verb, real, integer, p61)                                                        \
+    CTI_VJP_2(verb, 0, derivative0)                                                               \
+    CTI_VJP_2(verb, 1, derivative1)                                                               \
+    DEFINE_BINARY(ct, verb, sign, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb),     \
                   vjp_##verb##_0, vjp_##verb##_1, rewrite, joint_list)
 
 /* 0 or 1; nothing flows back. */
-#define CONDITION(prefix, verb, sign, is_commutative, real, integer)                              \
-    TILES_NUMBER(verb, real, integer)                                                             \
+#define CONDITION(prefix, verb, sign, is_commutative, real, integer, p61)                         \
+    TILES_NUMBER(verb, real, integer, p61)                                                        \
     DEFINE_BINARY(prefix, verb, sign, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb), \
                   ct_no_gradient, ct_no_gradient, NULL, NULL)
-#define COMPARISON(verb, is_commutative, relation) \
-    CONDITION(ct, verb, #relation, is_commutative, a relation b, a relation b)
+#define COMPARISON(verb, is_commutative, relation)                             \
+    CONDITION(ct, verb, #relation, is_commutative, a relation b, a relation b, \
+              ct_p61_whole(a.shadow relation b.shadow))
 
 /* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and neighbours that are padded are one copy. */
 static ct_tensor *simplify_add(ct_tensor *y) {
@@ -100,8 +103,8 @@ static ct_tensor *simplify_add(ct_tensor *y) {
     ct_tensor *joined = cti_join_pads(a, b, 0);
     return joined ? joined : cti_join_pads(b, a, 0);
 }
-BINARY(add, "+", true, a + b, (int64_t)((uint64_t)a + (uint64_t)b), g, g, simplify_add,
-       cti_joint_add)
+BINARY(add, "+", true, a + b, (int64_t)((uint64_t)a + (uint64_t)b), ct_p61_add(a, b), g, g,
+       simplify_add, cti_joint_add)
 
 /* x - 0 = x, a - (-b) = a + b */
 static ct_tensor *simplify_sub(ct_tensor *y) {
@@ -109,8 +112,8 @@ static ct_tensor *simplify_sub(ct_tensor *y) {
     if (ct_is_number(b, 0)) return a;
     return ct_is(b, &ct_op_neg) ? ct_add(a, ct_input(b, 0)) : NULL;
 }
-BINARY(sub, "-", false, a - b, (int64_t)((uint64_t)a - (uint64_t)b), g, ct_neg(g), simplify_sub,
-       cti_joint_sub)
+BINARY(sub, "-", false, a - b, (int64_t)((uint64_t)a - (uint64_t)b), ct_p61_sub(a, b), g, ct_neg(g),
+       simplify_sub, cti_joint_sub)
 
 /* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
 static bool is_exact_factor(const ct_tensor *t) {
@@ -182,40 +185,49 @@ static ct_tensor *times_other(ct_tensor *g, ct_tensor *a, ct_tensor *b, bool fir
     ct_dtype dtype = ct_dtype_of(g);
     return first ? ct_mul(ct_mul(g, cti_structural(dtype, 2.0)), a) : cti_full_like(g, 0.0);
 }
-BINARY(mul, "*", true, a *b, (int64_t)((uint64_t)a *(uint64_t)b), times_other(g, a, b, true),
-       times_other(g, a, b, false), simplify_mul, cti_joint_mul)
+BINARY(mul, "*", true, a *b, (int64_t)((uint64_t)a *(uint64_t)b), ct_p61_mul(a, b),
+       times_other(g, a, b, true), times_other(g, a, b, false), simplify_mul, cti_joint_mul)
 
 /* x / 1 = x */
 static ct_tensor *simplify_div(ct_tensor *y) {
     return ct_is_number(ct_input(y, 1), 1) ? ct_input(y, 0) : NULL;
 }
-BINARY_FLOAT(ct, div, "/", false, a / b, a / b, ct_div(g, b), ct_neg(ct_div(ct_mul(g, y), b)),
-             simplify_div)
+BINARY_REAL(ct, div, "/", false, a / b, a / b, ct_p61_div(a, b), ct_div(g, b),
+            ct_neg(ct_div(ct_mul(g, y), b)), simplify_div)
 
 /* An infinity that counts nothing is nothing, not NaN. The derivatives are those of the product. */
-BINARY_FLOAT(ct, weigh, NULL, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
-             a == 0.0 && fabs(b) == INFINITY ? 0.0 : a * b, ct_mul(g, b), ct_mul(g, a), NULL)
+BINARY_REAL(ct, weigh, NULL, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
+            a == 0.0 && fabs(b) == INFINITY ? 0.0 : a * b,
+            a.shadow == 0.0 && fabs(b.shadow) == INFINITY ? ct_p61_whole(0) : ct_p61_mul(a, b),
+            ct_mul(g, b), ct_mul(g, a), NULL)
 
 /* See stanza.h. */
-BINARY_FLOAT(cti, shift, NULL, false,
-             a != b           ? a - b
-             : a == -INFINITY ? a
-                              : 0.0f,
-             a != b           ? a - b
-             : a == -INFINITY ? a
-                              : 0.0,
-             g, ct_neg(g), NULL)
+BINARY_REAL(cti, shift, NULL, false,
+            a != b           ? a - b
+            : a == -INFINITY ? a
+                             : 0.0f,
+            a != b           ? a - b
+            : a == -INFINITY ? a
+                             : 0.0,
+            isfinite(a.shadow) || a.shadow != b.shadow ? ct_p61_sub(a, b)
+            : a.shadow < 0                             ? a
+                                                       : ct_p61_whole(0),
+            g, ct_neg(g), NULL)
 
 /* Where the maximum, or minimum, of a and b is a; of two NaN too. */
 #define IS_MIN(a, b) (((a) <= (b)) | ((a) != (a)))
-CONDITION(cti, max_is_first, NULL, false, CTI_IS_MAX(a, b), a >= b)
-CONDITION(cti, min_is_first, NULL, false, IS_MIN(a, b), a <= b)
+CONDITION(cti, max_is_first, NULL, false, CTI_IS_MAX(a, b), a >= b,
+          ct_p61_whole(CTI_IS_MAX(a.shadow, b.shadow)))
+CONDITION(cti, min_is_first, NULL, false, IS_MIN(a, b), a <= b,
+          ct_p61_whole(IS_MIN(a.shadow, b.shadow)))
 
 /* The cotangent goes where the value came from. */
 BINARY(maximum, NULL, false, CTI_IS_MAX(a, b) ? a : b, a >= b ? a : b,
+       CTI_IS_MAX(a.shadow, b.shadow) ? a : b,
        ct_where(cti_max_is_first(a, b), g, cti_full_like(g, 0.0)),
        ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, cti_joint_maximum)
 BINARY(minimum, NULL, false, IS_MIN(a, b) ? a : b, a <= b ? a : b,
+       IS_MIN(a.shadow, b.shadow) ? a : b,
        ct_where(cti_min_is_first(a, b), g, cti_full_like(g, 0.0)),
        ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
 
@@ -240,22 +252,23 @@ static ct_tensor *pow_exponent(ct_tensor *g, ct_tensor *y, ct_tensor *a) {
     return ct_mul(g, ct_mul(y, logarithm));
 }
 
-BINARY_FLOAT(ct, pow, NULL, true, cti_powf(a, b), pow(a, b), pow_base(g, a, b),
-             pow_exponent(g, y, a), NULL)
+BINARY_REAL(ct, pow, NULL, true, cti_powf(a, b), pow(a, b), ct_p61_pow(a, b), pow_base(g, a, b),
+            pow_exponent(g, y, a), NULL)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-#define WHERE_TILE(suffix, type)                                                       \
+#define WHERE_TILE(suffix, type, holds)                                                \
     static CT_CLONES void where_##suffix(int64_t n, void *out, const void *const in[], \
                                          const ct_tile *tile) {                        \
         (void)tile;                                                                    \
         const type *c = in[0], *a = in[1], *b = in[2];                                 \
         type *restrict y = out;                                                        \
-        for (int64_t i = 0; i < n; i++) y[i] = c[i] != 0 ? a[i] : b[i];                \
+        for (int64_t i = 0; i < n; i++) y[i] = holds != 0 ? a[i] : b[i];               \
     }
-WHERE_TILE(f32, float)
-WHERE_TILE(f64, double)
-WHERE_TILE(i64, int64_t)
+WHERE_TILE(f32, float, c[i])
+WHERE_TILE(f64, double, c[i])
+WHERE_TILE(i64, int64_t, c[i])
+WHERE_TILE(p61, ct_p61, c[i].shadow)
 
 /* The first operand, `a` here, is the condition. */
 CTI_VJP_2(where, 1, ct_where(a, g, cti_full_like(g, 0.0)))

@@ -37,6 +37,8 @@ typedef struct {
     bool small;            /* all of one: its parts are all computed in one way */
 } state;
 
+static cti_gemm_fn *const gemm[CT_DTYPES] = CTI_FLOATS(cti_gemm);
+
 static void prepare(const ct_call *call, ct_prepared *p) {
     ct_shape a = call->in[0].shape, y = call->out.shape;
     state *s = p->state;
@@ -53,7 +55,7 @@ static void prepare(const ct_call *call, ct_prepared *p) {
         p->parts[0] = batch * s->down * s->across;
         longer = cti_least(s->m, s->rows) >= cti_least(s->n, s->columns) ? &s->rows : &s->columns;
     } while (p->parts[0] < PARTS && *longer / 2 >= SMALLEST);
-    s->small = cti_product_is_small(s->m, s->n, s->k);
+    s->small = !gemm[call->out.dtype] || cti_product_is_small(s->m, s->n, s->k);
     p->operations = 2.0 * (double)ct_shape_numel(y) * (double)s->k;
     if (!s->small) return;
     p->scratch = cti_small_product_scratch(call->out.dtype, cti_least(s->rows, s->m),
@@ -74,7 +76,6 @@ static cti_matrix matrix_at(const ct_operand *x, int64_t batch, int64_t i, int64
 }
 
 static void run(const ct_call *call, int64_t part, void *scratch) {
-    static cti_gemm_fn *const gemm[] = CTI_REALS(cti_gemm);
     const state *s = call->state;
     const ct_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out;
     int64_t batch = part / (s->down * s->across), block = part % (s->down * s->across);

@@ -29,9 +29,9 @@
     PAIR(mul_##name, a * b, outer)
 #define END {.inner = {NULL}}
 #define LIST(name, at)                                                                      \
-    {{[at] = &ct_op_add}, .tile = CTI_REALS(add_##name)},                                         \
-    {{[at] = &ct_op_sub}, .tile = CTI_REALS(sub_##name)},                                         \
-    {{[at] = &ct_op_mul}, .tile = CTI_REALS(mul_##name)}
+    {{[at] = &ct_op_add}, .tile = CTI_FLOATS(add_##name)},                                         \
+    {{[at] = &ct_op_sub}, .tile = CTI_FLOATS(sub_##name)},                                         \
+    {{[at] = &ct_op_mul}, .tile = CTI_FLOATS(mul_##name)}
 
 PAIRS(then_add, t + c)
 PAIRS(then_sub, t - c)
@@ -55,7 +55,7 @@ TILE_4(max_is_first_where_f32, float, CTI_IS_MAX(a[i], b[i]) ? c[i] : d[i])
 TILE_4(max_is_first_where_f64, double, CTI_IS_MAX(a[i], b[i]) ? c[i] : d[i])
 
 /* The order of the operands of a sum or product plays no part but for which NaN comes out. */
-const ct_joint_loop cti_joint_add[] = {{{&ct_op_mul, &ct_op_mul}, .tile = CTI_REALS(two_products)},
+const ct_joint_loop cti_joint_add[] = {{{&ct_op_mul, &ct_op_mul}, .tile = CTI_FLOATS(two_products)},
                                        LIST(then_add, 0),
                                        LIST(then_add, 1),
                                        END};
@@ -63,7 +63,7 @@ const ct_joint_loop cti_joint_sub[] = {LIST(then_sub, 0), LIST(from, 1), END};
 const ct_joint_loop cti_joint_mul[] = {LIST(then_mul, 0), LIST(then_mul, 1), END};
 const ct_joint_loop cti_joint_maximum[] = {LIST(then_maximum, 0), END};
 const ct_joint_loop cti_joint_where[] = {
-    {{&cti_op_max_is_first}, .tile = CTI_REALS(max_is_first_where)}, END};
+    {{&cti_op_max_is_first}, .tile = CTI_FLOATS(max_is_first_where)}, END};
 
 /* y = sum(a * b), and the sum of what was shifted */
 const ct_joint_loop cti_joint_sum[] = {{{&ct_op_mul}, .reduce = CTI_REALS(cti_sum_products)},

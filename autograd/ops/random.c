@@ -26,21 +26,22 @@ static void prepare(const ct_call *call, ct_prepared *p) {
     p->parts[0] = cti_divide_up(ct_shape_numel(call->out.shape), CHUNK);
 }
 
-#define RANDOM(verb)                                                                    \
-    static void verb##_run(const ct_call *call, int64_t part, void *scratch) {          \
-        (void)scratch;                                                                  \
-        static cti_random_fn *const fill[] = CTI_REALS(cti_##verb);                     \
-        int64_t first = part * CHUNK, end = ct_shape_numel(call->out.shape);            \
-        if (end > first + CHUNK) end = first + CHUNK;                                   \
-        fill[call->out.dtype](call->in[0].data, first, end, call->out.data);            \
-    }                                                                                   \
-    static const ct_kernel verb##_kernel = {.prepare = prepare, .run = {verb##_run}};   \
-    CTI_KERNEL_OP(random_##verb, 1, infer_random, verb##_kernel, NULL, ct_no_gradient); \
-    ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {       \
-        if (cti_shape_check("ct_random_" #verb, shape, dtype) != CT_OK) return NULL;    \
-        random_attr attr = {.dtype = dtype, .rank = shape.rank};                        \
-        for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];              \
-        return ct_node(&ct_op_random_##verb, &key, 1, &attr, sizeof attr);              \
+#define RANDOM(verb)                                                                      \
+    static void verb##_run(const ct_call *call, int64_t part, void *scratch) {            \
+        (void)scratch;                                                                    \
+        static cti_random_fn *const fill[] = CTI_FLOATS(cti_##verb);                      \
+        int64_t first = part * CHUNK, end = ct_shape_numel(call->out.shape);              \
+        if (end > first + CHUNK) end = first + CHUNK;                                     \
+        fill[call->out.dtype](call->in[0].data, first, end, call->out.data);              \
+    }                                                                                     \
+    static const ct_kernel verb##_kernel = {.prepare = prepare, .run = {verb##_run}};     \
+    CTI_KERNEL_OP(random_##verb, 1, infer_random, verb##_kernel, NULL, ct_no_gradient);   \
+    ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {         \
+        if (cti_shape_check("ct_random_" #verb, shape, dtype) != CT_OK) return NULL;      \
+        if (dtype == CT_P61) return ct_cast(ct_random_##verb(key, CT_F64, shape), dtype); \
+        random_attr attr = {.dtype = dtype, .rank = shape.rank};                          \
+        for (int i = 0; i < shape.rank; i++) attr.dims[i] = shape.dims[i];                \
+        return ct_node(&ct_op_random_##verb, &key, 1, &attr, sizeof attr);                \
     }
 
 RANDOM(uniform)

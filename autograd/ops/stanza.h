@@ -9,7 +9,9 @@
 #include "tensor/op.h"
 
 /* `restrict` is true: the planner never gives an output the memory of an input. */
-#define CTI_TILE_1(function, type, expression)                                   \
+#define CTI_TILE_1(function, type, expression) CTI_TILE_1_OF(function, type, (type)(expression))
+#define CTI_TILE_1_P61(function, expression) CTI_TILE_1_OF(function, ct_p61, expression)
+#define CTI_TILE_1_OF(function, type, expression)                                \
     static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
                                    const ct_tile *tile) {                        \
         (void)tile;                                                              \
@@ -17,11 +19,13 @@
         type *restrict py = out;                                                 \
         for (int64_t i = 0; i < n; i++) {                                        \
             type a = pa[i];                                                      \
-            py[i] = (type)(expression);                                          \
+            py[i] = expression;                                                  \
         }                                                                        \
     }
 
-#define CTI_TILE_2(function, type, expression)                                   \
+#define CTI_TILE_2(function, type, expression) CTI_TILE_2_OF(function, type, (type)(expression))
+#define CTI_TILE_2_P61(function, expression) CTI_TILE_2_OF(function, ct_p61, expression)
+#define CTI_TILE_2_OF(function, type, expression)                                \
     static CT_CLONES void function(int64_t n, void *out, const void *const in[], \
                                    const ct_tile *tile) {                        \
         (void)tile;                                                              \
@@ -29,7 +33,7 @@
         type *restrict py = out;                                                 \
         for (int64_t i = 0; i < n; i++) {                                        \
             type a = pa[i], b = pb[i];                                           \
-            py[i] = (type)(expression);                                          \
+            py[i] = expression;                                                  \
         }                                                                        \
     }
 
@@ -65,7 +69,7 @@
                                   .detail = words,                 \
                                   .vjp = {__VA_ARGS__}}
 
-/* The shape rule of what takes i64 beside f32 and f64: operands of one shape and dtype. */
+/* The shape rule of what takes i64 beside real numbers: operands of one shape and dtype. */
 ct_status cti_infer_number(const ct_infer *call, ct_type *out);
 /* Broadcasts both operands to their common shape and records the node. */
 ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b);

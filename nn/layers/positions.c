@@ -50,7 +50,7 @@ ct_tensor *ct_sinusoidal_positions(ct_dtype dtype, int64_t length, int64_t width
                             (long long)width);
     }
     if (!ct_dtype_is_float(dtype)) {
-        return ct_fail_null(CT_ERR_DTYPE, "%s: dtype must be f32 or f64, got %s", function,
+        return ct_fail_null(CT_ERR_DTYPE, "%s: dtype must be f32, f64 or p61, got %s", function,
                             ct_dtype_name(dtype));
     }
     /* In f64: far places have many turns behind them. 9.21.. is ln 10000. */

@@ -12,10 +12,8 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[CT_DTYPES] = {
-    [CT_F32] = {"f32", 4},
-    [CT_F64] = {"f64", 8},
-    [CT_I64] = {"i64", 8},
-    [CT_U8] = {"u8", 1},
+    [CT_F32] = {"f32", 4}, [CT_F64] = {"f64", 8},  [CT_I64] = {"i64", 8},
+    [CT_U8] = {"u8", 1},   [CT_P61] = {"p61", 16},
 };
 
 const char *ct_dtype_name(ct_dtype dtype) {

@@ -8,11 +8,12 @@
 /* Checks rank, signs and that the elements (dimensions of 0 left out of the product) and their
  * bytes stay below 2^63; `function` names the caller in the message. */
 ct_status cti_shape_check(const char *function, ct_shape shape, ct_dtype dtype);
-/* Sets of element types, a bit for each: those that compute with real numbers, and those that count
- * as well. */
+/* Sets of element types, a bit for each: those that compute with real numbers, those that count as
+ * well, and those that files hold. */
 #define CTI_SET(dtype) (1u << (dtype))
-#define CTI_REAL (CTI_SET(CT_F32) | CTI_SET(CT_F64))
+#define CTI_REAL (CTI_SET(CT_F32) | CTI_SET(CT_F64) | CTI_SET(CT_P61))
 #define CTI_NUMBER (CTI_REAL | CTI_SET(CT_I64))
+#define CTI_STORED (CTI_SET(CT_F32) | CTI_SET(CT_F64) | CTI_SET(CT_I64) | CTI_SET(CT_U8))
 /* That a type is one of those that are held. */
 ct_status cti_dtype_check(const char *function, ct_dtype dtype, unsigned held);
 /* That two operands have one type. */

@@ -21,6 +21,7 @@ void cti_store(void *data, ct_dtype dtype, int64_t i, double value) {
     case CT_F64: ((double *)data)[i] = value; break;
     case CT_I64: ((int64_t *)data)[i] = (int64_t)value; break;
     case CT_U8: ((uint8_t *)data)[i] = (uint8_t)value; break;
+    case CT_P61: ((ct_p61 *)data)[i] = ct_p61_from(value); break;
     case CT_DTYPES: break;
     }
 }
@@ -31,6 +32,7 @@ double cti_value(const void *data, ct_dtype dtype, int64_t i) {
     case CT_F64: return ((const double *)data)[i];
     case CT_I64: return (double)((const int64_t *)data)[i];
     case CT_U8: return ((const uint8_t *)data)[i];
+    case CT_P61: return ((const ct_p61 *)data)[i].shadow;
     case CT_DTYPES: break;
     }
     return NAN;

@@ -21,11 +21,14 @@ typedef struct {
     uint64_t bits;
 } key;
 
-static key key_of(const ct_tensor *t) {
-    key k = {.dtype = t->dtype, .structural = t->structural};
-    memcpy(&k.bits, t->buffer->data, ct_dtype_size(t->dtype));
+static key key_for(ct_dtype dtype, bool structural, const void *element) {
+    key k = {.dtype = dtype, .structural = structural};
+    double value = cti_value(element, dtype, 0);
+    memcpy(&k.bits, &value, sizeof value);
     return k;
 }
+
+static key key_of(const ct_tensor *t) { return key_for(t->dtype, t->structural, t->buffer->data); }
 
 /* The index of the literal of that key, or of the free entry for it. */
 static int64_t place_of(key k) {
@@ -60,9 +63,9 @@ static ct_status make_room(void) {
 
 static ct_tensor *known(ct_dtype dtype, double value, bool structural) {
     if (!table.count) return NULL;
-    key k = {.dtype = dtype, .structural = structural};
-    cti_store(&k.bits, dtype, 0, value);
-    return table.items[place_of(k)];
+    ct_p61 element; /* the largest */
+    cti_store(&element, dtype, 0, value);
+    return table.items[place_of(key_for(dtype, structural, &element))];
 }
 
 /* A literal has no module and no derivative order, because it is shared. */

@@ -123,8 +123,11 @@ static ct_status check_reduction(const ct_op *op, const ct_tensor *x, const void
  * message names the op as its descriptor does. */
 static ct_status check_streaming(const ct_op *op, ct_tensor *const inputs[], int n,
                                  const void *attr, const ct_type *out) {
-    static const char *const spelled[CT_DTYPES] = {
-        [CT_F32] = "CT_F32", [CT_F64] = "CT_F64", [CT_I64] = "CT_I64", [CT_U8] = "CT_U8"};
+    static const char *const spelled[CT_DTYPES] = {[CT_F32] = "CT_F32",
+                                                   [CT_F64] = "CT_F64",
+                                                   [CT_I64] = "CT_I64",
+                                                   [CT_U8] = "CT_U8",
+                                                   [CT_P61] = "CT_P61"};
     if (op->kind != CT_MAP && op->kind != CT_REDUCE) return CT_OK;
     ct_dtype by = n > 0 ? inputs[0]->dtype : out->dtype;
     const char *missing = op->kind == CT_MAP ? (op->tile[by] ? NULL : "tile")

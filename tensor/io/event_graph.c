@@ -55,9 +55,12 @@ enum { KEY = 1, VALUE };
 enum { ATTR_LIST = 1, ATTR_TYPE = 6, LIST_SHAPE = 7, SHAPE_DIM = 2, DIM_SIZE = 1 };
 
 static int type_of(ct_dtype dtype) {
-    enum { DT_FLOAT = 1, DT_DOUBLE = 2, DT_UINT8 = 4, DT_INT64 = 9 };
-    static const int types[CT_DTYPES] = {
-        [CT_F32] = DT_FLOAT, [CT_F64] = DT_DOUBLE, [CT_I64] = DT_INT64, [CT_U8] = DT_UINT8};
+    enum { DT_FLOAT = 1, DT_DOUBLE = 2, DT_UINT8 = 4, DT_INT64 = 9, DT_VARIANT = 21 };
+    static const int types[CT_DTYPES] = {[CT_F32] = DT_FLOAT,
+                                         [CT_F64] = DT_DOUBLE,
+                                         [CT_I64] = DT_INT64,
+                                         [CT_U8] = DT_UINT8,
+                                         [CT_P61] = DT_VARIANT};
     return types[dtype];
 }
 

@@ -366,9 +366,11 @@ ct_tensor *ct_npy_load(const char *path) {
  * begins at a multiple of 64. A checked shape has at most 25 digits in its other dimensions: then
  * that is always byte 128. */
 static void write_header(uint8_t out[HEADER_SIZE], ct_dtype dtype, ct_shape shape) {
-    static const char *const descr[CT_DTYPES] = {
-        [CT_F32] = "<f4", [CT_F64] = "<f8", [CT_I64] = "<i8", [CT_U8] = "|u1"};
-    _Static_assert(CT_DTYPES == 4, "every dtype has a descr here");
+    static const char *const descr[] = {/* of CTI_STORED */
+                                        [CT_F32] = "<f4",
+                                        [CT_F64] = "<f8",
+                                        [CT_I64] = "<i8",
+                                        [CT_U8] = "|u1"};
     enum { PREFIX = 10 };
     char text[HEADER_SIZE - PREFIX];
     size_t used = (size_t)snprintf(
@@ -389,6 +391,8 @@ static void write_header(uint8_t out[HEADER_SIZE], ct_dtype dtype, ct_shape shap
 ct_status ct_npy_save(const char *path, ct_tensor *t) {
     CTI_CALLED;
     if (!t) return cti_null("ct_npy_save: 't' is NULL");
+    ct_status status = cti_dtype_check("ct_npy_save", ct_dtype_of(t), CTI_STORED);
+    if (status != CT_OK) return status;
     const void *data = ct_data(t);
     if (!data) return ct_error();
     uint8_t header[HEADER_SIZE];

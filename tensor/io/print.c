@@ -30,6 +30,10 @@ static int format_value(const printer *p, int64_t i, char *text, size_t size) {
     if (p->t->dtype == CT_I64) {
         return snprintf(text, size, "%lld", (long long)((const int64_t *)p->t->buffer->data)[i]);
     }
+    if (p->t->dtype == CT_P61) {
+        ct_p61 element = ((const ct_p61 *)p->t->buffer->data)[i];
+        return snprintf(text, size, "%s", ct_p61_format(element).text);
+    }
     double value = value_at(p->t, i);
     if (p->t->dtype == CT_U8) return snprintf(text, size, "%.0f", value);
     if (!isfinite(value)) {

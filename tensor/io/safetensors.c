@@ -63,8 +63,8 @@ static int64_t find_text(texts t, const uint32_t *numbers, int64_t n, const char
 
 /* --- An entry: {"dtype":"F32","shape":[2,3],"data_offsets":[0,24]} ---------------------------- */
 
-_Static_assert(CT_DTYPES == 4, "first come those that are written, in the order of ct_dtype");
 static const cti_safetensors_type types[] = {
+    /* first CTI_STORED, in the order of ct_dtype */
     {"F32", &cti_stored_f32, 32},
     {"F64", &cti_stored_f64, 64},
     {"I64", &cti_stored_i64, 64},
@@ -498,12 +498,12 @@ static ct_status check_entries(const ct_named *entries, int64_t n) {
     }
     if (n > 0 && !entries) return ct_fail(CT_ERR_NULL, "%s: 'entries' is NULL", saving);
     for (int64_t i = 0; i < n; i++) {
-        if (entries[i].value) continue;
-        return cti_null("%s: value %lld is NULL", saving, (long long)i);
+        ct_tensor *value = entries[i].value;
+        if (!value) return cti_null("%s: value %lld is NULL", saving, (long long)i);
+        if (cti_dtype_check(saving, ct_dtype_of(value), CTI_STORED) != CT_OK) return CT_ERR_DTYPE;
     }
     for (int64_t i = 0; i < n; i++) {
-        ct_status status = check_name(i, entries[i].name);
-        if (status != CT_OK) return status;
+        if (check_name(i, entries[i].name) != CT_OK) return ct_error();
     }
     return check_different("tensor name", (texts){entries, sizeof *entries}, n);
 }

@@ -13,6 +13,7 @@
         (void)tile;                                                                    \
         memcpy(y, x[0], sizeof(type) * (size_t)n);                                     \
     }
+COPY_TILE(copy_16, ct_p61)
 COPY_TILE(copy_8, int64_t)
 COPY_TILE(copy_4, float)
 COPY_TILE(copy_1, uint8_t)
@@ -22,7 +23,11 @@ static const ct_op op_copy = {
     .kind = CT_MAP,
     .n_inputs = 1,
     .infer = ct_infer_same,
-    .tile = {[CT_F32] = copy_4, [CT_F64] = copy_8, [CT_I64] = copy_8, [CT_U8] = copy_1},
+    .tile = {[CT_F32] = copy_4,
+             [CT_F64] = copy_8,
+             [CT_I64] = copy_8,
+             [CT_U8] = copy_1,
+             [CT_P61] = copy_16},
 };
 
 typedef struct {

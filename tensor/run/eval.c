@@ -202,6 +202,7 @@ const float *ct_data_f32(ct_tensor *t) { return typed_data(t, CT_F32, "ct_data_f
 const double *ct_data_f64(ct_tensor *t) { return typed_data(t, CT_F64, "ct_data_f64"); }
 const int64_t *ct_data_i64(ct_tensor *t) { return typed_data(t, CT_I64, "ct_data_i64"); }
 const uint8_t *ct_data_u8(ct_tensor *t) { return typed_data(t, CT_U8, "ct_data_u8"); }
+const ct_p61 *ct_data_p61(ct_tensor *t) { return typed_data(t, CT_P61, "ct_data_p61"); }
 
 double ct_item(ct_tensor *t) {
     CTI_CALLED;

@@ -42,6 +42,7 @@
             }                                                                          \
         }                                                                              \
     }
+GATHER(gather_16, ct_p61)
 GATHER(gather_8, uint64_t)
 GATHER(gather_4, uint32_t)
 GATHER(gather_1, uint8_t)
@@ -50,6 +51,7 @@ static void gather(const cti_load *load, const void *base, int64_t first, int64_
     if (n == 0) return; /* then a dimension may be 0, and nothing divides by it */
     if (load->size == 8) gather_8(load, base, first, n, out);
     else if (load->size == 4) gather_4(load, base, first, n, out);
+    else if (load->size == 16) gather_16(load, base, first, n, out);
     else gather_1(load, base, first, n, out);
 }
 

@@ -53,8 +53,8 @@ link datasets "$datasets" "$work/tensor.so" -lz $openmp -lm
 # The layers within a folder, from the lowest; '+' stands between those of one height.
 layers() {
     case $1 in
-    tensor) echo base graph plan run value io ;;
-    autograd) echo kernels ops compose+derive check draw ;;
+    tensor) echo base+field graph plan run value io ;;
+    autograd) echo kernels ops compose+derive check+verify draw ;;
     nn) echo layers save+show+models ;;
     optim) echo rules train ;;
     datasets) echo formats+digits ;;

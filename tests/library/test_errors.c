@@ -304,7 +304,7 @@ TEST(errors, of_keys_and_rows) {
     NO_TENSOR(ct_random_uniform(rows, CT_F32, CT_SHAPE(2)), CT_ERR_SHAPE,
               "ct_random_uniform: the key must be i64 [2], got i64 [3]");
     NO_TENSOR(ct_random_normal(ct_arange(CT_I64, 0, 2, 1), CT_I64, CT_SHAPE(2)), CT_ERR_DTYPE,
-              "ct_random_normal: dtype must be f32 or f64, got i64; use ct_cast");
+              "ct_random_normal: dtype must be f32, f64 or p61, got i64; use ct_cast");
     NO_TENSOR(ct_generator_draw(NULL), CT_ERR_NULL, "ct_generator_draw: 'generator' is NULL");
     NO_TENSOR(ct_take(x, x), CT_ERR_DTYPE, "ct_take: indices must be i64, got f32");
     NO_TENSOR(ct_take(f32(CT_SHAPE(0, 2)), rows), CT_ERR_RANGE,
@@ -320,7 +320,7 @@ TEST(errors, of_keys_and_rows) {
     ct_axes many = {.count = 9};
     NO_TENSOR(ct_sum(x, many), CT_ERR_SHAPE, "ct_sum: at most 8 axes can be given, got 9");
     NO_TENSOR(ct_concat(NULL, 0, 0), CT_ERR_RANGE, "ct_concat: needs at least one tensor, got 0");
-    NO_TENSOR(ct_cast(x, CT_DTYPES), CT_ERR_DTYPE, "ct_cast: unknown dtype 4");
+    NO_TENSOR(ct_cast(x, CT_DTYPES), CT_ERR_DTYPE, "ct_cast: unknown dtype 5");
     NO_TENSOR(ct_sum_to(x, CT_SHAPE(2, 2)), CT_ERR_SHAPE,
               "ct_sum_to: [2,2] does not stretch to [3,2]");
 }

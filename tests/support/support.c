@@ -156,7 +156,7 @@ bool same_bits(ct_tensor *a, ct_tensor *b) {
 
 ct_tensor *leaf_from(ct_dtype dtype, ct_shape shape, const double *values) {
     int64_t n = ct_shape_numel(shape);
-    void *data = malloc((size_t)(n + 1) * 8);
+    void *data = malloc((size_t)(n + 1) * sizeof(ct_p61));
     if (!data) return NULL;
     for (int64_t i = 0; i < n; i++) {
         switch (dtype) {
@@ -164,6 +164,7 @@ ct_tensor *leaf_from(ct_dtype dtype, ct_shape shape, const double *values) {
         case CT_F64: ((double *)data)[i] = values[i]; break;
         case CT_I64: ((int64_t *)data)[i] = (int64_t)values[i]; break;
         case CT_U8: ((uint8_t *)data)[i] = (uint8_t)values[i]; break;
+        case CT_P61: ((ct_p61 *)data)[i] = ct_p61_from(values[i]); break;
         case CT_DTYPES: break;
         }
     }
@@ -180,6 +181,7 @@ double element(ct_tensor *t, int64_t i) {
     case CT_F64: return ((const double *)data)[i];
     case CT_I64: return (double)((const int64_t *)data)[i];
     case CT_U8: return ((const uint8_t *)data)[i];
+    case CT_P61: return ((const ct_p61 *)data)[i].shadow;
     case CT_DTYPES: break;
     }
     return NAN;

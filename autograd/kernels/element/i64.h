@@ -10,6 +10,9 @@ typedef int64_t place;
 #define SUB(a, b) ((a) - (b))
 #define MUL(a, b) ((a) * (b))
 #define STAYS(best, next) ((int64_t)(best) >= (int64_t)(next))
-#define LOWEST INT64_MIN
+#define LOWEST ((element)INT64_MIN)
+#define ZERO ((element)0)
+#define WHOLE(n) ((element)(n))
+#define VECTOR __attribute__((vector_size(32), aligned(sizeof(element)), may_alias))
 
 #endif

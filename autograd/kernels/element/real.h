@@ -12,6 +12,9 @@
 #define DIV(a, b) ((a) / (b))
 /* An earlier NaN stays, and a later one replaces a number. */
 #define STAYS(best, next) (((best) >= (next)) | ((best) != (best)))
-#define LOWEST (-INFINITY)
+#define LOWEST ((element)-INFINITY)
+#define ZERO ((element)0)
+#define WHOLE(n) ((element)(n))
+#define VECTOR __attribute__((vector_size(32), aligned(sizeof(element)), may_alias))
 
 #endif

@@ -113,6 +113,7 @@ CAST(f32, CT_F32)
 CAST(f64, CT_F64)
 CAST(i64, CT_I64)
 CAST(u8, CT_U8)
+CAST(p61, CT_P61)
 
 #define BUILT(verb) .op = #verb, .build = build_##verb, .scalar = value_##verb
 
@@ -163,6 +164,9 @@ const primitive_row elementwise_rows[] = {
      .gradient = gradient_cast},
     {.op = "cast_f64", .n_inputs = 1, .dtypes = ANY & ~ON(CT_F64), .flows = 1, .exact = true,
      .rough = true, .shape = shape_cast, .build = build_cast_f64, .scalar = value_float,
+     .gradient = gradient_cast},
+    {.op = "cast_p61", .n_inputs = 1, .dtypes = ANY & ~ON(CT_P61), .flows = 1, .exact = true,
+     .rough = true, .shape = shape_cast, .build = build_cast_p61, .scalar = value_float,
      .gradient = gradient_cast},
     {.op = "cast_i64", .n_inputs = 1, .dtypes = ANY & ~ON(CT_I64), .exact = true, .low = -300,
      .high = 300, .sampling = FRACTIONS, .shape = shape_cast, .build = build_cast_i64,

@@ -57,7 +57,7 @@ typedef struct {
 } primitive_row;
 
 #define ON(dtype) (1u << (dtype))
-#define FLOATS (ON(CT_F32) | ON(CT_F64))
+#define FLOATS (ON(CT_F32) | ON(CT_F64) | ON(CT_P61))
 #define NUMBERS (FLOATS | ON(CT_I64))
 #define ANY (NUMBERS | ON(CT_U8))
 

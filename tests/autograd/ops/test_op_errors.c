@@ -44,12 +44,12 @@ TEST(op_errors, elementwise) {
     ct_tensor *x = f32(CT_SHAPE(32, 10)), *i = ct_arange(CT_I64, 0, 3, 1);
     ROW(ct_add(x, f32(CT_SHAPE(32, 11))), CT_ERR_SHAPE,
         "ct_add: cannot broadcast [32,10] with [32,11]: dim 1 is 10 vs 11");
-    ROW(ct_exp(i), CT_ERR_DTYPE, "ct_exp: dtype must be f32 or f64, got i64; use ct_cast");
+    ROW(ct_exp(i), CT_ERR_DTYPE, "ct_exp: dtype must be f32, f64 or p61, got i64; use ct_cast");
     ROW(ct_add(i, ct_cast(i, CT_F64)), CT_ERR_DTYPE,
         "ct_add: dtypes differ: i64 and f64; use ct_cast");
     ROW(ct_add(x, NULL), CT_ERR_NULL, "ct_add: argument 2 is NULL");
     ROW(ct_neg(ct_full(CT_U8, CT_SHAPE(1), 1)), CT_ERR_DTYPE,
-        "ct_neg: dtype must be f32, f64 or i64, got u8; use ct_cast");
+        "ct_neg: dtype must be f32, f64, i64 or p61, got u8; use ct_cast");
     ROW(ct_clip(x, 1, 0), CT_ERR_RANGE, "ct_clip: low must be <= high, got 1 and 0");
 }
 

@@ -79,11 +79,11 @@ TEST(window_refusals, shapes_of_a_convolution) {
 TEST(window_refusals, dtypes) {
     ct_tensor *x = ones(1, 7, 7, 2), *whole = zeros(CT_I64, CT_SHAPE(1, 7, 7, 2));
     REFUSED(ct_conv2d(whole, x, (ct_conv2d_spec){0}), CT_ERR_DTYPE,
-            "ct_conv2d: dtype must be f32 or f64, got i64; use ct_cast");
+            "ct_conv2d: dtype must be f32, f64 or p61, got i64; use ct_cast");
     REFUSED(ct_conv2d(x, zeros(CT_F64, CT_SHAPE(3, 3, 2, 4)), (ct_conv2d_spec){0}), CT_ERR_DTYPE,
             "ct_conv2d: dtypes differ: f32 and f64; use ct_cast");
     REFUSED(ct_max_pool2d(whole, (ct_pool2d_spec){0}), CT_ERR_DTYPE,
-            "ct_max_pool2d: dtype must be f32 or f64, got i64; use ct_cast");
+            "ct_max_pool2d: dtype must be f32, f64 or p61, got i64; use ct_cast");
     REFUSED(ct_max_pool2d_gather(x, zeros(CT_F64, CT_SHAPE(1, 7, 7, 2)), (ct_pool2d_spec){0}),
             CT_ERR_DTYPE, "ct_max_pool2d_gather: dtypes differ: f32 and f64; use ct_cast");
 }

@@ -178,9 +178,9 @@ TEST(layer_errors, options_that_make_no_sense) {
     ct_layer_norm_options whole = ct_layer_norm_defaults();
     whole.dtype = CT_I64;
     none(ct_layer_norm_new(3, whole), CT_ERR_DTYPE,
-         "ct_layer_norm_new: dtype must be f32 or f64, got i64");
+         "ct_layer_norm_new: dtype must be f32, f64 or p61, got i64");
     none(ct_prelu_new(3, (ct_prelu_options){.dtype = CT_I64}), CT_ERR_DTYPE,
-         "ct_prelu_new: dtype must be f32 or f64, got i64");
+         "ct_prelu_new: dtype must be f32, f64 or p61, got i64");
     ct_recurrent_options last = {.last_only = true}, back = {.backward = true};
     none(ct_bidirectional_new(ct_gru_new(2, 3, last), ct_gru_new(2, 3, back)), CT_ERR_STATE,
          "ct_bidirectional_new: only 'forward' has the option last_only");

@@ -65,7 +65,7 @@ FOLDER_TEST(npy, round_trips) {
     uint8_t bytes[8000];
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 37 + i / 256);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        for (int d = 0; d < CT_DTYPES; d++) {
+        for (int d = 0; d < CT_P61; d++) {
             ct_tensor *t = ct_from((ct_dtype)d, shapes[s], bytes);
             cr_assert_eq(ct_npy_save(in_folder("r.npy"), t), CT_OK, "%s", ct_error_message());
             expect_value(ct_npy_load(in_folder("r.npy")), (ct_dtype)d, shapes[s], bytes);
