@@ -4,8 +4,8 @@
  * exact    both are evaluated in the field GF(2^61 - 1) (p61.h), where there is no rounding and so
  *          no tolerance: equal as algebra, or not. Of order 1 and, by deriving both once more and
  *          comparing again, of higher orders.
- * numeric  both are evaluated in f64 and f32, with usual data and with data far from 0: what algebra
- *          cannot see, as overflow or a variance from the difference of two large numbers.
+ * numeric  both are evaluated in f64 and f32, with usual data and with data far from 0: what
+ *          algebra cannot see, as overflow or a variance from the difference of two large numbers.
  *
  * A claim is a name, the function, its inputs and the closed form, each in any ops:
  *
@@ -18,8 +18,9 @@
  *         out[0] = ct_mul(dy, ct_add(s, ct_mul(ct_mul(x, s), ct_offset(ct_neg(s), 1))));
  *         return ct_error();
  *     }
- *     static const ct_claim_input inputs[] = {{"x", {2, {3, 4}}}};
- *     static const ct_claim claim = {"swish", f, closed, .inputs = inputs, .n_inputs = 1};
+ *     static const ct_claim_input swish_x[] = {{.name = "x", .shape = {2, {3, 4}}}};
+ *     static const ct_claim claim = {
+ *         .name = "swish", .f = f, .closed = closed, .inputs = swish_x, .n_inputs = 1};
  *     ct_verify_report report;
  *     if (ct_verify(&claim, (ct_verify_options){0}, &report) == CT_OK)
  *         ct_verify_print(stdout, &report);
@@ -72,15 +73,16 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    ct_function *f;           /* builds the same graph at every call */
-    ct_closed_form *closed;   /* one of these two */
+    ct_function *f;         /* builds the same graph at every call */
+    ct_closed_form *closed; /* one of these two */
     ct_closed_arrays *arrays;
-    void *context;            /* for all functions of the claim */
+    void *context; /* for all functions of the claim */
     const ct_claim_input *inputs;
     int64_t n_inputs;
     const ct_claim_mutant *mutants;
     int64_t n_mutants;
-    const char *conventions; /* for the table: "N in the variance, epsilon inside the root"; or NULL */
+    const char
+        *conventions; /* for the table: "N in the variance, epsilon inside the root"; or NULL */
 } ct_claim;
 
 /* Zero is the default. */
@@ -103,8 +105,8 @@ typedef struct {
     double error_f64;  /* max |derived - closed| / max |closed|; order 1 and 2 */
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
-    double error_far;  /* error_f64 and error_f32 with inputs near 1000, in units of what rounding */
-                       /*   of the inputs explains; NaN where the closed form is not finite there */
+    double error_far; /* error_f64 and error_f32 with inputs near 1000, in units of what rounding */
+                      /*   of the inputs explains; NaN where the closed form is not finite there */
     bool passed;
     int64_t worst;          /* flat index of the worst element */
     double derived, closed; /* in f64 */

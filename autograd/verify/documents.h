@@ -1,0 +1,19 @@
+/* Private: what documents of reports share. */
+#ifndef COTAN_VERIFY_DOCUMENTS_H
+#define COTAN_VERIFY_DOCUMENTS_H
+
+#include "autograd/verify.h"
+#include "tensor/io/writer.h"
+
+typedef void cti_document(cti_writer *out, const ct_verify_report *reports, int64_t n);
+
+/* Checks the arguments of the public function, makes the document and writes it. */
+ct_status cti_write_document(const char *function, FILE *out, const ct_verify_report *reports,
+                             int64_t n, cti_document *document);
+bool cti_all_passed(const ct_verify_report *reports, int64_t n);
+/* Of f64, of an order or, with 0, of all. */
+double cti_worst_error(const ct_verify_report *report, int order);
+/* Text within XML or HTML. */
+void cti_write_escaped(cti_writer *out, const char *text);
+
+#endif

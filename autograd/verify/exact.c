@@ -1,0 +1,117 @@
+/* The exact stage: both sides in the field GF(2^61 - 1), at random inputs.
+ * It judges no rounding; numeric.c does.
+ * Invariant: only draws count in which every value exists, so that "not equal" is a difference of
+ * the formulas. */
+#include "autograd/verify/verify_private.h"
+#include "tensor/p61.h"
+
+#include <string.h>
+
+/* Half of all numbers are squares: so many attempts find sixteen roots at once. */
+#define ATTEMPTS 100000
+
+static bool has_values(ct_tensor *t) {
+    const ct_p61 *data = ct_data(t);
+    int64_t n = ct_numel(t);
+    for (int64_t i = 0; i < n; i++) {
+        if (!data || !ct_p61_has_value(data[i])) return false;
+    }
+    return true;
+}
+
+static bool all_have_values(const cti_instance *of) {
+    for (int64_t k = 0; k < of->n; k++) {
+        if (!has_values(of->pairs[k].derived) || !has_values(of->pairs[k].closed)) return false;
+    }
+    return true;
+}
+
+/* The next attempt in which all values exist; *found is false when there is none. */
+static ct_status instance_with_values(const cti_subject *s, cti_draw *draw, int orders,
+                                      cti_instance *out, bool *found) {
+    for (; draw->attempt < ATTEMPTS; draw->attempt++) {
+        int64_t scope = ct_scope_open();
+        ct_status status = cti_instance_begin(s, CT_P61, draw, out);
+        if (status == CT_OK) status = ct_eval(&out->y, 1);
+        *found = status == CT_OK && has_values(out->y);
+        ct_scope_close(scope);
+        if (status != CT_OK) return status;
+        if (!*found) continue;
+        scope = ct_scope_open(); /* what is found stays until the caller closes a scope around it */
+        status = cti_instance_begin(s, CT_P61, draw, out);
+        if (status == CT_OK) status = cti_instance_derive(s, draw, orders, out);
+        if (status == CT_OK) status = cti_instance_eval(out);
+        if (status != CT_OK) return status;
+        *found = all_have_values(out);
+        if (*found) return CT_OK;
+        ct_scope_close(scope);
+    }
+    return CT_OK;
+}
+
+static void compare(const cti_pair *p, ct_verify_row *row, bool *zero) {
+    const ct_p61 *derived = ct_data(p->derived), *closed = ct_data(p->closed);
+    int64_t n = ct_numel(p->derived);
+    for (int64_t i = 0; i < n; i++) {
+        *zero &= derived[i].field == 0;
+        if (derived[i].field == closed[i].field || !row->exact) continue;
+        row->exact = false;
+        row->worst = i;
+        row->derived = derived[i].shadow, row->closed = closed[i].shadow;
+    }
+}
+
+/* What is wrong: at order 1 by its term, later by its order. */
+static ct_status explain(const cti_subject *s, const cti_instance *of, int64_t k,
+                         cti_findings *found) {
+    const cti_pair *p = &of->pairs[k];
+    found->failed_order = p->order;
+    const char *name = cti_claim_input_name(s->claim, p->input);
+    if (p->order > 1) {
+        cti_line(&found->says,
+                 "%s: equal at order %d, different at order %d: something in %s is held constant "
+                 "that depends on the inputs",
+                 name, p->order - 1, p->order, "f or in the closed form");
+        return CT_OK;
+    }
+    return cti_term_diagnose(s, of, p, &found->says);
+}
+
+static ct_status take_draw(const cti_subject *s, const cti_instance *of, cti_findings *found) {
+    for (int64_t k = 0; k < of->n; k++) {
+        compare(&of->pairs[k], &found->rows[k], &found->zero[k]);
+    }
+    for (int64_t k = 0; k < of->n && !found->failed_order; k++) {
+        if (found->rows[k].exact) continue;
+        ct_status status = explain(s, of, k, found);
+        if (status != CT_OK) return status;
+    }
+    return CT_OK;
+}
+
+ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *options,
+                           cti_findings *found) {
+    for (int64_t k = 0; k < found->n; k++) found->zero[k] = true;
+    for (int d = 0; d < options->draws; d++) {
+        cti_draw draw = {
+            .seed = options->seed, .stream = (uint64_t)d << 40, .cotangent = options->cotangent};
+        cti_instance of;
+        bool there = false;
+        int64_t scope = ct_scope_open();
+        ct_status status = instance_with_values(s, &draw, options->orders, &of, &there);
+        if (status == CT_OK && there) {
+            for (int64_t k = 0; k < found->n && d == 0; k++) {
+                found->rows[k].tried = found->rows[k].exact = true;
+            }
+            status = take_draw(s, &of, found);
+        }
+        ct_scope_close(scope);
+        if (status != CT_OK) return status;
+        if (!there) {
+            found->n_roots_missing++;
+            break;
+        }
+        if (found->failed_order) break;
+    }
+    return CT_OK;
+}

@@ -1,0 +1,81 @@
+/* Reports of verifications as one page that needs no other file.
+ * The documents for machines are in write.c.
+ * Invariant: all that comes from a report is escaped. */
+#include "autograd/verify/documents.h"
+#include "tensor/base/caller.h"
+
+#include <math.h>
+
+static const char head[] =
+    "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Certificate</title>\n"
+    "<style>body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .8em;text-align:right;"
+    "border-bottom:1px solid #ddd}td:nth-child(2),th:nth-child(2),td.l,th.l{text-align:left}"
+    ".no{background:#fde7e3}.verdict{font-weight:600}code{font-size:14px}"
+    "details{margin:.4em 0}</style>\n<h1>Certificate</h1>\n";
+
+static void tagged(cti_writer *out, const char *open, const char *text, const char *close) {
+    cti_write_text(out, open);
+    cti_write_escaped(out, text);
+    cti_write_text(out, close);
+}
+
+static void cell(cti_writer *out, double value, const char *format) {
+    cti_write_text(out, "<td>");
+    if (isfinite(value)) cti_write_format(out, format, value);
+    cti_write_text(out, "</td>");
+}
+
+static void rows(cti_writer *out, const ct_verify_report *r) {
+    cti_write_text(out, "<table><tr><th>order<th>derivative<th>exact<th>f64<th>f32<th>condition"
+                        "<th>far from 0</tr>\n");
+    for (int64_t k = 0; k < r->n_rows; k++) {
+        const ct_verify_row *row = &r->rows[k];
+        cti_write_format(out, "<tr%s><td>%d", row->passed ? "" : " class=no", row->order);
+        tagged(out, "<td>", row->input, "");
+        tagged(out, "<td>", !row->tried ? "not tried" : row->exact ? "equal" : "different", "");
+        cell(out, row->order > 2 ? NAN : row->error_f64, "%.1e");
+        cell(out, row->order > 2 ? NAN : row->error_f32, "%.1e");
+        cell(out, row->order > 2 ? NAN : row->condition, "%.1e");
+        cell(out, row->error_far, "%.1f");
+        cti_write_text(out, "</tr>\n");
+    }
+    cti_write_text(out, "</table>\n");
+}
+
+static void mutants(cti_writer *out, const ct_verify_report *r) {
+    cti_write_format(out,
+                     "<details><summary>%lld of %lld mutants refused</summary><table><tr>"
+                     "<th class=l>refused by<th class=l>mutant<th class=l>what it says</tr>\n",
+                     (long long)r->n_killed, (long long)r->n_mutants);
+    for (int64_t k = 0; k < r->n_mutants; k++) {
+        const ct_verify_mutant *m = &r->mutants[k];
+        tagged(out, m->killed ? "<tr><td class=l>" : "<tr class=no><td class=l>", m->stage, "");
+        tagged(out, "<td class=l>", m->name.text, "");
+        tagged(out, "<td class=l>", m->says.text, "</tr>\n");
+    }
+    cti_write_text(out, "</table></details>\n");
+}
+
+static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
+    cti_write_text(out, head);
+    cti_write_format(out, "<p class=verdict>%s</p>\n",
+                     cti_all_passed(reports, n) ? "All claims hold." : "Not all claims hold.");
+    for (int64_t i = 0; i < n; i++) {
+        const ct_verify_report *r = &reports[i];
+        tagged(out, "<h2>", r->claim, "</h2>\n");
+        if (r->conventions) tagged(out, "<p>", r->conventions, "</p>\n");
+        cti_write_format(out, "<p class=verdict>%s</p>\n",
+                         r->passed ? "The derived gradient is the closed form." : "Refused.");
+        for (int64_t k = 0; k < r->n_notes; k++) tagged(out, "<p>", r->notes[k].text, "</p>\n");
+        rows(out, r);
+        if (r->n_mutants) mutants(out, r);
+    }
+    cti_write_text(out, "<p>Errors are max |derived - closed| / max |closed|; those far from 0 in "
+                        "units of what rounding of the inputs explains.</p></html>\n");
+}
+
+ct_status ct_verify_write_html(FILE *out, const ct_verify_report *reports, int64_t n) {
+    CTI_CALLED;
+    return cti_write_document("ct_verify_write_html", out, reports, n, page);
+}

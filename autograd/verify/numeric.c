@@ -1,0 +1,185 @@
+/* The numeric stage: both sides in f64 and f32, near 0 and far from it.
+ * It tells what algebra cannot: where digits are lost, where numbers overflow.
+ * Invariant: a distance is one in the max norm, against what rounding of the inputs explains. */
+#include "autograd/ops.h"
+#include "autograd/verify/verify_private.h"
+#include "tensor/base/alloc.h"
+
+#include <math.h>
+#include <string.h>
+
+#define EPSILON_F64 0x1p-53
+#define EPSILON_F32 0x1p-24
+#define FAR 1000.0
+/* Roundings that a formula may add to those of its inputs. */
+#define ALLOWED 128.0
+
+static double largest(const double *a, int64_t n) {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(a[i]));
+    return most;
+}
+
+/* max |a - b| / max |b|, and where; infinite where one of them is NaN. */
+static double distance(const double *a, const double *b, int64_t n, int64_t *worst) {
+    double most = 0, size = largest(b, n);
+    for (int64_t i = 0; i < n; i++) {
+        double off = isnan(a[i] - b[i]) ? (double)INFINITY : fabs(a[i] - b[i]);
+        if (off <= most) continue;
+        most = off;
+        if (worst) *worst = i;
+    }
+    return most == 0 ? 0 : most / size;
+}
+
+/* All pairs of one instance, in f64. */
+typedef struct {
+    double *derived[CTI_PAIRS], *closed[CTI_PAIRS];
+    int64_t n, elements[CTI_PAIRS];
+} values;
+
+static double *read_wide(cti_zone *zone, ct_tensor *t) {
+    ct_tensor *wide = ct_cast(t, CT_F64);
+    const double *data = ct_data_f64(wide);
+    size_t n = (size_t)ct_numel(t);
+    double *copy = data ? cti_zone_alloc(zone, n, sizeof *copy) : NULL;
+    return copy ? memcpy(copy, data, n * sizeof *copy) : NULL;
+}
+
+/* The closed form over arrays: fills `closed` of all inputs that have a pair. */
+static ct_status call_arrays(const cti_subject *s, cti_zone *zone, const cti_instance *of,
+                             values *out) {
+    const ct_claim *claim = s->claim;
+    const double *in[CT_CLAIM_INPUTS + 1];
+    double *closed[CT_CLAIM_INPUTS];
+    for (int64_t i = 0; i <= claim->n_inputs; i++) {
+        in[i] = read_wide(zone, of->x[i]);
+        if (!in[i]) return ct_error();
+        if (i == claim->n_inputs) break;
+        closed[i] = cti_zone_alloc(zone, (size_t)ct_numel(of->x[i]), sizeof *closed[i]);
+        if (!closed[i]) return CT_ERR_MEMORY;
+    }
+    claim->arrays(claim->context, in, claim->n_inputs, in[claim->n_inputs], closed);
+    for (int64_t k = 0; k < of->n; k++) out->closed[k] = closed[of->pairs[k].input];
+    return CT_OK;
+}
+
+static ct_status evaluate(const cti_subject *s, const cti_draw *draw, ct_dtype dtype, int orders,
+                          cti_zone *zone, values *out) {
+    cti_instance of;
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_instance_begin(s, dtype, draw, &of);
+    if (status == CT_OK) status = cti_instance_derive(s, draw, orders, &of);
+    if (status == CT_OK) status = cti_instance_eval(&of);
+    if (status == CT_OK) out->n = of.n;
+    for (int64_t k = 0; k < of.n && status == CT_OK; k++) {
+        out->elements[k] = ct_numel(of.pairs[k].derived);
+        out->derived[k] = read_wide(zone, of.pairs[k].derived);
+        out->closed[k] = of.pairs[k].closed ? read_wide(zone, of.pairs[k].closed) : NULL;
+        if (!out->derived[k]) status = ct_error();
+    }
+    if (status == CT_OK && !s->closed) status = call_arrays(s, zone, &of, out);
+    ct_scope_close(scope);
+    return status;
+}
+
+/* Of relative changes of all inputs by 2^-30, the largest relative change of each derivative. */
+static ct_status find_conditions(const cti_subject *s, cti_draw draw, int orders, cti_zone *zone,
+                                 const values *at, double condition[]) {
+    for (int64_t k = 0; k < at->n; k++) condition[k] = 1;
+    for (int side = -1; side <= 1; side += 2) {
+        values off;
+        draw.nudge = side * 0x1p-30;
+        ct_status status = evaluate(s, &draw, CT_F64, orders, zone, &off);
+        if (status != CT_OK) return status;
+        for (int64_t k = 0; k < at->n; k++) {
+            double change = distance(off.derived[k], at->derived[k], at->elements[k], NULL);
+            if (isfinite(change)) condition[k] = fmax(condition[k], change / 0x1p-30);
+        }
+    }
+    return CT_OK;
+}
+
+static bool all_finite(const double *a, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(a[i])) return false;
+    }
+    return true;
+}
+
+/* What both sides are off in f32 from themselves in f64. */
+static double error_f32(const values *wide, const values *narrow, int64_t k) {
+    double error = distance(narrow->derived[k], wide->derived[k], wide->elements[k], NULL);
+    if (!narrow->closed[k]) return error;
+    return fmax(error, distance(narrow->closed[k], wide->closed[k], wide->elements[k], NULL));
+}
+
+static void take_usual(const ct_verify_options *options, const values *wide, const values *narrow,
+                       const double condition[], cti_findings *found) {
+    for (int64_t k = 0; k < wide->n; k++) {
+        ct_verify_row *row = &found->rows[k];
+        int64_t worst = 0, n = wide->elements[k];
+        if (row->tried && row->exact && found->zero[k]) continue;
+        row->condition = condition[k];
+        row->error_f64 = distance(wide->derived[k], wide->closed[k], n, &worst);
+        row->error_f32 = error_f32(wide, narrow, k);
+        double allowed = fmax(options->tolerance, ALLOWED * EPSILON_F64 * condition[k]);
+        row->passed = row->error_f64 <= allowed;
+        if (row->passed) continue;
+        row->worst = worst;
+        row->derived = wide->derived[k][worst], row->closed = wide->closed[k][worst];
+        if (found->failed_usual || found->failed_order) continue;
+        found->failed_usual = true;
+        cti_line(&found->says, "%s: order %d differs by %.1e in f64 (allowed %.1e)", row->input,
+                 row->order, row->error_f64, allowed);
+    }
+}
+
+static void take_far(const values *wide, const values *narrow, const double condition[],
+                     cti_findings *found) {
+    for (int64_t k = 0; k < wide->n; k++) {
+        ct_verify_row *row = &found->rows[k];
+        int64_t n = wide->elements[k];
+        bool zero = row->tried && row->exact && found->zero[k];
+        if (zero || !all_finite(wide->closed[k], n) || largest(wide->closed[k], n) == 0) continue;
+        double error = distance(wide->derived[k], wide->closed[k], n, NULL) / EPSILON_F64;
+        row->error_far = fmax(error, error_f32(wide, narrow, k) / EPSILON_F32) / condition[k];
+        if (row->error_far <= ALLOWED) continue;
+        row->passed = false;
+        if (found->failed_far || found->failed_order || found->failed_usual) continue;
+        found->failed_far = true;
+        cti_line(&found->says,
+                 "%s: digits are lost near %g: %.0f times what rounding of the inputs explains",
+                 row->input, FAR, row->error_far);
+    }
+}
+
+static ct_status regime(const cti_subject *s, const ct_verify_options *options, double far,
+                        cti_findings *found) {
+    cti_draw draw = {.seed = options->seed,
+                     .stream = UINT64_C(7) << 50,
+                     .narrow = true,
+                     .far = far,
+                     .cotangent = options->cotangent};
+    cti_zone zone = {0};
+    values wide, narrow;
+    double condition[CTI_PAIRS];
+    int orders = far != 0 ? 1 : options->orders < 2 ? 1 : 2;
+    ct_status status = evaluate(s, &draw, CT_F64, orders, &zone, &wide);
+    if (status == CT_OK && s->closed) status = evaluate(s, &draw, CT_F32, orders, &zone, &narrow);
+    if (status == CT_OK && !s->closed) narrow = wide;
+    if (status == CT_OK) {
+        status = find_conditions(s, draw, orders, &zone, &wide, condition);
+    }
+    if (status == CT_OK && far == 0) take_usual(options, &wide, &narrow, condition, found);
+    if (status == CT_OK && far != 0) take_far(&wide, &narrow, condition, found);
+    cti_zone_free(&zone);
+    return status;
+}
+
+ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *options,
+                             cti_findings *found) {
+    for (int64_t k = 0; k < found->n; k++) found->rows[k].passed = true;
+    ct_status status = regime(s, options, 0, found);
+    return status == CT_OK ? regime(s, options, FAR, found) : status;
+}

@@ -1,0 +1,61 @@
+/* The report of a verification as text.
+ * It verifies nothing.
+ * Invariant: what is printed depends on the report alone. */
+#include "autograd/verify.h"
+#include "tensor/base/caller.h"
+
+#include <math.h>
+#include <string.h>
+
+static void print_row(FILE *out, const ct_verify_row *row) {
+    const char *exact = !row->tried ? "not tried" : row->exact ? "equal" : "DIFFERENT";
+    fprintf(out, "  %5d  %-16.16s %-10s", row->order, row->input, exact);
+    if (row->order > 2) fprintf(out, " %9s %9s %9s", "", "", "");
+    else fprintf(out, " %9.1e %9.1e %9.1e", row->error_f64, row->error_f32, row->condition);
+    if (isnan(row->error_far)) fprintf(out, " %8s", "");
+    else fprintf(out, " %8.1f", row->error_far);
+    fprintf(out, "  %s\n", row->passed ? "ok" : "WRONG");
+}
+
+static void print_worst(FILE *out, const ct_verify_report *report) {
+    for (int64_t k = 0; k < report->n_rows; k++) {
+        const ct_verify_row *row = &report->rows[k];
+        if (row->passed) continue;
+        fprintf(out,
+                "  the first difference: order %d of %s, element %lld: derived %.9g, closed "
+                "%.9g\n",
+                row->order, row->input, (long long)row->worst, row->derived, row->closed);
+        return;
+    }
+}
+
+static void print_mutants(FILE *out, const ct_verify_report *report) {
+    if (report->n_mutants == 0) return;
+    fprintf(out, "  mutants: %lld of %lld refused\n", (long long)report->n_killed,
+            (long long)report->n_mutants);
+    for (int64_t k = 0; k < report->n_mutants; k++) {
+        const ct_verify_mutant *m = &report->mutants[k];
+        fprintf(out, "    %-14s %-44s %s\n", m->killed ? m->stage : "NOT REFUSED", m->name.text,
+                m->says.text);
+    }
+}
+
+ct_status ct_verify_print(FILE *out, const ct_verify_report *report) {
+    CTI_CALLED;
+    if (!out || !report) {
+        return ct_fail(CT_ERR_NULL, "ct_verify_print: '%s' is NULL", out ? "report" : "out");
+    }
+    fprintf(out, "%s: %s%s%s%s\n", report->claim,
+            report->passed ? "the derived gradient is the closed form" : "REFUSED",
+            report->conventions ? " (" : "", report->conventions ? report->conventions : "",
+            report->conventions ? ")" : "");
+    fprintf(out, "  %5s  %-16s %-10s %9s %9s %9s %8s\n", "order", "derivative", "exact", "f64",
+            "f32", "condition", "far");
+    for (int64_t k = 0; k < report->n_rows; k++) print_row(out, &report->rows[k]);
+    for (int64_t k = 0; k < report->n_notes; k++) {
+        fprintf(out, "  %s\n", report->notes[k].text);
+    }
+    print_worst(out, report);
+    print_mutants(out, report);
+    return ferror(out) ? ct_fail(CT_ERR_IO, "ct_verify_print: writing failed") : CT_OK;
+}

@@ -1,0 +1,337 @@
+/* A claim's verification: its rows, its mutants, what is to be said of them.
+ * The stages are in exact.c and numeric.c; how a report is written is in print.c and write.c.
+ * Invariant: a report holds all that was found, or after an error nothing. */
+#include "autograd/grad.h"
+#include "autograd/ops.h"
+#include "autograd/verify/verify_private.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/p61.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- What is asked ---------------------------------------------------------------------------- */
+
+static ct_status check_inputs(const ct_claim *claim) {
+    if (claim->n_inputs < 1 || claim->n_inputs > CT_CLAIM_INPUTS) {
+        return ct_fail(CT_ERR_RANGE, "ct_verify: %s: needs 1..%d inputs, got %lld", claim->name,
+                       CT_CLAIM_INPUTS, (long long)claim->n_inputs);
+    }
+    for (int64_t i = 0; i < claim->n_inputs; i++) {
+        if (!claim->inputs[i].name) {
+            return ct_fail(CT_ERR_NULL, "ct_verify: %s: input %lld has no name", claim->name,
+                           (long long)i);
+        }
+        if (ct_shape_numel(claim->inputs[i].shape) < 1) {
+            return ct_fail(CT_ERR_SHAPE, "ct_verify: %s: input '%s' is empty: %s", claim->name,
+                           claim->inputs[i].name, ct_shape_format(claim->inputs[i].shape).text);
+        }
+    }
+    return CT_OK;
+}
+
+static ct_status check_claim(const ct_claim *claim) {
+    const char *missing = !claim                                ? "claim"
+                          : !claim->name                        ? "claim->name"
+                          : !claim->f                           ? "claim->f"
+                          : !claim->closed && !claim->arrays    ? "claim->closed"
+                          : !claim->inputs                      ? "claim->inputs"
+                          : claim->n_mutants && !claim->mutants ? "claim->mutants"
+                                                                : NULL;
+    if (missing) return ct_fail(CT_ERR_NULL, "ct_verify: '%s' is NULL", missing);
+    return check_inputs(claim);
+}
+
+static ct_status complete(const ct_claim *claim, ct_verify_options *o) {
+    if (o->orders < 0 || o->orders > CT_VERIFY_ORDERS) {
+        return ct_fail(CT_ERR_RANGE, "ct_verify: orders needs 1..%d, got %d", CT_VERIFY_ORDERS,
+                       o->orders);
+    }
+    if (o->draws < 0 || !(o->tolerance >= 0)) {
+        return ct_fail(CT_ERR_RANGE, "ct_verify: %s needs to be >= 0",
+                       o->draws < 0 ? "draws" : "tolerance");
+    }
+    if (o->cotangent && ct_dtype_of(o->cotangent) != CT_F64) {
+        return ct_fail(CT_ERR_DTYPE, "ct_verify: the cotangent needs f64, got %s",
+                       ct_dtype_name(ct_dtype_of(o->cotangent)));
+    }
+    if (o->orders == 0) o->orders = 2;
+    if (!claim->closed) o->orders = 1;
+    if (o->draws == 0) o->draws = 3;
+    if (o->tolerance == 0) o->tolerance = 1e-12;
+    return CT_OK;
+}
+
+/* --- One subject ------------------------------------------------------------------------------ */
+
+static void findings_free(cti_findings *found) {
+    cti_free(found->rows);
+    cti_free(found->zero);
+    *found = (cti_findings){0};
+}
+
+/* The rows of a subject, which an instance in f64 tells. */
+static ct_status make_rows(const cti_subject *s, const ct_verify_options *options,
+                           cti_findings *found) {
+    cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
+    cti_instance of;
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_instance_begin(s, CT_F64, &draw, &of);
+    if (status == CT_OK) status = cti_instance_derive(s, &draw, options->orders, &of);
+    if (status == CT_OK) {
+        found->n = of.n;
+        found->rows = cti_alloc((size_t)of.n, sizeof *found->rows);
+        found->zero = cti_alloc((size_t)of.n, sizeof *found->zero);
+        if (!found->rows || !found->zero) status = CT_ERR_MEMORY;
+    }
+    for (int64_t k = 0; k < of.n && status == CT_OK; k++) {
+        found->rows[k].order = of.pairs[k].order;
+        found->rows[k].input = cti_claim_input_name(s->claim, of.pairs[k].input);
+        found->rows[k].error_far = NAN;
+        found->rows[k].condition = 1;
+    }
+    ct_scope_close(scope);
+    return status;
+}
+
+static ct_status try_subject(const cti_subject *s, const ct_verify_options *options,
+                             cti_findings *found) {
+    *found = (cti_findings){0};
+    ct_status status = make_rows(s, options, found);
+    if (status == CT_OK && s->closed) status = cti_verify_exact(s, options, found);
+    if (status == CT_OK) status = cti_verify_numeric(s, options, found);
+    for (int64_t k = 0; k < found->n && status == CT_OK; k++) {
+        ct_verify_row *row = &found->rows[k];
+        row->passed &= row->exact || !s->closed;
+    }
+    if (status != CT_OK) findings_free(found);
+    return status;
+}
+
+/* --- Mutants ---------------------------------------------------------------------------------- */
+
+static ct_status add_mutant(ct_verify_report *report, const cti_subject *s,
+                            const ct_verify_options *options, const ct_claim_mutant *wanted,
+                            ct_verify_line name) {
+    cti_findings found;
+    ct_status status = try_subject(s, options, &found);
+    if (status != CT_OK) return status;
+    ct_verify_mutant *m = &report->mutants[report->n_mutants++];
+    static const char *const exact[] = {"none", "exact, order 1", "exact, order 2",
+                                        "exact, order 3"};
+    *m = (ct_verify_mutant){.name = name, .stage = exact[found.failed_order], .says = found.says};
+    if (!found.failed_order && found.failed_usual) m->stage = "numeric";
+    if (!found.failed_order && !found.failed_usual && found.failed_far) m->stage = "far from 0";
+    m->killed = strcmp(m->stage, "none") != 0;
+    m->named = !wanted || !wanted->says || strstr(m->says.text, wanted->says) != NULL;
+    report->n_killed += m->killed;
+    findings_free(&found);
+    return CT_OK;
+}
+
+static ct_status add_listed(ct_verify_report *report, const cti_subject *s,
+                            const ct_verify_options *options) {
+    for (int64_t i = 0; i < s->claim->n_mutants; i++) {
+        const ct_claim_mutant *m = &s->claim->mutants[i];
+        cti_subject wrong = *s;
+        if (m->f) wrong.f = m->f;
+        if (m->closed) wrong.closed = m->closed;
+        ct_verify_options all = *options;
+        if (all.orders < m->order) all.orders = m->order;
+        ct_verify_line name;
+        cti_line(&name, "%s", m->name);
+        ct_status status = add_mutant(report, &wrong, &all, m, name);
+        if (status != CT_OK) return status;
+    }
+    return CT_OK;
+}
+
+/* Whether something flows through a term, and not everything. */
+static ct_status term_counts(const cti_subject *s, const cti_instance *of, const char *name,
+                             bool *counts) {
+    int64_t n = s->claim->n_inputs;
+    ct_tensor *flow[CT_CLAIM_INPUTS], *whole[CT_CLAIM_INPUTS];
+    ct_status status = cti_term_flow(s, of, name, flow);
+    if (status == CT_OK) status = ct_vjp(of->y, of->x[n], of->x, n, whole);
+    *counts = false;
+    for (int64_t i = 0; i < n && status == CT_OK; i++) {
+        if (s->claim->inputs[i].fixed) continue;
+        const double *part = ct_data_f64(flow[i]), *all = ct_data_f64(whole[i]);
+        if (!part || !all) return ct_error();
+        bool some = false, rest = false;
+        for (int64_t e = 0; e < ct_numel(flow[i]); e++) {
+            some |= fabs(part[e]) > 1e-9;
+            rest |= fabs(all[e] - part[e]) > 1e-9;
+        }
+        *counts |= some && rest;
+    }
+    return status;
+}
+
+static ct_status terms_that_count(const cti_subject *s, const ct_verify_options *options,
+                                  const char *names[CTI_TERMS], int64_t *n) {
+    cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
+    cti_instance of;
+    const char *all[CTI_TERMS];
+    int64_t n_all = 0;
+    *n = 0;
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_instance_begin(s, CT_F64, &draw, &of);
+    if (status == CT_OK) status = cti_term_names(&of, all, &n_all);
+    for (int64_t k = 0; k < n_all && status == CT_OK; k++) {
+        bool counts;
+        status = term_counts(s, &of, all[k], &counts);
+        if (counts) names[(*n)++] = all[k];
+    }
+    ct_scope_close(scope);
+    return status;
+}
+
+static const struct {
+    double factor;
+    const char *says;
+} mistakes[] = {{0, "without the term through '%s'"},
+                {-1, "the term through '%s' negated"},
+                {2, "the term through '%s' twice"}};
+enum { MISTAKES = sizeof mistakes / sizeof *mistakes };
+
+static ct_status add_of_terms(ct_verify_report *report, const cti_subject *s,
+                              const ct_verify_options *options, const char *const names[],
+                              int64_t n) {
+    ct_verify_options first = *options;
+    first.orders = 1;
+    for (int64_t k = 0; k < n * MISTAKES; k++) {
+        cti_subject wrong = *s;
+        wrong.term = names[k / MISTAKES];
+        wrong.factor = mistakes[k % MISTAKES].factor;
+        ct_verify_line name;
+        const char *says = mistakes[k % MISTAKES].says, *gap = strstr(says, "%s");
+        cti_line(&name, "%.*s%.60s%s", (int)(gap - says), says, wrong.term, gap + 2);
+        ct_status status = add_mutant(report, &wrong, &first, NULL, name);
+        if (status != CT_OK) return status;
+    }
+    return CT_OK;
+}
+
+static ct_status add_mutants(ct_verify_report *report, const cti_subject *s,
+                             const ct_verify_options *options) {
+    const char *names[CTI_TERMS];
+    int64_t n = 0;
+    ct_status status = s->closed ? terms_that_count(s, options, names, &n) : CT_OK;
+    if (status != CT_OK) return status;
+    report->mutants = cti_alloc((size_t)(s->claim->n_mutants + n * MISTAKES),
+                                sizeof *report->mutants);
+    if (!report->mutants) return CT_ERR_MEMORY;
+    status = s->closed ? add_listed(report, s, options) : CT_OK;
+    return status == CT_OK ? add_of_terms(report, s, options, names, n) : status;
+}
+
+/* --- Notes ------------------------------------------------------------------------------------ */
+
+#define MOST_NOTES 16
+
+static void note(ct_verify_report *report, const ct_verify_line *line) {
+    if (report->n_notes < MOST_NOTES && line->text[0]) report->notes[report->n_notes++] = *line;
+}
+
+/* Rows that show nothing. */
+static void note_degenerate(ct_verify_report *report, const cti_findings *found, bool given) {
+    for (int64_t k = 0; k < found->n; k++) {
+        const ct_verify_row *row = &found->rows[k];
+        ct_verify_line line;
+        if (!row->tried || !found->zero[k] || row->order > 1) continue;
+        cti_line(&line,
+                 given
+                     ? "degenerate: under the cotangent given the derivative with regard to %s is "
+                       "0, right or wrong; a random one would tell"
+                     : "degenerate: the derivative with regard to %s is 0 whatever the cotangent "
+                       "(one value per channel, a constant channel?); nothing is shown of it",
+                 row->input);
+        note(report, &line);
+        report->passed &= !given;
+    }
+}
+
+static void note_doubts(ct_verify_report *report, const cti_subject *s, const cti_findings *found,
+                        const ct_verify_options *options) {
+    ct_verify_line line;
+    if (found->n_roots_missing) {
+        cti_line(&line,
+                 "not proved: no inputs were found whose roots all exist in the field; fewer "
+                 "roots at once (smaller shapes) would help");
+        note(report, &line);
+    }
+    if (!s->closed) {
+        cti_line(&line,
+                 "the closed form is one of arrays: compared in f64 alone, nothing is exact");
+        note(report, &line);
+    }
+    for (int64_t k = 0; k < found->n; k++) {
+        const ct_verify_row *row = &found->rows[k];
+        if (row->condition * 0x1p-53 * 128 <= options->tolerance) continue;
+        cti_line(&line, "cancellation: rounding of the inputs alone moves order %d of %s by %.0e",
+                 row->order, row->input, row->condition * 0x1p-53);
+        note(report, &line);
+    }
+}
+
+static ct_status note_grounds(ct_verify_report *report, const cti_subject *s,
+                              const ct_verify_options *options) {
+    ct_verify_line lines[CTI_GROUNDS] = {0};
+    ct_status status = cti_verify_grounds(s, options, lines);
+    for (int k = 0; k < CTI_GROUNDS && status == CT_OK; k++) note(report, &lines[k]);
+    return status;
+}
+
+/* --- The whole -------------------------------------------------------------------------------- */
+
+void ct_verify_free(ct_verify_report *report) {
+    if (!report) return;
+    cti_free(report->rows);
+    cti_free(report->mutants);
+    cti_free(report->notes);
+    *report = (ct_verify_report){0};
+}
+
+static ct_status verify(const cti_subject *s, const ct_verify_options *options,
+                        ct_verify_report *report) {
+    cti_findings found;
+    ct_status status = try_subject(s, options, &found);
+    if (status != CT_OK) return status;
+    report->rows = found.rows, report->n_rows = found.n;
+    report->notes = cti_alloc(MOST_NOTES, sizeof *report->notes);
+    if (!report->notes) status = CT_ERR_MEMORY;
+    if (status == CT_OK) {
+        report->passed = !found.failed_order;
+        for (int64_t k = 0; k < found.n; k++) report->passed &= found.rows[k].passed;
+        note(report, &found.says);
+        note_degenerate(report, &found, options->cotangent != NULL);
+        note_doubts(report, s, &found, options);
+        report->passed &= !found.n_roots_missing;
+        status = s->closed ? note_grounds(report, s, options) : CT_OK;
+    }
+    cti_free(found.zero);
+    if (status == CT_OK && report->passed && !options->no_mutants) {
+        status = add_mutants(report, s, options);
+    }
+    report->passed &= report->n_killed == report->n_mutants;
+    return status;
+}
+
+ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_report *report) {
+    CTI_CALLED;
+    if (!report) return ct_fail(CT_ERR_NULL, "ct_verify: 'report' is NULL");
+    *report = (ct_verify_report){0};
+    ct_status status = check_claim(claim);
+    if (status == CT_OK) status = complete(claim, &options);
+    if (status != CT_OK) return status;
+    cti_subject s = {.claim = claim, .f = claim->f, .closed = claim->closed};
+    ct_verify_report made = {.claim = claim->name, .conventions = claim->conventions};
+    int64_t scope = ct_scope_open();
+    status = verify(&s, &options, &made);
+    ct_scope_close(scope);
+    if (status == CT_OK) *report = made;
+    else ct_verify_free(&made);
+    return status;
+}

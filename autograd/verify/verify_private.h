@@ -1,0 +1,104 @@
+/* Private: what the stages of a verification share. */
+#ifndef COTAN_VERIFY_PRIVATE_H
+#define COTAN_VERIFY_PRIVATE_H
+
+#include "autograd/verify.h"
+#include "tensor/base/zone.h"
+#include "tensor/p61.h"
+
+#define CTI_TERMS 8 /* of a function: at most so many are told apart */
+
+/* What is verified: a claim, or a mutant of it. */
+typedef struct {
+    const ct_claim *claim;
+    ct_function *f;
+    ct_closed_form *closed;
+    const char *term; /* the closed form has `factor` times this term of f; NULL: as written */
+    double factor;
+} cti_subject;
+
+/* Which random numbers: different ones for each seed, stream and attempt. */
+typedef struct {
+    uint64_t seed, stream, attempt;
+    bool narrow;          /* of f32's digits, for comparisons between types */
+    double far;           /* added to all inputs that may be far from 0 */
+    double nudge;         /* all inputs are off by so much of themselves, up or down */
+    ct_tensor *cotangent; /* the user's, or NULL */
+} cti_draw;
+
+/* One derivative, found in both ways. */
+typedef struct {
+    int order;
+    int64_t input; /* claim->n_inputs is the cotangent */
+    ct_tensor *derived, *closed;
+} cti_pair;
+
+#define CTI_PAIRS (CT_VERIFY_ORDERS * (CT_CLAIM_INPUTS + 1))
+
+/* A subject at drawn inputs, up to some order. */
+typedef struct {
+    ct_tensor *x[CT_CLAIM_INPUTS + 1]; /* the last one is the cotangent */
+    ct_tensor *y;
+    int64_t n; /* pairs, in ascending order of derivatives */
+    cti_pair pairs[CTI_PAIRS];
+} cti_instance;
+
+/* Builds f alone: x and y. Order 0. */
+ct_status cti_instance_begin(const cti_subject *s, ct_dtype dtype, const cti_draw *draw,
+                             cti_instance *out);
+/* Builds the pairs of orders 1 to `orders`. */
+ct_status cti_instance_derive(const cti_subject *s, const cti_draw *draw, int orders,
+                              cti_instance *of);
+/* Evaluates both sides of all pairs. */
+ct_status cti_instance_eval(const cti_instance *of);
+
+/* --- Terms ------------------------------------------------------------------------------------ */
+
+/* The names within y's graph, but for inputs', the one nearest to y first; at most CTI_TERMS. */
+ct_status cti_term_names(const cti_instance *of, const char *names[CTI_TERMS], int64_t *n);
+/* out[i]: what flows from the cotangent to x[i] through tensors of that name. */
+ct_status cti_term_flow(const cti_subject *s, const cti_instance *of, const char *name,
+                        ct_tensor *out[]);
+/* Says what is wrong with the closed form of an input, of an instance in the field that has been
+ * evaluated; empty if no term explains it. */
+ct_status cti_term_diagnose(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
+                            ct_verify_line *out);
+
+/* A graph like y's in which tensors of a name, or one node, let no derivative through. */
+ct_tensor *cti_term_stopped(ct_tensor *y, const char *name, const ct_tensor *node);
+/* What a term with this factor is: " is missing", " has the factor 6/5"; false for no fraction. */
+bool cti_factor_said(ct_p61 factor, ct_verify_line *out);
+/* What else a person may have done: forgotten what flows through some op of f, or an input. Says so
+ * in any case. */
+ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
+                    ct_verify_line *out);
+
+/* --- Stages ----------------------------------------------------------------------------------- */
+
+/* What is found out about a subject. */
+typedef struct {
+    ct_verify_row *rows; /* one for each pair */
+    bool *zero;          /* and whether its derivative was 0 in all draws */
+    int64_t n, n_roots_missing;
+    uint64_t attempts;   /* of the last draw */
+    ct_verify_line says; /* what is wrong, the first of it */
+    int failed_order;    /* of the exact stage; 0: none */
+    bool failed_usual, failed_far;
+} cti_findings;
+
+ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *options,
+                           cti_findings *found);
+ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *options,
+                             cti_findings *found);
+
+#define CTI_GROUNDS 3
+/* What a proof rests on, a line each; empty where there is nothing to say. */
+ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *options,
+                             ct_verify_line lines[CTI_GROUNDS]);
+
+/* The name of an input, or "cotangent". */
+const char *cti_claim_input_name(const ct_claim *claim, int64_t input);
+/* printf into a line; what does not fit is cut. */
+void cti_line(ct_verify_line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

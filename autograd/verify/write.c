@@ -1,0 +1,170 @@
+/* Reports of verifications as documents for machines: JSON and JUnit XML.
+ * The page for people is in html.c.
+ * Invariant: numbers that do not exist (NaN, infinity) are null in JSON. */
+#include "autograd/verify/documents.h"
+#include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/io/json.h"
+
+#include <math.h>
+#include <string.h>
+
+ct_status cti_write_document(const char *function, FILE *out, const ct_verify_report *reports,
+                             int64_t n, cti_document *document) {
+    if (!out) return ct_fail(CT_ERR_NULL, "%s: 'out' is NULL", function);
+    ct_status status = cti_check_array(function, "reports", reports, "n", n);
+    if (status != CT_OK) return status;
+    cti_writer text = {0};
+    document(&text, reports, n);
+    status = text.status;
+    if (status == CT_OK &&
+        (fwrite(text.text, 1, text.used, out) != text.used || fflush(out) != 0)) {
+        status = ct_fail(CT_ERR_IO, "%s: writing failed", function);
+    }
+    cti_free(text.text);
+    return status;
+}
+
+bool cti_all_passed(const ct_verify_report *reports, int64_t n) {
+    bool passed = true;
+    for (int64_t i = 0; i < n; i++) passed &= reports[i].passed;
+    return passed;
+}
+
+double cti_worst_error(const ct_verify_report *report, int order) {
+    double worst = 0;
+    for (int64_t k = 0; k < report->n_rows; k++) {
+        if (order && report->rows[k].order != order) continue;
+        worst = fmax(worst, report->rows[k].error_f64);
+    }
+    return worst;
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
+
+static void number(cti_writer *out, const char *key, double value) {
+    cti_write_format(out, ", \"%s\": %s", key,
+                     isfinite(value) ? cti_real_shown(value, 6).text : "null");
+}
+
+static void string(cti_writer *out, const char *before, const char *text) {
+    cti_write_text(out, before);
+    cti_write_json_string(out, text);
+}
+
+static const char *truth(bool value) { return value ? "true" : "false"; }
+
+/* All rows of an order, as one line of the list. */
+static void json_order(cti_writer *out, const ct_verify_report *r, int order) {
+    bool exact = true, passed = true, any = false;
+    for (int64_t k = 0; k < r->n_rows; k++) {
+        if (r->rows[k].order != order) continue;
+        any = true;
+        exact &= r->rows[k].exact;
+        passed &= r->rows[k].passed;
+    }
+    if (!any) return;
+    if (out->used && out->text[out->used - 1] == '}') cti_write_text(out, ",");
+    string(out, "\n  {\"name\": ", r->claim);
+    cti_write_format(out, ", \"order\": %d, \"exact\": %s, \"passed\": %s", order, truth(exact),
+                     truth(passed));
+    number(out, "worst_relative_error", cti_worst_error(r, order));
+    cti_write_format(out, ", \"mutants\": %lld, \"killed\": %lld, \"rows\": [",
+                     (long long)r->n_mutants, (long long)r->n_killed);
+    for (int64_t k = 0; k < r->n_rows; k++) {
+        const ct_verify_row *row = &r->rows[k];
+        if (row->order != order) continue;
+        if (out->text[out->used - 1] == '}') cti_write_text(out, ", ");
+        string(out, "{\"derivative\": ", row->input);
+        cti_write_format(out, ", \"exact\": %s, \"passed\": %s", truth(row->exact),
+                         truth(row->passed));
+        number(out, "error_f64", row->error_f64);
+        number(out, "error_f32", row->error_f32);
+        number(out, "condition", row->condition);
+        number(out, "error_far", row->error_far);
+        cti_write_text(out, "}");
+    }
+    cti_write_text(out, "], \"notes\": [");
+    for (int64_t k = 0; k < r->n_notes; k++) string(out, k ? ", " : "", r->notes[k].text);
+    cti_write_text(out, "]}");
+}
+
+static void json(cti_writer *out, const ct_verify_report *reports, int64_t n) {
+    double worst = 0;
+    cti_write_format(out, "{\"verdict\": \"%s\", \"claims\": [",
+                     cti_all_passed(reports, n) ? "pass" : "fail");
+    for (int64_t i = 0; i < n; i++) {
+        worst = fmax(worst, cti_worst_error(&reports[i], 0));
+        for (int order = 1; order <= CT_VERIFY_ORDERS; order++) json_order(out, &reports[i], order);
+    }
+    cti_write_text(out, "\n]");
+    number(out, "worst_relative_error", worst);
+    cti_write_text(out, "}\n");
+}
+
+ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64_t n) {
+    CTI_CALLED;
+    return cti_write_document("ct_verify_write_json", out, reports, n, json);
+}
+
+/* --- XML -------------------------------------------------------------------------------------- */
+
+void cti_write_escaped(cti_writer *out, const char *text) {
+    for (; *text; text++) {
+        const char *entity = *text == '&'   ? "&amp;"
+                             : *text == '<' ? "&lt;"
+                             : *text == '>' ? "&gt;"
+                             : *text == '"' ? "&quot;"
+                                            : NULL;
+        if (entity) cti_write_text(out, entity);
+        else cti_write_bytes(out, text, 1);
+    }
+}
+
+static void test_case(cti_writer *out, const char *claim, const char *name, bool passed,
+                      const char *why) {
+    cti_write_text(out, "  <testcase classname=\"");
+    cti_write_escaped(out, claim);
+    cti_write_text(out, "\" name=\"");
+    cti_write_escaped(out, name);
+    if (passed) {
+        cti_write_text(out, "\"/>\n");
+        return;
+    }
+    cti_write_text(out, "\"><failure message=\"");
+    cti_write_escaped(out, why);
+    cti_write_text(out, "\"/></testcase>\n");
+}
+
+static void junit(cti_writer *out, const ct_verify_report *reports, int64_t n) {
+    long long tests = 0, failures = 0;
+    for (int64_t i = 0; i < n; i++) {
+        tests += reports[i].n_rows + reports[i].n_mutants;
+        failures += reports[i].n_mutants - reports[i].n_killed;
+        for (int64_t k = 0; k < reports[i].n_rows; k++) failures += !reports[i].rows[k].passed;
+    }
+    cti_write_format(out,
+                     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"cotan verify\" "
+                     "tests=\"%lld\" failures=\"%lld\">\n",
+                     tests, failures);
+    for (int64_t i = 0; i < n; i++) {
+        const ct_verify_report *r = &reports[i];
+        for (int64_t k = 0; k < r->n_rows; k++) {
+            ct_verify_line name;
+            snprintf(name.text, sizeof name.text, "order %d of %.100s", r->rows[k].order,
+                     r->rows[k].input);
+            test_case(out, r->claim, name.text, r->rows[k].passed,
+                      r->n_notes ? r->notes[0].text : "different");
+        }
+        for (int64_t k = 0; k < r->n_mutants; k++) {
+            test_case(out, r->claim, r->mutants[k].name.text, r->mutants[k].killed,
+                      "a wrong formula was not refused");
+        }
+    }
+    cti_write_text(out, "</testsuite>\n");
+}
+
+ct_status ct_verify_write_junit(FILE *out, const ct_verify_report *reports, int64_t n) {
+    CTI_CALLED;
+    return cti_write_document("ct_verify_write_junit", out, reports, n, junit);
+}

@@ -1,0 +1,366 @@
+/* Certificates: right closed forms pass, wrong ones are refused by the stage that can see them and
+ * with the words that say what is wrong; checks that show nothing are called so.
+ * The claims of the library's layers are in tests/nn/test_claims.c.
+ * Invariant: the closed forms are written here by hand, as in a textbook. */
+#include "autograd/compose.h"
+#include "autograd/ops.h"
+#include "autograd/verify.h"
+#include "tests/support/test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 6, CHANNELS = 2 };
+#define EPSILON 1e-3
+
+static ct_tensor *rows_mean(ct_tensor *x) { return ct_mean_keep(x, CT_AXES(0)); }
+
+static ct_tensor *batch_norm(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_batch_norm(in[0], in[1], in[2], -1, EPSILON, NULL, NULL);
+}
+
+/* What a person may get wrong, one at a time. */
+typedef enum {
+    RIGHT,
+    NO_MEAN,
+    NO_VARIANCE,
+    N_MINUS_1,
+    MEAN_SIGN,
+    VARIANCE_TWICE,
+    X_FOR_XHAT,
+    ROOT_TWICE,
+    NO_GAMMA,
+    DBETA_MEAN
+} mistake;
+
+static ct_status closed_form(mistake made, ct_tensor *const in[], ct_tensor *dy, ct_tensor *out[]) {
+    ct_tensor *c = ct_sub(in[0], rows_mean(in[0]));
+    ct_tensor *r = ct_rsqrt(ct_offset(rows_mean(ct_square(c)), EPSILON)), *h = ct_mul(c, r);
+    ct_tensor *a = rows_mean(dy), *b = rows_mean(ct_mul(dy, h));
+    if (made == NO_MEAN) a = ct_scale(a, 0);
+    if (made == NO_VARIANCE) b = ct_scale(b, 0);
+    if (made == N_MINUS_1) b = ct_scale(b, ROWS / (ROWS - 1.0));
+    if (made == MEAN_SIGN) a = ct_neg(a);
+    if (made == VARIANCE_TWICE) b = ct_scale(b, 2);
+    ct_tensor *dx = ct_mul(ct_sub(ct_sub(dy, a), ct_mul(made == X_FOR_XHAT ? c : h, b)), r);
+    if (made == ROOT_TWICE) dx = ct_mul(dx, r);
+    out[0] = made == NO_GAMMA ? dx : ct_mul(dx, in[1]);
+    out[1] = ct_sum(ct_mul(dy, h), CT_AXES(0));
+    out[2] = ct_sum(dy, CT_AXES(0));
+    if (made == DBETA_MEAN) out[2] = ct_mean(dy, CT_AXES(0));
+    return ct_error();
+}
+
+#define CLOSED(name, made)                                                                \
+    static ct_status name(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy, \
+                          ct_tensor *out[]) {                                             \
+        (void)context, (void)n;                                                           \
+        return closed_form(made, in, dy, out);                                            \
+    }
+CLOSED(right, RIGHT)
+CLOSED(no_mean, NO_MEAN)
+CLOSED(no_variance, NO_VARIANCE)
+CLOSED(n_minus_1, N_MINUS_1)
+CLOSED(mean_sign, MEAN_SIGN)
+CLOSED(variance_twice, VARIANCE_TWICE)
+CLOSED(x_for_xhat, X_FOR_XHAT)
+CLOSED(root_twice, ROOT_TWICE)
+CLOSED(no_gamma, NO_GAMMA)
+CLOSED(dbeta_mean, DBETA_MEAN)
+
+/* The derivative with regard to x is right, and does not know that the mean depends on x. */
+static ct_tensor *detached_mean(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    ct_tensor *m = rows_mean(in[0]), *d = ct_sub(in[0], ct_stop_gradient(m));
+    ct_tensor *r = ct_rsqrt(ct_offset(rows_mean(ct_square(d)), EPSILON));
+    return ct_add(ct_mul(ct_mul(ct_sub(in[0], m), r), in[1]), in[2]);
+}
+
+static ct_tensor *one_pass(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    ct_tensor *m = rows_mean(in[0]);
+    ct_tensor *variance = ct_sub(rows_mean(ct_square(in[0])), ct_square(m));
+    ct_tensor *h = ct_mul(ct_sub(in[0], m), ct_rsqrt(ct_offset(variance, EPSILON)));
+    return ct_add(ct_mul(h, in[1]), in[2]);
+}
+
+static const ct_claim_mutant mutants[] = {
+    {"no mean", NULL, no_mean, 1, "x: the term through 'mean' is missing"},
+    {"no variance", NULL, no_variance, 1, "x: the term through 'variance' is missing"},
+    {"N - 1", NULL, n_minus_1, 1, "'variance' has the factor 6/5 = m / (m - 1)"},
+    {"sign", NULL, mean_sign, 1, "x: the term through 'mean' has the wrong sign"},
+    {"twice", NULL, variance_twice, 1, "x: the term through 'variance' has the factor 2"},
+    {"x for xhat", NULL, x_for_xhat, 1, "lacks the factor rsqrt(variance)"},
+    {"root twice", NULL, root_twice, 1, "all of it has the factor rsqrt(variance) once too often"},
+    {"no gamma", NULL, no_gamma, 1, "x: all of it lacks the factor gamma"},
+    {"dbeta is a mean", NULL, dbeta_mean, 1, "beta: all of it has the factor 1/6"},
+    {"detached mean", detached_mean, NULL, 2, "different at order 2"},
+    {"one pass", one_pass, NULL, 0, "digits are lost"},
+};
+enum { MUTANTS = sizeof mutants / sizeof *mutants };
+
+static const ct_claim_input inputs[] = {
+    {.name = "x", .shape = {2, {ROWS, CHANNELS}}},
+    {.name = "gamma", .shape = {1, {CHANNELS}}},
+    {.name = "beta", .shape = {1, {CHANNELS}}},
+};
+static const ct_claim claim = {.name = "batch_norm",
+                               .f = batch_norm,
+                               .closed = right,
+                               .inputs = inputs,
+                               .n_inputs = 3,
+                               .mutants = mutants,
+                               .n_mutants = MUTANTS};
+
+static ct_verify_report verified(const ct_claim *of, ct_verify_options options) {
+    ct_verify_report report;
+    EXPECT(ct_verify(of, options, &report) == CT_OK, "%s", ct_error_message());
+    return report;
+}
+
+TEST(verify, a_right_claim_is_equal_in_all_orders) {
+    ct_verify_report r = verified(&claim, (ct_verify_options){.orders = 3, .no_mutants = true});
+    EXPECT(r.passed && r.n_rows == 3 + 4 + 4, "%lld rows", (long long)r.n_rows);
+    for (int64_t k = 0; k < r.n_rows; k++) {
+        const ct_verify_row *row = &r.rows[k];
+        EXPECT(row->tried && row->exact && row->passed && row->error_f64 <= 1e-14, "order %d of %s",
+               row->order, row->input);
+    }
+    ct_verify_free(&r);
+}
+
+TEST(verify, mutants_are_refused_by_the_stage_that_sees_them_and_named) {
+    ct_verify_report r = verified(&claim, (ct_verify_options){0});
+    EXPECT(r.passed && r.n_mutants == MUTANTS + 2 * 3 && r.n_killed == r.n_mutants, "%lld of %lld",
+           (long long)r.n_killed, (long long)r.n_mutants);
+    for (int64_t k = 0; k < MUTANTS && k < r.n_mutants; k++) {
+        static const char *const stages[] = {"far from 0", "exact, order 1", "exact, order 2"};
+        EXPECT(strcmp(r.mutants[k].stage, stages[mutants[k].order]) == 0, "%s: %s", mutants[k].name,
+               r.mutants[k].stage);
+        EXPECT(r.mutants[k].named, "%s: %s", mutants[k].name, r.mutants[k].says.text);
+    }
+    ct_verify_free(&r);
+}
+
+TEST(verify, a_wrong_claim_is_refused_with_its_term) {
+    ct_claim wrong = claim;
+    wrong.closed = n_minus_1;
+    ct_verify_report r = verified(&wrong, (ct_verify_options){0});
+    EXPECT(!r.passed && r.n_notes > 0 && r.n_mutants == 0);
+    EXPECT(r.n_notes && strstr(r.notes[0].text, "'variance' has the factor 6/5"), "%s",
+           r.n_notes ? r.notes[0].text : "");
+    EXPECT(r.rows[0].worst >= 0 && fabs(r.rows[0].derived - r.rows[0].closed) > 1e-6);
+    ct_verify_free(&r);
+}
+
+/* A mutant that is no mutant: the score says so, and the claim does not pass. */
+TEST(verify, a_mutant_that_is_right_is_not_refused) {
+    static const ct_claim_mutant same[] = {{"the same", NULL, right, 1, NULL}};
+    ct_claim odd = claim;
+    odd.mutants = same, odd.n_mutants = 1;
+    ct_verify_report r = verified(&odd, (ct_verify_options){0});
+    EXPECT(!r.passed && r.n_killed == r.n_mutants - 1 && !r.mutants[0].killed &&
+           strcmp(r.mutants[0].stage, "none") == 0);
+    ct_verify_free(&r);
+}
+
+TEST(verify, a_cotangent_of_ones_shows_nothing) {
+    ct_tensor *ones = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), 1);
+    ct_claim blind = claim;
+    blind.closed = no_variance; /* wrong, and equal under this cotangent */
+    ct_verify_report r = verified(&blind, (ct_verify_options){.cotangent = ones, .orders = 1});
+    EXPECT(!r.passed && r.n_notes && strstr(r.notes[0].text, "degenerate: under the cotangent"),
+           "%s", r.n_notes ? r.notes[0].text : "");
+    ct_verify_free(&r);
+}
+
+TEST(verify, one_value_per_channel_shows_nothing) {
+    static const ct_claim_input one[] = {{.name = "x", .shape = {2, {1, CHANNELS}}},
+                                         {.name = "gamma", .shape = {1, {CHANNELS}}},
+                                         {.name = "beta", .shape = {1, {CHANNELS}}}};
+    ct_claim small = claim;
+    small.f = one_pass, small.inputs = one, small.n_mutants = 0;
+    ct_verify_report r = verified(&small, (ct_verify_options){.orders = 1, .no_mutants = true});
+    EXPECT(r.n_notes && strstr(r.notes[0].text, "degenerate: the derivative with regard to x is 0"),
+           "%s", r.n_notes ? r.notes[0].text : "");
+    ct_verify_free(&r);
+}
+
+/* The reference of a port, over arrays. */
+static void over_arrays(void *context, const double *const in[], int64_t n, const double *dy,
+                        double *const out[]) {
+    const double *factor = context;
+    (void)n;
+    for (int j = 0; j < CHANNELS; j++) {
+        double mean = 0, variance = 0, a = 0, b = 0;
+        for (int i = 0; i < ROWS; i++) mean += in[0][i * CHANNELS + j] / ROWS;
+        for (int i = 0; i < ROWS; i++) {
+            variance += (in[0][i * CHANNELS + j] - mean) * (in[0][i * CHANNELS + j] - mean) / ROWS;
+        }
+        double r = 1 / sqrt(variance + EPSILON);
+        for (int i = 0; i < ROWS; i++) {
+            a += dy[i * CHANNELS + j];
+            b += dy[i * CHANNELS + j] * (in[0][i * CHANNELS + j] - mean) * r;
+        }
+        for (int i = 0; i < ROWS; i++) {
+            double h = (in[0][i * CHANNELS + j] - mean) * r;
+            out[0][i * CHANNELS + j] = *factor * in[1][j] * r *
+                                       (dy[i * CHANNELS + j] - a / ROWS - h * b / ROWS);
+        }
+        out[1][j] = b, out[2][j] = a;
+    }
+}
+
+TEST(verify, a_closed_form_over_arrays) {
+    double factor = 1;
+    ct_claim port = {.name = "port",
+                     .f = batch_norm,
+                     .arrays = over_arrays,
+                     .context = &factor,
+                     .inputs = inputs,
+                     .n_inputs = 3};
+    ct_verify_report r = verified(&port, (ct_verify_options){0});
+    EXPECT(r.passed && r.n_rows == 3 && !r.rows[0].tried && r.rows[0].error_f64 <= 1e-14);
+    ct_verify_free(&r);
+    factor = 1 + 1e-11;
+    r = verified(&port, (ct_verify_options){0});
+    EXPECT(!r.passed && r.n_notes && strstr(r.notes[0].text, "in f64"), "%s", r.notes[0].text);
+    ct_verify_free(&r);
+}
+
+/* --- False alarms ----------------------------------------------------------------------------- */
+
+#define FUNCTION(name, expression)                                            \
+    static ct_tensor *name(void *context, ct_tensor *const in[], int64_t n) { \
+        (void)context, (void)n;                                               \
+        ct_tensor *x = in[0];                                                 \
+        return expression;                                                    \
+    }
+#define CLOSED_OF(name, expression)                                                       \
+    static ct_status name(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy, \
+                          ct_tensor *out[]) {                                             \
+        (void)context, (void)n;                                                           \
+        ct_tensor *x = in[0];                                                             \
+        out[0] = expression;                                                              \
+        return ct_error();                                                                \
+    }
+FUNCTION(mean_f, ct_mul(ct_mean_all(x), ct_mean_all(x)))
+CLOSED_OF(mean_c, ct_broadcast(ct_scale(ct_mul(dy, ct_mean_all(x)), 2 * (1.0 / 6)), ct_shape_of(x)))
+FUNCTION(leaky_f, ct_maximum(x, ct_scale(x, 0.125)))
+CLOSED_OF(leaky_c, ct_where(ct_greater(x, ct_scalar(ct_dtype_of(x), 0)), dy, ct_scale(dy, 0.125)))
+static ct_tensor *absolute(ct_tensor *x) { return ct_abs(x); }
+FUNCTION(huber_f, ct_where(ct_less_equal(absolute(x), ct_scalar(ct_dtype_of(x), 1)),
+                           ct_scale(ct_square(x), 0.5), ct_offset(absolute(x), -0.5)))
+CLOSED_OF(huber_c, ct_mul(dy, ct_clip(x, -1, 1)))
+FUNCTION(softmax_f, ct_softmax(x, -1))
+static ct_tensor *softmax_back(ct_tensor *x, ct_tensor *dy) {
+    ct_tensor *shifted = ct_sub(x, ct_stop_gradient(ct_max_keep(x, CT_AXES(-1))));
+    ct_tensor *e = ct_exp(shifted), *p = ct_div(e, ct_sum_keep(e, CT_AXES(-1)));
+    return ct_mul(p, ct_sub(dy, ct_sum_keep(ct_mul(dy, p), CT_AXES(-1))));
+}
+CLOSED_OF(softmax_c, softmax_back(x, dy))
+
+TEST(verify, right_formulas_are_never_refused) {
+    static const ct_claim_input x[] = {{.name = "x", .shape = {2, {2, 3}}}};
+    const ct_claim right_ones[] = {
+        {.name = "mean", .f = mean_f, .closed = mean_c, .inputs = x, .n_inputs = 1},
+        {.name = "leaky", .f = leaky_f, .closed = leaky_c, .inputs = x, .n_inputs = 1},
+        {.name = "huber", .f = huber_f, .closed = huber_c, .inputs = x, .n_inputs = 1},
+        {.name = "softmax", .f = softmax_f, .closed = softmax_c, .inputs = x, .n_inputs = 1},
+        claim,
+    };
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        for (size_t i = 0; i < sizeof right_ones / sizeof *right_ones; i++) {
+            ct_verify_options options = {.seed = seed, .orders = 1, .draws = 1, .no_mutants = true};
+            ct_verify_report r = verified(&right_ones[i], options);
+            if (!EXPECT(r.passed, "%s, seed %llu: %s", right_ones[i].name, (unsigned long long)seed,
+                        r.n_notes ? r.notes[0].text : ""))
+                ct_verify_print(stderr, &r);
+            ct_verify_free(&r);
+        }
+    }
+}
+
+/* --- Errors ----------------------------------------------------------------------------------- */
+
+static ct_status of_wrong_shape(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                                ct_tensor *out[]) {
+    (void)context, (void)n, (void)dy;
+    out[0] = in[1];
+    return CT_OK;
+}
+
+static void expect_refusal(const ct_claim *of, ct_verify_options options, ct_status status,
+                           const char *message) {
+    ct_verify_report r;
+    EXPECT(ct_verify(of, options, &r) == status, "%s", ct_error_message());
+    expect_error(status, message);
+    EXPECT(r.n_rows == 0 && r.rows == NULL);
+}
+
+TEST(verify, errors_name_what_is_wrong) {
+    ct_claim c = claim;
+    expect_refusal(NULL, (ct_verify_options){0}, CT_ERR_NULL, "ct_verify: 'claim' is NULL");
+    c.closed = NULL;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_NULL, "ct_verify: 'claim->closed' is NULL");
+    c.closed = of_wrong_shape;
+    expect_refusal(
+        &c, (ct_verify_options){0}, CT_ERR_SHAPE,
+        "ct_verify: batch_norm: the closed form's cotangent of 'x' is [2], 'x' is [6,2]");
+    c = claim;
+    expect_refusal(&c, (ct_verify_options){.orders = 4}, CT_ERR_RANGE,
+                   "ct_verify: orders needs 1..3, got 4");
+    c.n_inputs = 0;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_RANGE,
+                   "ct_verify: batch_norm: needs 1..16 inputs, got 0");
+    ct_tensor *narrow = ct_full(CT_F64, CT_SHAPE(3), 1);
+    expect_refusal(&claim, (ct_verify_options){.cotangent = narrow}, CT_ERR_SHAPE,
+                   "ct_verify: the cotangent is [3], the value of f [6,2]");
+}
+
+/* --- Documents -------------------------------------------------------------------------------- */
+
+static void expect_document(ct_status (*writer)(FILE *, const ct_verify_report *, int64_t),
+                            const ct_verify_report *r, const char *const parts[]) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    EXPECT(writer(out, r, 1) == CT_OK, "%s", ct_error_message());
+    fclose(out);
+    for (; *parts; parts++) EXPECT(strstr(text, *parts), "no %s in %s", *parts, text);
+    free(text);
+}
+
+static ct_status print_one(FILE *out, const ct_verify_report *r, int64_t n) {
+    (void)n;
+    return ct_verify_print(out, r);
+}
+
+TEST(verify, documents_say_what_the_report_says) {
+    ct_claim odd = claim;
+    odd.name = "a <\"b\">";
+    ct_verify_report r = verified(&odd, (ct_verify_options){.orders = 1});
+    expect_document(ct_verify_write_json, &r,
+                    (const char *const[]){"\"verdict\": \"pass\"", "\"name\": \"a <\\\"b\\\">\"",
+                                          "\"order\": 1, \"exact\": true", "\"mutants\": 17",
+                                          "\"killed\": 17", NULL});
+    expect_document(
+        ct_verify_write_junit, &r,
+        (const char *const[]){"tests=\"20\" failures=\"0\"", "a &lt;&quot;b&quot;&gt;", NULL});
+    expect_document(ct_verify_write_html, &r,
+                    (const char *const[]){"<h2>a &lt;", "17 of 17 mutants refused", NULL});
+    expect_document(print_one, &r,
+                    (const char *const[]){"the derived gradient is the closed form",
+                                          "mutants: 17 of 17 refused", NULL});
+    ct_verify_free(&r);
+    odd.closed = no_mean;
+    r = verified(&odd, (ct_verify_options){.orders = 1});
+    expect_document(ct_verify_write_json, &r,
+                    (const char *const[]){"\"verdict\": \"fail\"", "\"exact\": false",
+                                          "the term through 'mean' is missing", NULL});
+    expect_document(ct_verify_write_junit, &r,
+                    (const char *const[]){"failures=\"1\"", "the term through", NULL});
+    ct_verify_free(&r);
+}
