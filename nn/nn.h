@@ -3,6 +3,7 @@
 #define COTAN_NN_H
 
 #include <cotan/nn/attention.h>
+#include <cotan/nn/claims.h>
 #include <cotan/nn/gradcheck.h>
 #include <cotan/nn/init.h>
 #include <cotan/nn/layers.h>

@@ -55,7 +55,7 @@ layers() {
     case $1 in
     tensor) echo base+field graph plan run value io ;;
     autograd) echo kernels ops compose+derive check+verify draw ;;
-    nn) echo layers save+show+models ;;
+    nn) echo layers save+show+models+claims ;;
     optim) echo rules train ;;
     datasets) echo formats+digits ;;
     esac
