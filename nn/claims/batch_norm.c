@@ -214,7 +214,7 @@ CTI_CLOSED(darknet_closed) {
     return ct_error();
 }
 
-/* AIfES, one sample at a time: the forward is of the batch, the backward of each sample's pixels. */
+/* AIfES, one sample at a time: the forward is of the batch, the backward of each one's pixels. */
 CTI_CLOSED(each_sample) {
     batch b = batch_of(context, in, n, dy);
     ct_axes pixels = CT_AXES(1, 2);

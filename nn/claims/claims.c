@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const cti_claim_family *const families[] = {
-    &cti_batch_norm_claims,
-    &cti_normalization_claims,
+    &cti_batch_norm_claims, &cti_normalization_claims, &cti_loss_claims,
+    &cti_activation_claims, &cti_linear_claims,        &cti_pool_claims,
+    &cti_attention_claims,  &cti_recurrent_claims,
 };
 
 #define MOST 64

@@ -112,3 +112,128 @@ TEST(claims, mutants_are_not) {
     }
     EXPECT(mutants >= 45, "%lld", (long long)mutants);
 }
+
+TEST(claims, are_found_by_name) {
+    int64_t n;
+    const ct_claim *const *claims = ct_claims(&n);
+    for (int64_t i = 0; i < n; i++) {
+        EXPECT(ct_claim_named(claims[i]->name) == claims[i], "%s", claims[i]->name);
+        EXPECT(claims[i]->conventions != NULL, "%s", claims[i]->name);
+    }
+    EXPECT(ct_claims(NULL) == claims);
+    EXPECT(!ct_claim_named("no such") && !ct_claim_named(NULL));
+}
+
+/* Modules are made inside of claims; a program's random numbers stay what they are. */
+TEST(claims, draw_no_random_numbers) {
+    ct_seed_set(7);
+    ct_module *first = ct_dense_new(2, 2, (ct_dense_options){0});
+    MADE(first);
+    uint64_t wanted = state_hash(first, NULL);
+    ct_module_free(first);
+    ct_seed_set(7);
+    double error[1];
+    int64_t n, scope = ct_scope_open();
+    const ct_claim *const *claims = ct_claims(&n);
+    for (int64_t i = 0; i < n; i++) measure(claims[i], claims[i]->f, claims[i]->closed, 1, error);
+    ct_scope_close(scope);
+    ct_module *then = ct_dense_new(2, 2, (ct_dense_options){0});
+    MADE(then);
+    EXPECT(state_hash(then, NULL) == wanted);
+    ct_module_free(then);
+}
+
+/* --- Of a module ------------------------------------------------------------------------------ */
+
+/* in: x, gamma, beta, moving_mean, moving_variance; the context is what the user has given. */
+static ct_status given_statistics(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                                  ct_tensor *out[]) {
+    ct_module_claim *of = context;
+    EXPECT(n == 5);
+    ct_tensor *r = ct_rsqrt(ct_offset(in[4], *(const double *)of->context));
+    out[0] = ct_mul(dy, ct_mul(in[1], r));
+    out[1] = ct_sum(ct_mul(dy, ct_mul(ct_sub(in[0], in[3]), r)), CT_AXES(0));
+    out[2] = ct_sum(dy, CT_AXES(0));
+    return ct_error();
+}
+
+static const ct_claim_input rows = {.name = "x", .shape = {2, {4, 3}}};
+
+TEST(claims, of_a_module) {
+    static double epsilon = 1e-3;
+    ct_module *module = ct_batch_norm_new(3, ct_batch_norm_defaults());
+    MADE(module);
+    uint64_t before = state_hash(module, NULL);
+    ct_claim like = {.name = "mine",
+                     .closed = given_statistics,
+                     .context = &epsilon,
+                     .inputs = &rows,
+                     .n_inputs = 1};
+    ct_module_claim of;
+    OK(ct_module_claim_open(&of, module, CT_INFERENCE, like));
+    static const char *const names[] = {"x", "gamma", "beta", "moving_mean", "moving_variance"};
+    REQUIRE(of.claim.n_inputs == 5);
+    for (int i = 0; i < 5; i++) {
+        EXPECT(strcmp(of.claim.inputs[i].name, names[i]) == 0, "%s", of.claim.inputs[i].name);
+        EXPECT(of.claim.inputs[i].fixed == (i > 2));
+        EXPECT(of.claim.inputs[i].positive == (i == 4));
+    }
+    expect_claim(&of.claim);
+    EXPECT(state_hash(module, NULL) == before);
+    ct_module_claim_close(&of);
+    ct_module_claim_close(&of);
+    ct_module_claim_close(NULL);
+    ct_module_free(module);
+}
+
+/* The mask is the same at every call, and no key is taken. */
+static ct_status halves(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                        ct_tensor *out[]) {
+    ct_module_claim *of = context;
+    ct_tensor *mask = ct_div(of->claim.f(context, in, n), in[0]);
+    out[0] = ct_mul(dy, mask);
+    return ct_error();
+}
+
+TEST(claims, of_dropout) {
+    ct_module *module = ct_dropout_new(0.5);
+    MADE(module);
+    uint64_t before = state_hash(module, NULL);
+    ct_claim like = {.name = "dropout", .closed = halves, .inputs = &rows, .n_inputs = 1};
+    ct_module_claim of;
+    double error[1];
+    OK(ct_module_claim_open(&of, module, CT_TRAINING, like));
+    EXPECT(of.claim.n_inputs == 1);
+    int64_t scope = ct_scope_open();
+    measure(&of.claim, of.claim.f, of.claim.closed, 1, error);
+    ct_scope_close(scope);
+    EXPECT(error[0] < 1e-15, "%g", error[0]);
+    EXPECT(state_hash(module, NULL) == before);
+    ct_module_claim_close(&of);
+    ct_module_free(module);
+}
+
+TEST(claims, of_a_module_that_does_not_fit) {
+    ct_module *module = small_cnn_layers(0);
+    MADE(module);
+    ct_module_claim of;
+    ct_claim like = {.name = "mine", .closed = halves, .inputs = &rows, .n_inputs = 1};
+    expect_error(ct_module_claim_open(NULL, module, CT_TRAINING, like),
+                 "ct_module_claim_open: 'of' is NULL");
+    expect_error(ct_module_claim_open(&of, NULL, CT_TRAINING, like),
+                 "ct_module_claim_open: 'module' is NULL");
+    like.inputs = NULL;
+    expect_error(ct_module_claim_open(&of, module, CT_TRAINING, like),
+                 "ct_module_claim_open: 'like.inputs' is NULL");
+    like.inputs = &rows, like.n_inputs = 0;
+    expect_error(ct_module_claim_open(&of, module, CT_TRAINING, like),
+                 "ct_module_claim_open: inputs must be 1..16, got 0");
+    like.n_inputs = 1;
+    ct_module *deep[] = {small_cnn_layers(0), small_cnn_layers(0), module};
+    ct_module *both = ct_sequential_new("deep", deep, 3);
+    MADE(both);
+    expect_error(ct_module_claim_open(&of, both, CT_TRAINING, like),
+                 "ct_module_claim_open: more than 16 inputs and slots");
+    EXPECT(!of.inputs && !of.slots.items);
+    ct_module_free(both);
+}

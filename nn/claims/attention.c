@@ -1,0 +1,141 @@
+/* A claim on attention: one head with its four projections, of queries, keys and values.
+ * The closed form is the chain of products backwards, written by hand.
+ * Invariant: as many keys as queries, so that a forgotten transpose fits. */
+#include "nn/claims/claims_private.h"
+
+/* [1,T,D] as a matrix. */
+static ct_tensor *rows(ct_tensor *t) { return ct_reshape(t, CT_SHAPE(3, 4)); }
+
+/* In order: q, k, v, and the kernels of query, key, value, output. */
+enum { Q, K, V, QUERY, KEY, VALUE, OUTPUT };
+
+#define SCALE 0.5 /* 1 / sqrt 4 */
+
+/* The forward, and cotangents on the way back. */
+typedef struct {
+    ct_tensor *q, *k, *v, *dy;
+    ct_tensor *projected_q, *projected_k, *projected_v, *weights, *mixed;
+    ct_tensor *dmixed, *dweights;
+} head;
+
+static head head_of(ct_tensor *const in[], ct_tensor *dy) {
+    head h = {.q = rows(in[Q]), .k = rows(in[K]), .v = rows(in[V]), .dy = rows(dy)};
+    h.projected_q = ct_matmul(h.q, in[QUERY]);
+    h.projected_k = ct_matmul(h.k, in[KEY]);
+    h.projected_v = ct_matmul(h.v, in[VALUE]);
+    ct_tensor *scores = ct_matmul(h.projected_q, ct_transpose(h.projected_k));
+    h.weights = ct_softmax(ct_scale(scores, SCALE), -1);
+    h.mixed = ct_matmul(h.weights, h.projected_v);
+    h.dmixed = ct_matmul(h.dy, ct_transpose(in[OUTPUT]));
+    h.dweights = ct_matmul(h.dmixed, ct_transpose(h.projected_v));
+    return h;
+}
+
+/* Of the weights w = softmax(s): ds = w (dw - sum over `axis` of w dw). */
+static ct_tensor *softmax_back(const head *h, int axis) {
+    ct_tensor *sum = ct_sum_keep(ct_mul(h->weights, h->dweights), CT_AXES(axis));
+    return ct_mul(h->weights, ct_sub(h->dweights, sum));
+}
+
+/* One projected sequence: the cotangents of what it was, and of its kernel. */
+static void project_back(ct_tensor *x, ct_tensor *kernel, ct_tensor *dprojected, ct_tensor **dx,
+                         ct_tensor **dkernel) {
+    *dx = ct_reshape(ct_matmul(dprojected, ct_transpose(kernel)), CT_SHAPE(1, 3, 4));
+    *dkernel = ct_matmul(ct_transpose(x), dprojected);
+}
+
+/* From the cotangents of the scores, as the queries and as the keys see them. */
+static ct_status finish(const head *h, ct_tensor *const in[], ct_tensor *dq, ct_tensor *dk,
+                        ct_tensor *dv, ct_tensor *out[]) {
+    project_back(h->q, in[QUERY], dq, &out[Q], &out[QUERY]);
+    project_back(h->k, in[KEY], dk, &out[K], &out[KEY]);
+    project_back(h->v, in[VALUE], dv, &out[V], &out[VALUE]);
+    out[OUTPUT] = ct_matmul(ct_transpose(h->mixed), h->dy);
+    return ct_error();
+}
+
+/* dq, dk and dv are those of the projected ones, from h and ds. */
+#define ATTENTION(name, ds_formula, dq, dk, dv)      \
+    CTI_CLOSED(name) {                               \
+        (void)context, (void)n;                      \
+        head h_here = head_of(in, dy), *h = &h_here; \
+        ct_tensor *ds = ds_formula;                  \
+        return finish(h, in, dq, dk, dv, out);       \
+    }
+#define DQ(scale) ct_scale(ct_matmul(ds, h->projected_k), scale)
+#define DK(scale) ct_scale(ct_matmul(ct_transpose(ds), h->projected_q), scale)
+#define DV ct_matmul(ct_transpose(h->weights), h->dmixed)
+ATTENTION(closed, softmax_back(h, -1), DQ(SCALE), DK(SCALE), DV)
+ATTENTION(no_scale, softmax_back(h, -1), DQ(1), DK(1), DV)
+ATTENTION(scale_squared, softmax_back(h, -1), DQ(SCALE *SCALE), DK(SCALE *SCALE), DV)
+ATTENTION(scale_of_q_alone, softmax_back(h, -1), DQ(SCALE), DK(1), DV)
+ATTENTION(sum_over_queries, softmax_back(h, 0), DQ(SCALE), DK(SCALE), DV)
+ATTENTION(no_sum, ct_mul(h->weights, h->dweights), DQ(SCALE), DK(SCALE), DV)
+ATTENTION(no_softmax, h->dweights, DQ(SCALE), DK(SCALE), DV)
+ATTENTION(scores_not_transposed, softmax_back(h, -1), DQ(SCALE),
+          ct_scale(ct_matmul(ds, h->projected_q), SCALE), DV)
+ATTENTION(weights_not_transposed, softmax_back(h, -1), DQ(SCALE), DK(SCALE),
+          ct_matmul(h->weights, h->dmixed))
+ATTENTION(from_unprojected, softmax_back(h, -1), ct_scale(ct_matmul(ds, h->k), SCALE), DK(SCALE),
+          DV)
+/* The sum of w dw is that of dy y, which FlashAttention takes; but with dy behind the projection. */
+ATTENTION(sum_of_outputs,
+          ct_mul(h->weights,
+                 ct_sub(h->dweights, ct_sum_keep(ct_mul(h->dy, h->mixed), CT_AXES(-1)))),
+          DQ(SCALE), DK(SCALE), DV)
+CTI_CLOSED(saved_weights) {
+    (void)context, (void)n;
+    head h_here = head_of(in, dy), *h = &h_here;
+    h->weights = ct_stop_gradient(h->weights);
+    ct_tensor *ds = softmax_back(h, -1);
+    return finish(h, in, DQ(SCALE), DK(SCALE), DV, out);
+}
+
+static ct_tensor *attention(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context;
+    ct_attention_options options = {.no_bias = true, .kernel = ct_init_zeros};
+    return cti_claimed_module(ct_multi_head_attention_new(4, 1, options), CT_TRAINING, in, 3, n);
+}
+static ct_tensor *causal(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context;
+    ct_attention_options options = {.causal = true, .no_bias = true, .kernel = ct_init_zeros};
+    return cti_claimed_module(ct_multi_head_attention_new(4, 1, options), CT_TRAINING, in, 3, n);
+}
+static ct_tensor *two_heads(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context;
+    ct_attention_options options = {.no_bias = true, .kernel = ct_init_zeros};
+    return cti_claimed_module(ct_multi_head_attention_new(4, 2, options), CT_TRAINING, in, 3, n);
+}
+
+#define SEQUENCE .shape = CTI_CLAIM_SHAPE(1, 3, 4), .near = true
+#define PROJECTION .shape = CTI_CLAIM_SHAPE(4, 4), .near = true
+static const ct_claim_input inputs[] = {
+    {.name = "q", SEQUENCE},
+    {.name = "k", SEQUENCE},
+    {.name = "v", SEQUENCE},
+    {.name = "query/kernel", PROJECTION},
+    {.name = "key/kernel", PROJECTION},
+    {.name = "value/kernel", PROJECTION},
+    {.name = "output/kernel", PROJECTION},
+};
+static const ct_claim_mutant mutants[] = {
+    {"the scale is missing", NULL, no_scale, 1, NULL},
+    {"1 / D for 1 / sqrt D", NULL, scale_squared, 1, NULL},
+    {"the scale is missing for keys", NULL, scale_of_q_alone, 1, "k"},
+    {"the sum over queries", NULL, sum_over_queries, 1, NULL},
+    {"softmax without the sum", NULL, no_sum, 1, NULL},
+    {"softmax is left out", NULL, no_softmax, 1, NULL},
+    {"scores are not transposed for keys", NULL, scores_not_transposed, 1, "k"},
+    {"weights are not transposed for values", NULL, weights_not_transposed, 1, "v"},
+    {"keys before they are projected", NULL, from_unprojected, 1, "q"},
+    {"the sum of dy y with dy behind the projection", NULL, sum_of_outputs, 1, NULL},
+    {"weights are saved as numbers", NULL, saved_weights, 2, NULL},
+    {"the causal mask is forgotten", causal, NULL, 1, NULL},
+    {"two heads as one", two_heads, NULL, 1, NULL},
+};
+
+static const ct_claim claims[] = {
+    {"attention", attention, closed, CTI_INPUTS(inputs), CTI_MUTANTS(mutants),
+     .conventions = "one head of D = 4, scale 1 / sqrt D, projections without bias"},
+};
+const cti_claim_family cti_attention_claims = {claims, CTI_ITEMS(claims)};
