@@ -25,18 +25,24 @@ const ct_claim *ct_claim_named(const char *name);
 /* A claim on y = the first output of a module, as a function of its inputs and its slots:
  *
  *     // y = gamma x: in[0] = x, in[1] = gamma
- *     ct_status closed(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
- *                      ct_tensor *out[]) {
+ *     static ct_status closed(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+ *                             ct_tensor *out[]) {
  *         out[0] = ct_mul(dy, in[1]);
  *         out[1] = ct_sum(ct_mul(dy, in[0]), CT_AXES(0));
  *         return ct_error();
  *     }
- *     static const ct_claim_input x = {.name = "x", .shape = {2, {4, 3}}};
- *     ct_module_claim of;
- *     ct_claim like = {.name = "scale", .closed = closed, .inputs = &x, .n_inputs = 1};
- *     if (ct_module_claim_open(&of, module, CT_TRAINING, like) == CT_OK)
- *         ct_verify(&of.claim, (ct_verify_options){0}, &report);
- *     ct_module_claim_close(&of);   // after the report was read, which holds names of inputs
+ *     void verify_scale(ct_module *scale) {
+ *         ct_claim_input rows = {.name = "x", .shape = CT_SHAPE(4, 3)};
+ *         ct_claim like = {.name = "scale", .closed = closed, .inputs = &rows, .n_inputs = 1};
+ *         ct_module_claim of;
+ *         ct_verify_report report;
+ *         if (ct_module_claim_open(&of, scale, CT_TRAINING, like) == CT_OK &&
+ *             ct_verify(&of.claim, (ct_verify_options){0}, &report) == CT_OK) {
+ *             ct_verify_print(stdout, &report);
+ *             ct_verify_free(&report);
+ *         }
+ *         ct_module_claim_close(&of); // after the report, which holds names of inputs
+ *     }
  */
 typedef struct {
     ct_claim claim; /* its context is this struct, which therefore stays where it is */

@@ -78,7 +78,7 @@ ATTENTION(weights_not_transposed, softmax_back(h, -1), DQ(SCALE), DK(SCALE),
           ct_matmul(h->weights, h->dmixed))
 ATTENTION(from_unprojected, softmax_back(h, -1), ct_scale(ct_matmul(ds, h->k), SCALE), DK(SCALE),
           DV)
-/* The sum of w dw is that of dy y, which FlashAttention takes; but with dy behind the projection. */
+/* The sum of w dw is that of dy y, as FlashAttention has it; here with dy after the projection. */
 ATTENTION(sum_of_outputs,
           ct_mul(h->weights,
                  ct_sub(h->dweights, ct_sum_keep(ct_mul(h->dy, h->mixed), CT_AXES(-1)))),
@@ -128,7 +128,7 @@ static const ct_claim_mutant mutants[] = {
     {"scores are not transposed for keys", NULL, scores_not_transposed, 1, "k"},
     {"weights are not transposed for values", NULL, weights_not_transposed, 1, "v"},
     {"keys before they are projected", NULL, from_unprojected, 1, "q"},
-    {"the sum of dy y with dy behind the projection", NULL, sum_of_outputs, 1, NULL},
+    {"the sum of dy y with dy after the projection", NULL, sum_of_outputs, 1, NULL},
     {"weights are saved as numbers", NULL, saved_weights, 2, NULL},
     {"the causal mask is forgotten", causal, NULL, 1, NULL},
     {"two heads as one", two_heads, NULL, 1, NULL},

@@ -40,7 +40,7 @@ static const ct_claim_mutant dense_mutants[] = {
     {"the kernel's cotangent from y", NULL, dense_from_y, 1, "kernel"},
 };
 
-/* --- Conv2D: x [1,4,3,2] * kernel [2,2,2,3], stride 2 x 1, a row above and a column right ------ */
+/* --- Conv2D: x [1,4,3,2] * kernel [2,2,2,3], stride 2 x 1, padding above and right ----------- */
 
 enum { TOP = 1, RIGHT = 1, STRIDE = 2, KERNEL = 2, ROWS = 2, COLUMNS = 3, CHANNELS = 2, OUT = 3 };
 enum { PADDED_HEIGHT = 5, PADDED_WIDTH = 4 };

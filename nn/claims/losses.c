@@ -9,6 +9,9 @@
 
 static ct_tensor *distribution(ct_tensor *t) { return ct_div(t, ct_sum_keep(t, CT_AXES(-1))); }
 
+/* Of sigmoid at a value of p. */
+static ct_tensor *slope(ct_tensor *p) { return ct_mul(p, ct_sub(ct_scalar(ct_dtype_of(p), 1), p)); }
+
 /* dlogits = dy (p - q) / rows; in[1] is the target, in[2], where there is one, the weights. */
 #define ENTROPY(name, dlogits)                                          \
     CTI_CLOSED(name) {                                                  \
@@ -25,9 +28,7 @@ ENTROPY(entropy_sum, ct_sub(p, q))
 ENTROPY(entropy_of_all, ct_scale(ct_sub(p, q), 1 / (rows * classes)))
 ENTROPY(entropy_no_target, ct_scale(p, 1 / rows))
 ENTROPY(entropy_picked_alone, ct_scale(ct_mul(q, ct_offset(p, -1)), 1 / rows))
-ENTROPY(entropy_softmax_twice,
-        ct_scale(ct_mul(ct_mul(p, ct_sub(ct_scalar(ct_dtype_of(p), 1), p)), ct_sub(p, q)),
-                 1 / rows))
+ENTROPY(entropy_softmax_twice, ct_scale(ct_mul(slope(p), ct_sub(p, q)), 1 / rows))
 ENTROPY(entropy_other_axis, ct_scale(ct_sub(ct_softmax(in[0], 0), q), 1 / rows))
 ENTROPY(entropy_saved, ct_scale(ct_sub(ct_stop_gradient(p), q), 1 / rows))
 
@@ -50,15 +51,15 @@ CTI_FUNCTION(smooth, ct_cross_entropy_with(in[0], distribution(in[1]),
 CTI_FUNCTION(weighted, ct_cross_entropy_with(in[0], distribution(in[1]),
                                              (ct_cross_entropy_options){.weights = in[2]}))
 /* ln(e^x / sum e^x): infinite where a float holds the sum no more. */
-CTI_FUNCTION(
-    entropy_no_shift,
-    ct_neg(ct_mean(ct_sum(ct_mul(distribution(in[1]),
-                                 ct_sub(in[0], ct_log(ct_sum_keep(ct_exp(in[0]), CT_AXES(-1))))),
-                          CT_AXES(-1)),
-                   CT_ALL)))
+static ct_tensor *plain_sum(ct_tensor *x) { return ct_sum_keep(ct_exp(x), CT_AXES(-1)); }
+static ct_tensor *entropy_no_shift(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    ct_tensor *log_p = ct_sub(in[0], ct_log(plain_sum(in[0])));
+    ct_tensor *rows = ct_sum(ct_mul(distribution(in[1]), log_p), CT_AXES(-1));
+    return ct_neg(ct_mean_all(rows));
+}
 ENTROPY(entropy_no_shift_closed,
-        ct_scale(ct_sub(ct_div(ct_exp(in[0]), ct_sum_keep(ct_exp(in[0]), CT_AXES(-1))), q),
-                 1 / rows))
+        ct_scale(ct_sub(ct_div(ct_exp(in[0]), plain_sum(in[0])), q), 1 / rows))
 
 static const ct_claim_input entropy_inputs[] = {
     {.name = "logits", .shape = CTI_CLAIM_SHAPE(3, 4)},
@@ -105,13 +106,12 @@ static ct_tensor *stable_sigmoid(ct_tensor *z) {
         out[0] = ct_mul(dy, dlogits);                     \
         return ct_error();                                \
     }
-#define SLOPE ct_mul(p, ct_sub(ct_scalar(ct_dtype_of(p), 1), p))
 BINARY(binary_closed, ct_scale(ct_sub(p, t), 1 / elements))
-BINARY(binary_sigmoid_twice, ct_scale(ct_mul(ct_sub(p, t), SLOPE), 1 / elements))
+BINARY(binary_sigmoid_twice, ct_scale(ct_mul(ct_sub(p, t), slope(p)), 1 / elements))
 BINARY(binary_by_rows, ct_scale(ct_sub(p, t), 1 / rows))
 BINARY(binary_sign, ct_scale(ct_sub(t, p), 1 / elements))
 BINARY(binary_of_signs, ct_scale(ct_sub(ct_offset(ct_scale(p, 2), -1), t), 1 / elements))
-BINARY(binary_of_probabilities, ct_scale(ct_div(ct_sub(p, t), SLOPE), 1 / elements))
+BINARY(binary_of_probabilities, ct_scale(ct_div(ct_sub(p, t), slope(p)), 1 / elements))
 
 CTI_FUNCTION(binary, ct_binary_cross_entropy(in[0], in[1]))
 static const ct_claim_input binary_inputs[] = {
