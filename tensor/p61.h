@@ -110,7 +110,7 @@ ct_p61 ct_p61_pow(ct_p61 a, ct_p61 b);
 
 /* --- Stand-ins -------------------------------------------------------------------------------- */
 
-ct_p61 ct_p61_exp(ct_p61 a);     /* a hash of a, with exp -a = 1 / exp a */
+ct_p61 ct_p61_exp(ct_p61 a);     /* a hash of a, with exp -a = 1 / exp a; exp -inf = 0 */
 ct_p61 ct_p61_expm1(ct_p61 a);   /* exp a - 1 */
 ct_p61 ct_p61_log(ct_p61 a);     /* a hash of a */
 ct_p61 ct_p61_log1p(ct_p61 a);   /* log(1 + a) */

@@ -218,13 +218,15 @@ static ct_status add_mutants(ct_verify_report *report, const cti_subject *s,
                              const ct_verify_options *options) {
     const char *names[CTI_TERMS];
     int64_t n = 0;
+    cti_subject mutant = *s;
+    mutant.right = report->rows, mutant.n_right = report->n_rows;
     ct_status status = s->closed ? terms_that_count(s, options, names, &n) : CT_OK;
     if (status != CT_OK) return status;
     report->mutants = cti_alloc((size_t)(s->claim->n_mutants + n * MISTAKES),
                                 sizeof *report->mutants);
     if (!report->mutants) return CT_ERR_MEMORY;
-    status = s->closed ? add_listed(report, s, options) : CT_OK;
-    return status == CT_OK ? add_of_terms(report, s, options, names, n) : status;
+    status = s->closed ? add_listed(report, &mutant, options) : CT_OK;
+    return status == CT_OK ? add_of_terms(report, &mutant, options, names, n) : status;
 }
 
 /* --- Notes ------------------------------------------------------------------------------------ */

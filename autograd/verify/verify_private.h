@@ -15,6 +15,9 @@ typedef struct {
     ct_closed_form *closed;
     const char *term; /* the closed form has `factor` times this term of f; NULL: as written */
     double factor;
+    const ct_verify_row
+        *right; /* of a mutant: what was found of the claim itself, `n_right` rows */
+    int64_t n_right;
 } cti_subject;
 
 /* Which random numbers: different ones for each seed, stream and attempt. */

@@ -47,6 +47,8 @@ ct_p61 ct_p61_ndtr(ct_p61 a) {
 }
 
 ct_p61 ct_p61_exp(ct_p61 a) {
+    /* What a mask leaves out, exactly. */
+    if (a.field == CT_P61_NO_NUMBER && a.shadow == -INFINITY) return (ct_p61){0, 0};
     ct_p61 y = {a.field == 0 ? 1 : stand_in(EXP, a.field, 0), 0};
     if (is_negative(a)) {
         y.field = stand_in(EXP, ct_p61_neg(a).field, 0);

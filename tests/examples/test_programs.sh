@@ -57,7 +57,7 @@ case $0 in /*) ;; *) reference=$OLDPWD/$reference ;; esac
 # --- Help and wrong arguments
 
 models='gpt lstm pinn resnet tabular vae wgan_gp'
-all="bn_study bn_verify custom_model custom_op graph_dump import_pytorch $models"
+all="bn_study verify custom_model custom_op graph_dump import_pytorch $models"
 for name in $all; do
     check "$name --help: status" ends 0 "$programs/$name" --help
     check "$name --help: helps" said "usage: $name"
@@ -171,8 +171,11 @@ check 'study: the data of the picture do so too' [ "$(grep -c '^1 ' unread/layer
 check 'study: the results say what a step costs' grep -qF '"step_cost": [' unread/results.json
 check 'study, quiet and unread: status' unread study --quiet --out quiet
 check 'study, quiet and unread: its files' whole quiet
-check 'verify, unread: status' unread "$programs/bn_verify" --json verify.json
+check 'verify, unread: status' unread "$programs/verify" --json verify.json
 check 'verify, unread: its file' grep -q '"verdict": "pass"' verify.json
+check 'verify: no such claim' ends 2 "$programs/verify" --claim no-such
+check 'verify: a page and JUnit' "$programs/verify" --claim dense --html verify.html --junit verify.xml
+check 'own_claim' sh -c "'$programs/own_claim' | grep -q 'my RMSNorm: the derived gradient is the closed form'"
 check 'graph, unread: status' unread "$programs/graph_dump" --out unread.dot
 check 'graph, unread: its file' [ -s unread.dot ]
 check 'custom_op, unread: status' unread "$programs/custom_op"
@@ -188,8 +191,8 @@ for name in $all; do check "$name --help, no room" full "$programs/$name" --help
 check 'study, no room: status' full study --out full
 check 'study, no room: says so' said 'bn_study: standard output: '
 check 'study, no room: its files' whole full
-check 'verify, no room' full "$programs/bn_verify"
-check 'verify, no room for its file' ends 4 "$programs/bn_verify" --json /dev/full
+check 'verify, no room' full "$programs/verify"
+check 'verify, no room for its file' ends 4 "$programs/verify" --json /dev/full
 check 'graph, no room' full "$programs/graph_dump" --out full.dot
 check 'custom_op, no room' full "$programs/custom_op"
 check 'custom_model, no room' full "$programs/custom_model"
@@ -233,7 +236,7 @@ stand_in() { # NAME TEXT
     chmod 755 "$1"
 }
 here='echo "$(basename "$0") in $(pwd -P):$(printf " <%s>" "$@")"'
-for name in examples/bn_study examples/bn_verify examples/graph_dump bench/bench; do
+for name in examples/bn_study examples/verify examples/graph_dump bench/bench; do
     stand_in "$repo/build/$name" "$here"
 done
 stand_in "$repo/datasets/fetch.sh" "$here"
@@ -256,7 +259,7 @@ check 'run demo: by a relative path' there "bn_study in $elsewhere: <--quiet>" \
     '../repo [1]/run' demo --quiet
 check 'run demo: by sh' there "bn_study in $elsewhere: <--quiet>" \
     sh '../repo [1]/run' demo --quiet
-check 'run verify: through a link' there "bn_verify in $elsewhere: <--json> <v.json>" \
+check 'run verify: through a link' there "verify in $elsewhere: <--json> <v.json>" \
     ../bin/cotan verify --json v.json
 check 'run graph: through a link to a link, in PATH' \
     there "graph_dump in $elsewhere: <--out> <g.svg>" linked graph --out g.svg

@@ -1,0 +1,55 @@
+/* The claims that come with the library: all hold, exactly and numerically, at every order; every
+ * mutant is refused by the stage that can see it; what the reports say is wrong is what is wrong.
+ * That closed forms are right in f64 is in test_claims.c, what ct_verify does in tests/autograd/verify.
+ * Invariant: a mutant is a formula that a person may write, not an edit of a right one. */
+#include "nn/claims.h"
+#include "tests/support/test.h"
+
+#include <string.h>
+
+#define LEAST_MUTANTS 40
+#define LEAST_NAMED 30 /* of the listed ones, by what the report says is wrong */
+
+static bool stage_fits(const ct_claim_mutant *wanted, const char *stage) {
+    static const char *const exact[] = {"", "exact, order 1", "exact, order 2", "exact, order 3"};
+    if (wanted->order) return strcmp(stage, exact[wanted->order]) == 0;
+    return strcmp(stage, "numeric") == 0 || strcmp(stage, "far from 0") == 0;
+}
+
+static void check_rows(const ct_verify_report *r) {
+    bool seen[CT_VERIFY_ORDERS + 1] = {0};
+    for (int64_t k = 0; k < r->n_rows; k++) {
+        const ct_verify_row *row = &r->rows[k];
+        seen[row->order] = true;
+        EXPECT(row->tried && row->exact && row->error_f64 <= 1e-12, "%s: order %d of %s: %g",
+               r->claim, row->order, row->input, row->error_f64);
+    }
+    EXPECT(seen[1] && seen[2] && seen[3], "%s", r->claim);
+}
+
+TEST(claims_verified, all_hold_and_refuse_what_is_wrong) {
+    int64_t n, mutants = 0, named = 0;
+    const ct_claim *const *claims = ct_claims(&n);
+    for (int64_t i = 0; i < n; i++) {
+        ct_verify_report r;
+        ct_verify_options options = {.orders = CT_VERIFY_ORDERS, .seed = support_seed(1)};
+        if (!EXPECT(ct_verify(claims[i], options, &r) == CT_OK, "%s: %s", claims[i]->name,
+                    ct_error_message()))
+            continue;
+        if (!EXPECT(r.passed, "%s", claims[i]->name)) ct_verify_print(stderr, &r);
+        check_rows(&r);
+        for (int64_t k = 0; k < claims[i]->n_mutants && k < r.n_mutants; k++) {
+            const ct_claim_mutant *wanted = &claims[i]->mutants[k];
+            const ct_verify_mutant *m = &r.mutants[k];
+            EXPECT(m->killed && stage_fits(wanted, m->stage), "%s: %s: %s", claims[i]->name,
+                   wanted->name, m->stage);
+            EXPECT(m->named, "%s: %s: %s", claims[i]->name, wanted->name, m->says.text);
+            mutants++;
+            named += wanted->says != NULL;
+        }
+        ct_verify_free(&r);
+    }
+    printf("%lld claims, %lld mutants, %lld of them with what is wrong\n", (long long)n,
+           (long long)mutants, (long long)named);
+    EXPECT(mutants >= LEAST_MUTANTS && named >= LEAST_NAMED);
+}
