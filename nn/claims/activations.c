@@ -107,6 +107,8 @@ OF_X(tanh_closed, ct_mul(dy, one_less(ct_square(ct_tanh(x)))))
 OF_X(tanh_not_squared, ct_mul(dy, one_less(ct_tanh(x))))
 OF_X(tanh_of_value, ct_mul(dy, one_less(ct_square(ct_tanh(ct_tanh(x))))))
 CTI_FUNCTION(tanh_function, ct_tanh(in[0]))
+static const ct_claim_input near_0[] = {
+    {.name = "x", .shape = CTI_CLAIM_SHAPE(3, 4), .near = true}};
 static const ct_claim_mutant tanh_mutants[] = {
     {"1 - t for 1 - t^2", NULL, tanh_not_squared, 1, NULL},
     {"tanh of the value once more", NULL, tanh_of_value, 1, NULL},
@@ -125,7 +127,7 @@ static const ct_claim claims[] = {
      .conventions = "x sigmoid(x)"},
     {"gelu", gelu, gelu_closed, CTI_INPUTS(inputs), CTI_MUTANTS(gelu_mutants),
      .conventions = "x times the normal distribution, not its approximation by tanh"},
-    {"tanh", tanh_function, tanh_closed, CTI_INPUTS(inputs), CTI_MUTANTS(tanh_mutants),
+    {"tanh", tanh_function, tanh_closed, CTI_INPUTS(near_0), CTI_MUTANTS(tanh_mutants),
      .conventions = "1 - t^2 by the value t"},
 };
 const cti_claim_family cti_activation_claims = {claims, CTI_ITEMS(claims)};

@@ -213,6 +213,41 @@ TEST(claims, of_dropout) {
     ct_module_free(module);
 }
 
+static void nothing_to_see(void *state, bool failed) { (void)state, (void)failed; }
+static ct_status open_and_close(void *state) {
+    ct_module_claim of;
+    ct_claim like = {.name = "mine", .closed = halves, .inputs = &rows, .n_inputs = 1};
+    ct_status status = ct_module_claim_open(&of, state, CT_TRAINING, like);
+    ct_module_claim_close(&of);
+    return status;
+}
+TEST(claims, of_a_module_when_memory_runs_out) {
+    ct_module *module = ct_batch_norm_new(3, ct_batch_norm_defaults());
+    MADE(module);
+    oom_sweep("ct_module_claim_open", open_and_close, nothing_to_see, module);
+    ct_module_free(module);
+}
+
+/* A claim's own function: the module that it makes is freed, and the result is NULL. */
+static ct_status apply(void *state) {
+    const ct_claim *claim = state;
+    int64_t scope = ct_scope_open();
+    ct_tensor *in[CT_CLAIM_INPUTS];
+    for (int64_t i = 0; i < claim->n_inputs; i++) {
+        in[i] = ct_full(CT_F64, claim->inputs[i].shape, 0.5);
+    }
+    bool made = ct_error() == CT_OK; /* a state that is NULL stands for zeros */
+    ct_tensor *y = claim->f(claim->context, in, claim->n_inputs);
+    EXPECT(!made || (y != NULL) == (ct_error() == CT_OK));
+    ct_scope_close(scope);
+    return ct_error();
+}
+TEST(claims, apply_when_memory_runs_out) {
+    oom_sweep("lstm_cell", apply, nothing_to_see, (void *)(uintptr_t)ct_claim_named("lstm_cell"));
+    oom_sweep("frozen", apply, nothing_to_see,
+              (void *)(uintptr_t)ct_claim_named("batch_norm_frozen"));
+}
+
 TEST(claims, of_a_module_that_does_not_fit) {
     ct_module *module = small_cnn_layers(0);
     MADE(module);
