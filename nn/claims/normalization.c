@@ -92,17 +92,18 @@ static const ct_claim_input layer_inputs[] = {{.name = "x", .shape = CTI_CLAIM_S
                                               {.name = "beta", .shape = CTI_CLAIM_SHAPE(4)}};
 static const ct_claim_mutant layer_mutants[] = {
     {"gamma outside of the means, as in BatchNorm", NULL, layer_gamma_outside, 1, NULL},
-    {"gamma is missing", NULL, layer_no_gamma, 1, NULL},
+    {"gamma is missing", NULL, layer_no_gamma, 1, "gamma were 1"},
     {"the mean term is missing", NULL, layer_no_mean, 1, "mean"},
     {"the variance term is missing", NULL, layer_no_variance, 1, "variance"},
-    {"N - 1 for N in both terms", NULL, layer_by_n_minus_1, 1, "mean"},
+    {"N - 1 for N in both terms", NULL, layer_by_n_minus_1, 1, "'mean' has the factor 4/3"},
     {"the mean of columns for that of rows", NULL, layer_mean_of_rows, 1, NULL},
     {"dy for dy gamma in the variance term", NULL, layer_dy_in_variance, 1, NULL},
-    {"dgamma from x", NULL, layer_dgamma_from_x, 1, "gamma"},
-    {"dbeta with gamma in it", NULL, layer_dbeta_with_gamma, 1, "beta"},
-    {"the variance in one pass", layer_one_pass, NULL, 0, NULL},
+    {"dgamma from x", NULL, layer_dgamma_from_x, 1, "gamma: "},
+    {"dbeta with gamma in it", NULL, layer_dbeta_with_gamma, 1,
+     "beta: all of it has the factor gamma once too often"},
+    {"the variance in one pass", layer_one_pass, NULL, 0, "digits are lost"},
     {"the variance by N - 1", layer_unbiased, NULL, 1, NULL},
-    {"the mean is detached inside of the variance", layer_detached, NULL, 2, NULL},
+    {"the mean is detached inside of the variance", layer_detached, NULL, 2, "held constant"},
 };
 
 /* --- RMSNorm: x [3,4], gamma ------------------------------------------------------------------ */
@@ -152,15 +153,15 @@ static ct_tensor *rms_epsilon_outside(void *context, ct_tensor *const in[], int6
 static const ct_claim_input rms_inputs[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(3, 4)},
                                             {.name = "gamma", .shape = CTI_CLAIM_SHAPE(4)}};
 static const ct_claim_mutant rms_mutants[] = {
-    {"the term of the root is missing", NULL, rms_no_term, 1, NULL},
+    {"the term of the root is missing", NULL, rms_no_term, 1, "rsqrt"},
     {"gamma outside of the mean", NULL, rms_gamma_outside, 1, NULL},
-    {"a sum for the mean", NULL, rms_sum_for_mean, 1, NULL},
-    {"N - 1 for N", NULL, rms_by_n_minus_1, 1, NULL},
+    {"a sum for the mean", NULL, rms_sum_for_mean, 1, "has the factor 4"},
+    {"N - 1 for N", NULL, rms_by_n_minus_1, 1, "has the factor 4/3"},
     {"the mean term of LayerNorm", NULL, rms_as_layer_norm, 1, NULL},
     {"r once less in the term", NULL, rms_one_r_less, 1, NULL},
-    {"the term's sign", NULL, rms_sign, 1, NULL},
-    {"dgamma from x", NULL, rms_dgamma_from_x, 1, "gamma"},
-    {"r is saved as a number", NULL, rms_saved, 2, NULL},
+    {"the term's sign", NULL, rms_sign, 1, "has the wrong sign"},
+    {"dgamma from x", NULL, rms_dgamma_from_x, 1, "gamma: "},
+    {"r is saved as a number", NULL, rms_saved, 2, "held constant"},
     {"epsilon outside of the root", rms_epsilon_outside, NULL, 1, NULL},
 };
 
@@ -241,8 +242,8 @@ static const ct_claim_mutant group_mutants[] = {
     {"gamma outside of the means, as in BatchNorm", NULL, group_gamma_outside, 1, NULL},
     {"means over pixels alone", NULL, group_by_pixels, 1, NULL},
     {"one group of all channels", NULL, group_all_channels, 1, NULL},
-    {"the mean term is missing", NULL, group_no_mean, 1, NULL},
-    {"dgamma from x - mean", NULL, group_dgamma_from_centred, 1, "gamma"},
+    {"the mean term is missing", NULL, group_no_mean, 1, "mean"},
+    {"dgamma from x - mean", NULL, group_dgamma_from_centred, 1, "gamma: "},
 };
 static const ct_claim_mutant instance_mutants[] = {
     {"the batch's statistics, as in BatchNorm", NULL, instance_as_batch, 1, NULL},
@@ -287,12 +288,14 @@ static const ct_claim_input weight_inputs[] = {{.name = "x", .shape = CTI_CLAIM_
                                                {.name = "g", .shape = CTI_CLAIM_SHAPE(2)},
                                                {.name = "v", .shape = CTI_CLAIM_SHAPE(3, 2)}};
 static const ct_claim_mutant weight_mutants[] = {
-    {"v without the projection", NULL, weight_no_projection, 1, NULL},
+    {"v without the projection", NULL, weight_no_projection, 1, "is missing"},
     {"v for v / ||v|| in the projection", NULL, weight_projection_by_v, 1, NULL},
-    {"g is missing in v", NULL, weight_no_g, 1, NULL},
-    {"1 / ||v|| is missing in v", NULL, weight_no_length, 1, NULL},
-    {"dg from v, which is not of length 1", NULL, weight_dg_from_v, 1, NULL},
-    {"dx from v", NULL, weight_dx_from_v, 1, NULL},
+    {"g is missing in v", NULL, weight_no_g, 1, "lacks the factor g"},
+    {"1 / ||v|| is missing in v", NULL, weight_no_length, 1,
+     "v: all of it has the factor sqrt(v) once too often"},
+    {"dg from v, which is not of length 1", NULL, weight_dg_from_v, 1,
+     "g: all of it has the factor sqrt(v) once too often"},
+    {"dx from v", NULL, weight_dx_from_v, 1, "x: "},
 };
 
 static const ct_claim claims[] = {

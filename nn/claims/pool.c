@@ -127,15 +127,16 @@ static const ct_claim_mutant max_mutants[] = {
     {"the derivative of the mean", NULL, max_of_mean, 1, NULL},
     {"the smallest has the gradient", NULL, max_smallest, 1, NULL},
     {"rows and columns of the place are swapped", NULL, max_transposed, 1, NULL},
-    {"the cotangent times the maximum", NULL, max_value_times, 1, NULL},
-    {"divided by the window's size", NULL, max_divided, 1, NULL},
+    {"the cotangent times the maximum", NULL, max_value_times, 1,
+     "has the factor x once too often"},
+    {"divided by the window's size", NULL, max_divided, 1, "has the factor 1/4"},
 };
 static const ct_claim_mutant overlapping_mutants[] = {
     {"windows of one maximum are not added up", NULL, max_mean_of_windows, 1, NULL},
 };
 static const ct_claim_mutant ties_mutants[] = {
-    {"all that are equal have the gradient", NULL, ties_all, 1, NULL},
-    {"none of equal ones has the gradient", NULL, ties_none, 1, NULL},
+    {"all that are equal have the gradient", NULL, ties_all, 1, "has the factor 2"},
+    {"none of equal ones has the gradient", NULL, ties_none, 1, "is missing"},
 };
 
 /* --- The mean --------------------------------------------------------------------------------- */

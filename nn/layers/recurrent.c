@@ -167,6 +167,10 @@ static ct_tensor *run(recurrent *r, ct_tensor *x, ct_tensor *mask, ct_tensor *st
     return y;
 }
 
+static ct_tensor *no_state(const recurrent *r, ct_tensor *x) {
+    return ct_broadcast(ct_scalar(ct_dtype_of(x), 0), CT_SHAPE(ct_dim(x, 0), r->units));
+}
+
 static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
                          int n_out, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
@@ -182,8 +186,7 @@ static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_te
     }
     for (int i = 0; i < r->n_states; i++) {
         bool given = 1 + i < n_in && in[1 + i];
-        ct_tensor *zero = ct_scalar(ct_dtype_of(in[0]), 0);
-        state[i] = given ? in[1 + i] : ct_broadcast(zero, CT_SHAPE(ct_dim(in[0], 0), r->units));
+        state[i] = given ? in[1 + i] : no_state(r, in[0]);
     }
     out[0] = run(r, in[0], mask, state);
     for (int i = 1; i < n_out; i++) out[i] = state[i - 1];
