@@ -252,8 +252,11 @@ CTI_CLOSED(each_sample) {
     return ct_error();
 }
 /* The batch is N rows, and pixels are forgotten. */
-BATCH_X(by_rows_alone, outside(b, ct_sub(b->dy, ct_scale(ct_add(mean_term(b), variance_term(b)),
-                                                         b->n / (double)ct_dim(b->x, 0)))))
+static ct_tensor *by_rows(const batch *b) {
+    double share = b->n / (double)ct_dim(b->x, 0);
+    return outside(b, ct_sub(b->dy, ct_scale(ct_add(mean_term(b), variance_term(b)), share)));
+}
+BATCH_X(by_rows_alone, by_rows(b))
 
 /* --- Claims in training ----------------------------------------------------------------------- */
 
@@ -321,7 +324,7 @@ BATCH_INPUTS(rows_6, 6, 2);
 BATCH_INPUTS(rows_32, 32, 2);
 BATCH_INPUTS(images, 2, 2, 3, 2);
 BATCH_INPUTS(channels_first, 3, 2, 2);
-/* All but a share of epsilon cancels: of a small one f32 has few digits left, and none far from 0. */
+/* All but a share of epsilon cancels: a small one leaves f32 few digits, and none far from 0. */
 static const ct_claim_input rows_2[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(2, 2), .near = true},
                                         {.name = "gamma", .shape = CTI_CLAIM_SHAPE(2)},
                                         {.name = "beta", .shape = CTI_CLAIM_SHAPE(2)}};
