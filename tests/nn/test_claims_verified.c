@@ -1,6 +1,7 @@
 /* The claims that come with the library: all hold, exactly and numerically, at every order; every
  * mutant is refused by the stage that can see it; what the reports say is wrong is what is wrong.
- * That closed forms are right in f64 is in test_claims.c, what ct_verify does in tests/autograd/verify.
+ * That closed forms are right in f64 is in test_claims.c, what ct_verify does in
+ * tests/autograd/verify/.
  * Invariant: a mutant is a formula that a person may write, not an edit of a right one. */
 #include "nn/claims.h"
 #include "tests/support/test.h"
