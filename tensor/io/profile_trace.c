@@ -36,13 +36,17 @@ static void put_text(cti_writer *out, const char *text) {
     cti_write_json_string(out, plain);
 }
 
+/* The track of a thread. Perfetto takes 0 for the process's first thread, which is then shown on the
+ * track whose number is the process's: another thread's. */
+static int track(int thread) { return thread + 1; }
+
 static void put_part(cti_writer *out, const ct_profile_part *part, double origin) {
     const ct_profile_pass *pass = part->pass;
     long long begin = nanoseconds(part->begin - origin), end = nanoseconds(part->end - origin);
     cti_write_text(out, ",\n{\"name\":");
     put_text(out, pass->ops);
     cti_write_format(out, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%d",
-                     pass->order > 0 ? "derivative" : "forward", part->thread);
+                     pass->order > 0 ? "derivative" : "forward", track(part->thread));
     put_microseconds(out, "ts", begin);
     put_microseconds(out, "dur", end - begin);
     cti_write_format(out, ",\"args\":{\"pass\":%lld,\"module\":", (long long)part->number);
@@ -56,13 +60,13 @@ static void put_names(cti_writer *out, const ct_profile_part *parts, int64_t n) 
     for (int64_t k = 0; k < n; k++) {
         if (parts[k].thread >= threads) threads = parts[k].thread + 1;
     }
-    cti_write_text(out, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,\"args\":{"
+    cti_write_text(out, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"tid\":1,\"args\":{"
                         "\"name\":\"cotan: one evaluation\"}}");
     for (int t = 0; t < threads; t++) {
         cti_write_format(out,
                          ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,"
                          "\"args\":{\"name\":\"thread %d\"}}",
-                         t, t);
+                         track(t), t);
     }
 }
 
