@@ -36,7 +36,7 @@ static void put_text(cti_writer *out, const char *text) {
     cti_write_json_string(out, plain);
 }
 
-/* The track of a thread. Perfetto takes 0 for the process's first thread, which is then shown on the
+/* The track of a thread. Perfetto takes 0 for the process's first thread, which it shows on the
  * track whose number is the process's: another thread's. */
 static int track(int thread) { return thread + 1; }
 
