@@ -3,6 +3,8 @@
  * Invariant: as many keys as queries, so that a forgotten transpose fits. */
 #include "nn/claims/claims_private.h"
 
+#include <math.h>
+
 /* [1,T,D] as a matrix. */
 static ct_tensor *rows(ct_tensor *t) { return ct_reshape(t, CT_SHAPE(3, 4)); }
 
@@ -22,13 +24,26 @@ typedef struct {
     ct_tensor *dmixed, *dweights;
 } head;
 
-static head head_of(ct_tensor *const in[], ct_tensor *dy) {
+/* Which keys a query sees. */
+typedef enum { ALL, CAUSAL, AFTER } masking;
+
+/* 1 for keys up to the query's own place. */
+static ct_tensor *earlier(ct_tensor *scores) {
+    ct_tensor *place = ct_cast(ct_iota(3), ct_dtype_of(scores));
+    return ct_less_equal(place, ct_reshape(place, CT_SHAPE(3, 1)));
+}
+static ct_tensor *infinity(ct_tensor *like) { return ct_scalar(ct_dtype_of(like), -INFINITY); }
+
+static head head_of(ct_tensor *const in[], ct_tensor *dy, masking mask) {
     head h = {.q = rows(in[Q]), .k = rows(in[K]), .v = rows(in[V]), .dy = rows(dy)};
     h.projected_q = ct_matmul(h.q, ct_scale(in[QUERY], QUARTER));
     h.projected_k = ct_matmul(h.k, ct_scale(in[KEY], QUARTER));
     h.projected_v = ct_matmul(h.v, in[VALUE]);
     ct_tensor *scores = ct_matmul(h.projected_q, ct_transpose(h.projected_k));
-    h.weights = ct_softmax(ct_scale(scores, SCALE), -1);
+    scores = ct_scale(scores, SCALE);
+    if (mask == CAUSAL) scores = ct_where(earlier(scores), scores, infinity(scores));
+    h.weights = ct_softmax(scores, -1);
+    if (mask == AFTER) h.weights = ct_mul(h.weights, earlier(scores));
     h.mixed = ct_matmul(h.weights, h.projected_v);
     h.dmixed = ct_matmul(h.dy, ct_transpose(in[OUTPUT]));
     h.dweights = ct_matmul(h.dmixed, ct_transpose(h.projected_v));
@@ -60,12 +75,12 @@ static ct_status finish(const head *h, ct_tensor *const in[], ct_tensor *dq, ct_
 }
 
 /* dq, dk and dv are those of the projected ones, from h and ds. */
-#define ATTENTION(name, ds_formula, dq, dk, dv)      \
-    CTI_CLOSED(name) {                               \
-        (void)context, (void)n;                      \
-        head h_here = head_of(in, dy), *h = &h_here; \
-        ct_tensor *ds = ds_formula;                  \
-        return finish(h, in, dq, dk, dv, out);       \
+#define ATTENTION(name, ds_formula, dq, dk, dv)           \
+    CTI_CLOSED(name) {                                    \
+        (void)context, (void)n;                           \
+        head h_here = head_of(in, dy, ALL), *h = &h_here; \
+        ct_tensor *ds = ds_formula;                       \
+        return finish(h, in, dq, dk, dv, out);            \
     }
 #define DQ(scale) ct_scale(ct_matmul(ds, h->projected_k), scale)
 #define DK(scale) ct_scale(ct_matmul(ct_transpose(ds), h->projected_q), scale)
@@ -90,14 +105,32 @@ ATTENTION(sum_of_outputs,
           DQ(SCALE), DK(SCALE), DV)
 CTI_CLOSED(saved_weights) {
     (void)context, (void)n;
-    head h_here = head_of(in, dy), *h = &h_here;
+    head h_here = head_of(in, dy, ALL), *h = &h_here;
     h->weights = ct_stop_gradient(h->weights);
     ct_tensor *ds = softmax_back(h, -1);
     return finish(h, in, DQ(SCALE), DK(SCALE), DV, out);
 }
 
-static ct_tensor *applied(int64_t heads, ct_tensor *const in[], int64_t n) {
-    ct_attention_options options = {.no_bias = true, .kernel = ct_init_zeros};
+/* --- With a mask ------------------------------------------------------------------------------ */
+
+static ct_status masked(ct_tensor *const in[], ct_tensor *dy, masking mask, ct_tensor *out[]) {
+    head h_here = head_of(in, dy, mask), *h = &h_here;
+    ct_tensor *ds = softmax_back(h, -1);
+    return finish(h, in, DQ(SCALE), DK(SCALE), DV, out);
+}
+CTI_CLOSED(causal_closed) {
+    (void)context, (void)n;
+    return masked(in, dy, CAUSAL, out);
+}
+CTI_CLOSED(mask_after_softmax) {
+    (void)context, (void)n;
+    return masked(in, dy, AFTER, out);
+}
+
+/* --- Claims ----------------------------------------------------------------------------------- */
+
+static ct_tensor *applied(int64_t heads, bool causal, ct_tensor *const in[], int64_t n) {
+    ct_attention_options options = {.causal = causal, .no_bias = true, .kernel = ct_init_zeros};
     ct_tensor *all[CT_CLAIM_INPUTS];
     for (int64_t i = 0; i < n; i++) {
         all[i] = i == QUERY || i == KEY ? ct_scale(in[i], QUARTER) : in[i];
@@ -105,8 +138,9 @@ static ct_tensor *applied(int64_t heads, ct_tensor *const in[], int64_t n) {
     return cti_claimed_module(ct_multi_head_attention_new(4, heads, options), CT_TRAINING, all, 3,
                               n);
 }
-CTI_FUNCTION(attention, applied(1, in, n))
-CTI_FUNCTION(two_heads, applied(2, in, n))
+CTI_FUNCTION(attention, applied(1, false, in, n))
+CTI_FUNCTION(causal, applied(1, true, in, n))
+CTI_FUNCTION(two_heads, applied(2, false, in, n))
 
 #define SEQUENCE .shape = CTI_CLAIM_SHAPE(1, 3, 4), .near = true
 #define PROJECTION .shape = CTI_CLAIM_SHAPE(4, 4), .near = true
@@ -131,11 +165,19 @@ static const ct_claim_mutant mutants[] = {
     {"keys before they are projected", NULL, from_unprojected, 1, "q: "},
     {"the sum of dy y with dy after the projection", NULL, sum_of_outputs, 1, NULL},
     {"weights are saved as numbers", NULL, saved_weights, 2, "held constant"},
+    {"a causal mask is forgotten", causal, NULL, 1, NULL},
     {"two heads as one", two_heads, NULL, 1, NULL},
+};
+
+static const ct_claim_mutant causal_mutants[] = {
+    {"the mask is forgotten", NULL, closed, 1, NULL},
+    {"the mask after softmax, and weights that do not add up", NULL, mask_after_softmax, 1, NULL},
 };
 
 static const ct_claim claims[] = {
     {"attention", attention, closed, CTI_INPUTS(inputs), CTI_MUTANTS(mutants),
      .conventions = "one head of D = 4, scale 1 / sqrt D; kernels of q and k by a quarter"},
+    {"attention_causal", causal, causal_closed, CTI_INPUTS(inputs), CTI_MUTANTS(causal_mutants),
+     .conventions = "the same, and a query sees no keys after its own place"},
 };
 const cti_claim_family cti_attention_claims = {claims, CTI_ITEMS(claims)};
