@@ -4,6 +4,7 @@
 #include "tests/autograd/ops/primitive_checks.h"
 
 #include "autograd/grad.h"
+#include "autograd/ops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -60,6 +61,9 @@ void check_values(const sample *s, bool whole) {
                     sample_text(s), (long long)i, got, want.v[i])) {
             break;
         }
+        if (!whole || !row->exact || ct_dtype_of(b.y) != CT_P61) continue;
+        EXPECT(ct_data_p61(b.y)[i].field == ct_p61_whole((int64_t)want.v[i]).field,
+               "%s: element %lld", sample_text(s), (long long)i);
     }
     array_free(&want);
     array_free(&size);
@@ -171,11 +175,11 @@ static void check_masks(const sample *s, const built *b, ct_tensor *w, ct_tensor
     }
 }
 
-/* The same derivative in f32, by accuracy. */
-static void check_single(const sample *s, ct_tensor *const g[]) {
-    built b = sample_build(s, CT_F32);
+/* The same derivative in another type, by accuracy. */
+static void check_in(const sample *s, ct_dtype dtype, double accuracy, ct_tensor *const g[]) {
+    built b = sample_build(s, dtype);
     keep_floats(&b);
-    ct_tensor *w = operand_view(&s->cotangent, operand_leaf(&s->cotangent, CT_F32));
+    ct_tensor *w = operand_view(&s->cotangent, operand_leaf(&s->cotangent, dtype));
     ct_tensor *out[MOST_OPERANDS];
     if (!b.y || !EXPECT(ct_vjp(b.y, w, b.leaves, b.n, out) == CT_OK, "%s", ct_error_message())) {
         return;
@@ -186,14 +190,40 @@ static void check_single(const sample *s, ct_tensor *const g[]) {
             largest = fmax(largest, fabs(element(g[i], k)));
         }
         for (int64_t k = 0; k < ct_numel(g[i]); k++) {
-            double single = element(out[i], k), exact = element(g[i], k);
-            if (!EXPECT(near(single, exact, 2e-5 * fmax(1, largest), 0),
-                        "%s: operand %d, element %lld: f32 %.9g, f64 %.9g", sample_text(s), i,
-                        (long long)k, single, exact)) {
+            double other = element(out[i], k), exact = element(g[i], k);
+            if (!EXPECT(near(other, exact, accuracy * fmax(1, largest), 0),
+                        "%s: operand %d, element %lld: %s %.9g, f64 %.9g", sample_text(s), i,
+                        (long long)k, ct_dtype_name(dtype), other, exact)) {
                 return;
             }
         }
     }
+}
+
+static ct_tensor *weighed(ct_tensor *a, ct_tensor *b) { return ct_sum_all(ct_mul(a, b)); }
+
+/* <J v, w> = <v, J' w> without a tolerance, unless a root or quotient does not exist. */
+static void check_exact(const sample *s) {
+    built b = sample_build(s, CT_P61);
+    keep_floats(&b);
+    test_random r = {s->seed + 2};
+    ct_tensor *w = operand_leaf(&s->cotangent, CT_P61), *v[MOST_OPERANDS], *g[MOST_OPERANDS];
+    w = operand_view(&s->cotangent, w);
+    ct_tensor *back = ct_scalar(CT_P61, 0);
+    if (!b.y || !EXPECT(ct_vjp(b.y, w, b.leaves, b.n, g) == CT_OK, "%s", ct_error_message()))
+        return;
+    for (int i = 0; i < b.n; i++) {
+        array tangent = random_array(&r, b.of[i]->base.shape);
+        v[i] = leaf_from(CT_P61, tangent.shape, tangent.v);
+        back = ct_add(back, weighed(g[i], v[i]));
+        array_free(&tangent);
+    }
+    const ct_p61 *p = ct_data_p61(weighed(ct_jvp(b.y, b.leaves, v, b.n), w)),
+                 *q = ct_data_p61(back);
+    if (!EXPECT(p && q, "%s: %s", sample_text(s), ct_error_message())) return;
+    bool lost = !ct_p61_has_value(*p) || !ct_p61_has_value(*q);
+    EXPECT(lost || p->field == q->field, "%s: <Jv,w> = %s, <v,J'w> = %s", sample_text(s),
+           ct_p61_format(*p).text, ct_p61_format(*q).text);
 }
 
 void check_order_1(const sample *given) {
@@ -222,7 +252,11 @@ void check_order_1(const sample *given) {
     check_masks(s, &b, w, g);
     if (!s->row->rough) {
         check_jvp(s, &b, g, &weights);
-        check_single(s, g);
+        check_in(s, CT_F32, 2e-5, g);
+        if (s->row->dtypes & ON(CT_P61)) {
+            check_in(s, CT_P61, 1e-12, g);
+            check_exact(s);
+        }
     }
     array_free(&weights);
     array_free(&y);
