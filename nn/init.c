@@ -30,8 +30,10 @@ void cti_seed_restore(const int64_t state[2]) {
     source.stream = (uint64_t)state[1];
 }
 
-/* By an op, because nn/ computes with tensors alone. */
-static ct_tensor *root(ct_dtype dtype, double value) { return ct_sqrt(ct_scalar(dtype, value)); }
+/* By an op, because nn/ computes with tensors alone; in p61 half of all numbers have no root. */
+static ct_tensor *root(ct_dtype dtype, double value) {
+    return ct_cast(ct_sqrt(ct_scalar(dtype == CT_P61 ? CT_F64 : dtype, value)), dtype);
+}
 
 /* Uniform in +-sqrt(square). */
 static ct_tensor *uniform(ct_dtype dtype, ct_shape shape, double square) {
