@@ -1,6 +1,6 @@
-/* Kernels and reductions in CT_P61, on random elements of the field: products, convolutions, pooling,
- * sums, rows by index. Forward against plain loops; a transpose by <A x, g> = <x, A' g>, which holds
- * exactly. Values' shadows are test_primitives.c's business.
+/* Kernels and reductions in CT_P61, on random elements of the field: products, convolutions,
+ * pooling, sums, rows by index. Forward against plain loops; a transpose by <A x, g> = <x, A' g>,
+ * which holds exactly. Values' shadows are test_primitives.c's business.
  * Invariant: the plain loops divide by p where they stand, and use nothing of the library. */
 #include "tests/support/test.h"
 
