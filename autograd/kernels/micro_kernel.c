@@ -22,6 +22,8 @@ static const cti_tiles *tiles_of(ct_dtype dtype) {
 
 int64_t cti_micro_lanes(ct_dtype dtype) { return tiles_of(dtype)->lanes; }
 
+double cti_micro_most(ct_dtype dtype) { return tiles_of(dtype)->most; }
+
 int64_t cti_micro_offsets(ct_dtype dtype, int64_t n) {
     int64_t many = tiles_of(dtype)->many;
     return cti_divide_up(n, many) * many;

@@ -42,11 +42,14 @@ typedef struct {
     /* One panel from a matrix of any strides; zeros behind the last column. */
     void (*pack)(int64_t rows, int64_t columns, int64_t lanes, const void *matrix,
                  int64_t row_stride, int64_t column_stride, void *panel);
+    double most; /* multiplications of a product for which they are faster than BLIS */
 } cti_tiles;
 typedef const cti_tiles *cti_tiles_fn(void);
 
 /* Lanes of a panel, for the processor at hand. */
 int64_t cti_micro_lanes(ct_dtype dtype);
+/* Multiplications up to which a product is faster here than in BLIS, as measured. */
+double cti_micro_most(ct_dtype dtype);
 /* Offsets that lists for n streams must have room for. */
 int64_t cti_micro_offsets(ct_dtype dtype, int64_t n);
 /* n >= 1 streams, by their offsets. The lists are filled up with the last stream, which is then

@@ -37,6 +37,6 @@ static void pack(int64_t rows, int64_t columns, int64_t lanes, const void *matri
 }
 
 const cti_tiles *TYPED(cti_tiles)(void) {
-    static const cti_tiles plain = {STREAMS, LANES, run, run, pack};
+    static const cti_tiles plain = {STREAMS, LANES, run, run, pack, 0};
     return &plain;
 }

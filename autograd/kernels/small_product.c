@@ -6,11 +6,8 @@
 #include "autograd/kernels/micro_kernel.h"
 #include "tensor/base/shape_rules.h"
 
-/* Multiplications. */
-#define SMALL 8e6
-
-bool cti_product_is_small(int64_t m, int64_t n, int64_t k) {
-    return (double)m * (double)n * (double)k <= SMALL;
+bool cti_product_is_small(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
+    return (double)m * (double)n * (double)k <= cti_micro_most(dtype);
 }
 
 size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
@@ -19,15 +16,18 @@ size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k
            2 * sizeof(int64_t) * (size_t)cti_micro_offsets(dtype, m);
 }
 
-/* Rows so far apart lie in few sets of the first-level cache, where they drive each other out. */
+/* Rows so far apart lie in few sets of the first-level cache, where they drive each other out. A
+ * step of so many streams takes as long as a row from the second level. */
 #define FAR_APART 1024 /* bytes, and multiples of it */
+#define ENOUGH_STREAMS 12
 
 /* A panel where it lies, or packed while it is about to be read: by more than one tile, or it would
  * not be worth it. */
 static cti_panels_at panel_of(const cti_product *all, int64_t m, cti_matrix b, void *room) {
     int64_t apart = b.row * (int64_t)ct_dtype_size(all->dtype);
-    bool far = apart % FAR_APART == 0 && m > cti_micro_offsets(all->dtype, 1);
-    if (!far) {
+    int64_t tile = cti_micro_offsets(all->dtype, 1);
+    bool pack = apart % FAR_APART == 0 && m > tile && tile < ENOUGH_STREAMS;
+    if (!pack) {
         return cti_panels_of(all->dtype, all->n_steps, all->columns, b.data, b.row, b.column, room);
     }
     cti_panels_pack(all->dtype, all->n_steps, all->columns, b.data, b.row, b.column, all->n_steps,

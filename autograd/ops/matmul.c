@@ -55,7 +55,7 @@ static void prepare(const ct_call *call, ct_prepared *p) {
         p->parts[0] = batch * s->down * s->across;
         longer = cti_least(s->m, s->rows) >= cti_least(s->n, s->columns) ? &s->rows : &s->columns;
     } while (p->parts[0] < PARTS && *longer / 2 >= SMALLEST);
-    s->small = !gemm[call->out.dtype] || cti_product_is_small(s->m, s->n, s->k);
+    s->small = !gemm[call->out.dtype] || cti_product_is_small(call->out.dtype, s->m, s->n, s->k);
     p->operations = 2.0 * (double)ct_shape_numel(y) * (double)s->k;
     if (!s->small) return;
     p->scratch = cti_small_product_scratch(call->out.dtype, cti_least(s->rows, s->m),

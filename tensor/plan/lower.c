@@ -1,7 +1,8 @@
 /* Lowering: the nodes of a graph become items; views are folded into layouts.
  * It decides nothing about order or memory.
  * Invariant: a kernel gets row-major inputs unless its op takes strides, and every root is whole:
- * where a layout does not allow it, a copy item is inserted. */
+ * where a layout does not allow it, a copy item is inserted. A transposed operand of many kernels is
+ * copied, too. */
 #include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
@@ -34,6 +35,7 @@ typedef struct {
     cti_plan *plan;
     int64_t *item_of; /* graph node -> item */
     int64_t *copy_of; /* item -> its copy, or -1 */
+    int64_t *readers; /* graph node -> operands of kernels that it is */
 } lowering;
 
 static bool row_major(ct_shape shape, const ct_layout *layout) {
@@ -103,6 +105,15 @@ static bool kernel_takes(const ct_op *op, const cti_item *in) {
     return true;
 }
 
+/* Each kernel would put a transposed operand in order by itself: an unrolled network's weights in
+ * every step. One copy pays where there are several. */
+#define MANY_READERS 4
+static bool worth_a_copy(const lowering *low, int64_t node, const cti_item *in) {
+    int last = in->shape.rank - 1;
+    return low->readers[node] >= MANY_READERS && last >= 1 && in->shape.dims[last] > 1 &&
+           in->layout.strides[last] > 1;
+}
+
 static int64_t lower_node(lowering *low, int64_t i) {
     cti_plan *plan = low->plan;
     const cti_graph_node *node = &plan->graph.nodes[i];
@@ -120,8 +131,10 @@ static int64_t lower_node(lowering *low, int64_t i) {
     plan->n_edges += node->n_inputs;
     for (int k = 0; k < node->n_inputs; k++) {
         int64_t source = low->item_of[inputs[k]];
-        if (kernel && !kernel_takes(node->op, &plan->items[source]))
+        const cti_item *in = &plan->items[source];
+        if (kernel && (!kernel_takes(node->op, in) || worth_a_copy(low, inputs[k], in))) {
             source = copy_item(low, source);
+        }
         plan->edges[item.edges + k] = source;
     }
     if (!node->op) {
@@ -132,8 +145,19 @@ static int64_t lower_node(lowering *low, int64_t i) {
     return add_item(low, item);
 }
 
+static void count_readers(lowering *low) {
+    const cti_graph *graph = &low->plan->graph;
+    memset(low->readers, 0, sizeof *low->readers * (size_t)graph->n_nodes);
+    for (int64_t i = 0; i < graph->n_nodes; i++) {
+        const cti_graph_node *node = &graph->nodes[i];
+        if (!node->op || node->op->kind != CT_KERNEL) continue;
+        for (int k = 0; k < node->n_inputs; k++) low->readers[graph->edges[node->edges + k]]++;
+    }
+}
+
 static void lower_all(lowering *low) {
     cti_plan *plan = low->plan;
+    count_readers(low);
     for (int64_t i = 0; i < plan->graph.n_nodes; i++) {
         low->item_of[i] = lower_node(low, i);
         plan->items[low->item_of[i]].node = i;
@@ -166,8 +190,10 @@ ct_status cti_plan_lower(cti_planning *p) {
     plan->roots = cti_zone_alloc(plan->zone, roots, sizeof *plan->roots);
     lowering low = {.plan = plan,
                     .item_of = cti_zone_alloc(&p->work, nodes, sizeof *low.item_of),
-                    .copy_of = cti_zone_alloc(&p->work, items, sizeof *low.copy_of)};
-    if (!plan->items || !plan->edges || !plan->roots || !low.item_of || !low.copy_of) {
+                    .copy_of = cti_zone_alloc(&p->work, items, sizeof *low.copy_of),
+                    .readers = cti_zone_alloc(&p->work, nodes, sizeof *low.readers)};
+    if (!plan->items || !plan->edges || !plan->roots || !low.item_of || !low.copy_of ||
+        !low.readers) {
         return CT_ERR_MEMORY;
     }
     lower_all(&low);

@@ -73,9 +73,29 @@ TEST(products, every_size_and_orientation) {
 TEST(products, both_ways_are_taken) {
     int small = 0;
     for (int k = 0; k < SIZES; k++) {
-        small += cti_product_is_small(sizes[k].m, sizes[k].n, sizes[k].k);
+        small += cti_product_is_small(CT_F64, sizes[k].m, sizes[k].n, sizes[k].k);
     }
     EXPECT(small > 0 && small < SIZES, "%d of %d", small, SIZES);
+}
+
+/* There are processors on which BLIS multiplies none of the sizes above in f32. */
+TEST(products, blis_in_f32) {
+    for (int k = 0; k < SIZES; k++) {
+        size s = sizes[k];
+        int64_t scope = ct_scope_open();
+        double *a = elements(s.m * s.k, 1), *b = elements(s.k * s.n, 2);
+        ct_tensor *x = matrix(CT_F32, s.m, s.k, a, false), *w = matrix(CT_F32, s.k, s.n, b, false);
+        float *product = malloc(sizeof *product * (size_t)(s.m * s.n));
+        /* Operands are read alone. */
+        cti_gemm_f32(s.m, s.n, s.k, (cti_matrix){(void *)(uintptr_t)ct_data(x), s.k, 1},
+                     (cti_matrix){(void *)(uintptr_t)ct_data(w), s.n, 1},
+                     (cti_matrix){product, s.n, 1});
+        expect_product(ct_from(CT_F32, CT_SHAPE(s.m, s.n), product), s, a, b);
+        free(product);
+        free(a);
+        free(b);
+        ct_scope_close(scope);
+    }
 }
 
 /* The elements are no multiples of anything: the order of additions shows in the last bits. */
