@@ -348,6 +348,24 @@ TEST(plan, views_cost_no_pass) {
     EXPECT(passes(ct_reshape(ct_exp(x), CT_SHAPE(1500))) == 1);
 }
 
+/* A transposed operand is copied where many kernels read it; few read it where it lies. */
+TEST(plan, what_many_kernels_read_transposed_is_copied_once) {
+    enum { MANY = 4 };
+    ct_tensor *w = leaf(CT_SHAPE(5, 7)), *turned = ct_transpose(w);
+    ct_tensor *whole = ct_detach(ct_transpose(w));
+    for (int n = 1; n <= MANY; n++) {
+        ct_tensor *y[MANY], *same[MANY];
+        for (int i = 0; i < n; i++) {
+            ct_tensor *x = leaf(CT_SHAPE(i + 1, 7));
+            y[i] = ct_matmul(x, turned);
+            same[i] = ct_matmul(x, whole);
+        }
+        EXPECT(passes_of(y, n) == n + (n == MANY), "%d: %lld", n, (long long)ct_plan_last().passes);
+        EXPECT(passes_of(same, n) == n);
+        for (int i = 0; i < n; i++) EXPECT(same_bits(y[i], same[i]));
+    }
+}
+
 TEST(plan, one_row_of_a_large_tensor_does_not_keep_it) {
     int64_t before = ct_mem_read().live_bytes, scope = ct_scope_open();
     ct_tensor *row = ct_slice(ct_exp(leaf(CT_SHAPE(1000, 100))), 0, 3, 4, 1);
