@@ -1,8 +1,8 @@
 /* Lowering: the nodes of a graph become items; views are folded into layouts.
  * It decides nothing about order or memory.
  * Invariant: a kernel gets row-major inputs unless its op takes strides, and every root is whole:
- * where a layout does not allow it, a copy item is inserted. A transposed operand of many kernels is
- * copied, too. */
+ * where a layout does not allow it, a copy item is inserted; so is one of a transposed operand that
+ * many kernels read. */
 #include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
