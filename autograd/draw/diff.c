@@ -125,7 +125,7 @@ static void put_operands(report *r, int64_t i, int64_t k) {
         if (was >= 0 && is >= 0 && cti_match_same_operand(m, was, is)) continue;
         bool views = was >= 0 && is >= 0 &&
                      m->partner[0][source_of(r, 0, was)] == source_of(r, 1, is);
-        cti_write_format(r->out, "\n      operand %lld: ", (long long)(at + 1));
+        cti_write_format(r->out, "\n      operand %lld: ", (long long)at + 1);
         put_operand(r, 0, was, &a->nodes[i], views);
         cti_write_text(r->out, " -> ");
         put_operand(r, 1, is, &b->nodes[k], views);
@@ -265,6 +265,7 @@ static ct_status put_report(report *r) {
     }
     cti_zone_free(&zone);
     cti_picture_free(&both);
+    r->both = NULL;
     return status;
 }
 

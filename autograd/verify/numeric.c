@@ -72,7 +72,7 @@ static ct_status evaluate(const cti_subject *s, const cti_draw *draw, ct_dtype d
     ct_status status = cti_instance_begin(s, dtype, draw, &of);
     if (status == CT_OK) status = cti_instance_derive(s, draw, orders, &of);
     if (status == CT_OK) status = cti_instance_eval(&of);
-    if (status == CT_OK) out->n = of.n;
+    *out = (values){.n = status == CT_OK ? of.n : 0};
     for (int64_t k = 0; k < of.n && status == CT_OK; k++) {
         out->elements[k] = ct_numel(of.pairs[k].derived);
         out->derived[k] = read_wide(zone, of.pairs[k].derived);

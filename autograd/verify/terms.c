@@ -223,7 +223,7 @@ bool cti_factor_said(ct_p61 factor, ct_verify_line *out) {
 }
 
 static bool say_numbers(const anatomy *a, ct_verify_line *out) {
-    ct_p61 factors[CTI_TERMS + 1];
+    ct_p61 factors[CTI_TERMS + 1] = {{0}};
     if (a->n_terms == 0 || !solve(a, factors)) return false;
     bool same = a->n_terms > 1;
     for (int64_t k = 1; k < a->n_terms; k++) same &= factors[k].field == factors[0].field;

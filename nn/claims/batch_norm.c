@@ -35,7 +35,8 @@ static batch batch_of(const void *context, ct_tensor *const in[], int64_t n, ct_
     }
     b.gamma = along(n > 1 ? in[1] : NULL, b.x, axis, 1.0);
     b.beta = along(n > 2 ? in[2] : NULL, b.x, axis, 0.0);
-    b.n = (double)(ct_numel(b.x) / ct_dim(b.x, axis));
+    int64_t values = ct_numel(b.x) / ct_dim(b.x, axis);
+    b.n = (double)values;
     b.s = cti_normal_of(b.x, b.axes, b.epsilon);
     return b;
 }

@@ -267,7 +267,7 @@ static ct_status put_gradients(ct_monitor *m, int64_t step, ct_tensor *const gra
     int64_t n = m->parameters.count;
     const double *ratios = n > 0 ? update_ratios(m) : NULL;
     ct_status status = n > 0 && !ratios ? ct_error() : CT_OK;
-    for (int64_t i = 0; i < n && status == CT_OK; i++) {
+    for (int64_t i = 0; ratios && i < n && status == CT_OK; i++) {
         const char *path = m->parameters.items[i].path;
         status = put_tensor(m, step, "gradient", path, gradients[i], norms[i], ratios[i]);
         if (status == CT_OK) status = put_scalar(m, "gradient_norm", path, step, norms[i], true);
@@ -283,11 +283,11 @@ static ct_status put_layers(ct_monitor *m, int64_t number, const ct_fit_step *st
     ct_tensor *const *seen = step->also + m->first;
     const double *norms = n > 0 ? ct_data_f64(seen[n]) : NULL;
     ct_status status = n > 0 && !norms ? ct_error() : CT_OK;
-    for (int64_t i = 0; i < outputs && status == CT_OK; i++) {
+    for (int64_t i = 0; norms && i < outputs && status == CT_OK; i++) {
         const char *path = m->outputs.items[i].path;
         status = put_tensor(m, number, "activation", path, seen[i], norms[i], (double)NAN);
     }
-    if (status == CT_OK && n > 0) {
+    if (status == CT_OK && norms) {
         status = put_gradients(m, number, seen + outputs, norms + outputs);
     }
     if (status != CT_OK || m->graph_written) return status;

@@ -140,7 +140,7 @@ static ct_status check_image(const ct_tensor *image) {
 
 static uint8_t byte_of(double light) {
     if (!(light > 0)) return 0;
-    return light < 1 ? (uint8_t)(light * 255 + 0.5) : 255;
+    return light < 1 ? (uint8_t)lround(light * 255) : 255;
 }
 
 /* The pixels as bytes, in a block of their own. */
