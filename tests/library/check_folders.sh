@@ -53,7 +53,7 @@ link datasets "$datasets" "$work/tensor.so" -lz $openmp -lm
 # The layers within a folder, from the lowest; '+' stands between those of one height.
 layers() {
     case $1 in
-    tensor) echo base+field graph plan run value io ;;
+    tensor) echo base+field ranks graph plan run value io ;;
     autograd) echo kernels ops compose+derive check+verify draw ;;
     nn) echo layers save+show+models+claims ;;
     optim) echo rules train ;;

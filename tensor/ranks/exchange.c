@@ -1,0 +1,316 @@
+/* Exchanges: the steps of a schedule carried out over a transport, by one machine that never waits.
+ * It neither knows what is summed nor how bytes travel.
+ * Invariant: a rank that has failed goes through the same steps as one that has not, so all ranks
+ * learn of it, and a stream between two ranks stays in step: payload follows only after two heads
+ * that were sound, as both sides know. */
+#include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
+#include "tensor/base/process.h"
+#include "tensor/ranks/group_private.h"
+
+#include <sched.h>
+
+/* --- Faults ----------------------------------------------------------------------------------- */
+
+static void blame(cti_exchange *e, cti_fault fault) {
+    bool worse = fault.kind != e->fault.kind ? fault.kind > e->fault.kind
+                                             : fault.rank < e->fault.rank;
+    if (fault.kind != CTI_SOUND && worse) e->fault = fault;
+}
+
+/* The transport's error is on record. */
+static void lose(ct_group *g, int peer) {
+    cti_exchange *e = &g->exchange;
+    e->on_record = true;
+    e->unasked |= UINT64_C(1) << peer;
+    blame(e, (cti_fault){CTI_LOST, CT_ERR_IO, peer, -1});
+}
+
+/* The seconds that a step may take. The later, the more, so that who waits for a lost rank gives up
+ * before those who wait for him, and tells them which one it was. */
+static double limit(const ct_group *g) {
+    const cti_exchange *e = &g->exchange;
+    double left = (double)(e->steps->n - 1 - e->at) / e->steps->n;
+    return g->options.timeout * (e->fault.kind == CTI_LOST ? 0.25 : 1 - 0.25 * left);
+}
+
+static ct_status report(const cti_fault *fault) {
+    if (fault->kind == CTI_DIFFERENT) {
+        return ct_fail(fault->status,
+                       "ct_group: rank %d built another graph than rank %d, or made another call",
+                       fault->rank, fault->other);
+    }
+    if (fault->kind == CTI_LOST) {
+        return ct_fail(fault->status, "ct_group: rank %d is lost, as another rank found",
+                       fault->rank);
+    }
+    return ct_fail(fault->status, "ct_group: rank %d failed with %s", fault->rank,
+                   ct_status_name(fault->status));
+}
+
+/* --- A step ----------------------------------------------------------------------------------- */
+
+static const cti_step *step_of(const cti_exchange *e) { return &e->steps->steps[e->at]; }
+
+static void next(cti_exchange *e) {
+    e->at++;
+    e->stage = CTI_TURN;
+}
+
+static char *piece(const cti_exchange *e, char *array, int pieces, cti_range range, size_t *bytes) {
+    int64_t first = e->n * range.first / pieces, last = e->n * range.last / pieces;
+    *bytes = (size_t)(last - first) * e->size;
+    return array + (size_t)first * e->size;
+}
+
+static char *node(const cti_exchange *e, int number) {
+    return e->nodes + (size_t)number * (size_t)e->n * e->size;
+}
+
+static void start(ct_group *g, ct_transfer transfer) {
+    cti_exchange *e = &g->exchange;
+    g->stats.messages += transfer.n_out > 0;
+    g->stats.bytes += (int64_t)transfer.n_out;
+    if (g->transport->kind->start(g->transport, &transfer) == CT_OK) return;
+    lose(g, transfer.peer);
+    next(e);
+}
+
+/* The heads of a step, or the sum of two nodes of this rank. */
+static void begin_step(ct_group *g) {
+    cti_exchange *e = &g->exchange;
+    const cti_step *step = step_of(e);
+    bool own = step->peer == g->rank;
+    if (own && e->fault.kind == CTI_SOUND && e->n > 0) {
+        cti_add_of(e->dtype)(node(e, step->take), node(e, step->give), e->n);
+    }
+    if (own || e->unasked >> step->peer & 1) {
+        next(e);
+        return;
+    }
+    e->mine.fault = e->fault;
+    e->began = cti_now();
+    e->stage = CTI_HEADS;
+    start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
+}
+
+static ct_transfer payload_of(ct_group *g) {
+    cti_exchange *e = &g->exchange;
+    const cti_step *step = step_of(e);
+    ct_transfer t = {.peer = step->peer};
+    if (step->give >= 0) t.out = piece(e, node(e, step->give), g->size, step->given, &t.n_out);
+    if (step->take >= 0) {
+        char *into = step->adds ? e->received : node(e, step->take);
+        t.in = piece(e, into, g->size, step->taken, &t.n_in);
+    }
+    return t;
+}
+
+static void begin_payload(ct_group *g) {
+    cti_exchange *e = &g->exchange;
+    const cti_step *step = step_of(e);
+    bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
+    blame(e, e->theirs.fault);
+    if (sound && e->mine.hash != e->theirs.hash) {
+        int low = g->rank < step->peer ? g->rank : step->peer;
+        blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
+    }
+    ct_transfer transfer = {0};
+    if (e->fault.kind == CTI_SOUND && e->n > 0) transfer = payload_of(g);
+    if (transfer.n_in + transfer.n_out == 0) {
+        next(e);
+        return;
+    }
+    e->stage = CTI_PAYLOAD;
+    g->stats.payload += (int64_t)transfer.n_out;
+    start(g, transfer);
+}
+
+static void end_payload(ct_group *g) {
+    cti_exchange *e = &g->exchange;
+    const cti_step *step = step_of(e);
+    if (step->take >= 0 && step->adds) {
+        size_t bytes;
+        char *sum = piece(e, node(e, step->take), g->size, step->taken, &bytes);
+        char *other = piece(e, e->received, g->size, step->taken, &bytes);
+        cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size));
+    }
+    next(e);
+}
+
+/* False while there is nothing to do but wait. */
+static bool advance(ct_group *g, double seconds) {
+    cti_exchange *e = &g->exchange;
+    if (e->stage == CTI_TURN) {
+        begin_step(g);
+        return true;
+    }
+    bool done = false;
+    double waited = cti_now() - e->began;
+    ct_status status = g->transport->kind->poll(g->transport, seconds, &done);
+    if (status == CT_OK && !done) {
+        if (waited <= limit(g)) return false;
+        status = ct_fail(CT_ERR_IO, "ct_group: rank %d does not answer for %.3g s",
+                         step_of(e)->peer, waited);
+    }
+    if (status != CT_OK) {
+        lose(g, step_of(e)->peer);
+        next(e);
+    } else if (e->stage == CTI_HEADS) begin_payload(g);
+    else end_payload(g);
+    return true;
+}
+
+/* --- Exchanges -------------------------------------------------------------------------------- */
+
+static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
+    cti_exchange *e = &g->exchange;
+    *e = (cti_exchange){
+        .steps = steps, .mine.hash = entry.hash, .on_record = entry.status != CT_OK};
+    if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
+    g->stats.exchanges++;
+    if (g->lost < 0) return;
+    ct_fail(CT_ERR_IO, "ct_group: rank %d was lost before", g->lost);
+    lose(g, g->lost);
+    e->at = steps->n;
+}
+
+/* What this rank could not do. */
+static void fail(ct_group *g, ct_status status) {
+    g->exchange.on_record = true;
+    blame(&g->exchange, (cti_fault){CTI_FAILED, status, g->rank, -1});
+}
+
+static void spread_sums(const ct_group *g) {
+    const cti_exchange *e = &g->exchange;
+    const char *from = e->nodes;
+    for (int64_t i = 0; i < e->count && g->size > 1; i++) {
+        size_t bytes = (size_t)e->summands[i].n * e->size;
+        if (bytes > 0) memcpy(e->summands[i].sum, from, bytes);
+        from += bytes;
+    }
+}
+
+static ct_status end(ct_group *g) {
+    cti_exchange *e = &g->exchange;
+    if (e->fault.kind == CTI_SOUND) {
+        spread_sums(g);
+        return CT_OK;
+    }
+    if (e->fault.kind == CTI_LOST && g->lost < 0) {
+        g->lost = e->fault.rank;
+        if (g->transport) g->transport->kind->close(g->transport, false); /* who waits learns it */
+        g->transport = NULL;
+    }
+    if (!e->on_record) report(&e->fault);
+    return e->fault.status;
+}
+
+ct_status cti_sum_poll(ct_group *g, double seconds, bool *done) {
+    cti_exchange *e = &g->exchange;
+    *done = false;
+    while (e->at < e->steps->n) {
+        if (!advance(g, seconds)) return CT_OK;
+    }
+    *done = true;
+    return end(g);
+}
+
+/* Where there are more ranks than processors, who waits must not keep the others from running. */
+static ct_status run(ct_group *g) {
+    enum { YIELDS = 30 };
+    double patience = 0;
+    for (int tries = 0;; tries++) {
+        bool done;
+        ct_status status = cti_sum_poll(g, patience, &done);
+        if (done) return status;
+        if (tries < YIELDS) sched_yield();
+        else patience = patience < 5e-4 ? 2 * patience + 1e-6 : 1e-3;
+    }
+}
+
+ct_status cti_agree(ct_group *g, cti_entry entry) {
+    begin(g, entry, &g->schedule.spread);
+    return run(g);
+}
+
+ct_status ct_group_agree(ct_group *group, ct_status status) {
+    CTI_CALLED;
+    if (!group) return cti_null("ct_group_agree: 'group' is NULL");
+    return cti_agree(group, (cti_entry){0, status});
+}
+
+ct_status ct_group_broadcast(ct_group *group, void *bytes, size_t n) {
+    CTI_CALLED;
+    if (!group) return cti_null("ct_group_broadcast: 'group' is NULL");
+    ct_status status = CT_OK;
+    if (n > 0 && !bytes) status = cti_null("ct_group_broadcast: 'bytes' is NULL");
+    begin(group, (cti_entry){cti_mix(1, n), status}, &group->schedule.spread);
+    group->exchange.nodes = bytes;
+    group->exchange.n = (int64_t)n;
+    group->exchange.size = 1;
+    return run(group);
+}
+
+/* --- Sums ------------------------------------------------------------------------------------- */
+
+/* Room for the sums of all own nodes, and for those of a peer. */
+static ct_status reserve(ct_group *g) {
+    cti_exchange *e = &g->exchange;
+    size_t array = (size_t)e->n * e->size, bytes = ((size_t)g->schedule.n_nodes + 1) * array;
+    if (g->size == 1) return CT_OK;
+    if (bytes > g->capacity) {
+        cti_free(g->room);
+        g->room = cti_alloc_raw(bytes, 1);
+        g->capacity = g->room ? bytes : 0;
+        if (!g->room) return CT_ERR_MEMORY;
+    }
+    e->nodes = g->room;
+    e->received = g->room + (size_t)g->schedule.n_nodes * array;
+    return CT_OK;
+}
+
+void cti_sum_begin(ct_group *g, cti_entry entry, ct_dtype dtype, const cti_summand summands[],
+                   int64_t count) {
+    cti_exchange *e = &g->exchange;
+    begin(g, entry, &g->schedule.sum);
+    e->dtype = dtype;
+    e->size = ct_dtype_size(dtype);
+    e->summands = summands;
+    e->count = count;
+    for (int64_t i = 0; i < count; i++) e->n += summands[i].n;
+    e->mine.hash = cti_mix(cti_mix(cti_mix(entry.hash, 2), (uint64_t)dtype), (uint64_t)e->n);
+    if (e->fault.kind != CTI_SOUND) return;
+    if (!cti_add_of(dtype)) {
+        fail(g, ct_fail(CT_ERR_DTYPE, "ct_group: %s has no sum", ct_dtype_name(dtype)));
+        return;
+    }
+    ct_status status = reserve(g);
+    if (status != CT_OK) fail(g, status);
+}
+
+void cti_sum_local(ct_group *g, int64_t from, int64_t to) {
+    const cti_exchange *e = &g->exchange;
+    if (e->fault.kind != CTI_SOUND) return;
+    int64_t before = 0;
+    for (int64_t i = 0; i < e->count && before < to; i++) {
+        const cti_summand *s = &e->summands[i];
+        int64_t first = from > before ? from - before : 0;
+        int64_t last = to - before < s->n ? to - before : s->n;
+        const cti_partials partials = {e->dtype, s->partials, g->schedule.grains, s->n};
+        for (int k = 0; k < g->schedule.n_nodes && first < last; k++) {
+            char *out = g->size > 1 ? node(e, k) + (size_t)before * e->size : s->sum;
+            cti_node_sum(&partials, g->schedule.nodes[k], first, last,
+                         out + (size_t)first * e->size);
+        }
+        before += s->n;
+    }
+}
+
+ct_status cti_all_sum(ct_group *g, cti_entry entry, ct_dtype dtype, const cti_summand summands[],
+                      int64_t count) {
+    cti_sum_begin(g, entry, dtype, summands, count);
+    cti_sum_local(g, 0, g->exchange.n);
+    return run(g);
+}

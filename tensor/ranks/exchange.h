@@ -1,0 +1,41 @@
+/* Private: what the ranks of a group do together. The engine sums with cti_all_sum, or part by part
+ * beside other work: begin, local sums on any threads, polls. */
+#ifndef COTAN_EXCHANGE_H
+#define COTAN_EXCHANGE_H
+
+#include "tensor/ranks/add.h"
+
+/* What a rank brings to an exchange: what it computes, which has to be equal on all ranks, and how
+ * it fared up to here. If that is not CT_OK, the error is on record already, and the rank takes
+ * part all the same, so that the others learn of it. */
+typedef struct {
+    uint64_t hash;
+    ct_status status;
+} cti_entry;
+
+/* One array of a sum. The ranges of memory stay until the sum is done. */
+typedef struct {
+    const void *partials; /* [local grains, n] of ct_group_grains */
+    void *sum;            /* [n]; unchanged after an error */
+    int64_t n;
+} cti_summand;
+
+/* The sums over the grains of all ranks, of arrays that travel as one message. The status is the
+ * same on all ranks, but after a loss: then some may have the sums already. Errors are recorded as
+ * those of ct_group, which CTI_CALLED replaces by what the user called: CT_ERR_STATE for another
+ * hash, type or length, the status of a rank that failed, CT_ERR_IO for one that is lost. */
+ct_status cti_all_sum(ct_group *group, cti_entry entry, ct_dtype dtype,
+                      const cti_summand summands[], int64_t count);
+ct_status cti_agree(ct_group *group, cti_entry entry);
+
+/* The same in parts. One exchange at a time; one that was begun has to be polled until it is done.
+ */
+void cti_sum_begin(ct_group *group, cti_entry entry, ct_dtype dtype, const cti_summand summands[],
+                   int64_t count);
+/* Adds up this rank's grains for elements from .. to - 1 of the arrays laid end to end: each
+ * element once, before the first poll; several threads may do so at once. */
+void cti_sum_local(ct_group *group, int64_t from, int64_t to);
+/* Carries on what was begun, sleeping at most `seconds`. The status counts when it is done. */
+ct_status cti_sum_poll(ct_group *group, double seconds, bool *done);
+
+#endif

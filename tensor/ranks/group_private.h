@@ -1,0 +1,51 @@
+/* Private: the inside of a group, of which exchange.c is the only other reader. */
+#ifndef COTAN_GROUP_PRIVATE_H
+#define COTAN_GROUP_PRIVATE_H
+
+#include "tensor/ranks/exchange.h"
+
+/* What went wrong on some rank. Of two faults the larger kind counts, then the smaller rank, so
+ * that all ranks come to the same. */
+typedef struct {
+    enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LOST } kind;
+    ct_status status;
+    int rank, other; /* whose it is; the rank that it differs from */
+} cti_fault;
+
+/* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
+typedef struct {
+    uint64_t hash; /* of what the rank computes, and of how much it sends */
+    cti_fault fault;
+} cti_head;
+
+typedef struct {
+    const cti_steps *steps;
+    int at; /* the step that it is in */
+    enum { CTI_TURN, CTI_HEADS, CTI_PAYLOAD } stage;
+    double began; /* the step */
+    cti_head mine, theirs;
+    cti_fault fault;
+    bool on_record;   /* the fault's error */
+    uint64_t unasked; /* ranks that were lost in this exchange, as bits */
+    /* The payload: n elements of each own node. */
+    char *nodes;
+    char *received; /* room for n elements that are to be added */
+    int64_t n;
+    ct_dtype dtype;
+    size_t size; /* of an element */
+    const cti_summand *summands;
+    int64_t count;
+} cti_exchange;
+
+struct ct_group {
+    ct_transport *transport; /* NULL when a rank was lost, or when there is one rank */
+    int rank, size, lost;    /* a rank that was lost, or -1 */
+    ct_group_options options;
+    ct_group_stats stats;
+    cti_schedule schedule;
+    cti_exchange exchange;
+    char *room; /* for the payload of sums */
+    size_t capacity;
+};
+
+#endif

@@ -1,0 +1,54 @@
+/* One rank, as a program: rank SCENARIO ARGUMENT RANK SOCKET..., with a socket for each rank, of
+ * which its own is -1; over MPI: rank_mpi SCENARIO [ARGUMENT].
+ * Invariant: the exit status is 0 only if every expectation held and no memory was left. */
+#include "tests/support/rank.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern const rank_scenario *const __start_rank_scenarios[], *const __stop_rank_scenarios[];
+
+/* Seconds until a rank counts as hanging. */
+#define PATIENCE 600
+
+static const rank_scenario *scenario;
+static int64_t argument;
+static int count;
+static char **words;
+
+#ifdef COTAN_RANK_MPI
+#include "mpi/mpi.h"
+
+static ct_group *(*join)(int *argc, char ***argv) = ct_group_mpi;
+#else
+static ct_group *join_sockets(int *argc, char ***argv) {
+    int sockets[RANKS_MOST], size = *argc - 4;
+    REQUIRE(size >= 1 && size <= RANKS_MOST);
+    for (int q = 0; q < size; q++) sockets[q] = atoi((*argv)[4 + q]);
+    return ct_group_sockets(atoi((*argv)[3]), size, sockets);
+}
+
+static ct_group *(*join)(int *argc, char ***argv) = join_sockets;
+#endif
+
+static void run(void) {
+    ct_group *group = join(&count, &words);
+    MADE(group);
+    scenario->run(group, argument);
+    ct_group_free(group);
+}
+
+int main(int argc, char *argv[]) {
+    count = argc;
+    words = argv;
+    if (argc < 2) return 2;
+    argument = argc > 2 ? atoll(argv[2]) : 0;
+    for (const rank_scenario *const *row = __start_rank_scenarios; row < __stop_rank_scenarios;
+         row++) {
+        if (strcmp((*row)->name, argv[1]) == 0) scenario = *row;
+    }
+    if (!scenario) return 2;
+    alarm(PATIENCE);
+    return support_run(&(support_test){"rank", scenario->name, NULL, run, NULL}) ? 0 : 1;
+}

@@ -1,0 +1,131 @@
+/* What goes wrong on one rank of several, as each of them sees it.
+ * Invariant: a scenario prints the status and the message with which an exchange ended. */
+#include "tests/support/rank.h"
+
+#include "tensor/mem.h"
+#include "tensor/ranks/exchange.h"
+
+#include <signal.h>
+#include <time.h>
+
+enum { N = 100 };
+
+static float partials[CT_GROUP_MOST * N], sums[N];
+
+static ct_status sum(ct_group *group, uint64_t hash, ct_status status, int64_t n) {
+    cti_summand summand = {partials, sums, n};
+    return cti_all_sum(group, (cti_entry){hash, status}, CT_F32, &summand, 1);
+}
+
+static void say(ct_status status) {
+    printf("%s %s\n", ct_status_name(status), ct_error_message());
+    fflush(stdout);
+    ct_error_clear();
+}
+
+static void use(ct_group *group, double timeout) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = timeout}));
+    OK(sum(group, 1, CT_OK, N));
+}
+
+/* After a loss nothing else can be done, and nothing waits. */
+static void say_twice(ct_group *group) {
+    say(sum(group, 1, CT_OK, N));
+    say(ct_group_agree(group, CT_OK));
+}
+
+SCENARIO(killed) {
+    use(group, 300);
+    if (ct_group_rank(group) == argument) raise(SIGKILL);
+    say_twice(group);
+}
+
+SCENARIO(stopped) {
+    use(group, 1);
+    if (ct_group_rank(group) == argument) raise(SIGSTOP);
+    say_twice(group);
+}
+
+SCENARIO(leaves) {
+    use(group, 300);
+    if (ct_group_rank(group) != argument) say_twice(group);
+}
+
+/* Each of these is followed by a sum that is as it should be. */
+SCENARIO(different) {
+    use(group, 300);
+    say(sum(group, ct_group_rank(group) == argument ? 2 : 1, CT_OK, N));
+    OK(sum(group, 1, CT_OK, N));
+    say(sum(group, 1, CT_OK, ct_group_rank(group) == argument ? N - 1 : N));
+    OK(sum(group, 1, CT_OK, N));
+    if (ct_group_rank(group) == argument) say(ct_group_agree(group, CT_OK));
+    else say(ct_group_broadcast(group, sums, 8));
+    OK(sum(group, 1, CT_OK, N));
+}
+
+SCENARIO(other_options) {
+    int grains = ct_group_rank(group) == argument ? 12 : 8;
+    say(ct_group_use(group, (ct_group_options){.grains = grains}));
+    EXPECT(ct_group_current() == NULL);
+    use(group, 300);
+    EXPECT(ct_group_current() == group);
+}
+
+SCENARIO(failed) {
+    use(group, 300);
+    bool mine = ct_group_rank(group) == argument;
+    sums[0] = 5;
+    say(sum(group, 1, mine ? ct_fail(CT_ERR_DIVERGED, "ct_test: no") : CT_OK, N));
+    EXPECT(sums[0] == 5, "a sum that failed was written");
+    say(ct_group_agree(group, mine ? ct_fail(CT_ERR_RANGE, "ct_test: no") : CT_OK));
+    OK(sum(group, 1, CT_OK, N));
+    EXPECT(sums[0] == 0);
+}
+
+/* On the rank of the argument each allocation fails in turn. */
+SCENARIO(memory) {
+    use(group, 300);
+    bool mine = ct_group_rank(group) == argument;
+    for (int64_t n = N, at = 1;; at++) {
+        cti_summand summand = {partials, sums, n / 2};
+        cti_summand two[] = {summand, summand};
+        if (mine) ct_mem_fail_at(at, false);
+        /* As large as no sum before. */
+        ct_status status = cti_all_sum(group, (cti_entry){1, CT_OK}, CT_F64, two, 2);
+        ct_mem_fail_at(0, false);
+        say(status);
+        if (status == CT_OK) break;
+        OK(sum(group, 1, CT_OK, 7));
+    }
+}
+
+SCENARIO(broadcast) {
+    char text[300] = "";
+    use(group, 300);
+    for (size_t n = 0; n < sizeof text; n += 37) {
+        if (ct_group_rank(group) == 0) snprintf(text, sizeof text, "text of %zu bytes", n);
+        OK(ct_group_broadcast(group, text, n));
+        if (n > 0) printf("%s\n", text);
+    }
+    say(ct_group_broadcast(group, ct_group_rank(group) == argument ? NULL : text, 8));
+    OK(ct_group_agree(group, CT_OK));
+}
+
+/* Sums with pauses; one rank in four runs comes to an end at some place, or stops. */
+SCENARIO(at_random) {
+    test_random r = {(uint64_t)argument},
+                own = {(uint64_t)argument * 64 + (uint64_t)ct_group_rank(group)};
+    bool ends = random_chance(&r, 25);
+    int64_t victim = random_below(&r, ct_group_size(group)), when = random_below(&r, 20);
+    if (ct_group_use(group, (ct_group_options){0}) != CT_OK) return;
+    for (int i = 0; i < 20; i++) {
+        long pause = (long)random_below(&own, 300000);
+        if (random_chance(&own, 30)) nanosleep(&(struct timespec){0, pause}, NULL);
+        if (ends && i == when && ct_group_rank(group) == victim) raise(SIGKILL);
+        ct_status status = i % 3 == 2 ? ct_group_agree(group, CT_OK) : sum(group, 1, CT_OK, N);
+        if (status == CT_OK) continue;
+        EXPECT(ends && status == CT_ERR_IO, "%s", ct_error_message());
+        say(status);
+        return;
+    }
+}

@@ -1,0 +1,209 @@
+/* Groups of processes over socket pairs: the same bits for any number of ranks, bytes, faults.
+ * What one rank does is in rank_sums.c and rank_faults.c.
+ * Invariant: no result depends on how fast a rank is. */
+#define COTAN_PROCESSES
+
+#include "tests/support/rank.h"
+#include "tests/support/test.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static rank_result results[RANKS_MOST];
+
+/* All ranks have to end well. */
+static void run(const char *scenario, int64_t argument, int size) {
+    ranks_run(scenario, argument, size, results);
+    for (int r = 0; r < size; r++) {
+        EXPECT(rank_ended_well(&results[r]), "%s %lld: rank %d of %d: status %x: %s", scenario,
+               (long long)argument, r, size, (unsigned)results[r].status, results[r].text);
+    }
+}
+
+static void expect_text(int rank, const char *expected) {
+    EXPECT(strcmp(results[rank].text, expected) == 0, "rank %d: \"%s\", not \"%s\"", rank,
+           results[rank].text, expected);
+}
+
+static void expect_line(int rank, const char *part) {
+    EXPECT(strstr(results[rank].text, part), "rank %d: no \"%s\" in \"%s\"", rank, part,
+           results[rank].text);
+}
+
+static const int sizes[] = {1, 2, 3, 4, 5, 6, 7, 8};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static void same_for_all_sizes(const char *scenario, int64_t argument) {
+    char first[sizeof results[0].text];
+    for (int i = 0; i < SIZES; i++) {
+        run(scenario, argument, sizes[i]);
+        if (i == 0) memcpy(first, results[0].text, sizeof first);
+        for (int r = 0; r < sizes[i]; r++) expect_text(r, first);
+    }
+}
+
+/* --- Sums ------------------------------------------------------------------------------------- */
+
+TEST(ranks, a_sum_has_the_same_bits_for_any_number_of_ranks) {
+    same_for_all_sizes("sums", 8);
+    same_for_all_sizes("sums", 12);
+    same_for_all_sizes("sums", CT_GROUP_MOST);
+}
+
+TEST(ranks, as_many_grains_as_ranks) {
+    for (int i = 0; i < SIZES; i++) run("sums", sizes[i], sizes[i]);
+}
+
+TEST(ranks, more_than_a_socket_holds) { same_for_all_sizes("large_sum", 300007); }
+
+static int64_t payload(int64_t n, int size) {
+    int64_t all = 0;
+    run("bytes", n, size);
+    for (int r = 0; r < size; r++) {
+        long long payload, bytes;
+        const char *line = strstr(results[r].text, "payload");
+        REQUIRE(line && sscanf(line, "payload %lld of %lld", &payload, &bytes) == 2);
+        EXPECT((double)bytes < 1.01 * (double)payload || size == 1, "%lld of %lld", payload, bytes);
+        if ((size & (size - 1)) == 0) {
+            EXPECT(payload == 2 * (size - 1) * n * 4 / size, "rank %d of %d: %lld", r, size,
+                   payload);
+        }
+        all += payload;
+    }
+    return all;
+}
+
+TEST(ranks, bytes_that_are_sent) {
+    const int64_t n = 10 * 840;
+    for (int size = 1; size <= 8; size *= 2) payload(n, size);
+    EXPECT(payload(n, 3) == 5 * n * 4, "5/3 of the array for each rank");
+}
+
+TEST(ranks, bytes_of_rank_0) {
+    for (int i = 0; i < SIZES; i++) {
+        int64_t victim = sizes[i] - 1;
+        run("broadcast", victim, sizes[i]);
+        for (int r = 0; r < sizes[i]; r++) {
+            expect_line(r, "text of 296 bytes\n");
+            expect_line(r, r == victim ? "CT_ERR_NULL ct_group_broadcast: 'bytes' is NULL\n"
+                                       : "failed with CT_ERR_NULL\n");
+        }
+    }
+}
+
+/* --- Faults ----------------------------------------------------------------------------------- */
+
+/* Each survivor names the lost rank, or the one that it waited for and that had left. */
+static void expect_loss(int survivor, int victim, const char *how) {
+    char name[64];
+    expect_line(survivor, "CT_ERR_IO ct_group_agree: rank ");
+    expect_line(survivor, " was lost before\n");
+    expect_line(survivor, "CT_ERR_IO ct_group: rank ");
+    snprintf(name, sizeof name, "rank %d %s", victim, how);
+    bool told = strstr(results[survivor].text, name) != NULL;
+    snprintf(name, sizeof name, "rank %d is lost", victim);
+    EXPECT(told || strstr(results[survivor].text, name) ||
+               strstr(results[survivor].text, "closed its connection"),
+           "rank %d: %s", survivor, results[survivor].text);
+}
+
+static void lose_each(const char *scenario, const char *how) {
+    for (int i = 1; i < SIZES; i++) {
+        for (int victim = 0; victim < sizes[i]; victim++) {
+            ranks_run(scenario, victim, sizes[i], results);
+            for (int r = 0; r < sizes[i]; r++) {
+                if (r == victim) continue;
+                EXPECT(rank_ended_well(&results[r]), "rank %d of %d", r, sizes[i]);
+                expect_loss(r, victim, how);
+            }
+        }
+    }
+}
+
+TEST(ranks, a_rank_is_killed) { lose_each("killed", "closed its connection"); }
+
+TEST(ranks, a_rank_leaves) { lose_each("leaves", "closed its connection"); }
+
+TEST(ranks, a_rank_is_stopped) {
+    for (int size = 2; size <= 4; size++) {
+        for (int victim = 0; victim < size; victim++) {
+            ranks_run("stopped", victim, size, results);
+            for (int r = 0; r < size; r++) {
+                EXPECT(results[r].stopped == (r == victim));
+                if (r == victim) continue;
+                EXPECT(rank_ended_well(&results[r]), "rank %d of %d", r, size);
+                expect_line(r, "CT_ERR_IO ct_group: rank ");
+                expect_line(r, " was lost before\n");
+            }
+        }
+    }
+}
+
+TEST(ranks, another_graph_on_one_rank) {
+    for (int i = 1; i < SIZES; i++) {
+        for (int victim = 0; victim < sizes[i]; victim++) {
+            run("different", victim, sizes[i]);
+            char expected[64];
+            snprintf(expected, sizeof expected, "rank %d", victim);
+            for (int r = 0; r < sizes[i]; r++) {
+                expect_line(r, "CT_ERR_STATE ct_group: rank ");
+                expect_line(r, expected);
+                expect_text(r, results[r == victim ? r : victim == 0].text);
+            }
+        }
+    }
+}
+
+TEST(ranks, other_options_on_one_rank) {
+    for (int i = 1; i < SIZES; i++) {
+        run("other_options", sizes[i] - 1, sizes[i]);
+        for (int r = 0; r < sizes[i]; r++) expect_line(r, "CT_ERR_STATE ct_group_use: rank ");
+    }
+}
+
+TEST(ranks, an_error_on_one_rank) {
+    for (int i = 0; i < SIZES; i++) {
+        for (int victim = 0; victim < sizes[i]; victim++) {
+            run("failed", victim, sizes[i]);
+            char expected[200];
+            snprintf(expected, sizeof expected,
+                     "CT_ERR_DIVERGED ct_group: rank %d failed with CT_ERR_DIVERGED\n"
+                     "CT_ERR_RANGE ct_group_agree: rank %d failed with CT_ERR_RANGE\n",
+                     victim, victim);
+            for (int r = 0; r < sizes[i]; r++) {
+                expect_text(r, r == victim ? "CT_ERR_DIVERGED ct_test: no\n"
+                                             "CT_ERR_RANGE ct_test: no\n"
+                                           : expected);
+            }
+        }
+    }
+}
+
+TEST(ranks, out_of_memory_at_each_allocation_of_one_rank) {
+    for (int i = 1; i < SIZES; i++) {
+        for (int victim = 0; victim < sizes[i]; victim++) {
+            run("memory", victim, sizes[i]);
+            expect_line(victim, "CT_ERR_MEMORY out of memory");
+            for (int r = 0; r < sizes[i]; r++) {
+                if (r != victim) expect_line(r, "failed with CT_ERR_MEMORY\n");
+                expect_line(r, "CT_OK");
+            }
+        }
+    }
+}
+
+TEST(ranks, pauses_and_kills_at_random) {
+    int64_t seed = (int64_t)support_seed(1);
+    for (int64_t run = seed; run < seed + support_scaled(100); run++) {
+        int size = 1 + (int)(run % RANKS_MOST), killed = 0;
+        ranks_run("at_random", run, size, results);
+        for (int r = 0; r < size; r++) {
+            bool gone = WIFSIGNALED(results[r].status) && WTERMSIG(results[r].status) == SIGKILL;
+            EXPECT(gone || rank_ended_well(&results[r]), "run %lld: rank %d: %s", (long long)run, r,
+                   results[r].text);
+            killed += gone;
+        }
+        EXPECT(killed <= 1);
+    }
+}
