@@ -12,8 +12,8 @@
  *     ct_group *ranks = ct_group_alone();
  *     ct_group_use(ranks, (ct_group_options){0});
  *
- * Where mpirun starts the program, the first line calls ct_group_mpi(&argc, &argv) of cotan/mpi.h.
- * A group belongs to one thread. */
+ * Where mpirun starts the program, the first line is ct_group_mpi(&argc, &argv) of
+ * cotan/mpi/mpi.h. A group belongs to one thread. */
 #ifndef COTAN_GROUP_H
 #define COTAN_GROUP_H
 
@@ -54,7 +54,7 @@ ct_group *ct_group_current(void); /* the calling thread's, or NULL */
 
 int ct_group_rank(const ct_group *group); /* from 0; 0 for NULL */
 int ct_group_size(const ct_group *group); /* the number of ranks; 1 for NULL */
-/* The grains in first .. last - 1 are this rank's; *total is G. For NULL there is one. */
+/* Which grains are this rank's: from *first to *last - 1 of *total. For NULL there is one. */
 void ct_group_grains(const ct_group *group, int *first, int *last, int *total);
 
 /* Waits for all ranks and tells whether all are well: each says how it fared, and every one gets
@@ -64,9 +64,10 @@ ct_status ct_group_agree(ct_group *group, ct_status status);
 /* The bytes of rank 0 on every rank; n is the same on all of them, or CT_ERR_STATE. */
 ct_status ct_group_broadcast(ct_group *group, void *bytes, size_t n);
 
-/* What this rank has sent so far. A sum of n bytes is 2 (P - 1) / P n for P a power of two that
- * divides G, on every rank; otherwise the mean over the ranks is at most 2 n as long as each rank
- * gives one partial sum (5/3 n for P = 3, G = 8). */
+/* What this rank has sent so far. A sum of n bytes is a payload of 2 (P - 1) / P n on every rank,
+ * where P is a power of two that divides G. Otherwise each rank sends the sums of all of its nodes
+ * of the tree but those that it adds up itself, and the result comes back: of 8 grains that is on
+ * average 5/3 n for P = 3 and 6, 9/5 n for 5, 12/7 n for 7; of more grains more. */
 typedef struct {
     int64_t exchanges; /* sums, agreements, broadcasts */
     int64_t messages;  /* heads and payloads */

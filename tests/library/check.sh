@@ -4,14 +4,14 @@
 #
 #     check.sh             programs in C and C++ against the build that is there
 #     check.sh --all       everything
-#     check.sh NAME...     these of: consumers page valgrind tidy clang tsan fuzz avx512 avx2 arm
-#                          musl, and clang_fast, which is a part of clang
+#     check.sh NAME...     these of: consumers mpi page valgrind tidy clang tsan fuzz avx512 avx2
+#                          arm musl, and clang_fast, which is a part of clang
 #
 # One line for each check says how it went; logs stay in build*/check-1.log, check-2.log and so on.
 # `./run check` installs what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
-names="consumers page valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
+names="consumers mpi page valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
 case ${1:-} in
 '') chosen=consumers ;;
 --all) chosen=$names ;;
@@ -46,6 +46,20 @@ check() {
 }
 
 consumers_check() { tests/library/test_consumers.sh build || failures=$((failures + 1)); }
+
+# Open MPI and MPICH have different binary interfaces, so each has a build of its own.
+mpi_build() {
+    cmake -G Ninja -S . -B "build-$1" -DCMAKE_BUILD_TYPE=Release -DCOTAN_EXAMPLES=OFF \
+        -DCOTAN_TESTS=ON -DCOTAN_MPI=ON -DMPI_C_COMPILER="mpicc.$1" \
+        -DMPIEXEC_EXECUTABLE="mpirun.$1" &&
+        cmake --build "build-$1" --target cotan_shared cotan_static cotan_mpi rank rank_mpi
+}
+mpi_check() {
+    for mpi in openmpi mpich; do
+        check build-$mpi "$mpi: gcc compiles" mpi_build $mpi || continue
+        check build-$mpi "$mpi: ranks" tests/mpi/test_mpi.sh mpirun.$mpi build-$mpi
+    done
+}
 
 # Clicks in a browser; the pages and screenshots stay in build/page.
 page_check() {

@@ -40,6 +40,13 @@ SCENARIO(killed) {
     say_twice(group);
 }
 
+/* As killed, where nobody tells: the others have to find out. */
+SCENARIO(vanishes) {
+    use(group, 2);
+    if (ct_group_rank(group) == argument) raise(SIGKILL);
+    say_twice(group);
+}
+
 SCENARIO(stopped) {
     use(group, 1);
     if (ct_group_rank(group) == argument) raise(SIGSTOP);

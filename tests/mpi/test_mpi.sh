@@ -1,0 +1,130 @@
+#!/bin/sh
+# Ranks over MPI: they print what they print over sockets, no fault leaves a process, and programs
+# find the library when it is installed.
+#
+#     test_mpi.sh MPIEXEC BUILD
+#
+# MPIEXEC is that of the MPI, Open MPI or MPICH, which BUILD was configured with. Exit status 0 when
+# all holds.
+set -u
+
+if [ $# -ne 2 ]; then
+    echo "usage: test_mpi.sh MPIEXEC BUILD" >&2
+    exit 2
+fi
+mpiexec=$1 build=$(realpath "$2")
+rank=$build/tests/rank_mpi
+here=$(dirname "$(realpath "$0")")
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+failures=0
+
+# More ranks than processors, and perhaps as root.
+OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMP_NUM_THREADS OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
+options='' open_mpi=
+if "$mpiexec" --version 2>&1 | grep -q -i 'open mpi\|open-mpi\|openrte'; then
+    options=--oversubscribe open_mpi=yes
+fi
+
+# check WHAT COMMAND...: the command must succeed.
+check() {
+    what=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then echo "ok   $what"; else
+        echo "FAIL $what"
+        sed 's/^/     | /' "$work/log"
+        failures=$((failures + 1))
+    fi
+}
+
+# ranks P SCENARIO [ARGUMENT]: what they print, in any order, goes to "$work/out".
+ranks() {
+    p=$1
+    shift
+    # shellcheck disable=SC2086 # a list
+    timeout -k 5 300 "$mpiexec" $options -n "$p" "$rank" "$@" >"$work/out" 2>"$work/err" ||
+        { status=$? && cat "$work/out" "$work/err" && return $status; }
+}
+
+# Each rank prints what one process without MPI does.
+same_as_one() { # P SCENARIO ARGUMENT
+    "$build/tests/rank" "$2" "$3" 0 -1 >"$work/one" && ranks "$@" || return 1
+    for _ in $(seq "$1"); do cat "$work/one"; done | sort >"$work/all"
+    sort "$work/out" | diff - "$work/all"
+}
+lines() { # COUNT PATTERN
+    [ "$(grep -c "$2" "$work/out")" -eq "$1" ] || { cat "$work/out" && return 1; }
+}
+
+for p in 1 2 3 4 8; do
+    check "$p ranks: sums of 8 grains have the bits of one rank" same_as_one $p sums 8
+done
+check "4 ranks: a sum of a megabyte" same_as_one 4 large_sum 300007
+
+# fault P SCENARIO COUNT PATTERN...: rank 1 is at fault; so many lines of each pattern.
+fault() {
+    p=$1
+    ranks "$p" "$2" 1 || return 1
+    shift 2
+    while [ $# -gt 0 ]; do
+        lines "$1" "$2" || return 1
+        shift 2
+    done
+}
+for p in 2 3 4; do
+    check "$p ranks: one built another graph" fault $p different $((3 * p)) CT_ERR_STATE
+    check "$p ranks: one failed" fault $p failed $((p - 1)) 'rank 1 failed with CT_ERR_DIVERGED'
+    check "$p ranks: one is out of memory" fault $p memory $p CT_OK
+    check "$p ranks: bytes of rank 0" fault $p broadcast $p 'text of 296 bytes'
+done
+
+# The launcher ends all, or survivors end by themselves; nobody is left.
+no_rank_left() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        pgrep -f "^$rank vanishes" >/dev/null || return 0
+        sleep 1
+    done
+    pgrep -a -f "^$rank vanishes"
+    return 1
+}
+ends_all() { ! ranks 4 vanishes 1 && no_rank_left; }
+survivors_tell() {
+    options="$options --enable-recovery"
+    ranks 4 vanishes 1
+    lines 3 'CT_ERR_IO ct_group: rank' && lines 3 'was lost before' && no_rank_left
+}
+check "4 ranks: one is killed, and mpirun ends all" ends_all
+[ ! "$open_mpi" ] || check "4 ranks: one is killed, and the others tell" survivors_tell
+
+# A program of another MPI, or none: each process would be the only one.
+alone() {
+    OMPI_COMM_WORLD_SIZE='' PMI_SIZE=2 "$rank" sums 8 >"$work/out" 2>&1
+    grep -q 'ct_group_mpi: PMI_SIZE is 2, and MPI sees 1' "$work/out"
+}
+check "a launcher that promises more ranks than MPI sees" alone
+check "a program that nobody launched is one rank" "$rank" sums 8
+
+# --- Installed ------------------------------------------------------------------------------------
+
+check "installs" cmake --install "$build" --prefix "$work/cotan"
+PKG_CONFIG_PATH=$(dirname "$(find "$work/cotan" -name cotan-mpi.pc)")
+LD_LIBRARY_PATH=$(dirname "$(find "$work/cotan" -name libcotan.so)")
+export PKG_CONFIG_PATH LD_LIBRARY_PATH
+starts() { rank=$1 && ranks 2 && lines 1 'rank 0 of 2' && lines 1 'rank 1 of 2'; }
+pkg_config() {
+    # shellcheck disable=SC2046 # a list
+    gcc -std=c17 -Wall -Wextra -Werror "$here/hello.c" -o "$work/hello" \
+        $(pkg-config --cflags cotan-mpi) $(pkg-config --libs cotan-mpi) && starts "$work/hello"
+}
+package() {
+    cmake -G Ninja -S "$here" -B "$work/project" -Dcotan_ROOT="$work/cotan" \
+        -DMPI_C_COMPILER="$(sed -n 's/^MPI_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")" &&
+        cmake --build "$work/project" && starts "$work/project/with_shared" &&
+        starts "$work/project/with_static"
+}
+check "pkg-config" pkg_config
+check "find_package(cotan COMPONENTS mpi)" package
+
+[ "$failures" -eq 0 ]
