@@ -1,0 +1,238 @@
+/* Groups within one process: one rank, two on threads, a transport of a user, what is refused.
+ * Several processes are in test_ranks.c.
+ * Invariant: after an error a group is as before, and after a test none is current. */
+#include "tests/support/test.h"
+
+#include "tensor/mem.h"
+#include "tensor/ranks/exchange.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { GRAINS = 8, N = 3000 };
+
+static float value(int grain, int64_t i) {
+    return (float)((grain * 7919 + i * 104729) % 1009) / (float)(1 + grain * 31);
+}
+
+static float tree(int low, int high, int64_t i) {
+    int mid = low + (high - low) / 2;
+    return high - low == 1 ? value(low, i) : tree(low, mid, i) + tree(mid, high, i);
+}
+
+static void fill(ct_group *group, float *partials) {
+    int first, last, total;
+    ct_group_grains(group, &first, &last, &total);
+    for (int64_t i = 0; i < (last - first) * N; i++) {
+        partials[i] = value(first + (int)(i / N), i % N);
+    }
+}
+
+static int64_t wrong(const float *sums) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < N; i++) count += sums[i] != tree(0, GRAINS, i);
+    return count;
+}
+
+static const cti_entry well = {1, CT_OK};
+
+/* --- One rank --------------------------------------------------------------------------------- */
+
+TEST(group, one_rank_sums_along_the_tree) {
+    static float partials[GRAINS * N], sums[N];
+    ct_group *group = ct_group_alone();
+    MADE(group);
+    EXPECT(ct_group_rank(group) == 0 && ct_group_size(group) == 1);
+    OK(ct_group_use(group, (ct_group_options){0}));
+    EXPECT(ct_group_current() == group);
+    fill(group, partials);
+    cti_summand whole = {partials, sums, N};
+    OK(cti_all_sum(group, well, CT_F32, &whole, 1));
+    EXPECT(wrong(sums) == 0);
+    EXPECT(ct_group_stats_read(group).bytes == 0);
+    EXPECT(ct_group_stats_read(group).exchanges == 2);
+    int number = 3;
+    OK(ct_group_broadcast(group, &number, sizeof number));
+    EXPECT(number == 3);
+    EXPECT(ct_group_agree(group, CT_ERR_RANGE) == CT_ERR_RANGE && ct_error() == CT_OK);
+    OK(ct_group_use(NULL, (ct_group_options){0}));
+    EXPECT(ct_group_current() == NULL);
+    OK(ct_group_use(group, (ct_group_options){0}));
+    ct_group_free(group);
+    EXPECT(ct_group_current() == NULL);
+}
+
+TEST(group, no_group_is_one_rank) {
+    int first, last, total;
+    ct_group_grains(NULL, &first, &last, &total);
+    EXPECT(ct_group_rank(NULL) == 0 && ct_group_size(NULL) == 1);
+    EXPECT(first == 0 && last == 1 && total == 1);
+    EXPECT(ct_group_stats_read(NULL).messages == 0);
+    ct_group_free(NULL);
+}
+
+/* --- Two ranks, on threads -------------------------------------------------------------------- */
+
+typedef struct {
+    int rank, socket;
+    int64_t wrong;
+    ct_status status;
+} thread_rank;
+
+/* The parts of a sum: local ones in any order, polls between other work. */
+static void *sums_in_parts(void *argument) {
+    static float partials[2][GRAINS * N], sums[2][N];
+    thread_rank *me = argument;
+    ct_group *group = ct_group_sockets(me->rank, 2, (int[]){me->socket, me->socket});
+    if (!group) return NULL;
+    me->status = ct_group_use(group, (ct_group_options){0});
+    fill(group, partials[me->rank]);
+    cti_summand all[] = {{partials[me->rank], sums[me->rank], N}, {NULL, NULL, 0}};
+    cti_sum_begin(group, well, CT_F32, all, 2);
+    for (int64_t to = N; to > 0; to -= 700) cti_sum_local(group, to > 700 ? to - 700 : 0, to);
+    for (bool done = false; !done;) {
+        ct_status status = cti_sum_poll(group, 0.01, &done);
+        if (done && me->status == CT_OK) me->status = status;
+    }
+    me->wrong = wrong(sums[me->rank]);
+    ct_group_free(group);
+    return NULL;
+}
+
+TEST(group, a_sum_in_parts_on_two_threads) {
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    thread_rank ranks[2] = {{0, pair[0], -1, CT_ERR_STATE}, {1, pair[1], -1, CT_ERR_STATE}};
+    pthread_t other;
+    REQUIRE(pthread_create(&other, NULL, sums_in_parts, &ranks[1]) == 0);
+    sums_in_parts(&ranks[0]);
+    pthread_join(other, NULL);
+    for (int r = 0; r < 2; r++) {
+        EXPECT(ranks[r].status == CT_OK && ranks[r].wrong == 0, "rank %d", r);
+    }
+}
+
+/* --- A transport of a user -------------------------------------------------------------------- */
+
+/* Its peer is a mirror: what is sent comes back. */
+typedef struct {
+    ct_transport base;
+    int closed, fails;
+} mirror;
+
+static ct_status start(ct_transport *self, const ct_transfer *transfer) {
+    if (((mirror *)self)->fails) return ct_fail(CT_ERR_IO, "ct_group: rank 1 is a broken mirror");
+    memcpy(transfer->in, transfer->out, transfer->n_in);
+    return CT_OK;
+}
+
+static ct_status poll_mirror(ct_transport *self, double seconds, bool *done) {
+    (void)self, (void)seconds;
+    *done = true;
+    return CT_OK;
+}
+
+static void close_mirror(ct_transport *self, bool complete) {
+    ((mirror *)self)->closed += complete ? 1 : 10;
+}
+
+static const ct_transport_kind kind = {"mirror", start, poll_mirror, close_mirror};
+
+TEST(group, a_transport_of_a_user) {
+    mirror m = {.base = {&kind, 0, 2}};
+    ct_group *group = ct_group_new(&m.base);
+    MADE(group);
+    OK(ct_group_agree(group, CT_OK));
+    EXPECT(ct_group_stats_read(group).messages == 2);
+    m.fails = 1;
+    EXPECT(ct_group_agree(group, CT_OK) == CT_ERR_IO);
+    expect_error(CT_ERR_IO, "ct_group_agree: rank 1 is a broken mirror");
+    EXPECT(m.closed == 10, "closed at once, and not to be waited for");
+    EXPECT(ct_group_agree(group, CT_OK) == CT_ERR_IO);
+    expect_error(CT_ERR_IO, "ct_group_agree: rank 1 was lost before");
+    EXPECT(ct_group_use(group, (ct_group_options){0}) == CT_ERR_IO);
+    ct_error_clear();
+    ct_group_free(group);
+    EXPECT(m.closed == 10);
+    mirror wrong_rank = {.base = {&kind, 2, 2}};
+    EXPECT(!ct_group_new(&wrong_rank.base) && wrong_rank.closed == 1);
+    expect_error(CT_ERR_RANGE, "ct_group_new: rank 2 of 2; a group has 1 to 64 ranks");
+}
+
+/* --- What is refused -------------------------------------------------------------------------- */
+
+static void refuse(ct_group *group, ct_group_options options, const char *message) {
+    EXPECT(ct_group_use(group, options) == CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, message);
+    EXPECT(ct_group_current() == NULL);
+}
+
+TEST(group, what_is_refused) {
+    ct_group *group = ct_group_alone();
+    refuse(group, (ct_group_options){.grains = 65},
+           "ct_group_use: grains must be from 1, the number of ranks, to 64, got 65");
+    refuse(group, (ct_group_options){.grains = -1},
+           "ct_group_use: grains must be from 1, the number of ranks, to 64, got -1");
+    refuse(group, (ct_group_options){.timeout = -2},
+           "ct_group_use: timeout must be above 0 s, got -2");
+    refuse(group, (ct_group_options){.timeout = INFINITY},
+           "ct_group_use: timeout must be above 0 s, got inf");
+    refuse(group, (ct_group_options){.timeout = (double)NAN},
+           "ct_group_use: timeout must be above 0 s, got nan");
+    char partials[GRAINS] = {0}, sum = 5;
+    cti_summand bytes = {partials, &sum, 1};
+    EXPECT(cti_all_sum(group, well, CT_U8, &bytes, 1) == CT_ERR_DTYPE && sum == 5);
+    expect_error(CT_ERR_DTYPE, "ct_group: u8 has no sum");
+    EXPECT(ct_group_broadcast(group, NULL, 4) == CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_group_broadcast: 'bytes' is NULL");
+    EXPECT(ct_group_broadcast(NULL, NULL, 0) == CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_group_broadcast: 'group' is NULL");
+    EXPECT(ct_group_agree(NULL, CT_OK) == CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_group_agree: 'group' is NULL");
+    EXPECT(!ct_group_new(NULL));
+    expect_error(CT_ERR_NULL, "ct_group_new: 'transport' is NULL");
+    EXPECT(!ct_group_sockets(0, 65, NULL));
+    expect_error(CT_ERR_RANGE, "ct_group_sockets: rank 0 of 65; a group has 1 to 64 ranks");
+    EXPECT(!ct_group_sockets(0, 2, NULL));
+    expect_error(CT_ERR_NULL, "ct_group_sockets: 'sockets' is NULL");
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    char message[100];
+    snprintf(message, sizeof message,
+             "ct_group_sockets: descriptor %d, to rank 1, is no stream socket", ends[0]);
+    EXPECT(!ct_group_sockets(0, 2, (int[]){-1, ends[0]}));
+    expect_error(CT_ERR_IO, message);
+    close(ends[0]);
+    close(ends[1]);
+    ct_group_free(group);
+}
+
+/* --- Out of memory ---------------------------------------------------------------------------- */
+
+static ct_status make_groups(void *state) {
+    int *socket = state;
+    int copy = dup(*socket); /* the group's, or to be closed here */
+    ct_group *alone = ct_group_alone();
+    ct_group *joined = ct_group_sockets(0, 2, (int[]){-1, copy});
+    if (!joined) EXPECT(close(copy) == 0, "a group that was not made has closed a socket");
+    ct_status status = alone && joined ? CT_OK : ct_error();
+    ct_group_free(alone);
+    ct_group_free(joined);
+    return status;
+}
+
+static void check_record(void *state, bool failed) {
+    (void)state;
+    EXPECT(failed || ct_error() == CT_OK);
+}
+
+TEST(group, out_of_memory) {
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    EXPECT(oom_sweep("groups", make_groups, check_record, &pair[0]) >= 3);
+    close(pair[0]);
+    close(pair[1]);
+}
