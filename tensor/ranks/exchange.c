@@ -217,16 +217,25 @@ ct_status cti_sum_poll(ct_group *g, double seconds, bool *done) {
     return end(g);
 }
 
-/* Where there are more ranks than processors, who waits must not keep the others from running. */
+/* Where there are more ranks than processors, who waits must not keep the others from running: he
+ * sleeps, the longer the longer nothing comes. */
 static ct_status run(ct_group *g) {
     enum { YIELDS = 30 };
+    const cti_exchange *e = &g->exchange;
+    int tries = 0;
     double patience = 0;
-    for (int tries = 0;; tries++) {
+    for (;;) {
+        int at = e->at, stage = (int)e->stage;
         bool done;
         ct_status status = cti_sum_poll(g, patience, &done);
         if (done) return status;
-        if (tries < YIELDS) sched_yield();
-        else patience = patience < 5e-4 ? 2 * patience + 1e-6 : 1e-3;
+        if (e->at != at || (int)e->stage != stage) tries = 0;
+        if (tries++ < YIELDS) {
+            patience = 0;
+            sched_yield();
+        } else {
+            patience = patience < 5e-4 ? 2 * patience + 1e-6 : 1e-3;
+        }
     }
 }
 
