@@ -28,8 +28,8 @@ ct_status cti_all_sum(ct_group *group, cti_entry entry, ct_dtype dtype,
                       const cti_summand summands[], int64_t count);
 ct_status cti_agree(ct_group *group, cti_entry entry);
 
-/* The same in parts. One exchange at a time; one that was begun has to be polled until it is done.
- */
+/* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was
+ * begun has to be polled until it is done. */
 void cti_sum_begin(ct_group *group, cti_entry entry, ct_dtype dtype, const cti_summand summands[],
                    int64_t count);
 /* Adds up this rank's grains for elements from .. to - 1 of the arrays laid end to end: each

@@ -31,7 +31,7 @@ static void expect_line(int rank, const char *part) {
            results[rank].text);
 }
 
-static const int sizes[] = {1, 2, 3, 4, 5, 6, 7, 8};
+static const int sizes[] = {1, 2, 3, 4, 8}; /* test_schedule tries all */
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static void same_for_all_sizes(const char *scenario, int64_t argument) {
@@ -52,7 +52,7 @@ TEST(ranks, a_sum_has_the_same_bits_for_any_number_of_ranks) {
 }
 
 TEST(ranks, as_many_grains_as_ranks) {
-    for (int i = 0; i < SIZES; i++) run("sums", sizes[i], sizes[i]);
+    for (int size = 1; size <= RANKS_MOST; size++) run("sums", size, size);
 }
 
 TEST(ranks, more_than_a_socket_holds) { same_for_all_sizes("large_sum", 300007); }
