@@ -90,6 +90,16 @@ SCENARIO(failed) {
     EXPECT(sums[0] == 0);
 }
 
+/* The rank of the argument and the next one, each in its own way; of both the first counts. */
+SCENARIO(two_fail) {
+    use(group, 300);
+    int64_t after = ct_group_rank(group) - argument;
+    ct_status status = after == 0 ? CT_ERR_RANGE : after == 1 ? CT_ERR_DIVERGED : CT_OK;
+    printf("%s\n", ct_status_name(sum(group, 1, status, N)));
+    printf("%s\n", ct_status_name(ct_group_agree(group, status)));
+    ct_error_clear();
+}
+
 /* On the rank of the argument each allocation fails in turn. */
 SCENARIO(memory) {
     use(group, 300);

@@ -115,15 +115,35 @@ TEST(group, a_sum_in_parts_on_two_threads) {
     }
 }
 
+/* The other end takes what was sent, and closes. */
+TEST(group, a_peer_that_listens_and_leaves) {
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    ct_group *group = ct_group_sockets(0, 2, (int[]){-1, pair[0]});
+    MADE(group);
+    bool done;
+    char taken[1000];
+    cti_sum_begin(group, well, CT_F32, NULL, 0);
+    OK(cti_sum_poll(group, 0, &done));
+    EXPECT(!done && recv(pair[1], taken, sizeof taken, 0) > 0);
+    OK(cti_sum_poll(group, 0, &done));
+    EXPECT(!done);
+    close(pair[1]);
+    EXPECT(cti_sum_poll(group, 0, &done) == CT_ERR_IO && done);
+    expect_error(CT_ERR_IO, "ct_group: rank 1 closed its connection");
+    ct_group_free(group);
+}
+
 /* --- A transport of a user -------------------------------------------------------------------- */
 
 /* Its peer is a mirror: what is sent comes back. */
 typedef struct {
     ct_transport base;
-    int closed, fails;
+    int closed, fails, started;
 } mirror;
 
 static ct_status start(ct_transport *self, const ct_transfer *transfer) {
+    ((mirror *)self)->started++;
     if (((mirror *)self)->fails) return ct_fail(CT_ERR_IO, "ct_group: rank 1 is a broken mirror");
     memcpy(transfer->in, transfer->out, transfer->n_in);
     return CT_OK;
@@ -150,6 +170,7 @@ TEST(group, a_transport_of_a_user) {
     m.fails = 1;
     EXPECT(ct_group_agree(group, CT_OK) == CT_ERR_IO);
     expect_error(CT_ERR_IO, "ct_group_agree: rank 1 is a broken mirror");
+    EXPECT(m.started == 3, "a peer that is lost was asked again");
     EXPECT(m.closed == 10, "closed at once, and not to be waited for");
     EXPECT(ct_group_agree(group, CT_OK) == CT_ERR_IO);
     expect_error(CT_ERR_IO, "ct_group_agree: rank 1 was lost before");

@@ -180,6 +180,15 @@ TEST(ranks, an_error_on_one_rank) {
     }
 }
 
+TEST(ranks, errors_on_two_ranks_are_one_error_on_all) {
+    for (int i = 1; i < SIZES; i++) {
+        for (int first = 0; first < sizes[i]; first++) {
+            run("two_fail", first, sizes[i]);
+            for (int r = 0; r < sizes[i]; r++) expect_text(r, "CT_ERR_RANGE\nCT_ERR_RANGE\n");
+        }
+    }
+}
+
 TEST(ranks, out_of_memory_at_each_allocation_of_one_rank) {
     for (int i = 1; i < SIZES; i++) {
         for (int victim = 0; victim < sizes[i]; victim++) {
