@@ -43,7 +43,8 @@ void ct_group_free(ct_group *group);
 
 typedef struct {
     int grains;     /* 0: 8; from the number of ranks to CT_GROUP_MOST; the same on all ranks */
-    double timeout; /* seconds after which a rank that does not answer is lost; 0: 300 */
+    double timeout; /* seconds after which a rank that does not answer is lost, or from 3/4 of
+                     * them where others have to be told; 0: 300 */
 } ct_group_options;
 
 /* Makes it the calling thread's current group, once all ranks have called this; NULL: none. Errors:

@@ -17,13 +17,13 @@ static void blame(cti_exchange *e, cti_fault fault) {
     bool worse = fault.kind != e->fault.kind ? fault.kind > e->fault.kind
                                              : fault.rank < e->fault.rank;
     if (fault.kind != CTI_SOUND && worse) e->fault = fault;
+    if (fault.kind == CTI_LOST) e->unasked |= UINT64_C(1) << fault.rank;
 }
 
 /* The transport's error is on record. */
 static void lose(ct_group *g, int peer) {
     cti_exchange *e = &g->exchange;
     e->on_record = true;
-    e->unasked |= UINT64_C(1) << peer;
     blame(e, (cti_fault){CTI_LOST, CT_ERR_IO, peer, -1});
 }
 

@@ -26,7 +26,7 @@ typedef struct {
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
-    uint64_t unasked; /* ranks that were lost in this exchange, as bits */
+    uint64_t unasked; /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */
     char *nodes;
     char *received; /* room for n elements that are to be added */
