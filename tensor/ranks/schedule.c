@@ -84,7 +84,7 @@ static void halve_and_double(cti_schedule *out, int rank, int size) {
                                      .taken = mine,
                                      .adds = true});
     }
-    for (int bit = size / 2; bit > 0; bit /= 2) {
+    for (int bit = size / 2; levels > 0; bit /= 2) {
         cti_range whole = before[--levels], other = whole;
         if (rank & bit) other.last = mine.first;
         else other.first = mine.last;
