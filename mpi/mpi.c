@@ -134,8 +134,8 @@ static ct_status connect_ranks(transport *t) {
 }
 
 ct_group *ct_group_mpi(int *argc, char ***argv) {
-    int size;
-    bool here;
+    int size = 1;
+    bool here = false;
     if (initialize(argc, argv, &here) != CT_OK) return NULL;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     transport *t = NULL;
