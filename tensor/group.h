@@ -13,7 +13,7 @@
  *     ct_group_use(ranks, (ct_group_options){0});
  *
  * Where mpirun starts the program, the first line is ct_group_mpi(&argc, &argv) of
- * cotan/mpi/mpi.h. A group belongs to one thread. */
+ * cotan/tensor/mpi/mpi.h. A group belongs to one thread. */
 #ifndef COTAN_GROUP_H
 #define COTAN_GROUP_H
 

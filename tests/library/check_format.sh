@@ -8,5 +8,5 @@
 set -eu
 cd "$2"
 if [ "${3:-}" = -i ]; then set -- "$1" -i; else set -- "$1" --dry-run --Werror; fi
-find tensor autograd nn optim datasets mpi examples tests -name '*.[ch]' -o -name '*.cpp' | sort |
+find tensor autograd nn optim datasets examples tests -name '*.[ch]' -o -name '*.cpp' | sort |
     xargs "$@"

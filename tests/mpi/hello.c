@@ -1,6 +1,6 @@
 /* A user's program over MPI. */
 #include <cotan/cotan.h>
-#include <cotan/mpi/mpi.h>
+#include <cotan/tensor/mpi/mpi.h>
 
 #include <stdio.h>
 

@@ -18,7 +18,7 @@ static int count;
 static char **words;
 
 #ifdef COTAN_RANK_MPI
-#include "mpi/mpi.h"
+#include "tensor/mpi/mpi.h"
 
 static ct_group *(*join)(int *argc, char ***argv) = ct_group_mpi;
 #else

@@ -2,7 +2,7 @@
  * A call of MPI that blocks spins, and where there are more ranks than processors it keeps the rank
  * that it waits for from running; so every message is started and then tested for.
  * Invariant: an error of MPI is returned, and never ends the process, as its default would. */
-#include "mpi/mpi.h"
+#include "tensor/mpi/mpi.h"
 
 #include <mpi.h>
 #include <stdio.h>
