@@ -39,13 +39,18 @@ check() {
     fi
 }
 
-# ranks P SCENARIO [ARGUMENT]: what they print, in any order, goes to "$work/out".
+# ranks P SCENARIO [ARGUMENT]: what they print, in any order, goes to "$work/out". Each writes a file
+# of its own, since a launcher may put the end of a line behind another rank's.
 ranks() {
     p=$1
     shift
+    rm -rf "$work/ranks" && mkdir "$work/ranks"
     # shellcheck disable=SC2086 # a list
-    timeout -k 5 300 "$mpiexec" $options -n "$p" "$rank" "$@" >"$work/out" 2>"$work/err" ||
-        { status=$? && cat "$work/out" "$work/err" && return $status; }
+    timeout -k 5 300 "$mpiexec" $options -n "$p" sh -c "exec \"\$0\" \"\$@\" >'$work/ranks/'\$\$" \
+        "$rank" "$@" >"$work/err" 2>&1
+    status=$?
+    cat "$work/ranks"/* >"$work/out"
+    [ "$status" -eq 0 ] || { cat "$work/out" "$work/err" && return $status; }
 }
 
 # Each rank prints what one process without MPI does.
