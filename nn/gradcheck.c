@@ -11,36 +11,93 @@ typedef struct {
     ct_module *module;
     ct_mode mode;
     ct_slot_list slots;
-    ct_tensor **values; /* of all slots */
-    ct_tensor *x;       /* counts where it is no input of the check */
+    ct_tensor **values;   /* of all slots */
+    ct_tensor *const *in; /* as given; NULL where one is left out */
+    ct_tensor **wide;     /* the same in f64 */
+    int n_in, n_out;
+    bool many; /* by ct_forward_many */
 } subject;
 
-/* Inputs: the parameters, in the order of the slots, and x. */
+static bool is_checked(const ct_tensor *t) { return t && ct_dtype_is_float(ct_dtype_of(t)); }
+
+/* All outputs, one after the other. */
+static ct_tensor *outputs_of(const subject *s, ct_functional_options options) {
+    ct_tensor **out = cti_alloc((size_t)s->n_out, sizeof *out), *all = NULL;
+    ct_status status = !out ? CT_ERR_MEMORY
+                            : ct_functional_call_many(s->module, s->wide, s->n_in, out, s->n_out,
+                                                      s->mode, &s->slots, s->values, options);
+    for (int k = 0; k < s->n_out && status == CT_OK; k++) {
+        out[k] = ct_reshape(out[k], CT_SHAPE(-1));
+        if (!out[k]) status = ct_error();
+    }
+    if (status == CT_OK) all = ct_concat(out, s->n_out, 0);
+    cti_free(out);
+    return all;
+}
+
+/* Inputs: the parameters, in the order of the slots, then those of the module. */
 static ct_tensor *forward(void *context, ct_tensor *const inputs[], int64_t n) {
     const subject *s = context;
     int64_t k = 0;
     for (int64_t i = 0; i < s->slots.count; i++) {
         if (s->slots.items[i].parameter) s->values[i] = inputs[k++];
     }
-    return ct_functional_call(s->module, k < n ? inputs[k] : s->x, s->mode, &s->slots, s->values,
-                              (ct_functional_options){.any_float = true});
+    for (int i = 0; i < s->n_in && k < n; i++) {
+        if (is_checked(s->in[i])) s->wide[i] = inputs[k++];
+    }
+    ct_functional_options options = {.any_float = true};
+    if (s->many) return outputs_of(s, options);
+    return ct_functional_call(s->module, s->wide[0], s->mode, &s->slots, s->values, options);
 }
 
-static ct_tensor *wide(ct_tensor *t) {
-    return ct_dtype_is_float(ct_dtype_of(t)) ? ct_cast(t, CT_F64) : t;
-}
+static ct_tensor *widened(ct_tensor *t) { return is_checked(t) ? ct_cast(t, CT_F64) : t; }
 
-static ct_status check(subject *s, ct_tensor *inputs[], ct_gradcheck_options options,
+static ct_status check(const subject *s, ct_tensor *inputs[], ct_gradcheck_options options,
                        ct_gradcheck_report *report) {
     int64_t n = 0;
     for (int64_t i = 0; i < s->slots.count; i++) {
-        s->values[i] = wide(ct_slot_read(s->slots.items[i].slot));
+        s->values[i] = widened(ct_slot_read(s->slots.items[i].slot));
         if (!s->values[i]) return ct_error();
         if (s->slots.items[i].parameter) inputs[n++] = s->values[i];
     }
-    s->x = wide(s->x);
-    if (ct_dtype_is_float(ct_dtype_of(s->x))) inputs[n++] = s->x;
-    return ct_gradcheck(forward, s, inputs, n, options, report);
+    for (int i = 0; i < s->n_in; i++) {
+        s->wide[i] = widened(s->in[i]);
+        if (s->in[i] && !s->wide[i]) return ct_error();
+        if (is_checked(s->in[i])) inputs[n++] = s->wide[i];
+    }
+    subject copy = *s;
+    return ct_gradcheck(forward, &copy, inputs, n, options, report);
+}
+
+/* An error about types may be one that the forward makes in f64 alone. */
+static ct_status explained(const char *function, ct_status status) {
+    if (status != CT_ERR_DTYPE) return status;
+    char message[512];
+    snprintf(message, sizeof message, "%s", ct_error_message());
+    ct_error_clear();
+    return ct_fail(status,
+                   "%s: in f64, in which the module is checked, its forward failed; it should make "
+                   "numbers in the type of its input, as ct_scale does (%s)",
+                   function, message);
+}
+
+static ct_status check_module(const char *function, subject *s, ct_gradcheck_options options,
+                              ct_gradcheck_report *report) {
+    if (ct_module_list(s->module, &s->slots) != CT_OK) return ct_error();
+    int64_t scope = ct_scope_open();
+    size_t slots = (size_t)s->slots.count, n = (size_t)s->n_in;
+    s->values = cti_alloc(slots + n, sizeof *s->values);
+    ct_tensor **inputs = cti_alloc(slots + n, sizeof *inputs);
+    ct_status status = CT_ERR_MEMORY;
+    if (s->values && inputs) {
+        s->wide = s->values + slots;
+        status = check(s, inputs, options, report);
+    }
+    cti_free(s->values);
+    cti_free(inputs);
+    ct_scope_close(scope);
+    ct_slot_list_free(&s->slots);
+    return explained(function, status);
 }
 
 ct_status ct_gradcheck_module(ct_module *module, ct_tensor *x, ct_mode mode,
@@ -49,15 +106,21 @@ ct_status ct_gradcheck_module(ct_module *module, ct_tensor *x, ct_mode mode,
     if (!module || !x) {
         return cti_null("ct_gradcheck_module: '%s' is NULL", module ? "x" : "module");
     }
-    subject s = {.module = module, .mode = mode, .x = x};
-    if (ct_module_list(module, &s.slots) != CT_OK) return ct_error();
-    int64_t scope = ct_scope_open();
-    s.values = cti_alloc((size_t)s.slots.count, sizeof *s.values);
-    ct_tensor **inputs = cti_alloc((size_t)s.slots.count + 1, sizeof *inputs);
-    ct_status status = s.values && inputs ? check(&s, inputs, options, report) : CT_ERR_MEMORY;
-    cti_free(s.values);
-    cti_free(inputs);
-    ct_scope_close(scope);
-    ct_slot_list_free(&s.slots);
-    return status;
+    subject s = {.module = module, .mode = mode, .in = &x, .n_in = 1, .n_out = 1};
+    return check_module("ct_gradcheck_module", &s, options, report);
+}
+
+ct_status ct_gradcheck_module_many(ct_module *module, ct_tensor *const in[], int n_in, int n_out,
+                                   ct_mode mode, ct_gradcheck_options options,
+                                   ct_gradcheck_report *report) {
+    static const char function[] = "ct_gradcheck_module_many";
+    CTI_CALLED;
+    if (!module) return cti_null("%s: 'module' is NULL", function);
+    if (cti_check_array(function, "in", in, "n_in", n_in) != CT_OK) return ct_error();
+    if (n_out < 1) {
+        return ct_fail(CT_ERR_RANGE, "%s: n_out must be >= 1, got %d", function, n_out);
+    }
+    subject s = {.module = module, .mode = mode, .in = in, .n_in = n_in, .n_out = n_out};
+    s.many = true;
+    return check_module(function, &s, options, report);
 }

@@ -1,4 +1,4 @@
-/* Is a module's derivative right? ct_gradcheck by all its parameters and its input.
+/* Is a module's derivative right? ct_gradcheck by all its parameters and inputs.
  *
  *     ct_gradcheck_report report;
  *     ct_gradcheck_options options = {.order = 2};
@@ -21,6 +21,12 @@ CT_C_BEGIN
  * are left out, and no slot changes. Errors: those of ct_gradcheck and of the forward. */
 ct_status ct_gradcheck_module(ct_module *module, ct_tensor *x, ct_mode mode,
                               ct_gradcheck_options options, ct_gradcheck_report *report);
+/* The same for a module of several inputs and outputs, by ct_forward_many: of all n_out >= 1
+ * outputs together, by each parameter and then by each of the inputs that is a floating-point
+ * tensor, in this order; NULL stands for one that is left out. */
+ct_status ct_gradcheck_module_many(ct_module *module, ct_tensor *const in[], int n_in, int n_out,
+                                   ct_mode mode, ct_gradcheck_options options,
+                                   ct_gradcheck_report *report);
 
 CT_C_END
 

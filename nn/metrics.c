@@ -51,6 +51,13 @@ static bool open_classes(const ct_metric *self, const char *function, ct_tensor 
                          ct_tensor *labels, classes *c) {
     ct_tensor *label = cti_class_of(function, scores, labels);
     if (!label) return false;
+    if (ct_dim(scores, -1) == 1) {
+        ct_fail(CT_ERR_SHAPE,
+                "%s: scores %s have one class, of which every label is; of one logit for two "
+                "classes see ct_metric_binary_accuracy",
+                function, ct_shape_format(ct_shape_of(scores)).text);
+        return false;
+    }
     int64_t rows = ct_numel(label);
     c->k = ct_dim(scores, -1);
     c->scores = ct_reshape(scores, CT_SHAPE(rows, c->k));
@@ -275,15 +282,34 @@ const ct_metric ct_metric_auc = {.name = "auc", .sums = auc_sums, .value = auc_v
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
+static ct_tensor *mean_sums(ct_tensor *each) {
+    return TOTALS(each, ct_scalar(CT_F64, (double)ct_numel(each)));
+}
+
 static ct_tensor *mae_sums(const ct_metric *self, ct_tensor *prediction, ct_tensor *target) {
     CTI_CALLED_AS("ct_metric_mae");
     (void)self;
     if (cti_check_pair("ct_metric_mae", prediction, target) != CT_OK) return NULL;
-    return TOTALS(ct_abs(f64(ct_sub(prediction, target))),
-                  ct_scalar(CT_F64, (double)ct_numel(target)));
+    return mean_sums(ct_abs(f64(ct_sub(prediction, target))));
+}
+
+static ct_tensor *mse_sums(const ct_metric *self, ct_tensor *prediction, ct_tensor *target) {
+    CTI_CALLED_AS("ct_metric_mse");
+    (void)self;
+    if (cti_check_pair("ct_metric_mse", prediction, target) != CT_OK) return NULL;
+    return mean_sums(ct_square(f64(ct_sub(prediction, target))));
+}
+
+static ct_tensor *own_sums(const ct_metric *self, ct_tensor *prediction, ct_tensor *target) {
+    CTI_CALLED_AS("ct_metric_mean");
+    (void)self, (void)target;
+    if (!prediction) return cti_null_in("ct_metric_mean: 'prediction' is NULL");
+    return mean_sums(f64(prediction));
 }
 
 const ct_metric ct_metric_mae = {.name = "mae", .sums = mae_sums, .value = share};
+const ct_metric ct_metric_mse = {.name = "mse", .sums = mse_sums, .value = share};
+const ct_metric ct_metric_mean = {.name = "mean", .sums = own_sums, .value = share};
 
 /* Of the mean square; below it is what rounding leaves. */
 #define LEAST_SPREAD 1e-12

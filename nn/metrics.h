@@ -34,8 +34,9 @@ struct ct_metric {
     int64_t n_counts;
 };
 
-/* Of classes: scores [...,K], which need no softmax; labels i64 [...] or one-hot [...,K]. The
- * predicted class is that of the largest score, lowest index at a tie. NaN without labels. */
+/* Of classes: scores [...,K], which need no softmax; labels i64 [...] or one-hot [...,K]; K of at
+ * least 2, or CT_ERR_SHAPE. The predicted class is that of the largest score, lowest index at a
+ * tie. NaN without labels. */
 extern const ct_metric ct_metric_accuracy; /* the share of labels predicted; 2 sums */
 /* The share of labels with fewer than k better scores; a tie is won by the lower index. 2 sums. */
 ct_metric ct_metric_top_k(int64_t k);
@@ -62,10 +63,14 @@ extern const ct_metric ct_metric_auc;
 
 /* Of numbers, prediction and target of the same shape and dtype. */
 extern const ct_metric ct_metric_mae; /* mean |p - t|; 2 sums */
+extern const ct_metric ct_metric_mse; /* mean (p - t)^2; 2 sums */
 /* 1 - sum (p - t)^2 / sum (t - mean t)^2, over axis 0, and the mean of that over the columns of
  * the rest. Sums of t and t^2 in f64 lose the digits that mean^2 / variance has. NaN where the
  * variance is below 1e-12 of the mean square. 1 + 3 sums for each column. */
 extern const ct_metric ct_metric_r2;
+/* The mean of the prediction, or of output number `output` that an objective gives, of any shape;
+ * there need be no target. 2 sums. */
+extern const ct_metric ct_metric_mean;
 
 CT_C_END
 

@@ -11,6 +11,7 @@
 #include "tensor/value/slot_private.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 ct_module *ct_module_new(size_t size, const ct_module_kind *kind) {
@@ -146,15 +147,43 @@ static bool held_elsewhere(const ct_module *parent, const ct_module *child) {
     return child->owners > here;
 }
 
+/* The n of a name that is "base_n" as numbers are written here, 0 of "base" itself, else -1. */
+static int64_t number_in(const char *name, const char *base) {
+    char written[32];
+    size_t length = strlen(base);
+    if (strncmp(name, base, length) != 0) return -1;
+    if (!name[length]) return 0;
+    int64_t number = name[length] == '_' ? strtoll(name + length + 1, NULL, 10) : 0;
+    snprintf(written, sizeof written, "_%lld", (long long)number);
+    return number > 0 && strcmp(name + length, written) == 0 ? number : -1;
+}
+
+/* The least number that no other of the first k + 1 children has; -1: out of memory. There are no
+ * more than k of them, so one of 0 .. k is free. */
+static int64_t free_number(const ct_module *parent, int64_t k, const ct_module *child,
+                           const char *base) {
+    bool *taken = cti_alloc((size_t)k + 1, sizeof *taken);
+    if (!taken) return -1;
+    for (int64_t i = 0; i <= k; i++) {
+        const ct_module *other = parent->children[i];
+        int64_t number = other != child && other->name ? number_in(other->name, base) : -1;
+        if (number >= 0 && number <= k) taken[number] = true;
+    }
+    int64_t free = 0;
+    while (taken[free]) free++;
+    cti_free(taken);
+    return free;
+}
+
 /* Names a child after its kind, with a number from the second one on. */
 static ct_status number_child(ct_module *parent, int64_t k, ct_module *child) {
     char base[128], name[160];
     if (child->name) snprintf(base, sizeof base, "%s", child->name);
     else snake_case(child->kind->name, base, sizeof base);
-    snprintf(name, sizeof name, "%s", base);
-    for (int number = 1; namesake(parent, k, child, name); number++) {
-        snprintf(name, sizeof name, "%s_%d", base, number);
-    }
+    int64_t number = free_number(parent, k, child, base);
+    if (number < 0) return CT_ERR_MEMORY;
+    if (number == 0) snprintf(name, sizeof name, "%s", base);
+    else snprintf(name, sizeof name, "%s_%lld", base, (long long)number);
     return ct_module_rename(child, name);
 }
 

@@ -8,6 +8,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/context.h"
 #include "tensor/base/hash.h"
 #include "tensor/graph/walk.h"
 #include "tensor/profile.h"
@@ -108,13 +109,6 @@ static bool passes_all(const ct_tensor *t) {
     return is_view(t) && !*t->name && t->n_inputs == 1 && t->numel >= t->inputs[0]->numel;
 }
 
-/* Of the module or one in it; a '/' at the end of its path makes no difference. */
-static bool is_within(const char *path, const char *module) {
-    size_t length = strlen(module);
-    if (length > 0 && module[length - 1] == '/') length--;
-    return strncmp(path, module, length) == 0 && (!path[length] || path[length] == '/');
-}
-
 /* What depends on a tensor, where one is given. */
 static void choose_dependent(drawing *d) {
     for (int64_t i = 0; i < d->walk.count; i++) {
@@ -134,7 +128,7 @@ static void choose_wanted(drawing *d) {
     choose_dependent(d);
     for (int64_t i = 0; i < d->walk.count; i++) {
         bool wanted = (!o->orders || d->order[i] < o->orders) &&
-                      (!o->focus || is_within(d->module[i], o->focus));
+                      (!o->focus || cti_path_within(d->module[i], o->focus));
         if (!wanted) d->wanted[i] = UNWANTED;
     }
     for (int64_t i = d->walk.count - 1; i >= 0; i--) {

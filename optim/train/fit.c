@@ -23,8 +23,9 @@ typedef struct {
     const ct_fit_options *options;
     ct_history *history;
     cti_progress progress;
-    int64_t count; /* batches in an epoch */
-    int64_t done;  /* steps in this call */
+    int64_t count;         /* batches in an epoch */
+    int64_t done;          /* steps in this call */
+    const ct_batch *batch; /* of the running step */
     ct_step_record last;
     cti_sums sums;       /* of the running epoch ... */
     int64_t epoch_steps; /* ... over so many steps */
@@ -36,34 +37,37 @@ typedef struct {
 
 /* --- Divergence ------------------------------------------------------------------------------- */
 
-static ct_status diverged(const training *t, const char *what, double value, const char *cause) {
-    return ct_fail(CT_ERR_DIVERGED,
-                   "ct_fit: %s is %s at step %lld, in epoch %lld%s; a smaller rate "
-                   "or clip_norm may help, allow_nonfinite goes on",
-                   what,
+static ct_status diverged(const training *t, const char *what, double value, const char *cause,
+                          const char *advice) {
+    return ct_fail(CT_ERR_DIVERGED, "ct_fit: %s is %s at step %lld, in epoch %lld%s; %s%s", what,
                    isnan(value) ? "nan"
                    : value > 0  ? "inf"
                                 : "-inf",
-                   (long long)t->last.step, (long long)t->progress.epoch + 1, cause);
+                   (long long)t->last.step, (long long)t->progress.epoch + 1, cause, advice,
+                   "allow_nonfinite goes on");
 }
+
+#define ADVICE "a smaller rate or clip_norm may help, "
 
 static ct_status check_finite(const training *t, const char *what, double value) {
     if (t->options->allow_nonfinite || isfinite(value)) return CT_OK;
-    return diverged(t, what, value, "");
+    return diverged(t, what, value, "", ADVICE);
 }
 
 /* Called between the evaluation of a step and its commit. */
 static ct_status accept_step(void *context, ct_tensor *const roots[]) {
     const training *t = context;
     double loss = ct_item(roots[0]);
+    if (t->options->allow_nonfinite || isfinite(loss)) return CT_OK;
+    cti_cause given;
+    if (cti_batch_cause(t->batch, &given) != CT_OK) return ct_error();
+    if (*given.text) return diverged(t, "loss", loss, given.text, "");
+    if (!t->options->anomaly) return check_finite(t, "loss", loss);
     ct_anomaly_report report;
-    if (!t->options->anomaly || t->options->allow_nonfinite || isfinite(loss)) {
-        return check_finite(t, "loss", loss);
-    }
     if (ct_anomaly(roots, 1, &report) != CT_OK) return ct_error();
     char cause[sizeof report.text + 4];
     snprintf(cause, sizeof cause, " (%s)", report.text);
-    return diverged(t, "loss", loss, cause);
+    return diverged(t, "loss", loss, cause, ADVICE);
 }
 
 /* The largest magnitude of each trained parameter, in one evaluation. */
@@ -194,6 +198,7 @@ static ct_status learn(training *t, const ct_batch *batch) {
     ct_fit_step view = {
         .model = t->model, .optimizer = t->optimizer, .batch = batch, .position = *at};
     cti_measured measured;
+    t->batch = batch;
     t->last.step = at->epoch * t->count + at->batch + 1;
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);

@@ -31,6 +31,13 @@ static ct_status check_metrics(const char *function, const cti_measures *m) {
     }
     for (int64_t i = 0; i < m->n_metrics && status == CT_OK; i++) {
         status = check_metric(function, &m->metrics[i], i);
+        for (int64_t k = 0; k < i && status == CT_OK; k++) {
+            if (strcmp(m->metrics[i].name, m->metrics[k].name) != 0) continue;
+            status = ct_fail(CT_ERR_STATE,
+                             "%s: metrics[%lld] and metrics[%lld] are both named '%s'; a copy "
+                             "with another name is one more metric",
+                             function, (long long)k, (long long)i, m->metrics[i].name);
+        }
     }
     return status;
 }

@@ -5,15 +5,8 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
+#include "tensor/base/context.h"
 #include "tensor/graph/walk.h"
-
-#include <string.h>
-
-/* Whether a path is that of the module or of one below it. */
-static bool within(const char *path, const char *module) {
-    size_t length = strlen(module);
-    return strncmp(path, module, length) == 0 && (path[length] == '\0' || path[length] == '/');
-}
 
 /* A view shows numbers of the node that it looks at: the module's own, or not. */
 static bool is_computed_in(const ct_tensor *t, const char *module) {
@@ -23,7 +16,7 @@ static bool is_computed_in(const ct_tensor *t, const char *module) {
 
 static bool leaves_its_module(const ct_tensor *t, const char *reader) {
     if (!t->op || t->order > 0 || !*t->path || !ct_dtype_is_float(t->dtype)) return false;
-    return !within(reader, t->path) && is_computed_in(t, t->path);
+    return !cti_path_within(reader, t->path) && is_computed_in(t, t->path);
 }
 
 static ct_status add(cti_outputs *out, ct_tensor *t) {

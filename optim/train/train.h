@@ -51,6 +51,14 @@ void cti_no_values(double values[CT_METRICS]); /* NaN */
 void cti_sums_free(cti_sums *sums);
 double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 
+/* --- batch.c: what of a batch is not finite --------------------------------------------------- */
+
+typedef struct {
+    char text[96]; /* "": all of it is finite */
+} cti_cause;
+
+ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause);
+
 /* --- evaluate.c: passes over a source in inference mode --------------------------------------- */
 
 /* `what`: what messages call the source. `stop` (may be NULL) is asked before each batch; when it

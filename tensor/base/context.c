@@ -63,6 +63,12 @@ ct_status cti_path_join(const char *function, const char *prefix, const char *na
                    CTI_PATH_SIZE - 1);
 }
 
+bool cti_path_within(const char *path, const char *module) {
+    size_t length = strlen(module);
+    if (length > 0 && module[length - 1] == '/') length--;
+    return strncmp(path, module, length) == 0 && (!path[length] || path[length] == '/');
+}
+
 char *cti_path_new(const char *prefix, const char *name) {
     size_t size = strlen(prefix) + strlen(name) + 2;
     char *path = cti_alloc_raw(size, 1);

@@ -5,6 +5,7 @@
 
 #include "tensor/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
@@ -20,6 +21,9 @@ cti_node_context *cti_context(void);
 #define CTI_PATH_SIZE 512
 ct_status cti_path_join(const char *function, const char *prefix, const char *name,
                         char path[CTI_PATH_SIZE]);
+/* Whether a path is that of the module or of one in it; a '/' at the end of the module's own makes
+ * no difference. */
+bool cti_path_within(const char *path, const char *module);
 /* Without the limit, in a block of cti_alloc; NULL when out of memory. */
 char *cti_path_new(const char *prefix, const char *name);
 /* The one copy of a text, which lives as long as the process; NULL when out of memory. */

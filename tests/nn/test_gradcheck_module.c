@@ -184,12 +184,67 @@ TEST(gradcheck_module, errors) {
     refused(a, NULL, usual, CT_ERR_NULL, "ct_gradcheck_module: 'x' is NULL");
     refused(a, rows(CT_F32), (ct_gradcheck_options){.order = 3}, CT_ERR_RANGE,
             "ct_gradcheck_module: order must be 1 or 2, got 3");
+#define IN_F64                                                                             \
+    "ct_gradcheck_module: in f64, in which the module is checked, its forward failed; it " \
+    "should make numbers in the type of its input, as ct_scale does "
     refused(a, rows(CT_F32), usual, CT_ERR_DTYPE,
-            "ct_mul: dtypes differ: f64 and f32; use ct_cast");
+            IN_F64 "(ct_mul: dtypes differ: f64 and f32; use ct_cast)");
     refused(b, rows(CT_F32), usual, CT_ERR_DTYPE,
-            "ct_gradcheck_module: f must return f64, got f32");
+            IN_F64 "(ct_gradcheck_module: f must return f64, got f32)");
     refused(a, some_labels(3, 2, 1), usual, CT_ERR_RANGE,
             "ct_gradcheck_module: needs at least one input");
     ct_module_free(a);
     ct_module_free(b);
+}
+
+/* --- Several inputs and outputs --------------------------------------------------------------- */
+
+TEST(gradcheck_module, inputs_of_an_attention) {
+    ct_module *attention = ct_multi_head_attention_new(4, 2, (ct_attention_options){0});
+    ct_tensor *q = centred(CT_F32, CT_SHAPE(1, 2, 4), 1, 1, 0);
+    ct_tensor *kv = centred(CT_F32, CT_SHAPE(1, 3, 4), 2, 1, 0);
+    ct_tensor *mask = ct_from(CT_I64, CT_SHAPE(1, 1, 1, 3), (int64_t[]){1, 0, 1});
+    ct_tensor *in[] = {q, kv, NULL, mask};
+    ct_gradcheck_report report;
+    OK(ct_gradcheck_module_many(attention, in, 4, 1, CT_TRAINING,
+                                (ct_gradcheck_options){.order = 2}, &report));
+    cr_expect(report.passed, "%g for %g", report.worst.analytic, report.worst.numeric);
+    ct_module_free(attention);
+}
+
+/* x y, and x + sin(y) whose derivative by y stops. */
+static ct_status two_of_two(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],
+                            int n_out, ct_mode mode) {
+    (void)self, (void)mode;
+    cr_assert(n_in == 2 && n_out == 2);
+    out[0] = ct_mul(in[0], in[1]);
+    out[1] = ct_add(in[0], ct_stop_gradient(ct_sin(in[1])));
+    return out[1] ? CT_OK : ct_error();
+}
+
+TEST(gradcheck_module, a_stopped_derivative_of_one_output_by_one_input) {
+    static const ct_module_kind kind = {.name = "Two", .forward_many = two_of_two};
+    ct_module *two = ct_module_new(sizeof *two, &kind);
+    ct_tensor *in[] = {rows(CT_F32), centred(CT_F64, CT_SHAPE(4, 3), 3, 1, 0)};
+    ct_gradcheck_report report;
+    OK(ct_gradcheck_module_many(two, in, 2, 2, CT_TRAINING, (ct_gradcheck_options){0}, &report));
+    cr_expect(!report.passed && report.worst.input == 1, "%lld", (long long)report.worst.input);
+    cr_expect_eq(report.missed, 12 + 12); /* by itself, and under a dense cotangent */
+    ct_module_free(two);
+}
+
+TEST(gradcheck_module, errors_of_several) {
+    ct_module *model = ct_add_new();
+    ct_tensor *x = rows(CT_F32), *in[] = {x, x};
+    ct_gradcheck_report report;
+    ct_gradcheck_options usual = {0};
+    cr_expect(ct_gradcheck_module_many(NULL, in, 2, 1, CT_TRAINING, usual, &report) != CT_OK);
+    expect_error(CT_ERR_NULL, "ct_gradcheck_module_many: 'module' is NULL");
+    cr_expect(ct_gradcheck_module_many(model, NULL, 2, 1, CT_TRAINING, usual, &report) != CT_OK);
+    expect_error(CT_ERR_NULL, "ct_gradcheck_module_many: 'in' is NULL");
+    cr_expect(ct_gradcheck_module_many(model, in, 2, 0, CT_TRAINING, usual, &report) != CT_OK);
+    expect_error(CT_ERR_RANGE, "ct_gradcheck_module_many: n_out must be >= 1, got 0");
+    OK(ct_gradcheck_module_many(model, in, 2, 1, CT_TRAINING, usual, &report));
+    cr_expect(report.passed);
+    ct_module_free(model);
 }

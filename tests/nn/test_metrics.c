@@ -238,6 +238,9 @@ TEST(metrics, of_numbers) {
         r2 += (1 - rest / spread) / 3;
     }
     expect_metric(&ct_metric_mae, p, t, mae, 1e-14);
+    ct_tensor *mse = ct_mean_all(ct_square(e)), *mean = ct_mean_all(p);
+    expect_metric(&ct_metric_mse, p, t, ct_item(mse), 1e-14);
+    expect_metric(&ct_metric_mean, p, t, ct_item(mean), 1e-14);
     expect_metric(&ct_metric_r2, p, t, r2, 1e-13);
     ct_tensor *flat = ct_full(CT_F64, CT_SHAPE(20), 0.1);
     cr_expect(isnan(over_batches(&ct_metric_r2, flat, flat, 3)));
@@ -286,6 +289,11 @@ TEST(metrics, errors) {
            "ct_metric_confusion: scores are [3], labels [1]");
     refuse(ct_metric_f1, x, y, CT_ERR_SHAPE,
            "ct_metric_binary_accuracy: prediction is [2,3], target [2,2]");
+    ct_tensor *one = ct_slice(x, 1, 0, 1, 1);
+    refuse(ct_metric_accuracy, one, ct_equal(one, one), CT_ERR_SHAPE,
+           "ct_metric_accuracy: scores [2,1] have one class, of which every label is; of one "
+           "logit for two classes see ct_metric_binary_accuracy");
+    refuse(ct_metric_mean, NULL, NULL, CT_ERR_NULL, "ct_metric_mean: 'prediction' is NULL");
     refuse(ct_metric_auc, NULL, y, CT_ERR_NULL, "ct_metric_auc: 'prediction' is NULL");
     refuse(ct_metric_r2, x, y, CT_ERR_SHAPE, "ct_metric_r2: prediction is [2,3], target [2,2]");
     refuse(ct_metric_mae, x, ct_cast(x, CT_F64), CT_ERR_DTYPE,

@@ -99,6 +99,33 @@ TEST(fit_diverged, a_loss_that_is_not_finite_ends_training) {
     expect_end(2 * BATCHES + 3, -(double)NAN, "nan");
 }
 
+/* What a batch brings comes first; a smaller rate would not help. */
+TEST(fit_diverged, what_a_batch_holds_is_named) {
+    float x[4 * 3] = {0}, y[4 * 2] = {0};
+    static const char *const messages[] = {
+        "ct_fit: loss is nan at step 1, in epoch 1: x of its batch is nan in row 2, element 7; "
+        "allow_nonfinite goes on",
+        "ct_fit: loss is inf at step 1, in epoch 1: y of its batch is infinite in row 3, element "
+        "6; allow_nonfinite goes on"};
+    for (int k = 0; k < 2; k++) {
+        x[7] = k == 0 ? (float)NAN : 0, y[6] = k == 1 ? (float)INFINITY : 0;
+        ct_module *model = ct_dense_new(3, 2, (ct_dense_options){0});
+        ct_optimizer *sgd = ct_sgd_new(model, (ct_sgd_options){.rate = ct_rate(0.1)});
+        ct_source *batches = ct_batches_new(ct_from(CT_F32, CT_SHAPE(4, 3), x),
+                                            ct_from(CT_F32, CT_SHAPE(4, 2), y),
+                                            (ct_batches_options){.size = 4});
+        ct_history history;
+        cr_expect_eq(ct_fit(model, sgd, &ct_loss_mse, batches,
+                            (ct_fit_options){.epochs = 1, .anomaly = true}, &history),
+                     CT_ERR_DIVERGED);
+        expect_error(CT_ERR_DIVERGED, messages[k]);
+        ct_history_free(&history);
+        ct_source_free(batches);
+        ct_optimizer_free(sgd);
+        ct_module_free(model);
+    }
+}
+
 static ct_tensor *logarithm_of_scores(ct_tensor *prediction, ct_tensor *labels) {
     int64_t call = ++breaking.calls;
     ct_tensor *loss = ct_cross_entropy(prediction, labels);
