@@ -21,10 +21,7 @@
  *     static const ct_claim_input swish_x[] = {{.name = "x", .shape = {2, {3, 4}}}};
  *     static const ct_claim claim = {
  *         .name = "swish", .f = f, .closed = closed, .inputs = swish_x, .n_inputs = 1};
- *     ct_verify_report report;
- *     if (ct_verify(&claim, (ct_verify_options){0}, &report) == CT_OK)
- *         ct_verify_print(stdout, &report);
- *     ct_verify_free(&report);
+ *     int main(void) { return ct_verify_run(stdout, &claim, (ct_verify_options){0}); }
  *
  * A check that cannot fail proves nothing. So each claim is also tried with closed forms that are
  * wrong, its mutants: those that it lists, and those that are made here of its terms, left out,
@@ -142,6 +139,11 @@ typedef struct {
  * closed form recorded. Then the report is empty. */
 ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_report *report);
 void ct_verify_free(ct_verify_report *report); /* takes an empty one */
+
+/* A program of one claim: verifies it and prints the report, or the error that kept it from being
+ * tried. Returns the exit status: 0 where it holds, 1 where it is refused, 2 after an error, which
+ * ct_error tells; those are ct_verify's and ct_verify_print's. */
+int ct_verify_run(FILE *out, const ct_claim *claim, ct_verify_options options);
 
 /* For reading: the verdict, a row for each tensor and order, what is wrong. Errors: CT_ERR_IO. */
 ct_status ct_verify_print(FILE *out, const ct_verify_report *report);

@@ -39,28 +39,27 @@ static void print_line(const ct_verify_report *report) {
         f32 = fmax(f32, report->rows[k].error_f32);
         condition = fmax(condition, report->rows[k].condition);
     }
-    printf("%-28s %-6s %-6s %-6s %8.1e %8.1e %8.1e %4lld/%-4lld %s\n", report->claim,
+    printf("%-26s %-5s %-5s %-5s %7.1e %7.1e %9.1e %3lld/%-3lld %-5s  %s\n", report->claim,
            exact_word(report, 1), exact_word(report, 2), exact_word(report, 3), f64, f32, condition,
            (long long)report->n_killed, (long long)report->n_mutants,
-           report->passed ? "ok" : "WRONG");
+           report->passed ? "ok" : "WRONG", report->conventions ? report->conventions : "");
 }
 
 static void print_table(const ct_verify_report *reports, int64_t n) {
-    printf("%-28s %-6s %-6s %-6s %8s %8s %8s %9s\n", "derived = closed form, order", "1", "2", "3",
-           "f64", "f32", "condition", "mutants");
+    printf("%-26s %-5s %-5s %-5s %7s %7s %9s %7s %5s  %s\n", "derived = closed, order", "1", "2",
+           "3", "f64", "f32", "condition", "mutants", "", "conventions");
     for (int64_t i = 0; i < n; i++) print_line(&reports[i]);
     printf("\nExact: equal in the field GF(2^61 - 1), where nothing is rounded. f64, f32: max "
-           "|derived "
-           "- closed| /\nmax |closed|. Mutants: wrong formulas that were refused, of how many. One "
-           "claim in full: --claim NAME.\n");
+           "|derived - closed| /\nmax |closed|. Mutants: wrong formulas that were refused, of how "
+           "many. One claim in full: --claim NAME.\n");
     for (int64_t i = 0; i < n; i++) {
         if (!reports[i].passed) ct_verify_print(stdout, &reports[i]);
     }
 }
 
-static int write_file(const char *path, const ct_verify_report *reports, int64_t n,
-                      ct_status (*writer)(FILE *, const ct_verify_report *, int64_t)) {
-    if (!path) return 0;
+static bool write_file(const char *path, const ct_verify_report *reports, int64_t n,
+                       ct_status (*writer)(FILE *, const ct_verify_report *, int64_t)) {
+    if (!path) return true;
     FILE *out = fopen(path, "w");
     ct_status status = out ? writer(out, reports, n) : CT_ERR_IO;
     int failed = errno;
@@ -68,9 +67,9 @@ static int write_file(const char *path, const ct_verify_report *reports, int64_t
         failed = errno;
         status = CT_ERR_IO;
     }
-    if (status == CT_OK) return 0;
+    if (status == CT_OK) return true;
     fprintf(stderr, "verify: %s: %s\n", show(path).text, strerror(failed));
-    return EXIT_IO;
+    return false;
 }
 
 static int finish(const request *r, const ct_verify_report *reports, int64_t n) {
@@ -82,10 +81,11 @@ static int finish(const request *r, const ct_verify_report *reports, int64_t n) 
         print_table(reports, n);
     }
     printf("\nverdict: %s\n", passed ? "all claims hold" : "WRONG");
-    int status = write_file(r->json, reports, n, ct_verify_write_json);
-    if (status == 0) status = write_file(r->junit, reports, n, ct_verify_write_junit);
-    if (status == 0) status = write_file(r->html, reports, n, ct_verify_write_html);
-    return status ? status : passed ? 0 : 1;
+    int status = passed ? 0 : 1;
+    if (!write_file(r->json, reports, n, ct_verify_write_json)) status = EXIT_IO;
+    if (!write_file(r->junit, reports, n, ct_verify_write_junit)) status = EXIT_IO;
+    if (!write_file(r->html, reports, n, ct_verify_write_html)) status = EXIT_IO;
+    return status;
 }
 
 /* --- What is verified ------------------------------------------------------------------------- */

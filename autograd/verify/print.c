@@ -13,7 +13,7 @@ static void print_row(FILE *out, const ct_verify_row *row) {
     if (row->order > 2) fprintf(out, " %9s %9s %9s", "", "", "");
     else fprintf(out, " %9.1e %9.1e %9.1e", row->error_f64, row->error_f32, row->condition);
     if (isnan(row->error_far)) fprintf(out, " %8s", "");
-    else fprintf(out, " %8.1f", row->error_far);
+    else fprintf(out, row->error_far < 1e5 ? " %8.1f" : " %8.1e", row->error_far);
     fprintf(out, "  %s\n", row->passed ? "ok" : "WRONG");
 }
 
@@ -30,7 +30,11 @@ static void print_worst(FILE *out, const ct_verify_report *report) {
 }
 
 static void print_mutants(FILE *out, const ct_verify_report *report) {
-    if (report->n_mutants == 0) return;
+    if (report->n_mutants == 0) {
+        bool could = report->passed && report->n_rows && report->rows[0].tried;
+        if (could) fprintf(out, "  mutants: none; each name in f (ct_name) gives three\n");
+        return;
+    }
     fprintf(out, "  mutants: %lld of %lld refused\n", (long long)report->n_killed,
             (long long)report->n_mutants);
     for (int64_t k = 0; k < report->n_mutants; k++) {
@@ -57,5 +61,6 @@ ct_status ct_verify_print(FILE *out, const ct_verify_report *report) {
     }
     print_worst(out, report);
     print_mutants(out, report);
-    return ferror(out) ? ct_fail(CT_ERR_IO, "ct_verify_print: writing failed") : CT_OK;
+    bool lost = fflush(out) != 0 || ferror(out);
+    return lost ? ct_fail(CT_ERR_IO, "ct_verify_print: writing failed") : CT_OK;
 }

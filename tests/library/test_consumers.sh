@@ -99,8 +99,18 @@ project() {
     cmake -G Ninja -S "$tests/consumers" -B "$work/$name" "$@" &&
         cmake --build "$work/$name" && "$work/$name/with_static" && "$work/$name/with_shared"
 }
+# A claim of the user's, and the same with a sum in place of the mean.
+sed 's/mean(ct_mul(dy, y))/ct_sum_keep(ct_mul(dy, y), CT_AXES(-1))/' \
+    "$source/examples/own_claim.c" >"$work/wrong_claim.c"
 check "find_package in a project of C" project c -DLANGUAGE=C -DHOW=package \
-    -Dcotan_ROOT="$prefix"
+    -Dcotan_ROOT="$prefix" "-DCLAIMS=$source/examples/own_claim.c;$work/wrong_claim.c"
+check "a claim of a project's own holds" "$work/c/own_claim"
+refused_as_shown() { # with the line that README shows, which no rounding changes
+    "$work/c/wrong_claim" >"$work/refused"
+    [ $? -eq 1 ] && line=$(grep -m 1 "^  x: the term through '1 / rms'" "$source/README.md") &&
+        grep -qxF "$line" "$work/refused"
+}
+check "a claim that is wrong is refused" refused_as_shown
 if there c++; then
     check "find_package in a project of C++ alone" project cxx -DLANGUAGE=CXX -DHOW=package \
         -Dcotan_ROOT="$prefix"
