@@ -54,3 +54,36 @@ TEST(claims_verified, all_hold_and_refuse_what_is_wrong) {
            (long long)mutants, (long long)named);
     EXPECT(mutants >= LEAST_MUTANTS && named >= LEAST_NAMED);
 }
+
+/* Libraries whose formulas were wrong when these mutants were written, and what sees it: an order,
+ * or 0, where algebra is right and digits are lost. */
+static const struct {
+    const char *library;
+    int order;
+} field[] = {{"tiny-dnn", 1}, {"darknet", 1}, {"AIfES", 1},         {"libnnc", 1},
+             {"nnabla", 0},   {"PyTorch", 3}, {"tf.nn.moments", 2}, {"tinygrad", 2}};
+enum { FIELD = sizeof field / sizeof *field };
+
+TEST(claims_verified, refuse_what_libraries_have_shipped) {
+    static const char *const names[] = {"batch_norm", "batch_norm_inference"};
+    int seen[FIELD] = {0};
+    for (int i = 0; i < 2; i++) {
+        const ct_claim *claim = ct_claim_named(names[i]);
+        ct_verify_report r;
+        if (!EXPECT(claim && ct_verify(claim, (ct_verify_options){.orders = 1}, &r) == CT_OK, "%s",
+                    ct_error_message()))
+            continue;
+        for (int64_t k = 0; k < claim->n_mutants && k < r.n_mutants; k++) {
+            const ct_claim_mutant *m = &claim->mutants[k];
+            for (int f = 0; f < FIELD; f++) {
+                if (!strstr(m->name, field[f].library)) continue;
+                seen[f]++;
+                EXPECT(m->order == field[f].order && r.mutants[k].killed &&
+                           stage_fits(m, r.mutants[k].stage),
+                       "%s: %s", m->name, r.mutants[k].stage);
+            }
+        }
+        ct_verify_free(&r);
+    }
+    for (int f = 0; f < FIELD; f++) EXPECT(seen[f] > 0, "%s", field[f].library);
+}
