@@ -8,10 +8,11 @@
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Certificate</title>\n"
-    "<style>body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .8em;text-align:right;"
-    "border-bottom:1px solid #ddd}td:nth-child(2),th:nth-child(2),td.l,th.l{text-align:left}"
-    ".no{background:#fde7e3}.verdict{font-weight:600}code{font-size:14px}"
+    "<style>:root{color-scheme:light dark}body{font:15px/1.45 "
+    "system-ui,sans-serif;max-width:86em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .7em;text-align:right;"
+    "border-bottom:1px solid #8886}td:nth-child(2),th:nth-child(2),td.l,th.l{text-align:left}"
+    ".no{background:#e0402033}.verdict{font-weight:600}code{font-size:14px}"
     "details{margin:.4em 0}</style>\n<h1>Certificate</h1>\n";
 
 static void tagged(cti_writer *out, const char *open, const char *text, const char *close) {
@@ -37,7 +38,7 @@ static void rows(cti_writer *out, const ct_verify_report *r) {
         cell(out, row->order > 2 ? NAN : row->error_f64, "%.1e");
         cell(out, row->order > 2 ? NAN : row->error_f32, "%.1e");
         cell(out, row->order > 2 ? NAN : row->condition, "%.1e");
-        cell(out, row->error_far, "%.1f");
+        cell(out, row->error_far, "%.2g");
         cti_write_text(out, "</tr>\n");
     }
     cti_write_text(out, "</table>\n");
@@ -57,12 +58,54 @@ static void mutants(cti_writer *out, const ct_verify_report *r) {
     cti_write_text(out, "</table></details>\n");
 }
 
+/* Of all rows of an order. */
+static const char *exact_word(const ct_verify_report *r, int order) {
+    const char *word = "";
+    for (int64_t k = 0; k < r->n_rows; k++) {
+        const ct_verify_row *row = &r->rows[k];
+        if (row->order != order) continue;
+        if (!row->tried) return "not tried";
+        if (!row->exact) return "different";
+        word = "equal";
+    }
+    return word;
+}
+
+/* A line for each claim, which leads to its rows. */
+static void overview(cti_writer *out, const ct_verify_report *reports, int64_t n) {
+    cti_write_text(out, "<table><tr><th class=l>claim<th class=l>conventions<th>order 1<th>order 2"
+                        "<th>order 3<th>f64<th>f32<th>condition<th>mutants</tr>\n");
+    for (int64_t i = 0; i < n; i++) {
+        const ct_verify_report *r = &reports[i];
+        double f32 = 0, condition = 0;
+        for (int64_t k = 0; k < r->n_rows; k++) {
+            f32 = fmax(f32, r->rows[k].error_f32);
+            condition = fmax(condition, r->rows[k].condition);
+        }
+        cti_write_format(out, "<tr%s><td class=l><a href=\"#c%lld\">", r->passed ? "" : " class=no",
+                         (long long)i);
+        tagged(out, "", r->claim, "</a>");
+        tagged(out, "<td>", r->conventions ? r->conventions : "", "");
+        for (int order = 1; order <= CT_VERIFY_ORDERS; order++) {
+            tagged(out, "<td>", exact_word(r, order), "");
+        }
+        cell(out, cti_worst_error(r, 0), "%.1e");
+        cell(out, f32, "%.1e");
+        cell(out, condition, "%.1e");
+        cti_write_format(out, "<td>%lld/%lld</tr>\n", (long long)r->n_killed,
+                         (long long)r->n_mutants);
+    }
+    cti_write_text(out, "</table>\n");
+}
+
 static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
     cti_write_text(out, head);
     cti_write_format(out, "<p class=verdict>%s</p>\n",
                      cti_all_passed(reports, n) ? "All claims hold." : "Not all claims hold.");
+    if (n > 1) overview(out, reports, n);
     for (int64_t i = 0; i < n; i++) {
         const ct_verify_report *r = &reports[i];
+        cti_write_format(out, "<a id=c%lld></a>", (long long)i);
         tagged(out, "<h2>", r->claim, "</h2>\n");
         if (r->conventions) tagged(out, "<p>", r->conventions, "</p>\n");
         cti_write_format(out, "<p class=verdict>%s</p>\n",

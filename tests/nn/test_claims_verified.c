@@ -6,6 +6,7 @@
 #include "nn/claims.h"
 #include "tests/support/test.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define LEAST_MUTANTS 40
@@ -86,4 +87,43 @@ TEST(claims_verified, refuse_what_libraries_have_shipped) {
         ct_verify_free(&r);
     }
     for (int f = 0; f < FIELD; f++) EXPECT(seen[f] > 0, "%s", field[f].library);
+}
+
+static void expect_parts(ct_status (*writer)(FILE *, const ct_verify_report *, int64_t),
+                         const ct_verify_report *reports, const char *const parts[]) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    MADE(out);
+    OK(writer(out, reports, 2));
+    fclose(out);
+    const char *at = text;
+    for (; *parts && at; parts++) {
+        const char *found = strstr(at, *parts);
+        EXPECT(found != NULL, "no %s in %s", *parts, at);
+        at = found;
+    }
+    free(text);
+}
+
+/* In this order, of two claims. */
+TEST(claims_verified, documents_of_several) {
+    ct_verify_report r[2];
+    ct_verify_options options = {.orders = 2};
+    OK(ct_verify(ct_claim_named("dense"), options, &r[0]));
+    OK(ct_verify(ct_claim_named("huber"), options, &r[1]));
+    expect_parts(ct_verify_write_json, r,
+                 (const char *const[]){
+                     "{\"verdict\": \"pass\", \"claims\": [\n  {\"name\": \"dense\"",
+                     "\"order\": 1, \"exact\": true",
+                     "\"worst_relative_error\": ", "\"mutants\": 5, \"killed\": 5",
+                     "{\"name\": \"dense\", \"order\": 2, \"exact\": true",
+                     "{\"name\": \"huber\", \"order\": 1", "{\"name\": \"huber\", \"order\": 2",
+                     "\n], \"worst_relative_error\": ", NULL});
+    expect_parts(ct_verify_write_html, r,
+                 (const char *const[]){"color-scheme:light dark", "<a href=\"#c0\">dense</a>",
+                                       "x kernel + bias", "<td>equal<td>equal<td>", "<td>5/5",
+                                       "<a href=\"#c1\">huber</a>", "<a id=c0></a>",
+                                       "<a id=c1></a>", NULL});
+    for (int i = 0; i < 2; i++) ct_verify_free(&r[i]);
 }
