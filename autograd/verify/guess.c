@@ -19,8 +19,7 @@ static void append(char text[], size_t size, const char *more) {
     snprintf(text + used, size - used, "%s", more);
 }
 
-/* "exp(x - max(x))", as deep as said. */
-static void write_formula(const ct_tensor *t, int depth, char text[], size_t size) {
+void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size) {
     while (ct_is(t, &ct_op_broadcast) || ct_is(t, &ct_op_reshape)) t = t->inputs[0];
     if (t->name && t->name[0]) {
         append(text, size, t->name);
@@ -30,7 +29,7 @@ static void write_formula(const ct_tensor *t, int depth, char text[], size_t siz
         append(text, size, t->op->name);
         for (int k = 0; k < t->n_inputs; k++) {
             append(text, size, k ? ", " : "(");
-            write_formula(t->inputs[k], depth - 1, text, size);
+            cti_write_formula(t->inputs[k], depth - 1, text, size);
         }
         append(text, size, ")");
     }
@@ -71,7 +70,7 @@ static ct_status try_node(const cti_subject *s, const cti_instance *of, const ct
              cti_factor_said(factor, &said);
     if (!*found) return CT_OK;
     char formula[80] = "";
-    write_formula(node, 3, formula, sizeof formula);
+    cti_write_formula(node, 3, formula, sizeof formula);
     cti_line(out, "%s: the term through %s%s", cti_claim_input_name(s->claim, pair->input), formula,
              said.text);
     return CT_OK;
@@ -125,6 +124,7 @@ ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair
     for (int64_t k = 0; k < n && status == CT_OK && !found; k++) {
         status = try_node(s, of, pair, nodes[k], out, &found);
     }
+    if (status == CT_OK && !found) status = cti_guess_mistake(s, of, pair, out, &found);
     if (status == CT_OK && !found) {
         cti_line(out, "%s: no known term or factor explains the difference",
                  cti_claim_input_name(s->claim, pair->input));

@@ -126,11 +126,12 @@ static ct_status change_term(const cti_subject *s, const cti_instance *of, ct_te
 
 static ct_status call_closed(const cti_subject *s, const cti_instance *of, ct_tensor *closed[]) {
     const ct_claim *claim = s->claim;
-    int64_t before = ct_error_count();
+    const ct_status first = ct_error();
+    const int later = ct_error_count(); /* of the errors after the first */
     ct_status status = s->closed(claim->context, of->x, claim->n_inputs, of->x[claim->n_inputs],
                                  closed);
-    if (status != CT_OK && ct_error_count() != before) return status;
-    if (ct_error() != CT_OK && ct_error_count() != before) return ct_error();
+    bool failed = ct_error() != first || ct_error_count() != later;
+    if (failed) return status != CT_OK ? status : ct_error();
     status = check_closed(s, of, closed);
     return status == CT_OK && s->term ? change_term(s, of, closed) : status;
 }

@@ -19,8 +19,7 @@ static bool is_named(const ct_tensor *t, const char *name) {
     return has_name(t) && strcmp(t->name, name) == 0;
 }
 
-/* t over the images of its inputs; t itself where none changed, or where it cannot be copied. */
-static ct_tensor *image_of(ct_tensor *t, ct_tensor *const images[]) {
+ct_tensor *cti_image_of(ct_tensor *t, ct_tensor *const images[]) {
     bool changed = false;
     for (int k = 0; k < t->n_inputs; k++) changed |= images[t->inputs[k]->index] != t->inputs[k];
     if (!changed || t->op->release) return t;
@@ -37,7 +36,7 @@ ct_tensor *cti_term_stopped(ct_tensor *y, const char *name, const ct_tensor *nod
     ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images), *result = NULL;
     for (int64_t i = 0; i < walk.count && images; i++) {
         ct_tensor *t = walk.items[i];
-        ct_tensor *image = t->n_inputs ? image_of(t, images) : t;
+        ct_tensor *image = t->n_inputs ? cti_image_of(t, images) : t;
         bool stops = t == node || (name && is_named(t, name));
         if (image && stops) image = ct_stop_gradient(image);
         cti_walk_resume(&walk);

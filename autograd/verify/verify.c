@@ -330,9 +330,11 @@ ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_
     if (status != CT_OK) return status;
     cti_subject s = {.claim = claim, .f = claim->f, .closed = claim->closed};
     ct_verify_report made = {.claim = claim->name, .conventions = claim->conventions};
+    const ct_status before = ct_error();
     int64_t scope = ct_scope_open();
     status = verify(&s, &options, &made);
     ct_scope_close(scope);
+    if (before == CT_OK && ct_error() != CT_OK) status = ct_error(); /* what later errors hide */
     if (status == CT_OK) *report = made;
     else ct_verify_free(&made);
     return status;

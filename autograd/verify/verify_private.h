@@ -69,12 +69,20 @@ ct_status cti_term_diagnose(const cti_subject *s, const cti_instance *of, const 
 
 /* A graph like y's in which tensors of a name, or one node, let no derivative through. */
 ct_tensor *cti_term_stopped(ct_tensor *y, const char *name, const ct_tensor *node);
+/* t over the images of its inputs; t itself where none changed, or where it cannot be copied. */
+ct_tensor *cti_image_of(ct_tensor *t, ct_tensor *const images[]);
 /* What a term with this factor is: " is missing", " has the factor 6/5"; false for no fraction. */
 bool cti_factor_said(ct_p61 factor, ct_verify_line *out);
 /* What else a person may have done: forgotten what flows through some op of f, or an input. Says so
  * in any case. */
 ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                     ct_verify_line *out);
+
+/* Or made a mistake at one op, on the way back. Says so where that explains the difference. */
+ct_status cti_guess_mistake(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
+                            ct_verify_line *out, bool *found);
+/* Appends "exp(sub(x, max(x)))", as deep as said; names in place of what has one. */
+void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size);
 
 /* --- Stages ----------------------------------------------------------------------------------- */
 

@@ -74,9 +74,9 @@ OF_X(silu_gate_alone, ct_mul(dy, ct_sigmoid(x)))
 OF_X(silu_slope, ct_mul(dy, ct_mul(ct_sigmoid(x), ct_offset(ct_mul(x, ct_sigmoid(x)), 1))))
 CTI_FUNCTION(silu, ct_silu(in[0]))
 static const ct_claim_mutant silu_mutants[] = {
-    {"the gate's derivative alone", NULL, silu_no_product_rule, 1, NULL},
+    {"the gate's derivative alone", NULL, silu_no_product_rule, 1, "0 stands where sigmoid("},
     {"the gate alone", NULL, silu_gate_alone, 1, "sigmoid"},
-    {"s for 1 - s", NULL, silu_slope, 1, NULL},
+    {"s for 1 - s", NULL, silu_slope, 1, "v^2, of its value v, stands where the slope of sigmoid("},
 };
 
 /* The density of the standard normal distribution: 1 / sqrt(2 pi) is 0.3989.. */
@@ -90,7 +90,7 @@ OF_X(gelu_saved, ct_mul(dy, ct_add(ct_stop_gradient(ct_ndtr(x)), ct_mul(x, densi
 CTI_FUNCTION(gelu, ct_gelu(in[0]))
 static const ct_claim_mutant gelu_mutants[] = {
     {"the distribution alone", NULL, gelu_gate_alone, 1, "ndtr"},
-    {"x is missing at the density", NULL, gelu_no_x, 1, NULL},
+    {"x is missing at the density", NULL, gelu_no_x, 1, "1 stands where"},
     {"the distribution is saved as a number", NULL, gelu_saved, 2, "held constant"},
 };
 
@@ -101,7 +101,8 @@ CTI_FUNCTION(tanh_function, ct_tanh(in[0]))
 static const ct_claim_input near_0[] = {
     {.name = "x", .shape = CTI_CLAIM_SHAPE(3, 4), .near = true}};
 static const ct_claim_mutant tanh_mutants[] = {
-    {"1 - t for 1 - t^2", NULL, tanh_not_squared, 1, NULL},
+    {"1 - t for 1 - t^2", NULL, tanh_not_squared, 1,
+     "1 - v, of its value v, stands where the slope of tanh(x)"},
     {"tanh of the value once more", NULL, tanh_of_value, 1, NULL},
 };
 

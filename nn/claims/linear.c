@@ -33,12 +33,15 @@ static const ct_claim_input dense_inputs[] = {{.name = "x", .shape = CTI_CLAIM_S
                                               {.name = "kernel", .shape = CTI_CLAIM_SHAPE(3, 3)},
                                               {.name = "bias", .shape = CTI_CLAIM_SHAPE(3)}};
 static const ct_claim_mutant dense_mutants[] = {
-    {"the kernel is not transposed", NULL, dense_not_transposed, 1, "x: "},
-    {"the kernel's cotangent is transposed", NULL, dense_kernel_transposed, 1, "kernel: "},
+    {"the kernel is not transposed", NULL, dense_not_transposed, 1,
+     "x: its transpose stands where kernel belongs"},
+    {"the kernel's cotangent is transposed", NULL, dense_kernel_transposed, 1,
+     "kernel: all of it is transposed"},
     {"dbias as a mean", NULL, dense_bias_mean, 1, "bias: all of it has the factor"},
     {"the kernel's cotangent as a mean", NULL, dense_kernel_mean, 1,
      "kernel: all of it has the factor 1/4"},
-    {"the kernel's cotangent from y", NULL, dense_from_y, 1, "kernel: "},
+    {"the kernel's cotangent from y", NULL, dense_from_y, 1,
+     "kernel: add(matmul(x, kernel), bias) stands where x belongs"},
 };
 
 /* --- Conv2D: x [1,4,3,2] * kernel [2,2,2,3], stride 2 x 1, padding above and right ----------- */
@@ -136,8 +139,10 @@ static const ct_claim_input conv_inputs[] = {
     {.name = "kernel", .shape = CTI_CLAIM_SHAPE(KERNEL, KERNEL, CHANNELS, OUT)},
     {.name = "bias", .shape = CTI_CLAIM_SHAPE(OUT)}};
 static const ct_claim_mutant conv_mutants[] = {
-    {"the kernel is flipped for x", NULL, conv_x_flipped, 1, "x: "},
-    {"the kernel's cotangent is flipped", NULL, conv_kernel_flipped, 1, "kernel: "},
+    {"the kernel is flipped for x", NULL, conv_x_flipped, 1,
+     "x: it, flipped, stands where kernel belongs"},
+    {"the kernel's cotangent is flipped", NULL, conv_kernel_flipped, 1,
+     "kernel: all of it is flipped"},
     {"the stride is forgotten for x", NULL, conv_x_no_stride, 1, "x: "},
     {"the stride is forgotten for the kernel", NULL, conv_kernel_no_stride, 1, "kernel: "},
     {"padding is cut off on the other side", NULL, conv_padding_below, 1, "x: "},

@@ -60,14 +60,15 @@ static const ct_claim_mutant entropy_mutants[] = {
     {"a sum over rows for the mean", NULL, entropy_sum, 1, "has the factor 3"},
     {"the mean over classes too", NULL, entropy_of_all, 1, "has the factor 1/4"},
     {"the target is missing", NULL, entropy_no_target, 1, "is missing"},
-    {"the target's class alone", NULL, entropy_picked_alone, 1, NULL},
+    {"the target's class alone", NULL, entropy_picked_alone, 1,
+     "has the factor div(target, sum(target)) once too often"},
     {"the derivative of softmax once more", NULL, entropy_softmax_twice, 1, NULL},
     {"softmax along the batch", NULL, entropy_other_axis, 1, NULL},
     {"p is saved as a number", NULL, entropy_saved, 2, "held constant"},
 };
 static const ct_claim_mutant smooth_mutants[] = {
     {"smoothing over the other classes", NULL, smooth_others, 1, NULL},
-    {"smoothing is forgotten", NULL, smooth_not_at_all, 1, NULL},
+    {"smoothing is forgotten", NULL, smooth_not_at_all, 1, "div(target, sum(target)) stands where"},
     {"smoothing is added, and the target stays", NULL, smooth_added, 1, NULL},
 };
 static const ct_claim_mutant weighted_mutants[] = {
@@ -141,11 +142,12 @@ static const ct_claim_mutant mse_mutants[] = {
     {"the target's sign", NULL, mse_target_sign, 1, "target: all of it has the wrong sign"},
 };
 static const ct_claim_mutant mae_mutants[] = {
-    {"the difference for its sign", NULL, mae_no_sign, 1, NULL},
+    {"the difference for its sign", NULL, mae_no_sign, 1,
+     "has the factor abs(sub(prediction, target)) once too often"},
 };
 static const ct_claim_mutant huber_mutants[] = {
     {"delta = 1", NULL, huber_at_1, 1, NULL},
-    {"no linear branch", NULL, huber_no_clip, 1, NULL},
+    {"no linear branch", NULL, huber_no_clip, 1, "stands where minimum("},
     {"the slope 1 for delta in the linear branch", NULL, huber_no_delta, 1, NULL},
 };
 

@@ -158,9 +158,10 @@ static const ct_claim_mutant rms_mutants[] = {
     {"a sum for the mean", NULL, rms_sum_for_mean, 1, "has the factor 4"},
     {"N - 1 for N", NULL, rms_by_n_minus_1, 1, "has the factor 4/3"},
     {"the mean term of LayerNorm", NULL, rms_as_layer_norm, 1, NULL},
-    {"r once less in the term", NULL, rms_one_r_less, 1, NULL},
+    {"r once less in the term", NULL, rms_one_r_less, 1, "lacks the factor rsqrt"},
     {"the term's sign", NULL, rms_sign, 1, "has the wrong sign"},
-    {"dgamma from x", NULL, rms_dgamma_from_x, 1, "gamma: "},
+    {"dgamma from x", NULL, rms_dgamma_from_x, 1,
+     "gamma: x stands where mul(x, rsqrt(..)) belongs"},
     {"r is saved as a number", NULL, rms_saved, 2, "held constant"},
     {"epsilon outside of the root", rms_epsilon_outside, NULL, 1, NULL},
 };
@@ -243,7 +244,8 @@ static const ct_claim_mutant group_mutants[] = {
     {"means over pixels alone", NULL, group_by_pixels, 1, NULL},
     {"one group of all channels", NULL, group_all_channels, 1, NULL},
     {"the mean term is missing", NULL, group_no_mean, 1, "mean"},
-    {"dgamma from x - mean", NULL, group_dgamma_from_centred, 1, "gamma: "},
+    {"dgamma from x - mean", NULL, group_dgamma_from_centred, 1,
+     "gamma: 1 stands where rsqrt(add(.., ..)) belongs"},
 };
 static const ct_claim_mutant instance_mutants[] = {
     {"the batch's statistics, as in BatchNorm", NULL, instance_as_batch, 1, NULL},
@@ -289,13 +291,14 @@ static const ct_claim_input weight_inputs[] = {{.name = "x", .shape = CTI_CLAIM_
                                                {.name = "v", .shape = CTI_CLAIM_SHAPE(3, 2)}};
 static const ct_claim_mutant weight_mutants[] = {
     {"v without the projection", NULL, weight_no_projection, 1, "is missing"},
-    {"v for v / ||v|| in the projection", NULL, weight_projection_by_v, 1, NULL},
+    {"v for v / ||v|| in the projection", NULL, weight_projection_by_v, 1,
+     "has the factor sqrt(sum(..)) once too often"},
     {"g is missing in v", NULL, weight_no_g, 1, "lacks the factor g"},
     {"1 / ||v|| is missing in v", NULL, weight_no_length, 1,
      "v: all of it has the factor sqrt(v) once too often"},
     {"dg from v, which is not of length 1", NULL, weight_dg_from_v, 1,
      "g: all of it has the factor sqrt(v) once too often"},
-    {"dx from v", NULL, weight_dx_from_v, 1, "x: "},
+    {"dx from v", NULL, weight_dx_from_v, 1, "x: v stands where"},
 };
 
 static const ct_claim claims[] = {

@@ -10,7 +10,12 @@
 #include <string.h>
 
 #define LEAST_MUTANTS 40
-#define LEAST_NAMED 30 /* of the listed ones, by what the report says is wrong */
+#define LEAST_NAMED 130 /* of the listed ones, by what the report says is wrong */
+
+/* More than the input: a term, an op, a factor. */
+static bool names_it(const char *says) {
+    return says && strlen(says) >= 2 && strcmp(says + strlen(says) - 2, ": ") != 0;
+}
 
 static bool stage_fits(const ct_claim_mutant *wanted, const char *stage) {
     static const char *const exact[] = {"", "exact, order 1", "exact, order 2", "exact, order 3"};
@@ -47,7 +52,7 @@ TEST(claims_verified, all_hold_and_refuse_what_is_wrong) {
                    wanted->name, m->stage);
             EXPECT(m->named, "%s: %s: %s", claims[i]->name, wanted->name, m->says.text);
             mutants++;
-            named += wanted->says != NULL;
+            named += names_it(wanted->says) && !strstr(m->says.text, "no known");
         }
         ct_verify_free(&r);
     }

@@ -1,5 +1,6 @@
 /* ct_verify_run: its exit status, and what it prints, for claims that hold, are refused, or cannot
- * be tried, and where nothing can be printed. */
+ * be tried, and where nothing can be printed; what it says of mistakes at one op. */
+#include "autograd/compose.h"
 #include "autograd/ops.h"
 #include "autograd/verify.h"
 #include "tests/support/test.h"
@@ -77,4 +78,76 @@ TEST(verify_run, a_report_that_was_not_written_proves_nothing) {
     EXPECT(ct_verify_run(full, &claim, (ct_verify_options){0}) == 2);
     expect_error(ct_error(), "ct_verify_run: writing failed");
     fclose(full);
+}
+
+/* --- Mistakes at one op ----------------------------------------------------------------------- */
+
+/* y = tanh(a b): what stands for b, and for the slope 1 - y^2. */
+typedef enum { NOTHING, NO_B, A_FOR_B, TRANSPOSED, SLOPE, TURNED, BROKEN } mistake;
+
+static ct_tensor *tanh_of_product(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_tanh(ct_matmul(in[0], in[1]));
+}
+static ct_status by_hand(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                         ct_tensor *out[]) {
+    const mistake made = *(const mistake *)context;
+    ct_tensor *y = tanh_of_product(NULL, in, n), *b = ct_transpose(in[1]);
+    ct_tensor *one = ct_scalar(ct_dtype_of(y), 1);
+    ct_tensor *d = ct_mul(dy, ct_sub(one, made == SLOPE ? y : ct_square(y)));
+    if (made == NO_B) b = ct_offset(ct_scale(b, 0), 1);
+    if (made == A_FOR_B) b = ct_transpose(in[0]);
+    if (made == TRANSPOSED) b = in[1];
+    out[0] = ct_matmul(d, b);
+    if (made == TURNED) out[0] = ct_transpose(out[0]);
+    out[1] = ct_matmul(ct_transpose(in[0]), d);
+    if (made == BROKEN) out[1] = ct_add(out[1], ct_iota(2));
+    return ct_error();
+}
+
+static const ct_claim_input square_inputs[] = {{.name = "a", .shape = {2, {3, 3}}, .near = true},
+                                               {.name = "b", .shape = {2, {3, 3}}, .near = true}};
+static mistake made;
+static const ct_claim product = {.name = "product",
+                                 .f = tanh_of_product,
+                                 .closed = by_hand,
+                                 .context = &made,
+                                 .inputs = square_inputs,
+                                 .n_inputs = 2};
+
+TEST(verify_run, a_mistake_at_one_op_is_said) {
+    static const char *const says[] = {
+        [NO_B] = "a: 1 stands where b belongs, in what flows to a",
+        [A_FOR_B] = "a: a stands where b belongs, in what flows to a",
+        [TRANSPOSED] = "a: its transpose stands where b belongs, in what flows to a",
+        [SLOPE] = "a: 1 - v, of its value v, stands where the slope of tanh(matmul(a, b)) belongs",
+        [TURNED] = "a: all of it is transposed"};
+    made = NOTHING;
+    expect_run(&product, (ct_verify_options){0}, 0, "the derived gradient is the closed form");
+    for (made = NO_B; made <= TURNED; made++) {
+        expect_run(&product, (ct_verify_options){0}, 1, says[made]);
+    }
+}
+
+/* One error is enough, and the other input's cotangent, which is right, does not hide it. */
+TEST(verify_run, a_closed_form_that_fails_is_no_claim) {
+    made = BROKEN;
+    expect_run(&product, (ct_verify_options){0}, 2, "ct_verify_run: ");
+}
+
+static ct_status verify_wrong(void *state) {
+    ct_verify_report report;
+    made = *(mistake *)state;
+    int64_t scope = ct_scope_open();
+    ct_status status = ct_verify(&product, (ct_verify_options){.orders = 1}, &report);
+    EXPECT((status == CT_OK) == (report.rows != NULL));
+    ct_verify_free(&report);
+    ct_scope_close(scope);
+    return status;
+}
+static void nothing_to_see(void *state, bool failed) { (void)state, (void)failed; }
+
+TEST(verify_run, a_mistake_when_memory_runs_out) {
+    mistake first = NO_B;
+    oom_sweep("ct_verify of a mistake", verify_wrong, nothing_to_see, &first);
 }
