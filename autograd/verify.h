@@ -30,8 +30,8 @@
  * A term is what flows back through a tensor of f that has a name (ct_name; the functions of
  * compose.h name theirs: the "mean" and "variance" of a normalization). A closed form that differs
  * from the derivative is taken apart into these terms, exactly, so that the report can say which
- * one is wrong, and by what factor. Where no term explains it, mistakes at single ops of f are tried:
- * a path that was forgotten, another tensor in place of an operand, another function's slope. */
+ * one is wrong, and by what factor. Where no term explains it, mistakes at single ops of f are
+ * tried: a path that was forgotten, another tensor for an operand, another function's slope. */
 #ifndef COTAN_VERIFY_H
 #define COTAN_VERIFY_H
 
