@@ -255,6 +255,21 @@ static void note_degenerate(ct_verify_report *report, const cti_findings *found,
     }
 }
 
+/* Inputs whose cotangent the closed form leaves out. */
+static void note_unclaimed(ct_verify_report *report, const ct_claim *claim) {
+    for (int64_t i = 0; i < claim->n_inputs; i++) {
+        bool claimed = claim->inputs[i].fixed;
+        for (int64_t k = 0; k < report->n_rows; k++) {
+            const ct_verify_row *row = &report->rows[k];
+            claimed |= row->order == 1 && row->input == claim->inputs[i].name;
+        }
+        ct_verify_line line;
+        cti_line(&line, "nothing is claimed of the derivative with regard to %s",
+                 claim->inputs[i].name);
+        if (!claimed) note(report, &line);
+    }
+}
+
 static void note_doubts(ct_verify_report *report, const cti_subject *s, const cti_findings *found,
                         const ct_verify_options *options) {
     ct_verify_line line;
@@ -309,6 +324,7 @@ static ct_status verify(const cti_subject *s, const ct_verify_options *options,
         for (int64_t k = 0; k < found.n; k++) report->passed &= found.rows[k].passed;
         note(report, &found.says);
         note_degenerate(report, &found, options->cotangent != NULL);
+        note_unclaimed(report, s->claim);
         note_doubts(report, s, &found, options);
         report->passed &= !found.n_roots_missing;
         status = s->closed ? note_grounds(report, s, options) : CT_OK;

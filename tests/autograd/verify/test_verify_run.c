@@ -129,6 +129,21 @@ TEST(verify_run, a_mistake_at_one_op_is_said) {
     }
 }
 
+static ct_status first_alone(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                             ct_tensor *out[]) {
+    made = NOTHING;
+    ct_status status = by_hand(context, in, n, dy, out);
+    out[1] = NULL;
+    return status;
+}
+
+TEST(verify_run, what_is_not_claimed_is_said) {
+    ct_claim half = product;
+    half.closed = first_alone;
+    expect_run(&half, (ct_verify_options){0}, 0,
+               "nothing is claimed of the derivative with regard to b");
+}
+
 /* One error is enough, and the other input's cotangent, which is right, does not hide it. */
 TEST(verify_run, a_closed_form_that_fails_is_no_claim) {
     made = BROKEN;
