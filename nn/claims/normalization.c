@@ -153,13 +153,13 @@ static ct_tensor *rms_epsilon_outside(void *context, ct_tensor *const in[], int6
 static const ct_claim_input rms_inputs[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(3, 4)},
                                             {.name = "gamma", .shape = CTI_CLAIM_SHAPE(4)}};
 static const ct_claim_mutant rms_mutants[] = {
-    {"the term of the root is missing", NULL, rms_no_term, 1, "rsqrt"},
+    {"the term of the root is missing", NULL, rms_no_term, 1, "'mean_square' is missing"},
     {"gamma outside of the mean", NULL, rms_gamma_outside, 1, NULL},
-    {"a sum for the mean", NULL, rms_sum_for_mean, 1, "has the factor 4"},
-    {"N - 1 for N", NULL, rms_by_n_minus_1, 1, "has the factor 4/3"},
+    {"a sum for the mean", NULL, rms_sum_for_mean, 1, "'mean_square' has the factor 4"},
+    {"N - 1 for N", NULL, rms_by_n_minus_1, 1, "'mean_square' has the factor 4/3"},
     {"the mean term of LayerNorm", NULL, rms_as_layer_norm, 1, NULL},
-    {"r once less in the term", NULL, rms_one_r_less, 1, "lacks the factor rsqrt"},
-    {"the term's sign", NULL, rms_sign, 1, "has the wrong sign"},
+    {"r once less in the term", NULL, rms_one_r_less, 1, "lacks the factor rsqrt(mean_square)"},
+    {"the term's sign", NULL, rms_sign, 1, "'mean_square' has the wrong sign"},
     {"dgamma from x", NULL, rms_dgamma_from_x, 1,
      "gamma: x stands where mul(x, rsqrt(..)) belongs"},
     {"r is saved as a number", NULL, rms_saved, 2, "held constant"},
@@ -290,14 +290,14 @@ static const ct_claim_input weight_inputs[] = {{.name = "x", .shape = CTI_CLAIM_
                                                {.name = "g", .shape = CTI_CLAIM_SHAPE(2)},
                                                {.name = "v", .shape = CTI_CLAIM_SHAPE(3, 2)}};
 static const ct_claim_mutant weight_mutants[] = {
-    {"v without the projection", NULL, weight_no_projection, 1, "is missing"},
+    {"v without the projection", NULL, weight_no_projection, 1, "'length' is missing"},
     {"v for v / ||v|| in the projection", NULL, weight_projection_by_v, 1,
-     "has the factor sqrt(sum(..)) once too often"},
+     "'length' has the factor length once too often"},
     {"g is missing in v", NULL, weight_no_g, 1, "lacks the factor g"},
     {"1 / ||v|| is missing in v", NULL, weight_no_length, 1,
-     "v: all of it has the factor sqrt(v) once too often"},
+     "v: all of it has the factor length once too often"},
     {"dg from v, which is not of length 1", NULL, weight_dg_from_v, 1,
-     "g: all of it has the factor sqrt(v) once too often"},
+     "g: all of it has the factor length once too often"},
     {"dx from v", NULL, weight_dx_from_v, 1, "x: v stands where"},
 };
 

@@ -139,20 +139,21 @@ CELL_INPUTS(lstm_inputs, 1);
 CELL_INPUTS(two_inputs, 2);
 static const ct_claim_mutant lstm_mutants[] = {
     {"the input gate for the forget gate", NULL, lstm_input_gate_for_c, 1,
-     "c: sigmoid(slice(..)) stands where sigmoid(slice(..)) belongs"},
+     "c: input_gate stands where forget_gate belongs"},
     {"the forget gate without x", NULL, lstm_forget_without_x, 1, "c: "},
     {"c without what comes through h", NULL, lstm_c_alone, 1, "the term through tanh("},
     {"tanh(c) is not derived", NULL, lstm_no_tanh, 1, "1 stands where the slope of tanh("},
     {"the candidate derived as a sigmoid", NULL, lstm_g_as_sigmoid, 1,
-     "v (1 - v), of its value v, stands where the slope of tanh("},
+     "v (1 - v), of its value v, stands where the slope of candidate"},
     {"gates in the order i, f, o, g", NULL, lstm_output_first, 1, NULL},
     {"the recurrent kernel's cotangent from h after the step", NULL, lstm_h_after, 1,
-     "recurrent_kernel: mul(sigmoid(..), tanh(..)) stands where h belongs"},
+     "recurrent_kernel: mul(output_gate, tanh(..)) stands where h belongs"},
     {"dbias as a mean", NULL, lstm_bias_mean, 1, "bias: all of it has the factor 1/2"},
     {"tanh(c) is saved as a number", NULL, lstm_saved, 2, "held constant"},
 };
 static const ct_claim_mutant two_mutants[] = {
-    {"the forget gate of the step before", NULL, lstm_forget_before, 1, "stands where sigmoid("},
+    {"the forget gate of the step before", NULL, lstm_forget_before, 1,
+     "forget_gate stands where forget_gate belongs"},
     {"truncated after a step", NULL, lstm_truncated, 1, "is missing"},
     {"c without what comes through h", NULL, lstm_c_alone, 1, NULL},
 };
@@ -248,14 +249,16 @@ static const ct_claim_input gru_inputs[] = {
 static const ct_claim_mutant gru_mutants[] = {
     {"h and n are swapped in z", NULL, gru_swapped_in_z, 1, "has the wrong sign"},
     {"h' = (1 - z) h + z n", NULL, gru_swapped, 1, NULL},
-    {"h as it goes straight on is missing", NULL, gru_no_straight, 1, "h: 0 stands where"},
+    {"h as it goes straight on is missing", NULL, gru_no_straight, 1,
+     "h: 0 stands where update_gate belongs"},
     {"what r gates is not gated", NULL, gru_inner_not_gated, 1,
-     "1 stands where slice(sigmoid(..)) belongs"},
+     "1 stands where reset_gate belongs"},
     {"z of h alone", NULL, gru_z_of_h_alone, 1, "is missing"},
     {"the candidate derived as a sigmoid", NULL, gru_n_as_sigmoid, 1,
      "v (1 - v), of its value v, stands where the slope of tanh("},
-    {"r from h, as if it were reset before", NULL, gru_reset_of_h, 1, "h stands where"},
-    {"one bias for both", NULL, gru_one_bias, 1, "bias: 1 stands where slice(sigmoid(..)) belongs"},
+    {"r from h, as if it were reset before", NULL, gru_reset_of_h, 1,
+     "h stands where slice(add(.., ..)) belongs, in what flows to reset_gate"},
+    {"one bias for both", NULL, gru_one_bias, 1, "bias: 1 stands where reset_gate belongs"},
     {"n is saved as a number", NULL, gru_n_saved, 2, "held constant"},
 };
 

@@ -7,6 +7,7 @@
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/graph/node.h"
 
 #define MOST_STATES 2
 
@@ -42,11 +43,19 @@ static void simple_step(const shared *s, ct_tensor *p, ct_tensor *state[]) {
 
 static void lstm_step(const shared *s, ct_tensor *p, ct_tensor *state[]) {
     ct_tensor *a = ct_add(p, ct_matmul(state[0], s->kernel));
-    ct_tensor *in = ct_sigmoid(gates(s, a, 0, 1)), *forget = ct_sigmoid(gates(s, a, 1, 1));
-    ct_tensor *candidate = s->activation->apply(gates(s, a, 2, 1));
-    ct_tensor *output = ct_sigmoid(gates(s, a, 3, 1));
+    ct_tensor *in = cti_called(ct_sigmoid(gates(s, a, 0, 1)), "input_gate");
+    ct_tensor *forget = cti_called(ct_sigmoid(gates(s, a, 1, 1)), "forget_gate");
+    ct_tensor *candidate = cti_called(s->activation->apply(gates(s, a, 2, 1)), "candidate");
+    ct_tensor *output = cti_called(ct_sigmoid(gates(s, a, 3, 1)), "output_gate");
     state[1] = ct_add(ct_mul(forget, state[1]), ct_mul(in, candidate));
     state[0] = ct_mul(output, s->activation->apply(state[1]));
+}
+
+static ct_tensor *update(const shared *s, ct_tensor *both) {
+    return cti_called(gates(s, both, 0, 1), "update_gate");
+}
+static ct_tensor *reset(const shared *s, ct_tensor *both) {
+    return cti_called(gates(s, both, 1, 1), "reset_gate");
 }
 
 /* n + z (h - n) would be one product less, and other roundings than those of both libraries. */
@@ -58,17 +67,17 @@ static void gru_step(const shared *s, ct_tensor *p, ct_tensor *state[]) {
     ct_tensor *h = state[0], *m = ct_matmul(h, s->kernel);
     if (s->bias) m = ct_add(m, s->bias);
     ct_tensor *both = ct_sigmoid(ct_add(gates(s, p, 0, 2), gates(s, m, 0, 2)));
-    ct_tensor *inner = ct_mul(gates(s, both, 1, 1), gates(s, m, 2, 1));
+    ct_tensor *inner = ct_mul(reset(s, both), gates(s, m, 2, 1));
     ct_tensor *n = s->activation->apply(ct_add(gates(s, p, 2, 1), inner));
-    state[0] = mixed(gates(s, both, 0, 1), h, n);
+    state[0] = mixed(update(s, both), h, n);
 }
 
 static void gru_step_reset_before(const shared *s, ct_tensor *p, ct_tensor *state[]) {
     ct_tensor *h = state[0], *m = ct_matmul(h, gates(s, s->kernel, 0, 2));
     ct_tensor *both = ct_sigmoid(ct_add(gates(s, p, 0, 2), m));
-    ct_tensor *inner = ct_matmul(ct_mul(gates(s, both, 1, 1), h), gates(s, s->kernel, 2, 1));
+    ct_tensor *inner = ct_matmul(ct_mul(reset(s, both), h), gates(s, s->kernel, 2, 1));
     ct_tensor *n = s->activation->apply(ct_add(gates(s, p, 2, 1), inner));
-    state[0] = mixed(gates(s, both, 0, 1), h, n);
+    state[0] = mixed(update(s, both), h, n);
 }
 
 /* --- Forward ---------------------------------------------------------------------------------- */

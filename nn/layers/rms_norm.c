@@ -5,6 +5,7 @@
 #include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/graph/node.h"
 
 typedef struct {
     ct_module base;
@@ -16,7 +17,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     (void)mode;
     ct_tensor *gamma = ct_module_read(self, 0);
     if (!gamma || cti_check_channels(self, x, ct_numel(gamma)) != CT_OK) return NULL;
-    ct_tensor *square = ct_mean_keep(ct_square(x), CT_AXES(-1));
+    ct_tensor *square = cti_called(ct_mean_keep(ct_square(x), CT_AXES(-1)), "mean_square");
     ct_tensor *scale = ct_rsqrt(ct_offset(square, ((rms_norm *)self)->epsilon));
     return ct_mul(ct_mul(x, scale), gamma);
 }

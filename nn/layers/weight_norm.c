@@ -4,6 +4,7 @@
 #include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/graph/node.h"
 
 #include <string.h>
 
@@ -16,7 +17,7 @@ typedef struct {
 static ct_tensor *lengths(ct_tensor *v) {
     ct_axes axes = {.count = ct_shape_of(v).rank - 1};
     for (int i = 0; i < axes.count; i++) axes.axis[i] = i;
-    return ct_sqrt(ct_sum_keep(ct_square(v), axes));
+    return cti_called(ct_sqrt(ct_sum_keep(ct_square(v), axes)), "length");
 }
 
 static ct_status run(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[], int n_out,

@@ -175,6 +175,8 @@ check 'verify, unread: status' unread "$programs/verify" --json verify.json
 check 'verify, unread: its file' grep -q '"verdict": "pass"' verify.json
 check 'verify: no such claim' ends 2 "$programs/verify" --claim no-such
 check 'verify: a page and JUnit' "$programs/verify" --claim dense --html verify.html --junit verify.xml
+check 'verify: the table has conventions' ends 0 "$programs/verify" --orders 1
+check 'verify: of each claim' said '  2 x 2, stride 2, padding 1, which is not counted'
 check 'own_claim' sh -c "'$programs/own_claim' | grep -q 'my RMSNorm: the derived gradient is the closed form'"
 check 'graph, unread: status' unread "$programs/graph_dump" --out unread.dot
 check 'graph, unread: its file' [ -s unread.dot ]
@@ -192,7 +194,8 @@ check 'study, no room: status' full study --out full
 check 'study, no room: says so' said 'bn_study: standard output: '
 check 'study, no room: its files' whole full
 check 'verify, no room' full "$programs/verify"
-check 'verify, no room for its file' ends 4 "$programs/verify" --json /dev/full
+check 'verify, no room for its file' ends 4 "$programs/verify" --json /dev/full --html kept.html
+check 'verify, no room for its file: the others' grep -q 'All claims hold' kept.html
 check 'graph, no room' full "$programs/graph_dump" --out full.dot
 check 'custom_op, no room' full "$programs/custom_op"
 check 'custom_model, no room' full "$programs/custom_model"
