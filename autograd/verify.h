@@ -31,7 +31,8 @@
  * compose.h name theirs: the "mean" and "variance" of a normalization). A closed form that differs
  * from the derivative is taken apart into these terms, exactly, so that the report can say which
  * one is wrong, and by what factor. Where no term explains it, mistakes at single ops of f are
- * tried: a path that was forgotten, another tensor for an operand, another function's slope. */
+ * tried: a path that was forgotten, another tensor for an operand, another function's slope; and
+ * whether a term of the closed form, a tensor of it that has a name, does not belong there. */
 #ifndef COTAN_VERIFY_H
 #define COTAN_VERIFY_H
 

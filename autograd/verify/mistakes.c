@@ -34,8 +34,7 @@ static ct_status find_nodes(search *k) {
     return status;
 }
 
-/* y's graph with another tensor for one node. */
-static ct_tensor *with(ct_tensor *y, const ct_tensor *node, ct_tensor *other) {
+ct_tensor *cti_graph_with(ct_tensor *y, const ct_tensor *node, ct_tensor *other) {
     cti_walk walk;
     if (cti_walk_new(&walk, &y, 1, cti_walk_whole_graph) != CT_OK) return NULL;
     ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images), *result = NULL;
@@ -63,7 +62,7 @@ static bool equal(const ct_p61 *a, ct_tensor *t) {
 static const ct_p61 *derive(search *k, ct_tensor *t, ct_tensor *like) {
     int64_t n = k->s->claim->n_inputs;
     ct_tensor *moved = ct_add(ct_stop_gradient(ct_sub(t, like)), like), *derived[CT_CLAIM_INPUTS];
-    ct_tensor *y = moved ? with(k->of->y, t, moved) : NULL;
+    ct_tensor *y = moved ? cti_graph_with(k->of->y, t, moved) : NULL;
     if (!y || ct_vjp(y, k->of->x[n], k->of->x, n, derived) != CT_OK) return NULL;
     k->tries++;
     return ct_data(derived[k->pair->input]);

@@ -332,6 +332,69 @@ static bool say_factor(const anatomy *a, ct_verify_line *out) {
     return false;
 }
 
+/* --- Terms of the closed form ----------------------------------------------------------------- */
+
+static bool has_values(const ct_p61 *a, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (!ct_p61_has_value(a[i])) return false;
+    }
+    return true;
+}
+
+/* What is lost of the closed form where one of its tensors is 0; nothing if that is divided by. */
+static ct_status add_share(anatomy *a, ct_tensor *closed, const ct_tensor *node) {
+    ct_tensor *zeros = ct_full(CT_P61, ct_shape_of(node), 0);
+    ct_tensor *without = zeros ? cti_graph_with(closed, node, zeros) : NULL;
+    ct_tensor *share = ct_sub(closed, without);
+    ct_p61 *values = share ? copy_of(a, share) : NULL;
+    if (!values) return ct_error();
+    if (!has_values(values, a->n) || is_zero(values, a->n)) return CT_OK;
+    if (equal(values, a->derived, a->n)) return CT_OK; /* the whole */
+    a->names[a->n_terms] = node->name;
+    a->terms[a->n_terms++] = values;
+    return CT_OK;
+}
+
+static ct_status find_shares(anatomy *a, ct_tensor *closed) {
+    cti_walk walk;
+    ct_tensor *named[CTI_TERMS];
+    int64_t n = 0;
+    ct_status status = cti_walk_new(&walk, &closed, 1, cti_walk_whole_graph);
+    if (status != CT_OK) return status;
+    for (int64_t i = walk.count; i-- > 0 && n < CTI_TERMS;) {
+        ct_tensor *t = walk.items[i];
+        if (has_name(t) && t != closed && t->dtype == CT_P61) named[n++] = t;
+    }
+    cti_walk_free(&walk);
+    for (int64_t k = 0; k < n && status == CT_OK; k++) status = add_share(a, closed, named[k]);
+    return status == CT_OK && a->n_terms ? add_rest(a) : status;
+}
+
+ct_status cti_term_shares(const cti_subject *s, const cti_pair *pair, ct_verify_line *out,
+                          bool *found) {
+    anatomy *a = cti_alloc(1, sizeof *a);
+    if (!a) return CT_ERR_MEMORY;
+    ct_p61 factors[CTI_TERMS + 1];
+    a->n = ct_numel(pair->closed);
+    a->derived = ct_data(pair->closed), a->closed = ct_data(pair->derived); /* roles change */
+    ct_status status = find_shares(a, pair->closed);
+    *found = status == CT_OK && a->n_terms && solve(a, factors);
+    ct_verify_line line = {""};
+    for (int64_t k = 0; k < a->n_terms && *found; k++) {
+        ct_verify_line factor;
+        if (factors[k].field == 1) continue;
+        *found = a->names[k] && cti_factor_said(factors[k], &factor);
+        if (!*found) break;
+        say(&line, line.text[0] ? "; the closed form's '" : "the closed form's '", a->names[k]);
+        if (factors[k].field == 0) say(&line, "' ", "does not belong there");
+        else say(&line, "' is right", " where it"), say(&line, "", factor.text);
+    }
+    if (*found) cti_line(out, "%s: %.180s", cti_claim_input_name(s->claim, pair->input), line.text);
+    cti_zone_free(&a->zone);
+    cti_free(a);
+    return status;
+}
+
 ct_status cti_term_diagnose(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                             ct_verify_line *out) {
     anatomy *a = cti_alloc(1, sizeof *a);

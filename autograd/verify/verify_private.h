@@ -67,8 +67,15 @@ ct_status cti_term_flow(const cti_subject *s, const cti_instance *of, const char
 ct_status cti_term_diagnose(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                             ct_verify_line *out);
 
+/* Whether numbers times the closed form's own terms, which are its tensors with names, give what is
+ * derived. Says so then. */
+ct_status cti_term_shares(const cti_subject *s, const cti_pair *pair, ct_verify_line *out,
+                          bool *found);
+
 /* A graph like y's in which tensors of a name, or one node, let no derivative through. */
 ct_tensor *cti_term_stopped(ct_tensor *y, const char *name, const ct_tensor *node);
+/* y's graph with another tensor for one node. */
+ct_tensor *cti_graph_with(ct_tensor *y, const ct_tensor *node, ct_tensor *other);
 /* t over the images of its inputs; t itself where none changed, or where it cannot be copied. */
 ct_tensor *cti_image_of(ct_tensor *t, ct_tensor *const images[]);
 /* What a term with this factor is: " is missing", " has the factor 6/5"; false for no fraction. */

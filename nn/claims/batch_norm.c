@@ -47,9 +47,9 @@ static ct_tensor *mean(const batch *b, ct_tensor *t) { return ct_mean_keep(t, b-
 static ct_tensor *outside(const batch *b, ct_tensor *inner) {
     return ct_mul(ct_mul(b->gamma, b->s.inverse), inner);
 }
-static ct_tensor *mean_term(const batch *b) { return mean(b, b->dy); }
+static ct_tensor *mean_term(const batch *b) { return ct_name(mean(b, b->dy), "mean term"); }
 static ct_tensor *variance_term(const batch *b) {
-    return ct_mul(b->s.normal, mean(b, ct_mul(b->dy, b->s.normal)));
+    return ct_name(ct_mul(b->s.normal, mean(b, ct_mul(b->dy, b->s.normal))), "variance term");
 }
 static ct_tensor *textbook(const batch *b) {
     return outside(b, ct_sub(ct_sub(b->dy, mean_term(b)), variance_term(b)));
@@ -293,7 +293,8 @@ static const ct_claim_mutant mutants[] = {
      2, "held constant"},
     {"a double backward with the saved r (PyTorch)", NULL, saved_in_second, 3, "held constant"},
     {"the variance in one pass (nnabla)", one_pass, NULL, 0, "digits are lost"},
-    {"both statistics are detached", detached_statistics, NULL, 1, NULL},
+    {"both statistics are detached", detached_statistics, NULL, 1,
+     "the closed form's 'variance term' does not belong there"},
     {"the variance by N - 1", by_n_minus_1, NULL, 1, NULL},
     {"the variance by N - 1, and backward by N (tiny-dnn)", by_n_minus_1, backward_by_n, 1,
      "has the factor 5/6"},
@@ -363,8 +364,9 @@ GIVEN(given_closed, straight(g), DGAMMA, ct_sum(dy, rows))
 /* darknet: statistics that moved, and the derivative of those of a batch. */
 GIVEN(given_as_trained,
       ct_mul(ct_mul(g->gamma, g->inverse),
-             ct_sub(ct_sub(dy, ct_mean_keep(dy, rows)),
-                    ct_mul(g->normal, ct_mean_keep(ct_mul(dy, g->normal), rows)))),
+             ct_sub(ct_sub(dy, ct_name(ct_mean_keep(dy, rows), "mean term")),
+                    ct_name(ct_mul(g->normal, ct_mean_keep(ct_mul(dy, g->normal), rows)),
+                            "variance term"))),
       DGAMMA, ct_sum(dy, rows))
 GIVEN(given_without_gamma, ct_mul(dy, g->inverse), DGAMMA, ct_sum(dy, rows))
 GIVEN(given_by_variance, ct_mul(ct_mul(dy, g->gamma), ct_square(g->inverse)), DGAMMA,
@@ -398,7 +400,8 @@ static const ct_claim_input given_inputs[] = {
     {.name = "moving_variance", .shape = CTI_CLAIM_SHAPE(2), .fixed = true, .positive = true},
 };
 static const ct_claim_mutant inference_mutants[] = {
-    {"the formula of training (darknet)", NULL, given_as_trained, 1, NULL},
+    {"the formula of training (darknet)", NULL, given_as_trained, 1,
+     "the closed form's 'variance term' does not belong there"},
     {"epsilon outside of the root (libnnc)", NULL, given_epsilon_outside, 1, NULL},
     {"1 / (variance + epsilon) for its root", NULL, given_by_variance, 1, "factor rsqrt"},
     {"gamma is missing", NULL, given_without_gamma, 1, "lacks the factor gamma"},
@@ -407,7 +410,8 @@ static const ct_claim_mutant inference_mutants[] = {
     {"the batch's statistics forward", trained_instead, NULL, 1, NULL},
 };
 static const ct_claim_mutant frozen_mutants[] = {
-    {"the formula of training", NULL, given_as_trained, 1, NULL},
+    {"the formula of training", NULL, given_as_trained, 1,
+     "the closed form's 'variance term' does not belong there"},
     {"freezing is forgotten", not_frozen, NULL, 1, NULL},
 };
 

@@ -83,7 +83,7 @@ TEST(verify_run, a_report_that_was_not_written_proves_nothing) {
 /* --- Mistakes at one op ----------------------------------------------------------------------- */
 
 /* y = tanh(a b): what stands for b, and for the slope 1 - y^2. */
-typedef enum { NOTHING, NO_B, A_FOR_B, TRANSPOSED, SLOPE, TURNED, BROKEN } mistake;
+typedef enum { NOTHING, NO_B, A_FOR_B, TRANSPOSED, SLOPE, TURNED, ADDED, BROKEN } mistake;
 
 static ct_tensor *tanh_of_product(void *context, ct_tensor *const in[], int64_t n) {
     (void)context, (void)n;
@@ -100,6 +100,7 @@ static ct_status by_hand(void *context, ct_tensor *const in[], int64_t n, ct_ten
     if (made == TRANSPOSED) b = in[1];
     out[0] = ct_matmul(d, b);
     if (made == TURNED) out[0] = ct_transpose(out[0]);
+    if (made == ADDED) out[0] = ct_add(out[0], ct_name(ct_mul(in[0], in[1]), "my term"));
     out[1] = ct_matmul(ct_transpose(in[0]), d);
     if (made == BROKEN) out[1] = ct_add(out[1], ct_iota(2));
     return ct_error();
@@ -121,10 +122,11 @@ TEST(verify_run, a_mistake_at_one_op_is_said) {
         [A_FOR_B] = "a: a stands where b belongs, in what flows to a",
         [TRANSPOSED] = "a: its transpose stands where b belongs, in what flows to a",
         [SLOPE] = "a: 1 - v, of its value v, stands where the slope of tanh(matmul(a, b)) belongs",
-        [TURNED] = "a: all of it is transposed"};
+        [TURNED] = "a: all of it is transposed",
+        [ADDED] = "a: the closed form's 'my term' does not belong there"};
     made = NOTHING;
     expect_run(&product, (ct_verify_options){0}, 0, "the derived gradient is the closed form");
-    for (made = NO_B; made <= TURNED; made++) {
+    for (made = NO_B; made <= ADDED; made++) {
         expect_run(&product, (ct_verify_options){0}, 1, says[made]);
     }
 }
