@@ -33,14 +33,33 @@ static ct_status measure(graph *g) {
     return status;
 }
 
-static ct_status draw_model(const graph *g, const graph_kind *kind, const wishes *w) {
-    if (!g->model) return ct_fail(CT_ERR_RANGE, "--level model: '%s' has no modules", kind->name);
-    ct_show_options options = {.inputs = &g->input, .n_inputs = 1, .depth = (int)w->depth};
-    if (strcmp(w->out, "-") == 0) return ct_model_plot(stdout, g->model, options);
-    return ct_model_plot_save(w->out, g->model, options);
+/* How many files are standard output. */
+static int streams(const wishes *w) {
+    const char *const files[] = {w->out, w->page, w->explorer};
+    int n = 0;
+    for (int k = 0; k < 3; k++) n += files[k] && strcmp(files[k], "-") == 0;
+    return n;
 }
 
-static ct_status draw(graph *g, const graph_kind *kind, const wishes *w) {
+/* One file that is asked for, and what format goes to standard output for "-". */
+typedef struct {
+    const char *path, *format;
+} file;
+
+static bool is_out(file to) { return strcmp(to.path, "-") == 0; }
+
+static ct_status draw_model(const graph *g, const graph_kind *kind, const wishes *w, file to) {
+    if (!g->model) return ct_fail(CT_ERR_RANGE, "--level model: '%s' has no modules", kind->name);
+    if (to.format) {
+        return ct_fail(CT_ERR_RANGE, "--level model: drawn to --out alone, to .dot, .svg, .png or "
+                                     ".pdf");
+    }
+    ct_show_options options = {.inputs = &g->input, .n_inputs = 1, .depth = (int)w->depth};
+    if (is_out(to)) return ct_model_plot(stdout, g->model, options);
+    return ct_model_plot_save(to.path, g->model, options);
+}
+
+static ct_status draw(const graph *g, const graph_kind *kind, const wishes *w, file to) {
     ct_dot_options options = {.title = g->title,
                               .level = level_of(w->level),
                               .depth = (int)w->depth,
@@ -48,17 +67,16 @@ static ct_status draw(graph *g, const graph_kind *kind, const wishes *w) {
                               .clusters = kind->modules,
                               .profile = w->profile,
                               .show_views = w->views,
-                              .unfold = w->unfold};
-    if (strcmp(w->level, "model") == 0) return draw_model(g, kind, w);
+                              .unfold = w->unfold,
+                              .format = to.format};
+    if (strcmp(w->level, "model") == 0) return draw_model(g, kind, w, to);
     if (w->formula && !kind->formula) {
         return ct_fail(CT_ERR_RANGE, "--formula: there is none for '%s'", kind->name);
     }
     if (w->formula) options.formula = kind->formula;
-    if (w->formula && strcmp(w->out, "-") != 0) {
-        return ct_dot_save_both(w->out, g->roots, g->n, options);
-    }
-    if (strcmp(w->out, "-") == 0) return ct_dot_write(stdout, g->roots, g->n, options);
-    return ct_dot_save(w->out, g->roots, g->n, options);
+    if (is_out(to)) return ct_dot_write(stdout, g->roots, g->n, options);
+    if (w->formula) return ct_dot_save_both(to.path, g->roots, g->n, options);
+    return ct_dot_save(to.path, g->roots, g->n, options);
 }
 
 static ct_status build(graph *g, const graph_kind *kind, const wishes *w) {
@@ -84,7 +102,7 @@ static ct_status build_other(graph *other, const graph *g, const graph_kind *kin
     return build(other, kind, w);
 }
 
-static ct_status compare(const graph *g, const graph *other, const wishes *w) {
+static ct_status compare(const graph *g, const graph *other, const wishes *w, file to) {
     bool evaluated = strcmp(w->diff, "simplified") == 0;
     ct_graph_diff_options options = {.first = evaluated      ? "as derived"
                                               : other->plain ? "with BatchNorm"
@@ -96,13 +114,41 @@ static ct_status compare(const graph *g, const graph *other, const wishes *w) {
                                                  .level = level_of(w->level),
                                                  .depth = (int)w->depth,
                                                  .show_views = w->views}};
-    if (strcmp(w->out, "-") == 0) {
+    if (to.format) return ct_fail(CT_ERR_RANGE, "--diff: written to --out alone");
+    if (is_out(to)) {
         return ct_graph_diff_write(stdout, g->roots, g->n, other->roots, other->n, options);
     }
-    return ct_graph_diff_save(w->out, g->roots, g->n, other->roots, other->n, options);
+    return ct_graph_diff_save(to.path, g->roots, g->n, other->roots, other->n, options);
+}
+
+/* What contradicts each other; 0 or an exit status. */
+static int check(const wishes *w) {
+    const char *wrong = w->backward && strcmp(w->order, "0") == 0
+                            ? "--backward asks for a derivative, --order 0 for none"
+                        : streams(w) > 1 ? "one file alone may be -"
+                                         : NULL;
+    if (!wrong) return 0;
+    fprintf(stderr, "graph_dump: %s\n", wrong);
+    return EXIT_USAGE;
 }
 
 /* --- The program ------------------------------------------------------------------------------ */
+
+/* All files that are asked for; graph.svg when none is. */
+static ct_status put(const graph *g, const graph *other, const graph_kind *kind, const wishes *w) {
+    bool alone = !w->out && !w->page && !w->explorer;
+    const file files[] = {
+        {alone ? "graph.svg" : w->out, NULL}, {w->page, "html"}, {w->explorer, "json"}};
+    for (int k = 0; k < 3; k++) {
+        file to = files[k];
+        if (!to.path) continue;
+        ct_status status = *w->diff ? compare(g, other, w, to) : draw(g, kind, w, to);
+        if (status != CT_OK) return status;
+        /* Standard output may be the picture. */
+        if (!is_out(to)) fprintf(streams(w) ? stderr : stdout, "wrote %s\n", show(to.path).text);
+    }
+    return CT_OK;
+}
 
 static int run(const wishes *w) {
     const graph_kind *kind = graph_kind_of(w->graph);
@@ -110,9 +156,8 @@ static int run(const wishes *w) {
     int64_t scope = ct_scope_open();
     ct_status status = build(&g, kind, w);
     if (status == CT_OK && *w->diff) status = build_other(&other, &g, kind, w);
-    if (status == CT_OK) status = *w->diff ? compare(&g, &other, w) : draw(&g, kind, w);
+    if (status == CT_OK) status = put(&g, &other, kind, w);
     int code = status == CT_OK ? 0 : failed();
-    if (status == CT_OK && strcmp(w->out, "-") != 0) printf("wrote %s\n", show(w->out).text);
     ct_module_free(g.model);
     ct_module_free(other.model);
     ct_scope_close(scope);
@@ -121,8 +166,7 @@ static int run(const wishes *w) {
 }
 
 int main(int argc, char *argv[]) {
-    wishes w = {
-        .graph = "bn", .level = "ops", .order = "", .diff = "", .depth = 1, .out = "graph.svg"};
+    wishes w = {.graph = "bn", .level = "ops", .order = "", .diff = "", .depth = 1};
     const option list[] = {
         {"--graph", GRAPHS, "what to draw; default bn, BatchNorm", OPTION_CHOICE, &w.graph, 0, 0},
         {"--backward", NULL, "with the derived gradient: --order 1", OPTION_FLAG, &w.backward, 0,
@@ -144,17 +188,16 @@ int main(int argc, char *argv[]) {
         {"--diff", "batch-norm|inference|simplified",
          "what differs without BatchNorm (seed), in inference, or as it is evaluated",
          OPTION_CHOICE, &w.diff, 0, 0},
-        {"--html", "FILE", "a page for a browser instead", OPTION_TEXT, &w.page, 0, 0},
-        {"--explorer", "FILE", "JSON for Model Explorer instead", OPTION_TEXT, &w.explorer, 0, 0},
+        {"--html", "FILE", "a page for a browser", OPTION_TEXT, &w.page, 0, 0},
+        {"--explorer", "FILE", "JSON for Model Explorer", OPTION_TEXT, &w.explorer, 0, 0},
         {"--out", "FILE",
-         ".dot, .txt, .svg, .png or .pdf, - for DOT, of --diff text; default graph.svg",
+         ".dot, .txt, .svg, .png or .pdf, - for DOT, of --diff text; graph.svg if no file is named",
          OPTION_TEXT, &w.out, 0, 0},
     };
     int usage = options_parse("graph_dump", "Draws a computation graph with graphviz.", list,
                               (int)(sizeof list / sizeof *list), argc, argv);
     if (usage >= 0) return usage;
-    if (w.page) w.out = w.page;
-    if (w.explorer) w.out = w.explorer;
+    if (check(&w) != 0) return EXIT_USAGE;
     program_begin();
     return program_end("graph_dump", run(&w));
 }

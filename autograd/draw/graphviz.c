@@ -191,9 +191,12 @@ static ct_status judge(run *r) {
     if (WIFSIGNALED(how)) return no_picture(r, "dot was ended by signal %d", WTERMSIG(how));
     /* POSIX: so ends a process that could not be made to run the program. */
     if (WEXITSTATUS(how) == 127) return not_started(r, ENOENT);
-    if (WEXITSTATUS(how) != 0 || r->picture->used == 0) {
-        return no_picture(r, "dot failed with exit status %d: %s", WEXITSTATUS(how), first_line(r));
+    const char *said = first_line(r);
+    const char *before = *said ? ": " : ", and said nothing";
+    if (WEXITSTATUS(how) != 0) {
+        return no_picture(r, "dot failed with exit status %d%s%s", WEXITSTATUS(how), before, said);
     }
+    if (r->picture->used == 0) return no_picture(r, "dot made no picture%s%s", before, said);
     return CT_OK;
 }
 

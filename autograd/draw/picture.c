@@ -435,15 +435,15 @@ static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n, cti_terms
     return d->failed ? CT_ERR_MEMORY : CT_OK;
 }
 
+static ct_status nothing_to_draw(const drawing *d, const char *function) {
+    if (!d->options->focus) {
+        return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph depends on 'from'", function);
+    }
+    return cti_no_such_focus(function, d->options->focus, d->module, d->walk.count);
+}
+
 /* What is left when everything that can be told in fewer boxes is. */
 static ct_status arrange(cti_picture *p, const char *function, const ct_dot_options *options) {
-    if (p->n_nodes == 0) {
-        if (!options->focus) {
-            return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph depends on 'from'", function);
-        }
-        return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph belongs to module '%s'", function,
-                       options->focus);
-    }
     ct_status status = options->unfold || options->shadow ? CT_OK : cti_picture_fold(p);
     if (status == CT_OK && options->level == CT_DOT_MODULES) {
         status = cti_picture_merge(p, options->depth);
@@ -490,6 +490,7 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     drawing d = {.p = p, .options = options};
     if (cti_walk_new(&d.walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     ct_status status = fill(&d, roots, n, terms);
+    if (status == CT_OK && p->n_nodes == 0) status = nothing_to_draw(&d, function);
     cti_walk_free(&d.walk);
     p->title = options->title;
     p->formula = options->formula;

@@ -86,6 +86,10 @@ typedef struct {
 
 /* Makes room for so many nodes and arrows, and for a frame around each node. */
 ct_status cti_picture_new(cti_picture *picture, int64_t nodes, int64_t arrows);
+/* The error for a path that no module has: which there are, of n paths of nodes, interned; "" is
+ * none. `paths` is left in another order. */
+ct_status cti_no_such_focus(const char *function, const char *asked, const char *paths[],
+                            int64_t n);
 /* The picture of everything that n roots depend on, with ops as boxes. `function` is for
  * messages; `terms` holds the nodes of the formula's terms, of other graphs too, or is NULL. */
 ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *const roots[],

@@ -143,6 +143,14 @@ done
 check 'graph: nothing to compare' ends 2 graph --graph bn --diff inference --out none.dot
 check 'graph: a page' ends 0 graph --graph seed --html page.html
 check 'graph: for Model Explorer' ends 0 graph --graph seed --explorer graph.json
+check 'graph: a page, a picture and JSON' ends 0 graph --html all.html --out all.dot --explorer all.json
+check 'graph: all of them' sh -c 'grep -q "<html" all.html && grep -q digraph all.dot && grep -q graphs all.json'
+check 'graph: a page to standard output' sh -c '"$1" --html - | grep -q "<html"' - "$programs/graph_dump"
+check 'graph: a page of the model' ends 2 graph --graph seed --level model --html none.html
+check 'graph: a derivative and none' ends 2 graph --backward --order 0
+check 'graph: two to one place' ends 2 graph --html - --explorer -
+check 'graph: modules there are' sh -c '"$1" --graph seed --focus pool_1 --out none.dot 2>&1 |
+    grep -q "its modules are .cnn/pool_1."' - "$programs/graph_dump"
 
 # --- Nobody reads
 

@@ -221,8 +221,19 @@ DOT_TEST(one_module_and_some_orders) {
     free(inner), free(forward), free(both);
     ct_tensor *x = vector("x");
     cr_expect_eq(ct_dot_write(stdout, &x, 1, (ct_dot_options){.focus = "head"}), CT_ERR_RANGE);
+    cr_expect_str_eq(
+        ct_error_message(),
+        "ct_dot_write: nothing in the graph belongs to module 'head', nor to any other");
+    ct_error_clear();
+    ct_path_push("outer"), ct_path_push("inner");
+    ct_tensor *y = ct_tanh(x);
+    ct_path_pop();
+    y = ct_sin(y);
+    ct_path_pop();
+    cr_expect_eq(ct_dot_write(stdout, &y, 1, (ct_dot_options){.focus = "inner"}), CT_ERR_RANGE);
     cr_expect_str_eq(ct_error_message(),
-                     "ct_dot_write: nothing in the graph belongs to module 'head'");
+                     "ct_dot_write: nothing in the graph belongs to module 'inner'; its modules "
+                     "are 'outer/inner', 'outer'");
     ct_error_clear();
 }
 
