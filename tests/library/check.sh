@@ -239,7 +239,7 @@ musl_compile() {
         -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -DCOTAN_SELFTEST
         -I. -Ibuild/include -isystem /usr/include/$system/blis-serial -idirafter $work/include"
     export options
-    { find tensor autograd nn optim datasets -name '*.c' && echo tests/library/musl.c &&
+    { find tensor autograd nn optim datasets -name '*.c' ! -path 'tensor/mpi/*' && echo tests/library/musl.c &&
         echo build/autograd/draw/page_files.c; } |
         compile_to $work/objects '' &&
         # Not the texts of its errors, nor what a suite's own CMake target is told.
