@@ -143,6 +143,35 @@ typedef struct {
     ct_reduce_fn *reduce[CT_DTYPES];        /* for REDUCE */
 } ct_joint_loop;
 
+/* A rewrite: what y can be replaced by, the same value from fewer or cheaper ops, built from y's
+ * inputs or theirs and never from y; NULL: nothing better is known. Looks at ct_is, ct_is_number
+ * and shapes alone. `name` says what it does: "x + 0 = x". */
+typedef struct {
+    const char *name;
+    ct_tensor *(*rewrite)(ct_tensor *y);
+} ct_rule;
+
+/* What an op is as algebra, which is what a certificate (autograd/verify.h) knows of it: of
+ * elements a and b of its inputs
+ * LINEAR    sums of elements times numbers, or some of the elements
+ * PRODUCT   sums of products of an element of each input
+ * QUOTIENT  a / b            POWER          a^b
+ * ROOT      sqrt a           INVERSE_ROOT   1 / sqrt a
+ * STAND_IN  a function without algebra: in CT_P61 a hash of its operand
+ * DECISION  whole numbers that follow from comparisons, or what depends on no input
+ * UNTOLD    the op does not say: certificates say that they cannot tell what they overlook */
+typedef enum {
+    CT_UNTOLD,
+    CT_LINEAR,
+    CT_PRODUCT,
+    CT_QUOTIENT,
+    CT_POWER,
+    CT_ROOT,
+    CT_INVERSE_ROOT,
+    CT_STAND_IN,
+    CT_DECISION
+} ct_algebra;
+
 typedef struct ct_op {
     const char *name;
     ct_kind kind;
@@ -162,11 +191,12 @@ typedef struct ct_op {
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
     const ct_kernel *kernel; /* KERNEL */
     ct_vjp_fn *vjp[CT_OP_INPUTS];
-    ct_vjp_fn *vjp_any; /* for ops of any number of inputs */
-    /* What y can be replaced by: the same value from fewer or cheaper ops, built from y's inputs
-     * or theirs and never from y; NULL: nothing better is known. Looks at ct_is, ct_is_number and
-     * shapes alone. */
-    ct_tensor *(*simplify)(ct_tensor *y);
+    ct_vjp_fn *vjp_any;      /* for ops of any number of inputs */
+    const ct_rule *simplify; /* in the order in which they are tried; an empty one ends them */
+    ct_algebra algebra;
+    /* What decides between two branches of y, as graph: where it is 0 the one is taken, elsewhere
+     * the other. NULL: there are none. */
+    ct_tensor *(*branches)(ct_tensor *y);
     /* Attributes are compared byte by byte. One that has padding, or bytes that mean nothing, is
      * copied field by field into zeros, or every step makes a plan of its own. NULL: as it is. */
     void (*copy)(void *to, const void *attr);
@@ -221,10 +251,11 @@ const void *ct_attr(const ct_tensor *t);        /* borrowed; NULL for a leaf */
 /* For `simplify`: whether t is still to be computed, and by that op. NULL is not, and a value is
  * never looked behind. The ops of the library are declared where their functions are:
  *
- *     static ct_tensor *simplify_square(ct_tensor *y) {     // (-x)^2 = x^2
+ *     static ct_tensor *square_of_neg(ct_tensor *y) {
  *         ct_tensor *x = ct_input(y, 0);
  *         return ct_is(x, &ct_op_neg) ? ct_square(ct_input(x, 0)) : NULL;
- *     } */
+ *     }
+ *     static const ct_rule simplify_square[] = {{"(-x)^2 = x^2", square_of_neg}, {0}}; */
 bool ct_is(const ct_tensor *t, const ct_op *op);
 /* For `simplify`: whether all elements of t are this number, which must be 0 or 1. Plans are made
  * for graphs without values, but these two are part of a plan where they stand in a formula: in

@@ -33,20 +33,17 @@ ct_tensor *cti_full_like(ct_tensor *x, double value) {
 }
 
 #define DEFINE_BINARY(prefix, verb, sign, is_commutative, is_costly, infer_rule, tiles, vjp0, \
-                      vjp1, rewrite, joint_list)                                              \
-    CT_OP_PUBLIC(prefix##_op_##verb) = {                                                      \
-        .name = #verb,                                                                        \
-        .infix = sign,                                                                        \
-        .kind = CT_MAP,                                                                       \
-        .n_inputs = 2,                                                                        \
-        .commutative = is_commutative,                                                        \
-        .costly = is_costly,                                                                  \
-        .infer = infer_rule,                                                                  \
-        .tile = tiles,                                                                        \
-        .vjp = {vjp0, vjp1},                                                                  \
-        .simplify = rewrite,                                                                  \
-        .joint = joint_list,                                                                  \
-    };                                                                                        \
+                      vjp1, ...)                                                              \
+    CT_OP_PUBLIC(prefix##_op_##verb) = {.name = #verb,                                        \
+                                        .infix = sign,                                        \
+                                        .kind = CT_MAP,                                       \
+                                        .n_inputs = 2,                                        \
+                                        .commutative = is_commutative,                        \
+                                        .costly = is_costly,                                  \
+                                        .infer = infer_rule,                                  \
+                                        .tile = tiles,                                        \
+                                        .vjp = {vjp0, vjp1},                                  \
+                                        __VA_ARGS__};                                         \
     ct_tensor *prefix##_##verb(ct_tensor *a, ct_tensor *b) {                                  \
         return cti_binary(&prefix##_op_##verb, a, b);                                         \
     }
@@ -60,14 +57,14 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
 }
 
 /* Real numbers only. */
-#define BINARY_REAL(prefix, verb, sign, costly, f32, f64, p61, derivative0, derivative1, rewrite) \
-    CTI_TILE_2(verb##_f32, float, f32)                                                            \
-    CTI_TILE_2(verb##_f64, double, f64)                                                           \
-    CTI_TILE_2_P61(verb##_p61, p61)                                                               \
-    CTI_VJP_2(verb, 0, derivative0)                                                               \
-    CTI_VJP_2(verb, 1, derivative1)                                                               \
-    DEFINE_BINARY(prefix, verb, sign, false, costly, ct_infer_float, CTI_REALS(verb),             \
-                  vjp_##verb##_0, vjp_##verb##_1, rewrite, NULL)
+#define BINARY_REAL(prefix, verb, sign, costly, f32, f64, p61, derivative0, derivative1, ...) \
+    CTI_TILE_2(verb##_f32, float, f32)                                                        \
+    CTI_TILE_2(verb##_f64, double, f64)                                                       \
+    CTI_TILE_2_P61(verb##_p61, p61)                                                           \
+    CTI_VJP_2(verb, 0, derivative0)                                                           \
+    CTI_VJP_2(verb, 1, derivative1)                                                           \
+    DEFINE_BINARY(prefix, verb, sign, false, costly, ct_infer_float, CTI_REALS(verb),         \
+                  vjp_##verb##_0, vjp_##verb##_1, __VA_ARGS__)
 
 #define TILES_NUMBER(verb, real, integer, p61) \
     CTI_TILE_2(verb##_f32, float, real)        \
@@ -76,44 +73,45 @@ ct_status cti_infer_number(const ct_infer *call, ct_type *out) {
     CTI_TILE_2_P61(verb##_p61, p61)
 
 /* Integers too; i64 arithmetic goes through unsigned, so that it wraps. */
-#define BINARY(verb, sign, is_commutative, real, integer, p61, derivative0, derivative1, rewrite, \
-               joint_list)                                                                        \
-    TILES_NUMBER(verb, real, integer, p61)                                                        \
-    CTI_VJP_2(verb, 0, derivative0)                                                               \
-    CTI_VJP_2(verb, 1, derivative1)                                                               \
-    DEFINE_BINARY(ct, verb, sign, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb),     \
-                  vjp_##verb##_0, vjp_##verb##_1, rewrite, joint_list)
+#define BINARY(verb, sign, is_commutative, real, integer, p61, derivative0, derivative1, ...) \
+    TILES_NUMBER(verb, real, integer, p61)                                                    \
+    CTI_VJP_2(verb, 0, derivative0)                                                           \
+    CTI_VJP_2(verb, 1, derivative1)                                                           \
+    DEFINE_BINARY(ct, verb, sign, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb), \
+                  vjp_##verb##_0, vjp_##verb##_1, __VA_ARGS__)
 
 /* 0 or 1; nothing flows back. */
 #define CONDITION(prefix, verb, sign, is_commutative, real, integer, p61)                         \
     TILES_NUMBER(verb, real, integer, p61)                                                        \
     DEFINE_BINARY(prefix, verb, sign, is_commutative, false, cti_infer_number, CTI_NUMBERS(verb), \
-                  ct_no_gradient, ct_no_gradient, NULL, NULL)
+                  ct_no_gradient, ct_no_gradient, .algebra = CT_DECISION)
 #define COMPARISON(verb, is_commutative, relation)                             \
     CONDITION(ct, verb, #relation, is_commutative, a relation b, a relation b, \
               ct_p61_whole(a.shadow relation b.shadow))
 
-/* x + 0 = x, a + (-b) = a - b, (-a) + b = b - a, and neighbours that are padded are one copy. */
-static ct_tensor *simplify_add(ct_tensor *y) {
-    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
-    if (ct_is_number(b, 0)) return a;
-    if (ct_is_number(a, 0)) return b;
-    if (ct_is(b, &ct_op_neg)) return ct_sub(a, ct_input(b, 0));
-    if (ct_is(a, &ct_op_neg)) return ct_sub(b, ct_input(a, 0));
-    ct_tensor *joined = cti_join_pads(a, b, 0);
-    return joined ? joined : cti_join_pads(b, a, 0);
-}
-BINARY(add, "+", true, a + b, (int64_t)((uint64_t)a + (uint64_t)b), ct_p61_add(a, b), g, g,
-       simplify_add, cti_joint_add)
+/* A rewrite that looks at both operands: `a` the first, `b` the second. */
+#define RULE(name, replacement)                                 \
+    static ct_tensor *name(ct_tensor *y) {                      \
+        ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1), *z; \
+        (void)a, (void)b, (void)z;                              \
+        return replacement;                                     \
+    }
 
-/* x - 0 = x, a - (-b) = a + b */
-static ct_tensor *simplify_sub(ct_tensor *y) {
-    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1);
-    if (ct_is_number(b, 0)) return a;
-    return ct_is(b, &ct_op_neg) ? ct_add(a, ct_input(b, 0)) : NULL;
-}
+RULE(add_nothing, ct_is_number(b, 0) ? a : ct_is_number(a, 0) ? b : NULL)
+RULE(add_neg, ct_is(b, &ct_op_neg)   ? ct_sub(a, ct_input(b, 0))
+              : ct_is(a, &ct_op_neg) ? ct_sub(b, ct_input(a, 0))
+                                     : NULL)
+RULE(add_pads, (z = cti_join_pads(a, b, 0)) ? z : cti_join_pads(b, a, 0))
+CTI_RULES(add, {"x + 0 = x", add_nothing}, {"a + -b = a - b", add_neg},
+          {"neighbours that are padded are one copy", add_pads});
+BINARY(add, "+", true, a + b, (int64_t)((uint64_t)a + (uint64_t)b), ct_p61_add(a, b), g, g,
+       .algebra = CT_LINEAR, .simplify = simplify_add, .joint = cti_joint_add)
+
+RULE(sub_nothing, ct_is_number(b, 0) ? a : NULL)
+RULE(sub_neg, ct_is(b, &ct_op_neg) ? ct_add(a, ct_input(b, 0)) : NULL)
+CTI_RULES(sub, {"x - 0 = x", sub_nothing}, {"a - -b = a + b", sub_neg});
 BINARY(sub, "-", false, a - b, (int64_t)((uint64_t)a - (uint64_t)b), ct_p61_sub(a, b), g, ct_neg(g),
-       simplify_sub, cti_joint_sub)
+       .algebra = CT_LINEAR, .simplify = simplify_sub, .joint = cti_joint_sub)
 
 /* A power of two, at most 1, that follows from shapes: it rounds nothing and nothing overflows. */
 static bool is_exact_factor(const ct_tensor *t) {
@@ -168,15 +166,14 @@ static ct_tensor *before_stretching(ct_tensor *x, ct_tensor *number) {
     return ct_broadcast(both(ct_input(x, 0), ct_input(number, 0)), ct_shape_of(x));
 }
 
-/* x * 1 = x, and the above */
-static ct_tensor *simplify_mul(ct_tensor *y) {
-    ct_tensor *a = ct_input(y, 0), *b = ct_input(y, 1), *z;
-    if (ct_is_number(b, 1)) return a;
-    if (ct_is_number(a, 1)) return b;
-    if ((z = before_stretching(a, b)) || (z = before_stretching(b, a))) return z;
-    if ((z = factors_together(a, b)) || (z = factors_together(b, a))) return z;
-    return (z = distributed(a, b)) ? z : distributed(b, a);
-}
+RULE(mul_nothing, ct_is_number(b, 1) ? a : ct_is_number(a, 1) ? b : NULL)
+RULE(mul_stretched, (z = before_stretching(a, b)) ? z : before_stretching(b, a))
+RULE(mul_factors, (z = factors_together(a, b)) ? z : factors_together(b, a))
+RULE(mul_sum, (z = distributed(a, b)) ? z : distributed(b, a))
+CTI_RULES(mul, {"x 1 = x", mul_nothing},
+          {"a number is multiplied before stretching", mul_stretched},
+          {"(x f) g = x (f g) for an exact f", mul_factors},
+          {"(x f + y g) e = x (f e) + y (g e) for an exact e", mul_sum});
 
 /* Of a square all goes to the first input: with g a number per group, 2 g is one too, while
  * g x + g x would be one more addition per element. */
@@ -186,20 +183,19 @@ static ct_tensor *times_other(ct_tensor *g, ct_tensor *a, ct_tensor *b, bool fir
     return first ? ct_mul(ct_mul(g, cti_structural(dtype, 2.0)), a) : cti_full_like(g, 0.0);
 }
 BINARY(mul, "*", true, a *b, (int64_t)((uint64_t)a *(uint64_t)b), ct_p61_mul(a, b),
-       times_other(g, a, b, true), times_other(g, a, b, false), simplify_mul, cti_joint_mul)
+       times_other(g, a, b, true), times_other(g, a, b, false), .algebra = CT_PRODUCT,
+       .simplify = simplify_mul, .joint = cti_joint_mul)
 
-/* x / 1 = x */
-static ct_tensor *simplify_div(ct_tensor *y) {
-    return ct_is_number(ct_input(y, 1), 1) ? ct_input(y, 0) : NULL;
-}
+RULE(div_nothing, ct_is_number(b, 1) ? a : NULL)
+CTI_RULES(div, {"x / 1 = x", div_nothing});
 BINARY_REAL(ct, div, "/", false, a / b, a / b, ct_p61_div(a, b), ct_div(g, b),
-            ct_neg(ct_div(ct_mul(g, y), b)), simplify_div)
+            ct_neg(ct_div(ct_mul(g, y), b)), .algebra = CT_QUOTIENT, .simplify = simplify_div)
 
 /* An infinity that counts nothing is nothing, not NaN. The derivatives are those of the product. */
 BINARY_REAL(ct, weigh, NULL, false, a == 0.0f && fabsf(b) == INFINITY ? 0.0f : a * b,
             a == 0.0 && fabs(b) == INFINITY ? 0.0 : a * b,
             a.shadow == 0.0 && fabs(b.shadow) == INFINITY ? ct_p61_whole(0) : ct_p61_mul(a, b),
-            ct_mul(g, b), ct_mul(g, a), NULL)
+            ct_mul(g, b), ct_mul(g, a), .algebra = CT_PRODUCT)
 
 /* See stanza.h. */
 BINARY_REAL(cti, shift, NULL, false,
@@ -212,7 +208,7 @@ BINARY_REAL(cti, shift, NULL, false,
             isfinite(a.shadow) || a.shadow != b.shadow ? ct_p61_sub(a, b)
             : a.shadow < 0                             ? a
                                                        : ct_p61_whole(0),
-            g, ct_neg(g), NULL)
+            g, ct_neg(g), .algebra = CT_LINEAR)
 
 /* Where the maximum, or minimum, of a and b is a; of two NaN too. */
 #define IS_MIN(a, b) (((a) <= (b)) | ((a) != (a)))
@@ -221,15 +217,21 @@ CONDITION(cti, max_is_first, NULL, false, CTI_IS_MAX(a, b), a >= b,
 CONDITION(cti, min_is_first, NULL, false, IS_MIN(a, b), a <= b,
           ct_p61_whole(IS_MIN(a.shadow, b.shadow)))
 
+static ct_tensor *first_is_larger(ct_tensor *y) {
+    return ct_greater(ct_input(y, 0), ct_input(y, 1));
+}
+
 /* The cotangent goes where the value came from. */
 BINARY(maximum, NULL, false, CTI_IS_MAX(a, b) ? a : b, a >= b ? a : b,
        CTI_IS_MAX(a.shadow, b.shadow) ? a : b,
        ct_where(cti_max_is_first(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), NULL, cti_joint_maximum)
+       ct_where(cti_max_is_first(a, b), cti_full_like(g, 0.0), g), .joint = cti_joint_maximum,
+       .algebra = CT_LINEAR, .branches = first_is_larger)
 BINARY(minimum, NULL, false, IS_MIN(a, b) ? a : b, a <= b ? a : b,
        IS_MIN(a.shadow, b.shadow) ? a : b,
        ct_where(cti_min_is_first(a, b), g, cti_full_like(g, 0.0)),
-       ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), NULL, NULL)
+       ct_where(cti_min_is_first(a, b), cti_full_like(g, 0.0), g), .algebra = CT_LINEAR,
+       .branches = first_is_larger)
 
 COMPARISON(equal, true, ==)
 COMPARISON(not_equal, true, !=)
@@ -253,7 +255,7 @@ static ct_tensor *pow_exponent(ct_tensor *g, ct_tensor *y, ct_tensor *a) {
 }
 
 BINARY_REAL(ct, pow, NULL, true, cti_powf(a, b), pow(a, b), ct_p61_pow(a, b), pow_base(g, a, b),
-            pow_exponent(g, y, a), NULL)
+            pow_exponent(g, y, a), .algebra = CT_POWER)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
@@ -274,9 +276,13 @@ WHERE_TILE(p61, ct_p61, c[i].shadow)
 CTI_VJP_2(where, 1, ct_where(a, g, cti_full_like(g, 0.0)))
 CTI_VJP_2(where, 2, ct_where(a, cti_full_like(g, 0.0), g))
 
+static ct_tensor *condition_of(ct_tensor *y) { return ct_input(y, 0); }
+
 CT_OP_PUBLIC(ct_op_where) = {
     .name = "where",
     .kind = CT_MAP,
+    .algebra = CT_LINEAR,
+    .branches = condition_of,
     .n_inputs = 3,
     .infer = cti_infer_number,
     .tile = CTI_NUMBERS(where),

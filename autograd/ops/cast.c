@@ -42,6 +42,7 @@ static ct_tensor *vjp_cast(ct_tensor *g, ct_tensor *y, int i) {
     CT_OP_PUBLIC(ct_op_cast_##to) = {                                 \
         .name = "cast_" #to,                                          \
         .kind = CT_MAP,                                               \
+        .algebra = CT_LINEAR,                                         \
         .n_inputs = 1,                                                \
         .infer = infer_##to,                                          \
         .tile = {[CT_F32] = f32_to_##to,                              \

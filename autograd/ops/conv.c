@@ -29,10 +29,11 @@ static ct_tensor *vjp_face(ct_tensor *g, ct_tensor *t, int i) {
 /* --- Descriptors ------------------------------------------------------------------------------ */
 
 #define DETAIL "stride #x#|1; pad #,#,#,#|0; dilation #x#|1; groups #|1"
-CTI_KERNEL_OP(conv2d, 2, cti_conv2d_infer, cti_conv_pixels, DETAIL, vjp_face, vjp_face);
-CTI_KERNEL_OP(conv2d_input, 2, cti_conv2d_input_infer, cti_conv_pixels, DETAIL, vjp_face, vjp_face);
-CTI_KERNEL_OP(conv2d_kernel, 2, cti_conv2d_kernel_infer, cti_conv_weights, DETAIL, vjp_face,
-              vjp_face);
+CTI_KERNEL_OP(conv2d, 2, CT_PRODUCT, cti_conv2d_infer, cti_conv_pixels, DETAIL, vjp_face, vjp_face);
+CTI_KERNEL_OP(conv2d_input, 2, CT_PRODUCT, cti_conv2d_input_infer, cti_conv_pixels, DETAIL,
+              vjp_face, vjp_face);
+CTI_KERNEL_OP(conv2d_kernel, 2, CT_PRODUCT, cti_conv2d_kernel_infer, cti_conv_weights, DETAIL,
+              vjp_face, vjp_face);
 
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec) {
     cti_conv_attr attr = cti_conv_attr_of(CTI_CONV_Y, spec, 0, 0);

@@ -95,7 +95,7 @@ static ct_tensor *vjp_matmul(ct_tensor *g, ct_tensor *y, int i) {
     return i == 0 ? ct_matmul(g, other) : ct_matmul(other, g);
 }
 
-CTI_KERNEL_OP(matmul, 2, infer_matmul, blocks, NULL, vjp_matmul, vjp_matmul);
+CTI_KERNEL_OP(matmul, 2, CT_PRODUCT, infer_matmul, blocks, NULL, vjp_matmul, vjp_matmul);
 
 static ct_tensor *with_batch(ct_tensor *x, ct_shape batch) {
     ct_shape in = ct_shape_of(x), shape = batch;

@@ -41,7 +41,8 @@ static ct_tensor *vjp_slice(ct_tensor *g, ct_tensor *y, int i) {
     return ct_pad(g, (int)attr->axis, attr->start, size - covered, attr->step - 1);
 }
 
-CTI_VIEW_OP(slice, infer_slice, view_slice, vjp_slice, .detail = "axis #; from #; step #|1");
+CTI_VIEW_OP(slice, infer_slice, view_slice, vjp_slice, .algebra = CT_LINEAR,
+            .detail = "axis #; from #; step #|1");
 
 static int64_t from_end(int64_t index, int64_t size) {
     if (index == CT_END) return size;
@@ -90,7 +91,7 @@ static ct_tensor *vjp_flip(ct_tensor *g, ct_tensor *y, int i) {
     return ct_node(&ct_op_flip, &g, 1, ct_attr(y), sizeof(flip_attr));
 }
 
-CTI_VIEW_OP(flip, ct_infer_same, view_flip, vjp_flip, .simplify = NULL);
+CTI_VIEW_OP(flip, ct_infer_same, view_flip, vjp_flip, .algebra = CT_LINEAR);
 
 ct_tensor *ct_flip(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&ct_op_flip, &x, 1, NULL, 0);
@@ -151,7 +152,8 @@ static ct_tensor *vjp_pad(ct_tensor *g, ct_tensor *y, int i) {
     return ct_slice(g, (int)p->axis, p->before, stop, p->interior + 1);
 }
 
-CTI_KERNEL_OP(pad, 1, infer_pad, pad_rows, "axis #; before #|0; after #|0; between #|0", vjp_pad);
+CTI_KERNEL_OP(pad, 1, CT_LINEAR, infer_pad, pad_rows, "axis #; before #|0; after #|0; between #|0",
+              vjp_pad);
 
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior) {
     if (!x) return ct_node(&ct_op_pad, &x, 1, NULL, 0);
@@ -216,6 +218,7 @@ static ct_tensor *vjp_concat(ct_tensor *g, ct_tensor *y, int i) {
 CT_OP_PUBLIC(ct_op_concat) = {
     .name = "concat",
     .kind = CT_KERNEL,
+    .algebra = CT_LINEAR,
     .n_inputs = -1,
     .infer = infer_concat,
     .kernel = &concat_rows,

@@ -35,7 +35,8 @@ static void prepare(const ct_call *call, ct_prepared *p) {
         fill[call->out.dtype](call->in[0].data, first, end, call->out.data);              \
     }                                                                                     \
     static const ct_kernel verb##_kernel = {.prepare = prepare, .run = {verb##_run}};     \
-    CTI_KERNEL_OP(random_##verb, 1, infer_random, verb##_kernel, NULL, ct_no_gradient);   \
+    CTI_KERNEL_OP(random_##verb, 1, CT_DECISION, infer_random, verb##_kernel, NULL,       \
+                  ct_no_gradient);                                                        \
     ct_tensor *ct_random_##verb(ct_tensor *key, ct_dtype dtype, ct_shape shape) {         \
         if (cti_shape_check("ct_random_" #verb, shape, dtype) != CT_OK) return NULL;      \
         if (dtype == CT_P61) return ct_cast(ct_random_##verb(key, CT_F64, shape), dtype); \

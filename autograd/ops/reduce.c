@@ -54,6 +54,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     CT_OP_PUBLIC(ct_op_##verb) = {                \
         .name = #verb,                            \
         .kind = CT_REDUCE,                        \
+        .algebra = CT_LINEAR,                     \
         .n_inputs = 1,                            \
         .infer = infer_reduce,                    \
         .geometry = geometry,                     \
@@ -79,23 +80,39 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     return ct_broadcast(ct_reshape(g, kept), ct_shape_of(x));
 }
 
-/* A sum of one element each is a view; sum(-x) = -sum(x); the sum of what is stretched along the
- * axes is a product; what is centred sums to zero. */
-static ct_tensor *simplify_sum(ct_tensor *y) {
-    const reduce_attr *attr = ct_attr(y);
-    ct_tensor *x = ct_input(y, 0);
-    int64_t count = geometry(attr, ct_shape_of(x)).count;
-    if (ct_numel(x) > 0 && count == 1) return ct_reshape(x, ct_shape_of(y));
-    if (!ct_dtype_is_float(ct_dtype_of(x))) return NULL;
-    if (ct_is(x, &ct_op_neg)) {
-        return ct_neg(reduce_run(&ct_op_sum, ct_input(x, 0), attr->first, attr->last));
-    }
-    bool away[CT_MAX_RANK] = {0};
-    for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
-    ct_tensor *same = ct_numel(x) > 0 ? cti_unstretched(x, away) : NULL;
-    return same ? ct_scale(same, (double)count) : cti_sum_without_centred(y);
+static int64_t terms_of(const ct_tensor *sum) {
+    return geometry(ct_attr(sum), ct_shape_of(ct_input(sum, 0))).count;
 }
 
+static ct_tensor *sum_of_one(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    return ct_numel(x) > 0 && terms_of(y) == 1 ? ct_reshape(x, ct_shape_of(y)) : NULL;
+}
+
+static ct_tensor *sum_of_neg(ct_tensor *y) {
+    const reduce_attr *attr = ct_attr(y);
+    ct_tensor *x = ct_input(y, 0);
+    if (!ct_dtype_is_float(ct_dtype_of(x)) || !ct_is(x, &ct_op_neg)) return NULL;
+    return ct_neg(reduce_run(&ct_op_sum, ct_input(x, 0), attr->first, attr->last));
+}
+
+static ct_tensor *sum_of_stretched(ct_tensor *y) {
+    const reduce_attr *attr = ct_attr(y);
+    ct_tensor *x = ct_input(y, 0);
+    bool away[CT_MAX_RANK] = {0};
+    for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
+    if (!ct_dtype_is_float(ct_dtype_of(x)) || ct_numel(x) == 0) return NULL;
+    ct_tensor *same = cti_unstretched(x, away);
+    return same ? ct_scale(same, (double)terms_of(y)) : NULL;
+}
+
+static ct_tensor *sum_of_centred(ct_tensor *y) {
+    return ct_dtype_is_float(ct_dtype_of(y)) ? cti_sum_without_centred(y) : NULL;
+}
+
+CTI_RULES(sum, {"a sum of one element is a view", sum_of_one}, {"sum -x = -sum x", sum_of_neg},
+          {"a sum of what is stretched is a product", sum_of_stretched},
+          {"what is centred sums to 0", sum_of_centred});
 DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 
 void cti_sum_axes(const ct_tensor *sum, int *first, int *last) {
@@ -135,6 +152,7 @@ CT_OP_PUBLIC(ct_op_iota) = {
     .name = "iota",
     .detail = "0..#-",
     .kind = CT_MAP,
+    .algebra = CT_DECISION,
     .infer = infer_iota,
     .tile = {[CT_I64] = iota_i64},
 };
@@ -169,7 +187,7 @@ static void run_argmax(const ct_call *call, int64_t part, void *scratch) {
 static const ct_kernel argmax_rows = {
     .state = sizeof(ct_reduction), .prepare = prepare_argmax, .run = {run_argmax}};
 
-CTI_KERNEL_OP(argmax, 1, infer_argmax, argmax_rows, "axes #..#-", ct_no_gradient);
+CTI_KERNEL_OP(argmax, 1, CT_DECISION, infer_argmax, argmax_rows, "axes #..#-", ct_no_gradient);
 
 /* --- Constructors ----------------------------------------------------------------------------- */
 

@@ -60,14 +60,18 @@
                                   .view = layout,              \
                                   .vjp = {derivative},         \
                                   __VA_ARGS__}
-#define CTI_KERNEL_OP(verb, inputs, infer_rule, loops, words, ...) \
-    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,                   \
-                                  .kind = CT_KERNEL,               \
-                                  .n_inputs = inputs,              \
-                                  .infer = infer_rule,             \
-                                  .kernel = &(loops),              \
-                                  .detail = words,                 \
+#define CTI_KERNEL_OP(verb, inputs, is_algebra, infer_rule, loops, words, ...) \
+    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,                               \
+                                  .kind = CT_KERNEL,                           \
+                                  .n_inputs = inputs,                          \
+                                  .algebra = is_algebra,                       \
+                                  .infer = infer_rule,                         \
+                                  .kernel = &(loops),                          \
+                                  .detail = words,                             \
                                   .vjp = {__VA_ARGS__}}
+
+/* The rewrites of an op, in the order in which they are tried: CTI_RULES(add, {"x + 0 = x", f}). */
+#define CTI_RULES(verb, ...) static const ct_rule simplify_##verb[] = {__VA_ARGS__, {0}}
 
 /* The shape rule of what takes i64 beside real numbers: operands of one shape and dtype. */
 ct_status cti_infer_number(const ct_infer *call, ct_type *out);

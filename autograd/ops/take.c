@@ -60,7 +60,7 @@ static ct_tensor *vjp_take(ct_tensor *g, ct_tensor *y, int i) {
     return ct_scatter_add(g, ct_input(y, 1), ct_dim(ct_input(y, i), 0));
 }
 
-CTI_KERNEL_OP(take, 2, infer_take, take_rows, NULL, vjp_take, ct_no_gradient);
+CTI_KERNEL_OP(take, 2, CT_LINEAR, infer_take, take_rows, NULL, vjp_take, ct_no_gradient);
 
 ct_tensor *ct_take(ct_tensor *x, ct_tensor *indices) {
     CTI_CALLED;
@@ -104,7 +104,7 @@ static ct_tensor *vjp_scatter_add(ct_tensor *g, ct_tensor *y, int i) {
     return ct_take(g, ct_input(y, 1));
 }
 
-CTI_KERNEL_OP(scatter_add, 2, infer_scatter_add, scatter_rows, NULL, vjp_scatter_add,
+CTI_KERNEL_OP(scatter_add, 2, CT_LINEAR, infer_scatter_add, scatter_rows, NULL, vjp_scatter_add,
               ct_no_gradient);
 
 ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows) {

@@ -60,15 +60,15 @@ static ct_tensor *vjp_reshape(ct_tensor *g, ct_tensor *y, int i) {
     return ct_reshape(g, ct_shape_of(ct_input(y, i)));
 }
 
-/* A reshape of a reshape is one; so is one that changes nothing. */
-static ct_tensor *simplify_reshape(ct_tensor *y) {
+static ct_tensor *reshaped_twice(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
     return ct_is(x, &ct_op_reshape) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
 }
 
-CTI_VIEW_OP(reshape, infer_reshape, view_reshape, vjp_reshape, .simplify = simplify_reshape,
-            .copy = copy_shape);
+CTI_RULES(reshape, {"a reshape of a reshape is one", reshaped_twice});
+
+CTI_VIEW_OP(reshape, infer_reshape, view_reshape, vjp_reshape, .algebra = CT_LINEAR,
+            .simplify = simplify_reshape, .copy = copy_shape);
 
 /* Replaces a -1 by what is left. */
 static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
@@ -135,8 +135,7 @@ static ct_tensor *vjp_permute(ct_tensor *g, ct_tensor *y, int i) {
     return ct_permute(g, inverse);
 }
 
-/* Two permutations are one; one that moves nothing is none. */
-static ct_tensor *simplify_permute(ct_tensor *y) {
+static ct_tensor *permuted(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     const int64_t *outer = ct_attr(y), *inner = ct_attr(x);
     ct_axes axes = {.count = ct_shape_of(y).rank};
@@ -149,7 +148,10 @@ static ct_tensor *simplify_permute(ct_tensor *y) {
     return twice ? ct_permute(ct_input(x, 0), axes) : NULL;
 }
 
-CTI_VIEW_OP(permute, infer_permute, view_permute, vjp_permute, .simplify = simplify_permute);
+CTI_RULES(permute, {"two permutations are one, one that moves nothing is none", permuted});
+
+CTI_VIEW_OP(permute, infer_permute, view_permute, vjp_permute, .algebra = CT_LINEAR,
+            .simplify = simplify_permute);
 
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&ct_op_permute, &x, 1, NULL, 0);
@@ -212,14 +214,20 @@ static ct_tensor *vjp_broadcast(ct_tensor *g, ct_tensor *y, int i) {
     return ct_sum_to(g, ct_shape_of(ct_input(y, i)));
 }
 
-/* A broadcast of a broadcast is one; so is one that stretches nothing. */
-static ct_tensor *simplify_broadcast(ct_tensor *y) {
+static ct_tensor *not_stretched(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    if (ct_shape_equal(ct_shape_of(x), ct_shape_of(y))) return x;
+    return ct_shape_equal(ct_shape_of(x), ct_shape_of(y)) ? x : NULL;
+}
+
+static ct_tensor *stretched_twice(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
     return ct_is(x, &ct_op_broadcast) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
 }
 
-CTI_VIEW_OP(broadcast, infer_broadcast, view_broadcast, vjp_broadcast,
+CTI_RULES(broadcast, {"a broadcast to its own shape is none", not_stretched},
+          {"a broadcast of a broadcast is one", stretched_twice});
+
+CTI_VIEW_OP(broadcast, infer_broadcast, view_broadcast, vjp_broadcast, .algebra = CT_LINEAR,
             .simplify = simplify_broadcast, .copy = copy_shape);
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
@@ -237,6 +245,6 @@ bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_sha
     return true;
 }
 
-CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient, .simplify = NULL);
+CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient, .algebra = CT_LINEAR);
 
 ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&ct_op_stop_gradient, &x, 1, NULL, 0); }

@@ -12,6 +12,11 @@
 #include <string.h>
 
 _Thread_local bool cti_simplifies = true;
+_Thread_local const ct_rule *cti_rule_alone;
+_Thread_local int64_t cti_rules_applied;
+const ct_rule cti_rule_equal_nodes = {"equal nodes are one", NULL};
+
+static bool is_wanted(const ct_rule *rule) { return !cti_rule_alone || cti_rule_alone == rule; }
 
 typedef struct {
     ct_tensor *image;   /* what computes the same; NULL: not known yet */
@@ -117,6 +122,16 @@ static void refresh_level(ct_tensor *t) {
     if (!cti_has_value(t)) t->level += t->op->kind == CT_REDUCE || t->op->kind == CT_KERNEL;
 }
 
+static ct_tensor *first_rewrite(ct_tensor *y) {
+    for (const ct_rule *rule = y->op->simplify; rule->rewrite; rule++) {
+        ct_tensor *better = is_wanted(rule) ? rule->rewrite(y) : NULL;
+        if (!better) continue;
+        cti_rules_applied++;
+        return better;
+    }
+    return NULL;
+}
+
 static int64_t errors(void) { return ct_error() == CT_OK ? 0 : 1 + ct_error_count(); }
 
 static ct_status rewrite(simplification *s, ct_tensor *t, ct_tensor *y, ct_tensor **result) {
@@ -125,7 +140,7 @@ static ct_status rewrite(simplification *s, ct_tensor *t, ct_tensor *y, ct_tenso
     cti_node_context *context = cti_context(), saved = *context;
     *context = (cti_node_context){.path = t->path, .order = t->order, .origin = t->origin};
     int64_t before = errors();
-    *result = y->op->simplify(y);
+    *result = first_rewrite(y);
     *context = saved;
     if (errors() != before) return ct_error();
     if (!*result) return CT_OK;
@@ -152,7 +167,10 @@ static ct_status simplify_node(simplification *s, ct_tensor *t) {
     refresh_level(y);
     if (copyable(y) && s->table_max) {
         ct_tensor *known = *find(s, y);
-        if (known) return finish(s, t, known);
+        if (known && is_wanted(&cti_rule_equal_nodes)) {
+            cti_rules_applied += known != y;
+            return finish(s, t, known);
+        }
     }
     if (rewrite(s, t, y, &better) != CT_OK) return ct_error();
     if (better && better != y) {

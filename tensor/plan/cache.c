@@ -70,6 +70,7 @@ static ct_status fill(cti_planned *p, cti_walk *walk, ct_tensor *const roots[], 
     ct_status status = CT_ERR_MEMORY;
     if (images && simplified) status = cti_graph_from(&p->key, &p->zone, walk, roots, n);
     p->simplified = cti_simplifies;
+    p->rule_alone = cti_rule_alone;
     if (status == CT_OK && cti_simplifies) status = cti_simplify(walk, images);
     for (int64_t i = 0; i < walk->count && images && !cti_simplifies; i++) {
         images[i] = walk->items[i];
@@ -97,7 +98,7 @@ cti_planned *cti_plan_for(cti_walk *walk, ct_tensor *const roots[], int64_t n_ro
     *hit = true;
     for (int i = 0; i < cache.n; i++) {
         cti_planned *p = cache.entries[i];
-        if (p->simplified != cti_simplifies) continue;
+        if (p->simplified != cti_simplifies || p->rule_alone != cti_rule_alone) continue;
         if (!cti_graph_is(&p->key, hash, walk, roots, n_roots)) continue;
         put_first(p, i);
         return p;

@@ -6,9 +6,10 @@
 
 /* The plan of what a graph simplifies to. */
 typedef struct {
-    cti_graph key;   /* the graph as it was built */
-    bool simplified; /* false: planned as built, in a test */
-    cti_zone zone;   /* all that the entry points to */
+    cti_graph key;             /* the graph as it was built */
+    bool simplified;           /* false: planned as built, in a test */
+    const ct_rule *rule_alone; /* the same */
+    cti_zone zone;             /* all that the entry points to */
     cti_plan *plan;
     struct cti_run *run;    /* made by the first run; NULL before */
     int64_t *leaf_of;       /* leaf of the plan's graph -> leaf of the key */

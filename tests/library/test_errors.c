@@ -131,11 +131,15 @@ static ct_tensor *vjp_other_type(ct_tensor *g, ct_tensor *y, int i) {
     return ct_cast(g, CT_F32);
 }
 
-static ct_tensor *simplify_to_sum(ct_tensor *y) { return ct_sum_all(ct_input(y, 0)); }
+static ct_tensor *sum_instead(ct_tensor *y) { return ct_sum_all(ct_input(y, 0)); }
 
-static ct_tensor *simplify_to_itself(ct_tensor *y) { return ct_neg(ct_neg(y)); }
+static ct_tensor *itself_instead(ct_tensor *y) { return ct_neg(ct_neg(y)); }
 
-static ct_tensor *simplify_to_f32(ct_tensor *y) { return ct_cast(ct_input(y, 0), CT_F32); }
+static ct_tensor *f32_instead(ct_tensor *y) { return ct_cast(ct_input(y, 0), CT_F32); }
+
+static const ct_rule simplify_to_sum[] = {{"x = sum x", sum_instead}, {0}};
+static const ct_rule simplify_to_itself[] = {{"x = --x", itself_instead}, {0}};
+static const ct_rule simplify_to_f32[] = {{"x in f32", f32_instead}, {0}};
 
 static ct_reduction geometry_all(const void *attr, ct_shape x) {
     (void)attr;

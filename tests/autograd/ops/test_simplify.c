@@ -376,13 +376,14 @@ static void tile_same(int64_t n, void *y, const void *const x[], const ct_tile *
 }
 
 static ct_tensor *restless_again(ct_tensor *y);
+static const ct_rule simplify_restless[] = {{"another one", restless_again}, {0}};
 
 static const ct_op restless = {.name = "restless",
                                .kind = CT_MAP,
                                .n_inputs = 1,
                                .infer = ct_infer_float,
                                .tile = {[CT_F64] = tile_same},
-                               .simplify = restless_again};
+                               .simplify = simplify_restless};
 
 /* Another node each time: this would never end. */
 static ct_tensor *restless_again(ct_tensor *y) {
@@ -399,11 +400,13 @@ static void tile_logarithm(int64_t n, void *y, const void *const x[], const ct_t
     for (int64_t i = 0; i < n; i++) ((double *)y)[i] = log(((const double *)x[0])[i]);
 }
 
-static ct_tensor *simplify_logarithm(ct_tensor *y) {
+static ct_tensor *logarithms(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     if (!ct_is(x, &ct_op_mul)) return NULL;
     return ct_add(logarithm(ct_input(x, 0)), logarithm(ct_input(x, 1)));
 }
+
+static const ct_rule simplify_logarithm[] = {{"log(a b) = log a + log b", logarithms}, {0}};
 
 static const ct_op op_logarithm = {.name = "logarithm",
                                    .kind = CT_MAP,
@@ -438,12 +441,13 @@ static ct_tensor *fails(ct_tensor *y) {
     return ct_fail_null(CT_ERR_RANGE, "the rule says no");
 }
 
+static const ct_rule simplify_failing[] = {{"none", fails}, {0}};
 static const ct_op failing = {.name = "failing",
                               .kind = CT_MAP,
                               .n_inputs = 1,
                               .infer = ct_infer_float,
                               .tile = {[CT_F64] = tile_same},
-                              .simplify = fails};
+                              .simplify = simplify_failing};
 
 TEST(simplify, an_error_in_a_rule_is_an_error_of_the_evaluation) {
     ct_tensor *x = x_of(CT_SHAPE(4)), *y = ct_node(&failing, &x, 1, NULL, 0);

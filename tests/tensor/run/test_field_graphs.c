@@ -7,11 +7,15 @@
 #include "tests/support/random_graph.h"
 #include "tests/support/test.h"
 
+#include "autograd/compose.h"
+#include "autograd/grad.h"
 #include "autograd/ops.h"
+#include "tensor/graph/node.h"
 #include "tensor/graph/simplify_private.h"
 #include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 #include "tensor/runtime.h"
+#include "tests/autograd/ops/primitive_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,27 +75,155 @@ static int64_t compare(const char *how, uint64_t seed, const random_graph *g, co
     return compared;
 }
 
+/* --- Groupings into passes -------------------------------------------------------------------- */
+
+typedef void evaluate_fn(const random_graph *g);
+
+static void in_one_plan(const random_graph *g) {
+    EXPECT(ct_eval(g->roots, g->n_roots) == CT_OK, "%s", ct_error_message());
+}
+
+static void root_by_root(const random_graph *g) {
+    for (int r = g->n_roots; r-- > 0;) EXPECT(ct_eval(&g->roots[r], 1) == CT_OK);
+}
+
+/* What is between the others has to be stored, so passes are cut there. */
+static void some_before(const random_graph *g) {
+    for (int k = g->n - 1; k >= 0; k -= 3) EXPECT(ct_eval(&g->nodes[k], 1) == CT_OK);
+    in_one_plan(g);
+}
+
+static const struct {
+    const char *name;
+    evaluate_fn *evaluate;
+} groupings[] = {
+    {"in one plan", in_one_plan}, {"root by root", root_by_root}, {"some before", some_before}};
+enum { GROUPINGS = sizeof groupings / sizeof *groupings };
+
+/* --- Rules ------------------------------------------------------------------------------------ */
+
+#define MOST_RULES 80
+
+static struct {
+    const ct_rule *rule;
+    int64_t applied, compared;
+} rules[MOST_RULES];
+static int n_rules;
+
+/* Those that descriptors hold, so that a new one is tried by itself. */
+static void find_rules(void) {
+    rules[n_rules++].rule = &cti_rule_equal_nodes;
+    for (int k = 0; primitive_descriptor(k); k++) {
+        const ct_rule *rule = primitive_descriptor(k)->simplify;
+        for (; rule && rule->rewrite && n_rules < MOST_RULES; rule++) rules[n_rules++].rule = rule;
+    }
+}
+
+static ct_tensor *same_number(double value, ct_tensor *like) {
+    return ct_broadcast(cti_structural(CT_P61, value), ct_shape_of(like));
+}
+
+/* What few graphs have by accident and rules look for; x is [n]. */
+static int make_occasions(ct_tensor *x, ct_tensor *out[]) {
+    int64_t n = ct_numel(x);
+    int made = 0;
+    ct_tensor *s = ct_sin(x), *mean = ct_mean_keep(x, CT_AXES(0));
+    ct_tensor *f = ct_broadcast(mean, ct_shape_of(x));
+    out[made++] = ct_neg(ct_neg(s));
+    out[made++] = ct_neg(ct_sub(s, x));
+    out[made++] = ct_sub(x, ct_neg(s));
+    out[made++] = ct_add(ct_neg(s), x);
+    out[made++] = ct_sub(s, same_number(0, x));
+    out[made++] = ct_add(ct_pad(x, 0, 0, n, 0), ct_pad(s, 0, n, 0, 0));
+    out[made++] = ct_broadcast(ct_broadcast(ct_reshape(s, CT_SHAPE(n, 1)), CT_SHAPE(n, 2)),
+                               CT_SHAPE(2, n, 2));
+    out[made++] = ct_sum(ct_neg(s), CT_AXES(0));
+    out[made++] = ct_sum(f, CT_AXES(0));
+    out[made++] = ct_sum(ct_add(s, ct_mul(f, ct_sub(x, f))), CT_AXES(0));
+    out[made++] = ct_mul(ct_add(ct_mul(x, f), ct_mul(s, f)), same_number(0.5, x));
+    out[made++] = ct_mul(f, same_number(3, x));
+    return made;
+}
+
+/* Those of one node, with first and second derivatives. */
+static void add_occasions(random_graph *g) {
+    ct_tensor *x = g->nodes[g->n - 1], *made[16], *loss = NULL;
+    if (ct_numel(x) < 2 || g->n_roots + 18 > GRAPH_ROOTS) return;
+    x = ct_reshape(x, CT_SHAPE(ct_numel(x)));
+    int n = make_occasions(x, made);
+    for (int k = 0; k < n; k++) {
+        g->roots[g->n_roots++] = made[k];
+        ct_tensor *term = ct_mean_all(ct_mul(made[k], ct_cos(made[k])));
+        loss = loss ? ct_add(loss, term) : term;
+    }
+    for (int order = 1; order <= 2; order++) {
+        ct_tensor *dx;
+        if (!EXPECT(ct_grad(loss, &x, 1, &dx) == CT_OK, "%s", ct_error_message())) return;
+        g->roots[g->n_roots++] = dx;
+        loss = ct_sum_all(ct_mul(dx, dx));
+    }
+}
+
+static bool build(random_graph *g, uint64_t seed) {
+    if (!random_graph_build(g, seed, CT_P61)) return false;
+    if (g->most <= 100) add_occasions(g);
+    return true;
+}
+
+/* --- One graph -------------------------------------------------------------------------------- */
+
+/* Builds the graph once more, evaluates it so and compares. */
+static int64_t try(const char *how, uint64_t seed, evaluate_fn *evaluate, const fields *alone) {
+    static random_graph g;
+    int64_t scope = ct_scope_open(), compared = 0;
+    if (build(&g, seed)) {
+        evaluate(&g);
+        compared = compare(how, seed, &g, alone);
+    }
+    ct_scope_close(scope);
+    return compared;
+}
+
+static int64_t try_groupings(uint64_t seed, const fields *alone) {
+    int64_t compared = 0;
+    for (int how = 0; how < 4 * GROUPINGS; how++) {
+        char words[64];
+        int threads = 1 + how / 2 % 2;
+        if (how >= 4 && threads == 1) continue;
+        snprintf(words, sizeof words, "%s, %d threads%s", groupings[how / 4].name, threads,
+                 how % 2 ? ", simplified" : "");
+        ct_threads_set(threads);
+        cti_simplifies = how % 2 == 1;
+        compared += try(words, seed, groupings[how / 4].evaluate, alone);
+    }
+    ct_threads_set(1);
+    return compared;
+}
+
+static void try_rules(uint64_t seed, const fields *alone) {
+    cti_simplifies = true;
+    for (int k = 0; k < n_rules; k++) {
+        cti_rule_alone = rules[k].rule;
+        cti_rules_applied = 0;
+        int64_t compared = try(rules[k].rule->name, seed, in_one_plan, alone);
+        rules[k].applied += cti_rules_applied;
+        if (cti_rules_applied) rules[k].compared += compared;
+    }
+    cti_rule_alone = NULL;
+}
+
 static int64_t check_graph(uint64_t seed) {
     static random_graph g;
     int64_t scope = ct_scope_open(), compared = 0;
     cti_simplifies = false;
-    if (random_graph_build(&g, seed, CT_P61)) {
+    if (build(&g, seed)) {
         evaluate_eagerly(&g);
         fields alone = take_roots(&g);
-        for (int how = 0; how < 4; how++) {
-            char words[48];
-            int threads = 1 + how / 2;
-            snprintf(words, sizeof words, "%d threads%s", threads, how % 2 ? ", simplified" : "");
-            ct_threads_set(threads);
-            cti_simplifies = how % 2 == 1;
-            random_graph_build(&g, seed, CT_P61);
-            EXPECT(ct_eval(g.roots, g.n_roots) == CT_OK, "%s", ct_error_message());
-            compared += compare(words, seed, &g, &alone);
-        }
+        compared = try_groupings(seed, &alone);
+        if (g.most <= 100) try_rules(seed, &alone); /* small, so that there can be many */
         fields_free(&alone);
     }
     cti_simplifies = true;
-    ct_threads_set(1);
     ct_scope_close(scope);
     return compared;
 }
@@ -100,8 +232,15 @@ TEST(field_graphs, are_equal_however_they_are_evaluated) {
     const char *text = getenv("COTAN_GRAPHS");
     int64_t n = text ? strtoll(text, NULL, 10) : support_scaled(GRAPHS), compared = 0;
     uint64_t first = support_seed(1);
+    find_rules();
     for (int64_t k = 0; k < n; k++) compared += check_graph(first + (uint64_t)k);
     printf("%lld random graphs from seed %llu, %lld values\n", (long long)n,
            (unsigned long long)first, (long long)compared);
     EXPECT(compared > 100 * n);
+    for (int k = 0; k < n_rules; k++) {
+        printf("%8lld times, %9lld values: %s\n", (long long)rules[k].applied,
+               (long long)rules[k].compared, rules[k].rule->name);
+        EXPECT(text || (rules[k].applied > 0 && rules[k].compared > 0), "'%s' was never applied",
+               rules[k].rule->name);
+    }
 }
