@@ -6,6 +6,7 @@
  *          comparing again, of higher orders.
  * numeric  both are evaluated in f64 and f32, with usual data and with data far from 0: what
  *          algebra cannot see, as overflow or a variance from the difference of two large numbers.
+ *          And what is derived is compared with finite differences of f.
  *
  * A claim is a name, the function, its inputs and the closed form, each in any ops:
  *
@@ -101,11 +102,16 @@ typedef struct {
     const char *input; /* "cotangent": c */
     bool exact;        /* equal in the field, in all draws; false where it was not tried */
     bool tried;        /* false: no root was found, or the closed form is of arrays */
+    bool undecided;    /* different in the field, but exp or another function with a stand-in is */
+                       /*   used and f64 sees no difference: the field does not know what, as     */
+                       /*   exp(a + b) = exp a exp b, makes them equal                            */
     double error_f64;  /* max |derived - closed| / max |closed|; order 1 and 2 */
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
-    double error_far; /* error_f64 and error_f32 with inputs near 1000, in units of what rounding */
-                      /*   of the inputs explains; NaN where the closed form is not finite there */
+    double
+        error_far; /* error_f64 and error_f32 with inputs near 1000 and 32768, in units of what */
+                   /*   rounding of the inputs explains; NaN where the closed form is not       */
+                   /*   finite there                                                            */
     bool passed;
     int64_t worst;          /* flat index of the worst element */
     double derived, closed; /* in f64 */
@@ -130,6 +136,11 @@ typedef struct {
     int64_t n_rows;
     ct_verify_mutant *mutants;
     int64_t n_mutants, n_killed;
+    int64_t differences; /* finite differences of f that were compared with what is derived, */
+    int64_t differences_missed; /*   and how many of them are something else */
+    double
+        log2_missed; /* a wrong formula passes the exact stage with at most this probability, as */
+                     /*   a power of 2; 0: nothing is known */
     ct_verify_line *notes; /* what is wrong, what was not proved, what the proof rests on */
     int64_t n_notes;
 } ct_verify_report;

@@ -11,6 +11,9 @@ typedef void cti_document(cti_writer *out, const ct_verify_report *reports, int6
 ct_status cti_write_document(const char *function, FILE *out, const ct_verify_report *reports,
                              int64_t n, cti_document *document);
 bool cti_all_passed(const ct_verify_report *reports, int64_t n);
+/* "equal" in the field, or not. */
+const char *cti_exact_word(const ct_verify_row *row);
+const char *cti_verdict(const ct_verify_report *report);
 /* Of f64, of an order or, with 0, of all. */
 double cti_worst_error(const ct_verify_report *report, int order);
 /* Text within XML or HTML. */

@@ -31,18 +31,20 @@ static void note_numbers(const cti_walk *walk, ct_verify_line *line) {
 
 /* --- Stand-ins -------------------------------------------------------------------------------- */
 
+#define MOST_STAND_INS 16
+
 static void note_stand_ins(const cti_walk *walk, ct_verify_line *line) {
-    static const ct_op *const hashed[] = {&ct_op_exp, &ct_op_log,  &ct_op_sin,    &ct_op_cos,
-                                          &ct_op_erf, &ct_op_tanh, &ct_op_sigmoid};
     char list[80] = "";
-    for (size_t k = 0; k < sizeof hashed / sizeof *hashed; k++) {
-        bool used = false;
-        for (int64_t i = 0; i < walk->count && !used; i++) used = ct_is(walk->items[i], hashed[k]);
+    const ct_op *known[MOST_STAND_INS];
+    int n = 0;
+    for (int64_t i = 0; i < walk->count && n < MOST_STAND_INS; i++) {
+        const ct_op *op = walk->items[i]->op;
+        bool is_new = op && op->algebra == CT_STAND_IN;
+        for (int k = 0; k < n && is_new; k++) is_new = known[k] != op;
+        if (!is_new) continue;
         size_t length = strlen(list);
-        if (used) {
-            snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "",
-                     hashed[k]->name);
-        }
+        snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", op->name);
+        known[n++] = op;
     }
     line->text[0] = '\0';
     if (!list[0]) return;
@@ -53,18 +55,8 @@ static void note_stand_ins(const cti_walk *walk, ct_verify_line *line) {
 
 /* --- Branches --------------------------------------------------------------------------------- */
 
-/* What decides a branch of t: where it is 0 the one is taken, elsewhere the other; NULL: none. */
-static ct_tensor *condition_of(ct_tensor *t) {
-    if (ct_is(t, &ct_op_where)) return ct_input(t, 0);
-    if (ct_is(t, &ct_op_maximum) || ct_is(t, &ct_op_minimum)) {
-        return ct_greater(ct_input(t, 0), ct_input(t, 1));
-    }
-    if (ct_is(t, &ct_op_abs)) return ct_greater(ct_input(t, 0), ct_scalar(ct_dtype_of(t), 0));
-    return NULL;
-}
-
 static ct_status count_branches(ct_tensor *t, bool *taken, bool *left) {
-    ct_tensor *condition = ct_cast(condition_of(t), CT_F64);
+    ct_tensor *condition = ct_cast(t->op->branches(t), CT_F64);
     const double *data = ct_data_f64(condition);
     if (!data) return ct_error();
     for (int64_t i = 0; i < ct_numel(condition); i++) {
@@ -79,7 +71,7 @@ static ct_status note_branches(cti_walk *walk, ct_verify_line *line) {
     for (int64_t i = 0; i < walk->count; i++) {
         ct_tensor *t = walk->items[i];
         bool taken = false, left = false;
-        if (!condition_of(t)) continue;
+        if (!t->op || !t->op->branches) continue;
         ct_status status = count_branches(t, &taken, &left);
         if (status != CT_OK) return status;
         if (taken != left) {

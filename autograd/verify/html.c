@@ -34,7 +34,7 @@ static void rows(cti_writer *out, const ct_verify_report *r) {
         const ct_verify_row *row = &r->rows[k];
         cti_write_format(out, "<tr%s><td>%d", row->passed ? "" : " class=no", row->order);
         tagged(out, "<td>", row->input, "");
-        tagged(out, "<td>", !row->tried ? "not tried" : row->exact ? "equal" : "different", "");
+        tagged(out, "<td>", cti_exact_word(row), "");
         cell(out, row->order > 2 ? NAN : row->error_f64, "%.1e");
         cell(out, row->order > 2 ? NAN : row->error_f32, "%.1e");
         cell(out, row->order > 2 ? NAN : row->condition, "%.1e");
@@ -108,8 +108,7 @@ static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
         cti_write_format(out, "<a id=c%lld></a>", (long long)i);
         tagged(out, "<h2>", r->claim, "</h2>\n");
         if (r->conventions) tagged(out, "<p>", r->conventions, "</p>\n");
-        cti_write_format(out, "<p class=verdict>%s</p>\n",
-                         r->passed ? "The derived gradient is the closed form." : "Refused.");
+        tagged(out, "<p class=verdict>", cti_verdict(r), "</p>\n");
         for (int64_t k = 0; k < r->n_notes; k++) tagged(out, "<p>", r->notes[k].text, "</p>\n");
         rows(out, r);
         if (r->n_mutants) mutants(out, r);

@@ -132,6 +132,9 @@ static ct_status call_closed(const cti_subject *s, const cti_instance *of, ct_te
                                  closed);
     bool failed = ct_error() != first || ct_error_count() != later;
     if (failed) return status != CT_OK ? status : ct_error();
+    if (status != CT_OK) {
+        return ct_fail(status, "ct_verify: %s: the closed form returned an error", claim->name);
+    }
     status = check_closed(s, of, closed);
     return status == CT_OK && s->term ? change_term(s, of, closed) : status;
 }
@@ -191,12 +194,16 @@ ct_status cti_instance_derive(const cti_subject *s, const cti_draw *draw, int or
     return status;
 }
 
-ct_status cti_instance_eval(const cti_instance *of) {
-    ct_tensor *all[2 * CTI_PAIRS];
+int64_t cti_instance_sides(const cti_instance *of, ct_tensor *all[2 * CTI_PAIRS]) {
     int64_t n = 0;
     for (int64_t k = 0; k < of->n; k++) {
         all[n++] = of->pairs[k].derived;
         if (of->pairs[k].closed) all[n++] = of->pairs[k].closed;
     }
-    return ct_eval(all, n);
+    return n;
+}
+
+ct_status cti_instance_eval(const cti_instance *of) {
+    ct_tensor *all[2 * CTI_PAIRS];
+    return ct_eval(all, cti_instance_sides(of, all));
 }

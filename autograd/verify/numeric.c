@@ -10,7 +10,9 @@
 
 #define EPSILON_F64 0x1p-53
 #define EPSILON_F32 0x1p-24
-#define FAR 1000.0
+/* Where what is squared costs a few digits, and where it costs most of them. */
+static const double far_away[] = {1000.0, 32768.0};
+enum { FAR_AWAY = sizeof far_away / sizeof *far_away };
 /* Roundings that a formula may add to those of its inputs, for each that it adds near 0: BatchNorm
  * of two values loses digits wherever they are. */
 #define ALLOWED 128.0
@@ -148,7 +150,7 @@ static bool overflows(const cti_subject *s, const values *wide, int64_t k) {
     return !all_finite(wide->closed[k], n) || !all_finite(wide->derived[k], n);
 }
 
-static void take_far(const cti_subject *s, const values *wide, const values *narrow,
+static void take_far(const cti_subject *s, double far, const values *wide, const values *narrow,
                      const double condition[], cti_findings *found) {
     for (int64_t k = 0; k < wide->n; k++) {
         ct_verify_row *row = &found->rows[k];
@@ -158,19 +160,21 @@ static void take_far(const cti_subject *s, const values *wide, const values *nar
         if (zero || !(judged || over)) continue;
         double near = units(row->error_f64, row->error_f32, row->condition);
         double error = distance(wide->derived[k], wide->closed[k], n, NULL);
-        /* Of numbers near 1000 the differences, of size 1, are rounded so much. */
-        double allowed = fmax(condition[k], FAR);
-        row->error_far = over ? (double)INFINITY
-                              : units(error, error_f32(wide, narrow, k), allowed);
-        if (row->error_far <= ALLOWED * fmax(1, near)) continue;
+        /* Of numbers so far away the differences, of size 1, are rounded so much. */
+        double allowed = fmax(condition[k], far);
+        double off = over ? (double)INFINITY : units(error, error_f32(wide, narrow, k), allowed);
+        row->error_far = isnan(row->error_far) ? off : fmax(row->error_far, off);
+        if (off <= ALLOWED * fmax(1, near)) continue;
         row->passed = false;
         if (found->failed_far || found->failed_order || found->failed_usual) continue;
         found->failed_far = true;
-        if (over) cti_line(&found->says, "%s: not finite near %g", row->input, FAR);
-        else
+        if (over || !all_finite(wide->derived[k], n)) {
+            cti_line(&found->says, "%s: not finite near %g, where the closed form is", row->input,
+                     far);
+        } else
             cti_line(&found->says,
                      "%s: digits are lost near %g: %.0f times what rounding of the inputs explains",
-                     row->input, FAR, row->error_far);
+                     row->input, far, off);
     }
 }
 
@@ -192,7 +196,7 @@ static ct_status regime(const cti_subject *s, const ct_verify_options *options, 
         status = find_conditions(s, draw, orders, &zone, &wide, condition);
     }
     if (status == CT_OK && far == 0) take_usual(options, &wide, &narrow, condition, found);
-    if (status == CT_OK && far != 0) take_far(s, &wide, &narrow, condition, found);
+    if (status == CT_OK && far != 0) take_far(s, far, &wide, &narrow, condition, found);
     cti_zone_free(&zone);
     return status;
 }
@@ -200,9 +204,15 @@ static ct_status regime(const cti_subject *s, const ct_verify_options *options, 
 static ct_status both_regimes(const cti_subject *s, const ct_verify_options *options,
                               uint64_t stream, cti_findings *found) {
     found->failed_usual = found->failed_far = false;
-    for (int64_t k = 0; k < found->n; k++) found->rows[k].passed = true;
+    for (int64_t k = 0; k < found->n; k++) {
+        found->rows[k].passed = true;
+        found->rows[k].error_far = NAN;
+    }
     ct_status status = regime(s, options, 0, stream, found);
-    return status == CT_OK ? regime(s, options, FAR, stream, found) : status;
+    for (int k = 0; k < FAR_AWAY && status == CT_OK; k++) {
+        status = regime(s, options, far_away[k], stream, found);
+    }
+    return status;
 }
 
 /* In one draw of many some difference is nearly 0, and both sides lose digits in it that the
@@ -216,6 +226,56 @@ ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *opti
         found->says = says;
         status = both_regimes(s, options, draw, found);
         if (found->failed_usual || found->failed_far) break;
+    }
+    return status;
+}
+
+/* --- In place of the field -------------------------------------------------------------------- */
+
+#define DRAWS 3
+
+/* The size of what is compared: where a derivative is 0 but for rounding, that of the others of its
+ * order, and where they all are, as the third derivatives of |x|, that of all. */
+static double size_of(const values *v, const cti_findings *found, int64_t k) {
+    double of_order = 0, of_all = 0, own = largest(v->closed[k], v->elements[k]);
+    for (int64_t i = 0; i < v->n; i++) {
+        double size = largest(v->closed[i], v->elements[i]);
+        of_all = fmax(of_all, size);
+        if (found->rows[i].order == found->rows[k].order) of_order = fmax(of_order, size);
+    }
+    double most = of_order > 0 ? of_order : of_all;
+    return own > 1e-9 * most ? own : most;
+}
+
+static bool agree(const ct_verify_options *options, const cti_findings *found, const values *v,
+                  const double condition[]) {
+    for (int64_t k = 0; k < v->n; k++) {
+        double allowed = fmax(options->tolerance, ALLOWED * EPSILON_F64 * condition[k]);
+        double size = size_of(v, found, k);
+        for (int64_t i = 0; i < v->elements[k]; i++) {
+            double off = fabs(v->derived[k][i] - v->closed[k][i]);
+            if (!(off <= allowed * size)) return false;
+        }
+    }
+    return true;
+}
+
+ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options,
+                             const cti_findings *found, bool *agrees) {
+    ct_status status = CT_OK;
+    *agrees = true;
+    for (uint64_t d = 0; d < DRAWS && *agrees && status == CT_OK; d++) {
+        cti_draw draw = {
+            .seed = options->seed, .stream = (20 + d) << 50, .cotangent = options->cotangent};
+        cti_zone zone = {0};
+        values v;
+        double condition[CTI_PAIRS];
+        status = evaluate(s, &draw, CT_F64, options->orders, &zone, &v);
+        if (status == CT_OK) {
+            status = find_conditions(s, draw, options->orders, &zone, &v, condition);
+        }
+        if (status == CT_OK) *agrees = agree(options, found, &v, condition);
+        cti_zone_free(&zone);
     }
     return status;
 }

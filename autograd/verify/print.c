@@ -1,14 +1,27 @@
 /* The report of a verification as text.
  * It verifies nothing.
  * Invariant: what is printed depends on the report alone. */
-#include "autograd/verify.h"
+#include "autograd/verify/documents.h"
 #include "tensor/base/caller.h"
 
 #include <math.h>
 #include <string.h>
 
+const char *cti_exact_word(const ct_verify_row *row) {
+    if (!row->tried) return "not tried";
+    return row->exact ? "equal" : row->undecided ? "undecided" : "DIFFERENT";
+}
+
+const char *cti_verdict(const ct_verify_report *report) {
+    bool undecided = false;
+    for (int64_t k = 0; k < report->n_rows; k++) undecided |= report->rows[k].undecided;
+    if (!report->passed) return "REFUSED";
+    return undecided ? "equal in f64, undecided in the field"
+                     : "the derived gradient is the closed form";
+}
+
 static void print_row(FILE *out, const ct_verify_row *row) {
-    const char *exact = !row->tried ? "not tried" : row->exact ? "equal" : "DIFFERENT";
+    const char *exact = cti_exact_word(row);
     fprintf(out, "  %5d  %-16.16s %-10s", row->order, row->input, exact);
     if (row->order > 2) fprintf(out, " %9s %9s %9s", "", "", "");
     else fprintf(out, " %9.1e %9.1e %9.1e", row->error_f64, row->error_f32, row->condition);
@@ -49,8 +62,7 @@ ct_status ct_verify_print(FILE *out, const ct_verify_report *report) {
     if (!out || !report) {
         return ct_fail(CT_ERR_NULL, "ct_verify_print: '%s' is NULL", out ? "report" : "out");
     }
-    fprintf(out, "%s: %s%s%s%s\n", report->claim,
-            report->passed ? "the derived gradient is the closed form" : "REFUSED",
+    fprintf(out, "%s: %s%s%s%s\n", report->claim, cti_verdict(report),
             report->conventions ? " (" : "", report->conventions ? report->conventions : "",
             report->conventions ? ")" : "");
     fprintf(out, "  %5s  %-16s %-10s %9s %9s %9s %8s\n", "order", "derivative", "exact", "f64",

@@ -52,6 +52,8 @@ ct_status cti_instance_begin(const cti_subject *s, ct_dtype dtype, const cti_dra
 /* Builds the pairs of orders 1 to `orders`. */
 ct_status cti_instance_derive(const cti_subject *s, const cti_draw *draw, int orders,
                               cti_instance *of);
+/* Both sides of all pairs, as far as there are tensors of them; returns how many. */
+int64_t cti_instance_sides(const cti_instance *of, ct_tensor *all[2 * CTI_PAIRS]);
 /* Evaluates both sides of all pairs. */
 ct_status cti_instance_eval(const cti_instance *of);
 
@@ -102,12 +104,23 @@ typedef struct {
     ct_verify_line says; /* what is wrong, the first of it */
     int failed_order;    /* of the exact stage; 0: none */
     bool failed_usual, failed_far;
+    bool stands_in; /* a function in it has a stand-in, whose identities the field does not know */
 } cti_findings;
 
 ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *options,
                            cti_findings *found);
 ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *options,
                              cti_findings *found);
+
+/* Whether both sides agree in f64, to what rounding explains, in several draws at all orders. */
+ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options,
+                             const cti_findings *found, bool *agrees);
+/* Finite differences of f against what is derived, into the report; what is wrong, or nothing. */
+ct_status cti_verify_differences(const cti_subject *s, const ct_verify_options *options,
+                                 ct_verify_report *report, ct_verify_line *line);
+/* The probability that a wrong formula passes the exact stage, and a line that says it. */
+ct_status cti_verify_chance(const cti_subject *s, const ct_verify_options *options,
+                            double *log2_missed, ct_verify_line *line);
 
 #define CTI_GROUNDS 3
 /* What a proof rests on, a line each; empty where there is nothing to say. */

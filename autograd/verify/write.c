@@ -69,6 +69,9 @@ static void json_order(cti_writer *out, const ct_verify_report *r, int order) {
     cti_write_format(out, ", \"order\": %d, \"exact\": %s, \"passed\": %s", order, truth(exact),
                      truth(passed));
     number(out, "worst_relative_error", cti_worst_error(r, order));
+    number(out, "log2_missed", r->log2_missed < 0 ? r->log2_missed : NAN);
+    cti_write_format(out, ", \"differences\": %lld, \"differences_missed\": %lld",
+                     (long long)r->differences, (long long)r->differences_missed);
     cti_write_format(out, ", \"mutants\": %lld, \"killed\": %lld, \"rows\": [",
                      (long long)r->n_mutants, (long long)r->n_killed);
     for (int64_t k = 0; k < r->n_rows; k++) {
@@ -76,8 +79,8 @@ static void json_order(cti_writer *out, const ct_verify_report *r, int order) {
         if (row->order != order) continue;
         if (out->text[out->used - 1] == '}') cti_write_text(out, ", ");
         string(out, "{\"derivative\": ", row->input);
-        cti_write_format(out, ", \"exact\": %s, \"passed\": %s", truth(row->exact),
-                         truth(row->passed));
+        cti_write_format(out, ", \"exact\": %s, \"undecided\": %s, \"passed\": %s",
+                         truth(row->exact), truth(row->undecided), truth(row->passed));
         number(out, "error_f64", row->error_f64);
         number(out, "error_f32", row->error_f32);
         number(out, "condition", row->condition);

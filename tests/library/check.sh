@@ -4,14 +4,14 @@
 #
 #     check.sh             programs in C and C++ against the build that is there
 #     check.sh --all       everything
-#     check.sh NAME...     these of: consumers mpi page valgrind tidy clang tsan fuzz avx512 avx2
-#                          arm musl, and clang_fast, which is a part of clang
+#     check.sh NAME...     these of: consumers mpi page claims valgrind tidy clang tsan fuzz avx512
+#                          avx2 arm musl, and clang_fast, which is a part of clang
 #
 # One line for each check says how it went; logs stay in build*/check-1.log, check-2.log and so on.
 # `./run check` installs what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
-names="consumers mpi page valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
+names="consumers mpi page claims valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
 case ${1:-} in
 '') chosen=consumers ;;
 --all) chosen=$names ;;
@@ -71,6 +71,17 @@ page_check() {
     python=python3 # where another one comes first in PATH, Debian's package is not its own
     python3 -c 'import websocket' 2>/dev/null || python=/usr/bin/python3
     check build "pages in a browser" $python tests/autograd/draw/page.py build
+}
+
+# Right formulas that no certificate may refuse, more of them than ./run test has time for.
+right_claims() {
+    COTAN_CASES=10000 build/tests/test_right_claims --jobs 1
+    status=$?
+    grep -q '^10000 right claims' build/check-$checks.log && return $status
+}
+claims_check() {
+    check build "claims: gcc compiles" build build || return
+    check build "claims: 10000 right ones" right_claims
 }
 
 # --- Tools ----------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ link datasets "$datasets" "$work/tensor.so" -lz $openmp -lm
 layers() {
     case $1 in
     tensor) echo base+field ranks graph plan run value io ;;
-    autograd) echo kernels ops compose+derive check+verify draw ;;
+    autograd) echo kernels ops compose+derive check verify draw ;;
     nn) echo layers save+show+models+claims ;;
     optim) echo rules train ;;
     datasets) echo formats+digits ;;
