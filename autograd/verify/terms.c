@@ -9,6 +9,7 @@
 #include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- What flows through a name ---------------------------------------------------------------- */
@@ -209,6 +210,9 @@ static phrase term_called(const anatomy *a, int64_t k) {
 bool cti_factor_said(ct_p61 factor, ct_verify_line *out) {
     int64_t n, d;
     if (!ct_p61_to_fraction(factor, &n, &d)) return false;
+    /* Other numbers of the field are fractions by accident, of another value. */
+    double value = (double)n / (double)d;
+    if (!(fabs(factor.shadow - value) <= 1e-6 * fmax(1, fabs(value)))) return false;
     const char *why = d > 2 && n == d - 1   ? " = (m - 1) / m"
                       : d > 1 && n == d + 1 ? " = m / (m - 1)"
                                             : "";

@@ -112,13 +112,20 @@ ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64
 
 /* --- XML -------------------------------------------------------------------------------------- */
 
+/* XML 1.0 has no other control characters than these three, not even as entities. */
+static bool is_control(char c) {
+    unsigned char byte = (unsigned char)c;
+    return byte == 0x7f || (byte < ' ' && byte != '\t' && byte != '\n' && byte != '\r');
+}
+
 void cti_write_escaped(cti_writer *out, const char *text) {
     for (; *text; text++) {
-        const char *entity = *text == '&'   ? "&amp;"
-                             : *text == '<' ? "&lt;"
-                             : *text == '>' ? "&gt;"
-                             : *text == '"' ? "&quot;"
-                                            : NULL;
+        const char *entity = *text == '&'        ? "&amp;"
+                             : *text == '<'      ? "&lt;"
+                             : *text == '>'      ? "&gt;"
+                             : *text == '"'      ? "&quot;"
+                             : is_control(*text) ? "?"
+                                                 : NULL;
         if (entity) cti_write_text(out, entity);
         else cti_write_bytes(out, text, 1);
     }

@@ -363,4 +363,9 @@ TEST(verify, documents_say_what_the_report_says) {
     expect_document(ct_verify_write_junit, &r,
                     (const char *const[]){"failures=\"1\"", "the term through", NULL});
     ct_verify_free(&r);
+    odd.name = "a\x01\tb\x1b[2J";
+    r = verified(&odd, (ct_verify_options){.orders = 1});
+    expect_document(ct_verify_write_junit, &r, (const char *const[]){"a?\tb?[2J", NULL});
+    expect_document(ct_verify_write_html, &r, (const char *const[]){"a?\tb?[2J", NULL});
+    ct_verify_free(&r);
 }
