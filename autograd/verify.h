@@ -105,7 +105,7 @@ typedef struct {
     bool undecided;    /* different in the field, but exp or another function with a stand-in is */
                        /*   used and f64 sees no difference: the field does not know what, as     */
                        /*   exp(a + b) = exp a exp b, makes them equal                            */
-    double error_f64;  /* max |derived - closed| / max |closed|; order 1 and 2 */
+    double error_f64;  /* max |derived - closed| / max |closed| */
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
     double

@@ -188,7 +188,7 @@ static ct_status regime(const cti_subject *s, const ct_verify_options *options, 
     cti_zone zone = {0};
     values wide, narrow;
     double condition[CTI_PAIRS];
-    int orders = far != 0 ? 1 : options->orders < 2 ? 1 : 2;
+    int orders = far != 0 ? 1 : options->orders;
     ct_status status = evaluate(s, &draw, CT_F64, orders, &zone, &wide);
     if (status == CT_OK && s->closed) status = evaluate(s, &draw, CT_F32, orders, &zone, &narrow);
     if (status == CT_OK && !s->closed) narrow = wide;

@@ -23,8 +23,7 @@ const char *cti_verdict(const ct_verify_report *report) {
 static void print_row(FILE *out, const ct_verify_row *row) {
     const char *exact = cti_exact_word(row);
     fprintf(out, "  %5d  %-16.16s %-10s", row->order, row->input, exact);
-    if (row->order > 2) fprintf(out, " %9s %9s %9s", "", "", "");
-    else fprintf(out, " %9.1e %9.1e %9.1e", row->error_f64, row->error_f32, row->condition);
+    fprintf(out, " %9.1e %9.1e %9.1e", row->error_f64, row->error_f32, row->condition);
     if (isnan(row->error_far)) fprintf(out, " %8s", "");
     else fprintf(out, row->error_far < 1e5 ? " %8.1f" : " %8.1e", row->error_far);
     fprintf(out, "  %s\n", row->passed ? "ok" : "WRONG");
