@@ -130,6 +130,7 @@ typedef struct {
 } ct_verify_mutant;
 
 typedef struct {
+    const ct_claim *of; /* which has to live as long as the report */
     const char *claim, *conventions;
     bool passed; /* all rows, and every mutant was killed */
     ct_verify_row *rows;
@@ -161,7 +162,8 @@ int ct_verify_run(FILE *out, const ct_claim *claim, ct_verify_options options);
 /* For reading: the verdict, a row for each tensor and order, what is wrong. Errors: CT_ERR_IO. */
 ct_status ct_verify_print(FILE *out, const ct_verify_report *report);
 /* Of several claims, whole documents: {"verdict": .., "claims": [..], "worst_relative_error": ..};
- * JUnit XML, a test case for each row and mutant; one page. Errors: CT_ERR_IO, CT_ERR_MEMORY. */
+ * JUnit XML, a test case for each row and mutant; one page, with each claim's graph where Graphviz
+ * draws it. Errors: CT_ERR_IO, CT_ERR_MEMORY. */
 ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64_t n);
 ct_status ct_verify_write_junit(FILE *out, const ct_verify_report *reports, int64_t n);
 ct_status ct_verify_write_html(FILE *out, const ct_verify_report *reports, int64_t n);

@@ -398,7 +398,7 @@ ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_
     if (status == CT_OK) status = complete(claim, &options);
     if (status != CT_OK) return status;
     cti_subject s = {.claim = claim, .f = claim->f, .closed = claim->closed};
-    ct_verify_report made = {.claim = claim->name, .conventions = claim->conventions};
+    ct_verify_report made = {.of = claim, .claim = claim->name, .conventions = claim->conventions};
     const ct_status before = ct_error();
     int64_t scope = ct_scope_open();
     status = verify(&s, &options, &made);

@@ -350,7 +350,7 @@ TEST(verify, documents_say_what_the_report_says) {
         ct_verify_write_junit, &r,
         (const char *const[]){"tests=\"20\" failures=\"0\"", "a &lt;&quot;b&quot;&gt;", NULL});
     expect_document(ct_verify_write_html, &r,
-                    (const char *const[]){"<h2>a &lt;", "17 of 17 mutants refused", NULL});
+                    (const char *const[]){"<h2>a &lt;", "17 of 17 mutants refused", "<svg ", NULL});
     expect_document(print_one, &r,
                     (const char *const[]){"the derived gradient is the closed form",
                                           "mutants: 17 of 17 refused", NULL});

@@ -1,10 +1,15 @@
-/* Reports of verifications as one page that needs no other file.
- * The documents for machines are in write.c.
+/* Reports of verifications as one page that needs no other file, with the graph of each claim.
+ * The documents for machines are in verify/write.c.
  * Invariant: all that comes from a report is escaped. */
+#include "autograd/dot.h"
+#include "autograd/grad.h"
+#include "autograd/ops.h"
 #include "autograd/verify/documents.h"
 #include "tensor/base/caller.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Certificate</title>\n"
@@ -13,7 +18,8 @@ static const char head[] =
     "table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .7em;text-align:right;"
     "border-bottom:1px solid #8886}td:nth-child(2),th:nth-child(2),td.l,th.l{text-align:left}"
     ".no{background:#e0402033}.verdict{font-weight:600}code{font-size:14px}"
-    "details{margin:.4em 0}</style>\n<h1>Certificate</h1>\n";
+    "details{margin:.4em "
+    "0}svg{max-width:100%;height:auto;background:#fff}</style>\n<h1>Certificate</h1>\n";
 
 static void tagged(cti_writer *out, const char *open, const char *text, const char *close) {
     cti_write_text(out, open);
@@ -57,6 +63,59 @@ static void mutants(cti_writer *out, const ct_verify_report *r) {
     }
     cti_write_text(out, "</table></details>\n");
 }
+
+/* --- The graph -------------------------------------------------------------------------------- */
+
+/* What a claim computes and what is derived from it; nothing is evaluated. Returns how many roots
+ * there are, 0 after an error. */
+static int64_t build(const ct_claim *claim, ct_tensor *roots[CT_CLAIM_INPUTS + 1]) {
+    ct_tensor *x[CT_CLAIM_INPUTS], *given[CT_CLAIM_INPUTS];
+    int64_t n = 0;
+    for (int64_t i = 0; i < claim->n_inputs; i++) {
+        const ct_claim_input *input = &claim->inputs[i];
+        x[i] = ct_detach(ct_full(CT_F64, input->shape, 0.5));
+        if (input->name) x[i] = ct_name(x[i], input->name);
+        if (!input->fixed) given[n++] = x[i];
+    }
+    ct_tensor *y = claim->f(claim->context, x, claim->n_inputs);
+    roots[n] = ct_name(y, "y");
+    if (!roots[n]) return 0;
+    ct_tensor *dy = ct_name(ct_detach(ct_full(CT_F64, ct_shape_of(y), 0.5)), "dy");
+    return ct_vjp(y, dy, given, n, roots) == CT_OK ? n + 1 : 0;
+}
+
+/* As SVG, which the caller frees; NULL without Graphviz, or where the graph is too large for it. */
+static char *drawn(const ct_claim *claim) {
+    ct_tensor *roots[CT_CLAIM_INPUTS + 1];
+    char *text = NULL;
+    size_t size = 0;
+    int64_t scope = ct_scope_open(), n = build(claim, roots);
+    FILE *out = n > 0 ? open_memstream(&text, &size) : NULL;
+    ct_status status = CT_ERR_MEMORY;
+    if (out) {
+        status = ct_dot_write(out, roots, n, (ct_dot_options){.format = "svg"});
+        if (fclose(out) != 0) status = CT_ERR_MEMORY;
+    }
+    ct_scope_close(scope);
+    if (status == CT_OK) return text;
+    free(text);
+    return NULL;
+}
+
+/* A page without a picture is still a certificate: no error of drawing is one of writing. */
+static void graph(cti_writer *out, const ct_claim *claim) {
+    bool failed_before = ct_error() != CT_OK;
+    char *svg = drawn(claim);
+    const char *begins = svg ? strstr(svg, "<svg") : NULL;
+    cti_write_text(out, "<details><summary>The graph, and what is derived from it</summary>\n");
+    if (begins) cti_write_text(out, begins);
+    else tagged(out, "<p>No picture: ", failed_before ? "" : ct_error_message(), "</p>");
+    cti_write_text(out, "</details>\n");
+    if (!failed_before) ct_error_clear();
+    free(svg);
+}
+
+/* --- The page --------------------------------------------------------------------------------- */
 
 /* Of all rows of an order. */
 static const char *exact_word(const ct_verify_report *r, int order) {
@@ -112,6 +171,7 @@ static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
         for (int64_t k = 0; k < r->n_notes; k++) tagged(out, "<p>", r->notes[k].text, "</p>\n");
         rows(out, r);
         if (r->n_mutants) mutants(out, r);
+        if (r->of) graph(out, r->of);
     }
     cti_write_text(out, "<p>Errors are max |derived - closed| / max |closed|; those far from 0 in "
                         "units of what rounding of the inputs explains.</p></html>\n");
