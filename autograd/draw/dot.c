@@ -283,7 +283,7 @@ static void put_ranks(cti_writer *out, const cti_picture *p) {
 static void put_legend(cti_writer *out, const cti_picture *p) {
     static const char *const orders[] = {"forward", "first derivative", "second derivative",
                                          "higher derivatives"};
-    bool order[4] = {false}, slots = false, carried = false, staged = false, again = false;
+    bool order[4] = {false}, slots = false, carried = false, staged = false;
     for (int64_t i = 0; i < p->n_nodes; i++) {
         const cti_picture_node *node = &p->nodes[i];
         *(node->slot ? &slots : &order[node->order]) = true;
@@ -291,7 +291,6 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
     for (int64_t k = 0; k < p->n_arrows; k++) {
         carried |= p->arrows[k].carried;
         staged |= p->arrows[k].staged;
-        again |= p->arrows[k].again;
     }
     cti_write_text(out, "<tr>");
     if (p->timed) {
@@ -314,7 +313,6 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
                          carried_colors[0]);
     }
     if (staged) cti_write_text(out, "<td>\xe2\x87\xa2 staged update</td>");
-    if (again) cti_write_text(out, "<td>\xe2\x87\xa2 in the next repetition</td>");
     cti_write_text(out, "</tr>");
 }
 

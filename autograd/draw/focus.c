@@ -1,6 +1,6 @@
 /* What can be focused on: the words of the error for a path that no module has.
  * What belongs to a module is decided in picture.c.
- * Invariant: paths that resemble what was asked for come first, each in the order of the graph. */
+ * Invariant: of the paths that resemble what was asked for the first ones in the graph come first. */
 #include "autograd/draw/picture.h"
 
 #include <string.h>

@@ -16,9 +16,8 @@ typedef struct {
     int64_t *group;  /* -1: it stands for itself */
     int64_t *box;    /* of the groups: its number in the new picture, or -1 */
     int64_t *number; /* in the new picture */
-    /* Of the new picture, nodes before, or -1: the last value that another box takes, the last that
-     * any takes or that is a root; and how many ops and roots it has. */
-    int64_t *handed, *last, *ops, *roots;
+    int64_t *last;   /* of the new picture: the node before whose value is shown */
+    int64_t *ops;    /* of the new picture: how many ops it has */
 } merging;
 
 /* --- Groups ------------------------------------------------------------------------------- */
@@ -122,6 +121,7 @@ static ct_status share_out(merging *m) {
     return CT_OK;
 }
 
+/* The last value of a group that another uses, or that is a root, is what it makes. */
 static void number_nodes(merging *m, cti_picture_node nodes[]) {
     cti_picture *p = m->p;
     int64_t count = 0;
@@ -129,7 +129,7 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
         int64_t g = m->group[i];
         if (g < 0 || m->box[g] < 0) {
             nodes[count] = box_of(m, i);
-            m->last[count] = m->handed[count] = -1;
+            m->last[count] = -1;
             if (g >= 0) m->box[g] = count;
             m->number[i] = count++;
         } else {
@@ -143,7 +143,7 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
         nodes[box].side |= p->nodes[i].side;
         if (g < 0) continue;
         nodes[box].root |= p->nodes[i].root;
-        if (p->nodes[i].root) m->last[box] = i, m->roots[box]++;
+        if (p->nodes[i].root) m->last[box] = i;
     }
     p->n_nodes = count;
 }
@@ -158,8 +158,7 @@ static void merge_arrows(merging *m) {
         arrow.from = m->number[from];
         arrow.to = m->number[arrow.to];
         if (arrow.from == arrow.to) continue;
-        int64_t *taken = arrow.carried ? &m->last[arrow.from] : &m->handed[arrow.from];
-        if (m->group[from] >= 0 && *taken < from) *taken = from;
+        if (m->group[from] >= 0 && m->last[arrow.from] < from) m->last[arrow.from] = from;
         if (g >= 0) arrow.operand = 0;
         p->arrows[kept++] = arrow;
     }
@@ -169,49 +168,29 @@ static void merge_arrows(merging *m) {
 
 /* --- The whole ---------------------------------------------------------------------------- */
 
-/* The type of what a box hands on, or else of its last root; the other roots and the ops by number.
- * `times`: it stands for so many boxes. */
-static const char *type_of(merging *m, int64_t i, const cti_picture_node *value, int order,
-                           int64_t times) {
-    char words[96];
-    int64_t others = m->roots[i] - value->root, used = 0;
-    words[0] = '\0';
-    if (order > 0 && others > 0) {
-        used = snprintf(words, sizeof words, ", %lld %s%s", (long long)others,
-                        order == 1 ? "gradient" : "result", others > 1 ? "s" : "");
-    }
-    if (m->ops[i] > 1) {
-        snprintf(words + used, sizeof words - (size_t)used, ", %lld ops%s", (long long)m->ops[i],
-                 times > 1 ? " each" : "");
-    }
-    return text_of(m, value->type, words);
-}
-
 /* What is written into the boxes, once all is known. `before`: the nodes of the old picture. */
 static ct_status describe(merging *m, cti_picture_node nodes[], const cti_picture_node before[]) {
     for (int64_t i = 0; i < m->p->n_nodes; i++) {
         cti_picture_node *node = &nodes[i];
         node->origin = node->origin < 0 ? -1 : m->number[node->origin];
         if (node->origin == i) node->origin = -1;
-        int64_t shown = m->handed[i] >= 0 ? m->handed[i] : m->last[i];
-        if (shown < 0) continue;
-        const cti_picture_node *value = &before[shown];
-        int64_t g = m->group[shown];
-        bool framed = g >= 0 && g < m->p->n_frames;
-        node->type = type_of(m, i, value, node->order, framed ? m->p->frames[g].count : 1);
+        if (m->last[i] < 0) continue;
+        const cti_picture_node *value = &before[m->last[i]];
+        char ops[40] = "";
+        if (m->ops[i] > 1) snprintf(ops, sizeof ops, ", %lld ops", (long long)m->ops[i]);
+        node->type = text_of(m, value->type, ops);
         if (!node->type) return CT_ERR_MEMORY;
         if (node->outside && node->kind) node->name = value->name, node->kind = value->kind;
     }
     return CT_OK;
 }
 
-#define ROWS 6 /* of numbers for each node */
 static ct_status merge(merging *m, int64_t *numbers, cti_picture_node nodes[]) {
     cti_picture *p = m->p;
     int64_t n = p->n_nodes, groups = n + p->n_frames;
-    int64_t **const rows[] = {&m->group, &m->number, &m->handed, &m->last, &m->ops, &m->roots};
-    for (int64_t k = 0; k < ROWS; k++) *rows[k] = numbers + k * n;
-    m->box = numbers + ROWS * n;
+    m->group = numbers, m->number = numbers + n, m->last = numbers + 2 * n,
+    m->ops = numbers + 3 * n;
+    m->box = numbers + 4 * n;
     for (int64_t g = 0; g < groups; g++) m->box[g] = -1;
     choose_groups(m);
     if (share_out(m) != CT_OK) return CT_ERR_MEMORY;
@@ -228,7 +207,6 @@ ct_status cti_picture_merge(cti_picture *p, int depth) {
     merging m = {.p = p, .depth = depth};
     size_t n = (size_t)p->n_nodes;
     cti_picture_node *nodes = cti_zone_alloc(&p->zone, n, sizeof *nodes);
-    int64_t *numbers = cti_zone_alloc(&p->zone, (ROWS + 1) * n + (size_t)p->n_frames,
-                                      sizeof *numbers);
+    int64_t *numbers = cti_zone_alloc(&p->zone, 5 * n + (size_t)p->n_frames, sizeof *numbers);
     return nodes && numbers ? merge(&m, numbers, nodes) : CT_ERR_MEMORY;
 }
