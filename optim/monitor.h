@@ -43,7 +43,9 @@ typedef struct {
  * layer and parameter that was looked at, and goes on where it is there: step, what, path, count,
  * nonfinite, norm, mean, least, p5, p25, p50, p75, p95, greatest, update_ratio. `what` is
  * "activation" or "gradient", statistics are of the `count` finite elements, and quantiles are
- * interpolated within a bucket of the histogram, an eighth of an octave. A path with a comma, a
+ * interpolated within a bucket of the histogram, an eighth of an octave. What there is not stays
+ * empty: the update_ratio of an activation and where w is 0, statistics of no finite elements, the
+ * norm where one of the elements is NaN. A path with a comma, a
  * quote or a line's end stands in quotes (RFC 4180).
  *
  * A layer's output is what nodes of other modules read of those made under its path, so modules of

@@ -223,14 +223,14 @@ static ct_status put_line(ct_monitor *m, int64_t step, const char *what, const c
     for (int i = 0; i < 5; i++) numbers[3 + i] = cti_histogram_quantile(h, quantiles[i]);
     numbers[8] = h->greatest;
     for (int i = 1; i < 9 && h->count == 0; i++) numbers[i] = (double)NAN; /* of no elements */
-    numbers[9] = ratio;
+    numbers[9] = isfinite(ratio) ? ratio : (double)NAN;                    /* of what is not 0 */
     cti_writer line = {0};
     cti_write_format(&line, "%lld,%s,", (long long)step, what);
     put_text(&line, path);
     cti_write_format(&line, ",%lld,%lld", (long long)h->count, (long long)h->nonfinite);
     for (int i = 0; i < 10; i++) {
         cti_write_text(&line, ",");
-        cti_write_text(&line, cti_real_shown(numbers[i], 9).text);
+        if (!isnan(numbers[i])) cti_write_text(&line, cti_real_shown(numbers[i], 9).text);
     }
     cti_write_text(&line, "\n");
     ct_status status = cti_append("ct_fit", &m->table, &line);

@@ -156,6 +156,9 @@ FOLDER_TEST(monitor, a_table_that_goes_on) {
                    last + 8, last + 9, last + 10, last + 11);
     cr_expect_eq(n, 12);
     for (int i = 4; i < 10; i++) cr_expect_leq(last[i], last[i + 1], "quantiles ascend");
+    cr_expect_null(strstr(text, "nan"), "an activation has no ratio: an empty field");
+    const char *activation = strstr(text, ",activation,dense_1,");
+    cr_expect_eq(strchr(activation, '\n')[-1], ',');
     cr_expect(last[2] > 0 && last[11] > 0);
     free(text);
     close_bench(&b);
