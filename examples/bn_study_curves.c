@@ -11,6 +11,8 @@
 #define LEAST_WINDOW 100 /* steps */
 #define MOST_POINTS 1000 /* of a training curve: about the pixels that there are */
 
+enum { WIDTH = 900, HEIGHT = 560 };
+
 study_name study_curve_name(const study_setting *setting) {
     study_name name;
     snprintf(name.text, sizeof name.text, "accuracy_%s_%g", setting->activation->name,
@@ -106,33 +108,47 @@ static void write_plot(FILE *out, const study_setting *c, const char *data) {
     fputc('\n', out);
 }
 
+bool study_script_open(study_text *text, const char *base) {
+    if (!study_text_open(text)) return false;
+    fprintf(text->out,
+            "# gnuplot %s.gp, in this folder, makes %s.svg and %s.png\n"
+            "set encoding utf8\nset grid lc rgb '#d0d0d0' lt 1 lw 1\n"
+            "set border 3 lc rgb '#404040'\nset tics nomirror\nset xrange [0:*]\n",
+            base, base, base);
+    return true;
+}
+
+void study_script_svg(FILE *out, const char *base, int width, int height) {
+    fprintf(out,
+            "set terminal svg size %d,%d dynamic noenhanced font 'sans-serif,15' "
+            "background '#ffffff'\nset output '%s.svg'\n",
+            width, height, base);
+}
+
+void study_script_png(FILE *out, const char *base, int width, int height) {
+    fprintf(out,
+            "set terminal pngcairo size %d,%d noenhanced font 'sans,13'\nset output '%s.png'\n",
+            width, height, base);
+}
+
 static int save_script(const study *s, const study_setting *c, const char *base, const char *name) {
     study_text text;
-    if (!study_text_open(&text)) return EXIT_FAILURE;
+    if (!study_script_open(&text, base)) return EXIT_FAILURE;
     char data[96];
     snprintf(data, sizeof data, "%s.dat", base);
     FILE *out = text.out;
-    fprintf(out, "# gnuplot %s.gp, in this folder, makes %s.svg and %s.png\n", base, base, base);
     fprintf(out,
-            "set encoding utf8\n"
             "set label 1 'Accuracy During Training: %s, learning rate %g' "
             "at screen 0.5,0.955 center font ',18'\n"
             "set tmargin at screen 0.8\n"
             "set xlabel 'training steps'\nset ylabel 'accuracy'\n"
-            "set grid lc rgb '#d0d0d0' lt 1 lw 1\nset border 3 lc rgb '#404040'\n"
-            "set tics nomirror\nset format y '%%.2f'\n"
-            "set xrange [0:*]\nset yrange [%g:1]\n"
+            "set format y '%%.2f'\nset yrange [%g:1]\n"
             "set key at screen 0.5,0.92 center top horizontal maxcols 2 samplen 3 width 2\n",
             c->activation->name, c->rate, lowest_shown(c));
-    fprintf(out,
-            "set terminal svg size 900,560 dynamic font 'sans-serif,15' "
-            "background '#ffffff'\nset output '%s.svg'\n",
-            base);
+    study_script_svg(out, base, WIDTH, HEIGHT);
     write_plot(out, c, data);
-    fprintf(out,
-            "set terminal pngcairo size 900,560 font 'sans,13'\nset output '%s.png'\n"
-            "replot\n",
-            base);
+    study_script_png(out, base, WIDTH, HEIGHT);
+    fprintf(out, "replot\n");
     return study_text_save(s, &text, name);
 }
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HIDDEN = 4, KERNELS = 5, QUANTILES = 5 };
+enum { HIDDEN = 4, KERNELS = 5, QUANTILES = 5, WIDTH = 1000, HEIGHT = 1200 };
 
 /* Of the hidden layers what the activation gives, and the weights of all layers. */
 static const char *const kernels[KERNELS] = {"conv_1/kernel", "conv_2/kernel", "conv_3/kernel",
@@ -54,9 +54,11 @@ static void extend(range *r, double value) {
     r->high = fmax(r->high, value);
 }
 
-/* step, p5, p25, p50, p75, p95, norm of each line that is of this layer or parameter. */
+/* step, p5, p25, p50, p75, p95, norm of each line that is of this layer or parameter; an empty line,
+ * at which gnuplot's curve breaks, where one of them is not there. */
 static void write_block(FILE *out, const char *table, const char *what, const char *path,
                         range *r) {
+    bool wrote = false; /* the line before */
     for (const char *line = table; line && *line;
          line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         char found[2][64];
@@ -64,7 +66,13 @@ static void write_block(FILE *out, const char *table, const char *what, const ch
         double norm, q[QUANTILES];
         int n = sscanf(line, "%lld,%63[^,],%63[^,],%*d,%*d,%lf,%*f,%*f,%lf,%lf,%lf,%lf,%lf", &step,
                        found[0], found[1], &norm, q, q + 1, q + 2, q + 3, q + 4);
-        if (n != 9 || strcmp(found[0], what) != 0 || strcmp(found[1], path) != 0) continue;
+        if (n < 3 || strcmp(found[0], what) != 0 || strcmp(found[1], path) != 0) continue;
+        if (n < 9) {
+            if (wrote) fprintf(out, "\n");
+            wrote = false;
+            continue;
+        }
+        wrote = true;
         fprintf(out, "%lld", step);
         for (int i = 0; i < QUANTILES; i++) fprintf(out, " %.6g", q[i]);
         fprintf(out, " %.6g\n", norm);
@@ -175,22 +183,14 @@ static void write_plots(FILE *out, const study_setting *c, const char *data, con
 static int save_script(const study *s, const study_setting *c, const char *base, const char *data,
                        const range ranges[]) {
     study_text text;
-    if (!study_text_open(&text)) return EXIT_FAILURE;
+    if (!study_script_open(&text, base)) return EXIT_FAILURE;
     char name[104];
     snprintf(name, sizeof name, "%s.gp", base);
     FILE *out = text.out;
-    fprintf(out, "# gnuplot %s, in this folder, makes %s.svg and %s.png\n", name, base, base);
-    fprintf(out, "set encoding utf8\nset grid lc rgb '#d0d0d0' lt 1 lw 1\n"
-                 "set border 3 lc rgb '#404040'\nset tics nomirror\nset xrange [0:*]\n"
-                 "set key outside center top horizontal samplen 1.5 width 1\nset lmargin 11\n");
-    fprintf(out,
-            "set terminal svg size 1000,1200 dynamic noenhanced font 'sans-serif,14' "
-            "background '#ffffff'\nset output '%s.svg'\n",
-            base);
+    fprintf(out, "set key outside center top horizontal samplen 1.5 width 1\nset lmargin 11\n");
+    study_script_svg(out, base, WIDTH, HEIGHT);
     write_plots(out, c, data, ranges);
-    fprintf(out,
-            "set terminal pngcairo size 1000,1200 noenhanced font 'sans,12'\nset output '%s.png'\n",
-            base);
+    study_script_png(out, base, WIDTH, HEIGHT);
     write_plots(out, c, data, ranges);
     return study_text_save(s, &text, name);
 }
