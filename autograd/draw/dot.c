@@ -105,9 +105,10 @@ static void put_indent(cti_writer *out, int depth) {
 
 /* A line for each thing that is known. */
 static void put_tooltip(cti_writer *out, const cti_picture_node *node) {
+    char formula[CTI_WORDS];
     const struct {
         const char *before, *text;
-    } lines[] = {{"", node->formula}, {"in ", node->path}};
+    } lines[] = {{"", cti_picture_formula(node, out, formula)}, {"in ", node->path}};
     const char *between = ", tooltip=\"";
     for (int i = 0; i < 2; i++) {
         if (!lines[i].text) continue;

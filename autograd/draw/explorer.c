@@ -40,6 +40,7 @@ static void put_count(cti_writer *out, const char *key, int64_t number) {
 static void put_attributes(const cti_picture *p, cti_writer *out, const cti_picture_node *node) {
     static const char *const orders[] = {"none", "first", "second", "higher"};
     static const char *const in_both[] = {"both", "", "", "both, but changed"};
+    char formula[CTI_WORDS];
     cti_write_text(out, ",\"attrs\":[");
     put_attribute(out, "name", node->name);
     put_attribute(out, "op", node->kind);
@@ -48,7 +49,7 @@ static void put_attributes(const cti_picture *p, cti_writer *out, const cti_pict
     put_attribute(out, "type", node->type);
     put_attribute(out, "module", node->path);
     put_attribute(out, "derivative", orders[node->order]);
-    put_attribute(out, "its own derivative", node->formula);
+    put_attribute(out, "its own derivative", cti_picture_formula(node, out, formula));
     if (node->slot) put_attribute(out, "held by a slot", "yes");
     if (node->root) put_attribute(out, "root", "yes");
     if (node->bytes) put_count(out, "bytes", node->bytes);

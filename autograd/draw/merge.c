@@ -82,7 +82,8 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     if (g < 0) return node;
     node.shape = CTI_BOX;
     node.slot = node.root = false;
-    node.operands = node.detail = node.formula = NULL;
+    node.operands = node.detail = NULL;
+    node.value = NULL;
     node.pass = -1; /* several */
     if (g < m->p->n_frames) {
         const cti_picture_frame *frame = &m->p->frames[g];

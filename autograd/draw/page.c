@@ -65,12 +65,13 @@ static void put_item(cti_writer *out, const cti_page *page, int64_t i) {
 
 static void put_node(cti_writer *out, const cti_page *page, int64_t i) {
     const cti_picture_node *node = &page->picture->nodes[i];
+    char formula[CTI_WORDS];
     put_item(out, page, i);
     put_text(out, "name", node->name);
     put_text(out, "kind", node->kind);
     put_text(out, "operands", node->operands);
     put_text(out, "detail", node->detail);
-    put_text(out, "formula", node->formula);
+    put_text(out, "formula", cti_picture_formula(node, out, formula));
     put_text(out, "path", node->path);
     put_text(out, "type", node->type);
     put_number(out, "bytes", node->bytes);

@@ -49,14 +49,12 @@ static bool is_view(const ct_tensor *t) { return t->op && t->op->kind == CT_VIEW
 /* Not drawn; drawn as a value that comes from outside; drawn. */
 enum { UNWANTED, TAKEN, WANTED };
 
-#define WORDS 512
-
 /* A text of the picture, shorter than that. */
 static const char *text_of(drawing *d, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 static const char *text_of(drawing *d, const char *format, ...) {
-    char line[WORDS];
+    char line[CTI_WORDS];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
@@ -265,7 +263,7 @@ static const char *kind_of(drawing *d, const ct_tensor *t) {
 }
 
 static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
-    char text[WORDS];
+    char text[CTI_WORDS];
     cti_detail_of(t, text, sizeof text);
     const ct_shadow_entry *lossy = ct_shadow_of(d->options->shadow, t);
     if (lossy && lossy->lost >= LEAST_SAID) {
@@ -275,8 +273,6 @@ static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
     } else if (*text) {
         node->detail = text_of(d, "%s", text);
     }
-    if (cti_formula_of(t, text, sizeof text) != CT_OK) d->failed = true;
-    if (*text) node->formula = text_of(d, "%s", text);
 }
 
 static cti_picture_node node_of(drawing *d, int64_t i) {
@@ -389,6 +385,13 @@ void cti_picture_mark_empty(cti_picture *p) {
             p->frames[f].empty = false;
         }
     }
+}
+
+const char *cti_picture_formula(const cti_picture_node *node, cti_writer *out,
+                                char text[CTI_WORDS]) {
+    if (!node->value) return NULL;
+    if (cti_formula_of(node->value, text, CTI_WORDS) != CT_OK) out->status = CT_ERR_MEMORY;
+    return *text ? text : NULL;
 }
 
 void cti_picture_free(cti_picture *p) {

@@ -4,6 +4,7 @@
 
 #include "autograd/dot.h"
 #include "autograd/draw/terms.h"
+#include "autograd/draw/words.h"
 #include "tensor/base/zone.h"
 
 typedef enum { CTI_BOX, CTI_SMALL_BOX, CTI_ELLIPSE } cti_picture_shape;
@@ -13,23 +14,22 @@ typedef struct {
     const char *name, *kind; /* "loss", "sum" */
     const char *operands;    /* of the kind: "(·, 0.5)" */
     const char *detail;      /* what its attribute says: "axes 0, 1" */
-    const char *formula;     /* of its derivative: "dx = dy / x" */
     const char *path;        /* of the modules around it, "block/conv2d"; may hold any bytes */
     const char *type;        /* "[2] f64"; of a box of several ops with their number below */
     cti_picture_shape shape;
-    int order;              /* of the derivative; 3 for all above */
-    int term;               /* of the picture's formula, from 1 on; 0: none */
-    bool outside;           /* belongs to no module */
-    bool root;              /* what was asked for */
-    bool slot;              /* held by a slot */
-    double share;           /* of the time that its pass has, in a timed picture; in a shadowed
+    int order;        /* of the derivative; 3 for all above */
+    int term;         /* of the picture's formula, from 1 on; 0: none */
+    bool outside;     /* belongs to no module */
+    bool root;        /* what was asked for */
+    bool slot;        /* held by a slot */
+    double share;     /* of the time that its pass has, in a timed picture; in a shadowed
                                one of half of f32's digits, as they are lost in it */
-    int64_t pass;           /* that computes it, in a timed picture, or -1 */
-    int64_t bytes;          /* of the value */
-    int64_t origin;         /* the node that it was derived from, or -1 */
-    int64_t frame;          /* that it stands in, or -1 */
-    unsigned side;          /* in a comparison: see below */
-    const ct_tensor *value; /* that it shows, as long as the graph lives; NULL: none */
+    int64_t pass;     /* that computes it, in a timed picture, or -1 */
+    int64_t bytes;    /* of the value */
+    int64_t origin;   /* the node that it was derived from, or -1 */
+    int64_t frame;    /* that it stands in, or -1 */
+    unsigned side;    /* in a comparison: see below */
+    ct_tensor *value; /* that it shows, as long as the graph lives; NULL: none */
 } cti_picture_node;
 
 typedef struct {
@@ -110,6 +110,11 @@ ct_status cti_picture_fold(cti_picture *picture);
 void cti_picture_join_arrows(cti_picture *picture);
 void cti_picture_mark_empty(cti_picture *picture); /* frames */
 void cti_picture_free(cti_picture *picture);       /* also after an error */
+
+/* The formula of a node's derivative, "dx = dy / x", for formats that show it: it is built when it
+ * is asked for. NULL where there is none: of boxes of several ops too. An error goes to `out`. */
+const char *cti_picture_formula(const cti_picture_node *node, cti_writer *out,
+                                char text[CTI_WORDS]);
 
 /* Writes the picture to `out` as DOT, or into a file in the format that its ending names. */
 ct_status cti_picture_write(const cti_picture *picture, const char *function, FILE *out);

@@ -14,6 +14,8 @@ cti_real_text cti_range_shown(const ct_tensor *t);
 /* What a node's attribute says: "axes 0..1", "stride 2, pad 1", "average, decay 0.9"; "" where it
  * says nothing. */
 void cti_detail_of(const ct_tensor *t, char *text, size_t room);
+/* Bytes that a detail or a formula may have, and its end. */
+#define CTI_WORDS 512
 /* The op's derivative as a formula, "da = dy * b, db = dy * a", by building it once more; "" where
  * it has none. Errors: memory. */
 ct_status cti_formula_of(ct_tensor *t, char *text, size_t room);
