@@ -12,8 +12,9 @@
 
 typedef struct {
     cti_walk walk;
-    bool *active;    /* node -> leads to one of x */
-    ct_tensor **sum; /* node -> its cotangent so far */
+    bool *active;       /* node -> leads to one of x */
+    ct_tensor **sum;    /* node -> its cotangent so far */
+    const char **users; /* node -> the module around all that have added to it: there sums stand */
 } backward;
 
 static ct_vjp_fn *vjp_of(const ct_tensor *t, int i) {
@@ -37,10 +38,15 @@ static void mark_active(backward *b, ct_tensor *const x[], int64_t n) {
 }
 
 /* A term that is 0 by structure is left out: it would be drawn without saying anything. */
-static ct_status add_to(ct_tensor **sum, ct_tensor *g) {
+static ct_status add_to(backward *b, int64_t i, ct_tensor *g) {
     if (!g) return ct_error();
-    if (*sum && ct_is_number(g, 0)) return CT_OK;
-    *sum = *sum && !ct_is_number(*sum, 0) ? ct_add(*sum, g) : g;
+    ct_tensor **sum = &b->sum[i];
+    cti_node_context *context = cti_context(), saved = *context;
+    context->path = b->users[i] ? cti_path_common(b->users[i], saved.path) : saved.path;
+    b->users[i] = context->path;
+    if (!*sum || ct_is_number(*sum, 0)) *sum = g;
+    else if (!ct_is_number(g, 0)) *sum = context->path ? ct_add(*sum, g) : NULL;
+    context->path = saved.path;
     return *sum ? CT_OK : ct_error();
 }
 
@@ -74,7 +80,7 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d is NULL",
                            t->op->name, k);
         }
-        if (add_to(&b->sum[in->index], part) != CT_OK) return ct_error();
+        if (add_to(b, in->index, part) != CT_OK) return ct_error();
     }
     return CT_OK;
 }
@@ -160,8 +166,9 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
     if (cti_walk_new(&b.walk, &y, 1, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     b.active = cti_alloc((size_t)b.walk.count, sizeof *b.active);
     b.sum = cti_alloc((size_t)b.walk.count, sizeof *b.sum);
+    b.users = cti_alloc((size_t)b.walk.count, sizeof *b.users);
     ct_status status = CT_ERR_MEMORY;
-    if (b.active && b.sum) {
+    if (b.active && b.sum && b.users) {
         mark_active(&b, x, n);
         b.sum[y->index] = cotangent;
         status = walk_back(&b);
@@ -169,6 +176,7 @@ static ct_status vjp_into(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x
     }
     cti_free(b.active);
     cti_free(b.sum);
+    cti_free(b.users);
     cti_walk_free(&b.walk);
     return status;
 }

@@ -69,6 +69,18 @@ bool cti_path_within(const char *path, const char *module) {
     return strncmp(path, module, length) == 0 && (!path[length] || path[length] == '/');
 }
 
+const char *cti_path_common(const char *a, const char *b) {
+    if (a == b || cti_path_within(b, a)) return a;
+    if (cti_path_within(a, b)) return b;
+    size_t common = 0;
+    for (size_t k = 0; a[k] && a[k] == b[k]; k++) {
+        if (a[k] == '/') common = k;
+    }
+    char path[CTI_PATH_SIZE];
+    snprintf(path, sizeof path, "%.*s", (int)common, a);
+    return cti_intern(path);
+}
+
 char *cti_path_new(const char *prefix, const char *name) {
     size_t size = strlen(prefix) + strlen(name) + 2;
     char *path = cti_alloc_raw(size, 1);

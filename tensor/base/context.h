@@ -24,6 +24,8 @@ ct_status cti_path_join(const char *function, const char *prefix, const char *na
 /* Whether a path is that of the module or of one in it; a '/' at the end of the module's own makes
  * no difference. */
 bool cti_path_within(const char *path, const char *module);
+/* The module around both paths, which are interned, as it is too; NULL when out of memory. */
+const char *cti_path_common(const char *a, const char *b);
 /* Without the limit, in a block of cti_alloc; NULL when out of memory. */
 char *cti_path_new(const char *prefix, const char *name);
 /* The one copy of a text, which lives as long as the process; NULL when out of memory. */
