@@ -73,6 +73,6 @@ ct_status cti_picture_beside(cti_picture *p, const char *title, cti_picture *oth
     p->n_arrows += other->n_arrows;
     p->n_frames = frames + 2;
     other->n_nodes = other->n_arrows = 0;
-    cti_picture_mark_empty(p);
+    cti_picture_mark_frames(p);
     return CT_OK;
 }

@@ -222,6 +222,7 @@ ct_status cti_picture_both(cti_picture *both, const cti_match *match, const cti_
     both->n_nodes = place_nodes(&j, lists, lists + 2 * n, lists + n);
     join_nodes(&j);
     join_arrows(&j);
+    cti_picture_mark_frames(both);
     both->title = shown[0].title;
     both->joint = shown[0].joint;
     both->left_to_right = shown[0].left_to_right;

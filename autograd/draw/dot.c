@@ -58,7 +58,7 @@ static void put_wrapped(cti_writer *out, const char *text) {
     int characters = 0;
     for (const char *at = from; *at; at++) {
         if (*at == '&') at += strcspn(at, ";");
-        if (*at == '\\') at++;
+        if (*at == '\\' && *++at == 'n') characters = -1;
         if (++characters < LINE || !strchr("/_ -", *at) || !at[1]) continue;
         cti_write_bytes(out, from, (size_t)(at + 1 - from));
         cti_write_text(out, "\\n");
@@ -221,7 +221,10 @@ static void put_frame(cti_writer *out, const nesting *n, int64_t f, int depth) {
     put_indent(out, depth);
     cti_write_format(out, "subgraph cluster_%lld {\n", (long long)f);
     put_indent(out, depth + 1);
-    cti_write_text(out, "label=\"\"; margin=5;\n"); /* or the label is the picture's */
+    cti_write_text(out, "label=\"\"; margin=5; "); /* or the label is the picture's */
+    if (n->p->sides) cti_dot_frame_look(out, n->p->frames[f].side);
+    else cti_write_format(out, "color=\"%s\";", colors[n->p->frames[f].order]);
+    cti_write_text(out, "\n");
     put_title(out, n, f, depth + 1);
     put_inside(out, n, f, depth + 1);
     put_indent(out, depth);
@@ -284,7 +287,7 @@ static void put_ranks(cti_writer *out, const cti_picture *p) {
 static void put_legend(cti_writer *out, const cti_picture *p) {
     static const char *const orders[] = {"forward", "first derivative", "second derivative",
                                          "higher derivatives"};
-    bool order[4] = {false}, slots = false, carried = false, staged = false;
+    bool order[4] = {false}, slots = false, carried = false, staged = false, again = false;
     for (int64_t i = 0; i < p->n_nodes; i++) {
         const cti_picture_node *node = &p->nodes[i];
         *(node->slot ? &slots : &order[node->order]) = true;
@@ -292,6 +295,7 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
     for (int64_t k = 0; k < p->n_arrows; k++) {
         carried |= p->arrows[k].carried;
         staged |= p->arrows[k].staged;
+        again |= p->arrows[k].again;
     }
     cti_write_text(out, "<tr>");
     if (p->timed) {
@@ -314,6 +318,7 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
                          carried_colors[0]);
     }
     if (staged) cti_write_text(out, "<td>\xe2\x87\xa2 staged update</td>");
+    if (again) cti_write_text(out, "<td>\xe2\x87\xa2 to the next repetition</td>");
     cti_write_text(out, "</tr>");
 }
 

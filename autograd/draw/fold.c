@@ -26,6 +26,8 @@ typedef struct {
     int64_t *run;        /* what it was folded with, or -1; numbered from 0 on */
     int64_t *turn;       /* the repetition that it is part of */
     int64_t *list;       /* some nodes, in order */
+    int64_t *place;      /* in the list, or -1 */
+    int64_t *last_use;   /* of what is listed */
     contents *inside;    /* of the frames */
     int64_t runs;
 } folding;
@@ -159,6 +161,35 @@ static int64_t best_step(const folding *f, int64_t at, int64_t n, int64_t *turns
     return best;
 }
 
+/* Where each listed node is used last, by place in the list; its own place where it is not. */
+static void find_last_uses(folding *f, int64_t n) {
+    const cti_picture *p = f->p;
+    for (int64_t i = 0; i < p->n_nodes; i++) f->place[i] = -1;
+    for (int64_t k = 0; k < n; k++) f->place[f->list[k]] = f->last_use[k] = k;
+    for (int64_t k = 0; k < p->n_arrows; k++) {
+        int64_t from = f->place[p->arrows[k].from], to = f->place[p->arrows[k].to];
+        if (from >= 0 && f->last_use[from] < to) f->last_use[from] = to;
+    }
+}
+
+/* How many nodes further the run is to begin, so that few bytes pass from one turn to the next:
+ * where the first turn is not like the others, what repeats begins in the middle of one. No turn
+ * is lost. */
+static int64_t shift_of(folding *f, int64_t at, int64_t n, int64_t step, int64_t turns) {
+    int64_t best = 0, fewest = INT64_MAX;
+    find_last_uses(f, n);
+    for (int64_t shift = 0; shift < step; shift++) {
+        int64_t cut = at + shift + step, passed = 0;
+        if (turns_of(f, at + shift, n, step) < turns) break;
+        for (int64_t k = at; k < cut; k++) {
+            if (f->last_use[k] >= cut) passed += f->p->nodes[f->list[k]].bytes;
+        }
+        if (passed > fewest) continue;
+        best = shift, fewest = passed;
+    }
+    return best;
+}
+
 /* The nodes of the first turn move into a frame of their own. */
 static ct_status fold_run(folding *f, int64_t at, int64_t step, int64_t turns) {
     cti_picture *p = f->p;
@@ -184,8 +215,13 @@ static ct_status fold_steps(folding *f, int64_t frame, int order) {
     ct_status status = CT_OK;
     for (int64_t at = 0; at < n && status == CT_OK;) {
         int64_t step = best_step(f, at, n, &turns);
-        if (step > 0) status = fold_run(f, at, step, turns);
-        at += step > 0 ? step * turns : 1;
+        if (step == 0) {
+            at++;
+            continue;
+        }
+        at += shift_of(f, at, n, step, turns);
+        status = fold_run(f, at, step, turns);
+        at += step * turns;
     }
     return status;
 }
@@ -244,11 +280,19 @@ static void join_arrows(folding *f, const int64_t number[]) {
 
 ct_status cti_picture_fold(cti_picture *p) {
     size_t n = (size_t)p->n_nodes;
-    int64_t *room = cti_zone_alloc(&p->zone, 6 * n, sizeof *room);
+    int64_t *room = cti_zone_alloc(&p->zone, 8 * n, sizeof *room);
     uint64_t *signature = cti_zone_alloc(&p->zone, n, sizeof *signature);
     contents *inside = cti_zone_alloc(&p->zone, (size_t)p->n_frames, sizeof *inside);
     if (!room || !signature || !inside) return CT_ERR_MEMORY;
-    folding f = {p, signature, room, room + n, room + 2 * n, room + 3 * n, inside, 0};
+    folding f = {.p = p,
+                 .signature = signature,
+                 .into = room,
+                 .run = room + n,
+                 .turn = room + 2 * n,
+                 .list = room + 3 * n,
+                 .place = room + 6 * n,
+                 .last_use = room + 7 * n,
+                 .inside = inside};
     sign_nodes(&f);
     sum_up(&f);
     fold_modules(&f, room + 4 * n);
@@ -256,6 +300,6 @@ ct_status cti_picture_fold(cti_picture *p) {
     if (status != CT_OK || f.runs == 0) return status;
     leave_out(&f, room + 5 * n);
     join_arrows(&f, room + 5 * n);
-    cti_picture_mark_empty(p);
+    cti_picture_mark_frames(p);
     return CT_OK;
 }

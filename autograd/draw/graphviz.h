@@ -18,8 +18,10 @@ cti_dot_text cti_dot_escape(const char *text);
 /* The same for labels like HTML. */
 cti_dot_text cti_dot_escape_html(const char *text);
 
-/* What tells the graphs of a comparison apart: attributes of nodes and of arrows, and a legend. */
+/* What tells the graphs of a comparison apart: attributes of nodes, of frames and
+ * of arrows, and a legend. */
 void cti_dot_node_look(cti_writer *out, unsigned side);
+void cti_dot_frame_look(cti_writer *out, unsigned side);
 void cti_dot_arrow_look(cti_writer *out, const cti_picture_arrow *arrow);
 void cti_dot_sides(cti_writer *out, const cti_picture *picture);
 

@@ -8,16 +8,29 @@
 #include <math.h>
 #include <string.h>
 
+/* Of the new picture's boxes. */
+typedef struct {
+    int64_t ops[2];    /* of a comparison's graphs; else twice the same */
+    int64_t gradients; /* of a derivative: what leaves it for no other derivative */
+    bool repeated;     /* it stands for several, with so many ops each */
+} box_count;
+
+/* Where a node's value goes: nowhere, into a higher derivative, out as a root or to what has no
+ * derivative as gradients do, or on to another box of its derivative. */
+enum { STAYS, CARRIED, LEAVES, PASSED_ON };
+
 /* Arrays go by the number of a node, but `merged` and `box` by that of a group: a frame, or after
  * those a node that stands for all that hang together with it outside of the frames. */
 typedef struct {
     cti_picture *p;
+    const cti_picture_node *before; /* the nodes that are merged */
     int depth;
     int64_t *group;  /* -1: it stands for itself */
     int64_t *box;    /* of the groups: its number in the new picture, or -1 */
     int64_t *number; /* in the new picture */
     int64_t *last;   /* of the new picture: the node before whose value is shown */
-    int64_t *ops;    /* of the new picture: how many ops it has */
+    box_count *count;
+    char *goes; /* of the nodes before: see above */
 } merging;
 
 /* --- Groups ------------------------------------------------------------------------------- */
@@ -91,7 +104,8 @@ static cti_picture_node box_of(merging *m, int64_t i) {
                             cti_derivative_names[frame->order]);
         if (frame->count > 1) {
             char times[40];
-            snprintf(times, sizeof times, ", %lld times", (long long)frame->count);
+            snprintf(times, sizeof times, "\n%lld times", (long long)frame->count);
+            m->count[m->box[g]].repeated = true;
             node.name = node.name ? text_of(m, node.name, times) : NULL;
         }
         node.kind = NULL;
@@ -122,6 +136,24 @@ static ct_status share_out(merging *m) {
     return CT_OK;
 }
 
+/* How often a node stands in its group, where steps were folded. */
+static int64_t times_in_group(const merging *m, int64_t i) {
+    const cti_picture_frame *frames = m->p->frames;
+    int64_t times = 1;
+    for (int64_t f = m->p->nodes[i].frame; f >= 0 && f != m->group[i]; f = frames[f].parent) {
+        if (frames[f].count > 1) times *= frames[f].count;
+    }
+    return times;
+}
+
+static void count_op(const merging *m, int64_t i, box_count *count) {
+    const cti_picture_node *node = &m->p->nodes[i];
+    if (node->shape == CTI_ELLIPSE || m->group[i] < 0) return;
+    int64_t times = times_in_group(m, i);
+    if (node->side != CTI_SECOND) count->ops[0] += times;
+    if (node->side != CTI_FIRST) count->ops[1] += times;
+}
+
 /* The last value of a group that another uses, or that is a root, is what it makes. */
 static void number_nodes(merging *m, cti_picture_node nodes[]) {
     cti_picture *p = m->p;
@@ -129,9 +161,9 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
     for (int64_t i = 0; i < p->n_nodes; i++) {
         int64_t g = m->group[i];
         if (g < 0 || m->box[g] < 0) {
+            if (g >= 0) m->box[g] = count;
             nodes[count] = box_of(m, i);
             m->last[count] = -1;
-            if (g >= 0) m->box[g] = count;
             m->number[i] = count++;
         } else {
             m->number[i] = m->box[g];
@@ -140,11 +172,11 @@ static void number_nodes(merging *m, cti_picture_node nodes[]) {
             *share = p->shadowed ? fmax(*share, own) : *share + own;
         }
         int64_t box = m->number[i];
-        m->ops[box] += p->nodes[i].shape != CTI_ELLIPSE;
+        count_op(m, i, &m->count[box]);
         nodes[box].side |= p->nodes[i].side;
         if (g < 0) continue;
         nodes[box].root |= p->nodes[i].root;
-        if (p->nodes[i].root) m->last[box] = i;
+        if (p->nodes[i].root) m->goes[i] = LEAVES;
     }
     p->n_nodes = count;
 }
@@ -155,59 +187,97 @@ static void merge_arrows(merging *m) {
     int64_t kept = 0;
     for (int64_t k = 0; k < p->n_arrows; k++) {
         cti_picture_arrow arrow = p->arrows[k];
-        int64_t from = arrow.from, g = m->group[arrow.to];
+        int64_t from = arrow.from, to = arrow.to;
         arrow.from = m->number[from];
-        arrow.to = m->number[arrow.to];
+        arrow.to = m->number[to];
         if (arrow.from == arrow.to) continue;
-        if (m->group[from] >= 0 && m->last[arrow.from] < from) m->last[arrow.from] = from;
-        if (g >= 0) arrow.operand = 0;
+        char goes = arrow.carried                                  ? CARRIED
+                    : m->before[from].order == m->before[to].order ? PASSED_ON
+                                                                   : LEAVES;
+        if (m->goes[from] < goes) m->goes[from] = goes;
+        if (m->group[to] >= 0) arrow.operand = 0;
         p->arrows[kept++] = arrow;
     }
     p->n_arrows = kept;
     cti_picture_join_arrows(p);
 }
 
-/* --- The whole ---------------------------------------------------------------------------- */
+/* --- Words -------------------------------------------------------------------------------- */
 
-/* What is written into the boxes, once all is known. `before`: the nodes of the old picture. */
-static ct_status describe(merging *m, cti_picture_node nodes[], const cti_picture_node before[]) {
+/* A box shows the last value that leaves it; of a derivative, the last that goes farthest: what
+ * the module before it takes up, and beside it how many gradients there are. */
+static void choose_values(merging *m, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t box = m->number[i], shown = m->last[box];
+        if (m->group[i] < 0 || m->goes[i] == STAYS) continue;
+        bool derived = m->before[i].order > 0;
+        m->count[box].gradients += derived && m->goes[i] == LEAVES;
+        if (shown < 0 || !derived || m->goes[i] >= m->goes[shown]) m->last[box] = i;
+    }
+}
+
+/* "[32,13,13,32] f32, 2 gradients, 14 ops": the value, what leaves besides, and ops of one of its
+ * repetitions; of a comparison, in each graph. */
+static const char *type_of(merging *m, int64_t box, const char *value) {
+    const box_count *count = &m->count[box];
+    bool alone = m->goes[m->last[box]] == LEAVES;
+    char gradients[64] = "", ops[96] = "";
+    if (count->gradients > alone) {
+        snprintf(gradients, sizeof gradients, "%s%lld gradient%s", alone ? "" : ", ",
+                 (long long)count->gradients, count->gradients == 1 ? "" : "s");
+    }
+    long long first = count->ops[0], second = count->ops[1];
+    if (first != second && first > 0 && second > 0) {
+        snprintf(ops, sizeof ops, ", %lld \xe2\x86\x92 %lld ops", first, second);
+    } else if (first > 1 || second > 1) {
+        snprintf(ops, sizeof ops, ", %lld ops%s", first ? first : second,
+                 count->repeated ? " each" : "");
+    }
+    strcat(gradients, ops);
+    return text_of(m, alone && *gradients != ',' && count->gradients > 1 ? "" : value, gradients);
+}
+
+/* What is written into the boxes, once all is known. */
+static ct_status describe(merging *m, cti_picture_node nodes[]) {
     for (int64_t i = 0; i < m->p->n_nodes; i++) {
         cti_picture_node *node = &nodes[i];
         node->origin = node->origin < 0 ? -1 : m->number[node->origin];
         if (node->origin == i) node->origin = -1;
         if (m->last[i] < 0) continue;
-        const cti_picture_node *value = &before[m->last[i]];
-        char ops[40] = "";
-        if (m->ops[i] > 1) snprintf(ops, sizeof ops, ", %lld ops", (long long)m->ops[i]);
-        node->type = text_of(m, value->type, ops);
+        const cti_picture_node *value = &m->before[m->last[i]];
+        node->type = type_of(m, i, value->type);
         if (!node->type) return CT_ERR_MEMORY;
         if (node->outside && node->kind) node->name = value->name, node->kind = value->kind;
     }
     return CT_OK;
 }
 
+/* --- The whole ---------------------------------------------------------------------------- */
+
 static ct_status merge(merging *m, int64_t *numbers, cti_picture_node nodes[]) {
     cti_picture *p = m->p;
     int64_t n = p->n_nodes, groups = n + p->n_frames;
-    m->group = numbers, m->number = numbers + n, m->last = numbers + 2 * n,
-    m->ops = numbers + 3 * n;
-    m->box = numbers + 4 * n;
+    m->group = numbers, m->number = numbers + n, m->last = numbers + 2 * n;
+    m->box = numbers + 3 * n;
     for (int64_t g = 0; g < groups; g++) m->box[g] = -1;
     choose_groups(m);
     if (share_out(m) != CT_OK) return CT_ERR_MEMORY;
     number_nodes(m, nodes);
     merge_arrows(m);
-    ct_status status = describe(m, nodes, p->nodes);
+    choose_values(m, n);
+    ct_status status = describe(m, nodes);
     p->nodes = nodes;
     p->modules = true;
-    cti_picture_mark_empty(p);
+    cti_picture_mark_frames(p);
     return status;
 }
 
 ct_status cti_picture_merge(cti_picture *p, int depth) {
-    merging m = {.p = p, .depth = depth};
+    merging m = {.p = p, .before = p->nodes, .depth = depth};
     size_t n = (size_t)p->n_nodes;
+    m.count = cti_zone_alloc(&p->zone, n, sizeof *m.count);
+    m.goes = cti_zone_alloc(&p->zone, n, 1);
     cti_picture_node *nodes = cti_zone_alloc(&p->zone, n, sizeof *nodes);
-    int64_t *numbers = cti_zone_alloc(&p->zone, 5 * n + (size_t)p->n_frames, sizeof *numbers);
-    return nodes && numbers ? merge(&m, numbers, nodes) : CT_ERR_MEMORY;
+    int64_t *numbers = cti_zone_alloc(&p->zone, 4 * n + (size_t)p->n_frames, sizeof *numbers);
+    return nodes && numbers && m.count && m.goes ? merge(&m, numbers, nodes) : CT_ERR_MEMORY;
 }

@@ -378,11 +378,12 @@ void cti_picture_join_arrows(cti_picture *p) {
     }
 }
 
-void cti_picture_mark_empty(cti_picture *p) {
-    for (int64_t f = 0; f < p->n_frames; f++) p->frames[f].empty = true;
+void cti_picture_mark_frames(cti_picture *p) {
+    for (int64_t f = 0; f < p->n_frames; f++) p->frames[f].empty = true, p->frames[f].side = 0;
     for (int64_t i = 0; i < p->n_nodes; i++) {
         for (int64_t f = p->nodes[i].frame; f >= 0; f = p->frames[f].parent) {
             p->frames[f].empty = false;
+            p->frames[f].side |= p->nodes[i].side;
         }
     }
 }

@@ -60,6 +60,7 @@ typedef struct {
     uint64_t key;     /* of all of the above, for searches */
     bool opened;      /* holds frames */
     bool empty;       /* neither it nor a frame in it holds a node */
+    unsigned side;    /* in a comparison: of all nodes in it */
     int64_t count;    /* equal ones that were folded into it; at most 1: none */
 } cti_picture_frame;
 
@@ -108,8 +109,9 @@ void cti_picture_leaders(const cti_picture *picture, int64_t leader[]);
 ct_status cti_picture_fold(cti_picture *picture);
 /* Makes one arrow of those with the same ends and meaning, and counts their values. */
 void cti_picture_join_arrows(cti_picture *picture);
-void cti_picture_mark_empty(cti_picture *picture); /* frames */
-void cti_picture_free(cti_picture *picture);       /* also after an error */
+/* Which frames are empty, and of a comparison which graphs they hold something of. */
+void cti_picture_mark_frames(cti_picture *picture);
+void cti_picture_free(cti_picture *picture); /* also after an error */
 
 /* The formula of a node's derivative, "dx = dy / x", for formats that show it: it is built when it
  * is asked for. NULL where there is none: of boxes of several ops too. An error goes to `out`. */

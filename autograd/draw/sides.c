@@ -29,6 +29,16 @@ void cti_dot_node_look(cti_writer *out, unsigned side) {
     cti_write_text(out, node_looks[cti_look_of(side)]);
 }
 
+void cti_dot_frame_look(cti_writer *out, unsigned side) {
+    static const char *const looks[] = {
+        [CTI_LOOK_SAME] = "color=\"#c8c8c8\";",
+        [CTI_LOOK_FIRST] = "color=\"#0072b2\"; style=dashed;",
+        [CTI_LOOK_SECOND] = "color=\"#d55e00\"; penwidth=2;",
+        [CTI_LOOK_CHANGED] = "color=\"#808080\";",
+    };
+    cti_write_text(out, looks[cti_look_of(side)]);
+}
+
 void cti_dot_arrow_look(cti_writer *out, const cti_picture_arrow *arrow) {
     static const char *const looks[] = {
         [CTI_LOOK_SAME] = ", color=\"#c0c0c0\"",

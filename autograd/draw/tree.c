@@ -253,10 +253,22 @@ static void put_entries(tree *t) {
     }
 }
 
+/* The last line of a comparison in which nothing has a mark. */
+static void put_equality(tree *t) {
+    bool same = t->p->sides != NULL;
+    for (int64_t i = 0; i < t->p->n_nodes && same; i++) {
+        same = cti_look_of(t->p->nodes[i].side) == CTI_LOOK_SAME;
+    }
+    for (int64_t k = 0; k < t->p->n_arrows && same; k++) {
+        same = cti_look_of(t->p->arrows[k].side) == CTI_LOOK_SAME;
+    }
+    if (same) cti_write_text(t->out, "\nno difference\n");
+}
+
 void cti_tree_write(const cti_picture *p, cti_writer *out) {
     tree t = {.p = p, .out = out};
     if (build(&t) != CT_OK) out->status = CT_ERR_MEMORY;
-    if (out->status == CT_OK) put_head(&t), put_entries(&t);
+    if (out->status == CT_OK) put_head(&t), put_entries(&t), put_equality(&t);
     if (out->status == CT_OK) out->status = t.word.status;
     cti_free(t.word.text);
     cti_zone_free(&t.zone);

@@ -169,6 +169,70 @@ DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
     free(closed), free(opened);
 }
 
+/* y = x W + b and z = y + tanh(x W'), in modules: a derivative's box shows what it hands on, and how
+ * many gradients it gives besides; what comes back to x in two ways is summed where they part. */
+DOT_TEST(derivatives_of_modules_say_what_they_give) {
+    ct_tensor *x = ct_name(ct_full(CT_F32, CT_SHAPE(4, 3), 1), "x"), *roots[4];
+    ct_tensor *p[] = {ct_full(CT_F32, CT_SHAPE(3, 3), 1), ct_full(CT_F32, CT_SHAPE(3), 1),
+                      ct_full(CT_F32, CT_SHAPE(3, 3), 2)};
+    ct_path_push("net"), ct_path_push("first");
+    ct_tensor *y = ct_add(ct_matmul(x, p[0]), p[1]);
+    ct_path_pop(), ct_path_push("residual"), ct_path_push("branch");
+    ct_tensor *z = ct_tanh(ct_matmul(y, p[2]));
+    ct_path_pop();
+    z = ct_add(y, z);
+    ct_path_pop(), ct_path_pop();
+    roots[0] = ct_sum_all(ct_square(z));
+    cr_assert_eq(ct_grad(roots[0], p, 3, roots + 1), CT_OK);
+    char *text = text_of(roots, 4, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 2});
+    cr_expect_not_null(strstr(text, "label=\"first, derivative\\n2 gradients, 2 ops\""), "%s",
+                       text);
+    cr_expect_not_null(strstr(text, "label=\"branch, derivative\\n[4,3] f32, 1 gradient, "), "%s",
+                       text);
+    /* The sum is beside the branch, not in it. */
+    const char *sum = strstr(text, "label=\"add\\n[4,3] f32\", fillcolor=\"#fbd3a6\"");
+    cr_expect_not_null(sum, "%s", text);
+    free(text);
+}
+
+/* Of a box that stands for three: of each; of a box around them: all. */
+DOT_TEST(folded_ops_are_counted) {
+    ct_tensor *y = ct_full(CT_F32, CT_SHAPE(4), 1);
+    ct_path_push("net");
+    for (int k = 0; k < 3; k++) {
+        ct_path_push(k == 0 ? "a" : k == 1 ? "b" : "c");
+        for (int i = 0; i < 4; i++) y = ct_tanh(ct_exp(ct_sin(y)));
+        ct_path_pop();
+    }
+    ct_path_pop();
+    y = ct_neg(y);
+    char *opened = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
+    char *closed = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_MODULES});
+    cr_expect_not_null(strstr(opened, "label=\"a\\n3 times\\n[4] f32, 12 ops each\""), "%s",
+                       opened);
+    cr_expect_not_null(strstr(closed, "label=\"net\\n[4] f32, 36 ops\""), "%s", closed);
+    free(opened), free(closed);
+}
+
+/* A step that begins with another number than those after it stands outside of the frame, whole:
+ * what repeats begins where a step does, and nothing of one is left over. */
+DOT_TEST(frames_hold_whole_steps) {
+    ct_tensor *h = vector("h");
+    for (int i = 0; i < 6; i++) {
+        ct_tensor *gates = ct_concat((ct_tensor *[]){h, h}, 2, 0);
+        gates = i ? ct_exp(gates) : ct_sin(gates);
+        h = ct_tanh(ct_mul(ct_slice(gates, 0, 0, 2, 1), ct_slice(gates, 0, 2, 4, 1)));
+    }
+    ct_tensor *y = ct_neg(h);
+    char *text = text_of(&y, 1, (ct_dot_options){0});
+    const char *frame = strstr(text, "label=\"5 times\"];");
+    cr_assert_not_null(frame, "%s", text);
+    const char *first = strstr(frame, " [label=");
+    cr_expect_eq(strncmp(first, " [label=\"concat", 15), 0, "%s", text);
+    cr_expect_eq(count(text, "label=\"tanh"), 2, "%s", text);
+    free(text);
+}
+
 /* 1e6 + 1e-3 - 1e6: the subtraction is as dark as it gets, and says so; the rest is white. */
 DOT_TEST(colours_where_digits_are_lost) {
     ct_tensor *x = ct_name(ct_from(CT_F32, CT_SHAPE(2), (float[]){1e-3F, 2e-3F}), "x");
@@ -203,6 +267,7 @@ DOT_TEST(steps_that_repeat_are_drawn_once) {
     cr_expect_eq(count(whole, "label=\"tanh\\n"), 6);
     cr_expect_not_null(strstr(folded, "label=\"6 times\"];"), "%s", folded);
     cr_expect_gt(count(folded, "style=dashed"), 0);
+    cr_expect_eq(count(folded, "to the next repetition</td>"), 1, "the legend");
     cr_expect_gt(count(folded, "subgraph"), 1);
     cr_expect_eq(count(whole, "subgraph"), 0);
     cr_expect_lt(3 * count(folded, " [label="), 2 * count(whole, " [label="));

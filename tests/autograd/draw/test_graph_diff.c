@@ -361,6 +361,29 @@ static char *picture_of(const char *name, const graph *a, const graph *b,
     return file_text(name);
 }
 
+DIFF_TEST(boxes_of_modules_count_the_ops_of_each_graph) {
+    graph a = small(false), b = small(true);
+    ct_graph_diff_options modules = {.picture.level = CT_DOT_MODULES, .picture.depth = 1};
+    char *changed = picture_of("m.dot", &a, &b, modules),
+         *same = picture_of("s.dot", &b, &b, modules);
+    cr_expect_not_null(strstr(changed, "label=\"part\\n[2] f64, 2 \xe2\x86\x92 3 ops\""), "%s",
+                       changed);
+    cr_expect_not_null(strstr(same, "label=\"part\\n[2] f64, 3 ops\""), "%s", same);
+    cr_expect_not_null(strstr(changed, "margin=5; color=\"#808080\";"), "%s", changed);
+    cr_expect_not_null(strstr(same, "margin=5; color=\"#c8c8c8\";"), "%s", same);
+    free(changed), free(same);
+}
+
+DIFF_TEST(a_tree_of_equal_graphs_says_so) {
+    graph a = small(false), b = small(false), more = small(true);
+    char *same = picture_of("same.txt", &a, &b, (ct_graph_diff_options){0});
+    char *other = picture_of("other.txt", &a, &more, (ct_graph_diff_options){0});
+    const char *last = strstr(same, "\nno difference\n");
+    cr_expect(last && !strcmp(last, "\nno difference\n"), "%s", same);
+    cr_expect_null(strstr(other, "no difference"), "%s", other);
+    free(same), free(other);
+}
+
 DIFF_TEST(pictures_tell_the_graphs_apart) {
     graph a = small(false), b = small(true);
     ct_graph_diff_options options = {.first = "o\"ld", .second = "new"};
