@@ -18,8 +18,8 @@ static const char head[] =
     "table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .7em;text-align:right;"
     "border-bottom:1px solid #8886}td:nth-child(2),th:nth-child(2),td.l,th.l{text-align:left}"
     ".no{background:#e0402033}.verdict{font-weight:600}code{font-size:14px}"
-    "details{margin:.4em "
-    "0}svg{max-width:100%;height:auto;background:#fff}</style>\n<h1>Certificate</h1>\n";
+    "td.l:first-child{white-space:nowrap}details{margin:.4em 0}"
+    "svg{max-width:100%;height:auto;background:#fff}</style>\n<h1>Certificate</h1>\n";
 
 static void tagged(cti_writer *out, const char *open, const char *text, const char *close) {
     cti_write_text(out, open);

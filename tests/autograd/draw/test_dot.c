@@ -224,13 +224,13 @@ DOT_TEST(frames_hold_whole_steps) {
         h = ct_tanh(ct_mul(ct_slice(gates, 0, 0, 2, 1), ct_slice(gates, 0, 2, 4, 1)));
     }
     ct_tensor *y = ct_neg(h);
-    char *text = text_of(&y, 1, (ct_dot_options){0});
-    const char *frame = strstr(text, "label=\"5 times\"];");
-    cr_assert_not_null(frame, "%s", text);
+    char *drawn = text_of(&y, 1, (ct_dot_options){0});
+    const char *frame = strstr(drawn, "label=\"5 times\"];");
+    cr_assert_not_null(frame, "%s", drawn);
     const char *first = strstr(frame, " [label=");
-    cr_expect_eq(strncmp(first, " [label=\"concat", 15), 0, "%s", text);
-    cr_expect_eq(count(text, "label=\"tanh"), 2, "%s", text);
-    free(text);
+    cr_expect_eq(strncmp(first, " [label=\"concat", 15), 0, "%s", drawn);
+    cr_expect_eq(count(drawn, "label=\"tanh"), 2, "%s", drawn);
+    free(drawn);
 }
 
 /* 1e6 + 1e-3 - 1e6: the subtraction is as dark as it gets, and says so; the rest is white. */
