@@ -84,7 +84,8 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
 ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
                       ct_dot_options options);
 /* As ct_dot_save, of two graphs beside each other: as it was derived and as it is evaluated, by
- * ct_simplify, with their numbers of ops. For formulas, of which it shows what becomes of terms. */
+ * ct_simplify, with their numbers of ops. For formulas, of which it shows what becomes of terms. A
+ * focus of which nothing is left as it is evaluated is drawn as derived, and the title says so. */
 ct_status ct_dot_save_both(const char *path, ct_tensor *const roots[], int64_t n,
                            ct_dot_options options);
 /* Makes a picture, .svg .png or .pdf by its ending, of a file in DOT. No shell is involved and no

@@ -24,7 +24,9 @@ typedef struct {
     const char *node;       /* the name of the tensor that it ends in; NULL: the rest */
     const char *forward;    /* as it is written; UTF-8 */
     const char *derivative; /* what its nodes' derivatives compute */
-    const char *closed; /* its part of the textbook's derivative, the last term's first; or NULL */
+    const char
+        *closed; /* its part of the textbook's derivative, in what other terms' derivatives */
+                 /*   give, the last term's first; or NULL                              */
 } ct_term;
 
 typedef struct {

@@ -8,17 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "as derived: 35 ops, 20512 bytes" */
-static const char *title_of(cti_picture *p, const char *title) {
+/* "as derived: 35 ops, 20512 bytes", and where the other holds nothing "; as evaluated: nothing" */
+static const char *title_of(cti_picture *p, const char *title, const char *none) {
     long long ops = 0, bytes = 0;
     for (int64_t i = 0; i < p->n_nodes; i++) {
         if (p->nodes[i].shape != CTI_BOX) continue;
         ops++;
         bytes += p->nodes[i].bytes;
     }
-    size_t room = strlen(title) + 80;
+    size_t room = strlen(title) + (none ? strlen(none) : 0) + 100;
     char *text = cti_zone_alloc(&p->zone, room, 1);
-    if (text) snprintf(text, room, "%s: %lld ops, %lld bytes", title, ops, bytes);
+    if (text) {
+        snprintf(text, room, "%s: %lld ops, %lld bytes%s%s%s", title, ops, bytes, none ? "; " : "",
+                 none ? none : "", none ? ": nothing of this" : "");
+    }
     return text;
 }
 
@@ -51,8 +54,10 @@ static void *joined(cti_zone *zone, const void *a, int64_t n_a, const void *b, i
 ct_status cti_picture_beside(cti_picture *p, const char *title, cti_picture *other,
                              const char *other_title) {
     int64_t frames = p->n_frames + other->n_frames;
-    cti_picture_frame first = {.name = title_of(p, title), .pass = -1, .parent = -1},
-                      second = {.name = title_of(other, other_title), .pass = -1, .parent = -1};
+    const char *none = other->n_nodes ? NULL : other_title;
+    cti_picture_frame first = {.name = title_of(p, title, none), .pass = -1, .parent = -1},
+                      second = {
+                          .name = title_of(other, other_title, NULL), .pass = -1, .parent = -1};
     shift(other, p->n_nodes, p->n_frames, frames + 1);
     shift(p, 0, 0, frames);
     cti_picture_node *nodes = joined(&p->zone, p->nodes, p->n_nodes, other->nodes, other->n_nodes,

@@ -336,9 +336,11 @@ static ct_status show(cti_picture shown[2], const char *function, ct_tensor *con
     options.clusters = options.unfold = true;
     options.profile = false;
     options.shadow = NULL;
-    ct_status status = cti_picture_of(&shown[0], function, first, n_first, &options, NULL);
+    ct_status status = cti_picture_of_part(&shown[0], function, first, n_first, &options, NULL);
     if (status != CT_OK) return status;
-    return cti_picture_of(&shown[1], function, second, n_second, &options, NULL);
+    status = cti_picture_of_part(&shown[1], function, second, n_second, &options, NULL);
+    if (status != CT_OK || shown[0].n_nodes + shown[1].n_nodes > 0) return status;
+    return cti_picture_refuse(function, first, n_first, &options);
 }
 
 ct_status ct_graph_diff_save(const char *path, ct_tensor *const first[], int64_t n_first,

@@ -126,7 +126,7 @@ static void put_tooltip(cti_writer *out, const cti_picture_node *node) {
 static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth) {
     static const char *const shapes[] = {
         [CTI_BOX] = "",
-        [CTI_SMALL_BOX] = ", fontsize=8, height=0.2, margin=\"0.06,0.02\", color=\"#bbbbbb\"",
+        [CTI_SMALL_BOX] = ", fontsize=10, height=0.2, margin=\"0.06,0.02\", color=\"#bbbbbb\"",
         [CTI_ELLIPSE] = ", shape=ellipse",
     };
     const cti_picture_node *node = &p->nodes[i];
@@ -372,7 +372,10 @@ static void put_head(cti_writer *out, const cti_picture *p) {
                      "digraph cotan {\n  graph [rankdir=%s, ranksep=%s, nodesep=%s, "
                      "fontname=\"Helvetica\", fontsize=12, labelloc=t, labeljust=l, nslimit=1, "
                      "nslimit1=1%s",
-                     p->left_to_right ? "LR" : "TB", p->modules ? "0.2" : "0.3",
+                     p->left_to_right ? "LR" : "TB",
+                     p->formula   ? "0.12"
+                     : p->modules ? "0.2"
+                                  : "0.3",
                      p->modules ? "0.35" : "0.15", p->n_nodes > CURVED ? ", splines=polyline" : "");
     put_caption(out, p);
     cti_write_text(out, "];\n"

@@ -3,6 +3,7 @@
  * Invariant: a picture is a function of the graph's structure and names, never of addresses or ids,
  * and its numbers read the same in every locale. */
 #include "autograd/draw/picture.h"
+#include "autograd/draw/paths.h"
 #include "autograd/draw/words.h"
 
 #include "tensor/base/alloc.h"
@@ -439,15 +440,9 @@ static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n, cti_terms
     return d->failed ? CT_ERR_MEMORY : CT_OK;
 }
 
-static ct_status nothing_to_draw(const drawing *d, const char *function) {
-    if (!d->options->focus) {
-        return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph depends on 'from'", function);
-    }
-    return cti_no_such_focus(function, d->options->focus, d->module, d->walk.count);
-}
-
 /* What is left when everything that can be told in fewer boxes is. */
 static ct_status arrange(cti_picture *p, const char *function, const ct_dot_options *options) {
+    if (p->n_nodes == 0) return CT_OK;
     ct_status status = options->unfold || options->shadow ? CT_OK : cti_picture_fold(p);
     if (status == CT_OK && options->level == CT_DOT_MODULES) {
         status = cti_picture_merge(p, options->depth);
@@ -483,8 +478,8 @@ static ct_status check_options(const char *function, const ct_dot_options *o) {
                    f->terms ? (long long)f->n_terms : 0);
 }
 
-ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const roots[], int64_t n,
-                         const ct_dot_options *options, cti_terms *terms) {
+ct_status cti_picture_of_part(cti_picture *p, const char *function, ct_tensor *const roots[],
+                              int64_t n, const ct_dot_options *options, cti_terms *terms) {
     *p = (cti_picture){0};
     if (check_options(function, options) != CT_OK) return CT_ERR_RANGE;
     if (n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one root", function);
@@ -494,7 +489,6 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     drawing d = {.p = p, .options = options};
     if (cti_walk_new(&d.walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
     ct_status status = fill(&d, roots, n, terms);
-    if (status == CT_OK && p->n_nodes == 0) status = nothing_to_draw(&d, function);
     cti_walk_free(&d.walk);
     p->title = options->title;
     p->formula = options->formula;
@@ -504,4 +498,17 @@ ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const 
     p->shadowed = options->shadow != NULL;
     p->legend = !options->no_legend;
     return status == CT_OK ? arrange(p, function, options) : status;
+}
+
+ct_status cti_picture_refuse(const char *function, ct_tensor *const roots[], int64_t n,
+                             const ct_dot_options *options) {
+    if (options->focus) return cti_fail_no_module(function, roots, n, options->focus);
+    return ct_fail(CT_ERR_RANGE, "%s: nothing in the graph depends on 'from'", function);
+}
+
+ct_status cti_picture_of(cti_picture *p, const char *function, ct_tensor *const roots[], int64_t n,
+                         const ct_dot_options *options, cti_terms *terms) {
+    ct_status status = cti_picture_of_part(p, function, roots, n, options, terms);
+    bool empty = status == CT_OK && p->n_nodes == 0;
+    return empty ? cti_picture_refuse(function, roots, n, options) : status;
 }

@@ -87,16 +87,18 @@ typedef struct {
 
 /* Makes room for so many nodes and arrows, and for a frame around each node. */
 ct_status cti_picture_new(cti_picture *picture, int64_t nodes, int64_t arrows);
-/* The error for a path that no module has: which there are, of n paths of nodes, interned; "" is
- * none. `paths` is left in another order. */
-ct_status cti_no_such_focus(const char *function, const char *asked, const char *paths[],
-                            int64_t n);
 /* The picture of everything that n roots depend on, with ops as boxes. `function` is for
  * messages; `terms` holds the nodes of the formula's terms, of other graphs too, or is NULL. */
 ct_status cti_picture_of(cti_picture *picture, const char *function, ct_tensor *const roots[],
                          int64_t n, const ct_dot_options *options, cti_terms *terms);
+/* The same, but a focus or `from` to which nothing belongs is no error here: the picture is empty.
+ * Who cannot have that refuses it, with an error that says which modules there are. */
+ct_status cti_picture_of_part(cti_picture *picture, const char *function, ct_tensor *const roots[],
+                              int64_t n, const ct_dot_options *options, cti_terms *terms);
+ct_status cti_picture_refuse(const char *function, ct_tensor *const roots[], int64_t n,
+                             const ct_dot_options *options);
 /* Puts two pictures beside each other, each in a frame of that title. The second one, which must
- * live as long, is then empty. */
+ * live as long, is then empty. What holds nothing is named in the other's title. */
 ct_status cti_picture_beside(cti_picture *picture, const char *title, cti_picture *other,
                              const char *other_title);
 /* Merges what stands in frames of no others, or deeper than `depth` frames, into one box each, and

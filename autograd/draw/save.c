@@ -127,10 +127,14 @@ ct_dot_options cti_text_options(ct_dot_options options) {
     return options;
 }
 
+static ct_dot_options options_for(int format, ct_dot_options options) {
+    return cti_formats[format].options ? cti_formats[format].options(options) : options;
+}
+
 static ct_status picture_for(cti_picture *picture, int format, const char *function,
                              ct_tensor *const roots[], int64_t n, ct_dot_options options,
                              cti_terms *terms) {
-    if (cti_formats[format].options) options = cti_formats[format].options(options);
+    options = options_for(format, options);
     return cti_picture_of(picture, function, roots, n, &options, terms);
 }
 
@@ -204,7 +208,8 @@ static ct_status save_both(const char *path, ct_tensor *const roots[], int64_t n
     }
     if (status == CT_OK) status = ct_simplify(roots, n, evaluated);
     if (status == CT_OK) {
-        status = picture_for(&both[1], format, function, evaluated, n, *options, &terms);
+        ct_dot_options own = options_for(format, *options);
+        status = cti_picture_of_part(&both[1], function, evaluated, n, &own, &terms);
     }
     if (status == CT_OK) {
         status = cti_picture_beside(&both[0], "as derived", &both[1], "as evaluated");

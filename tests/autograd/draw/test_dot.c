@@ -1,6 +1,7 @@
 /* Pictures of graphs as text: exact for a small graph, the same bytes for the same graph, and
  * names that hold anything. Running the program `dot` on them is test_dot_render.c's business,
  * except for the labels, of which `dot` itself is the judge. */
+#include "tests/autograd/draw/dot_text.h"
 #include "tests/support/io_support.h"
 
 #include "autograd/compose.h"
@@ -14,29 +15,6 @@
 #include <pthread.h>
 
 #define DOT_TEST(name) FOLDER_TEST(dot, name)
-
-/* The text of a picture. The caller frees it. (Inlined, gcc 12 takes it for the address of a local
- * variable.) */
-__attribute__((noinline)) static char *text_of(ct_tensor *const roots[], int64_t n,
-                                               ct_dot_options options) {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    ct_status status = ct_dot_write(out, roots, n, options);
-    cr_assert_eq(status, CT_OK, "%s", ct_error_message());
-    fclose(out);
-    return text;
-}
-
-static int count(const char *text, const char *part) {
-    int n = 0;
-    for (const char *at = text; (at = strstr(at, part)); at += strlen(part)) n++;
-    return n;
-}
-
-static ct_tensor *vector(const char *name) {
-    return ct_name(ct_from(CT_F64, CT_SHAPE(2), (double[]){1, 2}), name);
-}
 
 /* --- What is drawn ------------------------------------------------------------------------ */
 
@@ -140,106 +118,6 @@ DOT_TEST(options_choose_what_is_drawn) {
     free(all), free(usual), free(few), free(framed);
 }
 
-/* A module within another, each with an op, and one op outside of both. */
-static char *nested_text(ct_dot_options options) {
-    int64_t scope = ct_scope_open();
-    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4), 1), *y[2];
-    ct_path_push("outer"), ct_path_push("inner");
-    ct_tensor *middle = ct_tanh(ct_exp(x));
-    ct_path_pop();
-    middle = ct_mul(ct_square(middle), ct_sin(middle));
-    ct_path_pop();
-    y[0] = ct_name(ct_sum_all(ct_square(middle)), "loss");
-    cr_assert_eq(ct_grad(y[0], &x, 1, &y[1]), CT_OK);
-    char *text = text_of(y, 2, options);
-    ct_scope_close(scope);
-    return text;
-}
-
-DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
-    char *closed = nested_text((ct_dot_options){.level = CT_DOT_MODULES});
-    char *opened = nested_text((ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
-    cr_expect_not_null(strstr(closed, "label=\"outer\\n[4] f32, 5 ops\""), "%s", closed);
-    cr_expect_not_null(strstr(closed, "label=\"outer, derivative\\n"), "%s", closed);
-    cr_expect_not_null(strstr(closed, "label=\"loss = sum\\n[] f32, 2 ops\""), "%s", closed);
-    cr_expect_eq(count(closed, "subgraph"), 0);
-    cr_expect_not_null(strstr(opened, "label=\"outer\"];"), "%s", opened);
-    cr_expect_not_null(strstr(opened, "label=\"inner\\n[4] f32, 2 ops\""), "%s", opened);
-    cr_expect_eq(count(opened, "subgraph"), 2);
-    /* So many values of the module are used in its derivative. */
-    cr_expect_not_null(strstr(closed, "headlabel=\"x 4\""), "%s", closed);
-    free(closed), free(opened);
-}
-
-/* y = x W + b and z = y + tanh(x W'), in modules: a derivative's box shows what it hands on, and how
- * many gradients it gives besides; what comes back to x in two ways is summed where they part. */
-DOT_TEST(derivatives_of_modules_say_what_they_give) {
-    ct_tensor *x = ct_name(ct_full(CT_F32, CT_SHAPE(4, 3), 1), "x"), *roots[4];
-    ct_tensor *p[] = {ct_full(CT_F32, CT_SHAPE(3, 3), 1), ct_full(CT_F32, CT_SHAPE(3), 1),
-                      ct_full(CT_F32, CT_SHAPE(3, 3), 2)};
-    ct_path_push("net"), ct_path_push("first");
-    ct_tensor *y = ct_add(ct_matmul(x, p[0]), p[1]);
-    ct_path_pop(), ct_path_push("residual"), ct_path_push("branch");
-    ct_tensor *z = ct_tanh(ct_matmul(y, p[2]));
-    ct_path_pop();
-    z = ct_add(y, z);
-    ct_path_pop(), ct_path_pop();
-    roots[0] = ct_sum_all(ct_square(z));
-    cr_assert_eq(ct_grad(roots[0], p, 3, roots + 1), CT_OK);
-    char *text = text_of(roots, 4, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 2});
-    cr_expect_not_null(strstr(text, "label=\"first, derivative\\n2 gradients, 2 ops\""), "%s",
-                       text);
-    cr_expect_not_null(strstr(text, "label=\"branch, derivative\\n[4,3] f32, 1 gradient, "), "%s",
-                       text);
-    /* The sum is beside the branch, not in it. */
-    const char *sum = strstr(text, "label=\"add\\n[4,3] f32\", fillcolor=\"#fbd3a6\"");
-    cr_expect_not_null(sum, "%s", text);
-    free(text);
-}
-
-/* Of a box that stands for three: of each; of a box around them: all. */
-DOT_TEST(folded_ops_are_counted) {
-    ct_tensor *y = ct_full(CT_F32, CT_SHAPE(4), 1);
-    ct_path_push("net");
-    for (int k = 0; k < 3; k++) {
-        ct_path_push(k == 0 ? "a" : k == 1 ? "b" : "c");
-        for (int i = 0; i < 4; i++) y = ct_tanh(ct_exp(ct_sin(y)));
-        ct_path_pop();
-    }
-    ct_path_pop();
-    y = ct_neg(y);
-    char *opened = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
-    char *closed = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_MODULES});
-    cr_expect_not_null(strstr(opened, "label=\"a\\n3 times\\n[4] f32, 12 ops each\""), "%s",
-                       opened);
-    cr_expect_not_null(strstr(closed, "label=\"net\\n[4] f32, 36 ops\""), "%s", closed);
-    free(opened), free(closed);
-}
-
-/* Whether the first node in a frame is of that name. */
-static bool begins_frame(const char *text, const char *frame, const char *name) {
-    static const char label[] = " [label=\"";
-    const char *at = strstr(text, frame);
-    at = at ? strstr(at, label) : NULL;
-    return at && strncmp(at + strlen(label), name, strlen(name)) == 0;
-}
-
-/* A step that begins with another number than those after it stands outside of the frame, whole:
- * what repeats begins where a step does, and nothing of one is left over. */
-DOT_TEST(frames_hold_whole_steps) {
-    ct_tensor *h = vector("h");
-    for (int i = 0; i < 6; i++) {
-        ct_tensor *gates = ct_concat((ct_tensor *[]){h, h}, 2, 0);
-        gates = i ? ct_exp(gates) : ct_sin(gates);
-        h = ct_tanh(ct_mul(ct_slice(gates, 0, 0, 2, 1), ct_slice(gates, 0, 2, 4, 1)));
-    }
-    ct_tensor *y = ct_neg(h);
-    char *drawn = text_of(&y, 1, (ct_dot_options){0});
-    cr_expect(begins_frame(drawn, "label=\"5 times\"];", "concat"), "%s", drawn);
-    cr_expect_eq(count(drawn, "label=\"tanh"), 2, "%s", drawn);
-    free(drawn);
-}
-
 /* 1e6 + 1e-3 - 1e6: the subtraction is as dark as it gets, and says so; the rest is white. */
 DOT_TEST(colours_where_digits_are_lost) {
     ct_tensor *x = ct_name(ct_from(CT_F32, CT_SHAPE(2), (float[]){1e-3F, 2e-3F}), "x");
@@ -260,53 +138,6 @@ DOT_TEST(colours_where_digits_are_lost) {
     expect_error(CT_ERR_RANGE,
                  "ct_dot_write: colours are of 'profile' or of 'shadow', not of both");
     ct_shadow_free(&report);
-}
-
-/* h = tanh(a (h + x)), six times, and its derivative: a step is drawn once for each of them. */
-DOT_TEST(steps_that_repeat_are_drawn_once) {
-    ct_tensor *x = vector("x"), *a = vector("a"), *h = vector("h"), *roots[2];
-    for (int i = 0; i < 6; i++) h = ct_tanh(ct_mul(ct_add(h, x), a));
-    roots[0] = ct_name(ct_sum_all(h), "loss");
-    cr_assert_eq(ct_grad(roots[0], &x, 1, &roots[1]), CT_OK);
-    char *folded = text_of(roots, 2, (ct_dot_options){0});
-    char *whole = text_of(roots, 2, (ct_dot_options){.unfold = true});
-    cr_expect_eq(count(folded, "label=\"tanh\\n"), 1, "%s", folded);
-    cr_expect_eq(count(whole, "label=\"tanh\\n"), 6);
-    cr_expect_not_null(strstr(folded, "label=\"6 times\"];"), "%s", folded);
-    cr_expect_gt(count(folded, "style=dashed"), 0);
-    cr_expect_eq(count(folded, "to the next repetition</td>"), 1, "the legend");
-    cr_expect_gt(count(folded, "subgraph"), 1);
-    cr_expect_eq(count(whole, "subgraph"), 0);
-    cr_expect_lt(3 * count(folded, " [label="), 2 * count(whole, " [label="));
-    free(folded), free(whole);
-}
-
-DOT_TEST(one_module_and_some_orders) {
-    char *inner = nested_text((ct_dot_options){.focus = "outer/inner"});
-    char *forward = nested_text((ct_dot_options){.orders = 1});
-    char *both = nested_text((ct_dot_options){.orders = 1, .focus = "outer"});
-    cr_expect(strstr(inner, "\"tanh\\n") && !strstr(inner, "\"sin\\n") && !strstr(inner, "loss"));
-    /* The value that the module takes is an ellipse. */
-    cr_expect_not_null(strstr(inner, "shape=ellipse"), "%s", inner);
-    cr_expect(strstr(forward, "loss") && !strstr(forward, "#fbd3a6"), "%s", forward);
-    cr_expect(strstr(both, "\"sin\\n") && !strstr(both, "loss") && !strstr(both, "#fbd3a6"));
-    free(inner), free(forward), free(both);
-    ct_tensor *x = vector("x");
-    cr_expect_eq(ct_dot_write(stdout, &x, 1, (ct_dot_options){.focus = "head"}), CT_ERR_RANGE);
-    cr_expect_str_eq(
-        ct_error_message(),
-        "ct_dot_write: nothing in the graph belongs to module 'head', nor to any other");
-    ct_error_clear();
-    ct_path_push("outer"), ct_path_push("inner");
-    ct_tensor *y = ct_tanh(x);
-    ct_path_pop();
-    y = ct_sin(y);
-    ct_path_pop();
-    cr_expect_eq(ct_dot_write(stdout, &y, 1, (ct_dot_options){.focus = "inner"}), CT_ERR_RANGE);
-    cr_expect_str_eq(ct_error_message(),
-                     "ct_dot_write: nothing in the graph belongs to module 'inner'; its modules "
-                     "are 'outer/inner', 'outer'");
-    ct_error_clear();
 }
 
 /* exp takes no part in what lies between x and y; the sum that takes it does, and it is a value. */
@@ -346,7 +177,6 @@ DOT_TEST(options_out_of_range_are_refused) {
         ct_error_clear();
     }
     free(text_of(&x, 1, (ct_dot_options){.formula = &bare}));
-    free(nested_text((ct_dot_options){.focus = "outer/inner/"}));
 }
 
 /* --- Ops of users ------------------------------------------------------------------------- */

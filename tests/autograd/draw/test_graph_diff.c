@@ -1,5 +1,6 @@
 /* What differs between two graphs: exact for small ones, and what is to be expected of the study's
  * network with and without BatchNorm, in training and in inference. */
+#include "tests/autograd/draw/dot_text.h"
 #include "tests/support/io_support.h"
 
 #include "autograd/compose.h"
@@ -17,7 +18,7 @@ typedef struct {
 } graph;
 
 /* The text of a difference. The caller frees it. */
-static char *text_of(const graph *a, const graph *b, ct_graph_diff_options options) {
+static char *report_of(const graph *a, const graph *b, ct_graph_diff_options options) {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -32,7 +33,7 @@ static void expect_counts(const graph *a, const graph *b, int64_t only_first, in
     ct_graph_difference d;
     cr_assert_eq(ct_graph_diff(a->roots, a->n, b->roots, b->n, &d), CT_OK, "%s",
                  ct_error_message());
-    char *text = text_of(a, b, (ct_graph_diff_options){.picture.show_views = true});
+    char *text = report_of(a, b, (ct_graph_diff_options){.picture.show_views = true});
     cr_expect_eq(d.only_first, only_first, "%s", text);
     cr_expect_eq(d.only_second, only_second, "%s", text);
     cr_expect_eq(d.changed, changed, "%s", text);
@@ -43,15 +44,11 @@ static void expect_counts(const graph *a, const graph *b, int64_t only_first, in
 static void expect_equal(const graph *a, const graph *b) {
     for (int turn = 0; turn < 2; turn++) {
         expect_counts(turn ? b : a, turn ? a : b, 0, 0, 0);
-        char *text = text_of(turn ? b : a, turn ? a : b, (ct_graph_diff_options){0});
+        char *text = report_of(turn ? b : a, turn ? a : b, (ct_graph_diff_options){0});
         cr_expect_eq(strncmp(text, "equal: ", 7), 0, "%s", text);
         cr_expect_null(strchr(text, '~'));
         free(text);
     }
-}
-
-static ct_tensor *vector(const char *name) {
-    return ct_name(ct_from(CT_F64, CT_SHAPE(2), (double[]){1, 2}), name);
 }
 
 /* --- Small graphs ------------------------------------------------------------------------- */
@@ -71,14 +68,14 @@ DIFF_TEST(the_same_graph_is_equal) {
     graph a = small(false), b = small(false);
     expect_equal(&a, &a);
     expect_equal(&a, &b);
-    char *text = text_of(&a, &b, (ct_graph_diff_options){.picture.title = "t"});
+    char *text = report_of(&a, &b, (ct_graph_diff_options){.picture.title = "t"});
     cr_expect_str_eq(text, "t\nequal: 5 nodes\n");
     free(text);
 }
 
 DIFF_TEST(text_of_a_node_more) {
     graph a = small(false), b = small(true);
-    char *text = text_of(&a, &b, (ct_graph_diff_options){.first = "old", .second = "new"});
+    char *text = report_of(&a, &b, (ct_graph_diff_options){.first = "old", .second = "new"});
     cr_expect_str_eq(text, "net/part: 1 only in 'new', 1 changed, 1 unchanged\n"
                            "  + add                                     [2] f64\n"
                            "  ~ mul                                     [2] f64\n"
@@ -87,7 +84,7 @@ DIFF_TEST(text_of_a_node_more) {
                            "1 only in 'new', 1 changed, 4 unchanged\n");
     free(text);
     ct_graph_diff_options modules = {.picture.level = CT_DOT_MODULES};
-    text = text_of(&b, &a, modules);
+    text = report_of(&b, &a, modules);
     cr_expect_str_eq(text, "net/part: 1 only in 'first', 1 changed, 1 unchanged\n"
                            "\n"
                            "1 only in 'first', 1 changed, 4 unchanged\n");
@@ -125,14 +122,14 @@ DIFF_TEST(one_attribute_is_one_change) {
     graph a = {{ct_sum_all(ct_exp(ct_sum(x, CT_AXES(0))))}, 1};
     graph b = {{ct_sum_all(ct_exp(ct_sum(x, CT_AXES(1))))}, 1};
     expect_counts(&a, &b, 0, 0, 1);
-    char *text = text_of(&a, &b, (ct_graph_diff_options){0});
+    char *text = report_of(&a, &b, (ct_graph_diff_options){0});
     cr_expect_not_null(strstr(text, "~ sum"), "%s", text);
     cr_expect_not_null(strstr(text, "; attributes"), "%s", text);
     free(text);
     /* A number of a formula. */
     graph c = {{ct_exp(ct_scale(x, 0.5))}, 1}, d = {{ct_exp(ct_scale(x, 0.25))}, 1};
     expect_counts(&c, &d, 0, 0, 1);
-    text = text_of(&c, &d, (ct_graph_diff_options){0});
+    text = report_of(&c, &d, (ct_graph_diff_options){0});
     cr_expect_not_null(strstr(text, "; numbers (\xc2\xb7, 0.5) -> (\xc2\xb7, 0.25)"), "%s", text);
     free(text);
 }
@@ -146,7 +143,7 @@ DIFF_TEST(other_types_names_modules_and_roots) {
         g[i] = (graph){{ct_sin(ct_exp(x[i]))}, 1};
         ct_path_pop();
     }
-    char *text = text_of(&g[0], &g[1], (ct_graph_diff_options){0});
+    char *text = report_of(&g[0], &g[1], (ct_graph_diff_options){0});
     cr_expect_not_null(strstr(text, "; module old -> new"), "%s", text);
     free(text);
     ct_tensor *wide = ct_name(ct_full(CT_F32, CT_SHAPE(4), 1), "a");
@@ -155,13 +152,13 @@ DIFF_TEST(other_types_names_modules_and_roots) {
     ct_path_pop();
     ct_tensor *y = ct_input(w.roots[0], 0);
     graph more = {{w.roots[0], y}, 2};
-    text = text_of(&w, &more, (ct_graph_diff_options){0});
+    text = report_of(&w, &more, (ct_graph_diff_options){0});
     cr_expect_not_null(strstr(text, "; a root only in 'second'"), "%s", text);
     free(text);
     expect_counts(&w, &more, 0, 0, 1);
     graph few = {{ct_exp(ct_name(ct_full(CT_F32, CT_SHAPE(3), 1), "a"))}, 1};
     graph many = {{ct_exp(ct_name(ct_full(CT_F32, CT_SHAPE(4), 1), "a"))}, 1};
-    text = text_of(&few, &many, (ct_graph_diff_options){0});
+    text = report_of(&few, &many, (ct_graph_diff_options){0});
     cr_expect_not_null(strstr(text, "; type [3] f32 -> [4] f32"), "%s", text);
     free(text);
 }
@@ -170,12 +167,12 @@ DIFF_TEST(other_types_names_modules_and_roots) {
 DIFF_TEST(views_are_told_by_what_reads_them) {
     ct_tensor *x = ct_name(ct_full(CT_F64, CT_SHAPE(2, 2), 1), "x");
     graph a = {{ct_matmul(x, ct_exp(x))}, 1}, b = {{ct_matmul(x, ct_transpose(ct_exp(x)))}, 1};
-    char *text = text_of(&a, &b, (ct_graph_diff_options){0});
+    char *text = report_of(&a, &b, (ct_graph_diff_options){0});
     cr_expect_not_null(strstr(text, "operand 2: exp -> permute"), "%s", text);
     cr_expect_null(strstr(text, "+ permute"), "%s", text);
     cr_expect_not_null(strstr(text, "and 1 view\n"), "%s", text);
     free(text);
-    text = text_of(&a, &b, (ct_graph_diff_options){.picture.show_views = true});
+    text = report_of(&a, &b, (ct_graph_diff_options){.picture.show_views = true});
     cr_expect_not_null(strstr(text, "+ permute"), "%s", text);
     free(text);
 }
@@ -255,12 +252,6 @@ static graph network(ct_module *model, ct_mode mode, bool backward) {
     return g;
 }
 
-static int count(const char *text, const char *part) {
-    int n = 0;
-    for (const char *at = text; (at = strstr(at, part)); at += strlen(part)) n++;
-    return n;
-}
-
 /* Whether a part of a line stands in each line that holds `with`. */
 static bool all_lines(const char *text, const char *with, const char *part, const char *other) {
     for (const char *at = text; *at;) {
@@ -283,14 +274,14 @@ DIFF_TEST(batch_norm_is_what_differs) {
         graph a = network(with, CT_TRAINING, backward), b = network(without, CT_TRAINING, backward);
         ct_graph_diff_options options = {
             .first = "bn", .second = "plain", .picture.level = CT_DOT_MODULES};
-        char *text = text_of(&a, &b, options);
+        char *text = report_of(&a, &b, options);
         cr_expect(all_lines(text, "only in 'bn'", "batch_norm_", NULL), "%s", text);
         cr_expect(all_lines(text, "only in 'plain'", "conv_", "dense_"), "%s", text);
         cr_expect(all_lines(text, "batch_norm_", "only in 'bn'", NULL), "%s", text);
         cr_expect_eq(count(text, "batch_norm_"), backward ? 10 : 5, "%s", text);
         cr_expect_eq(count(text, "\ncnn/pool"), 0, "%s", text);
         free(text);
-        text = text_of(&a, &b, (ct_graph_diff_options){.first = "bn", .second = "plain"});
+        text = report_of(&a, &b, (ct_graph_diff_options){.first = "bn", .second = "plain"});
         cr_expect_eq(count(text, "  + bias (slot) "), 5, "%s", text);
         cr_expect_eq(count(text, "  - gamma (slot) "), 5, "%s", text);
         free(text);
@@ -303,7 +294,7 @@ DIFF_TEST(batch_norm_is_what_differs) {
 DIFF_TEST(inference_reads_the_moving_averages) {
     ct_module *model = ct_digits_cnn_new((ct_digits_cnn_options){0});
     graph a = network(model, CT_TRAINING, false), b = network(model, CT_INFERENCE, false);
-    char *text = text_of(&a, &b, (ct_graph_diff_options){.first = "training", .second = "use"});
+    char *text = report_of(&a, &b, (ct_graph_diff_options){.first = "training", .second = "use"});
     cr_expect_eq(count(text, "  + "), 10, "%s", text);
     cr_expect_eq(count(text, "  + moving_"), 10, "%s", text);
     cr_expect_eq(count(text, " -> moving_variance\n"), 5, "%s", text);
@@ -317,7 +308,7 @@ DIFF_TEST(what_simplification_does) {
     ct_module *model = ct_digits_cnn_new((ct_digits_cnn_options){0});
     graph a = network(model, CT_TRAINING, false), b = {.n = a.n};
     OK(ct_simplify(a.roots, a.n, b.roots));
-    char *text = text_of(&a, &b, (ct_graph_diff_options){0});
+    char *text = report_of(&a, &b, (ct_graph_diff_options){0});
     cr_expect_eq(count(text, "  - stage "), 10, "%s", text);
     cr_expect_eq(count(text, "\ncnn/conv"), 0, "%s", text);
     graph c = {.n = a.n};
@@ -343,16 +334,6 @@ DIFF_TEST(large_graphs) {
 }
 
 /* --- Pictures ----------------------------------------------------------------------------- */
-
-static char *file_text(const char *name) {
-    uint8_t *bytes;
-    size_t length;
-    OK(cti_file_read("test", in_folder(name), &bytes, &length));
-    char *text = calloc(length + 1, 1);
-    memcpy(text, bytes, length);
-    cti_free(bytes);
-    return text;
-}
 
 static char *picture_of(const char *name, const graph *a, const graph *b,
                         ct_graph_diff_options options) {

@@ -1,0 +1,195 @@
+/* Pictures of what consists of modules and of steps: as boxes, in frames, drawn once, one alone. */
+#include "tests/autograd/draw/dot_text.h"
+#include "tests/support/io_support.h"
+
+#include "autograd/compose.h"
+#include "autograd/grad.h"
+#include "autograd/graph_diff.h"
+#include "tensor/base/context.h"
+#include "tensor/simplify.h"
+
+#define DOT_TEST(name) FOLDER_TEST(dot_modules, name)
+
+/* --- Boxes -------------------------------------------------------------------------------- */
+
+/* A module within another, each with an op, and one op outside of both. */
+static char *nested_text(ct_dot_options options) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4), 1), *y[2];
+    ct_path_push("outer"), ct_path_push("inner");
+    ct_tensor *middle = ct_tanh(ct_exp(x));
+    ct_path_pop();
+    middle = ct_mul(ct_square(middle), ct_sin(middle));
+    ct_path_pop();
+    y[0] = ct_name(ct_sum_all(ct_square(middle)), "loss");
+    cr_assert_eq(ct_grad(y[0], &x, 1, &y[1]), CT_OK);
+    char *text = text_of(y, 2, options);
+    ct_scope_close(scope);
+    return text;
+}
+
+DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
+    char *closed = nested_text((ct_dot_options){.level = CT_DOT_MODULES});
+    char *opened = nested_text((ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
+    cr_expect_not_null(strstr(closed, "label=\"outer\\n[4] f32, 5 ops\""), "%s", closed);
+    cr_expect_not_null(strstr(closed, "label=\"outer, derivative\\n"), "%s", closed);
+    cr_expect_not_null(strstr(closed, "label=\"loss = sum\\n[] f32, 2 ops\""), "%s", closed);
+    cr_expect_eq(count(closed, "subgraph"), 0);
+    cr_expect_not_null(strstr(opened, "label=\"outer\"];"), "%s", opened);
+    cr_expect_not_null(strstr(opened, "label=\"inner\\n[4] f32, 2 ops\""), "%s", opened);
+    cr_expect_eq(count(opened, "subgraph"), 2);
+    /* So many values of the module are used in its derivative. */
+    cr_expect_not_null(strstr(closed, "headlabel=\"x 4\""), "%s", closed);
+    free(closed), free(opened);
+}
+
+/* y = x W + b and z = y + tanh(x W'), in modules: a derivative's box shows what it hands on, and how
+ * many gradients it gives besides; what comes back to x in two ways is summed where they part. */
+DOT_TEST(derivatives_of_modules_say_what_they_give) {
+    ct_tensor *x = ct_name(ct_full(CT_F32, CT_SHAPE(4, 3), 1), "x"), *roots[4];
+    ct_tensor *p[] = {ct_full(CT_F32, CT_SHAPE(3, 3), 1), ct_full(CT_F32, CT_SHAPE(3), 1),
+                      ct_full(CT_F32, CT_SHAPE(3, 3), 2)};
+    ct_path_push("net"), ct_path_push("first");
+    ct_tensor *y = ct_add(ct_matmul(x, p[0]), p[1]);
+    ct_path_pop(), ct_path_push("residual"), ct_path_push("branch");
+    ct_tensor *z = ct_tanh(ct_matmul(y, p[2]));
+    ct_path_pop();
+    z = ct_add(y, z);
+    ct_path_pop(), ct_path_pop();
+    roots[0] = ct_sum_all(ct_square(z));
+    cr_assert_eq(ct_grad(roots[0], p, 3, roots + 1), CT_OK);
+    char *text = text_of(roots, 4, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 2});
+    cr_expect_not_null(strstr(text, "label=\"first, derivative\\n2 gradients, 2 ops\""), "%s",
+                       text);
+    cr_expect_not_null(strstr(text, "label=\"branch, derivative\\n[4,3] f32, 1 gradient, "), "%s",
+                       text);
+    /* The sum is beside the branch, not in it. */
+    const char *sum = strstr(text, "label=\"add\\n[4,3] f32\", fillcolor=\"#fbd3a6\"");
+    cr_expect_not_null(sum, "%s", text);
+    free(text);
+}
+
+/* Of a box that stands for three: of each; of a box around them: all. */
+DOT_TEST(folded_ops_are_counted) {
+    ct_tensor *y = ct_full(CT_F32, CT_SHAPE(4), 1);
+    ct_path_push("net");
+    for (int k = 0; k < 3; k++) {
+        ct_path_push(k == 0 ? "a" : k == 1 ? "b" : "c");
+        for (int i = 0; i < 4; i++) y = ct_tanh(ct_exp(ct_sin(y)));
+        ct_path_pop();
+    }
+    ct_path_pop();
+    y = ct_neg(y);
+    char *opened = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
+    char *closed = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_MODULES});
+    cr_expect_not_null(strstr(opened, "label=\"a\\n3 times\\n[4] f32, 12 ops each\""), "%s",
+                       opened);
+    cr_expect_not_null(strstr(closed, "label=\"net\\n[4] f32, 36 ops\""), "%s", closed);
+    free(opened), free(closed);
+}
+
+/* A step that begins with another number than those after it stands outside of the frame, whole:
+ * what repeats begins where a step does, and nothing of one is left over. */
+DOT_TEST(frames_hold_whole_steps) {
+    ct_tensor *h = vector("h");
+    for (int i = 0; i < 6; i++) {
+        ct_tensor *gates = ct_concat((ct_tensor *[]){h, h}, 2, 0);
+        gates = i ? ct_exp(gates) : ct_sin(gates);
+        h = ct_tanh(ct_mul(ct_slice(gates, 0, 0, 2, 1), ct_slice(gates, 0, 2, 4, 1)));
+    }
+    ct_tensor *y = ct_neg(h);
+    char *text = text_of(&y, 1, (ct_dot_options){0});
+    const char *frame = strstr(text, "label=\"5 times\"];");
+    cr_assert_not_null(frame, "%s", text);
+    const char *first = strstr(frame, " [label=");
+    cr_expect_eq(strncmp(first, " [label=\"concat", 15), 0, "%s", text);
+    cr_expect_eq(count(text, "label=\"tanh"), 2, "%s", text);
+    free(text);
+}
+
+/* --- Steps -------------------------------------------------------------------------------- */
+
+/* h = tanh(a (h + x)), six times, and its derivative: a step is drawn once for each of them. */
+DOT_TEST(steps_that_repeat_are_drawn_once) {
+    ct_tensor *x = vector("x"), *a = vector("a"), *h = vector("h"), *roots[2];
+    for (int i = 0; i < 6; i++) h = ct_tanh(ct_mul(ct_add(h, x), a));
+    roots[0] = ct_name(ct_sum_all(h), "loss");
+    cr_assert_eq(ct_grad(roots[0], &x, 1, &roots[1]), CT_OK);
+    char *folded = text_of(roots, 2, (ct_dot_options){0});
+    char *whole = text_of(roots, 2, (ct_dot_options){.unfold = true});
+    cr_expect_eq(count(folded, "label=\"tanh\\n"), 1, "%s", folded);
+    cr_expect_eq(count(whole, "label=\"tanh\\n"), 6);
+    cr_expect_not_null(strstr(folded, "label=\"6 times\"];"), "%s", folded);
+    cr_expect_gt(count(folded, "style=dashed"), 0);
+    cr_expect_eq(count(folded, "to the next repetition</td>"), 1, "the legend");
+    cr_expect_gt(count(folded, "subgraph"), 1);
+    cr_expect_eq(count(whole, "subgraph"), 0);
+    cr_expect_lt(3 * count(folded, " [label="), 2 * count(whole, " [label="));
+    free(folded), free(whole);
+}
+
+/* --- One of them ---------------------------------------------------------------------------- */
+
+DOT_TEST(one_module_and_some_orders) {
+    char *inner = nested_text((ct_dot_options){.focus = "outer/inner"});
+    char *forward = nested_text((ct_dot_options){.orders = 1});
+    char *both = nested_text((ct_dot_options){.orders = 1, .focus = "outer"});
+    cr_expect(strstr(inner, "\"tanh\\n") && !strstr(inner, "\"sin\\n") && !strstr(inner, "loss"));
+    /* The value that the module takes is an ellipse. */
+    cr_expect_not_null(strstr(inner, "shape=ellipse"), "%s", inner);
+    cr_expect(strstr(forward, "loss") && !strstr(forward, "#fbd3a6"), "%s", forward);
+    cr_expect(strstr(both, "\"sin\\n") && !strstr(both, "loss") && !strstr(both, "#fbd3a6"));
+    free(inner), free(forward), free(both);
+    free(nested_text((ct_dot_options){.focus = "outer/inner/"}));
+}
+
+/* The nearest first, be it to the last name alone; at most a dozen. */
+DOT_TEST(a_focus_on_no_module_says_which_there_are) {
+    ct_tensor *x = vector("x");
+    cr_expect_eq(ct_dot_write(stdout, &x, 1, (ct_dot_options){.focus = "head"}), CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE,
+                 "ct_dot_write: nothing in the graph belongs to module 'head'; it has "
+                 "no modules");
+    ct_path_push("net");
+    for (int k = 0; k < 14; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "layer_%d", k);
+        ct_path_push(name);
+        x = ct_exp(x);
+        ct_path_pop();
+    }
+    ct_path_pop();
+    cr_expect_eq(ct_dot_write(stdout, &x, 1, (ct_dot_options){.focus = "layer_12/x"}),
+                 CT_ERR_RANGE);
+    static const char begins[] =
+        "ct_dot_write: nothing in the graph belongs to module 'layer_12/x'; "
+        "there are 'net/layer_12', 'net/layer_";
+    cr_expect_eq(strncmp(ct_error_message(), begins, sizeof begins - 1), 0, "%s",
+                 ct_error_message());
+    cr_expect_eq(count(ct_error_message(), "'net/layer_"), 12);
+    cr_expect_not_null(strstr(ct_error_message(), " and others"));
+    ct_error_clear();
+}
+
+/* Twice neg is nothing. */
+DOT_TEST(a_module_that_simplification_removes) {
+    ct_tensor *x = vector("x"), *evaluated;
+    ct_path_push("idle");
+    ct_tensor *y = ct_neg(ct_neg(x));
+    ct_path_pop();
+    y = ct_exp(y);
+    cr_assert_eq(ct_simplify(&y, 1, &evaluated), CT_OK);
+    ct_dot_options options = {.focus = "idle"};
+    cr_assert_eq(ct_dot_save_both(in_folder("both.dot"), &y, 1, options), CT_OK, "%s",
+                 ct_error_message());
+    char *both = file_text("both.dot");
+    cr_expect_not_null(strstr(both, "nothing of this"), "%s", both);
+    free(both);
+    ct_graph_diff_options diff = {.picture = options};
+    cr_assert_eq(ct_graph_diff_save(in_folder("diff.dot"), &y, 1, &evaluated, 1, diff), CT_OK, "%s",
+                 ct_error_message());
+    options.focus = "head";
+    cr_expect_eq(ct_dot_save_both(in_folder("both.dot"), &y, 1, options), CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, "ct_dot_save_both: nothing in the graph belongs to module 'head'; "
+                               "there are 'idle'");
+}
