@@ -54,8 +54,8 @@ static void extend(range *r, double value) {
     r->high = fmax(r->high, value);
 }
 
-/* step, p5, p25, p50, p75, p95, norm of each line that is of this layer or parameter; an empty line,
- * at which gnuplot's curve breaks, where one of them is not there. */
+/* step, p5, p25, p50, p75, p95, norm of each line that is of this layer or parameter; an empty
+ * line, at which gnuplot's curve breaks, where one of them is not there. */
 static void write_block(FILE *out, const char *table, const char *what, const char *path,
                         range *r) {
     bool wrote = false; /* the line before */

@@ -353,7 +353,8 @@ static void put_formula(cti_writer *out, const ct_formula *formula) {
 /* Title and legend: the picture's own label, which no arrow crosses. */
 static void put_caption(cti_writer *out, const cti_picture *p) {
     if (!p->title && !p->legend && !p->formula) return;
-    cti_write_text(out, ", label=<<table border=\"0\" cellspacing=\"3\" cellpadding=\"4\">");
+    cti_write_format(out, ", label=<<table border=\"0\" cellspacing=\"3\" cellpadding=\"%d\">",
+                     p->formula ? 2 : 4);
     if (p->title) {
         cti_write_text(out, "<tr><td colspan=\"8\" align=\"left\">");
         cti_write_text(out, cti_dot_escape_html(p->title).text);
@@ -373,7 +374,7 @@ static void put_head(cti_writer *out, const cti_picture *p) {
                      "fontname=\"Helvetica\", fontsize=12, labelloc=t, labeljust=l, nslimit=1, "
                      "nslimit1=1%s",
                      p->left_to_right ? "LR" : "TB",
-                     p->formula   ? "0.12"
+                     p->formula   ? "0.14"
                      : p->modules ? "0.2"
                                   : "0.3",
                      p->modules ? "0.35" : "0.15", p->n_nodes > CURVED ? ", splines=polyline" : "");

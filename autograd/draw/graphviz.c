@@ -86,10 +86,11 @@ static ct_status connect_streams(run *r, int theirs[3]) {
 }
 
 /* 0 or an errno value. */
-static int spawn(run *r, const char *format, const int theirs[3]) {
-    char option[8];
+static int spawn(run *r, const char *format, const char *limit, const int theirs[3]) {
+    char option[8], more[16];
     snprintf(option, sizeof option, "-T%s", format);
-    char *const arguments[] = {(char[]){"dot"}, option, NULL};
+    snprintf(more, sizeof more, "%s", limit ? limit : "");
+    char *const arguments[] = {(char[]){"dot"}, option, limit ? more : NULL, NULL};
     posix_spawn_file_actions_t actions;
     int code = posix_spawn_file_actions_init(&actions);
     if (code != 0) return code;
@@ -208,8 +209,8 @@ static void stop(run *r) {
     for (int i = 0; i < 3; i++) close_fd(&r->fds[i]);
 }
 
-ct_status cti_graphviz(const char *format, const char *text, size_t length, double seconds,
-                       cti_writer *picture, cti_no_picture *why) {
+ct_status cti_graphviz(const char *format, const char *limit, const char *text, size_t length,
+                       double seconds, cti_writer *picture, cti_no_picture *why) {
     int theirs[3] = {-1, -1, -1};
     *why = (cti_no_picture){.hint = ""};
     run r = {.text = text,
@@ -220,7 +221,7 @@ ct_status cti_graphviz(const char *format, const char *text, size_t length, doub
              .picture = picture,
              .why = why};
     ct_status status = connect_streams(&r, theirs);
-    int code = status == CT_OK ? spawn(&r, format, theirs) : 0;
+    int code = status == CT_OK ? spawn(&r, format, limit, theirs) : 0;
     for (int i = 0; i < 3; i++) close_fd(&theirs[i]);
     if (code != 0) {
         r.pid = 0;

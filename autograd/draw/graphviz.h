@@ -32,10 +32,11 @@ typedef struct {
     bool slow;        /* dot took too long */
 } cti_no_picture;
 
-/* Has `dot` draw the text, in a format that its option -T knows, within so many seconds. The caller
+/* Has `dot` draw the text, in a format that its option -T knows, with one argument more unless
+ * `limit` is NULL, within so many seconds. The caller
  * frees picture->text. After a failure no error is recorded unless why->reason is empty. */
-ct_status cti_graphviz(const char *format, const char *text, size_t length, double seconds,
-                       cti_writer *picture, cti_no_picture *why);
+ct_status cti_graphviz(const char *format, const char *limit, const char *text, size_t length,
+                       double seconds, cti_writer *picture, cti_no_picture *why);
 
 /* Milliseconds that `dot` may take: 30000; a third of it where there is a coarser level to fall
  * back on. Tests shorten it. */

@@ -362,7 +362,8 @@ static ct_status run_dot(cti_page *page, int64_t g) {
     for (int64_t k = g; k < page->n_groups; k = next_group(page, k + 1)) put_group(&text, page, k);
     ct_status status = text.status;
     if (status == CT_OK)
-        status = cti_graphviz("plain", text.text, text.used, cti_dot_patience / 1e3, &answer, &why);
+        status = cti_graphviz("plain", NULL, text.text, text.used, cti_dot_patience / 1e3, &answer,
+                              &why);
     if (status == CT_OK || *why.reason) {
         snprintf(page->why_plain, sizeof page->why_plain, "%s%s",
                  *why.reason ? why.reason : "dot gave no places", why.hint);

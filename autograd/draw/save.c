@@ -74,7 +74,8 @@ static ct_status make(const cti_picture *picture, int format, double seconds, ct
     *why->reason = '\0';
     cti_formats[format].write(picture, text);
     if (text->status != CT_OK || !cti_formats[format].drawn) return text->status;
-    return cti_graphviz(cti_formats[format].ending, text->text, text->used, seconds, drawn, why);
+    return cti_graphviz(cti_formats[format].ending, cti_formats[format].limit, text->text,
+                        text->used, seconds, drawn, why);
 }
 
 ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path,
@@ -250,8 +251,8 @@ ct_status ct_dot_render(const char *dot_path, const char *picture_path) {
     if (status != CT_OK) return status;
     cti_writer drawn = {0};
     cti_no_picture why;
-    status = cti_graphviz(cti_formats[format].ending, (const char *)text, length,
-                          cti_dot_patience / 1e3, &drawn, &why);
+    status = cti_graphviz(cti_formats[format].ending, cti_formats[format].limit, (const char *)text,
+                          length, cti_dot_patience / 1e3, &drawn, &why);
     if (status == CT_OK) status = put(function, picture_path, &drawn);
     else if (*why.reason) status = fail_with_text(function, &why, "the text is in", dot_path);
     cti_free(drawn.text);

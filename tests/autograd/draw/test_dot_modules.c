@@ -43,7 +43,7 @@ DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
     free(closed), free(opened);
 }
 
-/* y = x W + b and z = y + tanh(x W'), in modules: a derivative's box shows what it hands on, and how
+/* y = x W + b, z = y + tanh(y W'), in modules: a derivative's box shows what it hands on, and how
  * many gradients it gives besides; what comes back to x in two ways is summed where they part. */
 DOT_TEST(derivatives_of_modules_say_what_they_give) {
     ct_tensor *x = ct_name(ct_full(CT_F32, CT_SHAPE(4, 3), 1), "x"), *roots[4];

@@ -368,6 +368,13 @@ RENDER_TEST(what_dot_sees) {
     cr_expect_eq(entries(false), 1);
 }
 
+/* Its pixels are bounded, so that it shows what SVG does. */
+RENDER_TEST(png_has_a_largest_size) {
+    pretend("cat >/dev/null; echo \"$*\"");
+    cr_assert_eq(save(in_folder("a.png")), CT_OK, "%s", ct_error_message());
+    cr_expect(file_is(in_folder("a.png"), "-Tpng -Gsize=84,84\n", 19));
+}
+
 /* --- Faults ------------------------------------------------------------------------------- */
 
 /* Without names, which would stay in memory. */
