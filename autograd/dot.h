@@ -24,7 +24,8 @@ typedef enum {
     CT_DOT_MODULES, /* a module, or its derivative beside it; of what belongs to no module, all that
                        hangs together                                                         */
     CT_DOT_PLAN,    /* an op, in frames of the passes that computed it in the last evaluation that
-                       was measured, see profile.h; what was not computed stands in none         */
+                       was measured, see profile.h; what was not computed stands in none. Of more
+                       than 120 nodes a box is a pass, unless `unfold`                           */
 } ct_dot_level;
 
 /* Zero is the default everywhere. */

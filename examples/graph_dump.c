@@ -82,9 +82,9 @@ static ct_status draw(const graph *g, const graph_kind *kind, const wishes *w, f
 static ct_status build(graph *g, const graph_kind *kind, const wishes *w) {
     int order = *w->order ? *w->order - '0' : w->backward;
     ct_status status = kind->build(g, order);
-    if (status == CT_OK && w->simplified) status = ct_simplify(g->roots, g->n, g->roots);
-    bool timed = w->profile || level_of(w->level) == CT_DOT_PLAN;
-    return status == CT_OK && timed ? measure(g) : status;
+    bool plan = level_of(w->level) == CT_DOT_PLAN; /* is of what is evaluated */
+    if (status == CT_OK && (w->simplified || plan)) status = ct_simplify(g->roots, g->n, g->roots);
+    return status == CT_OK && (w->profile || plan) ? measure(g) : status;
 }
 
 /* --- Two graphs ------------------------------------------------------------------------------- */
@@ -183,8 +183,8 @@ int main(int argc, char *argv[]) {
         {"--simplified", NULL, "as it is evaluated", OPTION_FLAG, &w.simplified, 0, 0},
         {"--profile", NULL, "computed once, coloured by time", OPTION_FLAG, &w.profile, 0, 0},
         {"--views", NULL, "with reshape, broadcast and the like", OPTION_FLAG, &w.views, 0, 0},
-        {"--unfold", NULL, "repeated steps and equal modules one by one", OPTION_FLAG, &w.unfold, 0,
-         0},
+        {"--unfold", NULL, "repeated steps and equal modules one by one, and the ops of passes",
+         OPTION_FLAG, &w.unfold, 0, 0},
         {"--diff", "batch-norm|inference|simplified",
          "what differs without BatchNorm (seed), in inference, or as it is evaluated",
          OPTION_CHOICE, &w.diff, 0, 0},

@@ -74,8 +74,10 @@ static void choose_groups(merging *m) {
     const cti_picture *p = m->p;
     cti_picture_leaders(p, m->group);
     for (int64_t i = 0; i < p->n_nodes; i++) {
-        m->group[i] = m->group[i] >= 0 ? p->n_frames + m->group[i]
-                                       : closed_frame(m, p->nodes[i].frame);
+        int64_t frame = p->nodes[i].frame;
+        bool in_pass = frame >= 0 && p->frames[frame].pass >= 0;
+        bool led = m->group[i] >= 0 && !in_pass;
+        m->group[i] = led ? p->n_frames + m->group[i] : closed_frame(m, frame);
     }
 }
 
@@ -86,6 +88,13 @@ static const char *text_of(merging *m, const char *first, const char *second) {
     char *text = cti_zone_alloc(&m->p->zone, size, 1);
     if (text) snprintf(text, size, "%s%s", first, second);
     return text;
+}
+
+static const char *pass_name(merging *m, const cti_picture_frame *frame) {
+    char name[64];
+    snprintf(name, sizeof name, "pass %lld, %d %%", (long long)frame->pass,
+             (int)(100 * frame->share + 0.5));
+    return text_of(m, name, "");
 }
 
 /* A box for a node alone, or the beginning of one for its group. */
@@ -100,8 +109,9 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     node.pass = -1; /* several */
     if (g < m->p->n_frames) {
         const cti_picture_frame *frame = &m->p->frames[g];
-        node.name = text_of(m, frame->name ? frame->name : "steps",
-                            cti_derivative_names[frame->order]);
+        node.name = frame->pass >= 0 ? pass_name(m, frame)
+                                     : text_of(m, frame->name ? frame->name : "steps",
+                                               cti_derivative_names[frame->order]);
         if (frame->count > 1) {
             char times[40];
             snprintf(times, sizeof times, "\n%lld times", (long long)frame->count);
@@ -110,7 +120,7 @@ static cti_picture_node box_of(merging *m, int64_t i) {
         }
         node.kind = NULL;
         node.frame = frame->parent;
-        node.order = frame->order;
+        if (frame->pass < 0) node.order = frame->order; /* else that of its first op */
     }
     return node;
 }
@@ -248,6 +258,9 @@ static ct_status describe(merging *m, cti_picture_node nodes[]) {
         node->type = type_of(m, i, value->type);
         if (!node->type) return CT_ERR_MEMORY;
         if (node->outside && node->kind) node->name = value->name, node->kind = value->kind;
+        int64_t g = m->group[m->last[i]];
+        bool is_pass = g < m->p->n_frames && m->p->frames[g].pass >= 0;
+        if (is_pass) node->detail = value->name ? value->name : value->kind;
     }
     return CT_OK;
 }

@@ -19,8 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_SAID 0.5     /* digits lost in a node, for a word about it */
-#define HALF_OF_DIGITS 3.6 /* of f32 */
+enum { PASSES_OPEN = 120 }; /* nodes up to which the ops of passes are shown */
+#define LEAST_SAID 0.5      /* digits lost in a node, for a word about it */
+#define HALF_OF_DIGITS 3.6  /* of f32 */
 
 const char *const cti_derivative_names[4] = {"", ", derivative", ", second derivative",
                                              ", higher derivatives"};
@@ -444,8 +445,9 @@ static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n, cti_terms
 static ct_status arrange(cti_picture *p, const char *function, const ct_dot_options *options) {
     if (p->n_nodes == 0) return CT_OK;
     ct_status status = options->unfold || options->shadow ? CT_OK : cti_picture_fold(p);
-    if (status == CT_OK && options->level == CT_DOT_MODULES) {
-        status = cti_picture_merge(p, options->depth);
+    bool passes = has_passes(options) && !options->unfold && p->n_nodes > PASSES_OPEN;
+    if (status == CT_OK && (options->level == CT_DOT_MODULES || passes)) {
+        status = cti_picture_merge(p, passes ? 0 : options->depth);
     }
     int64_t most = options->max_nodes ? options->max_nodes : 5000;
     if (status != CT_OK || p->n_nodes <= most) return status;

@@ -6,6 +6,7 @@
 #include "autograd/grad.h"
 #include "autograd/graph_diff.h"
 #include "tensor/base/context.h"
+#include "tensor/profile.h"
 #include "tensor/simplify.h"
 
 #define DOT_TEST(name) FOLDER_TEST(dot_modules, name)
@@ -169,6 +170,23 @@ DOT_TEST(a_focus_on_no_module_says_which_there_are) {
     cr_expect_eq(count(ct_error_message(), "'net/layer_"), 12);
     cr_expect_not_null(strstr(ct_error_message(), " and others"));
     ct_error_clear();
+}
+
+/* A plan of many ops has passes as boxes, unless it is unfolded. */
+DOT_TEST(passes_of_many_ops_are_boxes) {
+    ct_tensor *y = vector("x");
+    for (int i = 0; i < 130; i++) y = ct_exp(ct_scale(y, -0.5));
+    ct_profile_start();
+    cr_assert_eq(ct_eval(&y, 1), CT_OK);
+    ct_profile_stop();
+    char *passes = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_PLAN});
+    char *ops = text_of(&y, 1, (ct_dot_options){.level = CT_DOT_PLAN, .unfold = true});
+    cr_expect_eq(count(passes, "label=\"pass 0, "), 1, "%s", passes);
+    cr_expect_eq(count(passes, "subgraph"), 0, "%s", passes);
+    cr_expect_eq(count(ops, "label=\"exp"), 130, "%s", ops);
+    cr_expect_eq(count(ops, "label=\"pass 0: "), 1, "%s", ops);
+    free(passes), free(ops);
+    ct_profile_clear();
 }
 
 /* Twice neg is nothing. */
