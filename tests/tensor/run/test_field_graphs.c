@@ -240,7 +240,8 @@ TEST(field_graphs, are_equal_however_they_are_evaluated) {
     for (int k = 0; k < n_rules; k++) {
         printf("%8lld times, %9lld values: %s\n", (long long)rules[k].applied,
                (long long)rules[k].compared, rules[k].rule->name);
-        EXPECT(text || (rules[k].applied > 0 && rules[k].compared > 0), "'%s' was never applied",
-               rules[k].rule->name);
+        /* Fewer graphs, as where suites are scaled down, need not hold all. */
+        EXPECT(n < GRAPHS || (rules[k].applied > 0 && rules[k].compared > 0),
+               "'%s' was never applied", rules[k].rule->name);
     }
 }
