@@ -30,7 +30,8 @@ typedef struct {
     int64_t *number; /* in the new picture */
     int64_t *last;   /* of the new picture: the node before whose value is shown */
     box_count *count;
-    char *goes; /* of the nodes before: see above */
+    bool gathered[4]; /* by order: what is outside is one box */
+    char *goes;       /* of the nodes before: see above */
 } merging;
 
 /* --- Groups ------------------------------------------------------------------------------- */
@@ -70,9 +71,29 @@ void cti_picture_leaders(const cti_picture *p, int64_t leader[]) {
     }
 }
 
+enum { MOST_OUTSIDE = 8 };
+
+/* Derivatives outside of all modules that fall into more parts than that are one: as of the sum of
+ * squares of all gradients, which has a part for each. */
+static void gather(merging *m) {
+    const cti_picture *p = m->p;
+    int64_t parts[4] = {0}, first[4] = {-1, -1, -1, -1};
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        int order = p->nodes[i].order;
+        parts[order] += m->group[i] == i;
+        if (first[order] < 0) first[order] = m->group[i];
+    }
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        int order = p->nodes[i].order;
+        m->gathered[order] = order > 0 && parts[order] > MOST_OUTSIDE;
+        if (m->group[i] >= 0 && m->gathered[order]) m->group[i] = first[order];
+    }
+}
+
 static void choose_groups(merging *m) {
     const cti_picture *p = m->p;
     cti_picture_leaders(p, m->group);
+    gather(m);
     for (int64_t i = 0; i < p->n_nodes; i++) {
         int64_t frame = p->nodes[i].frame;
         bool in_pass = frame >= 0 && p->frames[frame].pass >= 0;
@@ -121,6 +142,8 @@ static cti_picture_node box_of(merging *m, int64_t i) {
         node.kind = NULL;
         node.frame = frame->parent;
         if (frame->pass < 0) node.order = frame->order; /* else that of its first op */
+    } else if (m->gathered[node.order]) {
+        node.frame = -1;
     }
     return node;
 }

@@ -70,6 +70,26 @@ DOT_TEST(derivatives_of_modules_say_what_they_give) {
     free(text);
 }
 
+/* The sum of squares of ten gradients has ten parts outside of the module, which are one box. */
+DOT_TEST(many_parts_outside_are_one_box) {
+    ct_tensor *p[10], *dp[10], *ddp[10], *y = vector("x"), *sum = NULL;
+    ct_path_push("net");
+    for (int i = 0; i < 10; i++) {
+        p[i] = vector("p");
+        y = ct_tanh(ct_mul(y, p[i]));
+    }
+    ct_path_pop();
+    cr_assert_eq(ct_grad(ct_sum_all(y), p, 10, dp), CT_OK);
+    for (int i = 0; i < 10; i++) {
+        ct_tensor *square = ct_sum_all(ct_square(dp[i]));
+        sum = sum ? ct_add(sum, square) : square;
+    }
+    cr_assert_eq(ct_grad(sum, p, 10, ddp), CT_OK);
+    char *text = text_of(ddp, 10, (ct_dot_options){.level = CT_DOT_MODULES});
+    cr_expect_eq(count(text, "fillcolor=\"#a9d59c\""), 2, "%s", text);
+    free(text);
+}
+
 /* Of a box that stands for three: of each; of a box around them: all. */
 DOT_TEST(folded_ops_are_counted) {
     ct_tensor *y = ct_full(CT_F32, CT_SHAPE(4), 1);
