@@ -261,7 +261,8 @@ static ct_status add_arrows(cti_page *page) {
     }
     for (int64_t i = 0; i < p->n_nodes; i++) {
         for (int64_t g = page->items[i].group; g >= 0 && p->nodes[i].root;) {
-            page->groups[g].value = i;
+            /* A derivative hands on a cotangent, and gradients besides. */
+            if (p->nodes[i].order == 0 || page->groups[g].value < 0) page->groups[g].value = i;
             g = page->items[item_of(page, g)].group;
         }
     }
