@@ -173,7 +173,7 @@ DOT_TEST(a_focus_on_no_module_says_which_there_are) {
                  "no modules");
     ct_path_push("net");
     for (int k = 0; k < 14; k++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "layer_%d", k);
         ct_path_push(name);
         x = ct_exp(x);
