@@ -49,8 +49,8 @@ CT_C_BEGIN
  * ct_scalar(ct_dtype_of(x), 0.5). A number stands for the simplest fraction that rounds to it. */
 typedef ct_status ct_closed_form(void *context, ct_tensor *const inputs[], int64_t n,
                                  ct_tensor *cotangent, ct_tensor *out[]);
-/* The same over row-major arrays in f64, such as the reference of a port: fills each out[i]. It is
- * compared in f64 alone. */
+/* The same over row-major arrays in f64, such as the reference of a port: fills each out[i], which
+ * holds NaN before. It is compared in f64 alone. */
 typedef void ct_closed_arrays(void *context, const double *const inputs[], int64_t n,
                               const double *cotangent, double *const out[]);
 

@@ -59,8 +59,11 @@ static ct_status call_arrays(const cti_subject *s, cti_zone *zone, const cti_ins
         in[i] = read_wide(zone, of->x[i]);
         if (!in[i]) return ct_error();
         if (i == claim->n_inputs) break;
-        closed[i] = cti_zone_alloc(zone, (size_t)ct_numel(of->x[i]), sizeof *closed[i]);
+        int64_t n = ct_numel(of->x[i]);
+        closed[i] = cti_zone_alloc(zone, (size_t)n, sizeof *closed[i]);
         if (!closed[i]) return CT_ERR_MEMORY;
+        /* What adds to what is there, or leaves an element out, is wrong, and has to look so. */
+        for (int64_t k = 0; k < n; k++) closed[i][k] = NAN;
     }
     claim->arrays(claim->context, in, claim->n_inputs, in[claim->n_inputs], closed);
     for (int64_t k = 0; k < of->n; k++) out->closed[k] = closed[of->pairs[k].input];

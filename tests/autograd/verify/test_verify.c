@@ -213,6 +213,26 @@ static void over_arrays(void *context, const double *const in[], int64_t n, cons
     }
 }
 
+/* As a port whose caller clears gradients: nothing is there to add to. */
+static void adding_arrays(void *context, const double *const in[], int64_t n, const double *dy,
+                          double *const out[]) {
+    (void)context, (void)in, (void)n;
+    for (int i = 0; i < ROWS * CHANNELS; i++) out[0][i] += 2 * dy[i];
+}
+
+static ct_tensor *doubled(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_scale(in[0], 2);
+}
+
+TEST(verify, arrays_hold_nothing_before_they_are_filled) {
+    ct_claim port = {
+        .name = "adds", .f = doubled, .arrays = adding_arrays, .inputs = inputs, .n_inputs = 1};
+    ct_verify_report r = verified(&port, (ct_verify_options){0});
+    EXPECT(!r.passed && r.n_rows == 1 && isnan(r.rows[0].closed));
+    ct_verify_free(&r);
+}
+
 TEST(verify, a_closed_form_over_arrays) {
     double factor = 1;
     ct_claim port = {.name = "port",
