@@ -108,10 +108,9 @@ typedef struct {
     double error_f64;  /* max |derived - closed| / max |closed| */
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
-    double
-        error_far; /* error_f64 and error_f32 with inputs near 1000 and 32768, in units of what */
-                   /*   rounding of the inputs explains; NaN where the closed form is not       */
-                   /*   finite there                                                            */
+    /* error_f64 and error_f32 with inputs near 1000 and 32768, in units of what rounding of the
+     * inputs explains; NaN where the closed form is not finite there. */
+    double error_far;
     bool passed;
     int64_t worst;          /* flat index of the worst element */
     double derived, closed; /* in f64 */
@@ -137,11 +136,11 @@ typedef struct {
     int64_t n_rows;
     ct_verify_mutant *mutants;
     int64_t n_mutants, n_killed;
-    int64_t differences; /* finite differences of f that were compared with what is derived, */
-    int64_t differences_missed; /*   and how many of them are something else */
-    double
-        log2_missed; /* a wrong formula passes the exact stage with at most this probability, as */
-                     /*   a power of 2; 0: nothing is known */
+    /* Finite differences of f that were compared with what is derived, and how many are not it. */
+    int64_t differences, differences_missed;
+    /* A wrong formula passes the exact stage with at most the probability 2^log2_missed; 0: nothing
+     * is known. */
+    double log2_missed;
     ct_verify_line *notes; /* what is wrong, what was not proved, what the proof rests on */
     int64_t n_notes;
 } ct_verify_report;

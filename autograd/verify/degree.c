@@ -183,8 +183,8 @@ static double log2_of(estimate *e, ct_tensor *const sides[], int64_t n) {
         for (int64_t q = 0; q < e->n; q++) common[q] = fmaxf(below(e, a)[q], below(e, b)[q]);
         degree = fmax(degree, fmax(raised(e, a, common), raised(e, b, common)));
     }
-    double meetings = e->hashed * e->hashed *
-                      e->deepest; /* pairs, times the degree of a difference */
+    /* Pairs, times the degree of a difference. */
+    double meetings = e->hashed * e->hashed * e->deepest;
     return log2(fmax(1, degree + meetings)) + 2 * e->roots - LOG2_VALUES;
 }
 

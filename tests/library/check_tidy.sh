@@ -3,8 +3,8 @@
 #
 #     check_tidy.sh CLANG_TIDY REPOSITORY BUILD
 #
-# BUILD holds compile_commands.json, of all but the ranks over MPI; tidy.h says what one file alone does not, but to the file that
-# it speaks of. Exit status 0 when there is no finding; some minutes.
+# BUILD holds compile_commands.json, of all but the ranks over MPI; tidy.h says what one file alone
+# does not, but to the file that it speaks of. Exit status 0 when there is no finding; some minutes.
 set -eu
 cd "$2"
 "$1" -p "$3" --quiet tensor/base/error.c
