@@ -16,6 +16,7 @@ static _Thread_local struct {
     int later;
     cti_call call;
     size_t length; /* of the message without the appendix about a later call */
+    size_t cause;  /* of the message without the place either */
     char message[1024];
 } record;
 
@@ -113,15 +114,18 @@ static void keep_one_line(void) {
 }
 
 /* An error in the same call follows from the one on record. One in a later call may not: its
- * message is appended to the first cause, in place of an earlier appendix; of one call the first
- * counts. */
+ * message is appended to the first cause, in place of an earlier appendix, unless it is the same
+ * again, as in a loop that goes on; of one call the first counts. */
 static void append_later(const char *format, va_list arguments) {
     if (record.call.name && errors_so_far() != record.call.errors) return;
     record.message[record.length] = '\0';
     append(" (an earlier error; now ");
+    const char *now = record.message + strlen(record.message);
     append_message(format, arguments);
-    append(")");
     keep_one_line();
+    bool again = strlen(now) == record.cause && memcmp(now, record.message, record.cause) == 0;
+    if (again) record.message[record.length] = '\0';
+    else append(")");
 }
 
 static void record_message(ct_status status, const char *format, va_list arguments) {
@@ -132,6 +136,7 @@ static void record_message(ct_status status, const char *format, va_list argumen
     }
     record.status = status;
     append_message(format, arguments);
+    record.cause = strlen(record.message);
     append_place(cti_context());
     keep_one_line();
     record.length = strlen(record.message);

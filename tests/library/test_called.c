@@ -525,6 +525,10 @@ TEST(called, an_error_from_before_is_said_to_be_earlier) {
              first);
     cr_expect_str_eq(ct_error_message(), expected);
     cr_expect_eq(ct_error_count(), 2);
+    /* The same again, as in a loop that goes on, is said once. */
+    ct_reshape(x, CT_SHAPE(4));
+    cr_expect_str_eq(ct_error_message(), first);
+    cr_expect_eq(ct_error_count(), 3);
     ct_error_clear();
     cr_expect_eq(ct_optimizer_step(b.optimizer, NULL, NULL, 0), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_optimizer_step: 'loss' is NULL");
