@@ -24,6 +24,15 @@ static ct_shape shape_of_rows(ct_tensor *scores) {
     return shape;
 }
 
+/* Of one class the loss is 0 and each prediction right, whatever the labels are. */
+static ct_status check_classes(const char *function, ct_tensor *scores) {
+    if (ct_dim(scores, -1) != 1) return CT_OK;
+    return ct_fail(CT_ERR_SHAPE,
+                   "%s: scores %s have one class, of which every label is; of one logit for two "
+                   "classes see ct_binary_cross_entropy and ct_metric_binary_accuracy",
+                   function, ct_shape_format(ct_shape_of(scores)).text);
+}
+
 /* Labels are classes, i64 [...], or a distribution, for scores [...,K]. */
 static ct_status check_labels(const char *function, ct_tensor *scores, ct_tensor *labels) {
     if (!scores || !labels) {
@@ -33,10 +42,10 @@ static ct_status check_labels(const char *function, ct_tensor *scores, ct_tensor
     ct_shape shape = ct_shape_of(scores), given = ct_shape_of(labels);
     ct_dtype dtype = ct_dtype_of(labels);
     if (shape.rank > 1 && dtype == CT_I64 && ct_shape_equal(given, shape_of_rows(scores))) {
-        return CT_OK;
+        return check_classes(function, scores);
     }
     if (shape.rank > 1 && dtype == ct_dtype_of(scores) && ct_shape_equal(given, shape)) {
-        return CT_OK;
+        return check_classes(function, scores);
     }
     return ct_fail(CT_ERR_SHAPE,
                    "%s: scores are %s %s, labels %s %s; expected i64 [...] or "
@@ -74,6 +83,10 @@ static ct_status check_cross_entropy(const ct_cross_entropy_options *o, ct_tenso
                                      ct_tensor *labels) {
     static const char function[] = "ct_cross_entropy_with";
     if (check_labels(function, logits, labels) != CT_OK) return ct_error();
+    if (!o->ignore && o->ignore_index != 0) {
+        return ct_fail(CT_ERR_STATE, "%s: ignore_index is %lld, and ignore is false", function,
+                       (long long)o->ignore_index);
+    }
     if (o->ignore && ct_dtype_of(labels) != CT_I64) {
         return ct_fail(CT_ERR_DTYPE, "%s: ignore needs labels of i64, got %s", function,
                        ct_dtype_name(ct_dtype_of(labels)));
@@ -151,7 +164,7 @@ ct_tensor *cti_class_of(const char *function, ct_tensor *scores, ct_tensor *labe
                             ct_shape_format(ct_shape_of(scores)).text,
                             ct_shape_format(ct_shape_of(labels)).text);
     }
-    return label;
+    return check_classes(function, scores) == CT_OK ? label : NULL;
 }
 
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels) {

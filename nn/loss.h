@@ -23,9 +23,9 @@ typedef struct {
  * for a loss with neither, those of the loss. */
 ct_tensor *ct_loss_of(const ct_loss *loss, ct_tensor *prediction, ct_tensor *target);
 
-/* From logits [...,K] by log-sum-exp, the mean over [...]; labels i64 [...], or one-hot or soft
- * [...,K] of logits' dtype. A class whose label is 0 adds nothing, also where its logit is -inf.
- * Metric: ct_accuracy. */
+/* From logits [...,K], K of at least 2, by log-sum-exp, the mean over [...]; labels i64 [...], or
+ * one-hot or soft [...,K] of logits' dtype. A class whose label is 0 adds nothing, also where its
+ * logit is -inf. Metric: ct_accuracy. */
 ct_tensor *ct_cross_entropy(ct_tensor *logits, ct_tensor *labels);
 extern const ct_loss ct_loss_cross_entropy;
 /* Zeroed options are those of ct_cross_entropy. */
@@ -41,7 +41,7 @@ typedef struct {
  * counts, or all w[y] are 0, it is 0, and so is its gradient: such a batch teaches nothing, where
  * PyTorch gives NaN.
  * Errors: CT_ERR_NULL, CT_ERR_SHAPE, CT_ERR_RANGE (smoothing, labels), CT_ERR_DTYPE (ignore without
- * labels in i64), CT_ERR_MEMORY. */
+ * labels in i64), CT_ERR_STATE (ignore_index without ignore), CT_ERR_MEMORY. */
 ct_tensor *ct_cross_entropy_with(ct_tensor *logits, ct_tensor *labels,
                                  ct_cross_entropy_options options);
 /* For ct_fit. Metric: ct_accuracy, but none with `ignore`; ct_metric_accuracy can ignore too. */
@@ -61,8 +61,8 @@ ct_tensor *ct_huber(ct_tensor *prediction, ct_tensor *target, double delta);
 extern const ct_loss ct_loss_huber; /* delta 1 */
 ct_loss ct_loss_huber_with(const double *delta);
 
-/* The share of rows of [...,K] whose largest entry (lowest index at a tie) is the label: labels i64
- * [...] or one-hot [...,K]. f32 scalar. */
+/* The share of rows of [...,K], K of at least 2, whose largest entry (lowest index at a tie) is the
+ * label: labels i64 [...] or one-hot [...,K]. f32 scalar. */
 ct_tensor *ct_accuracy(ct_tensor *scores, ct_tensor *labels);
 /* The share of elements where logit > 0 and target > 0.5 agree; same shape and dtype. f32. */
 ct_tensor *ct_binary_accuracy(ct_tensor *logits, ct_tensor *targets);

@@ -49,15 +49,13 @@ typedef struct {
 
 static bool open_classes(const ct_metric *self, const char *function, ct_tensor *scores,
                          ct_tensor *labels, classes *c) {
-    ct_tensor *label = cti_class_of(function, scores, labels);
-    if (!label) return false;
-    if (ct_dim(scores, -1) == 1) {
-        ct_fail(CT_ERR_SHAPE,
-                "%s: scores %s have one class, of which every label is; of one logit for two "
-                "classes see ct_metric_binary_accuracy",
-                function, ct_shape_format(ct_shape_of(scores)).text);
+    if (!self->ignore && self->ignore_index != 0) {
+        ct_fail(CT_ERR_STATE, "%s: ignore_index is %lld, and ignore is false", function,
+                (long long)self->ignore_index);
         return false;
     }
+    ct_tensor *label = cti_class_of(function, scores, labels);
+    if (!label) return false;
     int64_t rows = ct_numel(label);
     c->k = ct_dim(scores, -1);
     c->scores = ct_reshape(scores, CT_SHAPE(rows, c->k));
@@ -98,6 +96,10 @@ static ct_tensor *top_k_sums(const ct_metric *self, ct_tensor *scores, ct_tensor
     classes c;
     if (cti_check_size("ct_metric_top_k", "k", self->number) != CT_OK) return NULL;
     if (!open_classes(self, "ct_metric_top_k", scores, labels, &c)) return NULL;
+    if (self->number > c.k) {
+        return ct_fail_null(CT_ERR_RANGE, "ct_metric_top_k: k is %lld, there are %lld classes",
+                            (long long)self->number, (long long)c.k);
+    }
     ct_dtype dtype = ct_dtype_of(scores);
     ct_tensor *own = ct_sum_keep(ct_weigh(ct_cast(c.hot, dtype), c.scores), CT_AXES(1));
     ct_tensor *after = ct_cast(ct_greater_equal(c.place, c.label), dtype);
@@ -111,10 +113,11 @@ ct_metric ct_metric_top_k(int64_t k) {
     return (ct_metric){.name = "top_k", .sums = top_k_sums, .value = share, .number = k};
 }
 
-static ct_tensor *confusion_sums(const ct_metric *self, ct_tensor *scores, ct_tensor *labels) {
-    CTI_CALLED_AS("ct_metric_confusion");
+static ct_tensor *matrix(const ct_metric *self, const char *function, ct_tensor *scores,
+                         ct_tensor *labels) {
+    CTI_CALLED_AS(function);
     classes c;
-    if (!open_classes(self, "ct_metric_confusion", scores, labels, &c)) return NULL;
+    if (!open_classes(self, function, scores, labels, &c)) return NULL;
     ct_tensor *rows = ct_mul(c.hot, c.counts);
     ct_tensor *columns = f64(ct_equal(predicted(&c), c.place));
     return ct_reshape(ct_matmul(ct_transpose(rows), columns), CT_SHAPE(c.k * c.k));
@@ -135,8 +138,13 @@ static double confusion_value(const ct_metric *self, const double *sums, int64_t
     return right / all;
 }
 
-const ct_metric ct_metric_confusion = {
-    .name = "confusion", .sums = confusion_sums, .value = confusion_value};
+#define OF_MATRIX(metric, called, value_of)                                                        \
+    static ct_tensor *metric##_sums(const ct_metric *self, ct_tensor *scores, ct_tensor *labels) { \
+        return matrix(self, "ct_metric_" #metric, scores, labels);                                 \
+    }                                                                                              \
+    const ct_metric ct_metric_##metric = {.name = called, .sums = metric##_sums, .value = value_of}
+
+OF_MATRIX(confusion, "confusion", confusion_value);
 
 /* What two classes have, or one class against all others. */
 typedef struct {
@@ -177,11 +185,9 @@ static double macro_f1(const ct_metric *self, const double *sums, int64_t n) {
     return macro(sums, n, f1);
 }
 
-const ct_metric ct_metric_macro_precision = {
-    .name = "precision", .sums = confusion_sums, .value = macro_precision};
-const ct_metric ct_metric_macro_recall = {
-    .name = "recall", .sums = confusion_sums, .value = macro_recall};
-const ct_metric ct_metric_macro_f1 = {.name = "f1", .sums = confusion_sums, .value = macro_f1};
+OF_MATRIX(macro_precision, "precision", macro_precision);
+OF_MATRIX(macro_recall, "recall", macro_recall);
+OF_MATRIX(macro_f1, "f1", macro_f1);
 
 static ct_tensor *perplexity_sums(const ct_metric *self, ct_tensor *logits, ct_tensor *labels) {
     CTI_CALLED_AS("ct_metric_perplexity");
@@ -208,10 +214,21 @@ static ct_tensor *is_true(ct_tensor *target) {
     return ct_greater(f64(target), ct_scalar(CT_F64, 0.5));
 }
 
-static ct_tensor *binary_sums(const ct_metric *self, ct_tensor *logits, ct_tensor *targets) {
-    CTI_CALLED_AS("ct_metric_binary_accuracy");
-    (void)self;
-    if (cti_check_pair("ct_metric_binary_accuracy", logits, targets) != CT_OK) return NULL;
+/* Scores of classes, whose shape has an axis more than their labels', are a frequent mistake. */
+static ct_status check_logits(const char *function, ct_tensor *logits, ct_tensor *targets) {
+    if (!logits || !targets || ct_shape_of(logits).rank != ct_shape_of(targets).rank + 1) {
+        return cti_check_pair(function, logits, targets);
+    }
+    return ct_fail(CT_ERR_SHAPE,
+                   "%s: prediction is %s, target %s; it is of two classes, of one logit each: of "
+                   "more see ct_metric_accuracy and ct_metric_macro_f1",
+                   function, ct_shape_format(ct_shape_of(logits)).text,
+                   ct_shape_format(ct_shape_of(targets)).text);
+}
+
+static ct_tensor *outcomes(const char *function, ct_tensor *logits, ct_tensor *targets) {
+    CTI_CALLED_AS(function);
+    if (check_logits(function, logits, targets) != CT_OK) return NULL;
     ct_tensor *yes = f64(ct_greater(logits, zero_of(logits))), *truth = is_true(targets);
     ct_tensor *both = ct_mul(yes, truth), *one = ct_scalar(CT_F64, 1.0);
     ct_tensor *neither = ct_mul(ct_sub(one, yes), ct_sub(one, truth));
@@ -240,12 +257,18 @@ static double binary_f1(const ct_metric *self, const double *sums, int64_t n) {
     return f1(outcome_of(sums));
 }
 
-const ct_metric ct_metric_binary_accuracy = {
-    .name = "accuracy", .sums = binary_sums, .value = binary_accuracy};
-const ct_metric ct_metric_precision = {
-    .name = "precision", .sums = binary_sums, .value = binary_precision};
-const ct_metric ct_metric_recall = {.name = "recall", .sums = binary_sums, .value = binary_recall};
-const ct_metric ct_metric_f1 = {.name = "f1", .sums = binary_sums, .value = binary_f1};
+#define OF_OUTCOMES(metric, called, value_of)                                 \
+    static ct_tensor *metric##_sums(const ct_metric *self, ct_tensor *logits, \
+                                    ct_tensor *targets) {                     \
+        (void)self;                                                           \
+        return outcomes("ct_metric_" #metric, logits, targets);               \
+    }                                                                         \
+    const ct_metric ct_metric_##metric = {.name = called, .sums = metric##_sums, .value = value_of}
+
+OF_OUTCOMES(binary_accuracy, "accuracy", binary_accuracy);
+OF_OUTCOMES(precision, "precision", binary_precision);
+OF_OUTCOMES(recall, "recall", binary_recall);
+OF_OUTCOMES(f1, "f1", binary_f1);
 
 enum { THRESHOLDS = 200 };
 
@@ -260,7 +283,7 @@ static ct_tensor *thresholds(void) {
 static ct_tensor *auc_sums(const ct_metric *self, ct_tensor *logits, ct_tensor *targets) {
     CTI_CALLED_AS("ct_metric_auc");
     (void)self;
-    if (cti_check_pair("ct_metric_auc", logits, targets) != CT_OK) return NULL;
+    if (check_logits("ct_metric_auc", logits, targets) != CT_OK) return NULL;
     ct_shape column = CT_SHAPE(ct_numel(logits), 1);
     ct_tensor *p = ct_sigmoid(f64(ct_reshape(logits, column)));
     ct_tensor *above = ct_greater(p, thresholds()), *truth = is_true(ct_reshape(targets, column));

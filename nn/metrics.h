@@ -38,7 +38,8 @@ struct ct_metric {
  * least 2, or CT_ERR_SHAPE. The predicted class is that of the largest score, lowest index at a
  * tie. NaN without labels. */
 extern const ct_metric ct_metric_accuracy; /* the share of labels predicted; 2 sums */
-/* The share of labels with fewer than k better scores; a tie is won by the lower index. 2 sums. */
+/* The share of labels with fewer than k better scores, k of at most K; a tie is won by the lower
+ * index. 2 sums. */
 ct_metric ct_metric_top_k(int64_t k);
 /* K^2 sums: sums[t K + p] labels of class t were predicted as p. Its value is the accuracy. */
 extern const ct_metric ct_metric_confusion;

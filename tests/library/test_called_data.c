@@ -17,9 +17,9 @@ TEST(called_data, metrics) {
     } rows[] = {{"ct_metric_accuracy", &ct_metric_accuracy, labels},
                 {"ct_metric_top_k", &top, labels},
                 {"ct_metric_confusion", &ct_metric_confusion, labels},
-                {"ct_metric_confusion", &ct_metric_macro_f1, labels},
+                {"ct_metric_macro_f1", &ct_metric_macro_f1, labels},
                 {"ct_metric_perplexity", &ct_metric_perplexity, labels},
-                {"ct_metric_binary_accuracy", &ct_metric_f1, x},
+                {"ct_metric_f1", &ct_metric_f1, x},
                 {"ct_metric_auc", &ct_metric_auc, x},
                 {"ct_metric_mae", &ct_metric_mae, x},
                 {"ct_metric_r2", &ct_metric_r2, x}};

@@ -157,6 +157,10 @@ TEST(losses, binary_accuracy) {
     EXPECT_NEAR(ct_item(ct_binary_accuracy(logits, targets)), 0.5, 1e-7);
 }
 
+#define ONE_CLASS                                                                 \
+    " have one class, of which every label is; of one logit for two classes see " \
+    "ct_binary_cross_entropy and ct_metric_binary_accuracy"
+
 TEST(losses, say_what_does_not_fit) {
     ct_tensor *logits = ct_full(CT_F32, CT_SHAPE(2, 3), 0), *flat = ct_full(CT_F32, CT_SHAPE(2), 0);
     cr_expect_null(ct_cross_entropy(logits, flat));
@@ -178,6 +182,14 @@ TEST(losses, say_what_does_not_fit) {
     expect_error(CT_ERR_SHAPE, "ct_accuracy: scores are [2,3], labels [2]");
     cr_expect_null(ct_accuracy(logits, NULL));
     expect_error(CT_ERR_NULL, "ct_accuracy: 'labels' is NULL");
+    /* Of one class each loss is 0 and each prediction right. */
+    ct_tensor *one = ct_full(CT_F32, CT_SHAPE(2, 1), 0);
+    cr_expect_null(ct_cross_entropy(one, ct_full(CT_I64, CT_SHAPE(2), 0)));
+    expect_error(CT_ERR_SHAPE, "ct_cross_entropy: scores [2,1]" ONE_CLASS);
+    cr_expect_null(ct_cross_entropy(one, one));
+    expect_error(CT_ERR_SHAPE, "ct_cross_entropy: scores [2,1]" ONE_CLASS);
+    cr_expect_null(ct_accuracy(one, one));
+    expect_error(CT_ERR_SHAPE, "ct_accuracy: scores [2,1]" ONE_CLASS);
     cr_expect_null(ct_binary_accuracy(logits, flat));
     expect_error(CT_ERR_SHAPE, "ct_binary_accuracy: prediction is [2,3], target [2]");
 }
@@ -329,6 +341,9 @@ TEST(losses, cross_entropy_with_says_what_is_wrong) {
     refuse_options(logits, ct_softmax(logits, 1), o, CT_ERR_DTYPE,
                    "ignore needs labels of i64, got f32");
     refuse_options(NULL, labels, o, CT_ERR_NULL, "'logits' is NULL");
+    o.ignore = false;
+    refuse_options(logits, labels, o, CT_ERR_STATE, "ignore_index is 7, and ignore is false");
+    o = (ct_cross_entropy_options){0};
     refuse_options(logits, some_labels(3, 3, 1), o, CT_ERR_SHAPE,
                    "scores are f32 [2,3], labels i64 [3]; expected i64 [...] or [...,K] of the "
                    "scores' dtype");

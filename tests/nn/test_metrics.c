@@ -264,7 +264,7 @@ TEST(metrics, labels_that_are_no_class) {
     static const ct_metric *const all[] = {&ct_metric_accuracy, &ct_metric_confusion,
                                            &ct_metric_macro_f1, &ct_metric_perplexity};
     static const char *const names[] = {"ct_metric_accuracy", "ct_metric_confusion",
-                                        "ct_metric_confusion", "ct_metric_perplexity"};
+                                        "ct_metric_macro_f1", "ct_metric_perplexity"};
     for (int i = 0; i < 4; i++) {
         char message[128];
         snprintf(message, sizeof message, "%s: label must be in 0..2, got -1 at row 1", names[i]);
@@ -275,6 +275,12 @@ TEST(metrics, labels_that_are_no_class) {
     }
     refuse(ct_metric_top_k(0), x, some_labels(2, 3, 1), CT_ERR_RANGE,
            "ct_metric_top_k: k must be >= 1, got 0");
+    refuse(ct_metric_top_k(4), x, some_labels(2, 3, 1), CT_ERR_RANGE,
+           "ct_metric_top_k: k is 4, there are 3 classes");
+    ct_metric forgotten = ct_metric_accuracy;
+    forgotten.ignore_index = -100;
+    refuse(forgotten, x, some_labels(2, 3, 1), CT_ERR_STATE,
+           "ct_metric_accuracy: ignore_index is -100, and ignore is false");
 }
 
 TEST(metrics, errors) {
@@ -287,12 +293,14 @@ TEST(metrics, errors) {
            "ct_metric_top_k: scores are [2,3], labels [3]");
     refuse(ct_metric_confusion, ct_reshape(flat, CT_SHAPE(3)), some_labels(1, 2, 1), CT_ERR_SHAPE,
            "ct_metric_confusion: scores are [3], labels [1]");
-    refuse(ct_metric_f1, x, y, CT_ERR_SHAPE,
-           "ct_metric_binary_accuracy: prediction is [2,3], target [2,2]");
+    refuse(ct_metric_f1, x, y, CT_ERR_SHAPE, "ct_metric_f1: prediction is [2,3], target [2,2]");
+    refuse(ct_metric_recall, x, some_labels(2, 3, 1), CT_ERR_SHAPE,
+           "ct_metric_recall: prediction is [2,3], target [2]; it is of two classes, of one logit "
+           "each: of more see ct_metric_accuracy and ct_metric_macro_f1");
     ct_tensor *one = ct_slice(x, 1, 0, 1, 1);
     refuse(ct_metric_accuracy, one, ct_equal(one, one), CT_ERR_SHAPE,
            "ct_metric_accuracy: scores [2,1] have one class, of which every label is; of one "
-           "logit for two classes see ct_metric_binary_accuracy");
+           "logit for two classes see ct_binary_cross_entropy and ct_metric_binary_accuracy");
     refuse(ct_metric_mean, NULL, NULL, CT_ERR_NULL, "ct_metric_mean: 'prediction' is NULL");
     refuse(ct_metric_auc, NULL, y, CT_ERR_NULL, "ct_metric_auc: 'prediction' is NULL");
     refuse(ct_metric_r2, x, y, CT_ERR_SHAPE, "ct_metric_r2: prediction is [2,3], target [2,2]");
