@@ -3,6 +3,8 @@
  * Invariant: messages name the function that the user called, the option and its value. */
 #include "nn/module_private.h"
 
+#include "tensor/base/caller.h"
+
 ct_status cti_check_size(const char *function, const char *name, int64_t size) {
     if (size >= 1 && size <= INT32_MAX) return CT_OK;
     return ct_fail(CT_ERR_RANGE, "%s: %s must be %s, got %lld", function, name,
@@ -30,6 +32,14 @@ ct_status cti_check_number(const char *function, const char *name, double value,
     if (value >= low && value < high) return CT_OK;
     return ct_fail(CT_ERR_RANGE, "%s: %s must be in [%g,%g), got %g", function, name, low, high,
                    value);
+}
+
+ct_status cti_check_list(const char *function, const char *name, const void *list,
+                         const char *count, int64_t n) {
+    if (list && n == 0) {
+        return ct_fail(CT_ERR_RANGE, "%s: '%s' is given and %s is 0", function, name, count);
+    }
+    return cti_check_array(function, name, list, count, n);
 }
 
 ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker) {

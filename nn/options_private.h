@@ -14,6 +14,10 @@ ct_status cti_check_sizes(const char *function, const char *name, const int64_t 
 /* Checks that a number lies in [low, high). */
 ct_status cti_check_number(const char *function, const char *name, double value, double low,
                            double high);
+/* Checks a list in options and its length: both are given, or neither. A list whose length was
+ * forgotten would go unnoticed. */
+ct_status cti_check_list(const char *function, const char *name, const void *list,
+                         const char *count, int64_t n);
 /* Checks that options come from the function `maker`, whose mark in them is the address of its
  * name: where 0 is legal but not the default, zeroed options would go unnoticed. */
 ct_status cti_check_made_by(const char *function, const char *made_by, const char *maker);

@@ -39,8 +39,7 @@ static ct_status check_group(const char *function, int64_t number,
 }
 
 static ct_status check_groups(const char *function, const ct_step_options *step) {
-    ct_status status = cti_check_array(function, "groups", step->groups, "n_groups",
-                                       step->n_groups);
+    ct_status status = cti_check_list(function, "groups", step->groups, "n_groups", step->n_groups);
     for (int64_t k = 0; k < step->n_groups && status == CT_OK; k++) {
         status = check_group(function, k, &step->groups[k]);
     }
@@ -76,9 +75,21 @@ static int64_t find_group(const ct_optimizer *o, const ct_named_slot *parameter)
     return last;
 }
 
+/* So would a group that comes after those that hold all it matches. */
+static ct_status check_held(const char *function, const ct_optimizer *o, const int64_t held[]) {
+    for (int64_t k = 0; k < o->n_groups - 1; k++) {
+        if (held[k] > 0 || o->groups[k].holds) continue;
+        return ct_fail(CT_ERR_STATE,
+                       "%s: groups[%lld]: all that '%s' matches is held by groups before it; a "
+                       "parameter belongs to the first that fits",
+                       function, (long long)k, o->groups[k].pattern);
+    }
+    return CT_OK;
+}
+
 /* Moves the parameters that are trained to the front; the others are given back. A predicate has no
  * other way to fail than to record an error. */
-static ct_status assign(const char *function, ct_optimizer *o) {
+static ct_status assign(const char *function, ct_optimizer *o, int64_t held[]) {
     int64_t n = 0, count = o->parameters.count;
     int errors = ct_error_count();
     ct_status before = ct_error();
@@ -86,6 +97,7 @@ static ct_status assign(const char *function, ct_optimizer *o) {
         ct_named_slot parameter = o->parameters.items[i];
         int64_t group = find_group(o, &parameter);
         if (ct_error() != before || ct_error_count() != errors) return ct_error();
+        held[group]++;
         bool trained = !o->groups[group].frozen;
         o->parameters.items[i] = o->parameters.items[n];
         o->parameters.items[n] = parameter;
@@ -96,8 +108,10 @@ static ct_status assign(const char *function, ct_optimizer *o) {
         cti_free(o->parameters.items[i].path);
     }
     o->parameters.count = n;
-    if (n > 0) return CT_OK;
-    return ct_fail(CT_ERR_STATE, "%s: the groups freeze every parameter", function);
+    if (n > 0) return check_held(function, o, held);
+    return ct_fail(CT_ERR_STATE,
+                   "%s: nothing is left to train: the groups freeze all %lld parameters", function,
+                   (long long)count);
 }
 
 ct_status cti_groups_make(const char *function, ct_optimizer *o, const ct_step_options *step) {
@@ -110,7 +124,9 @@ ct_status cti_groups_make(const char *function, ct_optimizer *o, const ct_step_o
         o->groups[k] = step->groups[k];
         if (check_pattern(function, o, k) != CT_OK) return ct_error();
     }
-    ct_status status = assign(function, o);
+    int64_t *held = cti_alloc((size_t)o->n_groups, sizeof *held);
+    ct_status status = held ? assign(function, o, held) : CT_ERR_MEMORY;
+    cti_free(held);
     /* The texts are the user's, and no longer needed. */
     for (int64_t k = 0; k < o->n_groups; k++) o->groups[k].pattern = NULL;
     return status;

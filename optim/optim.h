@@ -31,7 +31,8 @@ typedef struct ct_optimizer ct_optimizer;
  *     ct_adam_options options = ct_adamw_defaults(0.001);
  *     options.step.groups = groups, options.step.n_groups = 3;
  *
- * A pattern that matches no parameter is an error. */
+ * A pattern that matches no parameter is an error, and so is one without a predicate whose
+ * parameters all belong to groups before it. */
 typedef struct {
     const char *pattern; /* of the whole path, as ct_module_parameters has it; as in fnmatch(3): '*'
                             is any text, with '/' too, '?' a character, [ab] one of these */

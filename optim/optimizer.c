@@ -86,6 +86,9 @@ static ct_status check_step_options(const char *function, const ct_step_options 
     }
     if (status == CT_OK) status = cti_check_number(function, "average", step->average, 0, 1);
     if (status == CT_OK) status = cti_plateau_check(function, &step->plateau);
+    if (status == CT_OK && step->average_warmup && step->average == 0) {
+        status = ct_fail(CT_ERR_RANGE, "%s: average_warmup needs average, which is 0", function);
+    }
     if (status != CT_OK || step->accumulate >= 0) return status;
     return ct_fail(CT_ERR_RANGE, "%s: accumulate must be >= 0, got %lld", function,
                    (long long)step->accumulate);

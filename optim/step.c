@@ -37,7 +37,10 @@ ct_status cti_work_open(cti_work *w, const ct_optimizer *o) {
         w->parameters[w->n++] = ct_slot_read(slot);
     }
     if (w->n > 0) return CT_OK;
-    return ct_fail(CT_ERR_STATE, "ct_optimizer_step: every parameter is frozen");
+    return ct_fail(CT_ERR_STATE,
+                   "ct_optimizer_step: nothing is left to train: all %lld parameters of the "
+                   "optimizer are frozen, '%s' first; ct_module_freeze thaws",
+                   (long long)o->parameters.count, o->parameters.items[0].path);
 }
 
 void cti_work_close(cti_work *w) {
@@ -76,14 +79,23 @@ static ct_status check_unreached(const cti_work *w, int64_t k, cti_reach reach) 
 
 /* A parameter that is not reached has no gradient, NULL. */
 static ct_status mark_unreached(cti_work *w, const cti_reach reach[]) {
-    bool any = false;
+    bool any = false, outdated = false;
     for (int64_t k = 0; k < w->n; k++) {
-        if (reach[k] == CTI_REACHED) any = true;
-        else if (check_unreached(w, k, reach[k]) != CT_OK) return ct_error();
-        else w->gradients[k] = NULL;
+        any |= reach[k] == CTI_REACHED;
+        outdated |= reach[k] == CTI_OUTDATED;
     }
-    if (any) return CT_OK;
-    return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_step: the loss reaches no parameter");
+    if (!any && !outdated) {
+        return ct_fail(CT_ERR_GRADIENT,
+                       "ct_optimizer_step: the loss reaches no parameter, '%s' for one; it is of "
+                       "another model, or of values (ct_detach, ct_stop_gradient, ct_from)",
+                       path_of(w, 0));
+    }
+    for (int64_t k = 0; k < w->n; k++) {
+        if (reach[k] == CTI_REACHED) continue;
+        if (check_unreached(w, k, reach[k]) != CT_OK) return ct_error();
+        w->gradients[k] = NULL;
+    }
+    return CT_OK;
 }
 
 static ct_status derive(cti_work *w, ct_tensor *loss) {

@@ -58,6 +58,10 @@ ct_module *ct_embedding_new(int64_t count, int64_t size, ct_embedding_options op
         return ct_fail_null(CT_ERR_RANGE, "%s: pad_id must be in 0..%lld, got %lld", function,
                             (long long)count - 1, (long long)options.pad_id);
     }
+    if (!options.pads && options.pad_id != 0) {
+        return ct_fail_null(CT_ERR_STATE, "%s: pad_id is %lld, and pads is false", function,
+                            (long long)options.pad_id);
+    }
     embedding *layer = (embedding *)ct_module_new(sizeof *layer, &embedding_kind);
     if (!layer) return NULL;
     layer->pads = options.pads;

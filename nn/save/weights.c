@@ -22,7 +22,7 @@ ct_status ct_weights_save(ct_module *model, const char *path) {
 }
 
 static ct_status check_names(const char *function, const ct_weights_load_options *options) {
-    if (cti_check_array(function, "names", options->names, "n_names", options->n_names) != CT_OK) {
+    if (cti_check_list(function, "names", options->names, "n_names", options->n_names) != CT_OK) {
         return ct_error();
     }
     for (int64_t i = 0; i < options->n_names; i++) {
@@ -36,7 +36,7 @@ static ct_status check_names(const char *function, const ct_weights_load_options
 
 static ct_status check_flattened(const char *function, const ct_weights_load_options *options) {
     int64_t n = options->n_flattened;
-    if (cti_check_array(function, "flattened", options->flattened, "n_flattened", n) != CT_OK) {
+    if (cti_check_list(function, "flattened", options->flattened, "n_flattened", n) != CT_OK) {
         return ct_error();
     }
     for (int64_t i = 0; i < n; i++) {

@@ -147,7 +147,7 @@ static ct_status run(cti_trace *trace, const char *function, ct_module *model,
 }
 
 static ct_status check(const char *function, const ct_show_options *o) {
-    ct_status status = cti_check_array(function, "inputs", o->inputs, "n_inputs", o->n_inputs);
+    ct_status status = cti_check_list(function, "inputs", o->inputs, "n_inputs", o->n_inputs);
     if (status == CT_OK && (o->outputs < 0 || o->depth < 0)) {
         status = ct_fail(CT_ERR_RANGE, "%s: outputs and depth must be >= 0, got %d and %d",
                          function, o->outputs, o->depth);

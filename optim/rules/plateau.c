@@ -14,6 +14,11 @@ typedef struct {
 } state;
 
 ct_status cti_plateau_check(const char *function, const ct_plateau *p) {
+    if (p->factor == 0 && (p->patience != 0 || p->threshold != 0 || p->cooldown != 0 ||
+                           p->min_scale != 0 || p->maximize || p->own)) {
+        return ct_fail(CT_ERR_RANGE,
+                       "%s: plateau.factor is 0, which is no plateau; PyTorch's is 0.1", function);
+    }
     if (cti_check_number(function, "plateau.factor", p->factor, 0, 1) != CT_OK ||
         cti_check_number(function, "plateau.threshold", p->threshold, 0, 1e300) != CT_OK ||
         cti_check_number(function, "plateau.min_scale", p->min_scale, 0, 1) != CT_OK) {

@@ -59,6 +59,9 @@ ct_optimizer *ct_sgd_new(ct_module *model, ct_sgd_options options) {
         cti_check_number(function, "weight_decay", options.weight_decay, 0, 1e300) != CT_OK) {
         return NULL;
     }
+    if (options.nesterov && options.momentum == 0) {
+        return ct_fail_null(CT_ERR_RANGE, "%s: nesterov needs momentum, which is 0", function);
+    }
     const ct_optimizer_kind *kind = &plain_kind;
     if (options.momentum > 0) kind = options.keras ? &keras_kind : &pytorch_kind;
     return cti_optimizer_new(function, kind, model, options.rate, options.step, &options,

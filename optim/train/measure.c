@@ -3,6 +3,7 @@
  * Invariant: room for sums is made before the evaluation, so that adding cannot fail. */
 #include "optim/train/train.h"
 
+#include "nn/options_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 
@@ -24,7 +25,7 @@ static ct_status check_metric(const char *function, const ct_metric *metric, int
 }
 
 static ct_status check_metrics(const char *function, const cti_measures *m) {
-    ct_status status = cti_check_array(function, "metrics", m->metrics, "n_metrics", m->n_metrics);
+    ct_status status = cti_check_list(function, "metrics", m->metrics, "n_metrics", m->n_metrics);
     if (status == CT_OK && m->n_metrics > CT_METRICS) {
         return ct_fail(CT_ERR_RANGE, "%s: n_metrics must be 0..%d, got %lld", function, CT_METRICS,
                        (long long)m->n_metrics);

@@ -161,6 +161,9 @@ TEST(averages, no_step_and_no_checkpoint_while_the_model_holds_them) {
     options.step.average = 1;
     cr_expect_null(ct_adam_new(model, options));
     expect_error(CT_ERR_RANGE, "ct_adam_new: average must be in [0,1), got 1");
+    options.step = (ct_step_options){.average_warmup = true};
+    cr_expect_null(ct_adam_new(model, options));
+    expect_error(CT_ERR_RANGE, "ct_adam_new: average_warmup needs average, which is 0");
     ct_optimizer_free(none);
     ct_module_free(model);
 }

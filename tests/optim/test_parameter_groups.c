@@ -62,7 +62,7 @@ TEST(parameter_groups, no_decay_on_vectors_is_one_line) {
         batch_norms[k] = CT_SEQUENTIAL("m", bn, ct_dense_new(4, 2, (ct_dense_options){0}));
         MADE(batch_norms[k]);
         options.weight_decay = k == 1 ? 0 : 0.1;
-        options.step.groups = &ct_group_no_decay, options.step.n_groups = k == 2;
+        options.step.groups = k == 2 ? &ct_group_no_decay : NULL, options.step.n_groups = k == 2;
         ct_optimizer *adam = ct_adamw_new(batch_norms[k], options);
         MADE(adam);
         ct_tensor *y = ct_forward(batch_norms[k], centred(CT_F32, CT_SHAPE(6, 4), 1, 1, 0),
@@ -207,7 +207,14 @@ TEST(parameter_groups, that_cannot_be_meant_are_refused) {
                    "ct_adam_new: groups[0].rate_factor must be in [0,1e+300), got -1");
     expect_refused(&negative[1], 1, CT_ERR_RANGE,
                    "ct_adam_new: groups[0].decay_factor must be in [0,1e+300), got nan");
-    expect_refused(&all, 1, CT_ERR_STATE, "ct_adam_new: the groups freeze every parameter");
+    expect_refused(&all, 1, CT_ERR_STATE,
+                   "ct_adam_new: nothing is left to train: the groups freeze all 4 parameters");
+    const ct_parameter_group behind[] = {{.pattern = "*", .rate_factor = 2},
+                                         {.pattern = "dense/*", .rate_factor = 3}};
+    expect_refused(behind, 2, CT_ERR_STATE,
+                   "ct_adam_new: groups[1]: all that 'dense/*' matches is held by groups before "
+                   "it; a parameter belongs to the first that fits");
+    expect_refused(&all, 0, CT_ERR_RANGE, "ct_adam_new: 'groups' is given and n_groups is 0");
     const ct_parameter_group failing = {.holds = fails};
     expect_refused(&failing, 1, CT_ERR_SHAPE,
                    "ct_matmul: argument 'a' needs rank >= 1, got a scalar");

@@ -26,6 +26,9 @@ TEST(layer_errors, embedding) {
          "ct_embedding_new: size must be >= 1, got -1");
     none(ct_embedding_new(5, 2, pads), CT_ERR_RANGE,
          "ct_embedding_new: pad_id must be in 0..4, got 5");
+    pads.pads = false;
+    none(ct_embedding_new(5, 2, pads), CT_ERR_STATE,
+         "ct_embedding_new: pad_id is 5, and pads is false");
     ct_tensor *ids = ct_from(CT_I64, CT_SHAPE(2, 2), (int64_t[]){0, 4, 5, 1});
     refused(ct_embedding_new(5, 2, usual), ids, CT_ERR_RANGE,
             "Embedding: index must be in 0..4, got 5 at [2] (in net/embedding)");

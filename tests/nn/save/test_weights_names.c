@@ -138,5 +138,8 @@ NAMES_TEST(says_how_it_does_not_fit) {
     cr_expect_not_null(strstr(message, "'mha/query/kernel' is [4,4] here, [4,8] in file "
                                        "('x.q.weight', stored as [8,4])"),
                        "%s", message);
+    options.n_names = 0;
+    cr_expect_eq(ct_weights_load_with(net, "w.safetensors", options, NULL), CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, "ct_weights_load_with: 'names' is given and n_names is 0");
     ct_module_free(net);
 }

@@ -259,6 +259,9 @@ TEST(summary, refuses_options_that_make_no_sense) {
     expect_error(CT_ERR_RANGE, "ct_summary: n_inputs must be >= 0, got -1");
     cr_expect_eq(ct_summary(stdout, model, (ct_show_options){.n_inputs = 2}), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_summary: 'inputs' is NULL");
+    ct_type type = {CT_F32, CT_SHAPE(1, 2)};
+    cr_expect_eq(ct_summary(stdout, model, (ct_show_options){.inputs = &type}), CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, "ct_summary: 'inputs' is given and n_inputs is 0");
     cr_expect_eq(ct_summary(stdout, model, (ct_show_options){.depth = -1}), CT_ERR_RANGE);
     expect_error(CT_ERR_RANGE, "ct_summary: outputs and depth must be >= 0, got 0 and -1");
     ct_module_free(model);

@@ -73,6 +73,7 @@ TEST(rates, plateaus_that_cannot_be_meant_are_refused) {
         {{.factor = 0.5, .min_scale = 2}, "ct_sgd_new: plateau.min_scale must be in [0,1), got 2"},
         {{.factor = 0.5, .patience = -1}, "ct_sgd_new: plateau.patience must be >= 0, got -1"},
         {{.factor = 0.5, .cooldown = -2}, "ct_sgd_new: plateau.cooldown must be >= 0, got -2"},
+        {{.patience = 3}, "ct_sgd_new: plateau.factor is 0, which is no plateau; PyTorch's is 0.1"},
     };
     ct_module *model = linear();
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -336,6 +336,8 @@ TEST(update_rules, options_out_of_range) {
             "ct_rmsprop_new: rate must be finite and >= 0, got -1");
     REFUSED(ct_adagrad_new, ct_adagrad_defaults(RATE), step.clip_value, -1,
             "ct_adagrad_new: clip_value must be in [0,1e+300), got -1");
+    cr_expect_null(ct_sgd_new(module, (ct_sgd_options){.rate = ct_rate(RATE), .nesterov = true}));
+    expect_error(CT_ERR_RANGE, "ct_sgd_new: nesterov needs momentum, which is 0");
     ct_module_free(module);
 }
 

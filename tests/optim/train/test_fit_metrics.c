@@ -186,6 +186,10 @@ TEST(fit_metrics, say_what_is_wrong) {
     for (int i = 0; i < 9; i++) many[i] = ct_metric_accuracy;
     refuse(many, 9, CT_ERR_RANGE, "ct_fit: n_metrics must be 0..8, got 9");
     refuse(NULL, 1, CT_ERR_NULL, "ct_fit: 'metrics' is NULL");
+    refuse(many, 0, CT_ERR_RANGE, "ct_fit: 'metrics' is given and n_metrics is 0");
+    refuse(many, 2, CT_ERR_STATE,
+           "ct_fit: metrics[0] and metrics[1] are both named 'accuracy'; a copy with another name "
+           "is one more metric");
     refuse_one((ct_metric){.sums = rows, .value = first}, CT_ERR_NULL,
                "ct_fit: metrics[0] has no 'name'");
     refuse_one((ct_metric){.name = "m", .value = first}, CT_ERR_NULL,
