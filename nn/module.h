@@ -76,6 +76,9 @@ typedef struct {
     const ct_weights_slot *pytorch; /* ended by one of zeros; NULL: PyTorch has no such kind */
     const ct_weights_slot *keras;   /* where it is not "vars/N" for slot N; NULL: nowhere */
     bool takes_ids; /* x is i64: what a summary feeds to a model that begins with it */
+    /* What summaries and pictures call the module in place of the kind's `name`, where that says
+     * less: "relu" of an activation. May be NULL, and may return NULL: `name`. */
+    const char *(*shown)(const ct_module *self);
 } ct_module_kind;
 
 /* A slot of a module. */

@@ -32,11 +32,12 @@ typedef struct {
                     its children alone; 0: all                                              */
 } ct_show_options;
 
-/* Modules, output shapes and parameter counts, as Keras prints them; below a module, indented, its
- * children. The model itself has no row, unless it has slots of its own or no children. The count
- * of a module is that of all below it. A parameter is counted where it is met first; other places
- * are marked "(shared)". A module that the forward did not call is "not used". Of a module called
- * several times the first outputs are shown. Long names lose their middle.
+/* Modules, output shapes and parameter counts, as Keras prints them, but that an activation has its
+ * own word, "activation (relu)"; below a module, indented, its children. The model itself has no
+ * row, unless it has slots of its own or no children. The count of a module is that of all below
+ * it. A parameter is counted where it is met first; other places are marked "(shared)". A module
+ * that the forward did not call is "not used". Of a module called several times the first outputs
+ * are shown. Long names lose their middle.
  * Errors: CT_ERR_NULL; CT_ERR_RANGE for counts of inputs, outputs and levels; those of the forward,
  * for an input of a wrong type or shape: the message names ct_summary and the inputs. Then nothing
  * is written. CT_ERR_IO. */
@@ -44,8 +45,9 @@ ct_status ct_summary(FILE *out, ct_module *model, ct_show_options options);
 /* The picture of the model as DOT: a box "name: Kind" for each call of a module, with the shape of
  * its output and its parameters, a frame around a module that has called others, and arrows from
  * what gives a value to what takes it, from the inputs down. Where an opened module computes its
- * output itself there is an ellipse with the op that does: the "+" of a residual. The same model
- * gives the same bytes. Errors: as ct_summary; CT_ERR_IO. */
+ * output itself there is an ellipse with the ops that do, in order, each once: the "+" of a
+ * residual, "sigmoid, mul, +" of a gate. The same model gives the same bytes. Errors: as
+ * ct_summary; CT_ERR_IO. */
 ct_status ct_model_plot(FILE *out, ct_module *model, ct_show_options options);
 /* The same into a file, in a format of ct_dot_save. */
 ct_status ct_model_plot_save(const char *path, ct_module *model, ct_show_options options);

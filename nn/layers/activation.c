@@ -20,8 +20,12 @@ static ct_tensor *logits(ct_module *self, ct_tensor *x, ct_mode mode) {
     return forward(self, x, mode);
 }
 
+static const char *shown(const ct_module *self) {
+    return ((const activation_layer *)self)->activation->name;
+}
+
 static const ct_module_kind activation_kind = {
-    .name = "Activation", .forward = forward, .logits = logits};
+    .name = "Activation", .forward = forward, .logits = logits, .shown = shown};
 
 ct_module *ct_activation_new(const ct_activation *activation) {
     CTI_CALLED;

@@ -1,6 +1,6 @@
 /* How values flow between the calls of modules that are shown: boxes and arrows, in no format.
  * What opened modules compute between the calls of their children has no box of its own; arrows go
- * through it. Only what makes an opened module's output is one, a join.
+ * through it. Only what makes an opened module's output is one, a join, which knows the ops in it.
  * Invariant: boxes and arrows depend on what the forward did, never on addresses. */
 #include "nn/show/flow.h"
 
@@ -41,12 +41,13 @@ static int64_t add_box(cti_flow *flow, cti_flow_box box) {
 static ct_status add_boxes(search *s) {
     const cti_trace *trace = s->flow->trace;
     for (int i = 0; i < trace->calls[0].n_in; i++) {
-        if (add_box(s->flow, (cti_flow_box){CTI_FLOW_INPUT, -1, i}) < 0) return CT_ERR_MEMORY;
+        if (add_box(s->flow, (cti_flow_box){.kind = CTI_FLOW_INPUT, .call = -1, .number = i}) < 0)
+            return CT_ERR_MEMORY;
     }
     for (int64_t c = 0; c < trace->count; c++) {
         s->box_of[c] = -1;
         if (trace->calls[c].level > s->flow->depth || cti_flow_opens(s->flow, c)) continue;
-        s->box_of[c] = add_box(s->flow, (cti_flow_box){CTI_FLOW_CALL, c, 0});
+        s->box_of[c] = add_box(s->flow, (cti_flow_box){.kind = CTI_FLOW_CALL, .call = c});
         if (s->box_of[c] < 0) return CT_ERR_MEMORY;
     }
     return CT_OK;
@@ -67,7 +68,8 @@ static int64_t box_of(search *s, int64_t v) {
             continue;
         }
         if (s->join_of[v] < 0) {
-            s->join_of[v] = add_box(s->flow, (cti_flow_box){CTI_FLOW_JOIN, call, number});
+            s->join_of[v] = add_box(
+                s->flow, (cti_flow_box){.kind = CTI_FLOW_JOIN, .call = call, .number = number});
         }
         return s->join_of[v];
     }
@@ -105,6 +107,24 @@ static ct_status add_sources(search *s, ct_tensor *t, int64_t to) {
     return CT_OK;
 }
 
+/* What a call computes itself on the way from the sources of a join, whose search has just met it.
+ * Views compute nothing. */
+static ct_status add_ops(search *s, int64_t join) {
+    cti_flow *flow = s->flow;
+    cti_flow_box *box = &flow->boxes[join];
+    const char *path = cti_copied(flow->trace->calls[box->call].out[box->number])->path;
+    box->first = flow->n_ops;
+    for (int64_t i = 0; i < s->walk.count; i++) {
+        const ct_tensor *t = s->walk.items[i];
+        if (s->seen[i] != join + 1 || s->value_of[i] >= 0 || t->path != path) continue;
+        if (!t->op || t->op->kind == CT_VIEW || t->n_inputs == 0) continue;
+        if (!cti_grow(&flow->ops, flow->n_ops, sizeof *flow->ops)) return CT_ERR_MEMORY;
+        flow->ops[flow->n_ops++] = t;
+    }
+    box->end = flow->n_ops;
+    return CT_OK;
+}
+
 /* Boxes that come into being on the way are the last ones. */
 static ct_status add_arrows(search *s) {
     const cti_flow *flow = s->flow;
@@ -114,6 +134,7 @@ static ct_status add_arrows(search *s) {
         ct_status status = CT_OK;
         if (box.kind == CTI_FLOW_JOIN) {
             status = add_sources(s, cti_copied(calls[box.call].out[box.number]), b);
+            if (status == CT_OK) status = add_ops(s, b);
         }
         for (int k = 0; box.kind == CTI_FLOW_CALL && k < calls[box.call].n_in; k++) {
             ct_tensor *in = calls[box.call].in[k];
@@ -202,4 +223,5 @@ ct_status cti_flow_make(cti_flow *flow, const cti_trace *trace, const ct_show_op
 void cti_flow_free(cti_flow *flow) {
     cti_free(flow->boxes);
     cti_free(flow->arrows);
+    cti_free(flow->ops);
 }

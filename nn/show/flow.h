@@ -7,13 +7,14 @@
 typedef enum {
     CTI_FLOW_INPUT, /* an input of the model */
     CTI_FLOW_CALL,  /* a call that is not opened */
-    CTI_FLOW_JOIN,  /* an op that an opened call makes its output with */
+    CTI_FLOW_JOIN,  /* the ops that an opened call makes its output with */
 } cti_flow_kind;
 
 typedef struct {
     cti_flow_kind kind;
-    int64_t call; /* that it is or stands in; -1 for an input */
-    int number;   /* of the input or the output */
+    int64_t call;       /* that it is or stands in; -1 for an input */
+    int number;         /* of the input or the output */
+    int64_t first, end; /* of a join: ops[first..end) are what the call computes in it, no views */
 } cti_flow_box;
 
 typedef struct {
@@ -23,6 +24,8 @@ typedef struct {
     int64_t n_boxes;
     int64_t (*arrows)[2]; /* from and to, different ones, in the order of `to` */
     int64_t n_arrows;
+    const ct_tensor **ops; /* in the order of a walk; those of a join beside each other */
+    int64_t n_ops;
 } cti_flow;
 
 /* To be freed also after an error. The trace must outlive it. */

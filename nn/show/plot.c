@@ -78,26 +78,45 @@ static cti_picture_node call_box(plot *p, int64_t number) {
     const cti_module_call *call = &p->trace.calls[number];
     return (cti_picture_node){
         .name = cti_module_title(call->module),
-        .kind = call->module->kind->name,
+        .kind = cti_module_kind(call->module),
         .type = text_of(p, "%s%s", shapes_of(p, call->out, call->n_out), params_of(p, number)),
     };
 }
 
-/* The op that computes a tensor; of views alone, the last one. */
-static const char *op_of(const ct_tensor *made) {
-    const ct_tensor *t = made;
-    while (t->op && t->op->kind == CT_VIEW && !cti_copied(t)) t = t->inputs[0];
-    if (!t->op || cti_copied(t)) t = made;
-    if (!t->op) return "value";
-    return ct_is(t, &ct_op_add) ? "+" : t->op->name;
+static const char *word_of(const ct_tensor *t) {
+    return !t->op ? "value" : ct_is(t, &ct_op_add) ? "+" : t->op->name;
+}
+
+enum { MOST_WORDS = 6 };
+
+/* The ops of a join in order, each once: "sigmoid, tanh, mul, +"; of many the first and the last.
+ * Where all of them are views, the last one. */
+static const char *words_of(plot *p, const cti_flow_box *box, const ct_tensor *made) {
+    const char *words[MOST_WORDS], *text = "";
+    int64_t n = 0;
+    for (int64_t i = box->first; i < box->end; i++) {
+        const char *word = word_of(p->flow.ops[i]);
+        int64_t k = 0;
+        while (k < n && k < MOST_WORDS && strcmp(words[k], word) != 0) k++;
+        if (k < MOST_WORDS && k < n) continue;
+        if (n < MOST_WORDS) words[n] = word;
+        n++;
+    }
+    if (n == 0) return word_of(made);
+    for (int64_t k = 0; k < n && k < MOST_WORDS; k++) {
+        text = text_of(p, "%s%s%s", text, k > 0 ? ", " : "", words[k]);
+    }
+    if (n <= MOST_WORDS) return text;
+    return text_of(p, "%s, .., %s", text, word_of(p->flow.ops[box->end - 1]));
 }
 
 /* A sum is as small as it can be: its shape is that of what meets in it. */
-static cti_picture_node join_box(plot *p, int64_t call, int number) {
-    ct_tensor *out = p->trace.calls[call].out[number], *made = cti_copied(out);
+static cti_picture_node join_box(plot *p, const cti_flow_box *box) {
+    ct_tensor *out = p->trace.calls[box->call].out[box->number], *made = cti_copied(out);
+    bool sum = ct_is(made, &ct_op_add) && box->end - box->first < 2;
     return (cti_picture_node){
-        .kind = op_of(made),
-        .type = ct_is(made, &ct_op_add) ? NULL : shapes_of(p, &out, 1),
+        .kind = words_of(p, box, made),
+        .type = sum ? NULL : shapes_of(p, &out, 1),
         .shape = CTI_ELLIPSE,
     };
 }
@@ -114,7 +133,7 @@ static void add_boxes(plot *p) {
         const cti_flow_box *box = &p->flow.boxes[b];
         cti_picture_node node = box->kind == CTI_FLOW_INPUT  ? input_box(p, box->number)
                                 : box->kind == CTI_FLOW_CALL ? call_box(p, box->call)
-                                                             : join_box(p, box->call, box->number);
+                                                             : join_box(p, box);
         node.pass = node.origin = -1;
         node.frame = frame_around(p, box);
         p->picture.nodes[p->picture.n_nodes++] = node;
@@ -132,7 +151,7 @@ static ct_status add_frame(plot *p, int64_t number) {
     }
     cti_picture_frame frame = {.pass = -1, .parent = p->frame_of[call->parent]};
     frame.name = text_of(p, "%s%s%s%s", cti_module_title(call->module), kind->chain ? "" : ": ",
-                         kind->chain ? "" : kind->name,
+                         kind->chain ? "" : cti_module_kind(call->module),
                          call->module->n_slots > 0 ? params_of(p, number) : "");
     if (frame.parent >= 0) picture->frames[frame.parent].opened = true;
     p->frame_of[number] = picture->n_frames;

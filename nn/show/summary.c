@@ -83,18 +83,18 @@ enum { WIDEST_LABEL = 56, SHORTEST_NAME = 13 };
 
 /* "residual (Residual)", where a name that is too long for `width` loses its middle. */
 static void format_label(const ct_module *module, int indent, char *out, size_t size) {
-    const char *name = cti_module_title(module);
-    cti_shown shown = cti_show(name, strlen(name));
+    const char *name = cti_module_title(module), *kind = cti_module_kind(module);
+    cti_shown shown = cti_show(name, strlen(name)), type = cti_show(kind, strlen(kind));
     int length = (int)strlen(shown.text);
-    int room = WIDEST_LABEL - indent - (int)strlen(module->kind->name) - 3;
+    int room = WIDEST_LABEL - indent - (int)strlen(type.text) - 3;
     if (room < SHORTEST_NAME) room = SHORTEST_NAME;
     if (length <= room) {
-        snprintf(out, size, "%*s%s (%s)", indent, "", shown.text, module->kind->name);
+        snprintf(out, size, "%*s%s (%s)", indent, "", shown.text, type.text);
         return;
     }
     int end = (room - 3) / 2;
     snprintf(out, size, "%*s%.*s...%s (%s)", indent, "", room - 3 - end, shown.text,
-             shown.text + length - end, module->kind->name);
+             shown.text + length - end, type.text);
 }
 
 static ct_status fill_texts(summary *s) {
@@ -102,7 +102,7 @@ static ct_status fill_texts(summary *s) {
         row *r = &s->rows[i];
         if (!is_shown(s, r)) continue;
         int indent = 2 * (r->level - s->headless);
-        size_t size = (size_t)indent + strlen(r->module->kind->name) + sizeof(cti_shown) + 4;
+        size_t size = (size_t)indent + 2 * sizeof(cti_shown) + 4;
         r->label = cti_zone_alloc(&s->trace.zone, size, 1);
         r->shapes = "not used";
         if (r->call >= 0) {

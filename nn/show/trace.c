@@ -209,3 +209,9 @@ const char *cti_trace_shapes(cti_trace *trace, ct_tensor *const tensors[], int n
     }
     return text;
 }
+
+const char *cti_module_kind(const ct_module *module) {
+    const ct_module_kind *kind = module->kind;
+    const char *shown = kind->shown ? kind->shown(module) : NULL;
+    return shown ? shown : kind->name;
+}

@@ -40,5 +40,7 @@ static inline bool cti_has_calls(const cti_trace *trace, int64_t call) {
 const char *cti_trace_shapes(cti_trace *trace, ct_tensor *const tensors[], int n);
 /* The module's name, or its kind's while it has none. */
 const char *cti_module_title(const ct_module *module);
+/* What it is: its kind's name, or what that has it shown as. */
+const char *cti_module_kind(const ct_module *module);
 
 #endif

@@ -254,7 +254,7 @@ TEST(many, summary_of_branches) {
                        "skip (Sequential)            (None, 6, 6, 2)           0\n"
                        "merge (Sequential)           (None, 6, 6, 10)          0\n"
                        "  concatenate (Concatenate)  (None, 6, 6, 10)          0\n"
-                       "  activation (Activation)    (None, 6, 6, 10)          0\n";
+                       "  activation (relu)          (None, 6, 6, 10)          0\n";
     cr_expect_not_null(strstr(text, rows), "%s", text);
     cr_expect_not_null(strstr(text, "Total params: 206\n"), "%s", text);
     free(text);
@@ -273,7 +273,7 @@ TEST(many, picture_of_branches) {
                                         "conv2d_1: Conv2D\\n(None, 6, 6, 5)" DOT "185 params",
                                         "skip: Sequential\\n(None, 6, 6, 2)",
                                         "concatenate: Concatenate\\n(None, 6, 6, 10)",
-                                        "activation: Activation\\n(None, 6, 6, 10)",
+                                        "activation: relu\\n(None, 6, 6, 10)",
                                         "global_avg_pool2d: GlobalAvgPool2D\\n(None, 10)"};
     static const int arrows[][2] = {{0, 1}, {1, 2}, {1, 3}, {3, 4}, {1, 5},
                                     {2, 6}, {4, 6}, {5, 6}, {6, 7}, {7, 8}};

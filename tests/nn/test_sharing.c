@@ -216,7 +216,7 @@ TEST(sharing, summary_counts_shared_parameters_once) {
     OK(ct_model_plot(out, model, (ct_show_options){.input = CT_SHAPE(1, 2)}));
     fclose(out);
     const char *rows = "dense (Dense)                (None, 2)                 6\n"
-                       "activation (Activation)      (None, 2)                 0\n"
+                       "activation (relu)            (None, 2)                 0\n"
                        "dense (Dense)                (None, 2)                 0 (shared)\n"
                        "residual (Residual)          (None, 2)                 6 (shared)\n";
     cr_expect_not_null(strstr(text, rows), "%s", text);

@@ -73,22 +73,22 @@ TEST(plot, of_the_seed_model_has_19_boxes) {
         "input: Input\\n(None, 28, 28, 1) f32",
         "conv2d: Conv2D\\n(None, 26, 26, 32)" DOT "288 params",
         "batch_norm: BatchNorm\\n(None, 26, 26, 32)" DOT "128 params",
-        "activation: Activation\\n(None, 26, 26, 32)",
+        "activation: relu\\n(None, 26, 26, 32)",
         "max_pool2d: MaxPool2D\\n(None, 13, 13, 32)",
         "conv2d_1: Conv2D\\n(None, 11, 11, 64)" DOT "18,432 params",
         "batch_norm_1: BatchNorm\\n(None, 11, 11, 64)" DOT "256 params",
-        "activation_1: Activation\\n(None, 11, 11, 64)",
+        "activation_1: relu\\n(None, 11, 11, 64)",
         "max_pool2d_1: MaxPool2D\\n(None, 5, 5, 64)",
         "conv2d_2: Conv2D\\n(None, 3, 3, 64)" DOT "36,864 params",
         "batch_norm_2: BatchNorm\\n(None, 3, 3, 64)" DOT "256 params",
-        "activation_2: Activation\\n(None, 3, 3, 64)",
+        "activation_2: relu\\n(None, 3, 3, 64)",
         "flatten: Flatten\\n(None, 576)",
         "dense: Dense\\n(None, 64)" DOT "36,864 params",
         "batch_norm_3: BatchNorm\\n(None, 64)" DOT "256 params",
-        "activation_3: Activation\\n(None, 64)",
+        "activation_3: relu\\n(None, 64)",
         "dense_1: Dense\\n(None, 10)" DOT "640 params",
         "batch_norm_4: BatchNorm\\n(None, 10)" DOT "40 params",
-        "activation_4: Activation\\n(None, 10)"};
+        "activation_4: softmax\\n(None, 10)"};
     for (int i = 0; i < 19; i++) {
         char label[128], arrow[64];
         snprintf(label, sizeof label, "%s\"", labels[i]);
@@ -175,10 +175,47 @@ TEST(plot, of_a_module_of_two_inputs_and_outputs) {
     char *text = plot_with(model, options);
     EXPECT_ARROWS(text, {"input 0: Input\\n(None, 7) i64", "embedding"}, {"embedding", "lstm"},
                   {"input 1: Input\\n(None, 1) f32", "facts: Dense"}, {"lstm", "dense: Dense"},
-                  {"facts: Dense", "dense: Dense"}, {"facts: Dense", "sigmoid\\n(None, 4)"});
+                  {"facts: Dense", "dense: Dense"}, {"facts: Dense", "mul, sigmoid\\n(None, 4)"});
     cr_expect_eq(box(text, "spare", 0), -1, "%s", text);
     free(text);
     ct_module_free(model);
+}
+
+/* x + sigmoid(h) tanh(h scale) */
+static ct_tensor *gate(ct_module *self, ct_tensor *x, ct_mode mode) {
+    ct_tensor *h = ct_forward(self->children[0], x, mode);
+    ct_tensor *scaled = ct_mul(h, ct_module_read(self, 0));
+    return ct_add(x, ct_mul(ct_sigmoid(h), ct_tanh(scaled)));
+}
+
+/* More ops than a box has room for. */
+static ct_tensor *many(ct_module *self, ct_tensor *x, ct_mode mode) {
+    ct_tensor *h = ct_forward(self->children[0], x, mode);
+    h = ct_sqrt(ct_exp(ct_tanh(ct_sin(ct_cos(ct_neg(ct_abs(h)))))));
+    return ct_mul(h, h);
+}
+
+static ct_module *around_dense(const ct_module_kind *kind) {
+    ct_module *module = ct_module_new(sizeof *module, kind), *dense;
+    dense = ct_dense_new(3, 3, (ct_dense_options){0});
+    OK(ct_module_add_slot(module, "scale", ct_full(CT_F32, CT_SHAPE(3), 1), true));
+    OK(ct_module_add_children(module, &dense, 1));
+    return module;
+}
+
+TEST(plot, of_ops_between_modules) {
+    static const ct_module_kind gated = {.name = "Gated", .forward = gate},
+                                long_one = {.name = "Long", .forward = many};
+    ct_module *model = around_dense(&gated), *other = around_dense(&long_one);
+    char *text = plot_of(model, CT_SHAPE(2, 3));
+    EXPECT_ARROWS(text, {"input", "dense"}, {"input", "sigmoid, mul, tanh, +\\n(None, 3)\""},
+                  {"dense", "sigmoid, mul"});
+    free(text);
+    text = plot_of(other, CT_SHAPE(2, 3));
+    EXPECT_ARROWS(text, {"input", "dense"},
+                  {"dense", "abs, neg, cos, sin, tanh, exp, .., mul\\n(None, 3)\""});
+    free(text);
+    ct_module_free(model), ct_module_free(other);
 }
 
 /* A box for each call, of which the first has the parameters. */

@@ -43,22 +43,22 @@ TEST(summary, of_the_seed_model) {
         text, "Model: \"seed\"\n" LINE HEAD DOUBLE
               "conv2d (Conv2D)              (None, 26, 26, 32)        288\n"
               "batch_norm (BatchNorm)       (None, 26, 26, 32)        128\n"
-              "activation (Activation)      (None, 26, 26, 32)        0\n"
+              "activation (relu)            (None, 26, 26, 32)        0\n"
               "max_pool2d (MaxPool2D)       (None, 13, 13, 32)        0\n"
               "conv2d_1 (Conv2D)            (None, 11, 11, 64)        18,432\n"
               "batch_norm_1 (BatchNorm)     (None, 11, 11, 64)        256\n"
-              "activation_1 (Activation)    (None, 11, 11, 64)        0\n"
+              "activation_1 (relu)          (None, 11, 11, 64)        0\n"
               "max_pool2d_1 (MaxPool2D)     (None, 5, 5, 64)          0\n"
               "conv2d_2 (Conv2D)            (None, 3, 3, 64)          36,864\n"
               "batch_norm_2 (BatchNorm)     (None, 3, 3, 64)          256\n"
-              "activation_2 (Activation)    (None, 3, 3, 64)          0\n"
+              "activation_2 (relu)          (None, 3, 3, 64)          0\n"
               "flatten (Flatten)            (None, 576)               0\n"
               "dense (Dense)                (None, 64)                36,864\n"
               "batch_norm_3 (BatchNorm)     (None, 64)                256\n"
-              "activation_3 (Activation)    (None, 64)                0\n"
+              "activation_3 (relu)          (None, 64)                0\n"
               "dense_1 (Dense)              (None, 10)                640\n"
               "batch_norm_4 (BatchNorm)     (None, 10)                40\n"
-              "activation_4 (Activation)    (None, 10)                0\n" DOUBLE
+              "activation_4 (softmax)       (None, 10)                0\n" DOUBLE
               "Total params: 94,024\nTrainable params: 93,556\nNon-trainable params: 468\n" LINE);
     free(text);
     cr_expect_eq(ct_stats_read().evaluations, 0);
@@ -161,6 +161,19 @@ TEST(summary, of_a_single_layer) {
 }
 
 /* --- Inputs ----------------------------------------------------------------------------------- */
+
+/* An activation has its own word where it has one. */
+TEST(summary, of_activations) {
+    static const ct_activation nameless = {.apply = ct_tanh}, odd = {"two\nlines", ct_tanh, false};
+    ct_module *model = CT_SEQUENTIAL("m", ct_activation_new(&ct_activation_gelu),
+                                     ct_activation_new(&nameless), ct_activation_new(&odd));
+    char *text = summary_of(model, CT_SHAPE(2, 3));
+    expect_part(text, "activation (gelu)            (None, 3)                 0\n"
+                      "activation_1 (Activation)    (None, 3)                 0\n"
+                      "activation_2 (two\\x0alines)  (None, 3)                 0\n");
+    free(text);
+    ct_module_free(model);
+}
 
 TEST(summary, of_a_model_that_begins_with_ids) {
     ct_module *model = CT_SEQUENTIAL("text", ct_embedding_new(100, 8, (ct_embedding_options){0}),
