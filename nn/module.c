@@ -82,6 +82,10 @@ ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *ini
         return ct_fail(CT_ERR_STATE, "ct_module_add_slot: %s has a slot '%s' already",
                        module->kind->name, name);
     }
+    if (trainable && initial && !ct_dtype_is_float(ct_dtype_of(initial))) {
+        return ct_fail(CT_ERR_DTYPE, "ct_module_add_slot: '%.64s' is %s, which cannot be trained",
+                       name, ct_dtype_name(ct_dtype_of(initial)));
+    }
     if (module->n_slots == CT_MODULE_SLOTS) {
         return ct_fail(CT_ERR_RANGE, "ct_module_add_slot: a module has at most %d slots",
                        CT_MODULE_SLOTS);

@@ -211,7 +211,8 @@ ct_status ct_functional_call_many(ct_module *module, ct_tensor *const in[], int 
 /* --- Making modules --------------------------------------------------------------------------- */
 /* Zeroed memory for a struct that begins with ct_module. */
 ct_module *ct_module_new(size_t size, const ct_module_kind *kind);
-/* Adds a slot with an initial value; a NULL value is an error of its maker. */
+/* Adds a slot with an initial value; a NULL value is an error of its maker. CT_ERR_DTYPE for one
+ * that is to be trained and holds no floats. */
 ct_status ct_module_add_slot(ct_module *module, const char *name, ct_tensor *initial,
                              bool trainable);
 /* The value of slot number i now, or the tensor given in its place by ct_functional_call. A forward

@@ -172,9 +172,10 @@ struct ct_fit_options {
  * errors. Ends without a validation when a signal or the callback stopped it.
  *
  * Divergence: a loss of a step, or a val_loss, that is infinite or NaN ends training with
- * CT_ERR_DIVERGED; the message says which step. That step's update is not applied: parameters,
- * moments and statistics are those from which the loss came (the step before may have spoilt them),
- * and `position` is that of its batch. Its loss is in `history`, where it makes the mean of its
+ * CT_ERR_DIVERGED; the message says which step, and what of its batch or, in the first step of the
+ * call, of the parameters is not finite. That step's update is not applied: parameters, moments and
+ * statistics are those from which the loss came (the step before may have spoilt them), and
+ * `position` is that of its batch. Its loss is in `history`, where it makes the mean of its
  * epoch infinite or NaN too, and in the log. With allow_nonfinite every update is applied. With
  * `anomaly` the message says where in the loss it arises; where that is a parameter, the gradient
  * of an earlier step was not finite (see ct_step_options.skip_nonfinite).

@@ -22,7 +22,8 @@ typedef struct {
     const char *directory; /* made where it is missing, see ct_events_new */
     int64_t every;         /* looks at layers in steps 1, 1 + every, 1 + 2 every, ..; 0: 100 */
     const char *only;      /* those alone whose path matches, as in fnmatch(3): "conv*"; NULL: all;
-                                "": none, which leaves curves and the graph                       */
+                                "": none, which leaves curves and the graph. One that matches
+                                nothing is an error of ct_fit: CT_ERR_STATE                       */
 } ct_monitor_options;
 
 /* It holds a copy of the options, an open event file and an open layers.csv. The caller owns it,

@@ -1,4 +1,5 @@
-/* What of a batch is not finite, by name and place: where a loss is not, that comes first.
+/* What of a batch, or of the parameters before a step, is not finite, by name and place: where a
+ * loss is not, that comes first.
  * Whether it ends training is fit.c's business.
  * Invariant: elements are looked at by ops. */
 #include "optim/train/train.h"
@@ -15,7 +16,7 @@ static ct_status find(ct_tensor *flat, int64_t *at) {
     return CT_OK;
 }
 
-static ct_status look_at(ct_tensor *t, const char *name, int number, cti_cause *cause) {
+static ct_status look_at(ct_tensor *t, const char *name, cti_cause *cause) {
     int64_t n = ct_numel(t), at = -1;
     if (!t || !ct_dtype_is_float(ct_dtype_of(t)) || n == 0) return CT_OK;
     ct_tensor *flat = ct_reshape(t, CT_SHAPE(n));
@@ -23,21 +24,37 @@ static ct_status look_at(ct_tensor *t, const char *name, int number, cti_cause *
     if (at < 0) return CT_OK;
     double value = ct_item(ct_slice(flat, 0, at, at + 1, 1));
     int64_t row = ct_shape_of(t).rank > 0 ? at / (n / ct_dim(t, 0)) : 0;
-    char counted[16] = "";
-    if (number >= 0) snprintf(counted, sizeof counted, "[%d]", number);
-    snprintf(cause->text, sizeof cause->text, ": %s%s of its batch is %s in row %lld, element %lld",
-             name, counted, isnan(value) ? "nan" : "infinite", (long long)row, (long long)at);
+    snprintf(cause->text, sizeof cause->text, ": %s is %s in row %lld, element %lld", name,
+             isnan(value) ? "nan" : "infinite", (long long)row, (long long)at);
     return CT_OK;
 }
 
 ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause) {
     *cause = (cti_cause){""};
     int64_t scope = ct_scope_open();
-    ct_status status = look_at(batch->x, "x", -1, cause);
-    if (status == CT_OK && !*cause->text) status = look_at(batch->y, "y", -1, cause);
+    ct_status status = look_at(batch->x, "x of its batch", cause);
+    if (status == CT_OK && !*cause->text) status = look_at(batch->y, "y of its batch", cause);
     for (int i = 0; i < batch->n_more && status == CT_OK && !*cause->text; i++) {
-        status = look_at(batch->more[i], "more", i, cause);
+        char name[48];
+        snprintf(name, sizeof name, "more[%d] of its batch", i);
+        status = look_at(batch->more[i], name, cause);
     }
     ct_scope_close(scope);
+    return status;
+}
+
+ct_status cti_parameters_cause(ct_optimizer *optimizer, cti_cause *cause) {
+    ct_slot_list list;
+    *cause = (cti_cause){""};
+    if (ct_optimizer_parameters(optimizer, &list) != CT_OK) return ct_error();
+    int64_t scope = ct_scope_open();
+    ct_status status = CT_OK;
+    for (int64_t i = 0; i < list.count && status == CT_OK && !*cause->text; i++) {
+        char name[640];
+        snprintf(name, sizeof name, "parameter '%s' before it", list.items[i].path);
+        status = look_at(ct_slot_read(list.items[i].slot), name, cause);
+    }
+    ct_scope_close(scope);
+    ct_slot_list_free(&list);
     return status;
 }

@@ -61,6 +61,10 @@ static ct_status accept_step(void *context, ct_tensor *const roots[]) {
     if (t->options->allow_nonfinite || isfinite(loss)) return CT_OK;
     cti_cause given;
     if (cti_batch_cause(t->batch, &given) != CT_OK) return ct_error();
+    /* Before the first step of this call, training has not made them what they are. */
+    if (!*given.text && t->done == 0 && cti_parameters_cause(t->optimizer, &given) != CT_OK) {
+        return ct_error();
+    }
     if (*given.text) return diverged(t, "loss", loss, given.text, "");
     if (!t->options->anomaly) return check_finite(t, "loss", loss);
     ct_anomaly_report report;

@@ -24,6 +24,13 @@ static ct_status check_metric(const char *function, const ct_metric *metric, int
                    metric->name, CT_OUTPUTS - 1, metric->output);
 }
 
+bool cti_lists_metric(const ct_metric metrics[], int64_t n, const char *name) {
+    for (int64_t i = 0; i < n; i++) {
+        if (strcmp(metrics[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
 static ct_status check_metrics(const char *function, const cti_measures *m) {
     ct_status status = cti_check_list(function, "metrics", m->metrics, "n_metrics", m->n_metrics);
     if (status == CT_OK && m->n_metrics > CT_METRICS) {

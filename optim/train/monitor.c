@@ -173,6 +173,12 @@ ct_status cti_monitor_want(ct_monitor *m, int64_t number, ct_fit_step *step) {
     m->first = step->n_also;
     ct_status status = want_outputs(m, step);
     if (status == CT_OK) status = want_gradients(m, step);
+    if (status == CT_OK && m->only && *m->only && step->n_also == m->first) {
+        status = ct_fail(CT_ERR_STATE,
+                         "ct_fit: the monitor's option 'only' is '%s', which the path of no layer "
+                         "and of no parameter matches; \"\" is none",
+                         m->only);
+    }
     if (status == CT_OK) status = want_norms(m, step);
     m->looking = status == CT_OK;
     if (!m->looking) look_away(m);
@@ -317,13 +323,16 @@ ct_status cti_monitor_epoch(ct_monitor *m, const ct_fit_options *options, int64_
     const struct {
         const char *name;
         double value;
-    } means[] = {{"loss", epoch->loss},
-                 {"accuracy", epoch->accuracy},
-                 {"val_loss", epoch->val_loss},
-                 {"val_accuracy", epoch->val_accuracy}};
+        const char *metric; /* one of this name has it already */
+    } means[] = {{"loss", epoch->loss, NULL},
+                 {"accuracy", epoch->accuracy, "accuracy"},
+                 {"val_loss", epoch->val_loss, NULL},
+                 {"val_accuracy", epoch->val_accuracy, "accuracy"}};
     ct_status status = CT_OK;
     for (size_t i = 0; i < sizeof means / sizeof *means && status == CT_OK; i++) {
         double value = means[i].value;
+        const char *metric = means[i].metric;
+        if (metric && cti_lists_metric(options->metrics, options->n_metrics, metric)) continue;
         status = put_scalar(m, "epoch", means[i].name, step, value, !isnan(value));
     }
     for (int64_t i = 0; i < options->n_metrics && status == CT_OK; i++) {

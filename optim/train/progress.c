@@ -132,10 +132,11 @@ void cti_progress_line(cti_progress *p, const ct_epoch *epoch, bool validated) {
                         (long long)p->epochs, (long long)epoch->steps, epoch->seconds);
     width += fprintf(p->out, "%s%s", time_piece(epoch->seconds, epoch->steps).text,
                      value_piece("loss", epoch->loss).text);
-    if (p->metric) width += fprintf(p->out, "%s", value_piece("accuracy", epoch->accuracy).text);
+    bool own = p->metric && !cti_lists_metric(p->metrics, p->n_metrics, "accuracy");
+    if (own) width += fprintf(p->out, "%s", value_piece("accuracy", epoch->accuracy).text);
     width += print_metrics(p, "", epoch->metrics);
     if (validated) width += fprintf(p->out, "%s", value_piece("val_loss", epoch->val_loss).text);
-    if (validated && p->metric) {
+    if (validated && own) {
         width += fprintf(p->out, "%s", value_piece("val_accuracy", epoch->val_accuracy).text);
     }
     if (validated) width += print_metrics(p, "val_", epoch->val_metrics);

@@ -38,6 +38,7 @@ typedef struct {
 
 /* Checks what may be missing in what is the user's own. */
 ct_status cti_check_measures(const char *function, const cti_measures *measures);
+bool cti_lists_metric(const ct_metric metrics[], int64_t n, const char *name);
 /* Nothing is evaluated yet, but there is room in the sums for what will be. */
 ct_status cti_measure(ct_module *model, const cti_measures *measures, ct_mode mode,
                       const ct_batch *batch, cti_sums *sums, cti_measured *out);
@@ -51,13 +52,15 @@ void cti_no_values(double values[CT_METRICS]); /* NaN */
 void cti_sums_free(cti_sums *sums);
 double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 
-/* --- batch.c: what of a batch is not finite --------------------------------------------------- */
+/* --- batch.c: what a step begins with that is not finite -------------------------------------- */
 
 typedef struct {
-    char text[96]; /* "": all of it is finite */
+    char text[720]; /* "": all of it is finite */
 } cti_cause;
 
 ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause);
+/* Of the parameters that the optimizer trains now. */
+ct_status cti_parameters_cause(ct_optimizer *optimizer, cti_cause *cause);
 
 /* --- evaluate.c: passes over a source in inference mode --------------------------------------- */
 

@@ -193,6 +193,16 @@ TEST(gradcheck_module, errors) {
             IN_F64 "(ct_gradcheck_module: f must return f64, got f32)");
     refused(a, some_labels(3, 2, 1), usual, CT_ERR_RANGE,
             "ct_gradcheck_module: needs at least one input");
+    /* What fails as it is has nothing to do with f64. */
+    ct_module *dense = ct_dense_new(3, 2, (ct_dense_options){0});
+    refused(dense, ct_cast(rows(CT_F32), CT_I64), usual, CT_ERR_DTYPE,
+            "Dense: dtype must be f32, f64 or p61, got i64; use ct_cast");
+    ct_fail(CT_ERR_DTYPE, "mine: first");
+    ct_gradcheck_report report;
+    cr_expect_eq(ct_gradcheck_module(a, NULL, CT_TRAINING, usual, &report), CT_ERR_DTYPE);
+    expect_error(CT_ERR_DTYPE,
+                 "mine: first (an earlier error; now ct_gradcheck_module: 'x' is NULL)");
+    ct_module_free(dense);
     ct_module_free(a);
     ct_module_free(b);
 }

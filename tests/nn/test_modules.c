@@ -261,6 +261,8 @@ TEST(modules, slots_and_children_are_called_differently) {
     OK(ct_module_add_slot(module, "s", one, true));
     cr_expect_eq(ct_module_add_slot(module, "s", one, true), CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_module_add_slot: Powers has a slot 's' already");
+    cr_expect_eq(ct_module_add_slot(module, "ids", ct_scalar(CT_I64, 1), true), CT_ERR_DTYPE);
+    expect_error(CT_ERR_DTYPE, "ct_module_add_slot: 'ids' is i64, which cannot be trained");
     cr_expect_eq(ct_module_add_slot(module, "a/b", one, true), CT_ERR_RANGE);
     expect_error(CT_ERR_RANGE, "ct_module_add_slot: a name has at least one character and no '/', "
                                "got 'a/b'");

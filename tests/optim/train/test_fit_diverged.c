@@ -126,6 +126,19 @@ TEST(fit_diverged, what_a_batch_holds_is_named) {
     }
 }
 
+/* So do weights that were there before training. */
+TEST(fit_diverged, a_parameter_that_was_not_finite_before_is_named) {
+    bench b = open_bench(0.05);
+    ct_tensor *bias = read_slot(b.model, "dense/bias");
+    OK(ct_slot_write(slot_at(b.model, "dense/bias"),
+                     ct_mul(bias, ct_full(CT_F32, CT_SCALAR, (double)INFINITY))));
+    cr_expect_eq(fit(&b, (ct_fit_options){.epochs = 1}, NULL), CT_ERR_DIVERGED);
+    expect_error(CT_ERR_DIVERGED,
+                 "ct_fit: loss is nan at step 1, in epoch 1: parameter 'dense/bias' before it is "
+                 "nan in row 0, element 0; allow_nonfinite goes on");
+    close_bench(&b);
+}
+
 static ct_tensor *logarithm_of_scores(ct_tensor *prediction, ct_tensor *labels) {
     int64_t call = ++breaking.calls;
     ct_tensor *loss = ct_cross_entropy(prediction, labels);

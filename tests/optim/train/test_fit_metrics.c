@@ -138,6 +138,25 @@ TEST(fit_metrics, are_in_the_log) {
     close_bench(&b);
 }
 
+TEST(fit_metrics, an_accuracy_of_ones_own_takes_the_place_of_the_losss) {
+    bench b = open_bench(0.05);
+    char *text = NULL;
+    size_t length = 0;
+    ct_metric metric = ct_metric_accuracy;
+    ct_fit_options options = {.validation = b.test,
+                              .metrics = &metric,
+                              .n_metrics = 1,
+                              .log = open_memstream(&text, &length)};
+    OK(fit(&b, options, NULL));
+    fclose(options.log);
+    const char *first = strstr(text, ", accuracy "), *val = strstr(text, ", val_accuracy ");
+    cr_assert(first && val, "%s", text);
+    cr_expect_null(strstr(first + 1, ", accuracy "), "%s", text);
+    cr_expect_null(strstr(val + 1, ", val_accuracy "), "%s", text);
+    free(text);
+    close_bench(&b);
+}
+
 /* --- Errors ----------------------------------------------------------------------------------- */
 
 static ct_tensor *nothing(const ct_metric *self, ct_tensor *prediction, ct_tensor *target) {

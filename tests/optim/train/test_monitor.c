@@ -304,6 +304,16 @@ FOLDER_TEST(monitor, more_tensors_than_a_step_has) {
     close_bench(&b);
 }
 
+FOLDER_TEST(monitor, that_looks_at_nothing_says_so) {
+    bench b = open_bench(0.01);
+    ct_monitor *m = monitor_of(1, "conv*");
+    cr_expect_eq(fit(&b, (ct_fit_options){.epochs = 1, .monitor = m}, NULL), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_fit: the monitor's option 'only' is 'conv*', which the path of "
+                               "no layer and of no parameter matches; \"\" is none");
+    ct_monitor_free(m);
+    close_bench(&b);
+}
+
 static bench starved;
 static ct_status train_a_step(void) {
     ct_monitor *m = ct_monitor_new((ct_monitor_options){.directory = folder});
