@@ -1,12 +1,14 @@
 #!/bin/sh
 # Whether the programs of examples/ train as their twins in PyTorch do: the loss of each of ten steps
-# in f64 from equal weights, data and random numbers agrees to 1e-9 of itself.
+# in f64 from equal weights, data and random numbers agrees to 1e-9 of itself. And whether each has at
+# most 120 lines, and at most 2.5 times those of its twin.
 # usage: test_twins.sh FOLDER_OF_PROGRAMS
 # tests/reference/twins/make.py wrote what is read here.
 set -u
 
 programs=$1
-files=$(dirname "$0")/../reference/files
+root=$(dirname "$0")/../..
+files=$root/tests/reference/files
 failures=0
 
 # agree EXPECTED GOT: as many numbers, and the same ones.
@@ -19,6 +21,9 @@ agree() {
         END { if (!bad && (getline want <expected) > 0) { print "fewer than are expected"; bad = 1 }
               exit bad || NR == 0 }' "$2"
 }
+
+# short LINES LINES_OF_TWIN
+short() { [ "$1" -le 120 ] && [ $(($1 * 2)) -le $(($2 * 5)) ]; }
 
 got=$(mktemp) || exit 1
 trap 'rm -f "$got"' EXIT
@@ -33,6 +38,14 @@ for expected in "$files"/twin_*.txt; do
         echo "FAIL $name"
         failures=$((failures + 1))
     fi
+    lines=$(wc -l <"$root/examples/$name.c")
+    twins=$(wc -l <"$root/tests/reference/twins/$name.py")
+    if short "$lines" "$twins"; then
+        echo "ok   $name: $lines lines, its twin $twins"
+    else
+        echo "FAIL $name: $lines lines, its twin $twins"
+        failures=$((failures + 1))
+    fi
 done
 
 # The comparison sees what is wrong.
@@ -45,4 +58,11 @@ for wrong in "1\n2" "1\n2.00000001\n3" "1\n2\n3\n4" "1\nnan\n3"; do
     fi
 done
 rm -f "$got.expected"
+for wrong in "121 100" "101 40"; do
+    # shellcheck disable=SC2086 # two numbers
+    if short $wrong; then
+        echo "FAIL $wrong lines are few"
+        failures=$((failures + 1))
+    fi
+done
 [ "$failures" -eq 0 ]
