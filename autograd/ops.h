@@ -122,7 +122,11 @@ typedef struct {
 } ct_conv2d_spec;
 /* x [N,H,W,C], w [kh,kw,C/groups,O] -> [N,OH,OW,O], OH = (H + top + bottom - dilation (kh-1) - 1) /
  * stride + 1, rounded down: y[n,i,j,o] = sum over a,b,c of x[n, i s + a d - top, j s + b d - left,
- * c] w[a,b,c,o]. The three faces of one trilinear form; each one's derivatives are the others. */
+ * c] w[a,b,c,o]. The three faces of one trilinear form; each one's derivatives are the others.
+ * In f32, 3 x 3 kernels with strides of 1, C and O multiples of 32, C O >= 64 * 64, and outputs of
+ * at least 7 x 7 are computed by minimal filtering (Winograd; Lavin and Gray 2016), which is faster:
+ * beside a far larger pixel small outputs lose digits, and one that is not finite makes NaN of
+ * outputs up to a pixel further. f64 always has the sum itself. */
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec);
 /* The transpose in x: y [N,OH,OW,O], w -> [N,height,width,C]. */
 ct_tensor *ct_conv2d_input(ct_tensor *y, ct_tensor *w, int64_t height, int64_t width,

@@ -1,9 +1,16 @@
 /* Convolution: shape rules and the numbers derived from them. No arithmetic on elements.
  * The transposes are checked against the forward face: their operands must be what it would give.
  * Invariant: after a shape rule has passed, cti_conv_of cannot overflow. */
-#include "autograd/kernels/conv.h"
+#include "autograd/kernels/winograd.h"
 
 #include "tensor/base/shape_rules.h"
+
+#include <stdio.h>
+
+/* From as many products of channels and outputs, and pixels on a side, minimal filtering is faster:
+ * with fewer, what the transforms take and what tiles compute behind the edge eat up its gain. */
+#define WINOGRAD_PRODUCTS (64 * 64)
+#define WINOGRAD_PIXELS 7
 
 static int64_t at_least_default(int64_t value) { return value == 0 ? 1 : value; }
 
@@ -30,6 +37,18 @@ const cti_conv_face cti_conv_inputs[3][2] = {[CTI_CONV_Y] = {CTI_CONV_X, CTI_CON
                                              [CTI_CONV_X] = {CTI_CONV_Y, CTI_CONV_W},
                                              [CTI_CONV_W] = {CTI_CONV_X, CTI_CONV_Y}};
 
+/* By the form of the convolution alone, so that every batch and every processor choose alike: also
+ * for a batch of one image the places of the kernel must pay. */
+static bool fits_winograd(const cti_conv *g) {
+    for (int d = 0; d < 2; d++) {
+        const cti_axis *axis = &g->axis[d];
+        if (axis->extent != 3 || axis->stride != 1 || axis->dilation != 1) return false;
+        if (axis->out < WINOGRAD_PIXELS) return false;
+    }
+    return g->dtype == CT_F32 && g->groups == 1 && g->channels % CTI_WINOGRAD_LANES == 0 &&
+           g->outputs % CTI_WINOGRAD_LANES == 0 && g->channels * g->outputs >= WINOGRAD_PRODUCTS;
+}
+
 cti_conv cti_conv_of(const ct_call *call) {
     const cti_conv_attr *attr = call->attr;
     ct_shape of[3];
@@ -53,6 +72,7 @@ cti_conv cti_conv_of(const ct_call *call) {
         g.axis[d] = axis_of(&attr->spec, d, x.dims[1 + d], w.dims[d]);
         g.axis[d].out = y.dims[1 + d];
     }
+    g.winograd = fits_winograd(&g);
     return g;
 }
 
@@ -115,6 +135,19 @@ static ct_status check_output(const char *function, const cti_axis axis[2], ct_s
     return CT_OK;
 }
 
+/* Channels are the last axis, which who comes from channels first forgets. */
+static ct_status channels_differ(const ct_infer *call) {
+    int64_t groups = ((const cti_conv_attr *)call->attr)->spec.groups;
+    ct_shape x = call->in[0].shape, w = call->in[1].shape;
+    char in_groups[40] = "on its last axis";
+    if (groups > 1) {
+        snprintf(in_groups, sizeof in_groups, "in each of %lld groups", (long long)groups);
+    }
+    return ct_fail(CT_ERR_SHAPE, "%s: channels differ: x %s has %lld %s, w %s has %lld", call->name,
+                   ct_shape_format(x).text, (long long)(x.dims[3] / groups), in_groups,
+                   ct_shape_format(w).text, (long long)w.dims[2]);
+}
+
 /* --- The faces -------------------------------------------------------------------------------- */
 
 static const char layout_x[] = "[N,H,W,C]", layout_w[] = "[kh,kw,C/groups,O]";
@@ -129,13 +162,7 @@ ct_status cti_conv2d_infer(const ct_infer *call, ct_type *out) {
     cti_axis axis[2];
     status = check_groups(call->name, attr->spec.groups, x.dims[3], w.dims[3]);
     if (status != CT_OK) return status;
-    if (x.dims[3] / attr->spec.groups != w.dims[2]) {
-        return ct_fail(CT_ERR_SHAPE,
-                       "%s: channels differ: x %s has %lld in each of %lld groups, w %s has %lld",
-                       call->name, ct_shape_format(x).text,
-                       (long long)(x.dims[3] / attr->spec.groups), (long long)attr->spec.groups,
-                       ct_shape_format(w).text, (long long)w.dims[2]);
-    }
+    if (x.dims[3] / attr->spec.groups != w.dims[2]) return channels_differ(call);
     status = check_axes(call->name, &attr->spec, &x.dims[1], w.dims, axis);
     if (status != CT_OK) return status;
     *out = (ct_type){call->in[0].dtype, CT_SHAPE(x.dims[0], axis[0].out, axis[1].out, w.dims[3])};

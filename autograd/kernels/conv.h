@@ -30,6 +30,7 @@ typedef struct {
     int64_t image_pixels;   /* of the output */
     int64_t pixels;         /* of all output images */
     bool depthwise;         /* see below */
+    bool winograd;          /* see winograd.h */
     ct_dtype dtype;
     size_t element; /* bytes */
 } cti_conv;

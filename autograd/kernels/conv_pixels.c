@@ -1,10 +1,13 @@
 /* The kernels of convolution and of its transpose in x. Both sum, for each pixel that they write,
  * over taps and channels of what they read; the transpose has the kernel turned round.
- * The transpose in w sums over pixels: conv_weights.c.
+ * The transpose in w sums over pixels: conv_weights.c. How tiles of 3 x 3 kernels are computed with
+ * fewer multiplications: conv_winograd.c.
  * Invariant: parts are cut by shape alone and write disjoint elements; pixels of one class differ
  * only in where their sum begins. */
-#include "autograd/kernels/conv.h"
+#include "autograd/kernels/conv_pixels.h"
+
 #include "autograd/kernels/micro_kernel.h"
+#include "autograd/kernels/winograd.h"
 
 #include <string.h>
 
@@ -14,34 +17,20 @@
 #define LEAST_PIXELS 64
 #define CLASS_PIXELS 16
 #define MOST_PIXELS 512
-
-/* The images that are written, or read. */
-typedef struct {
-    int64_t height, width, channels, group_channels;
-} side;
-
-typedef struct {
-    cti_conv g;
-    bool transposed;
-    side to, from;
-    /* A part is some whole images, or a band of rows of one. */
-    int64_t images, rows; /* of one part */
-    int64_t bands;        /* of one image */
-    int64_t panel_rows;   /* taps, and channels that are read */
-    size_t group_panels;  /* bytes of the panels of one group */
-    int64_t offsets;      /* room for the pixels of a part */
-} face;
+/* Each part reads sixteen matrices, and bands are whole tiles. */
+#define WINOGRAD_PIXELS 128
 
 /* --- Parts ------------------------------------------------------------------------------------ */
 
-static int64_t least_pixels(const face *f) {
+static int64_t least_pixels(const cti_face *f) {
+    if (f->g.winograd) return WINOGRAD_PIXELS;
     int64_t classes = cti_classes_count(&f->g.axis[0], f->transposed) *
                       cti_classes_count(&f->g.axis[1], f->transposed);
     return cti_most(LEAST_PIXELS, CLASS_PIXELS * classes);
 }
 
 /* The number of parts is rounded up, so that two or four threads get the same. */
-static void cut(face *f) {
+static void cut(cti_face *f) {
     int64_t pixels = f->g.images * f->to.height * f->to.width;
     int64_t parts = cti_most(1, cti_least(PARTS, pixels / least_pixels(f)));
     parts = cti_most(parts, cti_divide_up(pixels, MOST_PIXELS));
@@ -52,23 +41,19 @@ static void cut(face *f) {
     else
         f->rows = cti_divide_up(f->to.height,
                                 cti_least(f->to.height, cti_divide_up(parts, f->g.images)));
+    if (f->g.winograd) f->rows = cti_divide_up(f->rows, CTI_TILE_OUTPUTS) * CTI_TILE_OUTPUTS;
     f->bands = cti_divide_up(f->to.height, f->rows);
 }
 
-typedef struct {
-    int64_t first, images;
-    ct_span rows; /* of each image */
-} region;
-
-static region region_of(const face *f, int64_t part) {
+static cti_region region_of(const cti_face *f, int64_t part) {
     int64_t first = part / f->bands * f->images, row = part % f->bands * f->rows;
-    return (region){first,
-                    cti_least(f->images, f->g.images - first),
-                    {row, cti_least(row + f->rows, f->to.height)}};
+    return (cti_region){first,
+                        cti_least(f->images, f->g.images - first),
+                        {row, cti_least(row + f->rows, f->to.height)}};
 }
 
 /* Rows of the first image up to rows of the last: what lies between belongs to the span. */
-static ct_span span_of(const side *s, region r, ct_span rows) {
+static ct_span span_of(const cti_side *s, cti_region r, ct_span rows) {
     if (rows.first >= rows.last) return (ct_span){0, 0};
     int64_t line = s->width * s->channels, last = r.first + r.images - 1;
     return (ct_span){(r.first * s->height + rows.first) * line,
@@ -76,31 +61,31 @@ static ct_span span_of(const side *s, region r, ct_span rows) {
 }
 
 static ct_span writes(const ct_call *call, int64_t part) {
-    const face *f = call->state;
-    region r = region_of(f, part);
+    const cti_face *f = call->state;
+    cti_region r = region_of(f, part);
     return span_of(&f->to, r, r.rows);
 }
 
-static ct_span rows_read(const face *f, ct_span rows) {
+static ct_span rows_read(const cti_face *f, ct_span rows) {
     const cti_axis *axis = &f->g.axis[0];
     return f->transposed ? cti_axis_touching(axis, rows) : cti_axis_under(axis, rows);
 }
 
 static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
-    const face *f = call->state;
+    const cti_face *f = call->state;
     if (i == 1) return (ct_span){0, ct_shape_numel(call->in[1].shape)};
     if (stage == 0) return (ct_span){0, 0};
-    region r = region_of(f, part);
+    cti_region r = region_of(f, part);
     return span_of(&f->from, r, rows_read(f, r.rows));
 }
 
 static void prepare(const ct_call *call, ct_prepared *p) {
     const cti_conv g = cti_conv_of(call);
     bool transposed = ((const cti_conv_attr *)call->attr)->face == CTI_CONV_X;
-    side x = {g.axis[0].size, g.axis[1].size, g.channels, g.group_channels};
-    side y = {g.axis[0].out, g.axis[1].out, g.outputs, g.group_outputs};
-    face *f = p->state;
-    *f = (face){g, transposed, .to = transposed ? x : y, .from = transposed ? y : x};
+    cti_side x = {g.axis[0].size, g.axis[1].size, g.channels, g.group_channels};
+    cti_side y = {g.axis[0].out, g.axis[1].out, g.outputs, g.group_outputs};
+    cti_face *f = p->state;
+    *f = (cti_face){g, transposed, .to = transposed ? x : y, .from = transposed ? y : x};
     cut(f);
     p->parts[0] = 0;
     p->parts[1] = cti_divide_up(g.images, f->images) * f->bands;
@@ -108,6 +93,10 @@ static void prepare(const ct_call *call, ct_prepared *p) {
     p->writes = writes;
     p->reads = reads;
     if (g.depthwise) return;
+    if (g.winograd) {
+        cti_winograd_prepare(f, p);
+        return;
+    }
     f->panel_rows = g.taps * f->from.group_channels;
     f->group_panels = cti_panels_bytes(g.dtype, f->panel_rows, f->to.group_channels);
     f->offsets = cti_micro_offsets(g.dtype, f->images * f->rows * f->to.width);
@@ -119,16 +108,19 @@ static void prepare(const ct_call *call, ct_prepared *p) {
 
 /* --- The kernel in panels --------------------------------------------------------------------- */
 
-static void *group_panels(const face *f, const ct_call *call, int64_t group) {
+static void *group_panels(const cti_face *f, const ct_call *call, int64_t group) {
     return (char *)call->workspace + (size_t)group * f->group_panels;
 }
 
 /* One tap of one group. The kernel [taps, channels, outputs] is read along its outputs, or across
  * them for the transpose, whose taps begin with the last. */
 static void pack(const ct_call *call, int64_t part, void *scratch) {
-    (void)scratch;
-    const face *f = call->state;
+    const cti_face *f = call->state;
     const cti_conv *g = &f->g;
+    if (g->winograd) {
+        cti_winograd_pack(call, part, scratch);
+        return;
+    }
     int64_t tap = part % g->taps, group = part / g->taps, rows = f->from.group_channels;
     int64_t source = f->transposed ? g->taps - 1 - tap : tap;
     int64_t at = source * g->group_channels * g->outputs + group * g->group_outputs;
@@ -147,8 +139,9 @@ typedef struct {
     int64_t n_pixels, n_steps;
 } work;
 
-static void list_pixels(work *w, const face *f, region r, const cti_class *v, const cti_class *h) {
-    const side *to = &f->to, *from = &f->from;
+static void list_pixels(work *w, const cti_face *f, cti_region r, const cti_class *v,
+                        const cti_class *h) {
+    const cti_side *to = &f->to, *from = &f->from;
     w->n_pixels = 0;
     for (int64_t image = r.first; image < r.first + r.images; image++) {
         for (int64_t i = 0; i < v->count; i++) {
@@ -164,8 +157,8 @@ static void list_pixels(work *w, const face *f, region r, const cti_class *v, co
     }
 }
 
-static void list_steps(work *w, const face *f, const cti_class *v, const cti_class *h) {
-    const side *from = &f->from;
+static void list_steps(work *w, const cti_face *f, const cti_class *v, const cti_class *h) {
+    const cti_side *from = &f->from;
     int64_t channels = from->group_channels, lanes = cti_micro_lanes(f->g.dtype);
     w->n_steps = 0;
     for (int64_t a = 0; a < v->taps; a++) {
@@ -181,7 +174,7 @@ static void list_steps(work *w, const face *f, const cti_class *v, const cti_cla
     }
 }
 
-static void run_class(work *w, const face *f, const ct_call *call, int64_t group) {
+static void run_class(work *w, const cti_face *f, const ct_call *call, int64_t group) {
     const cti_conv *g = &f->g;
     int64_t outputs = f->to.group_channels, channels = f->from.group_channels;
     cti_product all = {.dtype = g->dtype,
@@ -195,7 +188,7 @@ static void run_class(work *w, const face *f, const ct_call *call, int64_t group
     cti_micro_run(&all, w->n_pixels, w->from, w->to);
 }
 
-static void run_depthwise(const face *f, const ct_call *call, region r) {
+static void run_depthwise(const cti_face *f, const ct_call *call, cti_region r) {
     static const cti_depthwise *const faces[] = CTI_REALS(&cti_depthwise);
     const cti_conv *g = &f->g;
     ct_span out = span_of(&f->to, r, r.rows), in = span_of(&f->from, r, rows_read(f, r.rows));
@@ -208,10 +201,14 @@ static void run_depthwise(const face *f, const ct_call *call, region r) {
 }
 
 static void run(const ct_call *call, int64_t part, void *scratch) {
-    const face *f = call->state;
-    region r = region_of(f, part);
+    const cti_face *f = call->state;
+    cti_region r = region_of(f, part);
     if (f->g.depthwise) {
         run_depthwise(f, call, r);
+        return;
+    }
+    if (f->g.winograd) {
+        cti_winograd_run(call, r, scratch);
         return;
     }
     int64_t *offsets = scratch;
@@ -231,4 +228,5 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
     }
 }
 
-const ct_kernel cti_conv_pixels = {.state = sizeof(face), .prepare = prepare, .run = {pack, run}};
+const ct_kernel cti_conv_pixels = {
+    .state = sizeof(cti_face), .prepare = prepare, .run = {pack, run}};

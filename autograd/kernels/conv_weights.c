@@ -3,7 +3,8 @@
  * Convolution and its transpose in x are in conv_pixels.c.
  * Invariant: parts are cut by shape alone, write disjoint elements, and partial sums are added in
  * the order of their lines. */
-#include "autograd/kernels/conv.h"
+#include "autograd/kernels/conv_weights.h"
+
 #include "autograd/kernels/micro_kernel.h"
 #include "autograd/kernels/reduce.h"
 
@@ -19,22 +20,9 @@
 /* Pixels whose outputs stay in the first-level cache while x streams past them. */
 #define BLOCK_PIXELS 128
 
-/* A part is a range of the lines of y, through all images, for some outputs of one group; stage 1
- * sums over the ranges. */
-typedef struct {
-    cti_conv g;
-    int64_t all_lines, elements; /* of y; of w */
-    int64_t lines, ranges;       /* of one range; all of them */
-    int64_t outputs, stripes;    /* of one stripe; those of one group */
-    int64_t groups;              /* 1 when one part takes all */
-    bool apart;                  /* summed in the workspace, for stage 1 */
-    int64_t block_lines;
-    size_t y_bytes, x_bytes, offset_bytes; /* x: 0 when it is read where it lies */
-} state;
-
 /* --- Parts ------------------------------------------------------------------------------------ */
 
-static void cut(state *s) {
+static void cut(cti_weights *s) {
     const cti_conv *g = &s->g;
     int64_t bytes = s->elements * (int64_t)g->element;
     int64_t ranges = cti_least(RANGES, PARTIAL_BYTES / cti_most(bytes, 1));
@@ -54,18 +42,19 @@ static void cut(state *s) {
     s->stripes = cti_most(1, cti_divide_up(outputs, s->outputs));
 }
 
-static ct_span lines_of(const state *s, int64_t part) {
+static ct_span lines_of(const cti_weights *s, int64_t part) {
     int64_t first = part / s->stripes / s->groups * s->lines;
-    return (ct_span){first, cti_least(first + s->lines, s->all_lines)};
+    ct_span lines = {first, cti_least(first + s->lines, s->all_lines)};
+    return s->g.winograd ? cti_winograd_lines(&s->g, lines) : lines;
 }
 
 static ct_span writes(const ct_call *call, int64_t part) {
     (void)part;
-    return (ct_span){0, ((const state *)call->state)->elements};
+    return (ct_span){0, ct_shape_numel(call->out.shape)};
 }
 
 static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
-    const state *s = call->state;
+    const cti_weights *s = call->state;
     const cti_conv *g = &s->g;
     ct_span lines = lines_of(s, part);
     if (stage == 1 || lines.first >= lines.last) return (ct_span){0, 0};
@@ -86,7 +75,7 @@ static ct_span rows_under(const cti_conv *g, ct_span block) {
     return (ct_span){top, cti_most(top, bottom)};
 }
 
-static int64_t most_rows_under(const state *s) {
+static int64_t most_rows_under(const cti_weights *s) {
     int64_t most = 0;
     for (int64_t i = 0; i < s->g.axis[0].out; i++) {
         ct_span rows = rows_under(&s->g, (ct_span){i, i + s->block_lines});
@@ -96,18 +85,22 @@ static int64_t most_rows_under(const state *s) {
 }
 
 static void prepare(const ct_call *call, ct_prepared *p) {
-    state *s = p->state;
+    cti_weights *s = p->state;
     s->g = cti_conv_of(call);
     const cti_conv *g = &s->g;
+    p->operations = cti_conv_operations(g);
+    p->writes = writes;
+    p->reads = reads;
+    if (g->winograd) {
+        cti_winograd_weights_prepare(s, p);
+        return;
+    }
     s->all_lines = g->images * g->axis[0].out;
     s->elements = g->patch * g->outputs;
     cut(s);
     p->parts[0] = s->ranges * s->groups * s->stripes;
     p->parts[1] = s->apart ? cti_divide_up(s->elements, SUM_ELEMENTS) : 0;
     p->workspace = s->apart ? (size_t)(s->ranges * s->elements) * g->element : 0;
-    p->operations = cti_conv_operations(g);
-    p->writes = writes;
-    p->reads = reads;
     if (g->depthwise) return;
     int64_t width = g->axis[1].out, lines = BLOCK_PIXELS / cti_most(width, 1);
     s->block_lines = cti_most(1, cti_least(lines, s->lines));
@@ -134,7 +127,7 @@ typedef struct {
     int64_t n_streams, n_steps;
 } work;
 
-static work work_in(const state *s, void *scratch) {
+static work work_in(const cti_weights *s, void *scratch) {
     char *offsets = (char *)scratch + s->y_bytes + s->x_bytes;
     return (work){.y_room = scratch,
                   .x_room = (char *)scratch + s->y_bytes,
@@ -209,7 +202,7 @@ static void run_taps(work *w, const cti_conv *g, const target *t, bool accumulat
     cti_micro_run(&all, w->n_streams, w->from, w->to);
 }
 
-static void pack_block(work *w, const state *s, const ct_call *call, const target *t,
+static void pack_block(work *w, const cti_weights *s, const ct_call *call, const target *t,
                        ct_span block) {
     const cti_conv *g = &s->g;
     const cti_axis *h = &g->axis[1];
@@ -254,8 +247,12 @@ static void run_depthwise(const cti_conv *g, const ct_call *call, ct_span lines,
 }
 
 static void run(const ct_call *call, int64_t part, void *scratch) {
-    const state *s = call->state;
+    const cti_weights *s = call->state;
     const cti_conv *g = &s->g;
+    if (g->winograd) {
+        cti_winograd_weights_run(call, part, scratch);
+        return;
+    }
     ct_span lines = lines_of(s, part);
     int64_t range = part / s->stripes / s->groups;
     void *data = s->apart ? cti_element(g, call->workspace, range * s->elements) : call->out.data;
@@ -277,13 +274,16 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
 }
 
 static void add_ranges(const ct_call *call, int64_t part, void *scratch) {
-    (void)scratch;
     static cti_add_rows_fn *const add_rows[] = CTI_NUMBERS(cti_add_rows);
-    const state *s = call->state;
+    const cti_weights *s = call->state;
+    if (s->g.winograd) {
+        cti_winograd_weights_sum(call, part, scratch);
+        return;
+    }
     int64_t first = part * SUM_ELEMENTS, count = cti_least(SUM_ELEMENTS, s->elements - first);
     add_rows[s->g.dtype](count, s->ranges, s->elements, cti_element(&s->g, call->workspace, first),
                          cti_element(&s->g, call->out.data, first));
 }
 
 const ct_kernel cti_conv_weights = {
-    .state = sizeof(state), .prepare = prepare, .run = {run, add_ranges}};
+    .state = sizeof(cti_weights), .prepare = prepare, .run = {run, add_ranges}};

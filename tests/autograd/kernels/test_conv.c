@@ -193,6 +193,13 @@ static const conv_case large_cases[] = {
     {4, 9, 8, 70, 12, 3, 2, {.pad = {4, 5, 1, 3}, .stride = {2, 1}, .dilation = {1, 2}}},
     {3, 11, 12, 80, 24, 1, 1, {.stride = {2, 2}, .groups = 2}},
     {0, 6, 6, 40, 8, 3, 3, {.pad = {1, 1, 1, 1}}},
+    /* Minimal filtering: tiles over the edge, bands, more padding than the kernel reaches, ranges
+     * and stripes of the kernel, blocks that end within a line, no images. */
+    {2, 13, 10, 64, 96, 3, 3, {.pad = {1, 1, 1, 1}}},
+    {1, 45, 40, 96, 64, 3, 3, {.pad = {2, 0, 0, 2}}},
+    {5, 7, 9, 64, 64, 3, 3, {.pad = {3, 2, 0, 4}}},
+    {1, 9, 9, 256, 320, 3, 3, {.pad = {0}}},
+    {0, 8, 8, 64, 64, 3, 3, {.pad = {1, 1, 1, 1}}},
 };
 enum { LARGE_CASES = sizeof large_cases / sizeof *large_cases };
 
@@ -202,6 +209,62 @@ TEST(conv, large_ones_in_f32) {
 
 TEST(conv, large_ones_in_f64) {
     for (int k = 0; k < LARGE_CASES; k++) expect_faces(large_cases[k], CT_F64, (uint64_t)k);
+}
+
+/* --- Minimal filtering ------------------------------------------------------------------------ */
+
+TEST(conv, an_image_gives_the_same_bits_in_any_batch) {
+    problem p = problem_new((conv_case){7, 12, 11, 64, 64, 3, 3, {.pad = {1, 1, 1, 1}}}, CT_F32, 6);
+    for (int into = X; into <= Y; into += Y - X) {
+        ct_tensor *all = face(&p, into), *last = NULL;
+        problem one = p;
+        for (int k = X; k <= Y; k += Y - X) one.leaf[k] = ct_slice(p.leaf[k], 0, 6, CT_END, 1);
+        last = face(&one, into);
+        EXPECT(same_bits(ct_slice(all, 0, 6, CT_END, 1), last), "%s", ct_error_message());
+    }
+    problem_free(&p);
+}
+
+/* Infinity and NaN become NaN in whole tiles; no output that reads one may come out as a number. */
+TEST(conv, what_is_not_finite_is_not_lost) {
+    problem p = problem_new((conv_case){1, 8, 8, 64, 64, 3, 3, {.pad = {1, 1, 1, 1}}}, CT_F32, 7);
+    static const double wrong[] = {NAN, INFINITY};
+    for (int k = 0; k < 2; k++) {
+        p.value[X][(3 * 8 + 5) * 64 + 17] = wrong[k];
+        p.leaf[X] = leaf_from(CT_F32, p.shape[X], p.value[X]);
+        ct_tensor *y = face(&p, Y), *w = face(&p, W);
+        for (int64_t i = 2; i <= 4; i++) {
+            for (int64_t j = 4; j <= 6; j++) EXPECT(!isfinite(element(y, (i * 8 + j) * 64)));
+        }
+        EXPECT(isfinite(element(y, 0)) && isfinite(element(y, (7 * 8 + 7) * 64)));
+        for (int64_t t = 0; t < 9; t++) EXPECT(!isfinite(element(w, (t * 64 + 17) * 64)));
+        EXPECT(isfinite(element(w, 18 * 64)));
+    }
+    problem_free(&p);
+}
+
+/* Against sums in f64, the root of the mean square. Sums over taps in f32 have 0.15, 0.06, 0.15. */
+TEST(conv, tiles_round_no_more_than_sums) {
+    conv_case c = {2, 16, 16, 128, 128, 3, 3, {.pad = {1, 1, 1, 1}}};
+    problem p = problem_new(c, CT_F32, 8), exact = problem_new(c, CT_F64, 8);
+    for (int k = 0; k < OPERANDS; k++) {
+        exact.leaf[k] = leaf_from(CT_F64, exact.shape[k], p.value[k]);
+    }
+    static const double terms[] = {9 * 128, 512, 9 * 128};
+    for (int into = 0; into < OPERANDS; into++) {
+        ct_tensor *tiles = face(&p, into), *sums = face(&exact, into);
+        double error = 0, size = 0;
+        for (int64_t k = 0; k < p.numel[into]; k++) {
+            double value = element(sums, k);
+            error += pow(element(tiles, k) - value, 2);
+            size += value * value;
+        }
+        error = sqrt(error / size);
+        error /= sqrt(terms[into]) * FLT_EPSILON;
+        EXPECT(error <= 0.15, "operand %d: %g sqrt(terms) epsilon", into, error);
+    }
+    problem_free(&p);
+    problem_free(&exact);
 }
 
 /* No batch, no channels, no outputs, no pixels but padding: zeros wherever there are elements. */

@@ -67,7 +67,7 @@ TEST(window_refusals, shapes_of_a_convolution) {
     REFUSED(ct_conv2d(x, ones(3, 3, 2, 12), (ct_conv2d_spec){.groups = 8}), CT_ERR_SHAPE,
             "ct_conv2d: groups 8 must divide 12 output channels");
     REFUSED(ct_conv2d(x, ones(3, 3, 5, 4), plain), CT_ERR_SHAPE,
-            "ct_conv2d: channels differ: x [1,7,7,16] has 16 in each of 1 groups, w [3,3,5,4] "
+            "ct_conv2d: channels differ: x [1,7,7,16] has 16 on its last axis, w [3,3,5,4] "
             "has 5");
     REFUSED(ct_conv2d(ones(2, 7, 7, 16), w,
                       (ct_conv2d_spec){.pad = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}}),
