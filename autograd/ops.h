@@ -124,7 +124,7 @@ typedef struct {
  * stride + 1, rounded down: y[n,i,j,o] = sum over a,b,c of x[n, i s + a d - top, j s + b d - left,
  * c] w[a,b,c,o]. The three faces of one trilinear form; each one's derivatives are the others.
  * In f32, 3 x 3 kernels with strides of 1, C and O multiples of 32, C O >= 64 * 64, and outputs of
- * at least 7 x 7 are computed by minimal filtering (Winograd; Lavin and Gray 2016), which is faster:
+ * at least 7 x 7 are computed by minimal filtering (Winograd; Lavin and Gray 2016), which is fast:
  * beside a far larger pixel small outputs lose digits, and one that is not finite makes NaN of
  * outputs up to a pixel further. f64 always has the sum itself. */
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec);

@@ -1,5 +1,5 @@
-/* Private: convolution by minimal filtering (Winograd 1980; for layers Lavin and Gray 2016): outputs
- * of a 3 x 3 kernel come in tiles of 2 x 2, each from 4 x 4 pixels d, by
+/* Private: convolution by minimal filtering (Winograd 1980; for layers Lavin and Gray 2016). Of
+ * a 3 x 3 kernel, outputs come in tiles of 2 x 2, each from 4 x 4 pixels d, by
  *
  *   y = A'[ (G g G') * (B' d B) ] A,   * element by element, in each of 16 places
  *
