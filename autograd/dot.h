@@ -25,7 +25,8 @@ typedef enum {
                        hangs together                                                         */
     CT_DOT_PLAN,    /* an op, in frames of the passes that computed it in the last evaluation that
                        was measured, see profile.h; what was not computed stands in none. Of more
-                       than 120 nodes a box is a pass, unless `unfold`                           */
+                       than 120 nodes a box is a pass, or several that repeat, and the title says
+                       so, unless `unfold`                                                       */
 } ct_dot_level;
 
 /* Zero is the default everywhere. */

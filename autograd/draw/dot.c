@@ -154,13 +154,37 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
 typedef struct {
     const cti_picture *p;
     int64_t *first_node, *next_node, *first_frame, *next_frame;
+    int64_t *beside; /* of a node: the one on whose rank it is set, or less than 0 */
 } nesting;
+
+/* Whether it says which of its ends is higher. */
+static bool pushes(const cti_picture_arrow *arrow) { return !arrow->carried && !arrow->again; }
+
+/* What begins in a frame and has one user, there, stands beside it, not above: else the frame would
+ * begin on the last rank of the one before it, and could not stand below that. */
+static void set_beside(nesting *n) {
+    enum { NO_USER = -1, NOT_BESIDE = -2 };
+    const cti_picture *p = n->p;
+    for (int64_t i = 0; i < p->n_nodes; i++) n->beside[i] = NO_USER;
+    for (int64_t k = 0; k < p->n_arrows; k++) {
+        if (pushes(&p->arrows[k])) n->beside[p->arrows[k].to] = NOT_BESIDE;
+    }
+    for (int64_t k = 0; k < p->n_arrows; k++) {
+        int64_t from = p->arrows[k].from, to = p->arrows[k].to, frame = p->nodes[from].frame;
+        int64_t *beside = &n->beside[from];
+        if (!pushes(&p->arrows[k]) || *beside == NOT_BESIDE || *beside == to) continue;
+        bool only = *beside == NO_USER && frame >= 0 && p->nodes[to].frame == frame;
+        *beside = only ? to : NOT_BESIDE;
+    }
+}
 
 static bool nest(nesting *n, const cti_picture *p) {
     size_t frames = (size_t)p->n_frames + 1, nodes = (size_t)p->n_nodes;
-    int64_t *room = cti_alloc(3 * frames + nodes, sizeof *room);
+    int64_t *room = cti_alloc(3 * frames + 2 * nodes, sizeof *room);
     if (!room) return false;
-    *n = (nesting){p, room, room + 3 * frames, room + frames, room + 2 * frames};
+    *n = (nesting){
+        p, room, room + 3 * frames, room + frames, room + 2 * frames, room + 3 * frames + nodes};
+    set_beside(n);
     for (size_t k = 0; k < 2 * frames; k++) room[k] = -1;
     for (int64_t i = p->n_nodes - 1; i >= 0; i--) {
         int64_t *first = &n->first_node[p->nodes[i].frame + 1];
@@ -193,7 +217,7 @@ static void put_title(cti_writer *out, const nesting *n, int64_t f, int depth) {
     put_indent(out, depth);
     cti_write_format(
         out,
-        "t%lld [shape=plaintext, style=\"\", fontsize=10, margin=0, width=0, height=0, "
+        "t%lld [shape=plaintext, fillcolor=white, fontsize=10, margin=0, width=0, height=0, "
         "label=\"",
         (long long)f);
     put_wrapped(out, frame->name);
@@ -235,6 +259,9 @@ static void put_frame(cti_writer *out, const nesting *n, int64_t f, int depth) {
 static void put_inside(cti_writer *out, const nesting *n, int64_t f, int depth) {
     for (int64_t i = n->first_node[f + 1]; i >= 0; i = n->next_node[i]) {
         put_node(out, n->p, i, depth);
+        if (n->beside[i] < 0) continue;
+        put_indent(out, depth);
+        cti_write_format(out, "{rank=same; n%lld; n%lld}\n", (long long)i, (long long)n->beside[i]);
     }
     for (int64_t k = n->first_frame[f + 1]; k >= 0; k = n->next_frame[k]) {
         put_frame(out, n, k, depth);
@@ -251,7 +278,28 @@ static bool is_turned(const cti_picture *p, const cti_picture_arrow *arrow) {
     return order > 0 && p->nodes[arrow->from].order == order;
 }
 
-static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_arrow *arrow) {
+/* Of the operand, or of values, beside the arrow's head: a label in the middle would take a rank of
+ * its own. It is white, so that no line crosses it. A count stands between the columns that its
+ * arrow connects, or close to it within one, where ranks are; what is short has it above. */
+static void put_number(cti_writer *out, const nesting *n, const cti_picture_arrow *arrow,
+                       const char *end) {
+    bool count = arrow->count > 1;
+    if (!count && !arrow->operand) return;
+    cti_write_format(out,
+                     ", %slabel=<<table border=\"0\" cellspacing=\"0\" "
+                     "cellpadding=\"0\" bgcolor=\"white\"><tr><td>%s%lld</td></tr></table>>",
+                     end, count ? "x " : "",
+                     count ? (long long)arrow->count : (long long)arrow->operand);
+    if (n->beside[arrow->from] == arrow->to) {
+        cti_write_text(out, ", labelangle=-60, labeldistance=1");
+    } else if (count) {
+        cti_write_text(out, arrow->carried ? ", labelangle=-20, labeldistance=2.2"
+                                           : ", labelangle=-45, labeldistance=1.2");
+    }
+}
+
+static void put_arrow(cti_writer *out, const nesting *n, const cti_picture_arrow *arrow) {
+    const cti_picture *p = n->p;
     bool turned = is_turned(p, arrow);
     cti_write_format(
         out, "  n%lld -> n%lld [color=\"%s\"", (long long)(turned ? arrow->to : arrow->from),
@@ -259,15 +307,8 @@ static void put_arrow(cti_writer *out, const cti_picture *p, const cti_picture_a
         arrow->carried ? carried_colors[arrow->from % CARRIED] : colors[p->nodes[arrow->to].order]);
     if (turned) cti_write_text(out, ", dir=back");
     if (arrow->staged || arrow->again) cti_write_text(out, ", style=dashed");
-    if (arrow->carried || arrow->again) cti_write_text(out, ", constraint=false");
-    /* Beside its head: a label in the middle would take a rank of its own. */
-    const char *end = turned ? "tail" : "head";
-    if (arrow->operand && arrow->count == 1) {
-        cti_write_format(out, ", %slabel=\"%d\"", end, arrow->operand);
-    }
-    if (arrow->count > 1) {
-        cti_write_format(out, ", %slabel=\"x %lld\"", end, (long long)arrow->count);
-    }
+    if (!pushes(arrow)) cti_write_text(out, ", constraint=false");
+    put_number(out, n, arrow, turned ? "tail" : "head");
     if (p->sides) cti_dot_arrow_look(out, arrow);
     cti_write_text(out, "];\n");
 }
@@ -367,17 +408,18 @@ static void put_caption(cti_writer *out, const cti_picture *p) {
 
 enum { CURVED = 500 }; /* nodes, up to which arrows are curves: routing them is slow */
 
-/* The limits end a search for shorter arrows that else takes minutes and finds little. */
+/* The limits end a search for shorter arrows that else takes minutes and finds little. Boxes and
+ * titles lie above arrows, so that none crosses what is written in them. */
 static void put_head(cti_writer *out, const cti_picture *p) {
     cti_write_format(out,
                      "digraph cotan {\n  graph [rankdir=%s, ranksep=%s, nodesep=%s, "
                      "fontname=\"Helvetica\", fontsize=12, labelloc=t, labeljust=l, nslimit=1, "
-                     "nslimit1=1%s",
+                     "nslimit1=1, outputorder=edgesfirst%s",
                      p->left_to_right ? "LR" : "TB",
                      p->formula   ? "0.14"
                      : p->modules ? "0.2"
                                   : "0.3",
-                     p->modules ? "0.35" : "0.15", p->n_nodes > CURVED ? ", splines=polyline" : "");
+                     p->modules ? "0.5" : "0.15", p->n_nodes > CURVED ? ", splines=polyline" : "");
     put_caption(out, p);
     cti_write_text(out, "];\n"
                         "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, "
@@ -394,8 +436,8 @@ void cti_dot_write(const cti_picture *p, cti_writer *out) {
     }
     put_head(out, p);
     put_inside(out, &n, -1, 1);
-    cti_free(n.first_node);
     put_ranks(out, p);
-    for (int64_t k = 0; k < p->n_arrows; k++) put_arrow(out, p, &p->arrows[k]);
+    for (int64_t k = 0; k < p->n_arrows; k++) put_arrow(out, &n, &p->arrows[k]);
     cti_write_text(out, "}\n");
+    cti_free(n.first_node);
 }

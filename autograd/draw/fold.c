@@ -37,7 +37,8 @@ typedef struct {
 static void sign_nodes(folding *f) {
     for (int64_t i = 0; i < f->p->n_nodes; i++) {
         const cti_picture_node *node = &f->p->nodes[i];
-        uint64_t hash = cti_mix_text(cti_mix_text(cti_mix_text(0, node->kind), node->type),
+        const char *kind = node->passes ? node->detail : node->kind;
+        uint64_t hash = cti_mix_text(cti_mix_text(cti_mix_text(0, kind), node->type),
                                      node->operands);
         hash = cti_mix(cti_mix(hash, (uint64_t)node->shape), (uint64_t)node->order);
         f->signature[i] = cti_mix(cti_mix(hash, node->slot), node->root);
@@ -83,10 +84,15 @@ static int64_t next_sibling(const cti_picture *p, int64_t frame) {
     return -1;
 }
 
-/* What is not the same each time is not said. */
-static void forget_detail(folding *f, int64_t kept, int64_t folded) {
-    const char *one = f->p->nodes[kept].detail, *other = f->p->nodes[folded].detail;
-    if (one && (!other || strcmp(one, other) != 0)) f->p->nodes[kept].detail = NULL;
+/* What is not the same each time is not said; the time of passes is that of all. */
+static void take_in(folding *f, int64_t kept, int64_t folded) {
+    cti_picture_node *node = &f->p->nodes[kept];
+    const cti_picture_node *other = &f->p->nodes[folded];
+    if (kept == folded) return;
+    if (node->detail && (!other->detail || strcmp(node->detail, other->detail) != 0)) {
+        node->detail = NULL;
+    }
+    if (node->passes) node->passes += other->passes, node->share += other->share;
 }
 
 /* Folds the n nodes that are listed into others. */
@@ -95,7 +101,7 @@ static void fold_list(folding *f, int64_t n, const int64_t onto[], int64_t turn)
         f->into[f->list[k]] = onto[k];
         f->run[f->list[k]] = f->run[onto[k]] = f->runs;
         f->turn[f->list[k]] = turn;
-        forget_detail(f, onto[k], f->list[k]);
+        take_in(f, onto[k], f->list[k]);
     }
 }
 
@@ -202,7 +208,7 @@ static ct_status fold_run(folding *f, int64_t at, int64_t step, int64_t turns) {
         f->into[i] = f->list[at + k % step];
         f->run[i] = f->runs;
         f->turn[i] = k / step;
-        forget_detail(f, f->into[i], i);
+        take_in(f, f->into[i], i);
         if (k < step) p->nodes[i].frame = p->n_frames;
     }
     p->n_frames++;
@@ -239,6 +245,43 @@ static ct_status fold_all_steps(folding *f) {
     return status;
 }
 
+/* --- Parameters ------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+
+/* The next arrow into `to` from k on that comes from a parameter; -1: none. They stand together. */
+static int64_t next_parameter(const cti_picture *p, int64_t k, int64_t to) {
+    for (; k >= 0 && k < p->n_arrows && p->arrows[k].to == to; k++) {
+        if (p->nodes[p->arrows[k].from].slot) return k;
+    }
+    return -1;
+}
+
+/* Each step has parameters of its own: those of the others go with their steps, where nothing else
+ * uses them. The arrays are room for each node. */
+static void fold_parameters(folding *f, int64_t into_node[], int64_t elsewhere[]) {
+    const cti_picture *p = f->p;
+    for (int64_t i = 0; i < p->n_nodes; i++) into_node[i] = -1, elsewhere[i] = 0;
+    for (int64_t k = p->n_arrows - 1; k >= 0; k--) {
+        into_node[p->arrows[k].to] = k;
+        elsewhere[p->arrows[k].from] |= f->run[p->arrows[k].to] < 0;
+    }
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (f->into[i] == i) continue;
+        int64_t first = f->into[i];
+        int64_t own = next_parameter(p, into_node[i], i);
+        int64_t its = next_parameter(p, into_node[first], first);
+        while (own >= 0 && its >= 0) {
+            int64_t gone = p->arrows[own].from, stays = p->arrows[its].from;
+            bool equal = f->signature[gone] == f->signature[stays] &&
+                         same_text(p->nodes[gone].name, p->nodes[stays].name);
+            if (equal && !elsewhere[gone] && stays < gone) f->into[gone] = stays;
+            own = next_parameter(p, own + 1, i);
+            its = next_parameter(p, its + 1, first);
+        }
+    }
+}
+
 /* --- What is left ----------------------------------------------------------------------------- */
 
 static void leave_out(folding *f, int64_t number[]) {
@@ -271,7 +314,8 @@ static void join_arrows(folding *f, const int64_t number[]) {
                        f->turn[from] != f->turn[to];
         arrow.from = arrow.value = number[from];
         arrow.to = number[to];
-        arrow.again |= arrow.from > arrow.to; /* between two that were folded apart */
+        /* Between two that were folded apart; boxes of passes may stand so before. */
+        arrow.again |= from < to && arrow.from > arrow.to;
         if (arrow.from != arrow.to) p->arrows[kept++] = arrow;
     }
     p->n_arrows = kept;
@@ -298,6 +342,7 @@ ct_status cti_picture_fold(cti_picture *p) {
     fold_modules(&f, room + 4 * n);
     ct_status status = fold_all_steps(&f);
     if (status != CT_OK || f.runs == 0) return status;
+    fold_parameters(&f, room + 5 * n, room + 6 * n);
     leave_out(&f, room + 5 * n);
     join_arrows(&f, room + 5 * n);
     cti_picture_mark_frames(p);

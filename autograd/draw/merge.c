@@ -104,18 +104,11 @@ static void choose_groups(merging *m) {
 
 /* --- Boxes -------------------------------------------------------------------------------- */
 
-static const char *text_of(merging *m, const char *first, const char *second) {
+static const char *text_of(cti_picture *p, const char *first, const char *second) {
     size_t size = strlen(first) + strlen(second) + 1;
-    char *text = cti_zone_alloc(&m->p->zone, size, 1);
+    char *text = cti_zone_alloc(&p->zone, size, 1);
     if (text) snprintf(text, size, "%s%s", first, second);
     return text;
-}
-
-static const char *pass_name(merging *m, const cti_picture_frame *frame) {
-    char name[64];
-    snprintf(name, sizeof name, "pass %lld, %d %%", (long long)frame->pass,
-             (int)(100 * frame->share + 0.5));
-    return text_of(m, name, "");
 }
 
 /* A box for a node alone, or the beginning of one for its group. */
@@ -130,14 +123,15 @@ static cti_picture_node box_of(merging *m, int64_t i) {
     node.pass = -1; /* several */
     if (g < m->p->n_frames) {
         const cti_picture_frame *frame = &m->p->frames[g];
-        node.name = frame->pass >= 0 ? pass_name(m, frame)
-                                     : text_of(m, frame->name ? frame->name : "steps",
+        node.name = frame->pass >= 0 ? NULL
+                                     : text_of(m->p, frame->name ? frame->name : "steps",
                                                cti_derivative_names[frame->order]);
+        node.pass = frame->pass, node.passes = frame->pass >= 0;
         if (frame->count > 1) {
             char times[40];
             snprintf(times, sizeof times, "\n%lld times", (long long)frame->count);
             m->count[m->box[g]].repeated = true;
-            node.name = node.name ? text_of(m, node.name, times) : NULL;
+            node.name = node.name ? text_of(m->p, node.name, times) : NULL;
         }
         node.kind = NULL;
         node.frame = frame->parent;
@@ -267,7 +261,8 @@ static const char *type_of(merging *m, int64_t box, const char *value) {
                  count->repeated ? " each" : "");
     }
     strcat(gradients, ops);
-    return text_of(m, alone && *gradients != ',' && count->gradients > 1 ? "" : value, gradients);
+    return text_of(m->p, alone && *gradients != ',' && count->gradients > 1 ? "" : value,
+                   gradients);
 }
 
 /* What is written into the boxes, once all is known. */
@@ -316,4 +311,20 @@ ct_status cti_picture_merge(cti_picture *p, int depth) {
     cti_picture_node *nodes = cti_zone_alloc(&p->zone, n, sizeof *nodes);
     int64_t *numbers = cti_zone_alloc(&p->zone, 4 * n + (size_t)p->n_frames, sizeof *numbers);
     return nodes && numbers && m.count && m.goes ? merge(&m, numbers, nodes) : CT_ERR_MEMORY;
+}
+
+ct_status cti_picture_name_passes(cti_picture *p) {
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        cti_picture_node *node = &p->nodes[i];
+        if (node->passes == 0) continue;
+        char name[96], share[32];
+        snprintf(share, sizeof share, ", %d %%", (int)(100 * node->share + 0.5));
+        if (node->passes == 1) snprintf(name, sizeof name, "pass %lld", (long long)node->pass);
+        else
+            snprintf(name, sizeof name, "%lld passes from %lld on", (long long)node->passes,
+                     (long long)node->pass);
+        node->name = text_of(p, name, share);
+        if (!node->name) return CT_ERR_MEMORY;
+    }
+    return CT_OK;
 }

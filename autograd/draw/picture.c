@@ -441,13 +441,30 @@ static ct_status fill(drawing *d, ct_tensor *const roots[], int64_t n, cti_terms
     return d->failed ? CT_ERR_MEMORY : CT_OK;
 }
 
+/* Passes as boxes, which repeat where steps do, and a title that says so. */
+static ct_status close_passes(drawing *d, bool fold) {
+    cti_picture *p = d->p;
+    const char *title = p->title ? p->title : "";
+    p->title = text_of(d, "%.80s%s(passes: more than %d ops)", title, *title ? " " : "",
+                       PASSES_OPEN);
+    ct_status status = d->failed ? CT_ERR_MEMORY : cti_picture_merge(p, 0);
+    if (status == CT_OK && fold) status = cti_picture_fold(p);
+    return status == CT_OK ? cti_picture_name_passes(p) : status;
+}
+
 /* What is left when everything that can be told in fewer boxes is. */
-static ct_status arrange(cti_picture *p, const char *function, const ct_dot_options *options) {
+static ct_status arrange(drawing *d, const char *function) {
+    cti_picture *p = d->p;
+    const ct_dot_options *options = d->options;
     if (p->n_nodes == 0) return CT_OK;
-    ct_status status = options->unfold || options->shadow ? CT_OK : cti_picture_fold(p);
-    bool passes = has_passes(options) && !options->unfold && p->n_nodes > PASSES_OPEN;
-    if (status == CT_OK && (options->level == CT_DOT_MODULES || passes)) {
-        status = cti_picture_merge(p, passes ? 0 : options->depth);
+    bool fold = !options->unfold && !options->shadow;
+    ct_status status;
+    if (has_passes(options) && !options->unfold && p->n_nodes > PASSES_OPEN) {
+        status = close_passes(d, fold);
+    } else {
+        status = fold ? cti_picture_fold(p) : CT_OK;
+        bool modules = status == CT_OK && options->level == CT_DOT_MODULES;
+        if (modules) status = cti_picture_merge(p, options->depth);
     }
     int64_t most = options->max_nodes ? options->max_nodes : 5000;
     if (status != CT_OK || p->n_nodes <= most) return status;
@@ -499,7 +516,7 @@ ct_status cti_picture_of_part(cti_picture *p, const char *function, ct_tensor *c
     p->timed = options->profile;
     p->shadowed = options->shadow != NULL;
     p->legend = !options->no_legend;
-    return status == CT_OK ? arrange(p, function, options) : status;
+    return status == CT_OK ? arrange(&d, function) : status;
 }
 
 ct_status cti_picture_refuse(const char *function, ct_tensor *const roots[], int64_t n,

@@ -25,6 +25,7 @@ typedef struct {
     double share;     /* of the time that its pass has, in a timed picture; in a shadowed
                                one of half of f32's digits, as they are lost in it */
     int64_t pass;     /* that computes it, in a timed picture, or -1 */
+    int64_t passes;   /* of a box of passes: how many from `pass` on; else 0 */
     int64_t bytes;    /* of the value */
     int64_t origin;   /* the node that it was derived from, or -1 */
     int64_t frame;    /* that it stands in, or -1 */
@@ -104,6 +105,8 @@ ct_status cti_picture_beside(cti_picture *picture, const char *title, cti_pictur
 /* Merges what stands in frames of no others, or deeper than `depth` frames, into one box each, and
  * the ops outside of all that hang together; arrows between the same two boxes become one. */
 ct_status cti_picture_merge(cti_picture *picture, int depth);
+/* What boxes of passes are called: once it is known which of them stand for several. */
+ct_status cti_picture_name_passes(cti_picture *picture);
 /* Ops outside of all modules that hand each other values, and have one order, hang together:
  * leader[i] is the first node of those that node i is one of, or -1 when it is no such op. */
 void cti_picture_leaders(const cti_picture *picture, int64_t leader[]);

@@ -161,10 +161,11 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
 /* The same with larger boxes, and a title that says so. */
 static void make_coarser(ct_dot_options *o, const char *title, char said[SAID]) {
     bool modules = o->level == CT_DOT_MODULES;
+    const char *finer = modules ? "smaller ones" : o->level == CT_DOT_PLAN ? "the plan" : "the ops";
     o->level = CT_DOT_MODULES;
     o->depth = modules ? 0 : DEPTH;
     snprintf(said, SAID, "%.60s%s(modules: dot took too long for %s)", title ? title : "",
-             title ? " " : "", modules ? "smaller ones" : "the ops");
+             title ? " " : "", finer);
     o->title = said;
 }
 

@@ -8,6 +8,7 @@
 #include "tensor/base/context.h"
 #include "tensor/profile.h"
 #include "tensor/simplify.h"
+#include "tensor/slot.h"
 
 #define DOT_TEST(name) FOLDER_TEST(dot_modules, name)
 
@@ -40,7 +41,7 @@ DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
     cr_expect_not_null(strstr(opened, "label=\"inner\\n[4] f32, 2 ops\""), "%s", opened);
     cr_expect_eq(count(opened, "subgraph"), 2);
     /* So many values of the module are used in its derivative. */
-    cr_expect_not_null(strstr(closed, "headlabel=\"x 4\""), "%s", closed);
+    cr_expect_not_null(strstr(closed, "<td>x 4</td>"), "%s", closed);
     free(closed), free(opened);
 }
 
@@ -207,6 +208,57 @@ DOT_TEST(passes_of_many_ops_are_boxes) {
     cr_expect_eq(count(ops, "label=\"pass 0: "), 1, "%s", ops);
     free(passes), free(ops);
     ct_profile_clear();
+}
+
+/* A recurrent net: its passes repeat where its steps do, and are one box with the time of all; each
+ * step's scale is a parameter of its own, drawn once too. The title says what a box is. */
+DOT_TEST(passes_that_repeat_are_drawn_once) {
+    ct_tensor *w = ct_full(CT_F32, CT_SHAPE(4, 4), 0.1), *h = ct_full(CT_F32, CT_SHAPE(4, 4), 1);
+    ct_slot *gains[40];
+    for (int i = 0; i < 40; i++) {
+        gains[i] = ct_slot_new("gamma", ct_full(CT_F32, CT_SHAPE(4, 4), 1));
+        h = ct_matmul(h, w);
+        for (int k = 0; k < 3; k++) h = ct_exp(ct_scale(h, -0.5));
+        h = ct_mul(h, ct_slot_read(gains[i]));
+    }
+    ct_profile_start();
+    cr_assert_eq(ct_eval(&h, 1), CT_OK);
+    ct_profile_stop();
+    ct_dot_options options = {.level = CT_DOT_PLAN, .title = "net"};
+    char *text = text_of(&h, 1, options);
+    options.title = NULL;
+    char *untitled = text_of(&h, 1, options);
+    cr_expect_not_null(strstr(text, "passes from "), "%s", text);
+    cr_expect_not_null(strstr(text, "times\"];"), "%s", text);
+    cr_expect_lt(count(text, " [label="), 20, "%s", text);
+    cr_expect_leq(count(text, "label=\"gamma"), 2, "%s", text);
+    cr_expect_not_null(strstr(text, ">net (passes: more than 120 ops)<"), "%s", text);
+    cr_expect_not_null(strstr(untitled, ">(passes: more than 120 ops)<"), "%s", untitled);
+    free(text), free(untitled);
+    for (int i = 0; i < 40; i++) ct_slot_drop(gains[i]);
+    ct_profile_clear();
+}
+
+/* On its rank, or the frame would reach up beside the one before it. */
+DOT_TEST(what_begins_in_a_frame_stands_beside_its_user) {
+    ct_tensor *x = vector("x"), *roots[2];
+    ct_path_push("net");
+    ct_tensor *scale = ct_name(ct_full(CT_F64, CT_SHAPE(2), 3), "scale");
+    ct_tensor *y = ct_mul(ct_exp(x), scale);
+    ct_path_pop();
+    roots[0] = ct_sum_all(y);
+    cr_assert_eq(ct_grad(roots[0], &x, 1, &roots[1]), CT_OK);
+    char *text = text_of(roots, 2, (ct_dot_options){.clusters = true});
+    const char *frame = strstr(text, "subgraph"), *node = strstr(text, "[label=\"scale");
+    cr_assert(frame && node > frame, "%s", text);
+    const char *same = strstr(node, "{rank=same; n");
+    cr_assert_not_null(same, "%s", text);
+    int from, to;
+    cr_assert_eq(sscanf(same, "{rank=same; n%d; n%d}", &from, &to), 2, "%s", same);
+    char begins[64];
+    snprintf(begins, sizeof begins, "n%d [label=\"mul\\n", to);
+    cr_expect_not_null(strstr(text, begins), "%s", text);
+    free(text);
 }
 
 /* Twice neg is nothing. */

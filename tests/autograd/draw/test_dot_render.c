@@ -320,6 +320,8 @@ RENDER_TEST(too_many_ops_are_drawn_as_modules) {
     cr_expect_eq(system("grep -q 'a graph (modules: dot took too long for the ops)' g.svg && "
                         "grep -q 'layer' g.svg && grep -q 'exp' g.dot && ! grep -q modules g.dot"),
                  0);
+    cr_expect_eq(ct_dot_save("g.svg", &y, 1, (ct_dot_options){.level = CT_DOT_PLAN}), CT_OK);
+    cr_expect_eq(system("grep -q '(modules: dot took too long for the plan)' g.svg"), 0);
     cr_expect_eq(chdir("/"), 0);
 }
 
