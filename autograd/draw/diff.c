@@ -327,42 +327,58 @@ ct_status ct_graph_diff_write(FILE *out, ct_tensor *const first[], int64_t n_fir
     return status;
 }
 
+/* What ct_graph_diff_save was called with. */
+typedef struct {
+    const char *path;
+    ct_tensor *const *roots[2];
+    int64_t n[2];
+    const char *names[2];
+    cti_match match;
+} call;
+
+static const char saves[] = "ct_graph_diff_save";
+
 /* What is shown of each graph: ops in frames, which are merged afterwards. */
-static ct_status show(cti_picture shown[2], const char *function, ct_tensor *const first[],
-                      int64_t n_first, ct_tensor *const second[], int64_t n_second,
-                      ct_dot_options options) {
+static ct_status show(cti_picture shown[2], const call *r, ct_dot_options options) {
     if (options.level == CT_DOT_MODULES) options.max_nodes = INT64_MAX;
     options.level = CT_DOT_OPS;
     options.clusters = options.unfold = true;
     options.profile = false;
     options.shadow = NULL;
-    ct_status status = cti_picture_of_part(&shown[0], function, first, n_first, &options, NULL);
-    if (status != CT_OK) return status;
-    status = cti_picture_of_part(&shown[1], function, second, n_second, &options, NULL);
-    if (status != CT_OK || shown[0].n_nodes + shown[1].n_nodes > 0) return status;
-    return cti_picture_refuse(function, first, n_first, &options);
+    for (int s = 0; s < 2; s++) {
+        ct_status status = cti_picture_of_part(&shown[s], saves, r->roots[s], r->n[s], &options,
+                                               NULL);
+        if (status != CT_OK) return status;
+    }
+    if (shown[0].n_nodes + shown[1].n_nodes > 0) return CT_OK;
+    return cti_picture_refuse(saves, r->roots[0], r->n[0], &options);
+}
+
+static ct_status save(void *context, const ct_dot_options *options, bool again, bool *slow) {
+    call *r = context;
+    cti_picture shown[2] = {{0}}, both = {0};
+    ct_status status = show(shown, r, *options);
+    if (status == CT_OK) status = cti_picture_both(&both, &r->match, shown, r->names);
+    if (status == CT_OK && options->level == CT_DOT_MODULES) {
+        status = cti_picture_merge(&both, options->depth);
+    }
+    if (status == CT_OK) status = cti_picture_save(&both, saves, r->path, again, slow);
+    for (int s = 0; s < 2; s++) cti_picture_free(&shown[s]);
+    cti_picture_free(&both);
+    return status;
 }
 
 ct_status ct_graph_diff_save(const char *path, ct_tensor *const first[], int64_t n_first,
                              ct_tensor *const second[], int64_t n_second,
                              ct_graph_diff_options options) {
     CTI_CALLED;
-    static const char function[] = "ct_graph_diff_save";
-    if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", function);
-    const char *names[] = {or_else(options.first, "first"), or_else(options.second, "second")};
-    cti_match m;
-    cti_picture shown[2] = {{0}}, both = {0};
-    ct_status status = match(&m, function, first, n_first, second, n_second);
-    if (status == CT_OK) {
-        status = show(shown, function, first, n_first, second, n_second, options.picture);
-    }
-    if (status == CT_OK) status = cti_picture_both(&both, &m, shown, names);
-    if (status == CT_OK && options.picture.level == CT_DOT_MODULES) {
-        status = cti_picture_merge(&both, options.picture.depth);
-    }
-    if (status == CT_OK) status = cti_picture_save(&both, function, path, false, NULL);
-    for (int s = 0; s < 2; s++) cti_picture_free(&shown[s]);
-    cti_picture_free(&both);
-    cti_match_free(&m);
+    if (!path) return ct_fail(CT_ERR_NULL, "%s: 'path' is NULL", saves);
+    call r = {.path = path,
+              .roots = {first, second},
+              .n = {n_first, n_second},
+              .names = {or_else(options.first, "first"), or_else(options.second, "second")}};
+    ct_status status = match(&r.match, saves, first, n_first, second, n_second);
+    if (status == CT_OK) status = cti_save_coarser(save, &r, options.picture);
+    cti_match_free(&r.match);
     return status;
 }

@@ -130,4 +130,9 @@ ct_status cti_picture_write(const cti_picture *picture, const char *function, FI
 ct_status cti_picture_save(const cti_picture *picture, const char *function, const char *path,
                            bool again, bool *slow);
 
+/* Makes a picture with some options and saves it so. */
+typedef ct_status cti_save(void *request, const ct_dot_options *options, bool again, bool *slow);
+/* Does so with larger boxes, and a title that says it, as long as `dot` takes too long. */
+ct_status cti_save_coarser(cti_save *save, void *request, ct_dot_options options);
+
 #endif

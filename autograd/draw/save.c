@@ -158,84 +158,97 @@ ct_status ct_dot_write(FILE *out, ct_tensor *const roots[], int64_t n, ct_dot_op
     return status;
 }
 
-/* The same with larger boxes, and a title that says so. */
+/* What ct_dot_save and ct_dot_save_both were called with. */
+typedef struct {
+    const char *function, *path;
+    ct_tensor *const *roots;
+    int64_t n;
+    int format;
+} call;
+
+/* The same with larger boxes, which are of no term, and a title that says so. */
 static void make_coarser(ct_dot_options *o, const char *title, char said[SAID]) {
     bool modules = o->level == CT_DOT_MODULES;
     const char *finer = modules ? "smaller ones" : o->level == CT_DOT_PLAN ? "the plan" : "the ops";
     o->level = CT_DOT_MODULES;
     o->depth = modules ? 0 : DEPTH;
+    o->formula = NULL;
     snprintf(said, SAID, "%.60s%s(modules: dot took too long for %s)", title ? title : "",
              title ? " " : "", finer);
     o->title = said;
 }
 
-static ct_status save(const char *path, ct_tensor *const roots[], int64_t n,
-                      const ct_dot_options *options, bool again, bool *slow) {
-    static const char function[] = "ct_dot_save";
-    int format = format_of(function, path, false);
-    if (format < 0) return CT_ERR_RANGE;
+ct_status cti_save_coarser(cti_save *save, void *request, ct_dot_options options) {
+    const char *title = options.title;
+    char said[SAID];
+    for (bool again = false;; again = true) {
+        bool slow = false, coarsest = options.level == CT_DOT_MODULES && options.depth == 0;
+        ct_status status = save(request, &options, again, coarsest ? NULL : &slow);
+        if (status != CT_OK || !slow) return status;
+        make_coarser(&options, title, said);
+    }
+}
+
+static ct_status save(void *context, const ct_dot_options *options, bool again, bool *slow) {
+    const call *r = context;
     cti_picture picture;
-    ct_status status = picture_for(&picture, format, function, roots, n, *options, NULL);
-    if (status == CT_OK) status = cti_picture_save(&picture, function, path, again, slow);
+    ct_status status = picture_for(&picture, r->format, r->function, r->roots, r->n, *options,
+                                   NULL);
+    if (status == CT_OK) status = cti_picture_save(&picture, r->function, r->path, again, slow);
     cti_picture_free(&picture);
+    return status;
+}
+
+/* As derived and as evaluated. */
+static ct_status make_both(const call *r, const ct_dot_options *options, cti_terms *terms,
+                           ct_tensor *evaluated[], cti_picture both[2]) {
+    ct_status status = picture_for(&both[0], r->format, r->function, r->roots, r->n, *options,
+                                   terms);
+    if (status == CT_OK) status = ct_simplify(r->roots, r->n, evaluated);
+    if (status != CT_OK) return status;
+    ct_dot_options own = options_for(r->format, *options);
+    status = cti_picture_of_part(&both[1], r->function, evaluated, r->n, &own, terms);
+    if (status != CT_OK) return status;
+    return cti_picture_beside(&both[0], "as derived", &both[1], "as evaluated");
+}
+
+static ct_status save_both(void *context, const ct_dot_options *options, bool again, bool *slow) {
+    const call *r = context;
+    cti_picture both[2] = {{0}, {0}};
+    cti_terms terms = {.formula = options->formula};
+    ct_tensor **evaluated = cti_alloc((size_t)r->n, sizeof *evaluated);
+    ct_status status = evaluated ? make_both(r, options, &terms, evaluated, both) : CT_ERR_MEMORY;
+    if (status == CT_OK) status = cti_picture_save(&both[0], r->function, r->path, again, slow);
+    cti_picture_free(&both[0]);
+    cti_picture_free(&both[1]);
+    cti_terms_free(&terms);
+    cti_free(evaluated);
+    return status;
+}
+
+static ct_status save_as(cti_save *how, call *r, ct_dot_options options) {
+    if (!r->path || !r->roots) {
+        return ct_fail(CT_ERR_NULL, "%s: '%s' is NULL", r->function, r->path ? "roots" : "path");
+    }
+    if (r->n < 1) return ct_fail(CT_ERR_RANGE, "%s: needs at least one root", r->function);
+    r->format = format_of(r->function, r->path, false);
+    if (r->format < 0) return CT_ERR_RANGE;
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_save_coarser(how, r, options);
+    ct_scope_close(scope);
     return status;
 }
 
 ct_status ct_dot_save(const char *path, ct_tensor *const roots[], int64_t n,
                       ct_dot_options options) {
     CTI_CALLED;
-    if (!path || !roots) {
-        return ct_fail(CT_ERR_NULL, "ct_dot_save: '%s' is NULL", path ? "roots" : "path");
-    }
-    const char *title = options.title;
-    char said[SAID];
-    for (bool again = false;; again = true) {
-        bool slow = false, coarsest = options.level == CT_DOT_MODULES && options.depth == 0;
-        ct_status status = save(path, roots, n, &options, again, coarsest ? NULL : &slow);
-        if (status != CT_OK || !slow) return status;
-        make_coarser(&options, title, said);
-    }
-}
-
-static ct_status save_both(const char *path, ct_tensor *const roots[], int64_t n,
-                           ct_dot_options *options, cti_picture both[2]) {
-    static const char function[] = "ct_dot_save_both";
-    int format = format_of(function, path, false);
-    if (format < 0) return CT_ERR_RANGE;
-    cti_terms terms = {.formula = options->formula};
-    ct_tensor **evaluated = cti_alloc((size_t)n, sizeof *evaluated);
-    ct_status status = evaluated ? CT_OK : CT_ERR_MEMORY;
-    if (status == CT_OK) {
-        status = picture_for(&both[0], format, function, roots, n, *options, &terms);
-    }
-    if (status == CT_OK) status = ct_simplify(roots, n, evaluated);
-    if (status == CT_OK) {
-        ct_dot_options own = options_for(format, *options);
-        status = cti_picture_of_part(&both[1], function, evaluated, n, &own, &terms);
-    }
-    if (status == CT_OK) {
-        status = cti_picture_beside(&both[0], "as derived", &both[1], "as evaluated");
-    }
-    if (status == CT_OK) status = cti_picture_save(&both[0], function, path, false, NULL);
-    cti_terms_free(&terms);
-    cti_free(evaluated);
-    return status;
+    return save_as(save, &(call){"ct_dot_save", path, roots, n, 0}, options);
 }
 
 ct_status ct_dot_save_both(const char *path, ct_tensor *const roots[], int64_t n,
                            ct_dot_options options) {
     CTI_CALLED;
-    if (!path || !roots) {
-        return ct_fail(CT_ERR_NULL, "ct_dot_save_both: '%s' is NULL", path ? "roots" : "path");
-    }
-    if (n < 1) return ct_fail(CT_ERR_RANGE, "ct_dot_save_both: needs at least one root");
-    cti_picture both[2] = {{0}, {0}};
-    int64_t scope = ct_scope_open();
-    ct_status status = save_both(path, roots, n, &options, both);
-    cti_picture_free(&both[0]);
-    cti_picture_free(&both[1]);
-    ct_scope_close(scope);
-    return status;
+    return save_as(save_both, &(call){"ct_dot_save_both", path, roots, n, 0}, options);
 }
 
 ct_status ct_dot_render(const char *dot_path, const char *picture_path) {

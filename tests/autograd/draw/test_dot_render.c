@@ -7,6 +7,7 @@
 #include "autograd/dot.h"
 #include "autograd/draw/formats.h"
 #include "autograd/draw/graphviz.h"
+#include "autograd/graph_diff.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
 #include "tensor/base/alloc.h"
@@ -322,6 +323,11 @@ RENDER_TEST(too_many_ops_are_drawn_as_modules) {
                  0);
     cr_expect_eq(ct_dot_save("g.svg", &y, 1, (ct_dot_options){.level = CT_DOT_PLAN}), CT_OK);
     cr_expect_eq(system("grep -q '(modules: dot took too long for the plan)' g.svg"), 0);
+    cr_expect_eq(ct_dot_save_both("b.svg", &y, 1, (ct_dot_options){0}), CT_OK);
+    cr_expect_eq(ct_graph_diff_save("d.svg", &y, 1, &y, 1, (ct_graph_diff_options){0}), CT_OK);
+    cr_expect_eq(system("grep -q 'took too long for the ops' b.svg && grep -q exp b.dot && "
+                        "grep -q 'took too long for the ops' d.svg && grep -q exp d.dot"),
+                 0);
     cr_expect_eq(chdir("/"), 0);
 }
 
