@@ -408,6 +408,17 @@ static void put_caption(cti_writer *out, const cti_picture *p) {
 
 enum { CURVED = 500 }; /* nodes, up to which arrows are curves: routing them is slow */
 
+/* Inches between neighbours, of which arrows that pass between boxes take one each: second
+ * derivatives have very many. Counts stand between the columns of modules. */
+static const char *spacing(const cti_picture *p) {
+    bool passes = false;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        if (p->nodes[i].order > 1) return "0.05";
+        passes |= p->nodes[i].passes > 0;
+    }
+    return p->modules && !passes ? "0.5" : "0.15";
+}
+
 /* The limits end a search for shorter arrows that else takes minutes and finds little. Boxes and
  * titles lie above arrows, so that none crosses what is written in them. */
 static void put_head(cti_writer *out, const cti_picture *p) {
@@ -419,7 +430,7 @@ static void put_head(cti_writer *out, const cti_picture *p) {
                      p->formula   ? "0.14"
                      : p->modules ? "0.2"
                                   : "0.3",
-                     p->modules ? "0.5" : "0.15", p->n_nodes > CURVED ? ", splines=polyline" : "");
+                     spacing(p), p->n_nodes > CURVED ? ", splines=polyline" : "");
     put_caption(out, p);
     cti_write_text(out, "];\n"
                         "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, "

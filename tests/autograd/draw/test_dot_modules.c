@@ -88,6 +88,7 @@ DOT_TEST(many_parts_outside_are_one_box) {
     cr_assert_eq(ct_grad(sum, p, 10, ddp), CT_OK);
     char *text = text_of(ddp, 10, (ct_dot_options){.level = CT_DOT_MODULES});
     cr_expect_eq(count(text, "fillcolor=\"#a9d59c\""), 2, "%s", text);
+    cr_expect_not_null(strstr(text, "nodesep=0.05"), "its many arrows would make it wide");
     free(text);
 }
 
