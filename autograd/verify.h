@@ -129,9 +129,8 @@ typedef struct {
 } ct_verify_mutant;
 
 typedef struct {
-    const ct_claim *of; /* which has to live as long as the report */
-    const char *claim, *conventions;
-    bool passed; /* all rows, and every mutant was killed */
+    const char *claim, *conventions; /* names are the claim's, which has to live as long */
+    bool passed;                     /* all rows, and every mutant was killed */
     ct_verify_row *rows;
     int64_t n_rows;
     ct_verify_mutant *mutants;
@@ -141,6 +140,10 @@ typedef struct {
     /* A wrong formula passes the exact stage with at most the probability 2^log2_missed; 0: nothing
      * is known. */
     double log2_missed;
+    /* For pictures: f's value in f64, and what is derived of it for each input. Owned, and of the
+     * thread that verified. */
+    ct_tensor **graph;
+    int64_t n_graph;
     ct_verify_line *notes; /* what is wrong, what was not proved, what the proof rests on */
     int64_t n_notes;
 } ct_verify_report;
@@ -162,7 +165,8 @@ int ct_verify_run(FILE *out, const ct_claim *claim, ct_verify_options options);
 ct_status ct_verify_print(FILE *out, const ct_verify_report *report);
 /* Of several claims, whole documents: {"verdict": .., "claims": [..], "worst_relative_error": ..};
  * JUnit XML, a test case for each row and mutant; one page, with each claim's graph where Graphviz
- * draws it. Errors: CT_ERR_IO, CT_ERR_MEMORY. */
+ * draws it; of a refused claim it has the colours of f's terms, and the one that is wrong is called
+ * so. Errors: CT_ERR_IO, CT_ERR_MEMORY. */
 ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64_t n);
 ct_status ct_verify_write_junit(FILE *out, const ct_verify_report *reports, int64_t n);
 ct_status ct_verify_write_html(FILE *out, const ct_verify_report *reports, int64_t n);

@@ -2,9 +2,8 @@
  * The documents for machines are in verify/write.c.
  * Invariant: all that comes from a report is escaped. */
 #include "autograd/dot.h"
-#include "autograd/grad.h"
-#include "autograd/ops.h"
 #include "autograd/verify/documents.h"
+#include "autograd/verify/verify_private.h"
 #include "tensor/base/caller.h"
 
 #include <math.h>
@@ -66,48 +65,59 @@ static void mutants(cti_writer *out, const ct_verify_report *r) {
 
 /* --- The graph -------------------------------------------------------------------------------- */
 
-/* What a claim computes and what is derived from it; nothing is evaluated. Returns how many roots
- * there are, 0 after an error. */
-static int64_t build(const ct_claim *claim, ct_tensor *roots[CT_CLAIM_INPUTS + 1]) {
-    ct_tensor *x[CT_CLAIM_INPUTS], *given[CT_CLAIM_INPUTS];
+/* The terms of a refused claim, in the order in which they are computed, each with a word on it. */
+typedef struct {
+    ct_term terms[CT_TERMS];
+    ct_formula formula;
+} marked_terms;
+
+static void mark(marked_terms *m, const ct_verify_report *r, const char *name) {
+    bool wrong = r->n_notes > 0 && cti_term_is_said(&r->notes[0], name);
+    m->terms[m->formula.n_terms++] = (ct_term){
+        .node = name, .forward = name, .derivative = wrong ? "WRONG in the closed form" : "right"};
+}
+
+static ct_status mark_terms(marked_terms *m, const ct_verify_report *r) {
+    cti_instance of = {.y = r->graph[0]};
+    const char *names[CTI_TERMS];
     int64_t n = 0;
-    for (int64_t i = 0; i < claim->n_inputs; i++) {
-        const ct_claim_input *input = &claim->inputs[i];
-        x[i] = ct_detach(ct_full(CT_F64, input->shape, 0.5));
-        if (input->name) x[i] = ct_name(x[i], input->name);
-        if (!input->fixed) given[n++] = x[i];
+    ct_status status = cti_term_names(&of, names, &n);
+    *m = (marked_terms){.formula = {.name = r->claim}};
+    /* Of too many, those that are said to be wrong. */
+    for (int64_t k = n; k-- > 0 && status == CT_OK;) {
+        bool said = r->n_notes > 0 && cti_term_is_said(&r->notes[0], names[k]);
+        if (m->formula.n_terms < CT_TERMS && (n <= CT_TERMS || said)) mark(m, r, names[k]);
     }
-    ct_tensor *y = claim->f(claim->context, x, claim->n_inputs);
-    roots[n] = ct_name(y, "y");
-    if (!roots[n]) return 0;
-    ct_tensor *dy = ct_name(ct_detach(ct_full(CT_F64, ct_shape_of(y), 0.5)), "dy");
-    return ct_vjp(y, dy, given, n, roots) == CT_OK ? n + 1 : 0;
+    m->formula.terms = m->terms;
+    return status;
 }
 
 /* As SVG, which the caller frees; NULL without Graphviz, or where the graph is too large for it. */
-static char *drawn(const ct_claim *claim) {
-    ct_tensor *roots[CT_CLAIM_INPUTS + 1];
+static char *drawn(const ct_verify_report *r) {
     char *text = NULL;
     size_t size = 0;
-    int64_t scope = ct_scope_open(), n = build(claim, roots);
-    FILE *out = n > 0 ? open_memstream(&text, &size) : NULL;
+    marked_terms marked;
+    ct_dot_options options = {.format = "svg"};
+    if (r->n_graph == 0 || mark_terms(&marked, r) != CT_OK) return NULL;
+    if (!r->passed && marked.formula.n_terms) options.formula = &marked.formula;
+    FILE *out = open_memstream(&text, &size);
     ct_status status = CT_ERR_MEMORY;
     if (out) {
-        status = ct_dot_write(out, roots, n, (ct_dot_options){.format = "svg"});
+        status = ct_dot_write(out, r->graph, r->n_graph, options);
         if (fclose(out) != 0) status = CT_ERR_MEMORY;
     }
-    ct_scope_close(scope);
     if (status == CT_OK) return text;
     free(text);
     return NULL;
 }
 
 /* A page without a picture is still a certificate: no error of drawing is one of writing. */
-static void graph(cti_writer *out, const ct_claim *claim) {
+static void graph(cti_writer *out, const ct_verify_report *r) {
     bool failed_before = ct_error() != CT_OK;
-    char *svg = drawn(claim);
+    char *svg = drawn(r);
     const char *begins = svg ? strstr(svg, "<svg") : NULL;
-    cti_write_text(out, "<details><summary>The graph, and what is derived from it</summary>\n");
+    cti_write_format(out, "<details%s><summary>The graph, and what is derived from it</summary>\n",
+                     r->passed ? "" : " open");
     if (begins) cti_write_text(out, begins);
     else tagged(out, "<p>No picture: ", failed_before ? "" : ct_error_message(), "</p>");
     cti_write_text(out, "</details>\n");
@@ -171,7 +181,7 @@ static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
         for (int64_t k = 0; k < r->n_notes; k++) tagged(out, "<p>", r->notes[k].text, "</p>\n");
         rows(out, r);
         if (r->n_mutants) mutants(out, r);
-        if (r->of) graph(out, r->of);
+        graph(out, r);
     }
     cti_write_text(out, "<p>Errors are max |derived - closed| / max |closed|; those far from 0 in "
                         "units of what rounding of the inputs explains.</p></html>\n");

@@ -6,6 +6,7 @@
 #include "autograd/draw/formats.h"
 #include "autograd/draw/graphviz.h"
 #include "tensor/base/alloc.h"
+#include "tensor/io/xml.h"
 
 #include <string.h>
 
@@ -17,12 +18,12 @@ enum { LINE = 20 }; /* bytes or escapes, from which on a name is broken */
 static const char *replacement(const char *text, bool html, size_t *length) {
     *length = 1;
     switch (*text) {
-    case '"': return html ? "&quot;" : "\\\"";
+    case '"': return html ? cti_entity(*text) : "\\\"";
     case '\\': return html ? NULL : "\\\\";
     case '\n': return html ? "<br/>" : "\\n";
-    case '<': return html ? "&lt;" : NULL;
-    case '>': return html ? "&gt;" : NULL;
-    case '&': return "&amp;";
+    case '<':
+    case '>': return html ? cti_entity(*text) : NULL;
+    case '&': return cti_entity(*text);
     default: return cti_plain_character(text, length);
     }
 }

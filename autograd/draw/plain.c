@@ -3,24 +3,9 @@
  * Invariant: what is returned is valid UTF-8 without control characters. */
 #include "autograd/draw/plain.h"
 
-#include "tensor/io/json.h"
+#include "tensor/io/xml.h"
 
 #include <string.h>
-
-/* U+0080 to U+009F are control characters too, U+FFFE and U+FFFF no characters at all: an SVG file
- * must not hold them. */
-const char *cti_plain_character(const char *text, size_t *length) {
-    static const char unknown[] = "\xef\xbf\xbd";
-    /* The terminating NUL ends a sequence that is cut short. */
-    *length = cti_utf8_length(text, strnlen(text, 4));
-    if (*length == 0) return *length = 1, unknown;
-    if (*length == 1) return (unsigned char)*text < ' ' || *text == 0x7f ? unknown : NULL;
-    if (*length == 2 && text[0] == '\xc2' && (unsigned char)text[1] < 0xa0) return unknown;
-    if (*length == 3 && memcmp(text, "\xef\xbf\xbe", 2) == 0 && (unsigned char)text[2] >= 0xbe) {
-        return unknown;
-    }
-    return NULL;
-}
 
 void cti_replace(char *out, const char *text, cti_replacement_of *replacement) {
     size_t used = 0, shortened = 0;

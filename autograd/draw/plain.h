@@ -5,10 +5,6 @@
 
 #include <stddef.h>
 
-/* What is shown in place of the first character of `text`, which is not empty; *length is how many
- * bytes it has. NULL: itself. */
-const char *cti_plain_character(const char *text, size_t *length);
-
 #define CTI_PLAIN_CHARACTERS 120
 
 typedef const char *cti_replacement_of(const char *text, size_t *length);

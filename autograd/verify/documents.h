@@ -3,7 +3,7 @@
 #define COTAN_VERIFY_DOCUMENTS_H
 
 #include "autograd/verify.h"
-#include "tensor/io/writer.h"
+#include "tensor/io/xml.h"
 
 typedef void cti_document(cti_writer *out, const ct_verify_report *reports, int64_t n);
 
@@ -16,7 +16,5 @@ const char *cti_exact_word(const ct_verify_row *row);
 const char *cti_verdict(const ct_verify_report *report);
 /* Of f64, of an order or, with 0, of all. */
 double cti_worst_error(const ct_verify_report *report, int order);
-/* Text within XML or HTML. */
-void cti_write_escaped(cti_writer *out, const char *text);
 
 #endif

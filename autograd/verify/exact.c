@@ -3,6 +3,8 @@
  * Invariant: only draws count in which every value exists, so that "not equal" is a difference of
  * the formulas. */
 #include "autograd/verify/verify_private.h"
+#include "tensor/base/alloc.h"
+#include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 
 #include <string.h>
@@ -47,6 +49,41 @@ static ct_status instance_with_values(const cti_subject *s, cti_draw *draw, int 
         ct_scope_close(scope);
     }
     return CT_OK;
+}
+
+/* The type through which what is drawn leaves the field and comes back; CT_P61 if none. */
+static ct_dtype left_for(const cti_walk *walk, bool from_field[]) {
+    ct_dtype left = CT_P61;
+    for (int64_t i = 0; i < walk->count; i++) {
+        const ct_tensor *t = walk->items[i];
+        from_field[i] = t->dtype == CT_P61 && !t->literal;
+        for (int k = 0; k < t->n_inputs; k++) {
+            const ct_tensor *in = t->inputs[k];
+            bool rounded = in->dtype == CT_F32 || in->dtype == CT_F64;
+            from_field[i] |= from_field[in->index];
+            if (t->dtype == CT_P61 && rounded && from_field[in->index]) left = in->dtype;
+        }
+    }
+    return left;
+}
+
+/* What comes back from f64 is rounded: equal numbers would prove nothing of the formulas. */
+static ct_status check_stays(const cti_subject *s, const cti_instance *of) {
+    ct_tensor *sides[2 * CTI_PAIRS];
+    cti_walk walk;
+    ct_status status = cti_walk_new(&walk, sides, cti_instance_sides(of, sides),
+                                    cti_walk_whole_graph);
+    if (status != CT_OK) return status;
+    bool *from_field = cti_alloc((size_t)walk.count, sizeof *from_field);
+    ct_dtype left = from_field ? left_for(&walk, from_field) : CT_P61;
+    if (!from_field) status = CT_ERR_MEMORY;
+    cti_free(from_field);
+    cti_walk_free(&walk);
+    if (status != CT_OK || left == CT_P61) return status;
+    return ct_fail(CT_ERR_DTYPE,
+                   "ct_verify: %s: f or the closed form computes in %s what the inputs' type "
+                   "should be",
+                   s->claim->name, ct_dtype_name(left));
 }
 
 static void compare(const cti_pair *p, ct_verify_row *row, bool *zero) {
@@ -99,6 +136,7 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
         bool there = false;
         int64_t scope = ct_scope_open();
         ct_status status = instance_with_values(s, &draw, options->orders, &of, &there);
+        if (status == CT_OK && there && d == 0) status = check_stays(s, &of);
         if (status == CT_OK && there) {
             for (int64_t k = 0; k < found->n && d == 0; k++) {
                 found->rows[k].tried = found->rows[k].exact = true;

@@ -69,7 +69,23 @@ static ct_tensor *given_cotangent(const cti_draw *draw, ct_dtype dtype, ct_shape
                             ct_shape_format(shape).text);
     }
     const double *values = ct_data_f64(draw->cotangent);
+    for (int64_t i = 0; values && i < ct_numel(draw->cotangent); i++) {
+        if (isfinite(values[i])) continue;
+        return ct_fail_null(CT_ERR_RANGE, "ct_verify: the cotangent is %s at [%lld]",
+                            isnan(values[i]) ? "NaN" : "infinite", (long long)i);
+    }
     return values ? leaf_from(dtype, shape, values) : NULL;
+}
+
+/* What is on record before a function of the user's is called: an error of its own comes after. */
+typedef struct {
+    ct_status first;
+    int later;
+} record;
+
+static record record_now(void) { return (record){ct_error(), ct_error_count()}; }
+static bool has_failed(record before) {
+    return ct_error() != before.first || ct_error_count() != before.later;
 }
 
 ct_status cti_instance_begin(const cti_subject *s, ct_dtype dtype, const cti_draw *draw,
@@ -82,8 +98,10 @@ ct_status cti_instance_begin(const cti_subject *s, ct_dtype dtype, const cti_dra
         if (!out->x[i]) return ct_error();
         ct_name(out->x[i], input->name);
     }
+    record before = record_now();
     ct_tensor *y = s->f(claim->context, out->x, claim->n_inputs);
-    if (!y) return ct_error();
+    if (!y && has_failed(before)) return ct_error();
+    if (!y) return ct_fail(CT_ERR_NULL, "ct_verify: %s: f gave NULL", claim->name);
     if (ct_dtype_of(y) != dtype) {
         return ct_fail(CT_ERR_DTYPE, "ct_verify: %s: f of %s gave %s", claim->name,
                        ct_dtype_name(dtype), ct_dtype_name(ct_dtype_of(y)));
@@ -126,12 +144,10 @@ static ct_status change_term(const cti_subject *s, const cti_instance *of, ct_te
 
 static ct_status call_closed(const cti_subject *s, const cti_instance *of, ct_tensor *closed[]) {
     const ct_claim *claim = s->claim;
-    const ct_status first = ct_error();
-    const int later = ct_error_count(); /* of the errors after the first */
+    record before = record_now();
     ct_status status = s->closed(claim->context, of->x, claim->n_inputs, of->x[claim->n_inputs],
                                  closed);
-    bool failed = ct_error() != first || ct_error_count() != later;
-    if (failed) return status != CT_OK ? status : ct_error();
+    if (has_failed(before)) return status != CT_OK ? status : ct_error();
     if (status != CT_OK) {
         return ct_fail(status, "ct_verify: %s: the closed form returned an error", claim->name);
     }

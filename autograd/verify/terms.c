@@ -207,6 +207,12 @@ static phrase term_called(const anatomy *a, int64_t k) {
     return p;
 }
 
+bool cti_term_is_said(const ct_verify_line *line, const char *name) {
+    char term[96];
+    snprintf(term, sizeof term, "the term through '%.60s'", name);
+    return strstr(line->text, term) != NULL;
+}
+
 bool cti_factor_said(ct_p61 factor, ct_verify_line *out) {
     int64_t n, d;
     if (!ct_p61_to_fraction(factor, &n, &d)) return false;

@@ -6,6 +6,7 @@
 #include "autograd/verify/verify_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 
@@ -24,6 +25,8 @@ static ct_status check_inputs(const ct_claim *claim) {
             return ct_fail(CT_ERR_NULL, "ct_verify: %s: input %lld has no name", claim->name,
                            (long long)i);
         }
+        ct_status status = cti_shape_check("ct_verify", claim->inputs[i].shape, CT_P61);
+        if (status != CT_OK) return status;
         if (ct_shape_numel(claim->inputs[i].shape) < 1) {
             return ct_fail(CT_ERR_SHAPE, "ct_verify: %s: input '%s' is empty: %s", claim->name,
                            claim->inputs[i].name, ct_shape_format(claim->inputs[i].shape).text);
@@ -338,7 +341,9 @@ static ct_status note_grounds(ct_verify_report *report, const cti_subject *s,
     ct_status status = cti_verify_grounds(s, options, lines);
     for (int k = 0; k < CTI_GROUNDS && status == CT_OK; k++) note(report, &lines[k]);
     ct_verify_line chance = {""};
-    if (status == CT_OK && report->passed) {
+    bool exact = report->passed;
+    for (int64_t k = 0; k < report->n_rows; k++) exact &= report->rows[k].exact;
+    if (status == CT_OK && exact) {
         status = cti_verify_chance(s, options, &report->log2_missed, &chance);
     }
     note(report, &chance);
@@ -360,7 +365,31 @@ void ct_verify_free(ct_verify_report *report) {
     cti_free(report->rows);
     cti_free(report->mutants);
     cti_free(report->notes);
+    for (int64_t k = 0; k < report->n_graph; k++) ct_set(&report->graph[k], NULL);
+    cti_free(report->graph);
     *report = (ct_verify_report){0};
+}
+
+/* What a picture of the claim shows. */
+static ct_status keep_graph(ct_verify_report *report, const cti_subject *s,
+                            const ct_verify_options *options) {
+    cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
+    cti_instance of;
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_instance_begin(s, CT_F64, &draw, &of);
+    if (status == CT_OK) status = cti_instance_derive(s, &draw, 1, &of);
+    if (status == CT_OK) {
+        report->graph = cti_alloc((size_t)of.n + 1, sizeof *report->graph);
+        if (!report->graph) status = CT_ERR_MEMORY;
+    }
+    if (status == CT_OK) ct_name(of.x[s->claim->n_inputs], "dy");
+    for (int64_t k = 0; k <= of.n && status == CT_OK; k++) {
+        report->graph[k] = NULL;
+        ct_set(&report->graph[k], k ? of.pairs[k - 1].derived : of.y);
+        report->n_graph = k + 1;
+    }
+    ct_scope_close(scope);
+    return status;
 }
 
 static ct_status verify(const cti_subject *s, const ct_verify_options *options,
@@ -383,6 +412,7 @@ static ct_status verify(const cti_subject *s, const ct_verify_options *options,
         if (status == CT_OK) status = note_differences(report, s, options);
     }
     cti_free(found.zero);
+    if (status == CT_OK) status = keep_graph(report, s, options);
     if (status == CT_OK && report->passed && !options->no_mutants) {
         status = add_mutants(report, s, options);
     }
@@ -398,7 +428,7 @@ ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_
     if (status == CT_OK) status = complete(claim, &options);
     if (status != CT_OK) return status;
     cti_subject s = {.claim = claim, .f = claim->f, .closed = claim->closed};
-    ct_verify_report made = {.of = claim, .claim = claim->name, .conventions = claim->conventions};
+    ct_verify_report made = {.claim = claim->name, .conventions = claim->conventions};
     const ct_status before = ct_error();
     int64_t scope = ct_scope_open();
     status = verify(&s, &options, &made);

@@ -69,6 +69,9 @@ ct_status cti_term_flow(const cti_subject *s, const cti_instance *of, const char
 ct_status cti_term_diagnose(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                             ct_verify_line *out);
 
+/* Whether such a line names the term. */
+bool cti_term_is_said(const ct_verify_line *line, const char *name);
+
 /* Whether numbers times the closed form's own terms, which are its tensors with names, give what is
  * derived. Says so then. */
 ct_status cti_term_shares(const cti_subject *s, const cti_pair *pair, ct_verify_line *out,

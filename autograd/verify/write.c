@@ -1,5 +1,5 @@
 /* Reports of verifications as documents for machines: JSON and JUnit XML.
- * The page for people is in html.c.
+ * The page for people is in draw/certificate.c.
  * Invariant: numbers that do not exist (NaN, infinity) are null in JSON. */
 #include "autograd/verify/documents.h"
 #include "tensor/base/alloc.h"
@@ -48,8 +48,13 @@ static void number(cti_writer *out, const char *key, double value) {
 }
 
 static void string(cti_writer *out, const char *before, const char *text) {
+    cti_writer plain = {0};
+    cti_write_plain(&plain, text);
+    cti_write_bytes(&plain, "", 1);
     cti_write_text(out, before);
-    cti_write_json_string(out, text);
+    cti_write_json_string(out, plain.text ? plain.text : "");
+    if (plain.status != CT_OK) out->status = plain.status;
+    cti_free(plain.text);
 }
 
 static const char *truth(bool value) { return value ? "true" : "false"; }
@@ -111,25 +116,6 @@ ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64
 }
 
 /* --- XML -------------------------------------------------------------------------------------- */
-
-/* XML 1.0 has no other control characters than these three, not even as entities. */
-static bool is_control(char c) {
-    unsigned char byte = (unsigned char)c;
-    return byte == 0x7f || (byte < ' ' && byte != '\t' && byte != '\n' && byte != '\r');
-}
-
-void cti_write_escaped(cti_writer *out, const char *text) {
-    for (; *text; text++) {
-        const char *entity = *text == '&'        ? "&amp;"
-                             : *text == '<'      ? "&lt;"
-                             : *text == '>'      ? "&gt;"
-                             : *text == '"'      ? "&quot;"
-                             : is_control(*text) ? "?"
-                                                 : NULL;
-        if (entity) cti_write_text(out, entity);
-        else cti_write_bytes(out, text, 1);
-    }
-}
 
 static void test_case(cti_writer *out, const char *claim, const char *name, bool passed,
                       const char *why) {

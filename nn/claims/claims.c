@@ -14,28 +14,31 @@ static const cti_claim_family *const families[] = {
     &cti_attention_claims,  &cti_recurrent_claims,
 };
 
-#define MOST 64
+#define MOST 256
 static const ct_claim *all[MOST];
 static int64_t count;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void join(void) {
     for (int64_t f = 0; f < CTI_ITEMS(families); f++) {
-        for (int64_t i = 0; i < families[f]->n && count < MOST; i++) {
-            all[count++] = &families[f]->claims[i];
+        for (int64_t i = 0; i < families[f]->n; i++, count++) {
+            if (count < MOST) all[count] = &families[f]->claims[i];
         }
     }
 }
 
 const ct_claim *const *ct_claims(int64_t *n) {
     pthread_once(&once, join);
-    if (n) *n = count;
-    return all;
+    if (n) *n = count <= MOST ? count : 0;
+    if (count <= MOST) return all;
+    return ct_fail_null(CT_ERR_STATE, "ct_claims: there is room for %d claims, not for %lld", MOST,
+                        (long long)count);
 }
 
 const ct_claim *ct_claim_named(const char *name) {
-    ct_claims(NULL);
-    for (int64_t i = 0; i < count && name; i++) {
+    int64_t n;
+    ct_claims(&n);
+    for (int64_t i = 0; i < n && name; i++) {
         if (strcmp(all[i]->name, name) == 0) return all[i];
     }
     return NULL;

@@ -119,7 +119,7 @@ TEST(claims, mutants_are_not) {
 TEST(claims, are_found_by_name) {
     int64_t n;
     const ct_claim *const *claims = ct_claims(&n);
-    EXPECT(n < 64, "claims.c has room for so many; raise MOST there and here");
+    EXPECT(claims && n >= 40, "%lld", (long long)n);
     for (int64_t i = 0; i < n; i++) {
         EXPECT(ct_claim_named(claims[i]->name) == claims[i], "%s", claims[i]->name);
         EXPECT(claims[i]->conventions != NULL, "%s", claims[i]->name);

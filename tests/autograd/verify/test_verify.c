@@ -5,6 +5,8 @@
 #include "autograd/compose.h"
 #include "autograd/ops.h"
 #include "autograd/verify.h"
+#include "tensor/op.h"
+#include "tensor/p61.h"
 #include "tests/support/test.h"
 
 #include <math.h>
@@ -32,7 +34,8 @@ typedef enum {
     X_FOR_XHAT,
     ROOT_TWICE,
     NO_GAMMA,
-    DBETA_MEAN
+    DBETA_MEAN,
+    ODD_FACTOR
 } mistake;
 
 static ct_status closed_form(mistake made, ct_tensor *const in[], ct_tensor *dy, ct_tensor *out[]) {
@@ -44,6 +47,7 @@ static ct_status closed_form(mistake made, ct_tensor *const in[], ct_tensor *dy,
     if (made == N_MINUS_1) b = ct_scale(b, ROWS / (ROWS - 1.0));
     if (made == MEAN_SIGN) a = ct_neg(a);
     if (made == VARIANCE_TWICE) b = ct_scale(b, 2);
+    if (made == ODD_FACTOR) b = ct_scale(b, 1 - 0.9);
     ct_tensor *dx = ct_mul(ct_sub(ct_sub(dy, a), ct_mul(made == X_FOR_XHAT ? c : h, b)), r);
     if (made == ROOT_TWICE) dx = ct_mul(dx, r);
     out[0] = made == NO_GAMMA ? dx : ct_mul(dx, in[1]);
@@ -141,6 +145,19 @@ TEST(verify, mutants_are_refused_by_the_stage_that_sees_them_and_named) {
                r.mutants[k].stage);
         EXPECT(r.mutants[k].named, "%s: %s", mutants[k].name, r.mutants[k].says.text);
     }
+    ct_verify_free(&r);
+}
+
+/* 1 - 0.9 is no fraction, though in the field it is that of small numbers. */
+CLOSED(odd_factor, ODD_FACTOR)
+
+TEST(verify, a_factor_that_is_no_fraction_is_not_called_one) {
+    ct_claim wrong = claim;
+    wrong.closed = odd_factor;
+    ct_verify_report r = verified(&wrong, (ct_verify_options){0});
+    EXPECT(!r.passed && r.n_notes && !strstr(r.notes[0].text, "factor -") &&
+               !strstr(r.notes[0].text, "/"),
+           "%s", r.n_notes ? r.notes[0].text : "");
     ct_verify_free(&r);
 }
 
@@ -263,6 +280,7 @@ TEST(verify, a_closed_form_over_arrays) {
                           ct_tensor *out[]) {                                             \
         (void)context, (void)n;                                                           \
         ct_tensor *x = in[0];                                                             \
+        (void)x;                                                                          \
         out[0] = expression;                                                              \
         return ct_error();                                                                \
     }
@@ -303,6 +321,107 @@ TEST(verify, right_formulas_are_never_refused) {
     }
 }
 
+/* Rounding is luck: no draw may let a variance in one pass through. */
+TEST(verify, one_pass_is_refused_whatever_the_seed) {
+    static const ct_claim_mutant lossy[] = {{"one pass", one_pass, NULL, 0, "digits are lost"}};
+    ct_claim of = claim;
+    of.mutants = lossy, of.n_mutants = 1;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        ct_verify_report r = verified(&of, (ct_verify_options){.seed = seed, .orders = 1});
+        EXPECT(r.passed && r.n_mutants && strcmp(r.mutants[0].stage, "far from 0") == 0,
+               "seed %llu: %s", (unsigned long long)seed, r.n_mutants ? r.mutants[0].stage : "");
+        ct_verify_free(&r);
+    }
+}
+
+/* --- What is said of a proof ------------------------------------------------------------------ */
+
+static bool has_note(const ct_verify_report *r, const char *part) {
+    for (int64_t k = 0; k < r->n_notes; k++) {
+        if (strstr(r->notes[k].text, part)) return true;
+    }
+    return false;
+}
+
+static const ct_claim_input x23[] = {{.name = "x", .shape = {2, {2, 3}}}};
+
+/* dy 2 x is of degree 2, an input has 2^41 values at least, and there are three draws. */
+FUNCTION(square_f, ct_mul(x, x))
+CLOSED_OF(square_c, ct_scale(ct_mul(dy, x), 2))
+
+TEST(verify, says_how_likely_a_wrong_formula_passes) {
+    const ct_claim square = {
+        .name = "square", .f = square_f, .closed = square_c, .inputs = x23, .n_inputs = 1};
+    ct_verify_report r = verified(&square, (ct_verify_options){.orders = 1, .no_mutants = true});
+    EXPECT(r.passed && r.log2_missed == 3 * (1 - 41), "%g", r.log2_missed);
+    EXPECT(has_note(&r, "passes 3 draws with probability at most 2^-120"));
+    ct_verify_free(&r);
+    r = verified(&claim, (ct_verify_options){.orders = 3, .no_mutants = true});
+    EXPECT(r.passed && r.log2_missed < -40, "%g", r.log2_missed);
+    ct_verify_free(&r);
+}
+
+/* exp(a + b) = exp a exp b is beyond the field: neither proved nor refused. Wrong stays so. */
+static ct_tensor *by_mean(ct_tensor *x, ct_tensor *dy) {
+    ct_tensor *e = ct_exp(ct_sub(x, ct_mean_keep(x, CT_AXES(-1))));
+    ct_tensor *p = ct_div(e, ct_sum_keep(e, CT_AXES(-1)));
+    return ct_mul(p, ct_sub(dy, ct_sum_keep(ct_mul(dy, p), CT_AXES(-1))));
+}
+CLOSED_OF(other_shift_c, by_mean(x, dy))
+CLOSED_OF(wrong_shift_c, ct_scale(by_mean(x, dy), 0.9))
+
+TEST(verify, what_the_field_cannot_decide_is_called_so) {
+    ct_claim shifted = {
+        .name = "shifted", .f = softmax_f, .closed = other_shift_c, .inputs = x23, .n_inputs = 1};
+    ct_verify_report r = verified(&shifted, (ct_verify_options){.orders = 3});
+    EXPECT(r.passed && r.rows[0].undecided && !r.rows[0].exact && r.log2_missed == 0);
+    EXPECT(r.n_killed == r.n_mutants && has_note(&r, "not decided in the field"));
+    ct_verify_free(&r);
+    shifted.closed = wrong_shift_c;
+    r = verified(&shifted, (ct_verify_options){0});
+    EXPECT(!r.passed && !r.rows[0].undecided);
+    ct_verify_free(&r);
+}
+
+/* An op whose derivative is wrong, and a closed form that has the same fault: equal, in the field
+ * and in f64, and no derivative of f. */
+static void twice_f64(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
+    (void)tile;
+    for (int64_t i = 0; i < n; i++) ((double *)y)[i] = 2 * ((const double *)x[0])[i];
+}
+static void twice_f32(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
+    (void)tile;
+    for (int64_t i = 0; i < n; i++) ((float *)y)[i] = 2 * ((const float *)x[0])[i];
+}
+static void twice_p61(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
+    (void)tile;
+    const ct_p61 *a = x[0];
+    for (int64_t i = 0; i < n; i++) ((ct_p61 *)y)[i] = ct_p61_add(a[i], a[i]);
+}
+static ct_tensor *vjp_twice(ct_tensor *g, ct_tensor *y, int i) {
+    (void)y, (void)i;
+    return ct_scale(g, 3);
+}
+static const ct_op op_twice = {
+    .name = "twice",
+    .kind = CT_MAP,
+    .n_inputs = 1,
+    .infer = ct_infer_float,
+    .tile = {[CT_F32] = twice_f32, [CT_F64] = twice_f64, [CT_P61] = twice_p61},
+    .vjp = {vjp_twice}};
+FUNCTION(twice_f, ct_mul(x, ct_node(&op_twice, &x, 1, NULL, 0)))
+CLOSED_OF(twice_c, ct_mul(dy, ct_scale(x, 5)))
+
+TEST(verify, finite_differences_see_what_both_sides_share) {
+    const ct_claim twice = {
+        .name = "twice", .f = twice_f, .closed = twice_c, .inputs = x23, .n_inputs = 1};
+    ct_verify_report r = verified(&twice, (ct_verify_options){.orders = 1, .no_mutants = true});
+    EXPECT(r.rows[0].exact && r.differences > 0 && r.differences_missed == r.differences);
+    EXPECT(!r.passed && has_note(&r, "finite differences of f are not what is derived"));
+    EXPECT(has_note(&r, "no bound on how likely a wrong formula passes: twice does not say"));
+    ct_verify_free(&r);
+}
+
 /* --- Errors ----------------------------------------------------------------------------------- */
 
 static ct_status of_wrong_shape(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
@@ -310,6 +429,23 @@ static ct_status of_wrong_shape(void *context, ct_tensor *const in[], int64_t n,
     (void)context, (void)n, (void)dy;
     out[0] = in[1];
     return CT_OK;
+}
+
+static ct_status that_gives_up(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                               ct_tensor *out[]) {
+    (void)context, (void)n;
+    out[0] = ct_mul(dy, in[0]);
+    return CT_ERR_STATE;
+}
+
+/* Right and rounded: bits that are equal prove nothing about the formulas. */
+static ct_tensor *rounded(ct_tensor *x) { return ct_cast(ct_cast(x, CT_F64), ct_dtype_of(x)); }
+FUNCTION(rounded_f, rounded(ct_mul(rounded(x), rounded(x))))
+CLOSED_OF(rounded_c, rounded(ct_scale(ct_mul(dy, x), 2)))
+
+static ct_tensor *nothing(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)in, (void)n;
+    return NULL;
 }
 
 static void expect_refusal(const ct_claim *of, ct_verify_options options, ct_status status,
@@ -329,12 +465,31 @@ TEST(verify, errors_name_what_is_wrong) {
     expect_refusal(
         &c, (ct_verify_options){0}, CT_ERR_SHAPE,
         "ct_verify: batch_norm: the closed form's cotangent of 'x' is [2], 'x' is [6,2]");
+    c.closed = that_gives_up;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_STATE,
+                   "ct_verify: batch_norm: the closed form returned an error");
     c = claim;
     expect_refusal(&c, (ct_verify_options){.orders = 4}, CT_ERR_RANGE,
                    "ct_verify: orders needs 1..3, got 4");
     c.n_inputs = 0;
     expect_refusal(&c, (ct_verify_options){0}, CT_ERR_RANGE,
                    "ct_verify: batch_norm: needs 1..16 inputs, got 0");
+    c = claim;
+    c.f = nothing;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_NULL, "ct_verify: batch_norm: f gave NULL");
+    const ct_claim through_f64 = {
+        .name = "rounded", .f = rounded_f, .closed = rounded_c, .inputs = x23, .n_inputs = 1};
+    expect_refusal(&through_f64, (ct_verify_options){0}, CT_ERR_DTYPE,
+                   "ct_verify: rounded: f or the closed form computes in f64 what the inputs' type "
+                   "should be");
+    const ct_claim_input deep[] = {{.name = "x", .shape = {99, {1}}}};
+    const ct_claim too_deep = {
+        .name = "deep", .f = square_f, .closed = square_c, .inputs = deep, .n_inputs = 1};
+    expect_refusal(&too_deep, (ct_verify_options){0}, CT_ERR_SHAPE,
+                   "ct_verify: rank must be 0..8, got 99");
+    ct_tensor *lost = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), NAN);
+    expect_refusal(&claim, (ct_verify_options){.cotangent = lost}, CT_ERR_RANGE,
+                   "ct_verify: the cotangent is NaN at [0]");
     ct_tensor *narrow = ct_full(CT_F64, CT_SHAPE(3), 1);
     expect_refusal(&claim, (ct_verify_options){.cotangent = narrow}, CT_ERR_SHAPE,
                    "ct_verify: the cotangent is [3], the value of f [6,2]");
@@ -375,17 +530,23 @@ TEST(verify, documents_say_what_the_report_says) {
                     (const char *const[]){"the derived gradient is the closed form",
                                           "mutants: 17 of 17 refused", NULL});
     ct_verify_free(&r);
-    odd.closed = no_mean;
+    odd.closed = no_mean, odd.name = "bell \a, cut \xc3";
     r = verified(&odd, (ct_verify_options){.orders = 1});
     expect_document(ct_verify_write_json, &r,
-                    (const char *const[]){"\"verdict\": \"fail\"", "\"exact\": false",
+                    (const char *const[]){"\"name\": \"bell \xef\xbf\xbd, cut \xef\xbf\xbd\"",
+                                          "\"verdict\": \"fail\"", "\"exact\": false",
                                           "the term through 'mean' is missing", NULL});
     expect_document(ct_verify_write_junit, &r,
-                    (const char *const[]){"failures=\"1\"", "the term through", NULL});
+                    (const char *const[]){"failures=\"1\"", "the term through",
+                                          "classname=\"bell \xef\xbf\xbd, cut", NULL});
+    expect_document(ct_verify_write_html, &r,
+                    (const char *const[]){"<svg ", "WRONG in the closed form", NULL});
     ct_verify_free(&r);
     odd.name = "a\x01\tb\x1b[2J";
     r = verified(&odd, (ct_verify_options){.orders = 1});
-    expect_document(ct_verify_write_junit, &r, (const char *const[]){"a?\tb?[2J", NULL});
-    expect_document(ct_verify_write_html, &r, (const char *const[]){"a?\tb?[2J", NULL});
+    expect_document(ct_verify_write_junit, &r,
+                    (const char *const[]){"a\xef\xbf\xbd\tb\xef\xbf\xbd[2J", NULL});
+    expect_document(ct_verify_write_html, &r,
+                    (const char *const[]){"a\xef\xbf\xbd\tb\xef\xbf\xbd[2J", NULL});
     ct_verify_free(&r);
 }
