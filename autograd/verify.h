@@ -102,9 +102,10 @@ typedef struct {
     const char *input; /* "cotangent": c */
     bool exact;        /* equal in the field, in all draws; false where it was not tried */
     bool tried;        /* false: no root was found, or the closed form is of arrays */
-    bool undecided;    /* different in the field, but exp or another function with a stand-in is */
-                       /*   used and f64 sees no difference: the field does not know what, as     */
-                       /*   exp(a + b) = exp a exp b, makes them equal                            */
+    bool undecided;    /* different in the field, but exp or another function with a stand-in is  */
+                       /*   used, and in f64 each element is the same within rounding: either the */
+                       /*   field does not know what makes them equal, as exp(a + b) =            */
+                       /*   exp a exp b, or the difference is smaller than rounding               */
     double error_f64;  /* max |derived - closed| / max |closed| */
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
     double condition;  /* relative change per relative change of the inputs, in the same norm */

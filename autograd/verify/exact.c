@@ -7,6 +7,8 @@
 #include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* Half of all numbers are squares: so many attempts find sixteen roots at once. */
@@ -86,12 +88,19 @@ static ct_status check_stays(const cti_subject *s, const cti_instance *of) {
                    s->claim->name, ct_dtype_name(left));
 }
 
+static double relative(double a, double b) {
+    return fabs(a - b) / fmax(fmax(fabs(a), fabs(b)), DBL_MIN);
+}
+
+/* Of several elements that differ, that one is told in which it is seen best. */
 static void compare(const cti_pair *p, ct_verify_row *row, bool *zero) {
     const ct_p61 *derived = ct_data(p->derived), *closed = ct_data(p->closed);
     int64_t n = ct_numel(p->derived);
     for (int64_t i = 0; i < n; i++) {
         *zero &= derived[i].field == 0;
-        if (derived[i].field == closed[i].field || !row->exact) continue;
+        if (derived[i].field == closed[i].field) continue;
+        double off = relative(derived[i].shadow, closed[i].shadow);
+        if (!row->exact && off <= relative(row->derived, row->closed)) continue;
         row->exact = false;
         row->worst = i;
         row->derived = derived[i].shadow, row->closed = closed[i].shadow;

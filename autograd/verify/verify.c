@@ -119,7 +119,7 @@ static ct_status doubt(const cti_subject *s, const ct_verify_options *options,
                        cti_findings *found) {
     bool agrees = false;
     if (!found->failed_order || !found->stands_in) return CT_OK;
-    ct_status status = cti_numeric_agrees(s, options, found, &agrees);
+    ct_status status = cti_numeric_agrees(s, options, &agrees);
     if (status != CT_OK || !agrees) return status;
     for (int64_t k = 0; k < found->n; k++) found->rows[k].undecided = !found->rows[k].exact;
     found->failed_order = 0;
@@ -320,8 +320,9 @@ static void note_doubts(ct_verify_report *report, const cti_subject *s, const ct
     for (int64_t k = 0; k < found->n; k++) {
         if (!found->rows[k].undecided) continue;
         cti_line(&line,
-                 "not decided in the field from order %d of %s on, where the formulas differ by an "
-                 "identity of a function that has a stand-in; equal in f64 at orders 1 to %d",
+                 "not decided in the field from order %d of %s on, where a function has a stand-in "
+                 "that knows few of its identities; within rounding in f64, each element, at "
+                 "orders 1 to %d",
                  found->rows[k].order, found->rows[k].input, options->orders);
         note(report, &line);
         break;

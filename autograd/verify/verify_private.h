@@ -115,9 +115,9 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
 ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *options,
                              cti_findings *found);
 
-/* Whether both sides agree in f64, to what rounding explains, in several draws at all orders. */
-ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options,
-                             const cti_findings *found, bool *agrees);
+/* Whether each element of both sides agrees in f64, to what rounding explains, in several draws at
+ * all orders. */
+ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options, bool *agrees);
 /* Finite differences of f against what is derived, into the report; what is wrong, or nothing. */
 ct_status cti_verify_differences(const cti_subject *s, const ct_verify_options *options,
                                  ct_verify_report *report, ct_verify_line *line);

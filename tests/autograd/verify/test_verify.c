@@ -383,6 +383,34 @@ TEST(verify, what_the_field_cannot_decide_is_called_so) {
     ct_verify_free(&r);
 }
 
+/* Beside exp(40) in another element 1e-6 is less than rounding, and in its own it is everything. */
+FUNCTION(steep_f, ct_exp(ct_scale(x, 20)))
+CLOSED_OF(steep_c, ct_mul(dy, ct_offset(ct_scale(ct_exp(ct_scale(x, 20)), 20), 1e-6)))
+/* 1 - tanh^2 has no digit left where the other formula has all. */
+FUNCTION(flat_f, ct_tanh(ct_scale(x, 20)))
+static ct_tensor *by_cosh(ct_tensor *x) {
+    ct_tensor *e = ct_exp(ct_scale(x, 20)), *cosh = ct_add(e, ct_exp(ct_scale(x, -20)));
+    return ct_div(ct_scalar(ct_dtype_of(x), 80), ct_square(cosh));
+}
+CLOSED_OF(flat_c, ct_mul(dy, by_cosh(x)))
+
+TEST(verify, what_the_field_cannot_decide_is_judged_element_by_element) {
+    static const ct_claim_input near[] = {{.name = "x", .shape = {2, {3, 4}}, .near = true}};
+    ct_claim of = {.name = "steep", .f = steep_f, .closed = steep_c, .inputs = near, .n_inputs = 1};
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        ct_verify_options options = {.seed = seed, .orders = 1 + (int)(seed % 2)};
+        of.f = steep_f, of.closed = steep_c;
+        ct_verify_report r = verified(&of, options);
+        EXPECT(!r.passed && !r.rows[0].undecided && r.rows[0].error_f64 < 1e-12);
+        EXPECT(fabs(r.rows[0].derived - r.rows[0].closed) > 0.1 * fabs(r.rows[0].closed));
+        ct_verify_free(&r);
+        of.f = flat_f, of.closed = flat_c;
+        r = verified(&of, options);
+        if (!EXPECT(r.passed && r.rows[0].undecided)) ct_verify_print(stderr, &r);
+        ct_verify_free(&r);
+    }
+}
+
 /* An op whose derivative is wrong, and a closed form that has the same fault: equal, in the field
  * and in f64, and no derivative of f. */
 static void twice_f64(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
