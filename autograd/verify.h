@@ -87,7 +87,7 @@ typedef struct {
 
 /* Zero is the default. */
 typedef struct {
-    int orders;           /* 1..CT_VERIFY_ORDERS; default 2; 1 where the closed form is of arrays */
+    int orders;           /* 1..CT_VERIFY_ORDERS; default 2; of arrays 1, and more is an error */
     int draws;            /* of exact comparisons; default 3 */
     uint64_t seed;        /* of all that is drawn */
     double tolerance;     /* of f64, in the max norm; default 1e-12 */
@@ -107,7 +107,8 @@ typedef struct {
                        /*   field does not know what makes them equal, as exp(a + b) =            */
                        /*   exp a exp b, or the difference is smaller than rounding               */
     double error_f64;  /* max |derived - closed| / max |closed| */
-    double error_f32;  /* the larger of both sides' distances from f64, in the same norm */
+    double error_f32;  /* the larger of both sides' distances from f64, in the same norm; NaN */
+                       /*   where the closed form is of arrays                              */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
     /* error_f64 and error_f32 with inputs near 1000 and 32768, in units of what rounding of the
      * inputs explains; NaN where the closed form is not finite there. */

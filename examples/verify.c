@@ -26,7 +26,7 @@ static const char *exact_word(const ct_verify_report *report, int order) {
         const ct_verify_row *row = &report->rows[k];
         if (row->order != order) continue;
         if (!row->tried) return "-";
-        if (!row->exact) return "WRONG";
+        if (!row->exact) return row->undecided ? "undecided" : "WRONG";
         word = "equal";
     }
     return word;

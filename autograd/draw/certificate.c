@@ -26,24 +26,22 @@ static void tagged(cti_writer *out, const char *open, const char *text, const ch
     cti_write_text(out, close);
 }
 
-static void cell(cti_writer *out, double value, const char *format) {
-    cti_write_text(out, "<td>");
-    if (isfinite(value)) cti_write_format(out, format, value);
-    cti_write_text(out, "</td>");
+static void cell(cti_writer *out, double value) {
+    tagged(out, "<td>", cti_column_shown(value).text, "</td>");
 }
 
 static void rows(cti_writer *out, const ct_verify_report *r) {
     cti_write_text(out, "<table><tr><th>order<th>derivative<th>exact<th>f64<th>f32<th>condition"
-                        "<th>far from 0</tr>\n");
+                        "<th>far</tr>\n");
     for (int64_t k = 0; k < r->n_rows; k++) {
         const ct_verify_row *row = &r->rows[k];
         cti_write_format(out, "<tr%s><td>%d", row->passed ? "" : " class=no", row->order);
         tagged(out, "<td>", row->input, "");
         tagged(out, "<td>", cti_exact_word(row), "");
-        cell(out, row->error_f64, "%.1e");
-        cell(out, row->error_f32, "%.1e");
-        cell(out, row->condition, "%.1e");
-        cell(out, row->error_far, "%.2g");
+        cell(out, row->error_f64);
+        cell(out, row->error_f32);
+        cell(out, row->condition);
+        cell(out, row->error_far);
         cti_write_text(out, "</tr>\n");
     }
     cti_write_text(out, "</table>\n");
@@ -132,10 +130,8 @@ static const char *exact_word(const ct_verify_report *r, int order) {
     const char *word = "";
     for (int64_t k = 0; k < r->n_rows; k++) {
         const ct_verify_row *row = &r->rows[k];
-        if (row->order != order) continue;
-        if (!row->tried) return "not tried";
-        if (!row->exact) return "different";
-        word = "equal";
+        if (row->order == order) word = cti_exact_word(row);
+        if (row->order == order && !row->exact) break;
     }
     return word;
 }
@@ -158,9 +154,9 @@ static void overview(cti_writer *out, const ct_verify_report *reports, int64_t n
         for (int order = 1; order <= CT_VERIFY_ORDERS; order++) {
             tagged(out, "<td>", exact_word(r, order), "");
         }
-        cell(out, cti_worst_error(r, 0), "%.1e");
-        cell(out, f32, "%.1e");
-        cell(out, condition, "%.1e");
+        cell(out, cti_worst_error(r, 0));
+        cell(out, f32);
+        cell(out, condition);
         cti_write_format(out, "<td>%lld/%lld</tr>\n", (long long)r->n_killed,
                          (long long)r->n_mutants);
     }
@@ -180,11 +176,15 @@ static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
         tagged(out, "<p class=verdict>", cti_verdict(r), "</p>\n");
         for (int64_t k = 0; k < r->n_notes; k++) tagged(out, "<p>", r->notes[k].text, "</p>\n");
         rows(out, r);
+        ct_verify_line difference = cti_first_difference(r);
+        if (difference.text[0]) tagged(out, "<p>", difference.text, "</p>\n");
         if (r->n_mutants) mutants(out, r);
         graph(out, r);
     }
-    cti_write_text(out, "<p>Errors are max |derived - closed| / max |closed|; those far from 0 in "
-                        "units of what rounding of the inputs explains.</p></html>\n");
+    cti_write_text(out,
+                   "<p>Errors are max |derived - closed| / max |closed|; far: with inputs near "
+                   "1000 and 32768, in units of what rounding of the inputs explains."
+                   "</p></html>\n");
 }
 
 ct_status ct_verify_write_html(FILE *out, const ct_verify_report *reports, int64_t n) {

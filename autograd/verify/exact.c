@@ -155,6 +155,7 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
         ct_scope_close(scope);
         if (status != CT_OK) return status;
         if (!there) {
+            for (int64_t k = 0; k < found->n; k++) found->zero[k] = false;
             found->n_roots_missing++;
             break;
         }

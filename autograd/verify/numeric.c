@@ -49,6 +49,19 @@ static double *read_wide(cti_zone *zone, ct_tensor *t) {
     return copy ? memcpy(copy, data, n * sizeof *copy) : NULL;
 }
 
+/* Of a mutant: `factor` times what flows through a term. */
+static ct_status change_term(const cti_subject *s, cti_zone *zone, const cti_instance *of,
+                             double *closed[]) {
+    ct_tensor *flow[CT_CLAIM_INPUTS];
+    ct_status status = cti_term_flow(s, of, s->term, flow);
+    for (int64_t i = 0; i < s->claim->n_inputs && status == CT_OK; i++) {
+        const double *part = read_wide(zone, flow[i]);
+        if (!part) return ct_error();
+        for (int64_t e = 0; e < ct_numel(flow[i]); e++) closed[i][e] += (s->factor - 1) * part[e];
+    }
+    return status;
+}
+
 /* The closed form over arrays: fills `closed` of all inputs that have a pair. */
 static ct_status call_arrays(const cti_subject *s, cti_zone *zone, const cti_instance *of,
                              values *out) {
@@ -66,8 +79,9 @@ static ct_status call_arrays(const cti_subject *s, cti_zone *zone, const cti_ins
         for (int64_t k = 0; k < n; k++) closed[i][k] = NAN;
     }
     claim->arrays(claim->context, in, claim->n_inputs, in[claim->n_inputs], closed);
+    ct_status status = s->term ? change_term(s, zone, of, closed) : CT_OK;
     for (int64_t k = 0; k < of->n; k++) out->closed[k] = closed[of->pairs[k].input];
-    return CT_OK;
+    return status;
 }
 
 static ct_status evaluate(const cti_subject *s, const cti_draw *draw, ct_dtype dtype, int orders,
@@ -114,21 +128,21 @@ static bool all_finite(const double *a, int64_t n) {
 }
 
 /* What both sides are off in f32 from themselves in f64. */
-static double error_f32(const values *wide, const values *narrow, int64_t k) {
+static double error_f32(const cti_subject *s, const values *wide, const values *narrow, int64_t k) {
+    if (!s->closed) return NAN;
     double error = distance(narrow->derived[k], wide->derived[k], wide->elements[k], NULL);
-    if (!narrow->closed[k]) return error;
     return fmax(error, distance(narrow->closed[k], wide->closed[k], wide->elements[k], NULL));
 }
 
-static void take_usual(const ct_verify_options *options, const values *wide, const values *narrow,
-                       const double condition[], cti_findings *found) {
+static void take_usual(const cti_subject *s, const ct_verify_options *options, const values *wide,
+                       const values *narrow, const double condition[], cti_findings *found) {
     for (int64_t k = 0; k < wide->n; k++) {
         ct_verify_row *row = &found->rows[k];
         int64_t worst = 0, n = wide->elements[k];
         if (row->tried && row->exact && found->zero[k]) continue;
         row->condition = condition[k];
         row->error_f64 = distance(wide->derived[k], wide->closed[k], n, &worst);
-        row->error_f32 = error_f32(wide, narrow, k);
+        row->error_f32 = error_f32(s, wide, narrow, k);
         double allowed = fmax(options->tolerance, ALLOWED * EPSILON_F64 * condition[k]);
         row->passed = row->error_f64 <= allowed;
         if (row->passed) continue;
@@ -165,7 +179,7 @@ static void take_far(const cti_subject *s, double far, const values *wide, const
         double error = distance(wide->derived[k], wide->closed[k], n, NULL);
         /* Of numbers so far away the differences, of size 1, are rounded so much. */
         double allowed = fmax(condition[k], far);
-        double off = over ? (double)INFINITY : units(error, error_f32(wide, narrow, k), allowed);
+        double off = over ? (double)INFINITY : units(error, error_f32(s, wide, narrow, k), allowed);
         row->error_far = isnan(row->error_far) ? off : fmax(row->error_far, off);
         if (off <= ALLOWED * fmax(1, near)) continue;
         row->passed = false;
@@ -179,6 +193,20 @@ static void take_far(const cti_subject *s, double far, const values *wide, const
                      "%s: digits are lost near %g: %.0f times what rounding of the inputs explains",
                      row->input, far, off);
     }
+}
+
+/* Of arrays the field was not asked where a derivative is 0: it is small beside another
+ * cotangent's. */
+static ct_status find_zeros(const cti_subject *s, cti_draw draw, cti_zone *zone, const values *at,
+                            bool zero[]) {
+    values other;
+    draw.cotangent = NULL;
+    ct_status status = evaluate(s, &draw, CT_F64, 1, zone, &other);
+    for (int64_t k = 0; k < at->n && status == CT_OK; k++) {
+        double size = largest(other.derived[k], other.elements[k]);
+        zero[k] = largest(at->derived[k], at->elements[k]) <= 1e-9 * size;
+    }
+    return status;
 }
 
 static ct_status regime(const cti_subject *s, const ct_verify_options *options, double far,
@@ -198,7 +226,10 @@ static ct_status regime(const cti_subject *s, const ct_verify_options *options, 
     if (status == CT_OK) {
         status = find_conditions(s, draw, orders, &zone, &wide, condition);
     }
-    if (status == CT_OK && far == 0) take_usual(options, &wide, &narrow, condition, found);
+    if (status == CT_OK && far == 0 && !s->closed) {
+        status = find_zeros(s, draw, &zone, &wide, found->zero);
+    }
+    if (status == CT_OK && far == 0) take_usual(s, options, &wide, &narrow, condition, found);
     if (status == CT_OK && far != 0) take_far(s, far, &wide, &narrow, condition, found);
     cti_zone_free(&zone);
     return status;

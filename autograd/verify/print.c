@@ -20,31 +20,35 @@ const char *cti_verdict(const ct_verify_report *report) {
                      : "the derived gradient is the closed form";
 }
 
+cti_column cti_column_shown(double value) {
+    cti_column shown = {"-"};
+    if (!isnan(value)) snprintf(shown.text, sizeof shown.text, "%.1e", value);
+    return shown;
+}
+
 static void print_row(FILE *out, const ct_verify_row *row) {
-    const char *exact = cti_exact_word(row);
-    fprintf(out, "  %5d  %-16.16s %-10s", row->order, row->input, exact);
-    fprintf(out, " %9.1e %9.1e %9.1e", row->error_f64, row->error_f32, row->condition);
-    if (isnan(row->error_far)) fprintf(out, " %8s", "");
-    else fprintf(out, row->error_far < 1e5 ? " %8.1f" : " %8.1e", row->error_far);
+    const double numbers[] = {row->error_f64, row->error_f32, row->condition, row->error_far};
+    fprintf(out, "  %5d  %-16.16s %-10s", row->order, row->input, cti_exact_word(row));
+    for (int i = 0; i < 4; i++) fprintf(out, " %9s", cti_column_shown(numbers[i]).text);
     fprintf(out, "  %s\n", row->passed ? "ok" : "WRONG");
 }
 
-static void print_worst(FILE *out, const ct_verify_report *report) {
+ct_verify_line cti_first_difference(const ct_verify_report *report) {
+    ct_verify_line line = {""};
     for (int64_t k = 0; k < report->n_rows; k++) {
         const ct_verify_row *row = &report->rows[k];
         if (row->passed) continue;
-        fprintf(out,
-                "  the first difference: order %d of %s, element %lld: derived %.9g, closed "
-                "%.9g\n",
-                row->order, row->input, (long long)row->worst, row->derived, row->closed);
-        return;
+        snprintf(line.text, sizeof line.text,
+                 "the first difference: order %d of %.40s, element %lld: derived %.9g, closed %.9g",
+                 row->order, row->input, (long long)row->worst, row->derived, row->closed);
+        break;
     }
+    return line;
 }
 
 static void print_mutants(FILE *out, const ct_verify_report *report) {
     if (report->n_mutants == 0) {
-        bool could = report->passed && report->n_rows && report->rows[0].tried;
-        if (could) fprintf(out, "  mutants: none; each name in f (ct_name) gives three\n");
+        if (report->passed) fprintf(out, "  mutants: none; each name in f (ct_name) gives three\n");
         return;
     }
     fprintf(out, "  mutants: %lld of %lld refused\n", (long long)report->n_killed,
@@ -64,13 +68,14 @@ ct_status ct_verify_print(FILE *out, const ct_verify_report *report) {
     fprintf(out, "%s: %s%s%s%s\n", report->claim, cti_verdict(report),
             report->conventions ? " (" : "", report->conventions ? report->conventions : "",
             report->conventions ? ")" : "");
-    fprintf(out, "  %5s  %-16s %-10s %9s %9s %9s %8s\n", "order", "derivative", "exact", "f64",
+    fprintf(out, "  %5s  %-16s %-10s %9s %9s %9s %9s\n", "order", "derivative", "exact", "f64",
             "f32", "condition", "far");
     for (int64_t k = 0; k < report->n_rows; k++) print_row(out, &report->rows[k]);
     for (int64_t k = 0; k < report->n_notes; k++) {
         fprintf(out, "  %s\n", report->notes[k].text);
     }
-    print_worst(out, report);
+    ct_verify_line difference = cti_first_difference(report);
+    if (difference.text[0]) fprintf(out, "  %s\n", difference.text);
     print_mutants(out, report);
     bool lost = fflush(out) != 0 || ferror(out);
     return lost ? ct_fail(CT_ERR_IO, "ct_verify_print: writing failed") : CT_OK;

@@ -60,8 +60,13 @@ static ct_status complete(const ct_claim *claim, ct_verify_options *o) {
         return ct_fail(CT_ERR_DTYPE, "ct_verify: the cotangent needs f64, got %s",
                        ct_dtype_name(ct_dtype_of(o->cotangent)));
     }
-    if (o->orders == 0) o->orders = 2;
-    if (!claim->closed) o->orders = 1;
+    if (!claim->closed && o->orders > 1) {
+        return ct_fail(CT_ERR_RANGE,
+                       "ct_verify: %s: a closed form over arrays is compared at order 1, got "
+                       "orders = %d",
+                       claim->name, o->orders);
+    }
+    if (o->orders == 0) o->orders = claim->closed ? 2 : 1;
     if (o->draws == 0) o->draws = 3;
     if (o->tolerance == 0) o->tolerance = 1e-12;
     return CT_OK;
@@ -171,7 +176,7 @@ static ct_status add_listed(ct_verify_report *report, const cti_subject *s,
         if (m->f) wrong.f = m->f;
         if (m->closed) wrong.closed = m->closed;
         ct_verify_options all = *options;
-        if (all.orders < m->order) all.orders = m->order;
+        if (wrong.closed && all.orders < m->order) all.orders = m->order;
         ct_verify_line name;
         cti_line(&name, "%s", m->name);
         ct_status status = add_mutant(report, &wrong, &all, m, name);
@@ -253,12 +258,12 @@ static ct_status add_mutants(ct_verify_report *report, const cti_subject *s,
     int64_t n = 0;
     cti_subject mutant = *s;
     mutant.right = report->rows, mutant.n_right = report->n_rows;
-    ct_status status = s->closed ? terms_that_count(s, options, names, &n) : CT_OK;
+    ct_status status = terms_that_count(s, options, names, &n);
     if (status != CT_OK) return status;
     report->mutants = cti_alloc((size_t)(s->claim->n_mutants + n * MISTAKES),
                                 sizeof *report->mutants);
     if (!report->mutants) return CT_ERR_MEMORY;
-    status = s->closed ? add_listed(report, &mutant, options) : CT_OK;
+    status = add_listed(report, &mutant, options);
     return status == CT_OK ? add_of_terms(report, &mutant, options, names, n) : status;
 }
 
@@ -275,7 +280,7 @@ static void note_degenerate(ct_verify_report *report, const cti_findings *found,
     for (int64_t k = 0; k < found->n; k++) {
         const ct_verify_row *row = &found->rows[k];
         ct_verify_line line;
-        if (!row->tried || !found->zero[k] || row->order > 1) continue;
+        if (!found->zero[k] || row->order > 1) continue;
         cti_line(&line,
                  given
                      ? "degenerate: under the cotangent given the derivative with regard to %s is "

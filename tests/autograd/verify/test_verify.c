@@ -5,9 +5,7 @@
 #include "autograd/compose.h"
 #include "autograd/ops.h"
 #include "autograd/verify.h"
-#include "tensor/op.h"
-#include "tensor/p61.h"
-#include "tests/support/test.h"
+#include "tests/support/verify_support.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -117,12 +115,6 @@ static const ct_claim claim = {.name = "batch_norm",
                                .n_inputs = 3,
                                .mutants = mutants,
                                .n_mutants = MUTANTS};
-
-static ct_verify_report verified(const ct_claim *of, ct_verify_options options) {
-    ct_verify_report report;
-    EXPECT(ct_verify(of, options, &report) == CT_OK, "%s", ct_error_message());
-    return report;
-}
 
 TEST(verify, a_right_claim_is_equal_in_all_orders) {
     ct_verify_report r = verified(&claim, (ct_verify_options){.orders = 3, .no_mutants = true});
@@ -260,6 +252,8 @@ TEST(verify, a_closed_form_over_arrays) {
                      .n_inputs = 3};
     ct_verify_report r = verified(&port, (ct_verify_options){0});
     EXPECT(r.passed && r.n_rows == 3 && !r.rows[0].tried && r.rows[0].error_f64 <= 1e-14);
+    EXPECT(isnan(r.rows[0].error_f32) && r.n_mutants == 2 * 3 && r.n_killed == r.n_mutants);
+    EXPECT(strcmp(r.mutants[0].stage, "numeric") == 0, "%s", r.mutants[0].stage);
     ct_verify_free(&r);
     factor = 1 + 1e-11;
     r = verified(&port, (ct_verify_options){0});
@@ -267,23 +261,50 @@ TEST(verify, a_closed_form_over_arrays) {
     ct_verify_free(&r);
 }
 
+/* What is wrong beside an array's closed form is listed as for others. */
+static const ct_claim_mutant of_port[] = {
+    {"no mean", NULL, no_mean, 1, "x: the term through 'mean' is missing"},
+    {"detached mean", detached_mean, right, 2, "different at order 2"},
+    {"one pass", one_pass, NULL, 0, "digits are lost"},
+};
+
+TEST(verify, mutants_of_a_closed_form_over_arrays) {
+    double factor = 1;
+    ct_claim port = {.name = "port",
+                     .f = batch_norm,
+                     .arrays = over_arrays,
+                     .context = &factor,
+                     .inputs = inputs,
+                     .n_inputs = 3,
+                     .mutants = of_port,
+                     .n_mutants = 3};
+    ct_verify_report r = verified(&port, (ct_verify_options){0});
+    EXPECT(r.passed && r.n_mutants == 3 + 2 * 3 && r.n_killed == r.n_mutants);
+    for (int k = 0; k < 3 && k < r.n_mutants; k++) {
+        EXPECT(r.mutants[k].named, "%s: %s", r.mutants[k].name.text, r.mutants[k].says.text);
+    }
+    ct_verify_free(&r);
+}
+
+/* Under a cotangent that makes all derivatives 0 arrays pass whatever they hold. */
+TEST(verify, a_cotangent_that_shows_nothing_of_arrays) {
+    double factor = 2;
+    ct_claim port = {.name = "port",
+                     .f = batch_norm,
+                     .arrays = over_arrays,
+                     .context = &factor,
+                     .inputs = inputs,
+                     .n_inputs = 3};
+    for (int ones = 0; ones <= 1; ones++) {
+        ct_tensor *given = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), ones);
+        ct_verify_report r = verified(&port, (ct_verify_options){.cotangent = given});
+        EXPECT(!r.passed && has_note(&r, "degenerate: under the cotangent given the derivative"));
+        ct_verify_free(&r);
+    }
+}
+
 /* --- False alarms ----------------------------------------------------------------------------- */
 
-#define FUNCTION(name, expression)                                            \
-    static ct_tensor *name(void *context, ct_tensor *const in[], int64_t n) { \
-        (void)context, (void)n;                                               \
-        ct_tensor *x = in[0];                                                 \
-        return expression;                                                    \
-    }
-#define CLOSED_OF(name, expression)                                                       \
-    static ct_status name(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy, \
-                          ct_tensor *out[]) {                                             \
-        (void)context, (void)n;                                                           \
-        ct_tensor *x = in[0];                                                             \
-        (void)x;                                                                          \
-        out[0] = expression;                                                              \
-        return ct_error();                                                                \
-    }
 FUNCTION(mean_f, ct_mul(ct_mean_all(x), ct_mean_all(x)))
 CLOSED_OF(mean_c, ct_broadcast(ct_scale(ct_mul(dy, ct_mean_all(x)), 2 * (1.0 / 6)), ct_shape_of(x)))
 FUNCTION(leaky_f, ct_maximum(x, ct_scale(x, 0.125)))
@@ -336,13 +357,6 @@ TEST(verify, one_pass_is_refused_whatever_the_seed) {
 
 /* --- What is said of a proof ------------------------------------------------------------------ */
 
-static bool has_note(const ct_verify_report *r, const char *part) {
-    for (int64_t k = 0; k < r->n_notes; k++) {
-        if (strstr(r->notes[k].text, part)) return true;
-    }
-    return false;
-}
-
 static const ct_claim_input x23[] = {{.name = "x", .shape = {2, {2, 3}}}};
 
 /* dy 2 x is of degree 2, an input has 2^41 values at least, and there are three draws. */
@@ -358,95 +372,6 @@ TEST(verify, says_how_likely_a_wrong_formula_passes) {
     ct_verify_free(&r);
     r = verified(&claim, (ct_verify_options){.orders = 3, .no_mutants = true});
     EXPECT(r.passed && r.log2_missed < -40, "%g", r.log2_missed);
-    ct_verify_free(&r);
-}
-
-/* exp(a + b) = exp a exp b is beyond the field: neither proved nor refused. Wrong stays so. */
-static ct_tensor *by_mean(ct_tensor *x, ct_tensor *dy) {
-    ct_tensor *e = ct_exp(ct_sub(x, ct_mean_keep(x, CT_AXES(-1))));
-    ct_tensor *p = ct_div(e, ct_sum_keep(e, CT_AXES(-1)));
-    return ct_mul(p, ct_sub(dy, ct_sum_keep(ct_mul(dy, p), CT_AXES(-1))));
-}
-CLOSED_OF(other_shift_c, by_mean(x, dy))
-CLOSED_OF(wrong_shift_c, ct_scale(by_mean(x, dy), 0.9))
-
-TEST(verify, what_the_field_cannot_decide_is_called_so) {
-    ct_claim shifted = {
-        .name = "shifted", .f = softmax_f, .closed = other_shift_c, .inputs = x23, .n_inputs = 1};
-    ct_verify_report r = verified(&shifted, (ct_verify_options){.orders = 3});
-    EXPECT(r.passed && r.rows[0].undecided && !r.rows[0].exact && r.log2_missed == 0);
-    EXPECT(r.n_killed == r.n_mutants && has_note(&r, "not decided in the field"));
-    ct_verify_free(&r);
-    shifted.closed = wrong_shift_c;
-    r = verified(&shifted, (ct_verify_options){0});
-    EXPECT(!r.passed && !r.rows[0].undecided);
-    ct_verify_free(&r);
-}
-
-/* Beside exp(40) in another element 1e-6 is less than rounding, and in its own it is everything. */
-FUNCTION(steep_f, ct_exp(ct_scale(x, 20)))
-CLOSED_OF(steep_c, ct_mul(dy, ct_offset(ct_scale(ct_exp(ct_scale(x, 20)), 20), 1e-6)))
-/* 1 - tanh^2 has no digit left where the other formula has all. */
-FUNCTION(flat_f, ct_tanh(ct_scale(x, 20)))
-static ct_tensor *by_cosh(ct_tensor *x) {
-    ct_tensor *e = ct_exp(ct_scale(x, 20)), *cosh = ct_add(e, ct_exp(ct_scale(x, -20)));
-    return ct_div(ct_scalar(ct_dtype_of(x), 80), ct_square(cosh));
-}
-CLOSED_OF(flat_c, ct_mul(dy, by_cosh(x)))
-
-TEST(verify, what_the_field_cannot_decide_is_judged_element_by_element) {
-    static const ct_claim_input near[] = {{.name = "x", .shape = {2, {3, 4}}, .near = true}};
-    ct_claim of = {.name = "steep", .f = steep_f, .closed = steep_c, .inputs = near, .n_inputs = 1};
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        ct_verify_options options = {.seed = seed, .orders = 1 + (int)(seed % 2)};
-        of.f = steep_f, of.closed = steep_c;
-        ct_verify_report r = verified(&of, options);
-        EXPECT(!r.passed && !r.rows[0].undecided && r.rows[0].error_f64 < 1e-12);
-        EXPECT(fabs(r.rows[0].derived - r.rows[0].closed) > 0.1 * fabs(r.rows[0].closed));
-        ct_verify_free(&r);
-        of.f = flat_f, of.closed = flat_c;
-        r = verified(&of, options);
-        if (!EXPECT(r.passed && r.rows[0].undecided)) ct_verify_print(stderr, &r);
-        ct_verify_free(&r);
-    }
-}
-
-/* An op whose derivative is wrong, and a closed form that has the same fault: equal, in the field
- * and in f64, and no derivative of f. */
-static void twice_f64(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
-    (void)tile;
-    for (int64_t i = 0; i < n; i++) ((double *)y)[i] = 2 * ((const double *)x[0])[i];
-}
-static void twice_f32(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
-    (void)tile;
-    for (int64_t i = 0; i < n; i++) ((float *)y)[i] = 2 * ((const float *)x[0])[i];
-}
-static void twice_p61(int64_t n, void *y, const void *const x[], const ct_tile *tile) {
-    (void)tile;
-    const ct_p61 *a = x[0];
-    for (int64_t i = 0; i < n; i++) ((ct_p61 *)y)[i] = ct_p61_add(a[i], a[i]);
-}
-static ct_tensor *vjp_twice(ct_tensor *g, ct_tensor *y, int i) {
-    (void)y, (void)i;
-    return ct_scale(g, 3);
-}
-static const ct_op op_twice = {
-    .name = "twice",
-    .kind = CT_MAP,
-    .n_inputs = 1,
-    .infer = ct_infer_float,
-    .tile = {[CT_F32] = twice_f32, [CT_F64] = twice_f64, [CT_P61] = twice_p61},
-    .vjp = {vjp_twice}};
-FUNCTION(twice_f, ct_mul(x, ct_node(&op_twice, &x, 1, NULL, 0)))
-CLOSED_OF(twice_c, ct_mul(dy, ct_scale(x, 5)))
-
-TEST(verify, finite_differences_see_what_both_sides_share) {
-    const ct_claim twice = {
-        .name = "twice", .f = twice_f, .closed = twice_c, .inputs = x23, .n_inputs = 1};
-    ct_verify_report r = verified(&twice, (ct_verify_options){.orders = 1, .no_mutants = true});
-    EXPECT(r.rows[0].exact && r.differences > 0 && r.differences_missed == r.differences);
-    EXPECT(!r.passed && has_note(&r, "finite differences of f are not what is derived"));
-    EXPECT(has_note(&r, "no bound on how likely a wrong formula passes: twice does not say"));
     ct_verify_free(&r);
 }
 
@@ -518,6 +443,11 @@ TEST(verify, errors_name_what_is_wrong) {
     ct_tensor *lost = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), NAN);
     expect_refusal(&claim, (ct_verify_options){.cotangent = lost}, CT_ERR_RANGE,
                    "ct_verify: the cotangent is NaN at [0]");
+    c = claim;
+    c.closed = NULL, c.arrays = over_arrays;
+    expect_refusal(&c, (ct_verify_options){.orders = 2}, CT_ERR_RANGE,
+                   "ct_verify: batch_norm: a closed form over arrays is compared at order 1, got "
+                   "orders = 2");
     ct_tensor *narrow = ct_full(CT_F64, CT_SHAPE(3), 1);
     expect_refusal(&claim, (ct_verify_options){.cotangent = narrow}, CT_ERR_SHAPE,
                    "ct_verify: the cotangent is [3], the value of f [6,2]");
@@ -568,7 +498,8 @@ TEST(verify, documents_say_what_the_report_says) {
                     (const char *const[]){"failures=\"1\"", "the term through",
                                           "classname=\"bell \xef\xbf\xbd, cut", NULL});
     expect_document(ct_verify_write_html, &r,
-                    (const char *const[]){"<svg ", "WRONG in the closed form", NULL});
+                    (const char *const[]){"<svg ", "WRONG in the closed form",
+                                          "<p>the first difference: order 1 of x", NULL});
     ct_verify_free(&r);
     odd.name = "a\x01\tb\x1b[2J";
     r = verified(&odd, (ct_verify_options){.orders = 1});

@@ -59,6 +59,8 @@ TEST(verify_run, the_status_is_what_the_report_says) {
     expect_run(&other, plain, 1, "x: all of it has the factor 1/2");
     other.closed = NULL, other.arrays = of_arrays;
     expect_run(&other, plain, 0, "compared in f64 alone");
+    expect_run(&other, plain, 0, "mutants: none; each name in f (ct_name) gives three");
+    expect_run(&other, plain, 0, "0.0e+00         -   2.0e+00");
 }
 
 TEST(verify_run, what_cannot_be_tried_is_said) {
