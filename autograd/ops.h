@@ -166,10 +166,24 @@ extern const ct_op ct_op_add, ct_op_sub, ct_op_mul, ct_op_div, ct_op_pow, ct_op_
 extern const ct_op ct_op_reshape, ct_op_permute, ct_op_broadcast, ct_op_slice, ct_op_flip,
     ct_op_stop_gradient, ct_op_pad, ct_op_concat, ct_op_take, ct_op_scatter_add;
 extern const ct_op ct_op_sum, ct_op_max, ct_op_argmax, ct_op_iota, ct_op_matmul;
+extern const ct_op ct_op_all_sum, ct_op_replicate, ct_op_grain_sum, ct_op_grain_pad,
+    ct_op_grain_unpad;
 extern const ct_op ct_op_conv2d, ct_op_conv2d_input, ct_op_conv2d_kernel;
 extern const ct_op ct_op_max_pool2d, ct_op_max_pool2d_scatter, ct_op_max_pool2d_gather,
     ct_op_avg_pool2d, ct_op_avg_pool2d_spread;
 extern const ct_op ct_op_random_uniform, ct_op_random_normal;
+
+/* --- Ranks: see tensor/varying.h -------------------------------------------------------------- */
+/* Each is the other's transpose, <all_sum x, y> = <x, replicate y>, and its derivative. All other
+ * ops are sums over the batch or not by what they mean of the global tensor; these two are what the
+ * sums are made of. CT_ERR_STATE where x varies otherwise than said.
+ *
+ * x varies along axis 0 with one row for each of this rank's grains: the sum over the grains of all
+ * ranks, along the fixed tree, replicated. Without a group there is one grain. */
+ct_tensor *ct_all_sum(ct_tensor *x);
+/* x, which is replicated, once for each of this rank's grains: [grains, ..x..], varying along axis
+ * 0. A view. */
+ct_tensor *ct_replicate(ct_tensor *x);
 
 /* --- Random numbers: pure functions of (key, element index) ----------------------------------- */
 /* key: i64 [2] from ct_generator_draw. The same at every read, recomputation and thread count. */

@@ -124,6 +124,15 @@ typedef struct {
     void (*run[CT_KERNEL_STAGES])(const ct_call *call, int64_t part, void *scratch);
 } ct_kernel;
 
+/* What a rule for the batch axis sees of a call of which some input varies between ranks. */
+typedef struct {
+    const void *attr;
+    int n_inputs;
+    const ct_type *in;
+    const int *axis; /* along which each input varies, in the same rows; -1: it is replicated */
+    ct_type out;
+} ct_batch_axes;
+
 #define CT_OP_INPUTS 4
 #define CT_OP_JOINT 2 /* inputs that a loop may compute by itself: the first ones */
 
@@ -190,6 +199,12 @@ typedef struct ct_op {
     /* VIEW: the output's layout from the input's; false when a copy is needed first. */
     bool (*view)(const void *attr, ct_shape in, const ct_layout *x, ct_shape out, ct_layout *y);
     const ct_kernel *kernel; /* KERNEL */
+    /* Along which axis the output varies (varying.h), whose rows are computed from the same rows of
+     * the inputs; -1 where it is no such op then. NULL: an error when an input varies, but that a
+     * MAP takes operands that all vary in the same way. */
+    int (*batch)(const ct_batch_axes *call);
+    bool sums_grains; /* the value is the sum over axis 0 of input 0, which are the grains of all
+                       * ranks: made between plans, the kernel is not run */
     ct_vjp_fn *vjp[CT_OP_INPUTS];
     ct_vjp_fn *vjp_any;      /* for ops of any number of inputs */
     const ct_rule *simplify; /* in the order in which they are tried; an empty one ends them */

@@ -132,7 +132,7 @@ ct_tensor *ct_softmax(ct_tensor *x, int axis) {
     ct_tensor *e = ct_exp(cti_shift(x, shift_of(x, axis)));
     if (!e) return NULL;
     /* Stretched first, so that the maximum is taken where the division is, in the same pass. */
-    ct_tensor *sum = ct_broadcast(ct_sum_keep(e, CT_AXES(axis)), ct_shape_of(e));
+    ct_tensor *sum = cti_broadcast_like(ct_sum_keep(e, CT_AXES(axis)), e);
     return ct_div(e, at_least_1(sum));
 }
 

@@ -68,7 +68,8 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
                          ct_tensor **mean, ct_tensor **variance) {
     CTI_CALLED;
     if (check("ct_batch_norm", x, &axis, gamma, beta, epsilon) != CT_OK) return NULL;
-    int64_t channels = ct_dim(x, axis), values = channels ? ct_numel(x) / channels : 0;
+    int64_t channels = ct_dim(x, axis), values = channels > 0;
+    for (int i = 0; i < ct_shape_of(x).rank; i++) values *= i == axis ? 1 : cti_global_dim(x, i);
     if (values <= 1) {
         return ct_fail_null(CT_ERR_SHAPE,
                             "ct_batch_norm: training needs > 1 value per channel, "

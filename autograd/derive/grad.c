@@ -9,6 +9,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
 #include "tensor/graph/walk.h"
+#include "tensor/varying.h"
 
 typedef struct {
     cti_walk walk;
@@ -76,6 +77,12 @@ static ct_status pass_back(backward *b, ct_tensor *t, ct_tensor *g) {
                            "ct_grad: the derivative of '%s' for input %d is %s, the input %s",
                            t->op->name, k, ct_dtype_name(part->dtype), ct_dtype_name(in->dtype));
         }
+        if (part && !cti_marks_equal(cti_mark_of(part), cti_mark_of(in))) {
+            return ct_fail(CT_ERR_GRADIENT,
+                           "ct_grad: the derivative of '%s' for input %d varies between ranks "
+                           "along axis %d, the input along %d (-1: not at all)",
+                           t->op->name, k, ct_varying_axis(part), ct_varying_axis(in));
+        }
         if (!part && ct_error() == CT_OK) {
             return ct_fail(CT_ERR_GRADIENT, "ct_grad: the derivative of '%s' for input %d is NULL",
                            t->op->name, k);
@@ -109,7 +116,7 @@ static ct_tensor *handed_out(ct_tensor *g, const ct_tensor *x) {
     if (!g->literal) return ct_scope_add(g); /* also the cotangent itself, which is not ours */
     cti_node_context saved = *cti_context();
     *cti_context() = one_order_above(x);
-    ct_tensor *own = ct_broadcast(g, g->shape);
+    ct_tensor *own = ct_broadcast(g, g->shape); /* replicated, as all literals */
     *cti_context() = saved;
     return own;
 }
@@ -127,7 +134,8 @@ static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *g = cti_walk_has(&b->walk, x[k]) ? b->sum[x[k]->index] : NULL;
         if (reach) reach[k] = g ? CTI_REACHED : why_not(b, x[k]);
-        found[k] = g ? handed_out(g, x[k]) : ct_full(x[k]->dtype, x[k]->shape, 0.0);
+        found[k] = g ? handed_out(g, x[k])
+                     : cti_marked(ct_full(x[k]->dtype, x[k]->shape, 0.0), cti_mark_of(x[k]));
         if (!found[k]) return ct_error();
     }
     return CT_OK;
@@ -150,6 +158,12 @@ static ct_status check(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[],
         return ct_fail(CT_ERR_SHAPE, "ct_vjp: y is %s %s, the cotangent %s %s",
                        ct_dtype_name(y->dtype), ct_shape_format(y->shape).text,
                        ct_dtype_name(cotangent->dtype), ct_shape_format(cotangent->shape).text);
+    }
+    if (!cti_marks_equal(cti_mark_of(y), cti_mark_of(cotangent))) {
+        return ct_fail(CT_ERR_STATE,
+                       "ct_vjp: y varies between ranks along axis %d, the cotangent along %d (-1: "
+                       "not at all)",
+                       ct_varying_axis(y), ct_varying_axis(cotangent));
     }
     for (int64_t k = 0; k < n; k++) {
         if (!x[k]) return cti_null("ct_vjp: x[%lld] is NULL", (long long)k);
@@ -206,6 +220,12 @@ ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out
                        "ct_grad: y must have one element, got %s; ct_vjp takes a "
                        "cotangent of that shape",
                        ct_shape_format(y->shape).text);
+    }
+    if (y && y->rows) {
+        return ct_fail(CT_ERR_STATE,
+                       "ct_grad: y varies between ranks along axis %d, so each rank would derive "
+                       "another number; sum over it (ct_sum)",
+                       y->batch);
     }
     if (y && !ct_dtype_is_float(y->dtype)) {
         return ct_fail(CT_ERR_DTYPE, "ct_grad: y is %s; only f32 and f64 have derivatives",

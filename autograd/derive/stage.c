@@ -8,6 +8,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/graph/walk.h"
+#include "tensor/group.h"
 #include "tensor/op.h"
 #include "tensor/value/slot_private.h"
 
@@ -36,6 +37,9 @@ static const ct_rule simplify_stage[] = {{"an evaluation stages nothing", staged
 
 static void release_stage(void *attr) { ct_slot_drop(((stage_attr *)attr)->slot); }
 
+/* What a slot receives is the same on all ranks. */
+static int batch_stage(const ct_batch_axes *call) { return call->axis[1] < 0 ? call->axis[0] : -1; }
+
 CT_OP(op_stage) = {
     .name = "stage",
     .kind = CT_VIEW,
@@ -44,6 +48,7 @@ CT_OP(op_stage) = {
     .attr_is_runtime = true,
     .infer = infer_stage,
     .view = cti_view_identity,
+    .batch = batch_stage,
     .vjp = {vjp_stage, ct_no_gradient},
     .simplify = simplify_stage,
     .release = release_stage,
@@ -79,6 +84,8 @@ typedef struct {
     int64_t n, given;
     ct_tensor **values; /* roots, then the values of the updates */
     ct_tensor **prepared;
+    ct_tensor **stages;
+    int64_t n_stages;
     cti_accept *accept;
     void *context;
 } commit;
@@ -144,7 +151,7 @@ static ct_status find_stages(ct_tensor *const roots[], int64_t n, ct_tensor ***s
     return CT_OK;
 }
 
-static ct_status evaluate_and_swap(commit *c, ct_tensor *const roots[], int64_t n_roots) {
+static ct_status evaluate_and_prepare(commit *c, ct_tensor *const roots[], int64_t n_roots) {
     for (int64_t r = 0; r < n_roots; r++) c->values[r] = roots[r];
     for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
     ct_status status = ct_eval(c->values, n_roots + c->n);
@@ -153,30 +160,30 @@ static ct_status evaluate_and_swap(commit *c, ct_tensor *const roots[], int64_t 
         c->prepared[k] = cti_slot_prepare(c->updates[k].slot, c->updates[k].value);
         if (!c->prepared[k]) status = ct_error();
     }
-    for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
-        cti_slot_swap(c->updates[k].slot, c->prepared[k]);
-    }
     return status;
 }
 
-static ct_status commit_all(commit *c, ct_tensor *const roots[], int64_t n_roots,
-                            const ct_update *updates, ct_tensor **stages, int64_t n_stages) {
-    size_t most = (size_t)(c->given + n_stages);
+/* Cannot fail. */
+static void apply(commit *c) {
+    for (int64_t k = 0; k < c->n; k++) cti_slot_swap(c->updates[k].slot, c->prepared[k]);
+    for (int64_t k = 0; k < c->n_stages; k++) ((stage_attr *)c->stages[k]->attr)->applied = true;
+}
+
+static ct_status gather(commit *c, ct_tensor *const roots[], int64_t n_roots,
+                        const ct_update *updates) {
+    ct_status found = find_stages(roots, n_roots, &c->stages, &c->n_stages);
+    if (found != CT_OK) return found;
+    size_t most = (size_t)(c->given + c->n_stages);
     c->updates = cti_alloc(most, sizeof *c->updates);
     c->values = cti_alloc((size_t)n_roots + most, sizeof *c->values);
     c->prepared = cti_alloc(most, sizeof *c->prepared);
     if (!c->updates || !c->values || !c->prepared) return CT_ERR_MEMORY;
     for (; c->n < c->given; c->n++) c->updates[c->n] = updates[c->n];
-    ct_status status = collect_stages(c, stages, n_stages);
-    if (status == CT_OK) status = evaluate_and_swap(c, roots, n_roots);
-    for (int64_t k = 0; k < n_stages && status == CT_OK; k++) {
-        ((stage_attr *)stages[k]->attr)->applied = true;
-    }
-    return status;
+    return collect_stages(c, c->stages, c->n_stages);
 }
 
-ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                        int64_t n_updates, cti_accept *accept, void *context) {
+static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                              int64_t n_updates) {
     if (cti_check_roots("ct_commit", roots, "n_roots", n_roots) != CT_OK ||
         cti_check_array("ct_commit", "updates", updates, "n_updates", n_updates) != CT_OK) {
         return ct_error();
@@ -185,12 +192,26 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
         if (updates[k].slot && updates[k].value) continue;
         return cti_null("ct_commit: update %lld is NULL", (long long)k);
     }
-    ct_tensor **stages = NULL;
-    int64_t n_stages = 0, scope = ct_scope_open();
-    ct_status status = find_stages(roots, n_roots, &stages, &n_stages);
+    return CT_OK;
+}
+
+static ct_status agreed(ct_status status) {
+    ct_group *group = ct_group_current();
+    return group ? ct_group_agree(group, status) : status;
+}
+
+/* Ranks of a group evaluate what all of them have gathered, or nothing; and they apply what
+ * all of them have prepared, or nothing. */
+ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
+                        int64_t n_updates, cti_accept *accept, void *context) {
+    int64_t scope = ct_scope_open();
     commit c = {.given = n_updates, .accept = accept, .context = context};
-    if (status == CT_OK) status = commit_all(&c, roots, n_roots, updates, stages, n_stages);
-    cti_free(stages);
+    ct_status status = check_commit(roots, n_roots, updates, n_updates);
+    if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
+    status = agreed(status);
+    if (status == CT_OK) status = agreed(evaluate_and_prepare(&c, roots, n_roots));
+    if (status == CT_OK) apply(&c);
+    cti_free(c.stages);
     cti_free(c.updates);
     cti_free(c.values);
     cti_free(c.prepared);

@@ -27,4 +27,11 @@ ct_tensor *cti_join_pads(ct_tensor *sum, ct_tensor *piece, int depth);
 bool cti_is_stretched(const ct_tensor *t, const bool away[]);
 ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]);
 
+/* The sum over the batch axis of x, which varies along it, and the axes from it to last - 1, over
+ * all ranks: replicated. */
+ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last);
+/* x, which varies along axis 0, as [grains, places of the largest one, rest], with zeros where a
+ * grain is smaller; varying along axis 0 with one row for each grain. */
+ct_tensor *cti_grains_apart(ct_tensor *x);
+
 #endif

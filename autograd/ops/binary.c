@@ -7,15 +7,27 @@
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/graph/node.h"
 
 #include <math.h>
 
-static ct_tensor *broadcast_to(ct_tensor *x, ct_shape shape) {
-    return ct_shape_equal(ct_shape_of(x), shape) ? x : ct_broadcast(x, shape);
+static ct_tensor *broadcast_to(ct_tensor *x, ct_shape shape, cti_mark mark) {
+    if (ct_shape_equal(ct_shape_of(x), shape) && (!mark.rows || x->rows)) return x;
+    return cti_broadcast_along(x, shape, mark);
+}
+
+/* Along which axis of a common shape the operands vary: of the first one that does. */
+static cti_mark common_mark(ct_tensor *const in[], int n, ct_shape shape) {
+    for (int k = 0; k < n; k++) {
+        cti_mark mark = cti_mark_of(in[k]);
+        if (mark.rows) mark.axis += shape.rank - ct_shape_of(in[k]).rank;
+        if (mark.rows) return mark;
+    }
+    return CTI_REPLICATED;
 }
 
 ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
-    if (!a || !b || ct_shape_equal(ct_shape_of(a), ct_shape_of(b))) {
+    if (!a || !b || (ct_shape_equal(ct_shape_of(a), ct_shape_of(b)) && !a->rows == !b->rows)) {
         return ct_node(op, (ct_tensor *[]){a, b}, 2, NULL, 0);
     }
     char name[CTI_TITLE];
@@ -23,13 +35,14 @@ ct_tensor *cti_binary(const ct_op *op, ct_tensor *a, ct_tensor *b) {
     CTI_CALLED_AS(name);
     ct_shape shape;
     if (cti_shape_broadcast(name, ct_shape_of(a), ct_shape_of(b), &shape) != CT_OK) return NULL;
-    ct_tensor *inputs[] = {broadcast_to(a, shape), broadcast_to(b, shape)};
+    cti_mark mark = common_mark((ct_tensor *[]){a, b}, 2, shape);
+    ct_tensor *inputs[] = {broadcast_to(a, shape, mark), broadcast_to(b, shape, mark)};
     return ct_node(op, inputs, 2, NULL, 0);
 }
 
 ct_tensor *cti_full_like(ct_tensor *x, double value) {
     if (!x) return NULL;
-    return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x));
+    return broadcast_to(cti_literal(ct_dtype_of(x), value), ct_shape_of(x), cti_mark_of(x));
 }
 
 #define DEFINE_BINARY(prefix, verb, sign, is_commutative, is_costly, infer_rule, tiles, vjp0, \
@@ -132,7 +145,7 @@ static ct_tensor *factors_together(ct_tensor *product, ct_tensor *g) {
     for (int k = 0; k < 2 && ct_is(product, &ct_op_mul) && ct_is(g, &ct_op_broadcast); k++) {
         ct_tensor *f = ct_input(product, k), *x = ct_input(product, 1 - k);
         if (!ct_is(f, &ct_op_broadcast) || !(is_exact_factor(f) || is_exact_factor(g))) continue;
-        return ct_mul(x, ct_broadcast(both(ct_input(f, 0), ct_input(g, 0)), ct_shape_of(g)));
+        return ct_mul(x, cti_broadcast_like(both(ct_input(f, 0), ct_input(g, 0)), g));
     }
     return NULL;
 }
@@ -163,7 +176,7 @@ static ct_tensor *before_stretching(ct_tensor *x, ct_tensor *number) {
         !cti_number_through_views(number).known) {
         return NULL;
     }
-    return ct_broadcast(both(ct_input(x, 0), ct_input(number, 0)), ct_shape_of(x));
+    return cti_broadcast_like(both(ct_input(x, 0), ct_input(number, 0)), x);
 }
 
 RULE(mul_nothing, ct_is_number(b, 1) ? a : ct_is_number(a, 1) ? b : NULL)
@@ -300,8 +313,9 @@ ct_tensor *ct_where(ct_tensor *condition, ct_tensor *a, ct_tensor *b) {
         cti_shape_broadcast("ct_where", ct_shape_of(condition), shape, &shape) != CT_OK) {
         return NULL;
     }
-    ct_tensor *inputs[] = {broadcast_to(condition, shape), broadcast_to(a, shape),
-                           broadcast_to(b, shape)};
+    cti_mark mark = common_mark((ct_tensor *[]){condition, a, b}, 3, shape);
+    ct_tensor *inputs[] = {broadcast_to(condition, shape, mark), broadcast_to(a, shape, mark),
+                           broadcast_to(b, shape, mark)};
     return ct_node(&ct_op_where, inputs, 3, NULL, 0);
 }
 

@@ -4,10 +4,12 @@
  * Invariant: a part is one block of one product; blocks are cut by shape alone, and the bits do
  * not depend on the operands' layouts. */
 #include "autograd/kernels/small_product.h"
+#include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/gemm.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/graph/node.h"
 
 #include <string.h>
 
@@ -95,32 +97,81 @@ static ct_tensor *vjp_matmul(ct_tensor *g, ct_tensor *y, int i) {
     return i == 0 ? ct_matmul(g, other) : ct_matmul(other, g);
 }
 
-CTI_KERNEL_OP(matmul, 2, CT_PRODUCT, infer_matmul, blocks, NULL, vjp_matmul, vjp_matmul);
+/* Rows of a, columns of b, and batches of both may vary. */
+static int batch_matmul(const ct_batch_axes *call) {
+    int rank = call->out.shape.rank, a = call->axis[0], b = call->axis[1];
+    if (a == b && a < rank - 2) return a;
+    if (b < 0 && a == rank - 2) return a;
+    return a < 0 && b == rank - 1 ? b : -1;
+}
 
-static ct_tensor *with_batch(ct_tensor *x, ct_shape batch) {
+CT_OP_PUBLIC(ct_op_matmul) = {
+    .name = "matmul",
+    .kind = CT_KERNEL,
+    .n_inputs = 2,
+    .algebra = CT_PRODUCT,
+    .infer = infer_matmul,
+    .kernel = &blocks,
+    .batch = batch_matmul,
+    .vjp = {vjp_matmul, vjp_matmul},
+};
+
+static ct_tensor *with_batch(ct_tensor *x, ct_shape batch, cti_mark mark) {
     ct_shape in = ct_shape_of(x), shape = batch;
     shape.dims[shape.rank++] = in.dims[in.rank - 2];
     shape.dims[shape.rank++] = in.dims[in.rank - 1];
-    return ct_shape_equal(in, shape) ? x : ct_broadcast(x, shape);
+    if (ct_shape_equal(in, shape) && (!mark.rows || x->rows)) return x;
+    return cti_broadcast_along(x, shape, mark);
+}
+
+/* Which of the batch axes of both operands varies. */
+static cti_mark batch_mark(ct_tensor *const in[2], int batch_rank) {
+    for (int k = 0; k < 2; k++) {
+        cti_mark mark = cti_mark_of(in[k]);
+        int own = ct_shape_of(in[k]).rank - 2;
+        if (mark.rows && mark.axis < own)
+            return (cti_mark){mark.rows, mark.axis + batch_rank - own};
+    }
+    return CTI_REPLICATED;
+}
+
+/* a [m,N] times b [N,r] where N is the batch of all ranks: a product for each grain, and their sum.
+ */
+static ct_tensor *contraction(ct_tensor *a, ct_tensor *b) {
+    ct_tensor *left = ct_transpose(cti_grains_apart(ct_transpose(a)));
+    ct_tensor *inputs[] = {left, cti_grains_apart(b)};
+    return ct_all_sum(ct_node(&ct_op_matmul, inputs, 2, NULL, 0));
+}
+
+static bool contracts_batch(const ct_tensor *a, const ct_tensor *b) {
+    return a->rows && b->rows && a->shape.rank == 2 && b->shape.rank == 2 && a->batch == 1 &&
+           b->batch == 0 && cti_marks_equal((cti_mark){a->rows, 0}, (cti_mark){b->rows, 0});
 }
 
 /* Both of rank >= 2. Equal batches go straight in; a single right matrix takes all rows of the
  * left as one product. */
 static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     if (!a || !b) return NULL; /* out of memory, which is on record */
+    if (contracts_batch(a, b)) return contraction(a, b);
     ct_shape sa = ct_shape_of(a), sb = ct_shape_of(b), batch;
     if (sb.rank == 2 && sa.rank > 2) {
         ct_tensor *flat = ct_reshape(
             a, CT_SHAPE(cti_shape_span(sa, 0, sa.rank - 1), sa.dims[sa.rank - 1]));
         ct_tensor *y = ct_node(&ct_op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
         sa.dims[sa.rank - 1] = sb.dims[1];
-        return y ? ct_reshape(y, sa) : NULL;
+        return y && y->rows ? cti_reshape_marked(y, sa, cti_mark_of(a)) : ct_reshape(y, sa);
     }
     sa.rank -= 2;
     sb.rank -= 2;
     if (cti_shape_broadcast("ct_matmul", sa, sb, &batch) != CT_OK) return NULL;
-    ct_tensor *inputs[] = {with_batch(a, batch), with_batch(b, batch)};
+    cti_mark mark = batch_mark((ct_tensor *[]){a, b}, batch.rank);
+    ct_tensor *inputs[] = {with_batch(a, batch, mark), with_batch(b, batch, mark)};
     return ct_node(&ct_op_matmul, inputs, 2, NULL, 0);
+}
+
+/* A vector as a matrix, with the new axis before or behind it. */
+static ct_tensor *as_matrix(ct_tensor *x, ct_shape shape, int axis) {
+    return x->rows ? cti_reshape_marked(x, shape, (cti_mark){x->rows, axis}) : ct_reshape(x, shape);
 }
 
 ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
@@ -138,14 +189,16 @@ ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
             ct_shape_format(sa).text, ct_shape_format(sb).text, (long long)inner, (long long)other);
     }
     if (sa.rank > 1 && sb.rank > 1) return product(a, b);
-    ct_tensor *row = sa.rank == 1 ? ct_reshape(a, CT_SHAPE(1, inner)) : a;
-    ct_tensor *column = sb.rank == 1 ? ct_reshape(b, CT_SHAPE(inner, 1)) : b;
+    ct_tensor *row = sa.rank == 1 ? as_matrix(a, CT_SHAPE(1, inner), 1) : a;
+    ct_tensor *column = sb.rank == 1 ? as_matrix(b, CT_SHAPE(inner, 1), 0) : b;
     ct_tensor *y = product(row, column);
     if (!y) return NULL;
     ct_shape in = ct_shape_of(y), shape = {0};
+    cti_mark mark = cti_mark_of(y);
     for (int d = 0; d < in.rank; d++) {
         bool added = (d == in.rank - 2 && sa.rank == 1) || (d == in.rank - 1 && sb.rank == 1);
         if (!added) shape.dims[shape.rank++] = in.dims[d];
+        else mark.axis -= y->rows && d < y->batch;
     }
-    return ct_reshape(y, shape);
+    return y->rows ? cti_reshape_marked(y, shape, mark) : ct_reshape(y, shape);
 }

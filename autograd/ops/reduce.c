@@ -6,6 +6,7 @@
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/graph/node.h"
 
 ct_status cti_axes(const char *function, ct_shape shape, ct_axes axes, ct_axes *out) {
     *out = (ct_axes){0};
@@ -50,6 +51,14 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
     return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
 }
 
+/* The batch axis stays where it is not among those that go. */
+static int batch_reduce(const ct_batch_axes *call) {
+    const reduce_attr *attr = call->attr;
+    int axis = call->axis[0];
+    if (axis < attr->first) return axis;
+    return axis < attr->last ? -1 : axis - (int)(attr->last - attr->first);
+}
+
 #define DEFINE_REDUCE(verb, rewrite, joint_list)  \
     CT_OP_PUBLIC(ct_op_##verb) = {                \
         .name = #verb,                            \
@@ -61,6 +70,7 @@ static ct_status infer_reduce(const ct_infer *call, ct_type *out) {
         .reduce = CTI_NUMBERS(cti_##verb),        \
         .start = CTI_NUMBERS(cti_##verb##_start), \
         .joint = joint_list,                      \
+        .batch = batch_reduce,                    \
         .vjp = {vjp_##verb},                      \
         .simplify = rewrite,                      \
         .detail = "axes #..#-",                   \
@@ -77,7 +87,7 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     const reduce_attr *attr = ct_attr(y);
     ct_shape kept = ct_shape_of(x);
     for (int64_t d = attr->first; d < attr->last; d++) kept.dims[d] = 1;
-    return ct_broadcast(ct_reshape(g, kept), ct_shape_of(x));
+    return cti_broadcast_like(cti_reshape_marked(g, kept, cti_mark_of(x)), x);
 }
 
 static int64_t terms_of(const ct_tensor *sum) {
@@ -86,7 +96,8 @@ static int64_t terms_of(const ct_tensor *sum) {
 
 static ct_tensor *sum_of_one(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    return ct_numel(x) > 0 && terms_of(y) == 1 ? ct_reshape(x, ct_shape_of(y)) : NULL;
+    if (ct_numel(x) == 0 || terms_of(y) != 1) return NULL;
+    return cti_reshape_marked(x, ct_shape_of(y), cti_mark_of(y));
 }
 
 static ct_tensor *sum_of_neg(ct_tensor *y) {
@@ -129,7 +140,7 @@ static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *winner = reduce_run(&ct_op_argmax, x, attr->first, attr->last);
     ct_tensor *place = ct_reshape(ct_iota(r.count), CT_SHAPE(r.count, 1));
     ct_tensor *won = ct_equal(ct_reshape(winner, CT_SHAPE(r.outer, 1, r.inner)), place);
-    won = ct_cast(ct_reshape(won, ct_shape_of(x)), ct_dtype_of(x));
+    won = ct_cast(cti_reshape_marked(won, ct_shape_of(x), cti_mark_of(x)), ct_dtype_of(x));
     return ct_where(won, vjp_sum(g, y, i), cti_full_like(x, 0.0));
 }
 
@@ -187,9 +198,28 @@ static void run_argmax(const ct_call *call, int64_t part, void *scratch) {
 static const ct_kernel argmax_rows = {
     .state = sizeof(ct_reduction), .prepare = prepare_argmax, .run = {run_argmax}};
 
-CTI_KERNEL_OP(argmax, 1, CT_DECISION, infer_argmax, argmax_rows, "axes #..#-", ct_no_gradient);
+CT_OP_PUBLIC(ct_op_argmax) = {
+    .name = "argmax",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .algebra = CT_DECISION,
+    .infer = infer_argmax,
+    .kernel = &argmax_rows,
+    .batch = batch_reduce,
+    .detail = "axes #..#-",
+    .vjp = {ct_no_gradient},
+};
 
 /* --- Constructors ----------------------------------------------------------------------------- */
+
+/* The sum over one run of axes; over the batch it is that of all ranks, of what is left when the
+ * axes before it are gone. */
+static ct_tensor *sum_run(ct_tensor *x, int64_t first, int64_t last) {
+    int64_t axis = x->rows ? x->batch : -1;
+    if (axis < first || axis >= last) return reduce_run(&ct_op_sum, x, first, last);
+    if (first < axis) x = reduce_run(&ct_op_sum, x, first, axis);
+    return x ? cti_sum_batch(x, last - axis + first) : NULL;
+}
 
 static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(op, &x, 1, NULL, 0);
@@ -201,7 +231,8 @@ static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
     for (int end = sorted.count, begin; end > 0 && x; end = begin) {
         begin = end - 1;
         while (begin > 0 && sorted.axis[begin - 1] == sorted.axis[begin] - 1) begin--;
-        x = reduce_run(op, x, sorted.axis[begin], sorted.axis[end - 1] + 1);
+        int64_t first = sorted.axis[begin], last = sorted.axis[end - 1] + 1;
+        x = op == &ct_op_sum ? sum_run(x, first, last) : reduce_run(op, x, first, last);
     }
     return x;
 }
@@ -212,7 +243,7 @@ static ct_tensor *keep_axes(ct_tensor *y, ct_tensor *x, ct_axes axes) {
     ct_shape shape = ct_shape_of(x);
     if (cti_axes("ct_sum", shape, axes, &sorted) != CT_OK) return NULL;
     for (int i = 0; i < sorted.count; i++) shape.dims[sorted.axis[i]] = 1;
-    return ct_reshape(y, shape);
+    return cti_reshape_marked(y, shape, cti_mark_of(y->rows ? x : NULL));
 }
 
 ct_tensor *ct_sum(ct_tensor *x, ct_axes axes) { return reduce(&ct_op_sum, x, axes); }
@@ -272,5 +303,7 @@ ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
         }
         axes.axis[axes.count++] = i;
     }
-    return ct_reshape(axes.count ? ct_sum(x, axes) : x, shape);
+    ct_tensor *y = axes.count ? ct_sum(x, axes) : x;
+    if (!y || !y->rows) return ct_reshape(y, shape);
+    return cti_reshape_marked(y, shape, (cti_mark){x->rows, x->batch - shift});
 }

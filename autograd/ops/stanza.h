@@ -6,6 +6,7 @@
 
 #include "autograd/kernels/by_dtype.h"
 #include "autograd/ops.h"
+#include "tensor/graph/rows.h"
 #include "tensor/op.h"
 
 /* `restrict` is true: the planner never gives an output the memory of an input. */
@@ -88,6 +89,12 @@ ct_tensor *cti_shift(ct_tensor *a, ct_tensor *b);
 /* 1 where a is what ct_maximum, or ct_minimum, takes of a and b; no gradient. */
 ct_tensor *cti_max_is_first(ct_tensor *a, ct_tensor *b);
 ct_tensor *cti_min_is_first(ct_tensor *a, ct_tensor *b);
+/* x stretched to this shape; where the shape varies and x does not, along that axis too. */
+ct_tensor *cti_broadcast_along(ct_tensor *x, ct_shape shape, cti_mark mark);
+/* x stretched to the shape of another tensor, and varying where that one varies. */
+ct_tensor *cti_broadcast_like(ct_tensor *x, ct_tensor *like);
+/* ct_reshape to a shape whose batch axis is known. */
+ct_tensor *cti_reshape_marked(ct_tensor *x, ct_shape shape, cti_mark mark);
 /* A tensor of x's dtype and shape filled with `value`: a broadcast scalar. */
 ct_tensor *cti_full_like(ct_tensor *x, double value);
 

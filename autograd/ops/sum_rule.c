@@ -8,6 +8,7 @@
  * stay, and keeps values and derivatives, NaN included. */
 #include "autograd/ops.h"
 #include "autograd/ops/algebra.h"
+#include "autograd/ops/stanza.h"
 
 #define MOST_TERMS 16 /* of an operand; and so deep does the rule look */
 
@@ -46,7 +47,7 @@ static ct_tensor *unshaped(ct_tensor *t) {
 }
 
 bool cti_is_stretched(const ct_tensor *t, const bool away[]) {
-    if (!ct_is(t, &ct_op_broadcast)) return false;
+    if (!ct_is(t, &ct_op_broadcast) || (t->rows && away[t->batch])) return false;
     const ct_tensor *x = t->inputs[0];
     int shift = t->shape.rank - x->shape.rank;
     for (int d = shift; d < t->shape.rank; d++) {
@@ -60,12 +61,15 @@ ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]) {
     ct_tensor *x = t->inputs[0];
     int shift = t->shape.rank - x->shape.rank;
     ct_shape rest = {0}, out = {0};
+    cti_mark mark = cti_mark_of(t);
     for (int d = 0; d < t->shape.rank; d++) {
+        if (away[d]) mark.axis -= t->rows && d < t->batch;
         if (away[d]) continue;
         rest.dims[rest.rank++] = d < shift ? 1 : x->shape.dims[d - shift];
         out.dims[out.rank++] = t->shape.dims[d];
     }
-    return ct_broadcast(ct_reshape(x, rest), out);
+    x = cti_reshape_marked(x, rest, x->rows ? mark : CTI_REPLICATED);
+    return cti_broadcast_along(x, out, mark);
 }
 
 /* The number per group that t repeats along the axes of the sum and along no other, in whatever

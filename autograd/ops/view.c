@@ -6,6 +6,7 @@
 #include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/graph/node.h"
 
 /* A shape is an attribute without what lies between and behind its dimensions. */
 static void copy_shape(void *to, const void *attr) {
@@ -56,13 +57,25 @@ static bool view_reshape(const void *attr, ct_shape in, const ct_layout *x, ct_s
     return true;
 }
 
+ct_tensor *cti_reshape_marked(ct_tensor *x, ct_shape shape, cti_mark mark) {
+    if (!x) return NULL;
+    ct_shape as_attribute = {0};
+    copy_shape(&as_attribute, &shape);
+    if (ct_shape_equal(shape, ct_shape_of(x)) && cti_marks_equal(cti_mark_of(x), mark)) {
+        return ct_scope_add(x);
+    }
+    return cti_node_marked(&ct_op_reshape, &x, 1, &as_attribute, sizeof as_attribute, mark);
+}
+
 static ct_tensor *vjp_reshape(ct_tensor *g, ct_tensor *y, int i) {
-    return ct_reshape(g, ct_shape_of(ct_input(y, i)));
+    ct_tensor *x = ct_input(y, i);
+    return cti_reshape_marked(g, ct_shape_of(x), cti_mark_of(x));
 }
 
 static ct_tensor *reshaped_twice(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    return ct_is(x, &ct_op_reshape) ? ct_reshape(ct_input(x, 0), ct_shape_of(y)) : NULL;
+    if (!ct_is(x, &ct_op_reshape)) return NULL;
+    return cti_reshape_marked(ct_input(x, 0), ct_shape_of(y), cti_mark_of(y));
 }
 
 CTI_RULES(reshape, {"a reshape of a reshape is one", reshaped_twice});
@@ -89,6 +102,36 @@ static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
     return CT_OK;
 }
 
+/* The axis that begins where the batch axis of x begins; it may take in what follows. Of several
+ * such axes, all but the last of size 1, it is the first that is not 1 on every rank. */
+static ct_tensor *reshape_varying(ct_tensor *x, ct_shape to) {
+    cti_mark mark = cti_mark_of(x);
+    ct_shape from = ct_shape_of(x);
+    int64_t before = cti_shape_span(from, 0, mark.axis), inner = 1;
+    for (int d = mark.axis + 1; d < from.rank; d++) inner *= from.dims[d];
+    int64_t rows = mark.rows->ends[mark.rows->n - 1], places = mark.rows->unit * inner;
+    for (int d = 0; d < to.rank && before > 0; d++) {
+        int64_t behind = 1;
+        for (int k = d + 1; k < to.rank; k++) behind *= to.dims[k];
+        if (cti_shape_span(to, 0, d) != before || behind == 0 || places % behind ||
+            to.dims[d] != rows * (places / behind)) {
+            continue;
+        }
+        if (places / behind == mark.rows->unit) {
+            return cti_reshape_marked(x, to, (cti_mark){mark.rows, d});
+        }
+        cti_rows *units = cti_rows_in_units(mark.rows, 1);
+        if (!units) return NULL;
+        units->unit = places / behind;
+        ct_tensor *y = cti_reshape_marked(x, to, (cti_mark){units, d});
+        cti_rows_drop(units);
+        return y;
+    }
+    return ct_fail_null(CT_ERR_STATE,
+                        "ct_reshape: %s varies between ranks along axis %d, which %s has not",
+                        ct_shape_format(from).text, mark.axis, ct_shape_format(to).text);
+}
+
 ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
     if (!x) return ct_node(&ct_op_reshape, &x, 1, NULL, 0);
@@ -104,6 +147,7 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
                             ct_shape_format(shape).text, (long long)numel);
     }
     if (ct_shape_equal(whole, ct_shape_of(x))) return ct_scope_add(x);
+    if (x->rows) return reshape_varying(x, whole);
     return ct_node(&ct_op_reshape, &x, 1, &whole, sizeof whole);
 }
 
@@ -150,8 +194,14 @@ static ct_tensor *permuted(ct_tensor *y) {
 
 CTI_RULES(permute, {"two permutations are one, one that moves nothing is none", permuted});
 
+static int batch_permute(const ct_batch_axes *call) {
+    int axis = 0;
+    while (((const int64_t *)call->attr)[axis] != call->axis[0]) axis++;
+    return axis;
+}
+
 CTI_VIEW_OP(permute, infer_permute, view_permute, vjp_permute, .algebra = CT_LINEAR,
-            .simplify = simplify_permute);
+            .simplify = simplify_permute, .batch = batch_permute);
 
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&ct_op_permute, &x, 1, NULL, 0);
@@ -210,30 +260,59 @@ static bool view_broadcast(const void *attr, ct_shape in, const ct_layout *x, ct
     return true;
 }
 
+/* What was stretched over the rows of all ranks is summed over them. */
 static ct_tensor *vjp_broadcast(ct_tensor *g, ct_tensor *y, int i) {
-    return ct_sum_to(g, ct_shape_of(ct_input(y, i)));
+    ct_tensor *x = ct_input(y, i);
+    if (g && y->rows && !x->rows) g = ct_sum_keep(g, CT_AXES(y->batch));
+    return ct_sum_to(g, ct_shape_of(x));
 }
 
 static ct_tensor *not_stretched(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    return ct_shape_equal(ct_shape_of(x), ct_shape_of(y)) ? x : NULL;
+    bool same = ct_shape_equal(ct_shape_of(x), ct_shape_of(y)) &&
+                cti_marks_equal(cti_mark_of(x), cti_mark_of(y));
+    return same ? x : NULL;
 }
 
 static ct_tensor *stretched_twice(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
-    return ct_is(x, &ct_op_broadcast) ? ct_broadcast(ct_input(x, 0), ct_shape_of(y)) : NULL;
+    return ct_is(x, &ct_op_broadcast) ? cti_broadcast_like(ct_input(x, 0), y) : NULL;
 }
 
 CTI_RULES(broadcast, {"a broadcast to its own shape is none", not_stretched},
           {"a broadcast of a broadcast is one", stretched_twice});
 
+/* An axis that varies is not stretched: it has the rows that it has. */
+static int batch_broadcast(const ct_batch_axes *call) {
+    int axis = call->axis[0], to = axis + call->out.shape.rank - call->in[0].shape.rank;
+    return call->in[0].shape.dims[axis] == call->out.shape.dims[to] ? to : -1;
+}
+
 CTI_VIEW_OP(broadcast, infer_broadcast, view_broadcast, vjp_broadcast, .algebra = CT_LINEAR,
-            .simplify = simplify_broadcast, .copy = copy_shape);
+            .simplify = simplify_broadcast, .copy = copy_shape, .batch = batch_broadcast);
 
 ct_tensor *ct_broadcast(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
     if (cti_shape_check("ct_broadcast", shape, ct_dtype_of(x)) != CT_OK) return NULL;
     return ct_node(&ct_op_broadcast, &x, 1, &shape, sizeof shape);
+}
+
+ct_tensor *cti_broadcast_along(ct_tensor *x, ct_shape shape, cti_mark mark) {
+    if (!x || !mark.rows || x->rows) return ct_broadcast(x, shape);
+    int own = mark.axis - (shape.rank - x->shape.rank);
+    if (own >= 0 && x->shape.dims[own] != 1) {
+        return ct_fail_null(CT_ERR_STATE,
+                            "ct_broadcast: an operand %s is the same on all ranks, the other one "
+                            "varies along axis %d; give it size 1 there, or its rows by ct_varying",
+                            ct_shape_format(x->shape).text, mark.axis);
+    }
+    ct_shape attr = {0};
+    copy_shape(&attr, &shape);
+    return cti_node_marked(&ct_op_broadcast, &x, 1, &attr, sizeof attr, mark);
+}
+
+ct_tensor *cti_broadcast_like(ct_tensor *x, ct_tensor *like) {
+    return like ? cti_broadcast_along(x, ct_shape_of(like), cti_mark_of(like)) : NULL;
 }
 
 /* --- stop_gradient ---------------------------------------------------------------------------- */
@@ -245,6 +324,9 @@ bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_sha
     return true;
 }
 
-CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient, .algebra = CT_LINEAR);
+static int batch_identity(const ct_batch_axes *call) { return call->axis[0]; }
+
+CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient,
+            .algebra = CT_LINEAR, .batch = batch_identity);
 
 ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&ct_op_stop_gradient, &x, 1, NULL, 0); }

@@ -5,6 +5,7 @@
 #include "autograd/stage.h"
 #include "nn/module_private.h"
 #include "tensor/base/caller.h"
+#include "tensor/graph/node.h"
 
 typedef struct {
     ct_module base;
@@ -20,19 +21,29 @@ static ct_tensor *slot_or(batch_norm *bn, int slot, double value) {
     return ct_scalar(ct_dtype_of(ct_module_read(&bn->base, bn->mean)), value);
 }
 
+/* Per channel, on all ranks. */
+static int64_t values_of(const batch_norm *bn, ct_tensor *x) {
+    int64_t values = 1;
+    int rank = ct_shape_of(x).rank, channels = bn->options.axis;
+    for (int d = 0; d < rank; d++) {
+        if (d != channels && d != channels + rank) values *= cti_global_dim(x, d);
+    }
+    return values;
+}
+
 /* N / (N - 1) where the convention asks for it. */
 static double correction(const batch_norm *bn, ct_tensor *x) {
     ct_moving_variance rule = bn->options.moving_variance;
     if (rule == CT_VARIANCE_BIASED) return 1.0;
     if (rule == CT_VARIANCE_UNBIASED_CONV && ct_shape_of(x).rank != 4) return 1.0;
-    int64_t n = ct_numel(x) / bn->channels;
+    int64_t n = values_of(bn, x);
     return (double)n / (double)(n - 1);
 }
 
 /* Checked here and not only by ct_batch_norm: a batch of one row is most likely what was left over
  * at the end of the data, and the message says how to leave it out. */
 static bool has_statistics(const batch_norm *bn, ct_tensor *x) {
-    int64_t values = ct_numel(x) / bn->channels;
+    int64_t values = values_of(bn, x);
     if (values > 1) return true;
     ct_fail(CT_ERR_SHAPE, "BatchNorm: training needs > 1 value per channel, got %lld (x is %s)%s",
             (long long)values, ct_shape_format(ct_shape_of(x)).text,

@@ -178,8 +178,9 @@ static ct_status check_call(const ct_op *op, int n, const void *attr, size_t att
     return ct_fail(CT_ERR_NULL, "%s: 'attr' is NULL, its size %zu", op->name, attr_size);
 }
 
-ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
-                   size_t attr_size) {
+/* With this mark, or the one that follows from the inputs. */
+static ct_tensor *make(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                       size_t attr_size, const cti_mark *given) {
     if (!op || !op->name) {
         return ct_fail_null(CT_ERR_NULL, "ct_node: '%s' is NULL", op ? "op->name" : "op");
     }
@@ -194,7 +195,9 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     ct_type out = {0};
     if (infer(op, name, inputs, n, attr, &out) != CT_OK) return NULL;
     if (check_streaming(op, inputs, n, attr, &out) != CT_OK) return NULL;
-    ct_tensor *t = new_node(&out, inputs, n, attr_size);
+    cti_mark mark = given ? *given : CTI_REPLICATED;
+    if (!given && cti_mark_infer(op, name, inputs, n, attr, &out, &mark) != CT_OK) return NULL;
+    ct_tensor *t = cti_marked(new_node(&out, inputs, n, attr_size), mark);
     if (!t) return NULL;
     t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
     if (op->copy) op->copy(t->attr, attr);
@@ -206,9 +209,20 @@ ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void
     return added;
 }
 
+ct_tensor *ct_node(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                   size_t attr_size) {
+    return make(op, inputs, n, attr, attr_size, NULL);
+}
+
+ct_tensor *cti_node_marked(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                           size_t attr_size, cti_mark mark) {
+    return make(op, inputs, n, attr, attr_size, &mark);
+}
+
 ct_tensor *cti_node_like(const ct_tensor *t) {
     const ct_type type = {t->dtype, t->shape};
-    ct_tensor *copy = new_node(&type, t->inputs, t->n_inputs, t->attr_size);
+    ct_tensor *copy = cti_marked(new_node(&type, t->inputs, t->n_inputs, t->attr_size),
+                                 cti_mark_of(t));
     if (!copy) return NULL;
     copy->op = t->op;
     copy->order = t->order;
@@ -240,6 +254,7 @@ void ct_drop(ct_tensor *t) {
         if (node->op && node->op->release) node->op->release(node->attr);
         if (node->literal) cti_literal_forget(node);
         cti_buffer_drop(node->buffer);
+        cti_rows_drop(node->rows);
         cti_free(node);
     }
 }

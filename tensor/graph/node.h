@@ -2,6 +2,7 @@
 #ifndef COTAN_NODE_H
 #define COTAN_NODE_H
 
+#include "tensor/graph/rows.h"
 #include "tensor/op.h"
 
 #include <stdatomic.h>
@@ -32,13 +33,15 @@ struct ct_tensor {
     int level; /* reductions and kernels on the longest path from a value to it */
     ct_shape shape;
     int64_t numel;
-    const char *name; /* interned */
-    const char *path; /* interned */
-    uint64_t id;      /* ascending in the order of construction */
-    uint64_t origin;  /* id of the node this one was derived from, or 0 */
-    uint64_t slot;    /* id of the slot that committed this leaf, or 0 */
-    bool literal;     /* a leaf that is a number of a formula, not data */
-    bool structural;  /* a literal that follows from shapes, such as a count */
+    const char *name;  /* interned */
+    const char *path;  /* interned */
+    uint64_t id;       /* ascending in the order of construction */
+    uint64_t origin;   /* id of the node this one was derived from, or 0 */
+    uint64_t slot;     /* id of the slot that committed this leaf, or 0 */
+    bool literal;      /* a leaf that is a number of a formula, not data */
+    bool structural;   /* a literal that follows from shapes, such as a count */
+    signed char batch; /* the axis along which it varies between ranks, if there are rows */
+    cti_rows *rows;    /* kept; NULL: replicated */
     void *attr;
     size_t attr_size;
     ct_tensor *inputs[]; /* owned; the attribute's bytes follow */

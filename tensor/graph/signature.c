@@ -31,6 +31,7 @@ static uint64_t node_hash(const ct_tensor *t) {
     if (id.number.known) hash = cti_mix_bytes(hash, &id.number.value, sizeof id.number.value);
     hash = cti_mix_bytes(hash, t->shape.dims, sizeof(int64_t) * (size_t)t->shape.rank);
     hash = cti_mix_bytes(hash, id.attr, id.attr_size);
+    if (t->rows) hash = cti_mix(hash, (uint64_t)t->batch);
     for (int k = 0; k < cti_walk_needed(t); k++) {
         hash = cti_mix(hash, (uint64_t)t->inputs[k]->index);
     }
@@ -51,7 +52,8 @@ static bool node_is(const cti_graph *graph, const cti_graph_node *node, const ct
     identity id = identity_of(t);
     if (node->op != id.op || node->dtype != t->dtype || node->number.known != id.number.known ||
         node->number.value != id.number.value || node->n_inputs != cti_walk_needed(t) ||
-        node->attr_size != id.attr_size || !ct_shape_equal(node->shape, t->shape)) {
+        node->attr_size != id.attr_size || node->batch != cti_mark_of(t).axis ||
+        !ct_shape_equal(node->shape, t->shape)) {
         return false;
     }
     const int64_t *edges = &graph->edges[node->edges];
@@ -86,6 +88,7 @@ static cti_graph_node node_from(const ct_tensor *t) {
         .path = t->path,
         .order = t->order,
         .dtype = t->dtype,
+        .batch = cti_mark_of(t).axis,
         .shape = t->shape,
         .numel = t->numel,
         .number = id.number,

@@ -10,6 +10,7 @@ typedef struct {
     const void *attr;
     size_t attr_size;
     ct_dtype dtype;
+    int batch; /* axis along which it varies between ranks, or -1 */
     ct_shape shape;
     int64_t numel;
     cti_number number; /* of a leaf */

@@ -62,7 +62,8 @@ static uint64_t hash_of(const ct_tensor *t) {
 
 static bool same(const ct_tensor *a, const ct_tensor *b) {
     bool equal = a->op == b->op && a->dtype == b->dtype && a->n_inputs == b->n_inputs &&
-                 a->attr_size == b->attr_size && ct_shape_equal(a->shape, b->shape) &&
+                 cti_marks_equal(cti_mark_of(a), cti_mark_of(b)) && a->attr_size == b->attr_size &&
+                 ct_shape_equal(a->shape, b->shape) &&
                  (!a->attr_size || memcmp(a->attr, b->attr, a->attr_size) == 0);
     for (int k = 0; k < a->n_inputs && equal; k++) equal = operand(a, k) == operand(b, k);
     return equal;
@@ -143,6 +144,7 @@ static ct_status rewrite(simplification *s, ct_tensor *t, ct_tensor *y, ct_tenso
     *result = first_rewrite(y);
     *context = saved;
     if (errors() != before) return ct_error();
+    if (*result && !cti_marks_equal(cti_mark_of(*result), cti_mark_of(y))) *result = NULL;
     if (!*result) return CT_OK;
     s->rewrites--;
     if ((*result)->dtype == y->dtype && ct_shape_equal((*result)->shape, y->shape)) return CT_OK;

@@ -4,6 +4,7 @@
  * tensor as it was. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/run/rounds.h"
 #include "tensor/run/run.h"
 #include "tensor/runtime.h"
 
@@ -138,6 +139,11 @@ static void count(const cti_plan *plan, int64_t nodes) {
 static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
+    if (cti_needs_rounds(&walk)) {
+        ct_status status = cti_rounds(&walk, evaluate);
+        cti_walk_free(&walk);
+        return status == CT_OK ? evaluate(roots, n) : status;
+    }
     cti_buffer **buffers = cti_alloc((size_t)n, sizeof *buffers);
     ct_status status = CT_ERR_MEMORY;
     if (buffers) {
@@ -210,6 +216,13 @@ double ct_item(ct_tensor *t) {
         ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s", ct_shape_format(t->shape).text);
         return NAN;
     }
+    if (t && t->rows) {
+        ct_fail(CT_ERR_STATE,
+                "ct_item: the tensor varies between ranks along axis %d; sum over it (ct_sum), or "
+                "read this rank's rows (ct_data)",
+                t->batch);
+        return NAN;
+    }
     const void *data = ct_data(t);
     return data ? cti_value(data, t->dtype, 0) : (double)NAN;
 }
@@ -220,5 +233,5 @@ ct_tensor *ct_detach(ct_tensor *t) {
     if (!ct_data(t)) return NULL;
     ct_tensor *leaf = cti_leaf_over(t->buffer, t->dtype, t->shape);
     if (leaf) leaf->name = t->name;
-    return leaf;
+    return cti_marked(leaf, cti_mark_of(t));
 }

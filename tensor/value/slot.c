@@ -63,6 +63,12 @@ ct_tensor *ct_slot_read(ct_slot *slot) {
 ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value) {
     if (!slot || !value) return NULL;
     const ct_tensor *old = slot->value;
+    if (value->rows) {
+        return ct_fail_null(CT_ERR_STATE,
+                            "ct_slot_write: '%s' is the same on all ranks, the new value varies "
+                            "along axis %d",
+                            slot->name, value->batch);
+    }
     if (value->dtype != old->dtype || !ct_shape_equal(value->shape, old->shape)) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_slot_write: '%s' is %s %s, the new value is %s %s",
                             slot->name, ct_dtype_name(old->dtype), ct_shape_format(old->shape).text,

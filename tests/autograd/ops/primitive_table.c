@@ -15,6 +15,7 @@ static const block_of_rows blocks[] = {
     {elementwise_rows, &n_elementwise_rows},
     {view_rows, &n_view_rows},
     {copy_rows, &n_copy_rows},
+    {ranks_rows, &n_ranks_rows},
     {reduction_rows, &n_reduction_rows},
     {contraction_rows, &n_contraction_rows},
     {pool_rows, &n_pool_rows},

@@ -45,6 +45,7 @@ typedef struct {
     bool exact;       /* integers in, integers out: equal in every dtype */
     bool linear;      /* in each operand: the error is measured against the sum of |terms| */
     bool rough;       /* rounds, so that differences see steps: see `gradient` */
+    bool within;      /* built with other ops, whose names messages say */
     double slack;     /* absolute error allowed in f32 */
     void (*shape)(test_random *r, op_case *c); /* NULL: operands that broadcast */
     /* Elements of operand i where the row needs its own; false leaves it to `sampling`. */
@@ -62,9 +63,9 @@ typedef struct {
 #define ANY (NUMBERS | ON(CT_U8))
 
 extern const primitive_row elementwise_rows[], view_rows[], copy_rows[], reduction_rows[],
-    contraction_rows[], pool_rows[], random_rows[];
+    ranks_rows[], contraction_rows[], pool_rows[], random_rows[];
 extern const int n_elementwise_rows, n_view_rows, n_copy_rows, n_reduction_rows, n_contraction_rows,
-    n_pool_rows, n_random_rows;
+    n_ranks_rows, n_pool_rows, n_random_rows;
 
 /* Rows 0, 1, ... of the whole table; NULL behind the last one. */
 const primitive_row *primitive_row_at(int i);

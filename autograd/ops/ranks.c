@@ -1,0 +1,308 @@
+/* Sums over the batch of all ranks: partial sums of this rank's grains, their sum over the ranks,
+ * and its transpose; and grains side by side, for products that contract the batch.
+ * Nothing is sent here: ct_all_sum is the node whose value the engine gets from the group.
+ * Invariant: a grain's partial sum follows from its own rows alone. */
+#include "autograd/kernels/reduce.h"
+#include "autograd/ops/algebra.h"
+#include "autograd/ops/stanza.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
+#include "tensor/graph/node.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define CHUNK 64 /* rows whose sum is rounded by itself */
+
+/* Which places of which axis are whose grain's. */
+typedef struct {
+    int64_t axis, last;              /* what is summed: axes axis .. last - 1 */
+    int64_t rank, dims[CT_MAX_RANK]; /* of what has the rows */
+    int64_t most;                    /* places of the largest grain of any rank */
+    int64_t n, ends[CT_GROUP_MOST];  /* in places; only n of them are there */
+} grains_attr;
+
+static size_t size_of(const grains_attr *attr) {
+    return offsetof(grains_attr, ends) + sizeof *attr->ends * (size_t)attr->n;
+}
+
+static grains_attr grains_of(ct_tensor *x, int64_t axis, int64_t last) {
+    const cti_rows *rows = x->rows;
+    grains_attr attr = {.axis = axis,
+                        .last = last,
+                        .rank = x->shape.rank,
+                        .most = rows->most * rows->unit,
+                        .n = rows->n};
+    for (int d = 0; d < x->shape.rank; d++) attr.dims[d] = x->shape.dims[d];
+    for (int k = 0; k < rows->n; k++) attr.ends[k] = rows->ends[k] * rows->unit;
+    return attr;
+}
+
+static ct_shape whole_shape(const grains_attr *attr) {
+    ct_shape shape = {.rank = (int)attr->rank};
+    for (int d = 0; d < shape.rank; d++) shape.dims[d] = attr->dims[d];
+    return shape;
+}
+
+/* A node with one row for each of this rank's grains, as those of x are. */
+static ct_tensor *node_by_grain(const ct_op *op, ct_tensor *x, const grains_attr *attr) {
+    cti_rows *grains = cti_rows_of_grains(x->rows);
+    if (!grains) return NULL;
+    ct_tensor *y = cti_node_marked(op, &x, 1, attr, size_of(attr), (cti_mark){grains, 0});
+    cti_rows_drop(grains);
+    return y;
+}
+
+/* --- all_sum, replicate ----------------------------------------------------------------------- */
+
+static ct_status infer_all_sum(const ct_infer *call, ct_type *out) {
+    ct_shape in = call->in[0].shape;
+    *out = (ct_type){call->in[0].dtype, {.rank = in.rank - 1}};
+    for (int d = 1; d < in.rank; d++) out->shape.dims[d - 1] = in.dims[d];
+    return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
+}
+
+static ct_tensor *vjp_all_sum(ct_tensor *g, ct_tensor *y, int i);
+
+static void never_run(const ct_call *call, int64_t part, void *scratch) {
+    (void)call, (void)part, (void)scratch;
+}
+
+static const ct_kernel by_the_group = {.run = {never_run}};
+
+CT_OP_PUBLIC(ct_op_all_sum) = {
+    .name = "all_sum",
+    .kind = CT_KERNEL,
+    .n_inputs = 1,
+    .infer = infer_all_sum,
+    .kernel = &by_the_group,
+    .sums_grains = true,
+    .vjp = {vjp_all_sum},
+};
+
+static bool has_a_row_for_each_grain(const ct_tensor *x) {
+    if (!x->rows || x->batch != 0 || x->shape.dims[0] != x->rows->n) return false;
+    for (int k = 0; k < x->rows->n; k++) {
+        if (x->rows->ends[k] * x->rows->unit != k + 1) return false;
+    }
+    return x->rows->most * x->rows->unit == 1;
+}
+
+ct_tensor *ct_all_sum(ct_tensor *x) {
+    CTI_CALLED;
+    if (!x) return ct_node(&ct_op_all_sum, &x, 1, NULL, 0);
+    if (!has_a_row_for_each_grain(x)) {
+        return ct_fail_null(CT_ERR_STATE,
+                            "ct_all_sum: x %s has not one row for each grain of this rank along "
+                            "axis 0, as ct_replicate gives; the sum over rows is ct_sum",
+                            ct_shape_format(x->shape).text);
+    }
+    return cti_node_marked(&ct_op_all_sum, &x, 1, NULL, 0, CTI_REPLICATED);
+}
+
+static ct_status infer_replicate(const ct_infer *call, ct_type *out) {
+    ct_shape in = call->in[0].shape;
+    if (in.rank == CT_MAX_RANK) {
+        return ct_fail(CT_ERR_SHAPE, "%s: %s has %d axes already", call->name,
+                       ct_shape_format(in).text, CT_MAX_RANK);
+    }
+    *out = (ct_type){call->in[0].dtype, {.rank = in.rank + 1}};
+    out->shape.dims[0] = *(const int64_t *)call->attr;
+    for (int d = 0; d < in.rank; d++) out->shape.dims[d + 1] = in.dims[d];
+    return CT_OK;
+}
+
+static bool view_replicate(const void *attr, ct_shape in, const ct_layout *x, ct_shape out,
+                           ct_layout *y) {
+    (void)attr, (void)out;
+    y->offset = x->offset;
+    y->strides[0] = 0;
+    for (int d = 0; d < in.rank; d++) y->strides[d + 1] = x->strides[d];
+    return true;
+}
+
+static ct_tensor *vjp_replicate(ct_tensor *g, ct_tensor *y, int i) {
+    (void)y, (void)i;
+    return ct_all_sum(g);
+}
+
+CTI_VIEW_OP(replicate, infer_replicate, view_replicate, vjp_replicate, .detail = "# grains");
+
+/* With the grains of a varying tensor, or of the current group for NULL. */
+static ct_tensor *replicate(ct_tensor *x, const cti_rows *like) {
+    if (!x) return ct_node(&ct_op_replicate, &x, 1, NULL, 0);
+    if (x->rows) {
+        return ct_fail_null(CT_ERR_STATE, "ct_replicate: x %s varies along axis %d already",
+                            ct_shape_format(x->shape).text, x->batch);
+    }
+    cti_rows *grains = cti_rows_of_grains(like);
+    if (!grains) return NULL;
+    int64_t n = grains->n;
+    ct_tensor *y = cti_node_marked(&ct_op_replicate, &x, 1, &n, sizeof n, (cti_mark){grains, 0});
+    cti_rows_drop(grains);
+    return y;
+}
+
+ct_tensor *ct_replicate(ct_tensor *x) { return replicate(x, NULL); }
+
+static ct_tensor *vjp_all_sum(ct_tensor *g, ct_tensor *y, int i) {
+    return replicate(g, ct_input(y, i)->rows);
+}
+
+/* --- Partial sums ----------------------------------------------------------------------------- */
+
+static ct_status infer_grain_sum(const ct_infer *call, ct_type *out) {
+    const grains_attr *attr = call->attr;
+    ct_shape shape = {.rank = 1, .dims = {attr->n}};
+    for (int d = 0; d < attr->rank; d++) {
+        if (d < attr->axis || d >= attr->last) shape.dims[shape.rank++] = attr->dims[d];
+    }
+    *out = (ct_type){call->in[0].dtype, shape};
+    return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
+}
+
+/* Elements of x: [outer, places, inner], where a place of the axis has `tail` of them. */
+typedef struct {
+    int64_t outer, places, tail, inner;
+} geometry;
+
+static geometry geometry_of(const grains_attr *attr) {
+    ct_shape x = whole_shape(attr);
+    geometry g = {.outer = cti_shape_span(x, 0, (int)attr->axis),
+                  .tail = cti_shape_span(x, (int)attr->axis + 1, (int)attr->last),
+                  .inner = cti_shape_span(x, (int)attr->last, x.rank)};
+    g.places = x.dims[attr->axis] * g.tail;
+    return g;
+}
+
+static void prepare_grain_sum(const ct_call *call, ct_prepared *p) {
+    const grains_attr *attr = call->attr;
+    geometry g = geometry_of(attr);
+    int64_t chunks = cti_divide_up(attr->most * g.tail, CHUNK);
+    p->parts[0] = attr->n * g.outer;
+    p->scratch = (size_t)(chunks * g.inner) * ct_dtype_size(call->out.dtype);
+    p->operations = (double)ct_shape_numel(call->in[0].shape);
+}
+
+static void run_grain_sum(const ct_call *call, int64_t part, void *scratch) {
+    static cti_add_rows_fn *const add_rows[] = CTI_NUMBERS(cti_add_rows);
+    static ct_start_fn *const start[] = CTI_NUMBERS(cti_sum_start);
+    const grains_attr *attr = call->attr;
+    geometry g = geometry_of(attr);
+    int64_t grain = part / g.outer, o = part % g.outer, n = 0;
+    int64_t row = (grain ? attr->ends[grain - 1] : 0) * g.tail, end = attr->ends[grain] * g.tail;
+    ct_dtype dtype = call->out.dtype;
+    char *sums = scratch, *y = cti_at(&call->out, part * g.inner);
+    size_t bytes = (size_t)g.inner * ct_dtype_size(dtype);
+    if (bytes == 0) return;
+    for (; row < end; row += CHUNK) {
+        const void *x = cti_at(&call->in[0], (o * g.places + row) * g.inner);
+        add_rows[dtype](g.inner, cti_least(CHUNK, end - row), g.inner, x,
+                        sums + (size_t)n++ * bytes);
+    }
+    if (n) add_rows[dtype](g.inner, n, g.inner, sums, y);
+    else start[dtype](g.inner, y);
+}
+
+static const ct_kernel grain_sums = {.prepare = prepare_grain_sum, .run = {run_grain_sum}};
+
+/* The only reader of partial sums is ct_all_sum, whose cotangent is the same for all grains: it is
+ * stretched over their rows. */
+static ct_tensor *vjp_grain_sum(ct_tensor *g, ct_tensor *y, int i) {
+    const grains_attr *attr = ct_attr(y);
+    ct_tensor *x = ct_input(y, i);
+    if (!g) return NULL;
+    if (ct_op_of(g) != &ct_op_replicate) {
+        return ct_fail_null(CT_ERR_GRADIENT, "ct_grad: partial sums are read by ct_all_sum alone");
+    }
+    ct_shape kept = x->shape;
+    for (int64_t d = attr->axis; d < attr->last; d++) kept.dims[d] = 1;
+    return cti_broadcast_like(ct_reshape(ct_input(g, 0), kept), x);
+}
+
+CTI_KERNEL_OP(grain_sum, 1, infer_grain_sum, grain_sums, "axes #..#-", vjp_grain_sum);
+
+ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last) {
+    grains_attr attr = grains_of(x, x->batch, last);
+    return ct_all_sum(node_by_grain(&ct_op_grain_sum, x, &attr));
+}
+
+/* --- Grains side by side ---------------------------------------------------------------------- */
+
+/* [places, rest] as [grains, places of the largest grain, rest], with zeros where one is smaller.
+ */
+static ct_status infer_grain_pad(const ct_infer *call, ct_type *out) {
+    const grains_attr *attr = call->attr;
+    ct_shape x = whole_shape(attr), shape = {.rank = 2, .dims = {attr->n, attr->most}};
+    for (int d = 1; d < x.rank; d++) shape.dims[shape.rank++] = x.dims[d];
+    *out = (ct_type){call->in[0].dtype, shape};
+    return CT_OK;
+}
+
+static ct_status infer_grain_unpad(const ct_infer *call, ct_type *out) {
+    *out = (ct_type){call->in[0].dtype, whole_shape(call->attr)};
+    return CT_OK;
+}
+
+static void prepare_by_grain(const ct_call *call, ct_prepared *p) {
+    const grains_attr *attr = call->attr;
+    p->parts[0] = attr->n;
+}
+
+/* Where a grain lies in either layout, in bytes. */
+typedef struct {
+    size_t apart, together, own, padded;
+} extent;
+
+static extent extent_of(const grains_attr *attr, int64_t grain, ct_dtype dtype) {
+    ct_shape x = whole_shape(attr);
+    size_t place = (size_t)cti_shape_span(x, 1, x.rank) * ct_dtype_size(dtype);
+    int64_t begin = grain ? attr->ends[grain - 1] : 0;
+    return (extent){.apart = (size_t)(grain * attr->most) * place,
+                    .together = (size_t)begin * place,
+                    .own = (size_t)(attr->ends[grain] - begin) * place,
+                    .padded = (size_t)attr->most * place};
+}
+
+static void run_grain_pad(const ct_call *call, int64_t grain, void *scratch) {
+    (void)scratch;
+    extent e = extent_of(call->attr, grain, call->out.dtype);
+    if (e.padded == 0) return;
+    char *y = (char *)call->out.data + e.apart;
+    if (e.own) memcpy(y, (const char *)cti_at(&call->in[0], 0) + e.together, e.own);
+    memset(y + e.own, 0, e.padded - e.own);
+}
+
+static void run_grain_unpad(const ct_call *call, int64_t grain, void *scratch) {
+    (void)scratch;
+    extent e = extent_of(call->attr, grain, call->out.dtype);
+    if (e.own == 0) return;
+    memcpy((char *)call->out.data + e.together, (const char *)cti_at(&call->in[0], 0) + e.apart,
+           e.own);
+}
+
+static const ct_kernel padding = {.prepare = prepare_by_grain, .run = {run_grain_pad}};
+static const ct_kernel unpadding = {.prepare = prepare_by_grain, .run = {run_grain_unpad}};
+
+static ct_tensor *vjp_grain_pad(ct_tensor *g, ct_tensor *y, int i);
+static ct_tensor *vjp_grain_unpad(ct_tensor *g, ct_tensor *y, int i);
+
+CTI_KERNEL_OP(grain_pad, 1, infer_grain_pad, padding, NULL, vjp_grain_pad);
+CTI_KERNEL_OP(grain_unpad, 1, infer_grain_unpad, unpadding, NULL, vjp_grain_unpad);
+
+static ct_tensor *vjp_grain_pad(ct_tensor *g, ct_tensor *y, int i) {
+    const grains_attr *attr = ct_attr(y);
+    return cti_node_marked(&ct_op_grain_unpad, &g, 1, attr, size_of(attr),
+                           cti_mark_of(ct_input(y, i)));
+}
+
+static ct_tensor *vjp_grain_unpad(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return g ? node_by_grain(&ct_op_grain_pad, g, ct_attr(y)) : NULL;
+}
+
+ct_tensor *cti_grains_apart(ct_tensor *x) {
+    if (!x) return NULL;
+    grains_attr attr = grains_of(x, 0, 1);
+    return node_by_grain(&ct_op_grain_pad, x, &attr);
+}

@@ -1,0 +1,129 @@
+/* Marks of varying tensors: records of rows, and how a mark goes through an op.
+ * It sums nothing and names no op: what an op does to the axis is in its descriptor.
+ * Invariant: the marks of a node's inputs go together, or there is no node. */
+#include "tensor/graph/rows.h"
+
+#include "tensor/base/alloc.h"
+#include "tensor/graph/node.h"
+
+#include <string.h>
+
+static cti_rows *rows_keep(cti_rows *rows) {
+    if (rows) atomic_fetch_add_explicit(&rows->refs, 1, memory_order_relaxed);
+    return rows;
+}
+
+void cti_rows_drop(cti_rows *rows) {
+    if (rows && atomic_fetch_sub(&rows->refs, 1) == 1) cti_free(rows);
+}
+
+cti_rows *cti_rows_of_grains(const cti_rows *like) {
+    cti_rows *rows = cti_alloc(1, sizeof *rows);
+    if (!rows) return NULL;
+    int last;
+    ct_group_grains(ct_group_current(), &rows->first, &last, &rows->all);
+    rows->refs = 1;
+    rows->n = last - rows->first;
+    if (like) {
+        rows->first = like->first;
+        rows->n = like->n;
+        rows->all = like->all;
+    }
+    rows->total = rows->all;
+    rows->most = rows->unit = 1;
+    for (int k = 0; k < rows->n; k++) rows->ends[k] = k + 1;
+    return rows;
+}
+
+cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit) {
+    cti_rows *other = cti_alloc(1, sizeof *other);
+    if (!other) return NULL;
+    memcpy(other, rows, sizeof *other);
+    other->refs = 1;
+    other->unit *= unit;
+    return other;
+}
+
+static bool rows_equal(const cti_rows *a, const cti_rows *b) {
+    return a == b || (a && b && a->total == b->total && a->most == b->most && a->unit == b->unit &&
+                      a->first == b->first && a->n == b->n && a->all == b->all &&
+                      memcmp(a->ends, b->ends, sizeof *a->ends * (size_t)a->n) == 0);
+}
+
+bool cti_marks_equal(cti_mark a, cti_mark b) {
+    return a.axis == b.axis && rows_equal(a.rows, b.rows);
+}
+
+cti_mark cti_mark_of(const ct_tensor *t) {
+    return t && t->rows ? (cti_mark){t->rows, t->batch} : CTI_REPLICATED;
+}
+
+ct_tensor *cti_marked(ct_tensor *t, cti_mark mark) {
+    if (!t) return NULL;
+    cti_rows *old = t->rows;
+    t->rows = rows_keep(mark.rows);
+    t->batch = (signed char)mark.axis;
+    cti_rows_drop(old);
+    return t;
+}
+
+int64_t cti_global_dim(const ct_tensor *t, int axis) {
+    bool varies = t->rows && t->batch == axis;
+    return varies ? t->rows->total * t->rows->unit : t->shape.dims[axis];
+}
+
+int ct_varying_axis(const ct_tensor *t) { return cti_mark_of(t).axis; }
+
+/* --- Through an op ---------------------------------------------------------------------------- */
+
+static ct_status refused(const char *name, const ct_tensor *x, int i) {
+    return ct_fail(CT_ERR_STATE,
+                   "%s: operand %d %s varies between ranks along axis %d, which this op cannot "
+                   "take, split or lose; sum over it first (ct_sum)",
+                   name, i + 1, ct_shape_format(x->shape).text, x->batch);
+}
+
+/* Two operands that do not go together: both varying in different ways, or one of them. */
+static ct_status apart(const char *name, ct_tensor *const inputs[], int i, int k) {
+    const ct_tensor *a = inputs[i], *b = inputs[k];
+    if (a->rows && b->rows) {
+        return ct_fail(CT_ERR_STATE,
+                       "%s: operand %d %s varies between ranks along axis %d, operand %d %s along "
+                       "axis %d in other rows",
+                       name, i + 1, ct_shape_format(a->shape).text, a->batch, k + 1,
+                       ct_shape_format(b->shape).text, b->batch);
+    }
+    if (b->rows) return apart(name, inputs, k, i);
+    return ct_fail(CT_ERR_STATE,
+                   "%s: operand %d %s varies between ranks along axis %d, operand %d %s is the "
+                   "same on all; give it size 1 there, or its rows by ct_varying",
+                   name, i + 1, ct_shape_format(a->shape).text, a->batch, k + 1,
+                   ct_shape_format(b->shape).text);
+}
+
+ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inputs[], int n,
+                         const void *attr, const ct_type *out, cti_mark *mark) {
+    int v = 0;
+    *mark = CTI_REPLICATED;
+    while (v < n && !inputs[v]->rows) v++;
+    if (v == n) return CT_OK;
+    *mark = cti_mark_of(inputs[v]);
+    for (int k = 0; k < n && op->kind == CT_MAP; k++) {
+        if (!cti_marks_equal(cti_mark_of(inputs[k]), *mark)) return apart(name, inputs, v, k);
+    }
+    if (op->kind == CT_MAP) return CT_OK;
+    for (int k = v + 1; k < n; k++) {
+        if (inputs[k]->rows && !rows_equal(inputs[k]->rows, mark->rows)) {
+            return apart(name, inputs, v, k);
+        }
+    }
+    if (!op->batch || n > CT_OP_INPUTS) return refused(name, inputs[v], v);
+    ct_type types[CT_OP_INPUTS];
+    int axes[CT_OP_INPUTS];
+    for (int k = 0; k < n; k++) {
+        types[k] = (ct_type){inputs[k]->dtype, inputs[k]->shape};
+        axes[k] = cti_mark_of(inputs[k]).axis;
+    }
+    mark->axis = op->batch(&(ct_batch_axes){attr, n, types, axes, *out});
+    return mark->axis >= 0 ? CT_OK : refused(name, inputs[v], v);
+}

@@ -1,0 +1,50 @@
+/* Private: along which axis a tensor varies between ranks, and which of its rows are which grain's.
+ */
+#ifndef COTAN_ROWS_H
+#define COTAN_ROWS_H
+
+#include "tensor/group.h"
+#include "tensor/op.h"
+
+#include <stdatomic.h>
+
+/* How a batch lies on ranks; shared by all tensors with the same. Grain k of this rank's n has the
+ * rows ends[k - 1] .. ends[k] - 1 of the rank's, each of `unit` places of the axis. */
+typedef struct {
+    atomic_int_least64_t refs;
+    int64_t total; /* rows of the global batch */
+    int64_t most;  /* rows of the largest grain of any rank */
+    int64_t unit;
+    int first, n, all; /* this rank's grains: from `first` on, n of `all` */
+    int64_t ends[CT_GROUP_MOST];
+} cti_rows;
+
+/* The mark of a tensor: no rows for one that is replicated. Borrowed. */
+typedef struct {
+    cti_rows *rows;
+    int axis;
+} cti_mark;
+
+#define CTI_REPLICATED ((cti_mark){NULL, -1})
+
+void cti_rows_drop(cti_rows *rows);
+/* One row for each of this rank's grains, as partial sums have: the grains that other rows have, or
+ * for NULL those of the current group. NULL: no memory. */
+cti_rows *cti_rows_of_grains(const cti_rows *like);
+/* With units of so many places, times those that there are. NULL: no memory. */
+cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit);
+bool cti_marks_equal(cti_mark a, cti_mark b);
+
+/* The size of an axis in the global tensor. */
+int64_t cti_global_dim(const ct_tensor *t, int axis);
+cti_mark cti_mark_of(const ct_tensor *t);
+/* Marks a node that nobody has used yet; takes a reference of its own to the rows. */
+ct_tensor *cti_marked(ct_tensor *t, cti_mark mark);
+/* An error unless the marks of these inputs go together; else that of the result. */
+ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inputs[], int n,
+                         const void *attr, const ct_type *out, cti_mark *mark);
+/* ct_node with a mark that the constructor knows better. */
+ct_tensor *cti_node_marked(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                           size_t attr_size, cti_mark mark);
+
+#endif

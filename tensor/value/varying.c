@@ -1,0 +1,106 @@
+/* Marking data as this rank's rows of a global batch: who has how many rows, and which are whose
+ * grains, all ranks tell each other once.
+ * Invariant: what the ranks decide follows from what they all know. */
+#include "tensor/varying.h"
+
+#include "tensor/base/alloc.h"
+#include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
+#include "tensor/base/shape_rules.h"
+#include "tensor/graph/node.h"
+#include "tensor/ranks/exchange.h"
+#include "tensor/runtime.h"
+
+/* Where grain g of G begins in n rows. */
+static int64_t begin_of(int64_t n, int64_t g, int64_t all) { return cti_divide_up(n * g, all); }
+
+/* The number of each rank's rows at the place of its first grain, from one to all. */
+static ct_status tell_rows(ct_group *group, cti_entry entry, int64_t mine, cti_rows *rows,
+                           int64_t of[CT_GROUP_MOST]) {
+    int64_t all = rows->all;
+    int64_t *told = cti_alloc((size_t)(rows->n * all), sizeof *told);
+    if (!told) entry.status = CT_ERR_MEMORY;
+    for (int g = 0; g < all; g++) of[g] = g == rows->first ? mine : 0;
+    if (told) told[rows->first] = mine;
+    ct_status status = entry.status;
+    if (group) status = cti_all_sum(group, entry, CT_I64, &(cti_summand){told, of, all}, 1);
+    cti_free(told);
+    return status;
+}
+
+/* Whether each rank's rows, from its first grain on, are those of its grains. */
+static bool evenly_cut(const int64_t of[], const bool first[], int64_t n, int64_t all) {
+    int64_t begin = 0;
+    for (int64_t g = 0; g < all; g++) {
+        if (!first[g]) continue;
+        if (begin != begin_of(n, g, all)) return false;
+        begin += of[g];
+    }
+    return true;
+}
+
+/* Cuts the rows of all ranks, and keeps what is this rank's. */
+static void cut(cti_rows *rows, const int64_t of[], int size) {
+    bool first[CT_GROUP_MOST + 1] = {0};
+    for (int r = 0; r < size; r++) first[cti_divide_up((int64_t)rows->all * r, size)] = true;
+    first[rows->all] = true;
+    rows->total = 0;
+    for (int g = 0; g < rows->all; g++) rows->total += of[g];
+    bool even = evenly_cut(of, first, rows->total, rows->all);
+    rows->most = 0;
+    for (int g = 0, last; g < rows->all; g = last) {
+        for (last = g + 1; !first[last]; last++) {}
+        int64_t origin = even ? begin_of(rows->total, g, rows->all) : 0;
+        for (int k = g; k < last; k++) {
+            int64_t n = even ? rows->total : of[g], at = even ? k : k - g;
+            int64_t all = even ? rows->all : last - g;
+            int64_t end = begin_of(n, at + 1, all), begin = begin_of(n, at, all);
+            rows->most = cti_most(rows->most, end - begin);
+            if (g == rows->first) rows->ends[k - g] = end - origin;
+        }
+    }
+}
+
+static uint64_t hash_of(const ct_tensor *x, int axis) {
+    uint64_t hash = cti_mix_text(0, "ct_varying");
+    hash = cti_mix(hash, (uint64_t)x->dtype << 16 | (uint64_t)x->shape.rank << 8 | (uint64_t)axis);
+    for (int d = 0; d < x->shape.rank; d++) {
+        if (d != axis) hash = cti_mix(hash, (uint64_t)x->shape.dims[d]);
+    }
+    return hash;
+}
+
+static ct_status agree_on(cti_rows *rows, ct_tensor *x, int axis, ct_status status) {
+    ct_group *group = ct_group_current();
+    int64_t of[CT_GROUP_MOST];
+    cti_entry entry = {status == CT_OK ? hash_of(x, axis) : 0, status};
+    int64_t mine = status == CT_OK ? x->shape.dims[axis] : 0;
+    status = tell_rows(group, entry, mine, rows, of);
+    if (status == CT_OK) cut(rows, of, ct_group_size(group));
+    return status;
+}
+
+static ct_status check(ct_tensor *x, int *axis) {
+    if (!x) return cti_null("ct_varying: 'x' is NULL");
+    if (x->rows) {
+        return ct_fail(CT_ERR_STATE, "ct_varying: x varies along axis %d already", x->batch);
+    }
+    ct_status status = cti_shape_axis("ct_varying", x->shape, *axis, axis);
+    return status == CT_OK && !ct_data(x) ? ct_error() : status;
+}
+
+ct_tensor *ct_varying(ct_tensor *x, int axis) {
+    CTI_CALLED;
+    ct_status status = check(x, &axis);
+    cti_rows *rows = cti_rows_of_grains(NULL);
+    if (!rows) { /* the others still have to learn of it */
+        ct_group_agree(ct_group_current(), CT_ERR_MEMORY);
+        return NULL;
+    }
+    status = agree_on(rows, x, axis, status);
+    ct_tensor *leaf = status == CT_OK ? cti_leaf_over(x->buffer, x->dtype, x->shape) : NULL;
+    if (leaf) leaf->name = x->name;
+    cti_marked(leaf, (cti_mark){rows, axis});
+    cti_rows_drop(rows);
+    return leaf;
+}
