@@ -34,6 +34,7 @@ typedef struct {
 struct world {
     int size, grains;
     ct_dtype dtype;
+    bool plain; /* one process without a group, to which nothing varies */
     int sockets[MOST][MOST];
     void (*body)(rank *me);
     rank ranks[MOST];
@@ -93,7 +94,8 @@ static ct_tensor *rows_of(const rank *me, int64_t columns, int seed) {
         data[i] = (double)((at * at * 7 + at * 5 + seed * 11) % 23 - 9) / 4;
     }
     ct_tensor *t = ct_from(CT_F64, CT_SHAPE(me->rows, columns), data);
-    return ct_varying(ct_cast(t, me->world->dtype), 0);
+    t = ct_cast(t, me->world->dtype);
+    return me->world->plain ? t : ct_varying(t, 0);
 }
 
 static ct_tensor *parameter(const rank *me, ct_shape shape, int seed) {
@@ -171,14 +173,23 @@ static void batch_norm(rank *me) {
 static const int64_t whole[] = {8}, halves[] = {4, 4}, quarters[] = {2, 2, 2, 2},
                      unequal[] = {5, 1, 2, 0}, thirds[] = {3, 3, 2};
 
-static void same_as_one_rank(void (*body)(rank *me)) {
-    world *one = run(1, 4, whole, CT_P61, body);
-    expect_well(one);
+/* What one process computes of the whole batch by ordinary ops. */
+static world *plain(ct_dtype dtype, void (*body)(rank *me)) {
+    world *w = calloc(1, sizeof *w);
+    *w = (world){.size = 1, .dtype = dtype, .plain = true};
+    w->ranks[0] = (rank){.world = w, .rows = N};
+    body(&w->ranks[0]);
+    EXPECT(ct_error() == CT_OK, "%s", ct_error_message());
+    return w;
+}
+
+static void same_as_one_process(void (*body)(rank *me)) {
+    world *one = plain(CT_P61, body);
     struct {
         int size;
         const int64_t *rows;
-    } const cases[] = {{2, halves}, {4, quarters}, {4, unequal}, {3, thirds}};
-    for (int k = 0; k < 4; k++) {
+    } const cases[] = {{1, whole}, {2, halves}, {4, quarters}, {4, unequal}, {3, thirds}};
+    for (int k = 0; k < 5; k++) {
         world *many = run(cases[k].size, 4, cases[k].rows, CT_P61, body);
         expect_well(many);
         expect_same(one, many, 0);
@@ -206,22 +217,24 @@ static void same_bits_for_any_ranks(void (*body)(rank *me)) {
 }
 
 TEST(varying, batch_norm_is_that_of_the_global_batch) {
-    same_as_one_rank(batch_norm);
+    same_as_one_process(batch_norm);
     same_bits_for_any_ranks(batch_norm);
 }
 
-/* The same function without a group is the ordinary one, of the whole batch. */
-TEST(varying, without_a_group_the_batch_is_whole) {
-    world *one = run(1, 4, whole, CT_F64, batch_norm);
-    expect_well(one);
-    world *none = calloc(1, sizeof *none);
-    *none = (world){.size = 1, .dtype = CT_F64};
-    none->ranks[0] = (rank){.world = none, .rows = N};
-    batch_norm(&none->ranks[0]);
-    expect_same(one, none, 1e-12);
-    free(none);
+/* With a group or without, to rounding: varying or not. */
+static void close_to_one_process(void (*body)(rank *me), double tolerance) {
+    world *one = plain(CT_F64, body), *many = run(4, 4, unequal, CT_F64, body);
+    expect_well(many);
+    expect_same(one, many, tolerance);
+    world none = {.size = 1, .dtype = CT_F64};
+    none.ranks[0] = (rank){.world = &none, .rows = N};
+    body(&none.ranks[0]);
+    expect_same(one, &none, tolerance);
     free(one);
+    free(many);
 }
+
+TEST(varying, without_a_group_the_batch_is_whole) { close_to_one_process(batch_norm, 1e-12); }
 
 /* Two dense layers. */
 static void dense(rank *me) {
@@ -242,8 +255,49 @@ static void dense(rank *me) {
 }
 
 TEST(varying, gradients_of_dense_layers_are_those_of_the_global_loss) {
-    same_as_one_rank(dense);
+    same_as_one_process(dense);
     same_bits_for_any_ranks(dense);
+}
+
+/* --- Training --------------------------------------------------------------------------------- */
+
+enum { SLOTS = 5, STEPS = 20 };
+
+/* Dense, BatchNorm, dense: a step of gradient descent. */
+static void step(const rank *me, ct_slot *const slots[SLOTS]) {
+    ct_tensor *w[SLOTS], *g[SLOTS];
+    for (int k = 0; k < SLOTS; k++) w[k] = ct_slot_read(slots[k]);
+    ct_tensor *h = ct_matmul(rows_of(me, C, 1), w[0]);
+    h = ct_tanh(ct_batch_norm(h, w[1], w[2], 1, 1e-3, NULL, NULL));
+    ct_tensor *y = ct_add(ct_matmul(h, w[3]), w[4]);
+    ct_tensor *loss = ct_mean_all(ct_square(ct_sub(y, rows_of(me, 2, 2))));
+    ct_grad(loss, w, SLOTS, g);
+    ct_update updates[SLOTS];
+    for (int k = 0; k < SLOTS; k++) {
+        updates[k] = (ct_update){slots[k], ct_sub(w[k], ct_scale(g[k], 0.05))};
+    }
+    ct_commit(&loss, 1, updates, SLOTS);
+}
+
+static void train(rank *me) {
+    const ct_shape shapes[SLOTS] = {CT_SHAPE(C, 4), CT_SHAPE(4), CT_SHAPE(4), CT_SHAPE(4, 2),
+                                    CT_SHAPE(2)};
+    ct_slot *slots[SLOTS];
+    for (int k = 0; k < SLOTS; k++) slots[k] = ct_slot_new("w", parameter(me, shapes[k], k));
+    for (int k = 0; k < STEPS; k++) {
+        int64_t scope = ct_scope_open();
+        step(me, slots);
+        ct_scope_close(scope);
+    }
+    for (int k = 0; k < SLOTS; k++) {
+        note(me, ct_slot_read(slots[k]));
+        ct_slot_drop(slots[k]);
+    }
+}
+
+TEST(varying, training_gives_the_same_bits_on_any_number_of_ranks) {
+    same_bits_for_any_ranks(train);
+    close_to_one_process(train, 1e-12);
 }
 
 /* --- The two primitives ----------------------------------------------------------------------- */
@@ -259,7 +313,7 @@ static void transposes(rank *me) {
 }
 
 TEST(varying, all_sum_and_replicate_are_transposes) {
-    same_as_one_rank(transposes);
+    same_bits_for_any_ranks(transposes);
     world *w = run(2, 4, halves, CT_F64, transposes);
     expect_well(w);
     EXPECT(fabs(w->ranks[0].results[0] - w->ranks[0].results[1]) < 1e-14);
