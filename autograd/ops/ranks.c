@@ -220,7 +220,7 @@ static ct_tensor *vjp_grain_sum(ct_tensor *g, ct_tensor *y, int i) {
     return cti_broadcast_like(ct_reshape(ct_input(g, 0), kept), x);
 }
 
-CTI_KERNEL_OP(grain_sum, 1, infer_grain_sum, grain_sums, "axes #..#-", vjp_grain_sum);
+CTI_KERNEL_OP(grain_sum, 1, CT_LINEAR, infer_grain_sum, grain_sums, "axes #..#-", vjp_grain_sum);
 
 ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last) {
     grains_attr attr = grains_of(x, x->batch, last);
@@ -287,8 +287,8 @@ static const ct_kernel unpadding = {.prepare = prepare_by_grain, .run = {run_gra
 static ct_tensor *vjp_grain_pad(ct_tensor *g, ct_tensor *y, int i);
 static ct_tensor *vjp_grain_unpad(ct_tensor *g, ct_tensor *y, int i);
 
-CTI_KERNEL_OP(grain_pad, 1, infer_grain_pad, padding, NULL, vjp_grain_pad);
-CTI_KERNEL_OP(grain_unpad, 1, infer_grain_unpad, unpadding, NULL, vjp_grain_unpad);
+CTI_KERNEL_OP(grain_pad, 1, CT_LINEAR, infer_grain_pad, padding, NULL, vjp_grain_pad);
+CTI_KERNEL_OP(grain_unpad, 1, CT_LINEAR, infer_grain_unpad, unpadding, NULL, vjp_grain_unpad);
 
 static ct_tensor *vjp_grain_pad(ct_tensor *g, ct_tensor *y, int i) {
     const grains_attr *attr = ct_attr(y);

@@ -326,7 +326,7 @@ bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_sha
 
 static int batch_identity(const ct_batch_axes *call) { return call->axis[0]; }
 
-CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient,
-            .algebra = CT_LINEAR, .batch = batch_identity);
+CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient, .algebra = CT_LINEAR,
+            .batch = batch_identity);
 
 ct_tensor *ct_stop_gradient(ct_tensor *x) { return ct_node(&ct_op_stop_gradient, &x, 1, NULL, 0); }
