@@ -167,8 +167,8 @@ extern const ct_op ct_op_reshape, ct_op_permute, ct_op_broadcast, ct_op_slice, c
     ct_op_stop_gradient, ct_op_pad, ct_op_concat, ct_op_take, ct_op_scatter_add;
 extern const ct_op ct_op_sum, ct_op_max, ct_op_argmax, ct_op_iota, ct_op_matmul;
 extern const ct_op ct_op_all_sum, ct_op_replicate, ct_op_grain_sum, ct_op_grain_pad,
-    ct_op_grain_unpad;
-extern const ct_op ct_op_conv2d, ct_op_conv2d_input, ct_op_conv2d_kernel;
+    ct_op_grain_unpad, ct_op_grain_scatter_add;
+extern const ct_op ct_op_conv2d, ct_op_conv2d_input, ct_op_conv2d_kernel, ct_op_grain_conv2d_kernel;
 extern const ct_op ct_op_max_pool2d, ct_op_max_pool2d_scatter, ct_op_max_pool2d_gather,
     ct_op_avg_pool2d, ct_op_avg_pool2d_spread;
 extern const ct_op ct_op_random_uniform, ct_op_random_normal;
@@ -189,6 +189,10 @@ ct_tensor *ct_replicate(ct_tensor *x);
 /* key: i64 [2] from ct_generator_draw. The same at every read, recomputation and thread count. */
 ct_tensor *ct_random_uniform(ct_tensor *key, ct_dtype dtype, ct_shape shape); /* in [0, 1) */
 ct_tensor *ct_random_normal(ct_tensor *key, ct_dtype dtype, ct_shape shape);  /* mean 0, std 1 */
+/* The same with the type and shape of x; where x varies between ranks, this rank's rows of what one
+ * process would have. */
+ct_tensor *ct_random_uniform_like(ct_tensor *key, ct_tensor *x);
+ct_tensor *ct_random_normal_like(ct_tensor *key, ct_tensor *x);
 
 CT_C_END
 

@@ -201,7 +201,8 @@ typedef struct ct_op {
     const ct_kernel *kernel; /* KERNEL */
     /* Along which axis the output varies (varying.h), whose rows are computed from the same rows of
      * the inputs; -1 where it is no such op then. NULL: an error when an input varies, but that a
-     * MAP takes operands that all vary in the same way. */
+     * MAP takes operands that all vary in the same way. So do ops of any number of inputs, whose
+     * rule sees the first CT_OP_INPUTS. */
     int (*batch)(const ct_batch_axes *call);
     bool sums_grains; /* the value is the sum over axis 0 of input 0, which are the grains of all
                        * ranks: made between plans, the kernel is not run */

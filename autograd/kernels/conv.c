@@ -49,12 +49,18 @@ static bool fits_winograd(const cti_conv *g) {
            g->outputs % CTI_WINOGRAD_LANES == 0 && g->channels * g->outputs >= WINOGRAD_PRODUCTS;
 }
 
+/* Of one kernel for each grain, that of one. */
+static ct_shape one_kernel(ct_shape w) {
+    for (int d = 1; d < w.rank && w.rank == 5; d++) w.dims[d - 1] = w.dims[d];
+    return w;
+}
+
 cti_conv cti_conv_of(const ct_call *call) {
     const cti_conv_attr *attr = call->attr;
     ct_shape of[3];
     of[attr->face] = call->out.shape;
     for (int k = 0; k < 2; k++) of[cti_conv_inputs[attr->face][k]] = call->in[k].shape;
-    ct_shape x = of[CTI_CONV_X], w = of[CTI_CONV_W], y = of[CTI_CONV_Y];
+    ct_shape x = of[CTI_CONV_X], w = one_kernel(of[CTI_CONV_W]), y = of[CTI_CONV_Y];
     cti_conv g = {.images = x.dims[0],
                   .channels = x.dims[3],
                   .outputs = w.dims[3],
@@ -214,4 +220,12 @@ ct_status cti_conv2d_kernel_infer(const ct_infer *call, ct_type *out) {
     *out = (ct_type){call->in[0].dtype, CT_SHAPE(attr->size[0], attr->size[1],
                                                  x.dims[3] / attr->spec.groups, y.dims[3])};
     return check_output(call->name, axis, y);
+}
+
+ct_status cti_grain_conv2d_kernel_infer(const ct_infer *call, ct_type *out) {
+    const cti_conv_grains_attr *attr = call->attr;
+    ct_status status = cti_conv2d_kernel_infer(call, out);
+    ct_shape w = out->shape;
+    out->shape = CT_SHAPE(attr->grains.n, w.dims[0], w.dims[1], w.dims[2], w.dims[3]);
+    return status;
 }

@@ -5,6 +5,7 @@
 #include "autograd/kernels/by_dtype.h"
 #include "autograd/kernels/window.h"
 #include "autograd/ops.h"
+#include "tensor/graph/rows.h"
 #include "tensor/op.h"
 
 /* Which of the three is computed from the other two. */
@@ -19,6 +20,12 @@ typedef struct {
     int64_t size[2];     /* what a transpose cannot see: of x, or of the kernel */
     int64_t face;
 } cti_conv_attr;
+
+/* The same of a kernel for each grain: [grains,kh,kw,C/groups,O]. */
+typedef struct {
+    cti_conv_attr conv;
+    cti_grains grains;
+} cti_conv_grains_attr;
 
 typedef struct {
     cti_axis axis[2]; /* height and width */
@@ -50,10 +57,11 @@ double cti_conv_operations(const cti_conv *g);
 ct_status cti_conv2d_infer(const ct_infer *call, ct_type *out);
 ct_status cti_conv2d_input_infer(const ct_infer *call, ct_type *out);
 ct_status cti_conv2d_kernel_infer(const ct_infer *call, ct_type *out);
+ct_status cti_grain_conv2d_kernel_infer(const ct_infer *call, ct_type *out);
 
 /* The kernels: of y and x, where each pixel is a sum over taps and channels of the pixels that it
- * comes from; and of w, where each element is a sum over pixels. */
-extern const ct_kernel cti_conv_pixels, cti_conv_weights;
+ * comes from; of w, where each element is a sum over pixels, and of one w for each grain. */
+extern const ct_kernel cti_conv_pixels, cti_conv_weights, cti_conv_grain_weights;
 
 /* --- Depthwise -------------------------------------------------------------------------------- */
 /* With as many groups as channels and outputs a patch of one group has one channel, and a matrix

@@ -22,7 +22,7 @@
 
 /* --- Parts ------------------------------------------------------------------------------------ */
 
-static void cut(cti_weights *s) {
+static void cut_lines(cti_weights *s) {
     const cti_conv *g = &s->g;
     int64_t bytes = s->elements * (int64_t)g->element;
     int64_t ranges = cti_least(RANGES, PARTIAL_BYTES / cti_most(bytes, 1));
@@ -30,9 +30,14 @@ static void cut(cti_weights *s) {
     s->lines = cti_most(1, cti_divide_up(s->all_lines, ranges));
     s->ranges = cti_most(1, cti_divide_up(s->all_lines, s->lines));
     s->apart = s->ranges > 1;
+}
+
+/* For so many ranges. */
+static void cut_outputs(cti_weights *s, int64_t ranges) {
+    const cti_conv *g = &s->g;
     s->groups = g->depthwise ? 1 : g->groups;
     int64_t outputs = g->outputs / s->groups, lanes = cti_micro_lanes(g->dtype);
-    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, s->ranges * s->groups));
+    int64_t stripes = cti_divide_up(RANGES, cti_least(RANGES, ranges * s->groups));
     stripes = cti_most(1, cti_least(stripes, outputs / STRIPE));
     s->outputs = outputs;
     if (!g->depthwise) {
@@ -42,21 +47,32 @@ static void cut(cti_weights *s) {
     s->stripes = cti_most(1, cti_divide_up(outputs, s->outputs));
 }
 
-static ct_span lines_of(const cti_weights *s, int64_t part) {
-    int64_t first = part / s->stripes / s->groups * s->lines;
+static int64_t range_of(const cti_weights *s, int64_t part) {
+    return part / s->stripes / s->groups;
+}
+
+static ct_span lines_of(const ct_call *call, int64_t part) {
+    const cti_weights *s = call->state;
+    int64_t range = range_of(s, part), first = range * s->lines, height = s->g.axis[0].out;
     ct_span lines = {first, cti_least(first + s->lines, s->all_lines)};
-    return s->g.winograd ? cti_winograd_lines(&s->g, lines) : lines;
+    if (s->g.winograd) return cti_winograd_lines(&s->g, lines);
+    if (!s->by_grain) return lines;
+    const cti_conv_grains_attr *attr = call->attr;
+    ct_span images = cti_grain(&attr->grains, range);
+    return (ct_span){images.first * height, images.last * height};
 }
 
 static ct_span writes(const ct_call *call, int64_t part) {
-    (void)part;
-    return (ct_span){0, ct_shape_numel(call->out.shape)};
+    const cti_weights *s = call->state;
+    int64_t elements = s->g.patch * s->g.outputs;
+    int64_t first = s->by_grain ? range_of(s, part) * elements : 0;
+    return (ct_span){first, first + elements};
 }
 
 static ct_span reads(const ct_call *call, int stage, int i, int64_t part) {
     const cti_weights *s = call->state;
     const cti_conv *g = &s->g;
-    ct_span lines = lines_of(s, part);
+    ct_span lines = lines_of(call, part);
     if (stage == 1 || lines.first >= lines.last) return (ct_span){0, 0};
     int64_t line = g->axis[1].out * g->outputs, height = g->axis[0].out;
     int64_t image = g->axis[0].size * g->axis[1].size * g->channels;
@@ -84,23 +100,28 @@ static int64_t most_rows_under(const cti_weights *s) {
     return most;
 }
 
-static void prepare(const ct_call *call, ct_prepared *p) {
+static cti_weights *begin(const ct_call *call, ct_prepared *p) {
     cti_weights *s = p->state;
     s->g = cti_conv_of(call);
-    const cti_conv *g = &s->g;
-    p->operations = cti_conv_operations(g);
+    s->all_lines = s->g.images * s->g.axis[0].out;
+    s->elements = s->g.patch * s->g.outputs;
+    p->operations = cti_conv_operations(&s->g);
     p->writes = writes;
     p->reads = reads;
-    if (g->winograd) {
-        cti_winograd_weights_prepare(s, p);
-        return;
-    }
-    s->all_lines = g->images * g->axis[0].out;
-    s->elements = g->patch * g->outputs;
-    cut(s);
+    return s;
+}
+
+/* What follows from the ranges. */
+static void prepare_parts(const cti_weights *s, ct_prepared *p) {
+    const cti_conv *g = &s->g;
     p->parts[0] = s->ranges * s->groups * s->stripes;
     p->parts[1] = s->apart ? cti_divide_up(s->elements, SUM_ELEMENTS) : 0;
     p->workspace = s->apart ? (size_t)(s->ranges * s->elements) * g->element : 0;
+}
+
+/* Room for a block of lines of the longest range. */
+static void prepare_blocks(cti_weights *s, ct_prepared *p) {
+    const cti_conv *g = &s->g;
     if (g->depthwise) return;
     int64_t width = g->axis[1].out, lines = BLOCK_PIXELS / cti_most(width, 1);
     s->block_lines = cti_most(1, cti_least(lines, s->lines));
@@ -113,6 +134,32 @@ static void prepare(const ct_call *call, ct_prepared *p) {
     s->offset_bytes = sizeof(int64_t) * (size_t)cti_micro_offsets(g->dtype, g->patch);
     p->scratch = s->y_bytes + s->x_bytes + 2 * s->offset_bytes +
                  sizeof(cti_step) * (size_t)(s->block_lines * width);
+}
+
+static void prepare(const ct_call *call, ct_prepared *p) {
+    cti_weights *s = begin(call, p);
+    if (s->g.winograd) {
+        cti_winograd_weights_prepare(s, p);
+        return;
+    }
+    cut_lines(s);
+    cut_outputs(s, s->ranges);
+    prepare_parts(s, p);
+    prepare_blocks(s, p);
+}
+
+/* Blocks and stripes follow from what is the same on all ranks, so that a grain's kernel does not
+ * depend on how many others are on its rank. */
+static void prepare_grains(const ct_call *call, ct_prepared *p) {
+    const cti_grains *grains = &((const cti_conv_grains_attr *)call->attr)->grains;
+    cti_weights *s = begin(call, p);
+    s->by_grain = true;
+    s->g.winograd = false;
+    s->ranges = grains->n;
+    s->lines = cti_most(1, grains->most * s->g.axis[0].out);
+    cut_outputs(s, grains->all);
+    prepare_parts(s, p);
+    prepare_blocks(s, p);
 }
 
 /* --- A part ----------------------------------------------------------------------------------- */
@@ -240,7 +287,7 @@ static void run_block(work *w, const cti_conv *g, const target *t, ct_span block
 
 static void run_depthwise(const cti_conv *g, const ct_call *call, ct_span lines, void *w) {
     static const cti_depthwise *const faces[] = CTI_REALS(&cti_depthwise);
-    memset(w, 0, (size_t)ct_shape_numel(call->out.shape) * g->element);
+    memset(w, 0, (size_t)(g->patch * g->outputs) * g->element);
     int64_t width = g->axis[1].out;
     faces[g->dtype]->kernel(g, (ct_span){lines.first * width, lines.last * width}, call->in[0].data,
                             w, call->in[1].data);
@@ -253,9 +300,9 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
         cti_winograd_weights_run(call, part, scratch);
         return;
     }
-    ct_span lines = lines_of(s, part);
-    int64_t range = part / s->stripes / s->groups;
-    void *data = s->apart ? cti_element(g, call->workspace, range * s->elements) : call->out.data;
+    ct_span lines = lines_of(call, part);
+    void *all = s->apart ? call->workspace : call->out.data;
+    void *data = cti_element(g, all, range_of(s, part) * s->elements);
     if (g->depthwise) {
         run_depthwise(g, call, lines, data);
         return;
@@ -287,3 +334,5 @@ static void add_ranges(const ct_call *call, int64_t part, void *scratch) {
 
 const ct_kernel cti_conv_weights = {
     .state = sizeof(cti_weights), .prepare = prepare, .run = {run, add_ranges}};
+const ct_kernel cti_conv_grain_weights = {
+    .state = sizeof(cti_weights), .prepare = prepare_grains, .run = {run}};

@@ -5,7 +5,7 @@
 #include "autograd/kernels/conv.h"
 
 /* A part is a range of the lines of y, or of its tiles, through all images, for some outputs of one
- * group; stage 1 sums over the ranges. */
+ * group; stage 1 sums over the ranges, unless each of them is a grain. */
 typedef struct {
     cti_conv g;
     int64_t all_lines, elements; /* of y; of what a range sums */
@@ -13,6 +13,7 @@ typedef struct {
     int64_t outputs, stripes;    /* of one stripe; those of one group */
     int64_t groups;              /* 1 when one part takes all */
     bool apart;                  /* summed in the workspace, for stage 1 */
+    bool by_grain;               /* the ranges are grains, with a result of its own for each */
     int64_t block_lines;
     int64_t block;                         /* of tiles; see conv_winograd_weights.c */
     size_t y_bytes, x_bytes, offset_bytes; /* x: 0 when it is read where it lies */

@@ -27,12 +27,14 @@ static void normal_block(const uint32_t bits[4], element y[4]) {
 
 INLINE void fill(void (*block)(const uint32_t bits[4], element y[4]), const int64_t key[2],
                  int64_t first, int64_t end, element *y) {
-    for (int64_t i = first; i < end; i += 4) {
+    for (int64_t i = first - first % 4; i < end; i += 4) {
         uint32_t bits[4];
         element four[4];
         ct_philox(bits, (uint64_t)i / 4, (uint64_t)key[1], (uint64_t)key[0]);
         block(bits, four);
-        for (int64_t k = 0; k < 4 && i + k < end; k++) y[i + k] = four[k];
+        for (int64_t k = i < first ? first - i : 0; k < 4 && i + k < end; k++) {
+            y[i + k - first] = four[k];
+        }
     }
 }
 

@@ -30,6 +30,12 @@ ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]);
 /* The sum over the batch axis of x, which varies along it, and the axes from it to last - 1, over
  * all ranks: replicated. */
 ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last);
+/* A node with one partial sum for each of this rank's grains, which are those of `rows`: [grains,
+ * ..], for ct_all_sum and no other reader. */
+ct_tensor *cti_node_by_grain(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                             size_t size, const cti_rows *rows);
+/* What a cotangent of such partial sums is for all grains alike: that of their sum. */
+ct_tensor *cti_of_all_grains(ct_tensor *g);
 /* x, which varies along axis 0, as [grains, places of the largest one, rest], with zeros where a
  * grain is smaller; varying along axis 0 with one row for each grain. */
 ct_tensor *cti_grains_apart(ct_tensor *x);

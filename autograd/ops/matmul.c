@@ -105,16 +105,8 @@ static int batch_matmul(const ct_batch_axes *call) {
     return a < 0 && b == rank - 1 ? b : -1;
 }
 
-CT_OP_PUBLIC(ct_op_matmul) = {
-    .name = "matmul",
-    .kind = CT_KERNEL,
-    .n_inputs = 2,
-    .algebra = CT_PRODUCT,
-    .infer = infer_matmul,
-    .kernel = &blocks,
-    .batch = batch_matmul,
-    .vjp = {vjp_matmul, vjp_matmul},
-};
+CTI_BATCH_OP(matmul, 2, CT_PRODUCT, infer_matmul, blocks, NULL, batch_matmul, vjp_matmul,
+             vjp_matmul);
 
 static ct_tensor *with_batch(ct_tensor *x, ct_shape batch, cti_mark mark) {
     ct_shape in = ct_shape_of(x), shape = batch;

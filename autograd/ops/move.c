@@ -42,7 +42,7 @@ static ct_tensor *vjp_slice(ct_tensor *g, ct_tensor *y, int i) {
 }
 
 CTI_VIEW_OP(slice, infer_slice, view_slice, vjp_slice, .algebra = CT_LINEAR,
-            .detail = "axis #; from #; step #|1");
+            .batch = cti_batch_beside, .detail = "axis #; from #; step #|1");
 
 static int64_t from_end(int64_t index, int64_t size) {
     if (index == CT_END) return size;
@@ -91,7 +91,11 @@ static ct_tensor *vjp_flip(ct_tensor *g, ct_tensor *y, int i) {
     return ct_node(&ct_op_flip, &g, 1, ct_attr(y), sizeof(flip_attr));
 }
 
-CTI_VIEW_OP(flip, ct_infer_same, view_flip, vjp_flip, .algebra = CT_LINEAR);
+static int batch_flip(const ct_batch_axes *call) {
+    return ((const int64_t *)call->attr)[call->axis[0]] ? -1 : call->axis[0];
+}
+
+CTI_VIEW_OP(flip, ct_infer_same, view_flip, vjp_flip, .algebra = CT_LINEAR, .batch = batch_flip);
 
 ct_tensor *ct_flip(ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(&ct_op_flip, &x, 1, NULL, 0);
@@ -152,8 +156,8 @@ static ct_tensor *vjp_pad(ct_tensor *g, ct_tensor *y, int i) {
     return ct_slice(g, (int)p->axis, p->before, stop, p->interior + 1);
 }
 
-CTI_KERNEL_OP(pad, 1, CT_LINEAR, infer_pad, pad_rows, "axis #; before #|0; after #|0; between #|0",
-              vjp_pad);
+CTI_BATCH_OP(pad, 1, CT_LINEAR, infer_pad, pad_rows, "axis #; before #|0; after #|0; between #|0",
+             cti_batch_beside, vjp_pad);
 
 ct_tensor *ct_pad(ct_tensor *x, int axis, int64_t before, int64_t after, int64_t interior) {
     if (!x) return ct_node(&ct_op_pad, &x, 1, NULL, 0);
@@ -222,6 +226,7 @@ CT_OP_PUBLIC(ct_op_concat) = {
     .n_inputs = -1,
     .infer = infer_concat,
     .kernel = &concat_rows,
+    .batch = cti_batch_beside,
     .vjp_any = vjp_concat,
     .detail = "axis #",
 };

@@ -22,11 +22,12 @@ static ct_tensor *vjp_scatter(ct_tensor *g, ct_tensor *y, int i) {
 }
 
 #define DETAIL "window #x#; stride #x#; pad #,#,#,#|0"
-CTI_KERNEL_OP(max_pool2d, 1, CT_LINEAR, cti_pool_infer, cti_pool_max, DETAIL, vjp_gather);
-CTI_KERNEL_OP(max_pool2d_scatter, 2, CT_LINEAR, cti_pool_scatter_infer, cti_pool_scatter, DETAIL,
-              vjp_scatter, ct_no_gradient);
-CTI_KERNEL_OP(max_pool2d_gather, 2, CT_LINEAR, cti_pool_gather_infer, cti_pool_gather, DETAIL,
-              vjp_gather, ct_no_gradient);
+CTI_BATCH_OP(max_pool2d, 1, CT_LINEAR, cti_pool_infer, cti_pool_max, DETAIL, cti_batch_images,
+             vjp_gather);
+CTI_BATCH_OP(max_pool2d_scatter, 2, CT_LINEAR, cti_pool_scatter_infer, cti_pool_scatter, DETAIL,
+             cti_batch_images, vjp_scatter, ct_no_gradient);
+CTI_BATCH_OP(max_pool2d_gather, 2, CT_LINEAR, cti_pool_gather_infer, cti_pool_gather, DETAIL,
+             cti_batch_images, vjp_gather, ct_no_gradient);
 
 ct_tensor *ct_max_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);
@@ -55,9 +56,10 @@ static ct_tensor *vjp_spread(ct_tensor *g, ct_tensor *x, int i) {
     return ct_avg_pool2d(g, spec_of(x));
 }
 
-CTI_KERNEL_OP(avg_pool2d, 1, CT_LINEAR, cti_pool_infer, cti_pool_average, DETAIL, vjp_average);
-CTI_KERNEL_OP(avg_pool2d_spread, 1, CT_LINEAR, cti_pool_spread_infer, cti_pool_spread, DETAIL,
-              vjp_spread);
+CTI_BATCH_OP(avg_pool2d, 1, CT_LINEAR, cti_pool_infer, cti_pool_average, DETAIL, cti_batch_images,
+             vjp_average);
+CTI_BATCH_OP(avg_pool2d_spread, 1, CT_LINEAR, cti_pool_spread_infer, cti_pool_spread, DETAIL,
+             cti_batch_images, vjp_spread);
 
 ct_tensor *ct_avg_pool2d(ct_tensor *x, ct_pool2d_spec spec) {
     cti_pool_attr attr = cti_pool_attr_of(spec, 0, 0);

@@ -18,23 +18,17 @@
 typedef struct {
     int64_t axis, last;              /* what is summed: axes axis .. last - 1 */
     int64_t rank, dims[CT_MAX_RANK]; /* of what has the rows */
-    int64_t most;                    /* places of the largest grain of any rank */
-    int64_t n, ends[CT_GROUP_MOST];  /* in places; only n of them are there */
+    cti_grains grains;
 } grains_attr;
 
 static size_t size_of(const grains_attr *attr) {
-    return offsetof(grains_attr, ends) + sizeof *attr->ends * (size_t)attr->n;
+    return offsetof(grains_attr, grains) + cti_grains_size(&attr->grains);
 }
 
 static grains_attr grains_of(ct_tensor *x, int64_t axis, int64_t last) {
-    const cti_rows *rows = x->rows;
-    grains_attr attr = {.axis = axis,
-                        .last = last,
-                        .rank = x->shape.rank,
-                        .most = rows->most * rows->unit,
-                        .n = rows->n};
+    grains_attr attr = {
+        .axis = axis, .last = last, .rank = x->shape.rank, .grains = cti_row_grains(x->rows)};
     for (int d = 0; d < x->shape.rank; d++) attr.dims[d] = x->shape.dims[d];
-    for (int k = 0; k < rows->n; k++) attr.ends[k] = rows->ends[k] * rows->unit;
     return attr;
 }
 
@@ -44,13 +38,17 @@ static ct_shape whole_shape(const grains_attr *attr) {
     return shape;
 }
 
-/* A node with one row for each of this rank's grains, as those of x are. */
-static ct_tensor *node_by_grain(const ct_op *op, ct_tensor *x, const grains_attr *attr) {
-    cti_rows *grains = cti_rows_of_grains(x->rows);
+ct_tensor *cti_node_by_grain(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
+                             size_t size, const cti_rows *rows) {
+    cti_rows *grains = cti_rows_of_grains(rows);
     if (!grains) return NULL;
-    ct_tensor *y = cti_node_marked(op, &x, 1, attr, size_of(attr), (cti_mark){grains, 0});
+    ct_tensor *y = cti_node_marked(op, inputs, n, attr, size, (cti_mark){grains, 0});
     cti_rows_drop(grains);
     return y;
+}
+
+static ct_tensor *node_by_grain(const ct_op *op, ct_tensor *x, const grains_attr *attr) {
+    return cti_node_by_grain(op, &x, 1, attr, size_of(attr), x->rows);
 }
 
 /* --- all_sum, replicate ----------------------------------------------------------------------- */
@@ -153,7 +151,7 @@ static ct_tensor *vjp_all_sum(ct_tensor *g, ct_tensor *y, int i) {
 
 static ct_status infer_grain_sum(const ct_infer *call, ct_type *out) {
     const grains_attr *attr = call->attr;
-    ct_shape shape = {.rank = 1, .dims = {attr->n}};
+    ct_shape shape = {.rank = 1, .dims = {attr->grains.n}};
     for (int d = 0; d < attr->rank; d++) {
         if (d < attr->axis || d >= attr->last) shape.dims[shape.rank++] = attr->dims[d];
     }
@@ -178,8 +176,8 @@ static geometry geometry_of(const grains_attr *attr) {
 static void prepare_grain_sum(const ct_call *call, ct_prepared *p) {
     const grains_attr *attr = call->attr;
     geometry g = geometry_of(attr);
-    int64_t chunks = cti_divide_up(attr->most * g.tail, CHUNK);
-    p->parts[0] = attr->n * g.outer;
+    int64_t chunks = cti_divide_up(attr->grains.most * g.tail, CHUNK);
+    p->parts[0] = attr->grains.n * g.outer;
     p->scratch = (size_t)(chunks * g.inner) * ct_dtype_size(call->out.dtype);
     p->operations = (double)ct_shape_numel(call->in[0].shape);
 }
@@ -190,7 +188,8 @@ static void run_grain_sum(const ct_call *call, int64_t part, void *scratch) {
     const grains_attr *attr = call->attr;
     geometry g = geometry_of(attr);
     int64_t grain = part / g.outer, o = part % g.outer, n = 0;
-    int64_t row = (grain ? attr->ends[grain - 1] : 0) * g.tail, end = attr->ends[grain] * g.tail;
+    ct_span places = cti_grain(&attr->grains, grain);
+    int64_t row = places.first * g.tail, end = places.last * g.tail;
     ct_dtype dtype = call->out.dtype;
     char *sums = scratch, *y = cti_at(&call->out, part * g.inner);
     size_t bytes = (size_t)g.inner * ct_dtype_size(dtype);
@@ -206,18 +205,19 @@ static void run_grain_sum(const ct_call *call, int64_t part, void *scratch) {
 
 static const ct_kernel grain_sums = {.prepare = prepare_grain_sum, .run = {run_grain_sum}};
 
-/* The only reader of partial sums is ct_all_sum, whose cotangent is the same for all grains: it is
- * stretched over their rows. */
+ct_tensor *cti_of_all_grains(ct_tensor *g) {
+    if (!g) return NULL;
+    if (ct_op_of(g) == &ct_op_replicate) return ct_input(g, 0);
+    return ct_fail_null(CT_ERR_GRADIENT, "ct_grad: partial sums are read by ct_all_sum alone");
+}
+
+/* Stretched over the rows. */
 static ct_tensor *vjp_grain_sum(ct_tensor *g, ct_tensor *y, int i) {
     const grains_attr *attr = ct_attr(y);
-    ct_tensor *x = ct_input(y, i);
-    if (!g) return NULL;
-    if (ct_op_of(g) != &ct_op_replicate) {
-        return ct_fail_null(CT_ERR_GRADIENT, "ct_grad: partial sums are read by ct_all_sum alone");
-    }
+    ct_tensor *x = ct_input(y, i), *of_all = cti_of_all_grains(g);
     ct_shape kept = x->shape;
     for (int64_t d = attr->axis; d < attr->last; d++) kept.dims[d] = 1;
-    return cti_broadcast_like(ct_reshape(ct_input(g, 0), kept), x);
+    return of_all ? cti_broadcast_like(ct_reshape(of_all, kept), x) : NULL;
 }
 
 CTI_KERNEL_OP(grain_sum, 1, CT_LINEAR, infer_grain_sum, grain_sums, "axes #..#-", vjp_grain_sum);
@@ -233,7 +233,8 @@ ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last) {
  */
 static ct_status infer_grain_pad(const ct_infer *call, ct_type *out) {
     const grains_attr *attr = call->attr;
-    ct_shape x = whole_shape(attr), shape = {.rank = 2, .dims = {attr->n, attr->most}};
+    ct_shape x = whole_shape(attr),
+             shape = {.rank = 2, .dims = {attr->grains.n, attr->grains.most}};
     for (int d = 1; d < x.rank; d++) shape.dims[shape.rank++] = x.dims[d];
     *out = (ct_type){call->in[0].dtype, shape};
     return CT_OK;
@@ -246,7 +247,7 @@ static ct_status infer_grain_unpad(const ct_infer *call, ct_type *out) {
 
 static void prepare_by_grain(const ct_call *call, ct_prepared *p) {
     const grains_attr *attr = call->attr;
-    p->parts[0] = attr->n;
+    p->parts[0] = attr->grains.n;
 }
 
 /* Where a grain lies in either layout, in bytes. */
@@ -257,11 +258,11 @@ typedef struct {
 static extent extent_of(const grains_attr *attr, int64_t grain, ct_dtype dtype) {
     ct_shape x = whole_shape(attr);
     size_t place = (size_t)cti_shape_span(x, 1, x.rank) * ct_dtype_size(dtype);
-    int64_t begin = grain ? attr->ends[grain - 1] : 0;
-    return (extent){.apart = (size_t)(grain * attr->most) * place,
-                    .together = (size_t)begin * place,
-                    .own = (size_t)(attr->ends[grain] - begin) * place,
-                    .padded = (size_t)attr->most * place};
+    ct_span places = cti_grain(&attr->grains, grain);
+    return (extent){.apart = (size_t)(grain * attr->grains.most) * place,
+                    .together = (size_t)places.first * place,
+                    .own = (size_t)(places.last - places.first) * place,
+                    .padded = (size_t)attr->grains.most * place};
 }
 
 static void run_grain_pad(const ct_call *call, int64_t grain, void *scratch) {

@@ -198,17 +198,8 @@ static void run_argmax(const ct_call *call, int64_t part, void *scratch) {
 static const ct_kernel argmax_rows = {
     .state = sizeof(ct_reduction), .prepare = prepare_argmax, .run = {run_argmax}};
 
-CT_OP_PUBLIC(ct_op_argmax) = {
-    .name = "argmax",
-    .kind = CT_KERNEL,
-    .n_inputs = 1,
-    .algebra = CT_DECISION,
-    .infer = infer_argmax,
-    .kernel = &argmax_rows,
-    .batch = batch_reduce,
-    .detail = "axes #..#-",
-    .vjp = {ct_no_gradient},
-};
+CTI_BATCH_OP(argmax, 1, CT_DECISION, infer_argmax, argmax_rows, "axes #..#-", batch_reduce,
+             ct_no_gradient);
 
 /* --- Constructors ----------------------------------------------------------------------------- */
 

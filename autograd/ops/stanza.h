@@ -62,13 +62,17 @@
                                   .vjp = {derivative},         \
                                   __VA_ARGS__}
 #define CTI_KERNEL_OP(verb, inputs, is_algebra, infer_rule, loops, words, ...) \
-    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,                               \
-                                  .kind = CT_KERNEL,                           \
-                                  .n_inputs = inputs,                          \
-                                  .algebra = is_algebra,                       \
-                                  .infer = infer_rule,                         \
-                                  .kernel = &(loops),                          \
-                                  .detail = words,                             \
+    CTI_BATCH_OP(verb, inputs, is_algebra, infer_rule, loops, words, NULL, __VA_ARGS__)
+/* One whose operands may vary between ranks, with the rule that says where the output does. */
+#define CTI_BATCH_OP(verb, inputs, is_algebra, infer_rule, loops, words, rule, ...) \
+    CT_OP_PUBLIC(ct_op_##verb) = {.name = #verb,                                    \
+                                  .kind = CT_KERNEL,                                \
+                                  .n_inputs = inputs,                               \
+                                  .algebra = is_algebra,                            \
+                                  .infer = infer_rule,                              \
+                                  .kernel = &(loops),                               \
+                                  .batch = rule,                                    \
+                                  .detail = words,                                  \
                                   .vjp = {__VA_ARGS__}}
 
 /* The rewrites of an op, in the order in which they are tried: CTI_RULES(add, {"x + 0 = x", f}). */
@@ -95,6 +99,10 @@ ct_tensor *cti_broadcast_along(ct_tensor *x, ct_shape shape, cti_mark mark);
 ct_tensor *cti_broadcast_like(ct_tensor *x, ct_tensor *like);
 /* ct_reshape to a shape whose batch axis is known. */
 ct_tensor *cti_reshape_marked(ct_tensor *x, ct_shape shape, cti_mark mark);
+/* Rules for the batch axis: all inputs vary along it, and so does the output, where it is not the
+ * axis that the attribute begins with; where it is that of images or of channels, [N,H,W,C]. */
+int cti_batch_beside(const ct_batch_axes *call);
+int cti_batch_images(const ct_batch_axes *call);
 /* A tensor of x's dtype and shape filled with `value`: a broadcast scalar. */
 ct_tensor *cti_full_like(ct_tensor *x, double value);
 

@@ -326,6 +326,23 @@ bool cti_view_identity(const void *attr, ct_shape in, const ct_layout *x, ct_sha
 
 static int batch_identity(const ct_batch_axes *call) { return call->axis[0]; }
 
+static int common_axis(const ct_batch_axes *call) {
+    for (int k = 1; k < call->n_inputs; k++) {
+        if (call->axis[k] != call->axis[0]) return -1;
+    }
+    return call->axis[0];
+}
+
+int cti_batch_beside(const ct_batch_axes *call) {
+    int axis = common_axis(call);
+    return axis == *(const int64_t *)call->attr ? -1 : axis;
+}
+
+int cti_batch_images(const ct_batch_axes *call) {
+    int axis = common_axis(call);
+    return axis == 0 || axis == 3 ? axis : -1;
+}
+
 CTI_VIEW_OP(stop_gradient, ct_infer_same, cti_view_identity, ct_no_gradient, .algebra = CT_LINEAR,
             .batch = batch_identity);
 

@@ -15,10 +15,10 @@ static bool is_silent(const ct_module *self, ct_mode mode) {
     return mode != CT_TRAINING || ((const noise *)self)->amount == 0;
 }
 
-/* x with a mask of this shape, which is stretched over it. */
-static ct_tensor *dropped(ct_module *self, ct_tensor *x, ct_shape shape) {
+/* x with a mask of the shape of `like`, which is stretched over it. */
+static ct_tensor *dropped(ct_module *self, ct_tensor *x, ct_tensor *like) {
     double rate = ((noise *)self)->amount;
-    ct_tensor *u = ct_random_uniform(cti_keys_next(self, 0), ct_dtype_of(x), shape);
+    ct_tensor *u = ct_random_uniform_like(cti_keys_next(self, 0), like);
     ct_tensor *kept = ct_greater_equal(u, ct_scalar(ct_dtype_of(x), rate));
     return ct_mul(x, ct_scale(kept, 1.0 / (1.0 - rate)));
 }
@@ -26,20 +26,20 @@ static ct_tensor *dropped(ct_module *self, ct_tensor *x, ct_shape shape) {
 static ct_tensor *dropout_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     if (is_silent(self, mode)) return ct_scope_add(x);
-    return dropped(self, x, ct_shape_of(x));
+    return dropped(self, x, x);
 }
 
 static ct_tensor *spatial_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     if (cti_check_rank(self, x, 4, "[N,H,W,C]") != CT_OK) return NULL;
     if (is_silent(self, mode)) return ct_scope_add(x);
-    return dropped(self, x, CT_SHAPE(ct_dim(x, 0), 1, 1, ct_dim(x, 3)));
+    return dropped(self, x, ct_sum_keep(x, CT_AXES(1, 2)));
 }
 
 static ct_tensor *gaussian_forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     CTI_CALLED_AS(self->kind->name);
     if (is_silent(self, mode)) return ct_scope_add(x);
-    ct_tensor *z = ct_random_normal(cti_keys_next(self, 0), ct_dtype_of(x), ct_shape_of(x));
+    ct_tensor *z = ct_random_normal_like(cti_keys_next(self, 0), x);
     return ct_add(x, ct_scale(z, ((noise *)self)->amount));
 }
 

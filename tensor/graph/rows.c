@@ -4,8 +4,10 @@
 #include "tensor/graph/rows.h"
 
 #include "tensor/base/alloc.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/graph/node.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static cti_rows *rows_keep(cti_rows *rows) {
@@ -17,21 +19,40 @@ void cti_rows_drop(cti_rows *rows) {
     if (rows && atomic_fetch_sub(&rows->refs, 1) == 1) cti_free(rows);
 }
 
-cti_rows *cti_rows_of_grains(const cti_rows *like) {
+/* With the grains of the current group, and no rows yet. */
+static cti_rows *rows_new(void) {
     cti_rows *rows = cti_alloc(1, sizeof *rows);
     if (!rows) return NULL;
     int last;
     ct_group_grains(ct_group_current(), &rows->first, &last, &rows->all);
-    rows->refs = 1;
+    rows->refs = rows->unit = 1;
     rows->n = last - rows->first;
-    if (like) {
+    return rows;
+}
+
+void cti_rows_cut(cti_rows *rows, int64_t n) {
+    rows->total = n;
+    rows->most = cti_divide_up(n, rows->all);
+    rows->before = cti_divide_up(n * rows->first, rows->all);
+    for (int64_t k = 0; k < rows->n; k++) {
+        rows->ends[k] = cti_divide_up(n * (rows->first + k + 1), rows->all) - rows->before;
+    }
+}
+
+cti_rows *cti_rows_even(int64_t n) {
+    cti_rows *rows = rows_new();
+    if (rows) cti_rows_cut(rows, n);
+    return rows;
+}
+
+cti_rows *cti_rows_of_grains(const cti_rows *like) {
+    cti_rows *rows = rows_new();
+    if (rows && like) {
         rows->first = like->first;
         rows->n = like->n;
         rows->all = like->all;
     }
-    rows->total = rows->all;
-    rows->most = rows->unit = 1;
-    for (int k = 0; k < rows->n; k++) rows->ends[k] = k + 1;
+    if (rows) cti_rows_cut(rows, rows->all);
     return rows;
 }
 
@@ -45,9 +66,10 @@ cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit) {
 }
 
 static bool rows_equal(const cti_rows *a, const cti_rows *b) {
-    return a == b || (a && b && a->total == b->total && a->most == b->most && a->unit == b->unit &&
-                      a->first == b->first && a->n == b->n && a->all == b->all &&
-                      memcmp(a->ends, b->ends, sizeof *a->ends * (size_t)a->n) == 0);
+    return a == b ||
+           (a && b && a->total == b->total && a->before == b->before && a->most == b->most &&
+            a->unit == b->unit && a->first == b->first && a->n == b->n && a->all == b->all &&
+            memcmp(a->ends, b->ends, sizeof *a->ends * (size_t)a->n) == 0);
 }
 
 bool cti_marks_equal(cti_mark a, cti_mark b) {
@@ -70,6 +92,22 @@ ct_tensor *cti_marked(ct_tensor *t, cti_mark mark) {
 int64_t cti_global_dim(const ct_tensor *t, int axis) {
     bool varies = t->rows && t->batch == axis;
     return varies ? t->rows->total * t->rows->unit : t->shape.dims[axis];
+}
+
+int64_t cti_global_numel(const ct_tensor *t) {
+    int64_t n = 1;
+    for (int d = 0; d < t->shape.rank; d++) n *= cti_global_dim(t, d);
+    return n;
+}
+
+cti_grains cti_row_grains(const cti_rows *rows) {
+    cti_grains grains = {.all = rows->all, .most = rows->most * rows->unit, .n = rows->n};
+    for (int k = 0; k < rows->n; k++) grains.ends[k] = rows->ends[k] * rows->unit;
+    return grains;
+}
+
+size_t cti_grains_size(const cti_grains *grains) {
+    return offsetof(cti_grains, ends) + sizeof *grains->ends * (size_t)grains->n;
 }
 
 int ct_varying_axis(const ct_tensor *t) { return cti_mark_of(t).axis; }
@@ -108,7 +146,8 @@ ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inp
     while (v < n && !inputs[v]->rows) v++;
     if (v == n) return CT_OK;
     *mark = cti_mark_of(inputs[v]);
-    for (int k = 0; k < n && op->kind == CT_MAP; k++) {
+    bool alike = op->kind == CT_MAP || op->n_inputs < 0;
+    for (int k = 0; k < n && alike; k++) {
         if (!cti_marks_equal(cti_mark_of(inputs[k]), *mark)) return apart(name, inputs, v, k);
     }
     if (op->kind == CT_MAP) return CT_OK;
@@ -117,7 +156,8 @@ ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inp
             return apart(name, inputs, v, k);
         }
     }
-    if (!op->batch || n > CT_OP_INPUTS) return refused(name, inputs[v], v);
+    if (!op->batch) return refused(name, inputs[v], v);
+    if (n > CT_OP_INPUTS) n = CT_OP_INPUTS; /* of an op of any number, which are alike */
     ct_type types[CT_OP_INPUTS];
     int axes[CT_OP_INPUTS];
     for (int k = 0; k < n; k++) {

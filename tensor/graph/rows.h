@@ -12,8 +12,9 @@
  * rows ends[k - 1] .. ends[k] - 1 of the rank's, each of `unit` places of the axis. */
 typedef struct {
     atomic_int_least64_t refs;
-    int64_t total; /* rows of the global batch */
-    int64_t most;  /* rows of the largest grain of any rank */
+    int64_t total;  /* rows of the global batch */
+    int64_t before; /* of them, those of the ranks before this one */
+    int64_t most;   /* rows of the largest grain of any rank */
     int64_t unit;
     int first, n, all; /* this rank's grains: from `first` on, n of `all` */
     int64_t ends[CT_GROUP_MOST];
@@ -27,7 +28,28 @@ typedef struct {
 
 #define CTI_REPLICATED ((cti_mark){NULL, -1})
 
+/* Which places of the batch axis are which grain's, as the end of an op's attribute: int64_t only,
+ * of which cti_grains_size are there. */
+typedef struct {
+    int64_t all;                    /* grains of all ranks */
+    int64_t most;                   /* places of the largest grain of any rank */
+    int64_t n, ends[CT_GROUP_MOST]; /* of this rank's grains */
+} cti_grains;
+
+cti_grains cti_row_grains(const cti_rows *rows);
+size_t cti_grains_size(const cti_grains *grains);
+/* The places of grain `k` of this rank. */
+static inline ct_span cti_grain(const cti_grains *grains, int64_t k) {
+    return (ct_span){k ? grains->ends[k - 1] : 0, grains->ends[k]};
+}
+
 void cti_rows_drop(cti_rows *rows);
+/* n rows, cut evenly among the grains of the current group: grain g of G has those from
+ * ceil(n g / G) on. Without a group they are one grain. NULL: no memory. */
+cti_rows *cti_rows_even(int64_t n);
+/* The same for rows whose grains are known. */
+void cti_rows_cut(cti_rows *rows, int64_t n);
+static inline int64_t cti_rows_count(const cti_rows *rows) { return rows->ends[rows->n - 1]; }
 /* One row for each of this rank's grains, as partial sums have: the grains that other rows have, or
  * for NULL those of the current group. NULL: no memory. */
 cti_rows *cti_rows_of_grains(const cti_rows *like);
@@ -35,8 +57,9 @@ cti_rows *cti_rows_of_grains(const cti_rows *like);
 cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit);
 bool cti_marks_equal(cti_mark a, cti_mark b);
 
-/* The size of an axis in the global tensor. */
+/* The size of an axis in the global tensor, and the number of its elements. */
 int64_t cti_global_dim(const ct_tensor *t, int axis);
+int64_t cti_global_numel(const ct_tensor *t);
 cti_mark cti_mark_of(const ct_tensor *t);
 /* Marks a node that nobody has used yet; takes a reference of its own to the rows. */
 ct_tensor *cti_marked(ct_tensor *t, cti_mark mark);

@@ -39,26 +39,30 @@ static bool evenly_cut(const int64_t of[], const bool first[], int64_t n, int64_
     return true;
 }
 
+/* Each rank's rows are cut evenly among its own grains. */
+static void cut_by_rank(cti_rows *rows, const int64_t of[], const bool first[]) {
+    rows->most = 0;
+    for (int g = 0, last; g < rows->all; g = last) {
+        for (last = g + 1; !first[last]; last++) {}
+        rows->most = cti_most(rows->most, cti_divide_up(of[g], last - g));
+        if (g < rows->first) rows->before += of[g];
+        for (int k = g; k < last && g == rows->first; k++) {
+            rows->ends[k - g] = begin_of(of[g], k + 1 - g, last - g);
+        }
+    }
+}
+
 /* Cuts the rows of all ranks, and keeps what is this rank's. */
 static void cut(cti_rows *rows, const int64_t of[], int size) {
     bool first[CT_GROUP_MOST + 1] = {0};
     for (int r = 0; r < size; r++) first[cti_divide_up((int64_t)rows->all * r, size)] = true;
     first[rows->all] = true;
-    rows->total = 0;
-    for (int g = 0; g < rows->all; g++) rows->total += of[g];
-    bool even = evenly_cut(of, first, rows->total, rows->all);
-    rows->most = 0;
-    for (int g = 0, last; g < rows->all; g = last) {
-        for (last = g + 1; !first[last]; last++) {}
-        int64_t origin = even ? begin_of(rows->total, g, rows->all) : 0;
-        for (int k = g; k < last; k++) {
-            int64_t n = even ? rows->total : of[g], at = even ? k : k - g;
-            int64_t all = even ? rows->all : last - g;
-            int64_t end = begin_of(n, at + 1, all), begin = begin_of(n, at, all);
-            rows->most = cti_most(rows->most, end - begin);
-            if (g == rows->first) rows->ends[k - g] = end - origin;
-        }
-    }
+    int64_t total = 0;
+    for (int g = 0; g < rows->all; g++) total += of[g];
+    rows->before = 0;
+    rows->total = total;
+    if (evenly_cut(of, first, total, rows->all)) cti_rows_cut(rows, total);
+    else cut_by_rank(rows, of, first);
 }
 
 static uint64_t hash_of(const ct_tensor *x, int axis) {

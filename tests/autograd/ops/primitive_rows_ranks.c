@@ -42,6 +42,49 @@ static void reference_rows(const op_case *c, const array x[], array *y) {
     for (int64_t i = 0; i < x[0].numel; i++) y->v[i] = ROWS * x[0].v[i];
 }
 
+/* --- Rows and images -------------------------------------------------------------------------- */
+
+static void shape_rows(test_random *r, op_case *c) {
+    c->rows = random_between(r, 1, 5);
+    c->shapes[0] = CT_SHAPE(random_between(r, 0, c->large ? 2000 : 4));
+    c->out = CT_SHAPE(c->rows, c->shapes[0].dims[0]);
+}
+
+/* Each of ROWS rows goes to the last row of the table. */
+static ct_tensor *build_grain_scatter_add(ct_tensor *const x[], const op_case *c) {
+    ct_tensor *last = ct_varying(ct_full(CT_I64, CT_SHAPE(ROWS), (double)(c->rows - 1)), 0);
+    ct_tensor *rows = ct_mul(ones(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1)), x[0]);
+    return ct_scatter_add(rows, last, c->rows);
+}
+
+static void reference_grain_scatter_add(const op_case *c, const array x[], array *y) {
+    double *last = y->v + (c->rows - 1) * x[0].numel;
+    for (int64_t i = 0; i < x[0].numel; i++) last[i] = ROWS * x[0].v[i];
+}
+
+static void shape_grain_kernel(test_random *r, op_case *c) {
+    int64_t channels = random_between(r, 1, c->large ? 9 : 2);
+    c->shapes[0] = CT_SHAPE(random_between(r, 1, c->large ? 40 : 3), 1, channels);
+    c->shapes[1] = CT_SHAPE(c->shapes[0].dims[0], 1, random_between(r, 1, c->large ? 30 : 2));
+    c->out = CT_SHAPE(1, 1, channels, c->shapes[1].dims[2]);
+}
+
+/* Of ROWS equal images and a kernel of one pixel. */
+static ct_tensor *build_grain_kernel(ct_tensor *const x[], const op_case *c) {
+    (void)c;
+    ct_tensor *column = ones(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1, 1, 1));
+    return ct_conv2d_kernel(ct_mul(column, x[0]), ct_mul(column, x[1]), 1, 1, (ct_conv2d_spec){0});
+}
+
+static void reference_grain_kernel(const op_case *c, const array x[], array *y) {
+    int64_t pixels = c->shapes[0].dims[0], n = c->shapes[0].dims[2], m = c->shapes[1].dims[2];
+    for (int64_t p = 0; p < pixels; p++) {
+        for (int64_t i = 0; i < n * m; i++) {
+            y->v[i] += ROWS * x[0].v[p * n + i / m] * x[1].v[p * m + i % m];
+        }
+    }
+}
+
 /* clang-format off */
 #define ROW(name, types, with, reference_of)                                           \
     {.op = #name, .n_inputs = 1, .dtypes = types, .flows = 1, .linear = true,         \
@@ -53,6 +96,12 @@ const primitive_row ranks_rows[] = {
     ROW(grain_sum, FLOATS, grain_sum, rows),
     ROW(grain_pad, FLOATS, grain_pad, rows),
     ROW(grain_unpad, FLOATS, grain_pad, rows),
+    {.op = "grain_scatter_add", .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .linear = true,
+     .within = true, .shape = shape_rows, .build = build_grain_scatter_add,
+     .reference = reference_grain_scatter_add},
+    {.op = "grain_conv2d_kernel", .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .linear = true,
+     .within = true, .shape = shape_grain_kernel, .build = build_grain_kernel,
+     .reference = reference_grain_kernel},
 };
 /* clang-format on */
 const int n_ranks_rows = sizeof ranks_rows / sizeof *ranks_rows;
