@@ -1,7 +1,7 @@
 /* Batches: rows of some tensors, in file order or in the order that belongs to the epoch.
  * It does not train and does not know what the tensors mean.
- * Invariant: a batch is a function of (options, epoch, batch number); the position moves only when
- * a whole batch was made. */
+ * Invariant: a batch is a function of (options, epoch, batch number), whatever a rank has of it;
+ * the position moves only when a whole batch was made. */
 #include "datasets/datasets.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -93,17 +93,31 @@ static ct_tensor *copy_rows(const column *c, const int64_t *order, int64_t first
     return t;
 }
 
+/* Of n items from `first` on, this rank's grains; without a group all. */
+static ct_status next_rows(const batches *b, int64_t first, int64_t n, ct_tensor *rows[]) {
+    cti_rows *of = ct_group_current() ? cti_rows_even(n) : NULL;
+    if (ct_group_current() && !of) return CT_ERR_MEMORY;
+    if (of) first += of->before;
+    if (of) n = cti_rows_count(of);
+    cti_mark mark = of ? (cti_mark){of, 0} : CTI_REPLICATED;
+    ct_status status = CT_OK;
+    for (int64_t k = 0; k < b->n && status == CT_OK; k++) {
+        rows[k] = cti_marked(copy_rows(&b->columns[k], b->order, first, n), mark);
+        if (!rows[k]) status = CT_ERR_MEMORY;
+    }
+    cti_rows_drop(of);
+    return status;
+}
+
 static ct_status batches_next(ct_source *source, ct_batch *out) {
     if (!out) return ct_fail(CT_ERR_NULL, "ct_source_next: 'out' is NULL");
     batches *b = (batches *)source;
     *out = (ct_batch){0};
     if (b->batch == b->count) return CT_OK;
     int64_t first = b->batch * b->options.size, n = b->options.limit - first;
-    if (n > b->options.size) n = b->options.size;
     ct_tensor *rows[COLUMNS] = {0};
-    for (int64_t k = 0; k < b->n; k++) {
-        if (!(rows[k] = copy_rows(&b->columns[k], b->order, first, n))) return CT_ERR_MEMORY;
-    }
+    ct_status status = next_rows(b, first, cti_least(n, b->options.size), rows);
+    if (status != CT_OK) return status;
     out->x = rows[0];
     out->y = rows[1];
     out->n_more = b->n > 2 ? b->n - 2 : 0;

@@ -57,6 +57,8 @@ typedef struct {
 /* A source of batches: rows of x [N,...] and y [N,...] of any dtype, copied together. Without
  * shuffle in the order of x. It evaluates x and y now and keeps them; ct_source_free lets go.
  * The quotient is one division rounded to the type, (float)x / (float)divide_by for f32.
+ * With a group of ranks (tensor/group.h) a rank copies its own rows of each batch, which vary along
+ * axis 0 (tensor/varying.h): `size`, the count and the order are those of the batch of all ranks.
  * Logs call the data by the name of x (ct_name), which is the data set's for its images.
  *
  * ct_source_next gives x and y as temporaries of the open scope, both NULL at the end of the

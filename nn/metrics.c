@@ -8,6 +8,7 @@
 #include "nn/nn.h"
 #include "nn/options_private.h"
 #include "tensor/base/caller.h"
+#include "tensor/graph/rows.h"
 
 #include <math.h>
 
@@ -66,7 +67,7 @@ static bool open_classes(const ct_metric *self, const char *function, ct_tensor 
         c->counts = f64(ct_not_equal(c->label, ignored));
         c->label = ct_where(ct_equal(c->label, ignored), ct_full(CT_I64, CT_SCALAR, 0), c->label);
     } else {
-        c->counts = ct_broadcast(ct_scalar(CT_F64, 1.0), CT_SHAPE(rows, 1));
+        c->counts = f64(ct_equal(c->label, c->label)); /* 1, of as many rows on each rank */
     }
     c->hot = ct_one_hot(ct_reshape(c->label, CT_SHAPE(rows)), c->k, CT_F64); /* checks them */
     return c->scores && c->hot && c->place && c->counts;
@@ -306,7 +307,7 @@ const ct_metric ct_metric_auc = {.name = "auc", .sums = auc_sums, .value = auc_v
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
 static ct_tensor *mean_sums(ct_tensor *each) {
-    return TOTALS(each, ct_scalar(CT_F64, (double)ct_numel(each)));
+    return TOTALS(each, ct_scalar(CT_F64, each ? (double)cti_global_numel(each) : 0));
 }
 
 static ct_tensor *mae_sums(const ct_metric *self, ct_tensor *prediction, ct_tensor *target) {
@@ -345,7 +346,8 @@ static ct_tensor *r2_sums(const ct_metric *self, ct_tensor *prediction, ct_tenso
     int64_t rows = ct_shape_of(target).rank ? ct_dim(target, 0) : 1;
     ct_shape table = CT_SHAPE(rows, rows ? ct_numel(target) / rows : 0);
     ct_tensor *t = f64(ct_reshape(target, table)), *p = f64(ct_reshape(prediction, table));
-    return CT_CONCAT(0, ct_full(CT_F64, CT_SHAPE(1), (double)rows), ct_sum(t, CT_AXES(0)),
+    int64_t all = ct_shape_of(target).rank ? cti_global_dim(target, 0) : 1;
+    return CT_CONCAT(0, ct_full(CT_F64, CT_SHAPE(1), (double)all), ct_sum(t, CT_AXES(0)),
                      ct_sum(ct_square(t), CT_AXES(0)), ct_sum(ct_square(ct_sub(p, t)), CT_AXES(0)));
 }
 

@@ -6,11 +6,13 @@
 
 CT_C_BEGIN
 
-/* All slots by path in one .safetensors file, atomically. */
+/* All slots by path in one .safetensors file, atomically. With a group of ranks (tensor/group.h)
+ * rank 0 alone writes; ct_group_agree tells the others when it has. */
 ct_status ct_weights_save(ct_module *model, const char *path);
 /* Every slot must be there with its shape and dtype, and nothing else; otherwise nothing
  * changes. Types that safetensors.h converts to the slot's dtype fit too: a file of F16 or BF16
- * loads into an f32 model. For a checkpoint the message says how to load it. */
+ * loads into an f32 model. For a checkpoint the message says how to load it. All ranks of a group
+ * load together, or none does. */
 ct_status ct_weights_load(ct_module *model, const char *path);
 
 /* Every slot of the model gets what the slot of `from` with the same path holds: of a network of

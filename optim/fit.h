@@ -199,9 +199,16 @@ struct ct_fit_options {
  * of the best epoch, since it came before `start` and was not the one just before it, the model
  * stays as it is and history->restored is false.
  *
+ * With a group of ranks (tensor/group.h) all of them call this, and begin with the same slots:
+ * ct_seed_set the same seed. Where the source hands out rows that vary (ct_batches_new does), loss,
+ * metrics, history and slots are those of the global batch, on every rank. Rank 0 logs. What stops
+ * one rank (an error, a callback, Ctrl-C) stops all after the same step. anomaly and monitor are
+ * for one process without a group.
+ *
  * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
- * batches; loss and objective; `best` of another model), CT_ERR_SHAPE (metrics), CT_ERR_DIVERGED,
- * CT_ERR_MEMORY, and what model, loss, optimizer, source and monitor record. */
+ * batches; loss and objective; `best` of another model; ranks that begin otherwise, or an option
+ * that is for one process), CT_ERR_SHAPE (metrics), CT_ERR_DIVERGED, CT_ERR_MEMORY, what model,
+ * loss, optimizer, source and monitor record, and those of ct_group_agree. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 
@@ -246,10 +253,12 @@ ct_status ct_predict_many(ct_module *model, ct_tensor *const in[], int n_in, ct_
 /* --- Checkpoints ------------------------------------------------------------------------------ */
 
 /* Model, optimizer and position in one .safetensors file, atomically: training continued from
- * it equals training that never stopped, bit for bit, and stops early at the same epoch. */
+ * it equals training that never stopped, bit for bit, and stops early at the same epoch. With a
+ * group of ranks rank 0 alone writes, and the file is that of any number of them. */
 ct_status ct_checkpoint_save(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position position);
-/* All or nothing; see ct_weights_load. A checksum tells damaged files. */
+/* All or nothing; see ct_weights_load. A checksum tells damaged files. All ranks of a group load
+ * together, or none does. */
 ct_status ct_checkpoint_load(const char *path, ct_module *model, ct_optimizer *optimizer,
                              ct_position *position);
 /* The same with the weights of the best epoch: saved unless `best` holds nothing, which must be of

@@ -6,6 +6,7 @@
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
 #include <math.h>
@@ -178,7 +179,7 @@ static ct_status count_skipped(ct_slot *slot) {
 static ct_status commit(cti_work *w, gate *g) {
     const request *r = g->r;
     ct_tensor **roots = cti_alloc((size_t)(r->n_also + r->n_given) + 2, sizeof *roots);
-    if (!roots) return CT_ERR_MEMORY;
+    if (!roots) return cti_agreed(CT_ERR_MEMORY);
     int64_t n = 0;
     roots[n++] = r->loss;
     for (int64_t k = 0; k < r->n_also; k++) roots[n++] = r->also[k];
@@ -191,15 +192,14 @@ static ct_status commit(cti_work *w, gate *g) {
     return g->skipped ? count_skipped(w->o->skipped) : status;
 }
 
-static ct_status finish(cti_work *w, const request *r) {
+static ct_status gather_updates(cti_work *w, gate *g) {
     if (cti_drop_unused(w) != CT_OK) return ct_error();
-    gate g = {.r = r};
-    if (w->o->skipped && !(g.norm = cti_norm_of(w->gradients, w->n))) return ct_error();
+    if (w->o->skipped && !(g->norm = cti_norm_of(w->gradients, w->n))) return ct_error();
     bool now = cti_accumulate(w);
     if (now && cti_apply(w) != CT_OK) return ct_error();
     int64_t next[2] = {w->applied + now, now ? 0 : w->accumulated + 1};
     cti_add_update(w, w->o->steps, ct_from(CT_I64, CT_SHAPE(2), next));
-    return commit(w, &g);
+    return CT_OK;
 }
 
 static ct_status check_also(const char *function, const request *r) {
@@ -243,12 +243,16 @@ static ct_status take_given(cti_work *w, const request *r) {
     return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_apply: every gradient is NULL");
 }
 
-static ct_status step(ct_optimizer *o, const request *r) {
+/* Of a request that was found to be so. Ranks of a group that come as far as the commit wait for
+ * each other there, so one that does not tells them. */
+static ct_status step(ct_optimizer *o, const request *r, ct_status status) {
     int64_t scope = ct_scope_open();
-    cti_work w;
-    ct_status status = cti_work_open(&w, o);
+    cti_work w = {0};
+    gate g = {.r = r};
+    if (status == CT_OK) status = cti_work_open(&w, o);
     if (status == CT_OK) status = r->given ? take_given(&w, r) : derive(&w, r->loss);
-    if (status == CT_OK) status = finish(&w, r);
+    if (status == CT_OK) status = gather_updates(&w, &g);
+    status = status == CT_OK ? commit(&w, &g) : cti_agreed(status);
     cti_work_close(&w);
     ct_scope_close(scope);
     return status;
@@ -259,9 +263,9 @@ ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *con
     static const char function[] = "ct_optimizer_step";
     request r = {
         .loss = loss, .also = also, .n_also = n_also, .accept = accept, .context = context};
-    if (check_loss(function, o, loss) != CT_OK) return ct_error();
-    if (check_also(function, &r) != CT_OK) return ct_error();
-    return step(o, &r);
+    ct_status status = check_loss(function, o, loss);
+    if (status == CT_OK) status = check_also(function, &r);
+    return step(o, &r, status);
 }
 
 ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
@@ -275,8 +279,8 @@ ct_status ct_optimizer_apply(ct_optimizer *o, ct_tensor *loss, ct_tensor *const 
     CTI_CALLED;
     static const char function[] = "ct_optimizer_apply";
     request r = {.loss = loss, .also = also, .n_also = n_also, .given = gradients, .n_given = n};
-    if (check_loss(function, o, loss) != CT_OK) return ct_error();
-    if (check_also(function, &r) != CT_OK) return ct_error();
-    if (!gradients) return cti_null("%s: 'gradients' is NULL", function);
-    return step(o, &r);
+    ct_status status = check_loss(function, o, loss);
+    if (status == CT_OK) status = check_also(function, &r);
+    if (status == CT_OK && !gradients) status = cti_null("%s: 'gradients' is NULL", function);
+    return step(o, &r, status);
 }

@@ -28,6 +28,9 @@ CT_C_BEGIN
  * CT_ERR_STATE where x varies already or is another one on another rank, and those of
  * ct_group_agree. */
 ct_tensor *ct_varying(ct_tensor *x, int axis);
+/* What ct_varying was given: this rank's rows of x, which vary no longer, to look at them or keep
+ * them. Evaluates x. Of a replicated x it is its value. */
+ct_tensor *ct_own_rows(ct_tensor *x);
 /* The axis along which t varies, or -1 for a replicated one. */
 int ct_varying_axis(const ct_tensor *t);
 

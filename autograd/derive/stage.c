@@ -8,8 +8,8 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/graph/walk.h"
-#include "tensor/group.h"
 #include "tensor/op.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
 #include <stdlib.h>
@@ -195,11 +195,6 @@ static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const c
     return CT_OK;
 }
 
-static ct_status agreed(ct_status status) {
-    ct_group *group = ct_group_current();
-    return group ? ct_group_agree(group, status) : status;
-}
-
 /* Ranks of a group evaluate what all of them have gathered, or nothing; and they apply what
  * all of them have prepared, or nothing. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
@@ -208,8 +203,8 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
     commit c = {.given = n_updates, .accept = accept, .context = context};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
-    status = agreed(status);
-    if (status == CT_OK) status = agreed(evaluate_and_prepare(&c, roots, n_roots));
+    status = cti_agreed(status);
+    if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
     if (status == CT_OK) apply(&c);
     cti_free(c.stages);
     cti_free(c.updates);

@@ -7,6 +7,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/array.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/group.h"
 #include "tensor/io/json.h"
 #include "tensor/io/safetensors_file.h"
 #include "tensor/io/writer.h"
@@ -57,6 +58,7 @@ static ct_status collect(const cti_slot_group groups[], int n, entries *e) {
 
 ct_status cti_slots_save(const char *path, const cti_slot_group groups[], int n,
                          const ct_pair *metadata, int64_t n_metadata) {
+    if (ct_group_rank(ct_group_current()) > 0) return CT_OK; /* rank 0 writes for all */
     entries e = {0};
     int64_t scope = ct_scope_open();
     ct_status status = collect(groups, n, &e);

@@ -5,6 +5,7 @@
 #include "nn/save/slot_file.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/ranks/exchange.h"
 
 static ct_status check_arguments(const char *function, const ct_module *model, const char *path) {
     if (model && path) return CT_OK;
@@ -54,23 +55,30 @@ static ct_status check_flattened(const char *function, const ct_weights_load_opt
     return CT_OK;
 }
 
-static ct_status load(const char *function, ct_module *model, const char *path,
-                      const ct_weights_load_options *options, ct_weights_report *report) {
+static ct_status check_load(const char *function, const ct_module *model, const char *path,
+                            const ct_weights_load_options *options) {
     if (check_arguments(function, model, path) != CT_OK) return ct_error();
     if (check_names(function, options) != CT_OK) return ct_error();
     if (check_flattened(function, options) != CT_OK) return ct_error();
-    if (options->form && !options->form->place) {
-        return ct_fail(CT_ERR_NULL, "%s: the form has no 'place'", function);
-    }
+    if (!options->form || options->form->place) return CT_OK;
+    return ct_fail(CT_ERR_NULL, "%s: the form has no 'place'", function);
+}
+
+static ct_status load(const char *function, ct_module *model, const char *path,
+                      const ct_weights_load_options *options, ct_weights_report *report) {
     cti_slot_group group = {"", {0}};
-    if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
+    ct_safetensors *file = NULL;
+    ct_tensor **prepared = NULL;
     int64_t scope = ct_scope_open();
-    ct_safetensors *file = ct_safetensors_load(path);
-    ct_tensor **prepared = file ? cti_slots_prepare_with(function, path, file, &group, 1, options,
-                                                         report)
-                                : NULL;
-    if (prepared) cti_slots_swap(&group, 1, prepared);
-    ct_status status = prepared ? CT_OK : ct_error();
+    ct_status status = check_load(function, model, path, options);
+    if (status == CT_OK) status = ct_module_list(model, &group.slots);
+    if (status == CT_OK && !(file = ct_safetensors_load(path))) status = ct_error();
+    if (file) {
+        prepared = cti_slots_prepare_with(function, path, file, &group, 1, options, report);
+        if (!prepared) status = ct_error();
+    }
+    status = cti_agreed(status);
+    if (status == CT_OK) cti_slots_swap(&group, 1, prepared);
     cti_free(prepared);
     ct_safetensors_free(file);
     ct_scope_close(scope);

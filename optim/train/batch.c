@@ -3,6 +3,7 @@
  * Whether it ends training is fit.c's business.
  * Invariant: elements are looked at by ops. */
 #include "optim/train/train.h"
+#include "tensor/varying.h"
 
 #include <math.h>
 
@@ -19,7 +20,7 @@ static ct_status find(ct_tensor *flat, int64_t *at) {
 static ct_status look_at(ct_tensor *t, const char *name, cti_cause *cause) {
     int64_t n = ct_numel(t), at = -1;
     if (!t || !ct_dtype_is_float(ct_dtype_of(t)) || n == 0) return CT_OK;
-    ct_tensor *flat = ct_reshape(t, CT_SHAPE(n));
+    ct_tensor *flat = ct_reshape(ct_own_rows(t), CT_SHAPE(n));
     if (!flat || find(flat, &at) != CT_OK) return ct_error();
     if (at < 0) return CT_OK;
     double value = ct_item(ct_slice(flat, 0, at, at + 1, 1));

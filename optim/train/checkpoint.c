@@ -12,6 +12,7 @@
 #include "tensor/base/hash.h"
 #include "tensor/base/text.h"
 #include "tensor/io/writer.h"
+#include "tensor/ranks/exchange.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -240,46 +241,59 @@ static ct_status check_sum(const char *path, const ct_safetensors *file, const c
                    said ? cti_show(said, strlen(said)).text : "");
 }
 
-/* Everything that may fail, then everything else. */
-static ct_status load(const char *path, const ct_safetensors *file, contents *c, ct_module *model,
-                      ct_position *position, cti_best *best) {
-    ct_position found = {0};
-    cti_best next = {0};
-    if (read_metadata(path, file, &found) != CT_OK) return ct_error();
-    bool has_best = found.best_epoch > 0 && ct_safetensors_metadata(file, "best_weights");
+/* What a file holds, ready to be given to the slots. */
+typedef struct {
+    ct_position position;
+    ct_tensor **values;   /* of the groups, one after the other */
+    const int64_t *state; /* of the stream of seeds, among them */
+    cti_best best;        /* nothing, if the caller wants none */
+} loaded;
+
+/* Everything that may fail. */
+static ct_status prepare(const char *path, const ct_safetensors *file, contents *c,
+                         ct_module *model, bool wants_best, loaded *l) {
+    if (read_metadata(path, file, &l->position) != CT_OK) return ct_error();
+    int64_t best_epoch = l->position.best_epoch;
+    bool has_best = best_epoch > 0 && ct_safetensors_metadata(file, "best_weights");
     if (has_best && add_best(c, model, NULL) != CT_OK) return ct_error();
-    ct_tensor **prepared = cti_slots_prepare(function_load, path, file, c->groups, c->n);
-    if (!prepared) return ct_error();
+    l->values = cti_slots_prepare(function_load, path, file, c->groups, c->n);
+    if (!l->values) return ct_error();
     int64_t seed = c->groups[MODEL].slots.count + c->groups[OPTIMIZER].slots.count;
-    ct_status status = check_sum(path, file, c, prepared, found);
-    if (status == CT_OK && best && has_best) {
-        status = cti_best_make(&next, model, found.best_epoch, prepared + seed + 1);
+    ct_status status = check_sum(path, file, c, l->values, l->position);
+    if (status == CT_OK && wants_best && has_best) {
+        status = cti_best_make(&l->best, model, best_epoch, l->values + seed + 1);
     }
-    const int64_t *state = status == CT_OK ? ct_data_i64(prepared[seed]) : NULL;
-    if (state) {
-        cti_seed_restore(state);
-        cti_slots_swap(c->groups, BEST, prepared);
-        if (position) *position = found;
-    }
-    if (state && best) {
-        cti_best_free(best);
-        *best = next;
-    } else {
-        cti_best_free(&next);
-    }
-    cti_free(prepared);
-    return state ? CT_OK : ct_error();
+    if (status != CT_OK) return status;
+    l->state = ct_data_i64(l->values[seed]);
+    return l->state ? CT_OK : ct_error();
+}
+
+/* Everything else. */
+static void apply(loaded *l, const contents *c, ct_position *position, cti_best *best) {
+    cti_seed_restore(l->state);
+    cti_slots_swap(c->groups, BEST, l->values);
+    if (position) *position = l->position;
+    if (!best) return;
+    cti_best_free(best);
+    *best = l->best;
+    l->best = (cti_best){0};
 }
 
 ct_status ct_checkpoint_load_best(const char *path, ct_module *model, ct_optimizer *optimizer,
                                   ct_position *position, ct_best *best) {
     CTI_CALLED;
-    if (check_arguments(function_load, path, model, optimizer) != CT_OK) return ct_error();
-    contents c;
+    contents c = {0};
+    loaded l = {0};
+    ct_safetensors *file = NULL;
     int64_t scope = ct_scope_open();
-    ct_status status = open_contents(&c, model, optimizer);
-    ct_safetensors *file = status == CT_OK ? ct_safetensors_load(path) : NULL;
-    if (status == CT_OK) status = file ? load(path, file, &c, model, position, best) : ct_error();
+    ct_status status = check_arguments(function_load, path, model, optimizer);
+    if (status == CT_OK) status = open_contents(&c, model, optimizer);
+    if (status == CT_OK && !(file = ct_safetensors_load(path))) status = ct_error();
+    if (status == CT_OK) status = prepare(path, file, &c, model, best != NULL, &l);
+    status = cti_agreed(status);
+    if (status == CT_OK) apply(&l, &c, position, best);
+    cti_best_free(&l.best);
+    cti_free(l.values);
     ct_safetensors_free(file);
     close_contents(&c);
     ct_scope_close(scope);

@@ -6,32 +6,38 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/graph/rows.h"
 
 #include <math.h>
 
-static ct_status add_batch(ct_module *model, const cti_measures *measures, const ct_batch *batch,
-                           cti_sums *sums) {
-    cti_measured measured;
-    ct_status status = cti_measure(model, measures, CT_INFERENCE, batch, sums, &measured);
-    if (status == CT_OK) status = ct_eval(measured.roots, measured.n);
-    if (status == CT_OK) cti_measured_add(&measured, measures, ct_dim(batch->x, 0), sums);
-    return status;
+static ct_status add_batch(const cti_measured *measured, const cti_measures *measures,
+                           const ct_batch *batch, cti_sums *sums) {
+    ct_status status = ct_eval(measured->roots, measured->n);
+    if (status != CT_OK) return status;
+    cti_measured_add(measured, measures, cti_global_dim(batch->x, 0), sums);
+    return CT_OK;
 }
 
+/* Before each evaluation the ranks of a group tell how they fared up to there, and whether to stop.
+ */
 static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_source *source,
                           bool (*stop)(void), bool *stopped, cti_sums *sums) {
-    if (ct_source_seek(source, 0, 0) != CT_OK) return ct_error();
+    ct_status status = ct_source_seek(source, 0, 0);
     for (bool more = true; more;) {
-        if (stop && (*stopped = stop())) return CT_OK;
         int64_t scope = ct_scope_open();
         ct_batch batch = {0};
-        ct_status status = ct_source_next(source, &batch);
-        more = status == CT_OK && batch.x;
-        if (more) status = add_batch(model, measures, &batch, sums);
+        cti_measured measured;
+        *stopped = stop && stop();
+        if (status == CT_OK && !*stopped) status = ct_source_next(source, &batch);
+        if (status == CT_OK && batch.x) {
+            status = cti_measure(model, measures, CT_INFERENCE, &batch, sums, &measured);
+        }
+        status = cti_meet(status, &stopped, 1);
+        more = status == CT_OK && batch.x && !*stopped;
+        if (more) status = add_batch(&measured, measures, &batch, sums);
         ct_scope_close(scope);
-        if (status != CT_OK) return status;
     }
-    return CT_OK;
+    return status;
 }
 
 static void nothing_measured(ct_evaluation *result) {

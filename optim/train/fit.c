@@ -11,6 +11,8 @@
 #include "tensor/base/array.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/process.h"
+#include "tensor/graph/rows.h"
+#include "tensor/ranks/exchange.h"
 
 #include <math.h>
 #include <string.h>
@@ -206,11 +208,11 @@ static ct_status learn(training *t, const ct_batch *batch) {
     t->last.step = at->epoch * t->count + at->batch + 1;
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);
-    if (status != CT_OK) return status;
+    if (status != CT_OK) return cti_agreed(status); /* the other ranks wait in the step */
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
-    record_step(t, &measured, ct_dim(batch->x, 0));
+    record_step(t, &measured, cti_global_dim(batch->x, 0));
     if (status != CT_OK) return status;
     advance(t);
     return show(t, &view);
@@ -222,13 +224,14 @@ static ct_status step(training *t, bool *more) {
     /* Room first, so that a step that has happened is recorded. */
     if (t->options->record_steps &&
         !cti_grow(&history->steps, history->n_steps, sizeof *history->steps)) {
-        return CT_ERR_MEMORY;
+        return cti_agreed(CT_ERR_MEMORY);
     }
     int64_t scope = ct_scope_open();
     ct_batch batch = {0};
     ct_status status = ct_source_next(t->train, &batch);
     *more = status == CT_OK && batch.x;
     if (*more) status = learn(t, &batch);
+    else if (status != CT_OK) cti_agreed(status);
     ct_scope_close(scope);
     return status;
 }
@@ -248,19 +251,27 @@ static void look_for_interrupt(training *t) {
     if (!t->options->no_signals && cti_interrupt_seen()) t->stop = t->history->interrupted = true;
 }
 
+/* What has stopped one rank stops all; whether this one fared well, they learn. */
+static ct_status meet(training *t, ct_status status) {
+    bool *flags[] = {&t->stop, &t->history->stopped_early, &t->history->interrupted};
+    return cti_meet(status, flags, 3);
+}
+
+static void after_step(training *t) {
+    cti_progress_step(&t->progress, t->epoch_steps, &t->sums);
+    call_back(t, NULL);
+    look_for_interrupt(t);
+    if (t->done == t->options->max_steps) t->stop = true;
+}
+
 static ct_status run_steps(training *t) {
     for (bool more = true; more && !t->stop;) {
         ct_status status = step(t, &more);
+        if (status == CT_OK && more) after_step(t);
+        status = meet(t, status);
         if (status != CT_OK) return status;
-        if (!more) {
-            /* Also when the source has fewer batches than it said, or had none left. */
-            if (t->history->position.batch > 0) next_epoch(&t->history->position);
-            return CT_OK;
-        }
-        cti_progress_step(&t->progress, t->epoch_steps, &t->sums);
-        call_back(t, NULL);
-        look_for_interrupt(t);
-        if (t->done == t->options->max_steps) t->stop = true;
+        /* Also when the source has fewer batches than it said, or had none left. */
+        if (!more && t->history->position.batch > 0) next_epoch(&t->history->position);
     }
     return CT_OK;
 }
@@ -318,6 +329,7 @@ static ct_status end_epoch(training *t, ct_status status) {
     if (status == CT_OK) status = valued;
     bool whole = status == CT_OK && t->history->position.batch == 0, validated = false;
     if (status == CT_OK) status = check_parameters(t);
+    status = meet(t, status);
     if (status == CT_OK) status = validate(t, &epoch, &validated);
     t->history->epochs[t->history->n_epochs++] = epoch;
     cti_progress_line(&t->progress, &epoch, validated);
@@ -329,7 +341,7 @@ static ct_status end_epoch(training *t, ct_status status) {
         status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss);
     }
     if (status == CT_OK) call_back(t, &epoch);
-    return status;
+    return meet(t, status);
 }
 
 /* Every step of an epoch has a number. */
@@ -401,7 +413,13 @@ static ct_status check_options(const ct_fit_options *options) {
     if (needs && !options->validation) {
         return ct_fail(CT_ERR_NULL, "ct_fit: %s needs validation, which is NULL", needs);
     }
-    return CT_OK;
+    const char *alone = options->anomaly ? "anomaly" : options->monitor ? "monitor" : NULL;
+    if (!alone || !ct_group_current()) return CT_OK;
+    return ct_fail(CT_ERR_STATE,
+                   "ct_fit: %s looks at one process, and there is a group of %d rank%s; "
+                   "ct_group_use(NULL, ..) trains without",
+                   alone, ct_group_size(ct_group_current()),
+                   ct_group_size(ct_group_current()) == 1 ? "" : "s");
 }
 
 /* How many epochs there are in all: where only steps were asked for, as many as hold them. */
@@ -488,7 +506,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     ct_history own = {0};
     if (history) *history = own;
     bool measured = loss || options.objective;
-    if (check_arguments(model, optimizer, measured, train) != CT_OK) return ct_error();
+    ct_status status = check_arguments(model, optimizer, measured, train);
     training t = {
         .model = model,
         .optimizer = optimizer,
@@ -497,17 +515,19 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
         .options = &options,
         .history = history ? history : &own,
     };
-    if (cti_check_measures("ct_fit", &t.measures) != CT_OK) return ct_error();
-    if (check_options(&options) != CT_OK) return ct_error();
-    t.count = ct_source_count(train);
-    if (t.count < 0) return ct_error();
+    if (status == CT_OK) status = cti_check_measures("ct_fit", &t.measures);
+    if (status == CT_OK) status = check_options(&options);
+    if (status == CT_OK && (t.count = ct_source_count(train)) < 0) status = ct_error();
+    status = cti_meet_alike(status, model, optimizer);
+    if (status != CT_OK) return status;
+    if (ct_group_rank(ct_group_current()) > 0) options.log = NULL;
     t.best = options.best ? options.best : options.restore_best ? &t.own : NULL;
     cti_progress_begin(&t.progress, options.log, epochs_of(&options, t.count), t.count,
                        t.measures.metric != NULL);
     t.progress.metrics = options.metrics;
     t.progress.n_metrics = options.n_metrics;
     if (!options.no_signals) cti_interrupt_begin();
-    ct_status status = run(&t);
+    status = run(&t);
     if (!options.no_signals) cti_interrupt_end();
     cti_best_free(&t.own);
     cti_sums_free(&t.sums);

@@ -6,6 +6,7 @@
 #include "nn/options_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/varying.h"
 
 #include <math.h>
 #include <string.h>
@@ -64,9 +65,20 @@ ct_status cti_check_measures(const char *function, const cti_measures *m) {
 
 /* --- One batch -------------------------------------------------------------------------------- */
 
+static bool is_replicated(const char *what, ct_tensor *value) {
+    int axis = ct_varying_axis(value);
+    if (axis < 0) return true;
+    ct_fail(CT_ERR_STATE,
+            "ct_evaluate: %s varies between ranks along axis %d, so each would have another one; "
+            "sum over it (ct_sum)",
+            what, axis);
+    return false;
+}
+
 /* A loss or a metric, which may be the user's own. */
 static ct_tensor *one_number(const char *what, ct_tensor *value) {
     if (!value) return cti_null_in("ct_evaluate: %s returned NULL and no error", what);
+    if (!is_replicated(what, value)) return NULL;
     if (ct_numel(value) == 1) return value;
     return ct_fail_null(CT_ERR_SHAPE, "ct_evaluate: %s must be one number, got %s", what,
                         ct_shape_format(ct_shape_of(value)).text);
@@ -111,6 +123,7 @@ static ct_tensor *checked_sums(const ct_metric *metric, ct_tensor *sums) {
         return cti_null_in("ct_evaluate: 'sums' of metric '%s' returned NULL and no error",
                            metric->name);
     }
+    if (!is_replicated(metric->name, sums)) return NULL;
     if (ct_dtype_of(sums) == CT_F64 && ct_shape_of(sums).rank <= 1 && ct_numel(sums) > 0) {
         return sums;
     }

@@ -244,6 +244,11 @@ ct_status cti_agree(ct_group *g, cti_entry entry) {
     return run(g);
 }
 
+ct_status cti_agreed(ct_status status) {
+    ct_group *group = ct_group_current();
+    return group ? cti_agree(group, (cti_entry){0, status}) : status;
+}
+
 ct_status ct_group_agree(ct_group *group, ct_status status) {
     CTI_CALLED;
     if (!group) return cti_null("ct_group_agree: 'group' is NULL");

@@ -3,6 +3,7 @@
 #ifndef COTAN_EXCHANGE_H
 #define COTAN_EXCHANGE_H
 
+#include "tensor/group.h"
 #include "tensor/ranks/add.h"
 
 /* What a rank brings to an exchange: what it computes, which has to be equal on all ranks, and how
@@ -27,6 +28,10 @@ typedef struct {
 ct_status cti_all_sum(ct_group *group, cti_entry entry, ct_dtype dtype,
                       const cti_summand summands[], int64_t count);
 ct_status cti_agree(ct_group *group, cti_entry entry);
+/* What the ranks of the current group come to, of which this one fared so; without a group, that.
+ * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
+ * in its place, so that none waits. */
+ct_status cti_agreed(ct_status status);
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was
  * begun has to be polled until it is done. */

@@ -4,8 +4,8 @@
  * The tree: the leaves are the grains, and the node over [lo, hi) adds the node over [lo, mid) to
  * that over [mid, hi), where mid = lo + (hi - lo) / 2. A rank's grains are the leaves below one or
  * more nodes, which it sums by itself. */
-#ifndef COTAN_SCHEDULE_H
-#define COTAN_SCHEDULE_H
+#ifndef COTAN_RANKS_SCHEDULE_H
+#define COTAN_RANKS_SCHEDULE_H
 
 #include "tensor/group.h"
 

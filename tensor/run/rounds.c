@@ -32,7 +32,7 @@ bool cti_needs_rounds(const cti_walk *walk) {
     return false;
 }
 
-/* What has to be equal on all ranks: not the number of rows or of grains. */
+/* What has to be equal on all ranks: not how many rows or grains a rank has. */
 static uint64_t hash_of(const cti_walk *walk) {
     uint64_t hash = cti_mix(0, (uint64_t)walk->count);
     for (int64_t i = 0; i < walk->count; i++) {
@@ -40,6 +40,8 @@ static uint64_t hash_of(const cti_walk *walk) {
         hash = cti_mix_text(hash, cti_has_value(t) ? "" : t->op->name);
         hash = cti_mix(hash, (uint64_t)t->dtype << 16 | (uint64_t)t->shape.rank << 8 |
                                  (uint64_t)(cti_mark_of(t).axis + 1));
+        if (t->rows)
+            hash = cti_mix(cti_mix(hash, (uint64_t)t->rows->total), (uint64_t)t->rows->unit);
         for (int d = 0; d < t->shape.rank && !t->rows; d++) {
             hash = cti_mix(hash, (uint64_t)t->shape.dims[d]);
         }

@@ -108,3 +108,9 @@ ct_tensor *ct_varying(ct_tensor *x, int axis) {
     cti_rows_drop(rows);
     return leaf;
 }
+
+ct_tensor *ct_own_rows(ct_tensor *x) {
+    CTI_CALLED;
+    if (!x) return cti_null_in("ct_own_rows: 'x' is NULL");
+    return cti_marked(ct_detach(x), CTI_REPLICATED);
+}

@@ -1,0 +1,62 @@
+/* What the ranks of a group decide together, between steps: to stop, and that all begin alike.
+ * What they compute together is in the graph; without a group nothing happens here.
+ * Invariant: all ranks come to the same status and flags. */
+#include "nn/module_private.h"
+#include "optim/train/train.h"
+#include "tensor/base/hash.h"
+#include "tensor/ranks/exchange.h"
+
+enum { FLAGS = 4 };
+
+ct_status cti_meet(ct_status status, bool *const flags[], int n) {
+    ct_group *group = ct_group_current();
+    if (!group) return status;
+    /* The flags stand in the first grain of each rank, and are counted. */
+    int64_t partials[CT_GROUP_MOST * FLAGS] = {0}, counts[FLAGS] = {0};
+    for (int k = 0; k < n; k++) partials[k] = *flags[k];
+    cti_entry entry = {cti_mix_text(0, "ct_fit"), status};
+    status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, counts, n}, 1);
+    for (int k = 0; k < n && status == CT_OK; k++) *flags[k] = counts[k] > 0;
+    return status;
+}
+
+static ct_status hash_slots(const ct_slot_list *slots, uint64_t *hash) {
+    for (int64_t i = 0; i < slots->count; i++) {
+        ct_tensor *t = ct_slot_read(slots->items[i].slot);
+        const void *data = ct_data(t);
+        if (!data) return ct_error();
+        size_t bytes = (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t));
+        *hash = cti_mix_bytes(cti_mix_text(*hash, slots->items[i].path), data, bytes);
+    }
+    return CT_OK;
+}
+
+static ct_status hash_of(ct_module *model, ct_optimizer *optimizer, uint64_t *hash) {
+    ct_slot_list slots = {0}, moments = {0};
+    ct_status status = ct_module_list(model, &slots);
+    if (status == CT_OK) status = ct_optimizer_list(optimizer, &moments);
+    if (status == CT_OK) status = hash_slots(&slots, hash);
+    if (status == CT_OK) status = hash_slots(&moments, hash);
+    ct_slot_list_free(&slots);
+    ct_slot_list_free(&moments);
+    return status;
+}
+
+ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer) {
+    ct_group *group = ct_group_current();
+    uint64_t mine = 0, first;
+    if (!group) return status;
+    if (status == CT_OK) status = hash_of(model, optimizer, &mine);
+    first = mine;
+    status = cti_agreed(status);
+    if (status == CT_OK) status = ct_group_broadcast(group, &first, sizeof first);
+    if (status == CT_OK && first != mine) {
+        status = ct_fail(
+            CT_ERR_STATE,
+            "ct_fit: rank %d begins with other values in the slots of the model or "
+            "the optimizer than rank 0; ct_seed_set the same seed before both are made, "
+            "or load one file",
+            ct_group_rank(group));
+    }
+    return cti_agreed(status);
+}

@@ -1,0 +1,105 @@
+/* Training on several processes over socket pairs: the same bits for any number of them, those of
+ * one process to rounding, files, and what stops one rank. What a rank does is in rank_training.c.
+ * Invariant: nothing depends on how fast a rank is. */
+#define COTAN_PROCESSES
+
+#include "tests/support/rank.h"
+#include "tests/support/test.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static rank_result results[RANKS_MOST];
+
+static void run(const char *scenario, int64_t argument, int size) {
+    ranks_run(scenario, argument, size, results);
+    for (int r = 0; r < size; r++) {
+        EXPECT(rank_ended_well(&results[r]), "%s %lld: rank %d of %d: status %x: %s", scenario,
+               (long long)argument, r, size, (unsigned)results[r].status, results[r].text);
+    }
+}
+
+static void expect_text(int rank, const char *expected) {
+    EXPECT(strcmp(results[rank].text, expected) == 0, "rank %d: \"%s\", not \"%s\"", rank,
+           results[rank].text, expected);
+}
+
+static void expect_part(int rank, const char *part) {
+    EXPECT(strstr(results[rank].text, part), "rank %d: no \"%s\" in \"%s\"", rank, part,
+           results[rank].text);
+}
+
+static void same_for_all_sizes(const char *scenario, int64_t argument) {
+    static const int sizes[] = {1, 2, 3, 8};
+    char first[sizeof results[0].text];
+    for (int i = 0; i < 4; i++) {
+        run(scenario, argument, sizes[i]);
+        if (i == 0) memcpy(first, results[0].text, sizeof first);
+        for (int r = 0; r < sizes[i]; r++) expect_text(r, first);
+    }
+    EXPECT(strstr(first, "epoch 45 items") && strstr(first, "slots"), "%s", first);
+}
+
+TEST(fit_ranks, the_study_has_the_same_bits_for_any_number_of_ranks) {
+    same_for_all_sizes("trains", 1);
+}
+
+TEST(fit_ranks, random_numbers_and_windows_have_the_same_bits) { same_for_all_sizes("trains", 0); }
+
+TEST(fit_ranks, the_result_is_that_of_one_process) {
+    run("trains_as_one", 1, 2);
+    run("trains_as_one", 0, 3);
+    run("trains_as_one", 0, 8);
+}
+
+/* --- Files ------------------------------------------------------------------------------------ */
+
+static void remove_checkpoint(void) {
+    char path[256];
+    snprintf(path, sizeof path, "/tmp/cotan-ranks-%ld.safetensors", (long)getpid());
+    unlink(path);
+}
+
+TEST(fit_ranks, a_checkpoint_goes_on_with_any_number_of_ranks) {
+    run("trains", 0, 1);
+    char whole[64], *slots = strstr(results[0].text, "slots");
+    REQUIRE(slots);
+    snprintf(whole, sizeof whole, "%s", slots);
+    run("saves", 0, 3);
+    for (int size = 1; size <= 4; size *= 2) {
+        run("resumes", 0, size);
+        for (int r = 0; r < size; r++) expect_text(r, whole);
+    }
+    remove_checkpoint();
+}
+
+TEST(fit_ranks, rank_0_alone_logs) {
+    run("logs", 0, 3);
+    expect_part(0, "epoch 1/1: 3 steps");
+    expect_text(1, "");
+    expect_text(2, "");
+}
+
+/* --- What stops one rank ---------------------------------------------------------------------- */
+
+TEST(fit_ranks, all_stop_where_one_stops) {
+    run("stops_early", 0, 3);
+    for (int r = 0; r < 3; r++) expect_text(r, "2 steps, early 1\n");
+}
+
+TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
+    run("loses_data", 0, 3);
+    expect_part(1, "1 steps CT_ERR_IO: rank 1 found no file");
+    expect_part(0, "1 steps CT_ERR_IO: ");
+    expect_part(2, "rank 1 failed");
+    run("steps_without_loss", 0, 2);
+    expect_part(0, "rank 1 failed with");
+    expect_part(0, "slots unchanged");
+    expect_part(1, "ct_optimizer_step: 'loss' is NULL, slots unchanged");
+}
+
+TEST(fit_ranks, ranks_begin_alike) {
+    run("begins_otherwise", 0, 2);
+    expect_part(1, "ct_fit: rank 1 begins with other values in the slots");
+    expect_part(0, "rank 1 failed with CT_ERR_STATE, slots unchanged");
+}
