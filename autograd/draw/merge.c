@@ -248,21 +248,21 @@ static void choose_values(merging *m, int64_t n) {
 static const char *type_of(merging *m, int64_t box, const char *value) {
     const box_count *count = &m->count[box];
     bool alone = m->goes[m->last[box]] == LEAVES;
-    char gradients[64] = "", ops[96] = "";
+    char text[160] = "";
+    int length = 0;
     if (count->gradients > alone) {
-        snprintf(gradients, sizeof gradients, "%s%lld gradient%s", alone ? "" : ", ",
-                 (long long)count->gradients, count->gradients == 1 ? "" : "s");
+        length = snprintf(text, sizeof text, "%s%lld gradient%s", alone ? "" : ", ",
+                          (long long)count->gradients, count->gradients == 1 ? "" : "s");
     }
+    char *ops = text + length;
+    size_t room = sizeof text - (size_t)length;
     long long first = count->ops[0], second = count->ops[1];
     if (first != second && first > 0 && second > 0) {
-        snprintf(ops, sizeof ops, ", %lld \xe2\x86\x92 %lld ops", first, second);
+        snprintf(ops, room, ", %lld \xe2\x86\x92 %lld ops", first, second);
     } else if (first > 1 || second > 1) {
-        snprintf(ops, sizeof ops, ", %lld ops%s", first ? first : second,
-                 count->repeated ? " each" : "");
+        snprintf(ops, room, ", %lld ops%s", first ? first : second, count->repeated ? " each" : "");
     }
-    strcat(gradients, ops);
-    return text_of(m->p, alone && *gradients != ',' && count->gradients > 1 ? "" : value,
-                   gradients);
+    return text_of(m->p, alone && *text != ',' && count->gradients > 1 ? "" : value, text);
 }
 
 /* What is written into the boxes, once all is known. */

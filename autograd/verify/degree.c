@@ -154,7 +154,7 @@ static void add_power(estimate *e, const ct_tensor *t, int64_t at) {
 
 static void add_node(estimate *e, const ct_tensor *t, int64_t at) {
     if (t->dtype != CT_P61) return;
-    if (t->n_inputs == 0) {
+    if (t->n_inputs == 0 || !t->op) {
         e->top[at] = !t->op && !t->literal;
         return;
     }
