@@ -126,6 +126,7 @@ ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair
     }
     if (status == CT_OK && !found) status = cti_guess_mistake(s, of, pair, out, &found);
     if (status == CT_OK && !found) status = cti_term_shares(s, pair, out, &found);
+    if (status == CT_OK && !found) status = cti_guess_value(s, of, pair, out, &found);
     if (status == CT_OK && !found) {
         cti_line(out, "%s: no known term or factor explains the difference",
                  cti_claim_input_name(s->claim, pair->input));

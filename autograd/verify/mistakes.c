@@ -1,5 +1,6 @@
 /* What a person may have done to one op of f on the way back: taken another tensor for an operand
- * (x for x - mean, a matrix not transposed), another function's slope, a factor once too often.
+ * (x for x - mean, a matrix not transposed), another function's slope, a factor once too often,
+ * another value for the op's own (a sum that was not divided by n, inside of a root).
  * It tries one mistake at a time, at each op; terms by name are in terms.c.
  * Invariant: what it says is an identity in the field that holds for all elements of an input. */
 #include "autograd/grad.h"
@@ -199,6 +200,70 @@ static ct_status try_factors(search *k, ct_tensor *t) {
                  formula_of(t).text, i % 2 ? "lacks" : "has", formula_of(k->nodes[i / 2]).text,
                  i % 2 ? "" : " once too often");
     }
+    return status;
+}
+
+/* --- Another value ---------------------------------------------------------------------------- */
+
+/* Whether q for t explains it: where what is derived takes the value of t, or as another f, of which
+ * the closed form is the derivative. */
+static ct_status try_value(search *k, ct_tensor *t, ct_tensor *q, const char *what,
+                           const char *says) {
+    int64_t n = k->s->claim->n_inputs, i = k->pair->input;
+    ct_tensor *y = q ? cti_graph_with(k->of->y, t, q) : NULL, *of_other[CT_CLAIM_INPUTS];
+    ct_tensor *taken = y ? cti_graph_with(k->pair->derived, t, q) : NULL;
+    ct_status status = taken ? ct_vjp(y, k->of->x[n], k->of->x, n, of_other) : ct_error();
+    if (status == CT_OK) status = ct_eval((ct_tensor *[]){taken, of_other[i]}, 2);
+    if (status != CT_OK) return status;
+    k->tries++;
+    bool in_derivative = equal(ct_data(taken), k->pair->closed);
+    k->found = in_derivative || equal(ct_data(of_other[i]), k->pair->closed);
+    if (k->found) {
+        cti_line(k->out, "%s: %s%s%s", k->input,
+                 in_derivative ? "" : "the derivative of another f: ", what, says);
+    }
+    return CT_OK;
+}
+
+/* What is counted wrongly: n for 1, n for n - 1, 1 for n, where n values are one. */
+static ct_status try_counts(search *k, ct_tensor *t) {
+    double n = (double)(t->inputs[0]->numel / t->numel);
+    const double factors[] = {n, n / (n - 1), (n - 1) / n, 1 / n};
+    ct_status status = CT_OK;
+    for (int i = 0; i < 4 && n > 2 && status == CT_OK && !k->found; i++) {
+        ct_verify_line said;
+        if (!cti_factor_said(ct_p61_from(factors[i]), &said)) continue;
+        status = try_value(k, t, ct_scale(t, factors[i]), formula_of(t).text, said.text);
+    }
+    return status;
+}
+
+/* What stands nearer to the inputs, as where an op is forgotten. */
+static ct_status try_earlier(search *k, int64_t at) {
+    ct_tensor *t = k->nodes[at];
+    ct_status status = CT_OK;
+    for (int64_t i = at + 1; i < k->n_nodes && status == CT_OK && !k->found; i++) {
+        ct_tensor *q = shaped(k->nodes[i], t);
+        if (!q) continue;
+        ct_verify_line says;
+        cti_line(&says, " stands where %s belongs", formula_of(t).text);
+        status = try_value(k, t, q, formula_of(k->nodes[i]).text, says.text);
+    }
+    return status;
+}
+
+ct_status cti_guess_value(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
+                          ct_verify_line *out, bool *found) {
+    search k = {.s = s, .of = of, .pair = pair, .out = out};
+    k.input = cti_claim_input_name(s->claim, pair->input);
+    ct_status status = find_nodes(&k);
+    for (int64_t i = 0; i < k.n_nodes && status == CT_OK && !k.found; i++) {
+        ct_tensor *t = k.nodes[i];
+        if (t->n_inputs == 0 || k.tries >= MOST_TRIES) continue;
+        if (t->n_inputs == 1 && t->numel < t->inputs[0]->numel) status = try_counts(&k, t);
+        if (status == CT_OK && !k.found) status = try_earlier(&k, i);
+    }
+    *found = k.found;
     return status;
 }
 

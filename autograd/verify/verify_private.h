@@ -93,6 +93,9 @@ ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair
 /* Or made a mistake at one op, on the way back. Says so where that explains the difference. */
 ct_status cti_guess_mistake(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                             ct_verify_line *out, bool *found);
+/* Or took another value for that of an op: before it was divided by n, before the op. */
+ct_status cti_guess_value(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
+                          ct_verify_line *out, bool *found);
 /* Appends "exp(sub(x, max(x)))", as deep as said; names in place of what has one. */
 void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size);
 

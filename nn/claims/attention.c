@@ -159,19 +159,19 @@ static const ct_claim_mutant mutants[] = {
     {"the scale is missing for keys", NULL, scale_of_q_alone, 1, "k: all of it has the factor 2"},
     {"the sum over queries", NULL, sum_over_queries, 1, NULL},
     {"softmax without the sum", NULL, no_sum, 1, "is missing"},
-    {"softmax is left out", NULL, no_softmax, 1, NULL},
+    {"softmax is left out", NULL, no_softmax, 1, "stands where div(exp(..)"},
     {"scores are not transposed for keys", NULL, scores_not_transposed, 1, "k: "},
     {"weights are not transposed for values", NULL, weights_not_transposed, 1,
      "v: its transpose stands where"},
     {"keys before they are projected", NULL, from_unprojected, 1, "q: "},
     {"the sum of dy y with dy after the projection", NULL, sum_of_outputs, 1, NULL},
     {"weights are saved as numbers", NULL, saved_weights, 2, "held constant"},
-    {"a causal mask is forgotten", causal, NULL, 1, NULL},
+    {"a causal mask is forgotten", causal, NULL, 1, "stands where where("},
     {"two heads as one", two_heads, NULL, 1, NULL},
 };
 
 static const ct_claim_mutant causal_mutants[] = {
-    {"the mask is forgotten", NULL, closed, 1, NULL},
+    {"the mask is forgotten", NULL, closed, 1, "stands where where("},
     {"the mask after softmax, and weights that do not add up", NULL, mask_after_softmax, 1, NULL},
 };
 

@@ -295,7 +295,7 @@ static const ct_claim_mutant mutants[] = {
     {"the variance in one pass (nnabla)", one_pass, NULL, 0, "digits are lost"},
     {"both statistics are detached", detached_statistics, NULL, 1,
      "the closed form's 'variance term' does not belong there"},
-    {"the variance by N - 1", by_n_minus_1, NULL, 1, NULL},
+    {"the variance by N - 1", by_n_minus_1, NULL, 1, "has the factor 5/6 = (m - 1) / m"},
     {"the variance by N - 1, and backward by N (tiny-dnn)", by_n_minus_1, backward_by_n, 1,
      "has the factor 5/6"},
     {"epsilon outside of the root", epsilon_outside, NULL, 1, NULL},

@@ -103,7 +103,7 @@ static const ct_claim_mutant layer_mutants[] = {
     {"dbeta with gamma in it", NULL, layer_dbeta_with_gamma, 1,
      "beta: all of it has the factor gamma once too often"},
     {"the variance in one pass", layer_one_pass, NULL, 0, "digits are lost"},
-    {"the variance by N - 1", layer_unbiased, NULL, 1, NULL},
+    {"the variance by N - 1", layer_unbiased, NULL, 1, "stands where mul(div(.., ..), ..)"},
     {"the mean is detached inside of the variance", layer_detached, NULL, 2, "held constant"},
 };
 

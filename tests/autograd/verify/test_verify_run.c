@@ -133,6 +133,52 @@ TEST(verify_run, a_mistake_at_one_op_is_said) {
     }
 }
 
+/* x / rms with a mistake inside of the root, and as if f had it too. */
+typedef struct {
+    double factor, epsilon; /* of the root in the closed form */
+    bool alone;             /* f's formula is right elsewhere */
+    const char *says;
+} root;
+
+static ct_tensor *mean(ct_tensor *t) { return ct_mean_keep(t, CT_AXES(-1)); }
+static ct_tensor *inverse_root(ct_tensor *of, double factor, double epsilon) {
+    ct_tensor *square = mean(ct_square(of));
+    if (factor != 1) square = ct_scale(square, factor);
+    return ct_rsqrt(epsilon != 0 ? ct_offset(square, epsilon) : square);
+}
+static ct_tensor *rms_norm(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_mul(in[0], inverse_root(in[0], 1, 1e-3));
+}
+static ct_status rms_norm_closed(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                                 ct_tensor *out[]) {
+    const root *of = context;
+    (void)n;
+    ct_tensor *r = inverse_root(in[0], of->factor, of->epsilon), *y = ct_mul(in[0], r);
+    ct_tensor *m = ct_scale(mean(ct_mul(dy, y)), of->alone ? 1 : of->factor);
+    out[0] = ct_mul(r, ct_sub(dy, ct_mul(y, m)));
+    return ct_error();
+}
+
+TEST(verify_run, a_mistake_inside_of_a_root_is_said) {
+    static const ct_claim_input rows = {.name = "x", .shape = {2, {3, 4}}};
+    root roots[] = {
+        {4, 1e-3, true, "x: sum(mul(x, x)) stands where div(sum(..), ..) belongs"},
+        {4, 1e-3, false, "x: the derivative of another f: sum(mul(x, x)) stands where div(sum(.."},
+        {4.0 / 3, 1e-3, true, "x: sum(mul(x, x)) has the factor 4/3 = m / (m - 1)"},
+        {1, 0, true, "x: div(sum(..), ..) stands where add(div(.., ..), ..) belongs"},
+    };
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+        ct_claim of = {.name = "rms",
+                       .f = rms_norm,
+                       .closed = rms_norm_closed,
+                       .context = &roots[i],
+                       .inputs = &rows,
+                       .n_inputs = 1};
+        expect_run(&of, (ct_verify_options){.orders = 1}, 1, roots[i].says);
+    }
+}
+
 static ct_status first_alone(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
                              ct_tensor *out[]) {
     made = NOTHING;
