@@ -110,6 +110,7 @@ static void put_group(cti_writer *out, const cti_page *page, int64_t g) {
     if (group->n_items) put_text(out, "name", group->name);
     if (group->users) put_number(out, "inner_users", group->users);
     if (group->value >= 0) put_number(out, "value", group->value);
+    if (group->gradients) put_number(out, "gradients", group->gradients);
     put_number(out, "nodes", group->n_nodes);
     cti_write_format(out, ",\"inside\":[%d,%d]", group->width, group->height);
     cti_write_text(out, ",\"items\":[");

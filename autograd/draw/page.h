@@ -24,6 +24,7 @@ typedef struct {
     int64_t n_nodes;        /* also those in groups within it */
     int64_t low, high;      /* of nodes that are many: their numbers in their group, from 1 on */
     int64_t value;          /* the node that others use last, or a root; or -1 */
+    int64_t gradients;      /* derivatives in it that were asked for */
     int64_t edges, n_edges; /* between its items */
     int64_t users;          /* items that have no edge from outside: very many */
     int width, height;      /* of its inside, with all groups in it closed */

@@ -155,6 +155,7 @@ function factsOf(pane, i) {
         ["dtype", shape && shape[2]],
         ["holds", more.join(", ")],
         ["result", group && item.value !== undefined ? link(pane, item.value) : null],
+        ["gradients", item.gradients],
         ["nodes", group && item.nodes],
         ["bytes", showBytes(item.bytes) + (group ? " in all" : "")],
         ["module", !group || item.name ? item.path : null],

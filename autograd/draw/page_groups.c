@@ -263,6 +263,7 @@ static ct_status add_arrows(cti_page *page) {
         for (int64_t g = page->items[i].group; g >= 0 && p->nodes[i].root;) {
             /* A derivative hands on a cotangent, and gradients besides. */
             if (p->nodes[i].order == 0 || page->groups[g].value < 0) page->groups[g].value = i;
+            page->groups[g].gradients += p->nodes[i].order > 0;
             g = page->items[item_of(page, g)].group;
         }
     }

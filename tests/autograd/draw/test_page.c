@@ -275,6 +275,29 @@ PAGE_TEST(a_page_holds_everything) {
     free(text);
 }
 
+/* y = x W + b: the box of its derivative shows what it hands on, and counts the gradients. */
+PAGE_TEST(derivatives_say_what_they_give) {
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4, 3), 1), *roots[3];
+    ct_tensor *p[] = {ct_full(CT_F32, CT_SHAPE(3, 2), 1), ct_full(CT_F32, CT_SHAPE(2), 1)};
+    ct_path_push("before");
+    ct_tensor *y = ct_exp(ct_mul(x, ct_full(CT_F32, CT_SHAPE(3), 2)));
+    ct_path_pop(), ct_path_push("dense");
+    y = ct_add(ct_matmul(y, p[0]), p[1]);
+    ct_path_pop();
+    roots[0] = ct_sum_all(ct_square(y));
+    cr_assert_eq(ct_grad(roots[0], (ct_tensor *[]){p[0], p[1]}, 2, &roots[1]), CT_OK);
+    ct_tensor *dx;
+    cr_assert_eq(ct_grad(roots[0], &x, 1, &dx), CT_OK);
+    char *text = page_text((ct_tensor *[]){roots[0], roots[1], roots[2], dx}, 4,
+                           (ct_dot_options){0});
+    const char *dense = strstr(text, "\"label\":\"dense, derivative\\u000a[4,3] f32\"");
+    cr_assert_not_null(dense, "%s", strstr(text, "id=\"data\">"));
+    const char *gradients = strstr(dense, "\"gradients\":2,"), *items = strstr(dense, "\"items\":");
+    cr_expect(gradients && gradients < items, "%.500s", dense);
+    cr_expect_eq(count(text, "\"gradients\":1,"), 1, "that of x, in 'before'");
+    free(text);
+}
+
 PAGE_TEST(options_of_pages) {
     ct_tensor *y = chain(5100), *roots[2];
     char *text = page_text(&y, 1, (ct_dot_options){0}); /* more than other pictures may have */
