@@ -10,9 +10,9 @@
 
 /* Of the new picture's boxes. */
 typedef struct {
-    int64_t ops[2];    /* of a comparison's graphs; else twice the same */
-    int64_t gradients; /* of a derivative: what leaves it for no other derivative */
-    bool repeated;     /* it stands for several, with so many ops each */
+    int64_t ops[2];       /* of a comparison's graphs; else twice the same */
+    int64_t gradients[2]; /* of a derivative: what leaves it for no other derivative */
+    bool repeated;        /* it stands for several, with so many ops each */
 } box_count;
 
 /* Where a node's value goes: nowhere, into a higher derivative, out as a root or to what has no
@@ -173,12 +173,16 @@ static int64_t times_in_group(const merging *m, int64_t i) {
     return times;
 }
 
+/* In the graphs that a node is in. */
+static void count_node(const cti_picture_node *node, int64_t times, int64_t count[2]) {
+    if (node->side != CTI_SECOND) count[0] += times;
+    if (node->side != CTI_FIRST) count[1] += times;
+}
+
 static void count_op(const merging *m, int64_t i, box_count *count) {
     const cti_picture_node *node = &m->p->nodes[i];
     if (node->shape == CTI_ELLIPSE || m->group[i] < 0) return;
-    int64_t times = times_in_group(m, i);
-    if (node->side != CTI_SECOND) count->ops[0] += times;
-    if (node->side != CTI_FIRST) count->ops[1] += times;
+    count_node(node, times_in_group(m, i), count->ops);
 }
 
 /* The last value of a group that another uses, or that is a root, is what it makes. */
@@ -238,31 +242,46 @@ static void choose_values(merging *m, int64_t n) {
         int64_t box = m->number[i], shown = m->last[box];
         if (m->group[i] < 0 || m->goes[i] == STAYS) continue;
         bool derived = m->before[i].order > 0;
-        m->count[box].gradients += derived && m->goes[i] == LEAVES;
+        if (derived && m->goes[i] == LEAVES) count_node(&m->before[i], 1, m->count[box].gradients);
         if (shown < 0 || !derived || m->goes[i] >= m->goes[shown]) m->last[box] = i;
     }
 }
 
+/* "14", or of a comparison "14 → 15": in each graph, where both have some. */
+typedef struct {
+    char text[64];
+    int64_t most;
+} count_text;
+
+static count_text show_count(const int64_t count[2]) {
+    long long first = count[0], second = count[1];
+    count_text shown = {.most = count[0] > count[1] ? count[0] : count[1]};
+    if (first != second && first > 0 && second > 0) {
+        snprintf(shown.text, sizeof shown.text, "%lld \xe2\x86\x92 %lld", first, second);
+    } else {
+        snprintf(shown.text, sizeof shown.text, "%lld", (long long)shown.most);
+    }
+    return shown;
+}
+
 /* "[32,13,13,32] f32, 2 gradients, 14 ops": the value, what leaves besides, and ops of one of its
- * repetitions; of a comparison, in each graph. */
+ * repetitions. */
 static const char *type_of(merging *m, int64_t box, const char *value) {
     const box_count *count = &m->count[box];
+    count_text gradients = show_count(count->gradients), ops = show_count(count->ops);
     bool alone = m->goes[m->last[box]] == LEAVES;
-    char text[160] = "";
-    int length = 0;
-    if (count->gradients > alone) {
-        length = snprintf(text, sizeof text, "%s%lld gradient%s", alone ? "" : ", ",
-                          (long long)count->gradients, count->gradients == 1 ? "" : "s");
+    bool first = alone && gradients.most > 1; /* its number stands for the value too */
+    char text[192] = "";
+    size_t used = 0;
+    if (gradients.most > alone) {
+        used = (size_t)snprintf(text, sizeof text, "%s%s gradient%s", first ? "" : ", ",
+                                gradients.text, gradients.most == 1 ? "" : "s");
     }
-    char *ops = text + length;
-    size_t room = sizeof text - (size_t)length;
-    long long first = count->ops[0], second = count->ops[1];
-    if (first != second && first > 0 && second > 0) {
-        snprintf(ops, room, ", %lld \xe2\x86\x92 %lld ops", first, second);
-    } else if (first > 1 || second > 1) {
-        snprintf(ops, room, ", %lld ops%s", first ? first : second, count->repeated ? " each" : "");
+    if (ops.most > 1) {
+        snprintf(text + used, sizeof text - used, ", %s ops%s", ops.text,
+                 count->repeated ? " each" : "");
     }
-    return text_of(m->p, alone && *text != ',' && count->gradients > 1 ? "" : value, text);
+    return text_of(m->p, first ? "" : value, text);
 }
 
 /* What is written into the boxes, once all is known. */

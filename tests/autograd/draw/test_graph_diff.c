@@ -355,6 +355,27 @@ DIFF_TEST(boxes_of_modules_count_the_ops_of_each_graph) {
     free(changed), free(same);
 }
 
+/* A dense layer after another module, and the same with a bias, which is a gradient more. */
+static graph dense(bool biased) {
+    ct_tensor *p[] = {ct_full(CT_F32, CT_SHAPE(3, 2), 1), ct_full(CT_F32, CT_SHAPE(2), 1)};
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4, 3), 1), *y;
+    ct_path_push("dense");
+    y = ct_matmul(x, p[0]);
+    if (biased) y = ct_add(y, p[1]);
+    ct_path_pop();
+    graph g = {{ct_sum_all(ct_square(y))}, 2 + biased};
+    cr_assert_eq(ct_grad(g.roots[0], p, 1 + biased, g.roots + 1), CT_OK);
+    return g;
+}
+
+DIFF_TEST(boxes_of_modules_count_the_gradients_of_each_graph) {
+    graph a = dense(false), b = dense(true);
+    ct_graph_diff_options modules = {.picture.level = CT_DOT_MODULES};
+    char *changed = picture_of("m.dot", &a, &b, modules);
+    cr_expect_not_null(strstr(changed, "derivative\\n1 \xe2\x86\x92 2 gradients"), "%s", changed);
+    free(changed);
+}
+
 DIFF_TEST(a_tree_of_equal_graphs_says_so) {
     graph a = small(false), b = small(false), more = small(true);
     char *same = picture_of("same.txt", &a, &b, (ct_graph_diff_options){0});
