@@ -6,7 +6,8 @@
  *          comparing again, of higher orders.
  * numeric  both are evaluated in f64 and f32, with usual data and with data far from 0: what
  *          algebra cannot see, as overflow or a variance from the difference of two large numbers.
- *          And what is derived is compared with finite differences of f.
+ *          What is derived is compared with finite differences of f, and both sides next to each
+ *          branch that is found between two draws.
  *
  * A claim is a name, the function, its inputs and the closed form, each in any ops:
  *
@@ -32,8 +33,9 @@
  * compose.h name theirs: the "mean" and "variance" of a normalization). A closed form that differs
  * from the derivative is taken apart into these terms, exactly, so that the report can say which
  * one is wrong, and by what factor. Where no term explains it, mistakes at single ops of f are
- * tried: a path that was forgotten, another tensor for an operand, another function's slope; and
- * whether a term of the closed form, a tensor of it that has a name, does not belong there. */
+ * tried: a path that was forgotten, another tensor for an operand or a value, another function's
+ * slope; and whether a term of the closed form, a tensor of it that has a name, does not belong
+ * there. */
 #ifndef COTAN_VERIFY_H
 #define COTAN_VERIFY_H
 
@@ -90,7 +92,7 @@ typedef struct {
     int orders;           /* 1..CT_VERIFY_ORDERS; default 2; of arrays 1, and more is an error */
     int draws;            /* of exact comparisons; default 3 */
     uint64_t seed;        /* of all that is drawn */
-    double tolerance;     /* of f64, in the max norm; default 1e-12 */
+    double tolerance;     /* of f64, in the max norm, below 1; default 1e-12 */
     bool no_mutants;      /* the claim alone */
     ct_tensor *cotangent; /* f64, in place of a random one: what a test of yours does */
 } ct_verify_options;

@@ -37,6 +37,7 @@ typedef struct {
     float *below;                  /* and e of each divisor */
     double roots, hashed, deepest; /* elements; the largest degree that a stand-in takes */
     const char *untold;            /* an op that says nothing */
+    bool branches;
     cti_zone zone;
 } estimate;
 
@@ -153,6 +154,7 @@ static void add_power(estimate *e, const ct_tensor *t, int64_t at) {
 }
 
 static void add_node(estimate *e, const ct_tensor *t, int64_t at) {
+    e->branches |= t->op && (t->op->branches || (t->op->algebra == CT_DECISION && t->n_inputs));
     if (t->dtype != CT_P61) return;
     if (t->n_inputs == 0 || !t->op) {
         e->top[at] = !t->op && !t->literal;
@@ -238,8 +240,9 @@ ct_status cti_verify_chance(const cti_subject *s, const ct_verify_options *optio
         cti_walk_free(&walk);
     }
     if (status == CT_OK && *log2_missed < 0) {
-        cti_line(line, "a wrong formula passes %d draws with probability at most 2^%.0f%s",
+        cti_line(line, "a wrong formula passes %d draws with probability at most 2^%.0f%s%s",
                  options->draws, *log2_missed,
+                 e.branches ? ", on the branches that were taken" : "",
                  e.hashed > 0 ? ", if stand-ins of exp and the like are random numbers" : "");
     } else if (status == CT_OK) {
         cti_line(line, "no bound on how likely a wrong formula passes: %s%s",

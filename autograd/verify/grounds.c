@@ -1,5 +1,4 @@
-/* What a proof in the field rests on: numbers that are no fractions, functions that have stand-ins,
- * branches that were taken.
+/* What a proof in the field rests on: numbers that are no fractions, functions that have stand-ins.
  * It judges nothing; a note says it.
  * Invariant: it looks at f and at the closed form alike. */
 #include "autograd/ops.h"
@@ -53,34 +52,6 @@ static void note_stand_ins(const cti_walk *walk, ct_verify_line *line) {
              list);
 }
 
-/* --- Branches --------------------------------------------------------------------------------- */
-
-static ct_status count_branches(ct_tensor *t, bool *taken, bool *left) {
-    ct_tensor *condition = ct_cast(t->op->branches(t), CT_F64);
-    const double *data = ct_data_f64(condition);
-    if (!data) return ct_error();
-    for (int64_t i = 0; i < ct_numel(condition); i++) {
-        *taken |= data[i] != 0;
-        *left |= data[i] == 0;
-    }
-    return CT_OK;
-}
-
-static ct_status note_branches(cti_walk *walk, ct_verify_line *line) {
-    line->text[0] = '\0';
-    for (int64_t i = 0; i < walk->count; i++) {
-        ct_tensor *t = walk->items[i];
-        bool taken = false, left = false;
-        if (!t->op || !t->op->branches) continue;
-        ct_status status = count_branches(t, &taken, &left);
-        if (status != CT_OK) return status;
-        if (taken != left) {
-            cti_line(line, "one branch of %s was never taken: nothing is said of it", t->op->name);
-        }
-    }
-    return CT_OK;
-}
-
 ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *options,
                              ct_verify_line lines[CTI_GROUNDS]) {
     cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
@@ -96,9 +67,8 @@ ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *opti
     if (status == CT_OK) {
         note_numbers(&walk, &lines[0]);
         note_stand_ins(&walk, &lines[1]);
-        status = note_branches(&walk, &lines[2]);
         cti_walk_free(&walk);
     }
     ct_scope_close(scope);
-    return status;
+    return status == CT_OK ? cti_verify_untaken(s, options, &lines[2]) : status;
 }

@@ -28,7 +28,8 @@ void cti_line(ct_verify_line *line, const char *format, ...) {
 /* --- Drawing ---------------------------------------------------------------------------------- */
 
 /* Multiples of 2^-40 in [-2, 2): exact in f64 as in the field. */
-static double drawn(const cti_draw *draw, uint64_t leaf, int64_t at, const ct_claim_input *input) {
+static double drawn_first(const cti_draw *draw, uint64_t leaf, int64_t at,
+                          const ct_claim_input *input) {
     uint32_t words[4];
     ct_philox(words, (uint64_t)at, leaf + (draw->attempt << 20), draw->seed + draw->stream);
     uint64_t bits = (uint64_t)words[0] << 32 | words[1];
@@ -38,6 +39,14 @@ static double drawn(const cti_draw *draw, uint64_t leaf, int64_t at, const ct_cl
     if (input && !input->near && !positive && !input->fixed) value += draw->far;
     if (draw->narrow) value = (double)(float)value;
     return words[2] & 1 ? value * (1 + draw->nudge) : value * (1 - draw->nudge);
+}
+
+static double drawn(const cti_draw *draw, uint64_t leaf, int64_t at, const ct_claim_input *input) {
+    double value = drawn_first(draw, leaf, at, input);
+    if (draw->part == 0) return value;
+    cti_draw other = *draw;
+    other.attempt++;
+    return value + draw->part * (drawn_first(&other, leaf, at, input) - value);
 }
 
 static ct_tensor *leaf_from(ct_dtype dtype, ct_shape shape, const double *values) {
@@ -119,6 +128,13 @@ ct_status cti_instance_begin(const cti_subject *s, ct_dtype dtype, const cti_dra
 static ct_status check_closed(const cti_subject *s, const cti_instance *of, ct_tensor *closed[]) {
     for (int64_t i = 0; i < s->claim->n_inputs; i++) {
         if (!closed[i] || s->claim->inputs[i].fixed) continue;
+        if (ct_dtype_of(closed[i]) != ct_dtype_of(of->x[i])) {
+            return ct_fail(CT_ERR_DTYPE,
+                           "ct_verify: %s: the closed form's cotangent of '%s' is %s, '%s' is %s",
+                           s->claim->name, s->claim->inputs[i].name,
+                           ct_dtype_name(ct_dtype_of(closed[i])), s->claim->inputs[i].name,
+                           ct_dtype_name(ct_dtype_of(of->x[i])));
+        }
         ct_shape got = ct_shape_of(closed[i]), wanted = ct_shape_of(of->x[i]);
         if (ct_shape_equal(got, wanted)) continue;
         return ct_fail(CT_ERR_SHAPE,
@@ -201,13 +217,25 @@ static ct_status next_order(const cti_subject *s, const cti_draw *draw, int orde
     return status;
 }
 
+static bool fits(const cti_layout *layout, const cti_instance *of, int orders) {
+    for (int64_t k = 0; k < of->n; k++) {
+        const cti_pair *p = &of->pairs[k];
+        if (k == layout->n || layout->pairs[k].order != p->order) return false;
+        if (layout->pairs[k].input != p->input) return false;
+        if (layout->pairs[k].numel != ct_numel(p->derived)) return false;
+    }
+    return of->n == layout->n || layout->pairs[of->n].order > orders;
+}
+
 ct_status cti_instance_derive(const cti_subject *s, const cti_draw *draw, int orders,
                               cti_instance *of) {
     ct_status status = first_order(s, of);
     for (int order = 2; order <= orders && status == CT_OK; order++) {
         status = next_order(s, draw, order, of);
     }
-    return status;
+    if (status != CT_OK || s->layout.n == 0 || fits(&s->layout, of, orders)) return status;
+    return ct_fail(CT_ERR_STATE, "ct_verify: %s: f or the closed form gave something else before",
+                   s->claim->name);
 }
 
 int64_t cti_instance_sides(const cti_instance *of, ct_tensor *all[2 * CTI_PAIRS]) {

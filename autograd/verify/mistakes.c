@@ -205,8 +205,8 @@ static ct_status try_factors(search *k, ct_tensor *t) {
 
 /* --- Another value ---------------------------------------------------------------------------- */
 
-/* Whether q for t explains it: where what is derived takes the value of t, or as another f, of which
- * the closed form is the derivative. */
+/* Whether q for t explains it: where what is derived takes the value of t, or as another f, whose
+ * derivative the closed form is. */
 static ct_status try_value(search *k, ct_tensor *t, ct_tensor *q, const char *what,
                            const char *says) {
     int64_t n = k->s->claim->n_inputs, i = k->pair->input;

@@ -23,6 +23,13 @@ static double largest(const double *a, int64_t n) {
     return most;
 }
 
+static bool all_finite(const double *a, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(a[i])) return false;
+    }
+    return true;
+}
+
 /* max |a - b| / max |b|, and where; infinite where one of them is NaN. */
 static double distance(const double *a, const double *b, int64_t n, int64_t *worst) {
     double most = 0, size = largest(b, n);
@@ -120,13 +127,6 @@ static ct_status find_conditions(const cti_subject *s, cti_draw draw, int orders
     return CT_OK;
 }
 
-static bool all_finite(const double *a, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(a[i])) return false;
-    }
-    return true;
-}
-
 /* What both sides are off in f32 from themselves in f64. */
 static double error_f32(const cti_subject *s, const values *wide, const values *narrow, int64_t k) {
     if (!s->closed) return NAN;
@@ -150,8 +150,12 @@ static void take_usual(const cti_subject *s, const ct_verify_options *options, c
         row->derived = wide->derived[k][worst], row->closed = wide->closed[k][worst];
         if (found->failed_usual || found->failed_order) continue;
         found->failed_usual = true;
-        cti_line(&found->says, "%s: order %d differs by %.1e in f64 (allowed %.1e)", row->input,
-                 row->order, row->error_f64, allowed);
+        if (!all_finite(wide->derived[k], n) && !all_finite(wide->closed[k], n)) {
+            cti_line(&found->says, "%s: order %d is not finite in f64 with inputs of size 2",
+                     row->input, row->order);
+        } else
+            cti_line(&found->says, "%s: order %d differs by %.1e in f64 (allowed %.1e)", row->input,
+                     row->order, row->error_f64, allowed);
     }
 }
 
@@ -167,31 +171,47 @@ static bool overflows(const cti_subject *s, const values *wide, int64_t k) {
     return !all_finite(wide->closed[k], n) || !all_finite(wide->derived[k], n);
 }
 
+/* What is said where both sides are so many units apart. */
+static void say_far(const ct_verify_row *row, double far, double error, double off,
+                    ct_verify_line *line) {
+    if (!isfinite(off)) {
+        cti_line(line, "%s: not finite near %g, where the closed form is", row->input, far);
+    } else if (error > 1e-2) {
+        cti_line(line, "%s: order %d differs by %.1e near %g, in f64", row->input, row->order,
+                 error, far);
+    } else {
+        cti_line(line,
+                 "%s: digits are lost near %g: %.0f times what rounding of the inputs explains",
+                 row->input, far, off);
+    }
+}
+
 static void take_far(const cti_subject *s, double far, const values *wide, const values *narrow,
                      const double condition[], cti_findings *found) {
     for (int64_t k = 0; k < wide->n; k++) {
         ct_verify_row *row = &found->rows[k];
-        int64_t n = wide->elements[k];
+        int64_t worst = 0, n = wide->elements[k];
         bool zero = row->tried && row->exact && found->zero[k], over = overflows(s, wide, k);
-        bool judged = all_finite(wide->closed[k], n) && largest(wide->closed[k], n) > 0;
+        bool nothing = largest(wide->closed[k], n) == 0; /* what underflows may be, too */
+        bool judged = all_finite(wide->closed[k], n) &&
+                      (!nothing || largest(wide->derived[k], n) > 1e-6);
         if (zero || !(judged || over)) continue;
         double near = units(row->error_f64, row->error_f32, row->condition);
-        double error = distance(wide->derived[k], wide->closed[k], n, NULL);
+        double error = distance(wide->derived[k], wide->closed[k], n, &worst);
+        if (nothing) error = 1;
         /* Of numbers so far away the differences, of size 1, are rounded so much. */
         double allowed = fmax(condition[k], far);
         double off = over ? (double)INFINITY : units(error, error_f32(s, wide, narrow, k), allowed);
         row->error_far = isnan(row->error_far) ? off : fmax(row->error_far, off);
         if (off <= ALLOWED * fmax(1, near)) continue;
+        if (row->passed) {
+            row->worst = worst;
+            row->derived = wide->derived[k][worst], row->closed = wide->closed[k][worst];
+        }
         row->passed = false;
         if (found->failed_far || found->failed_order || found->failed_usual) continue;
         found->failed_far = true;
-        if (over || !all_finite(wide->derived[k], n)) {
-            cti_line(&found->says, "%s: not finite near %g, where the closed form is", row->input,
-                     far);
-        } else
-            cti_line(&found->says,
-                     "%s: digits are lost near %g: %.0f times what rounding of the inputs explains",
-                     row->input, far, off);
+        say_far(row, far, error, off, &found->says);
     }
 }
 

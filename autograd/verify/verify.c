@@ -52,9 +52,10 @@ static ct_status complete(const ct_claim *claim, ct_verify_options *o) {
         return ct_fail(CT_ERR_RANGE, "ct_verify: orders needs 1..%d, got %d", CT_VERIFY_ORDERS,
                        o->orders);
     }
-    if (o->draws < 0 || !(o->tolerance >= 0)) {
-        return ct_fail(CT_ERR_RANGE, "ct_verify: %s needs to be >= 0",
-                       o->draws < 0 ? "draws" : "tolerance");
+    if (o->draws < 0) return ct_fail(CT_ERR_RANGE, "ct_verify: draws needs >= 0, got %d", o->draws);
+    if (!(o->tolerance >= 0 && o->tolerance < 1)) { /* 1 is that of zeros */
+        return ct_fail(CT_ERR_RANGE, "ct_verify: tolerance needs 0 <= tolerance < 1, got %g",
+                       o->tolerance);
     }
     if (o->cotangent && ct_dtype_of(o->cotangent) != CT_F64) {
         return ct_fail(CT_ERR_DTYPE, "ct_verify: the cotangent needs f64, got %s",
@@ -94,9 +95,17 @@ static ct_status find_stand_ins(const cti_instance *of, cti_findings *found) {
     return CT_OK;
 }
 
-/* The rows of a subject, which an instance in f64 tells. */
-static ct_status make_rows(const cti_subject *s, const ct_verify_options *options,
-                           cti_findings *found) {
+static void take_layout(const cti_instance *of, cti_layout *layout) {
+    layout->n = of->n;
+    for (int64_t k = 0; k < of->n; k++) {
+        layout->pairs[k].order = of->pairs[k].order;
+        layout->pairs[k].input = of->pairs[k].input;
+        layout->pairs[k].numel = ct_numel(of->pairs[k].derived);
+    }
+}
+
+/* The rows and the layout of a subject, which an instance in f64 tells. */
+static ct_status make_rows(cti_subject *s, const ct_verify_options *options, cti_findings *found) {
     cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
     cti_instance of;
     int64_t scope = ct_scope_open();
@@ -109,6 +118,7 @@ static ct_status make_rows(const cti_subject *s, const ct_verify_options *option
         if (!found->rows || !found->zero) status = CT_ERR_MEMORY;
     }
     if (status == CT_OK) status = find_stand_ins(&of, found);
+    if (status == CT_OK) take_layout(&of, &s->layout);
     for (int64_t k = 0; k < of.n && status == CT_OK; k++) {
         found->rows[k].order = of.pairs[k].order;
         found->rows[k].input = cti_claim_input_name(s->claim, of.pairs[k].input);
@@ -132,9 +142,10 @@ static ct_status doubt(const cti_subject *s, const ct_verify_options *options,
     return CT_OK;
 }
 
-static ct_status try_subject(const cti_subject *s, const ct_verify_options *options,
+static ct_status try_subject(cti_subject *s, const ct_verify_options *options,
                              cti_findings *found) {
     *found = (cti_findings){0};
+    s->layout.n = 0;
     ct_status status = make_rows(s, options, found);
     if (status == CT_OK && s->closed) status = cti_verify_exact(s, options, found);
     if (status == CT_OK) status = doubt(s, options, found);
@@ -149,7 +160,7 @@ static ct_status try_subject(const cti_subject *s, const ct_verify_options *opti
 
 /* --- Mutants ---------------------------------------------------------------------------------- */
 
-static ct_status add_mutant(ct_verify_report *report, const cti_subject *s,
+static ct_status add_mutant(ct_verify_report *report, cti_subject *s,
                             const ct_verify_options *options, const ct_claim_mutant *wanted,
                             ct_verify_line name) {
     cti_findings found;
@@ -356,6 +367,16 @@ static ct_status note_grounds(ct_verify_report *report, const cti_subject *s,
     return status;
 }
 
+static ct_status note_branches(ct_verify_report *report, const cti_subject *s,
+                               const ct_verify_options *options) {
+    ct_verify_line line = {""};
+    if (!s->closed || !report->passed) return CT_OK;
+    ct_status status = cti_verify_branches(s, options, &line);
+    report->passed &= !line.text[0];
+    note(report, &line);
+    return status;
+}
+
 static ct_status note_differences(ct_verify_report *report, const cti_subject *s,
                                   const ct_verify_options *options) {
     ct_verify_line line = {""};
@@ -398,7 +419,7 @@ static ct_status keep_graph(ct_verify_report *report, const cti_subject *s,
     return status;
 }
 
-static ct_status verify(const cti_subject *s, const ct_verify_options *options,
+static ct_status verify(cti_subject *s, const ct_verify_options *options,
                         ct_verify_report *report) {
     cti_findings found;
     ct_status status = try_subject(s, options, &found);
@@ -414,7 +435,8 @@ static ct_status verify(const cti_subject *s, const ct_verify_options *options,
         note_unclaimed(report, s->claim);
         note_doubts(report, s, &found, options);
         report->passed &= !found.n_roots_missing;
-        status = s->closed ? note_grounds(report, s, options) : CT_OK;
+        status = note_branches(report, s, options);
+        if (status == CT_OK && s->closed) status = note_grounds(report, s, options);
         if (status == CT_OK) status = note_differences(report, s, options);
     }
     cti_free(found.zero);

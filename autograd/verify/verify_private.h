@@ -7,6 +7,16 @@
 #include "tensor/p61.h"
 
 #define CTI_TERMS 8 /* of a function: at most so many are told apart */
+#define CTI_PAIRS (CT_VERIFY_ORDERS * (CT_CLAIM_INPUTS + 1))
+
+/* Which derivatives there are, and of how many elements. */
+typedef struct {
+    int64_t n; /* 0: not known yet */
+    struct {
+        int order;
+        int64_t input, numel;
+    } pairs[CTI_PAIRS];
+} cti_layout;
 
 /* What is verified: a claim, or a mutant of it. */
 typedef struct {
@@ -18,6 +28,7 @@ typedef struct {
     const ct_verify_row
         *right; /* of a mutant: what was found of the claim itself, `n_right` rows */
     int64_t n_right;
+    cti_layout layout; /* of all instances, of which those of fewer orders have the first part */
 } cti_subject;
 
 /* Which random numbers: different ones for each seed, stream and attempt. */
@@ -26,6 +37,7 @@ typedef struct {
     bool narrow;          /* of f32's digits, for comparisons between types */
     double far;           /* added to all inputs that may be far from 0 */
     double nudge;         /* all inputs are off by so much of themselves, up or down */
+    double part;          /* of the way to the numbers of another attempt, from 0 to 1 */
     ct_tensor *cotangent; /* the user's, or NULL */
 } cti_draw;
 
@@ -35,8 +47,6 @@ typedef struct {
     int64_t input; /* claim->n_inputs is the cotangent */
     ct_tensor *derived, *closed;
 } cti_pair;
-
-#define CTI_PAIRS (CT_VERIFY_ORDERS * (CT_CLAIM_INPUTS + 1))
 
 /* A subject at drawn inputs, up to some order. */
 typedef struct {
@@ -124,6 +134,12 @@ ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *opti
 /* Finite differences of f against what is derived, into the report; what is wrong, or nothing. */
 ct_status cti_verify_differences(const cti_subject *s, const ct_verify_options *options,
                                  ct_verify_report *report, ct_verify_line *line);
+/* Both sides shortly before and after branches of either; what is wrong, or nothing. */
+ct_status cti_verify_branches(const cti_subject *s, const ct_verify_options *options,
+                              ct_verify_line *line);
+/* A line that names a branch which no draw takes, or nothing. */
+ct_status cti_verify_untaken(const cti_subject *s, const ct_verify_options *options,
+                             ct_verify_line *line);
 /* The probability that a wrong formula passes the exact stage, and a line that says it. */
 ct_status cti_verify_chance(const cti_subject *s, const ct_verify_options *options,
                             double *log2_missed, ct_verify_line *line);

@@ -132,12 +132,20 @@ static void test_case(cti_writer *out, const char *claim, const char *name, bool
     cti_write_text(out, "\"/></testcase>\n");
 }
 
+static int64_t failed_parts(const ct_verify_report *r) {
+    int64_t n = r->n_mutants - r->n_killed;
+    for (int64_t k = 0; k < r->n_rows; k++) n += !r->rows[k].passed;
+    return n;
+}
+
+/* By finite differences, a branch, a degenerate cotangent. */
+static bool fails_as_whole(const ct_verify_report *r) { return !r->passed && !failed_parts(r); }
+
 static void junit(cti_writer *out, const ct_verify_report *reports, int64_t n) {
     long long tests = 0, failures = 0;
     for (int64_t i = 0; i < n; i++) {
-        tests += reports[i].n_rows + reports[i].n_mutants;
-        failures += reports[i].n_mutants - reports[i].n_killed;
-        for (int64_t k = 0; k < reports[i].n_rows; k++) failures += !reports[i].rows[k].passed;
+        tests += reports[i].n_rows + reports[i].n_mutants + fails_as_whole(&reports[i]);
+        failures += failed_parts(&reports[i]) + fails_as_whole(&reports[i]);
     }
     cti_write_format(out,
                      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"cotan verify\" "
@@ -151,6 +159,9 @@ static void junit(cti_writer *out, const ct_verify_report *reports, int64_t n) {
                      r->rows[k].input);
             test_case(out, r->claim, name.text, r->rows[k].passed,
                       r->n_notes ? r->notes[0].text : "different");
+        }
+        if (fails_as_whole(r)) {
+            test_case(out, r->claim, "the claim", false, r->n_notes ? r->notes[0].text : "refused");
         }
         for (int64_t k = 0; k < r->n_mutants; k++) {
             test_case(out, r->claim, r->mutants[k].name.text, r->mutants[k].killed,

@@ -1,5 +1,6 @@
 /* What the field does not see: identities of functions that have stand-ins, differences smaller
- * than rounding, and a derivative that is as wrong as the closed form.
+ * than rounding, branches that no draw takes, and a derivative that is as wrong as the closed form;
+ * functions that are none.
  * Stages, mutants and documents are in test_verify.c. */
 #include "autograd/compose.h"
 #include "tensor/op.h"
@@ -97,5 +98,142 @@ TEST(verify_limits, finite_differences_see_what_both_sides_share) {
     EXPECT(r.rows[0].exact && r.differences > 0 && r.differences_missed == r.differences);
     EXPECT(!r.passed && has_note(&r, "finite differences of f are not what is derived"));
     EXPECT(has_note(&r, "no bound on how likely a wrong formula passes: twice does not say"));
+    ct_verify_free(&r);
+}
+
+/* --- Branches --------------------------------------------------------------------------------- */
+
+static ct_tensor *above(ct_tensor *x, double edge) {
+    return ct_greater(x, ct_scalar(ct_dtype_of(x), edge));
+}
+FUNCTION(relu_f, ct_relu(x))
+CLOSED_OF(relu_c, ct_mul(dy, above(x, 0)))
+CLOSED_OF(relu_late, ct_mul(dy, above(x, 1e-7)))
+CLOSED_OF(relu_early, ct_where(above(x, -1e-6), dy, ct_scale(dy, 0)))
+FUNCTION(clip_f, ct_sum(ct_clip(x, -1, 0.5), CT_AXES(0)))
+static ct_tensor *inside(ct_tensor *x, double high) {
+    return ct_mul(above(x, -1), ct_sub(ct_scalar(ct_dtype_of(x), 1), above(x, high)));
+}
+CLOSED_OF(clip_c, ct_mul(dy, inside(x, 0.5)))
+CLOSED_OF(clip_off, ct_mul(dy, inside(x, 0.50001)))
+
+TEST(verify_limits, both_sides_of_a_branch_are_compared) {
+    static const struct {
+        ct_function *f;
+        ct_closed_form *closed;
+        bool right;
+    } cases[] = {{relu_f, relu_c, true},
+                 {relu_f, relu_late, false},
+                 {clip_f, clip_c, true},
+                 {relu_f, relu_early, false},
+                 {clip_f, clip_off, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ct_claim of = {.name = "branch", .f = cases[i].f, .closed = cases[i].closed};
+        of.inputs = x23, of.n_inputs = 1;
+        for (uint64_t seed = 0; seed < 20; seed++) {
+            ct_verify_report r = verified(&of, (ct_verify_options){.seed = seed, .orders = 1});
+            if (!EXPECT(r.passed == cases[i].right, "case %zu, seed %llu", i,
+                        (unsigned long long)seed)) {
+                ct_verify_print(stderr, &r);
+            }
+            EXPECT(cases[i].right || !r.rows[0].exact || has_note(&r, "differs near a branch"));
+            ct_verify_free(&r);
+        }
+    }
+}
+
+/* Wrong above 10, where no draw is; a product with a comparison is a branch, too. */
+FUNCTION(double_f, ct_mul(x, x))
+CLOSED_OF(double_c, ct_mul(ct_scale(ct_mul(dy, x), 2), ct_offset(ct_neg(above(x, 10)), 1)))
+
+TEST(verify_limits, a_comparison_that_never_changes_is_said) {
+    static const ct_claim_input near[] = {{.name = "x", .shape = {2, {2, 3}}, .near = true}};
+    ct_claim of = {.name = "far", .f = double_f, .closed = double_c, .inputs = near, .n_inputs = 1};
+    ct_verify_report r = verified(&of, (ct_verify_options){.orders = 1});
+    EXPECT(r.passed && has_note(&r, "one branch of greater was never taken"));
+    EXPECT(has_note(&r, "at most 2^-120, on the branches that were taken"));
+    ct_verify_free(&r);
+    of.inputs = x23; /* where it is wrong */
+    r = verified(&of, (ct_verify_options){.orders = 1});
+    EXPECT(!r.passed && has_note(&r, "x: order 1 differs by") && has_note(&r, "near 1000, in f64"));
+    EXPECT(fabs(r.rows[0].derived) > 1000 && r.rows[0].closed == 0);
+    ct_verify_free(&r);
+}
+
+/* --- Functions that change ------------------------------------------------------------------- */
+
+/* Of p61 there are two cotangents, of f64 one. */
+static ct_status two_of_p61(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                            ct_tensor *out[]) {
+    (void)context, (void)n;
+    out[0] = ct_mul(dy, in[1]);
+    if (ct_dtype_of(dy) == CT_P61) out[1] = ct_mul(dy, in[0]);
+    return ct_error();
+}
+static ct_tensor *product_f(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_mul(in[0], in[1]);
+}
+/* The value of f32 is smaller than that of f64. */
+static ct_tensor *shrinks(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    ct_tensor *y = ct_mul(in[0], in[1]);
+    return ct_dtype_of(y) == CT_F32 ? ct_slice(y, 0, 0, 1, 1) : y;
+}
+static ct_status shrinks_c(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                           ct_tensor *out[]) {
+    (void)context, (void)n;
+    if (ct_dtype_of(dy) == CT_F32) dy = ct_pad(dy, 0, 0, 1, 0);
+    out[0] = ct_mul(dy, in[1]), out[1] = ct_mul(dy, in[0]);
+    return ct_error();
+}
+static ct_status of_i64(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                        ct_tensor *out[]) {
+    (void)context, (void)n, (void)dy;
+    out[0] = ct_cast(in[0], CT_I64);
+    return ct_error();
+}
+
+static void expect_no_claim(const ct_claim *of, ct_verify_options options, ct_status status,
+                            const char *message) {
+    ct_verify_report r;
+    EXPECT(ct_verify(of, options, &r) == status);
+    expect_error(status, message);
+    EXPECT(r.rows == NULL && r.graph == NULL);
+}
+
+TEST(verify_limits, functions_that_change_are_no_claim) {
+    static const ct_claim_input two[] = {{.name = "a", .shape = {2, {2, 3}}},
+                                         {.name = "b", .shape = {2, {2, 3}}}};
+    const char *changed = "ct_verify: odd: f or the closed form gave something else before";
+    ct_claim of = {.name = "odd", .f = product_f, .closed = two_of_p61};
+    of.inputs = two, of.n_inputs = 2;
+    expect_no_claim(&of, (ct_verify_options){.orders = 1}, CT_ERR_STATE, changed);
+    of.f = shrinks, of.closed = shrinks_c;
+    expect_no_claim(&of, (ct_verify_options){.orders = 2}, CT_ERR_STATE, changed);
+    of.f = product_f, of.closed = of_i64;
+    expect_no_claim(&of, (ct_verify_options){0}, CT_ERR_DTYPE,
+                    "ct_verify: odd: the closed form's cotangent of 'a' is i64, 'a' is f64");
+}
+
+TEST(verify_limits, tolerances_that_pass_everything_are_refused) {
+    const ct_claim of = {
+        .name = "relu", .f = relu_f, .closed = relu_c, .inputs = x23, .n_inputs = 1};
+    expect_no_claim(&of, (ct_verify_options){.tolerance = 1}, CT_ERR_RANGE,
+                    "ct_verify: tolerance needs 0 <= tolerance < 1, got 1");
+    expect_no_claim(&of, (ct_verify_options){.tolerance = INFINITY}, CT_ERR_RANGE,
+                    "ct_verify: tolerance needs 0 <= tolerance < 1, got inf");
+    expect_no_claim(&of, (ct_verify_options){.tolerance = NAN}, CT_ERR_RANGE,
+                    "ct_verify: tolerance needs 0 <= tolerance < 1, got nan");
+}
+
+FUNCTION(overflow_f, ct_exp(ct_scale(x, 1000)))
+CLOSED_OF(overflow_c, ct_mul(dy, ct_scale(ct_exp(ct_scale(x, 1000)), 1000)))
+
+TEST(verify_limits, what_overflows_is_said) {
+    const ct_claim of = {
+        .name = "steep", .f = overflow_f, .closed = overflow_c, .inputs = x23, .n_inputs = 1};
+    ct_verify_report r = verified(&of, (ct_verify_options){.orders = 1});
+    EXPECT(!r.passed && has_note(&r, "x: order 1 is not finite in f64 with inputs of size 2"));
     ct_verify_free(&r);
 }
