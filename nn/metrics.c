@@ -343,10 +343,11 @@ static ct_tensor *r2_sums(const ct_metric *self, ct_tensor *prediction, ct_tenso
     CTI_CALLED_AS("ct_metric_r2");
     (void)self;
     if (cti_check_pair("ct_metric_r2", prediction, target) != CT_OK) return NULL;
-    int64_t rows = ct_shape_of(target).rank ? ct_dim(target, 0) : 1;
-    ct_shape table = CT_SHAPE(rows, rows ? ct_numel(target) / rows : 0);
+    ct_shape shape = ct_shape_of(target);
+    int64_t all = shape.rank ? cti_global_dim(target, 0) : 1;
+    ct_shape table = CT_SHAPE(shape.rank ? shape.dims[0] : 1,
+                              all ? cti_global_numel(target) / all : 0);
     ct_tensor *t = f64(ct_reshape(target, table)), *p = f64(ct_reshape(prediction, table));
-    int64_t all = ct_shape_of(target).rank ? cti_global_dim(target, 0) : 1;
     return CT_CONCAT(0, ct_full(CT_F64, CT_SHAPE(1), (double)all), ct_sum(t, CT_AXES(0)),
                      ct_sum(ct_square(t), CT_AXES(0)), ct_sum(ct_square(ct_sub(p, t)), CT_AXES(0)));
 }

@@ -127,37 +127,54 @@ static cti_mark batch_mark(ct_tensor *const in[2], int batch_rank) {
     return CTI_REPLICATED;
 }
 
-/* a [m,N] times b [N,r] where N is the batch of all ranks: a product for each grain, and their sum.
+/* x with its batch axis cut into grains of the largest one's places, and an axis for these in front.
  */
+static ct_tensor *by_grain(ct_tensor *x) {
+    ct_axes back = {.count = x->shape.rank + 1};
+    int axis = x->batch;
+    for (int d = 0; d < x->shape.rank; d++) {
+        back.axis[d + 1] = d == axis ? 1 : d + 1 + (d < axis);
+    }
+    ct_tensor *apart = cti_grains_apart(cti_with_first(x, axis));
+    return apart ? ct_permute(apart, back) : NULL;
+}
+
+/* a [..,m,N] times b [..,N,r] where N is the batch of all ranks. */
+static bool contracts_batch(const ct_tensor *a, const ct_tensor *b) {
+    return a && b && a->rows && b->rows && a->batch == a->shape.rank - 1 &&
+           b->batch == b->shape.rank - 2 &&
+           cti_marks_equal((cti_mark){a->rows, 0}, (cti_mark){b->rows, 0});
+}
+
+/* A product for each grain, and their sum. */
 static ct_tensor *contraction(ct_tensor *a, ct_tensor *b) {
-    ct_tensor *left = ct_transpose(cti_grains_apart(ct_transpose(a)));
-    ct_tensor *inputs[] = {left, cti_grains_apart(b)};
+    ct_tensor *inputs[] = {by_grain(a), by_grain(b)};
     return ct_all_sum(ct_node(&ct_op_matmul, inputs, 2, NULL, 0));
 }
 
-static bool contracts_batch(const ct_tensor *a, const ct_tensor *b) {
-    return a->rows && b->rows && a->shape.rank == 2 && b->shape.rank == 2 && a->batch == 1 &&
-           b->batch == 0 && cti_marks_equal((cti_mark){a->rows, 0}, (cti_mark){b->rows, 0});
+/* All rows of a [..,m,k] times b [k,r] as one product. */
+static ct_tensor *rows_product(ct_tensor *a, ct_tensor *b) {
+    ct_shape shape = ct_shape_of(a);
+    int last = shape.rank - 1;
+    ct_tensor *flat = ct_reshape(a, CT_SHAPE(cti_shape_span(shape, 0, last), shape.dims[last]));
+    ct_tensor *y = ct_node(&ct_op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
+    shape.dims[last] = ct_dim(b, 1);
+    if (!y || !y->rows) return ct_reshape(y, shape);
+    return cti_reshape_marked(y, shape, a->rows ? cti_mark_of(a) : (cti_mark){y->rows, last});
 }
 
 /* Both of rank >= 2. Equal batches go straight in; a single right matrix takes all rows of the
- * left as one product. */
+ * left as one product, unless rows vary along an axis of their own. */
 static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     if (!a || !b) return NULL; /* out of memory, which is on record */
-    if (contracts_batch(a, b)) return contraction(a, b);
     ct_shape sa = ct_shape_of(a), sb = ct_shape_of(b), batch;
-    if (sb.rank == 2 && sa.rank > 2) {
-        ct_tensor *flat = ct_reshape(
-            a, CT_SHAPE(cti_shape_span(sa, 0, sa.rank - 1), sa.dims[sa.rank - 1]));
-        ct_tensor *y = ct_node(&ct_op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
-        sa.dims[sa.rank - 1] = sb.dims[1];
-        return y && y->rows ? cti_reshape_marked(y, sa, cti_mark_of(a)) : ct_reshape(y, sa);
-    }
+    if (sb.rank == 2 && sa.rank > 2 && (!a->rows || a->batch == 0)) return rows_product(a, b);
     sa.rank -= 2;
     sb.rank -= 2;
     if (cti_shape_broadcast("ct_matmul", sa, sb, &batch) != CT_OK) return NULL;
     cti_mark mark = batch_mark((ct_tensor *[]){a, b}, batch.rank);
     ct_tensor *inputs[] = {with_batch(a, batch, mark), with_batch(b, batch, mark)};
+    if (contracts_batch(inputs[0], inputs[1])) return contraction(inputs[0], inputs[1]);
     return ct_node(&ct_op_matmul, inputs, 2, NULL, 0);
 }
 

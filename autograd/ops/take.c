@@ -175,17 +175,10 @@ static ct_tensor *vjp_grain_scatter_add(ct_tensor *g, ct_tensor *y, int i) {
 CTI_KERNEL_OP(grain_scatter_add, 2, CT_LINEAR, infer_grain_scatter_add, scatter_grains, NULL,
               vjp_grain_scatter_add, ct_no_gradient);
 
-/* The axis in front of all others. */
-static ct_tensor *with_first(ct_tensor *x, int axis) {
-    ct_axes axes = {.count = x->shape.rank};
-    for (int d = 0; d < axes.count; d++) axes.axis[d] = d == 0 ? axis : d - (d <= axis);
-    return ct_permute(x, axes);
-}
-
 static ct_tensor *scatter_add_batch(ct_tensor *x, ct_tensor *indices, int64_t rows) {
     grains_attr attr = {rows, cti_row_grains(x->rows)};
     size_t size = offsetof(grains_attr, grains) + cti_grains_size(&attr.grains);
-    ct_tensor *inputs[] = {with_first(x, x->batch), with_first(indices, indices->batch)};
+    ct_tensor *inputs[] = {cti_with_first(x, x->batch), cti_with_first(indices, indices->batch)};
     return ct_all_sum(cti_node_by_grain(&ct_op_grain_scatter_add, inputs, 2, &attr, size, x->rows));
 }
 

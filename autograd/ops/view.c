@@ -102,34 +102,35 @@ static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
     return CT_OK;
 }
 
-/* The axis that begins where the batch axis of x begins; it may take in what follows. Of several
- * such axes, all but the last of size 1, it is the first that is not 1 on every rank. */
+/* The first axis that begins where the batch axis of x begins; it may take in what follows. Where a
+ * rank has one row, an axis of size 1 in front of it could not be told from it: so none is allowed,
+ * on ranks of any rows. */
 static ct_tensor *reshape_varying(ct_tensor *x, ct_shape to) {
     cti_mark mark = cti_mark_of(x);
     ct_shape from = ct_shape_of(x);
-    int64_t before = cti_shape_span(from, 0, mark.axis), inner = 1;
-    for (int d = mark.axis + 1; d < from.rank; d++) inner *= from.dims[d];
-    int64_t rows = mark.rows->ends[mark.rows->n - 1], places = mark.rows->unit * inner;
-    for (int d = 0; d < to.rank && before > 0; d++) {
-        int64_t behind = 1;
-        for (int k = d + 1; k < to.rank; k++) behind *= to.dims[k];
-        if (cti_shape_span(to, 0, d) != before || behind == 0 || places % behind ||
-            to.dims[d] != rows * (places / behind)) {
-            continue;
-        }
-        if (places / behind == mark.rows->unit) {
-            return cti_reshape_marked(x, to, (cti_mark){mark.rows, d});
-        }
-        cti_rows *units = cti_rows_in_units(mark.rows, 1);
-        if (!units) return NULL;
-        units->unit = places / behind;
-        ct_tensor *y = cti_reshape_marked(x, to, (cti_mark){units, d});
-        cti_rows_drop(units);
-        return y;
+    int64_t before = cti_shape_span(from, 0, mark.axis), behind = 1;
+    int64_t places = mark.rows->unit * cti_shape_span(from, mark.axis + 1, from.rank);
+    int d = 0;
+    while (d < to.rank && cti_shape_span(to, 0, d) != before) d++;
+    for (int k = d + 1; k < to.rank; k++) behind *= to.dims[k];
+    bool there = d < to.rank && behind > 0 && places % behind == 0 &&
+                 to.dims[d] == cti_rows_count(mark.rows) * (places / behind);
+    if (!there) {
+        return ct_fail_null(
+            CT_ERR_STATE,
+            "ct_reshape: %s varies between ranks along axis %d, which %s has not; an "
+            "axis of size 1 may stand behind it, not in front (ct_permute)",
+            ct_shape_format(from).text, mark.axis, ct_shape_format(to).text);
     }
-    return ct_fail_null(CT_ERR_STATE,
-                        "ct_reshape: %s varies between ranks along axis %d, which %s has not",
-                        ct_shape_format(from).text, mark.axis, ct_shape_format(to).text);
+    if (places / behind == mark.rows->unit) {
+        return cti_reshape_marked(x, to, (cti_mark){mark.rows, d});
+    }
+    cti_rows *units = cti_rows_in_units(mark.rows, 1);
+    if (!units) return NULL;
+    units->unit = places / behind;
+    ct_tensor *y = cti_reshape_marked(x, to, (cti_mark){units, d});
+    cti_rows_drop(units);
+    return y;
 }
 
 ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
@@ -221,6 +222,12 @@ ct_tensor *ct_permute(ct_tensor *x, ct_axes axes) {
                             ct_shape_format(given).text, shape.rank - 1);
     }
     return ct_node(&ct_op_permute, &x, 1, attr, sizeof attr);
+}
+
+ct_tensor *cti_with_first(ct_tensor *x, int axis) {
+    ct_axes axes = {.count = ct_shape_of(x).rank};
+    for (int d = 0; d < axes.count; d++) axes.axis[d] = d == 0 ? axis : d - (d <= axis);
+    return ct_permute(x, axes);
 }
 
 ct_tensor *ct_transpose(ct_tensor *x) {

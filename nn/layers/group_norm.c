@@ -6,6 +6,7 @@
 
 #include "autograd/compose/moments.h"
 #include "tensor/base/caller.h"
+#include "tensor/graph/rows.h"
 
 typedef struct {
     ct_module base;
@@ -64,7 +65,7 @@ static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {
     (void)mode;
     const group_norm *layer = (group_norm *)self;
     if (check(layer, x) != CT_OK) return NULL;
-    if (ct_numel(x) == 0) return ct_scope_add(x);
+    if (cti_global_numel(x) == 0) return ct_scope_add(x);
     statistics of = statistics_of(layer, x);
     ct_tensor *scale = ct_rsqrt(ct_offset(of.variance, layer->options.epsilon));
     int slot = 0;

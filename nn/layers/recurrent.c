@@ -4,6 +4,7 @@
  * the recurrent kernel, slot 2 the bias if there is one. */
 #include "nn/recurrent.h"
 
+#include "autograd/ops/stanza.h"
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -144,6 +145,13 @@ static void keep_masked(const recurrent *r, ct_tensor *mask, int64_t t, ct_tenso
     for (int k = 0; k < r->n_states; k++) state[k] = ct_where(there, state[k], before[k]);
 }
 
+/* [N,units] as [1,N,units]. */
+static ct_tensor *one_step(ct_tensor *state) {
+    cti_mark mark = cti_mark_of(state);
+    if (mark.rows) mark.axis++;
+    return cti_reshape_marked(state, CT_SHAPE(1, ct_dim(state, 0), ct_dim(state, 1)), mark);
+}
+
 /* Sets outputs[t], unless NULL, to the output of step t, [1,N,units], and state to the last one. */
 static void unroll(recurrent *r, ct_tensor *p, ct_tensor *mask, ct_tensor *state[],
                    ct_tensor *outputs[]) {
@@ -157,12 +165,13 @@ static void unroll(recurrent *r, ct_tensor *p, ct_tensor *mask, ct_tensor *state
         ct_tensor *before[MOST_STATES] = {state[0], r->n_states > 1 ? state[1] : NULL};
         r->step(&s, now, state);
         if (mask) keep_masked(r, mask, t, state, before);
-        if (outputs) outputs[t] = ct_reshape(state[0], CT_SHAPE(1, rows, r->units));
+        if (outputs) outputs[t] = one_step(state[0]);
     }
 }
 
 static ct_tensor *run(recurrent *r, ct_tensor *x, ct_tensor *mask, ct_tensor *state[]) {
     ct_tensor *p = project(r, x);
+    if (!p) return NULL;
     if (r->options.last_only) {
         unroll(r, p, mask, state, NULL);
         return state[0];
@@ -177,7 +186,8 @@ static ct_tensor *run(recurrent *r, ct_tensor *x, ct_tensor *mask, ct_tensor *st
 }
 
 static ct_tensor *no_state(const recurrent *r, ct_tensor *x) {
-    return ct_broadcast(ct_scalar(ct_dtype_of(x), 0), CT_SHAPE(ct_dim(x, 0), r->units));
+    return cti_broadcast_along(ct_scalar(ct_dtype_of(x), 0), CT_SHAPE(ct_dim(x, 0), r->units),
+                               cti_mark_of(x));
 }
 
 static ct_status forward(ct_module *self, ct_tensor *const in[], int n_in, ct_tensor *out[],

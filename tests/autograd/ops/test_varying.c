@@ -72,6 +72,32 @@ TEST(varying, gradients_of_dense_layers_are_those_of_the_global_loss) {
     same_bits_for_any_ranks(dense);
 }
 
+/* Rows behind an axis of products, on either side. */
+static void products(rank *me) {
+    ct_tensor *x = rows_of(me, 6, 1), *g[3], *second[3];
+    ct_tensor *in[] = {x, parameter(me, CT_SHAPE(3, 2), 1), parameter(me, CT_SHAPE(2, 4, 6), 2)};
+    ct_tensor *apart = ct_permute(ct_reshape(x, CT_SHAPE(me->rows, 2, 3)), CT_AXES(1, 0, 2));
+    ct_tensor *y = ct_permute(ct_matmul(apart, in[1]), CT_AXES(1, 0, 2));           /* [N,2,2] */
+    ct_tensor *z = ct_permute(ct_matmul(in[2], ct_transpose(x)), CT_AXES(2, 0, 1)); /* [N,2,4] */
+    ct_tensor *both = ct_matmul(ct_permute(ct_square(y), CT_AXES(1, 2, 0)),
+                                ct_permute(z, CT_AXES(1, 0, 2))); /* [2,2,4] */
+    ct_tensor *loss = ct_sum_all(ct_square(both));
+    note(me, both);
+    ct_grad(loss, in, 3, g);
+    note_varying(me, g[0]);
+    note(me, g[1]);
+    note(me, g[2]);
+    ct_grad(ct_add(ct_sum_all(ct_square(g[1])), ct_sum_all(ct_square(g[2]))), in, 3, second);
+    note_varying(me, second[0]);
+    note(me, second[1]);
+    note(me, second[2]);
+}
+
+TEST(varying, products_of_rows_along_any_axis) {
+    same_as_one_process(products);
+    same_bits_for_any_ranks(products);
+}
+
 /* --- Training --------------------------------------------------------------------------------- */
 
 enum { SLOTS = 5, STEPS = 20 };
@@ -141,6 +167,7 @@ static void largest(rank *me) { ct_max(rows_of(me, C, 1), CT_AXES(0)); }
 static void first_row(rank *me) { ct_slice(rows_of(me, C, 1), 0, 0, 1, 1); }
 static void turned(rank *me) { ct_flip(rows_of(me, C, 1), CT_AXES(0)); }
 static void padded(rank *me) { ct_pad(rows_of(me, C, 1), 0, 1, 0, 0); }
+static void in_front(rank *me) { ct_reshape(rows_of(me, C, 1), CT_SHAPE(1, me->rows, C)); }
 static void joined(rank *me) {
     ct_concat((ct_tensor *[]){rows_of(me, C, 1), rows_of(me, C, 2)}, 2, 0);
 }
@@ -164,6 +191,7 @@ TEST(varying, what_cannot_be_meant_is_an_error) {
     expect_refused(4, first_row, "ct_slice: operand 1 [4,3] varies between ranks along axis 0");
     expect_refused(4, turned, "ct_flip: operand 1 [4,3] varies between ranks along axis 0");
     expect_refused(4, padded, "ct_pad: operand 1 [4,3] varies between ranks along axis 0");
+    expect_refused(4, in_front, "ct_reshape: [4,3] varies between ranks along axis 0, which");
     expect_refused(4, joined, "ct_concat: operand 1 [4,3] varies between ranks along axis 0");
     expect_refused(4, taken, "ct_take: operand 1 [4,3] varies between ranks along axis 0");
     expect_refused(4, rows_summed, "ct_all_sum: x [4,3] has not one row for each grain");

@@ -188,6 +188,23 @@ SCENARIO(resumes) {
     end(&t);
 }
 
+/* Rank 1 has lost the file. */
+SCENARIO(loads_on_some) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    training t = begin(CT_F32, false);
+    uint64_t before = hash_of(t.model, t.optimizer);
+    bool lost = ct_group_rank(group) == 1;
+    ct_position position;
+    ct_checkpoint_load(lost ? "/nowhere" : checkpoint_path(), t.model, t.optimizer, &position);
+    printf("%s, %s\n", ct_status_name(ct_error()),
+           hash_of(t.model, t.optimizer) == before ? "unchanged" : "changed");
+    ct_error_clear();
+    ct_weights_load(t.model, lost ? checkpoint_path() : "/nowhere");
+    printf("%s\n", ct_error() == CT_OK ? "loaded" : "refused");
+    ct_error_clear();
+    end(&t);
+}
+
 /* The log. */
 SCENARIO(logs) {
     OK(ct_group_use(group, (ct_group_options){0}));

@@ -70,6 +70,8 @@ TEST(fit_ranks, a_checkpoint_goes_on_with_any_number_of_ranks) {
         run("resumes", 0, size);
         for (int r = 0; r < size; r++) expect_text(r, whole);
     }
+    run("loads_on_some", 0, 3);
+    for (int r = 0; r < 3; r++) expect_text(r, "CT_ERR_IO, unchanged\nrefused\n");
     remove_checkpoint();
 }
 
