@@ -127,8 +127,8 @@ static cti_mark batch_mark(ct_tensor *const in[2], int batch_rank) {
     return CTI_REPLICATED;
 }
 
-/* x with its batch axis cut into grains of the largest one's places, and an axis for these in front.
- */
+/* x with its batch axis cut into grains, each with the places of the largest one; an axis for these
+ * comes in front. */
 static ct_tensor *by_grain(ct_tensor *x) {
     ct_axes back = {.count = x->shape.rank + 1};
     int axis = x->batch;
