@@ -203,7 +203,8 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
     commit c = {.given = n_updates, .accept = accept, .context = context};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
-    status = cti_agreed(status);
+    ct_status agreed = cti_agreed(status);
+    if (status == CT_OK) status = agreed;
     if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
     if (status == CT_OK) apply(&c);
     cti_free(c.stages);
