@@ -79,6 +79,9 @@ const ct_profile_part *ct_profile_parts(int64_t *n);
  *     ct_profile_write_trace(trace);
  *     fclose(trace);
  *
+ * Within ct_fit start in the callback of one step and stop in that of the next: the last evaluation
+ * of all is a check of the parameters.
+ *
  * Format: "Trace Event Format" (chromium.org), complete events; ts and dur are microseconds from
  * the first of them on, to the nanosecond. Without an evaluation there is no event. Errors:
  * CT_ERR_NULL, CT_ERR_IO, CT_ERR_MEMORY. */

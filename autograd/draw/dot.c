@@ -436,8 +436,9 @@ static void put_head(cti_writer *out, const cti_picture *p) {
     cti_write_text(out, "];\n"
                         "  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, "
                         "height=0.3, margin=\"0.1,0.04\", color=\"#666666\"];\n"
-                        "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=10, "
-                        "labeldistance=1.5, fontcolor=\"#666666\"];\n");
+                        "  edge [arrowsize=0.6, fontname=\"Helvetica\", fontsize=10, ");
+    cti_write_format(out, "labeldistance=%s, fontcolor=\"#666666\"];\n",
+                     p->formula ? "0.9, labelangle=-50" : "1.5"); /* of close ranks between them */
 }
 
 void cti_dot_write(const cti_picture *p, cti_writer *out) {
