@@ -417,7 +417,8 @@ static const char *spacing(const cti_picture *p) {
         if (p->nodes[i].order > 1) return "0.05";
         passes |= p->nodes[i].passes > 0;
     }
-    return p->modules && !passes ? "0.5" : "0.15";
+    if (!p->modules || passes) return "0.15";
+    return p->left_to_right ? "0.3" : "0.5";
 }
 
 /* The limits end a search for shorter arrows that else takes minutes and finds little. Boxes and

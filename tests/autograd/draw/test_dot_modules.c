@@ -37,6 +37,9 @@ DOT_TEST(modules_are_boxes_as_deep_as_wanted) {
     cr_expect_not_null(strstr(closed, "label=\"outer, derivative\\n"), "%s", closed);
     cr_expect_not_null(strstr(closed, "label=\"loss = sum\\n[] f32, 2 ops\""), "%s", closed);
     cr_expect_eq(count(closed, "subgraph"), 0);
+    char *across = nested_text((ct_dot_options){.level = CT_DOT_MODULES, .left_to_right = true});
+    cr_expect(strstr(closed, "nodesep=0.5,") && strstr(across, "nodesep=0.3,"));
+    free(across);
     cr_expect_not_null(strstr(opened, "label=\"outer\"];"), "%s", opened);
     cr_expect_not_null(strstr(opened, "label=\"inner\\n[4] f32, 2 ops\""), "%s", opened);
     cr_expect_eq(count(opened, "subgraph"), 2);
