@@ -52,7 +52,8 @@ CT_C_BEGIN
 typedef ct_status ct_closed_form(void *context, ct_tensor *const inputs[], int64_t n,
                                  ct_tensor *cotangent, ct_tensor *out[]);
 /* The same over row-major arrays in f64, such as the reference of a port: fills each out[i], which
- * holds NaN before. It is compared in f64 alone. */
+ * holds NaN before. It is compared in f64 alone, in the max norm, in many draws for the sake of
+ * branches. */
 typedef void ct_closed_arrays(void *context, const double *const inputs[], int64_t n,
                               const double *cotangent, double *const out[]);
 
@@ -153,9 +154,11 @@ typedef struct {
 } ct_verify_report;
 
 /* Verifies a claim. CT_OK means that it could be tried; report->passed says how it went, and
- * ct_verify_free frees what the report holds. Errors: CT_ERR_NULL; CT_ERR_RANGE for options and for
- * a claim of no inputs; CT_ERR_SHAPE where a cotangent of the closed form has another shape than
- * its input; CT_ERR_DTYPE for an op that has no arithmetic of p61; CT_ERR_MEMORY; whatever f or the
+ * ct_verify_free frees what the report holds. Errors: CT_ERR_NULL; CT_ERR_RANGE for options, for a
+ * claim of no inputs and for two of one name; CT_ERR_SHAPE and CT_ERR_DTYPE where a cotangent of
+ * the closed form has another shape or type than its input; CT_ERR_DTYPE for an op that has no
+ * arithmetic of p61, and where f or the closed form leaves the inputs' type and comes back;
+ * CT_ERR_STATE where they give something else from call to call; CT_ERR_MEMORY; whatever f or the
  * closed form recorded. Then the report is empty. */
 ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_report *report);
 void ct_verify_free(ct_verify_report *report); /* takes an empty one */
@@ -165,7 +168,8 @@ void ct_verify_free(ct_verify_report *report); /* takes an empty one */
  * ct_error tells; those are ct_verify's and ct_verify_print's. */
 int ct_verify_run(FILE *out, const ct_claim *claim, ct_verify_options options);
 
-/* For reading: the verdict, a row for each tensor and order, what is wrong. Errors: CT_ERR_IO. */
+/* For reading: the verdict, a row for each tensor and order, what is wrong. Errors: CT_ERR_IO,
+ * CT_ERR_MEMORY. */
 ct_status ct_verify_print(FILE *out, const ct_verify_report *report);
 /* Of several claims, whole documents: {"verdict": .., "claims": [..], "worst_relative_error": ..};
  * JUnit XML, a test case for each row and mutant; one page, with each claim's graph where Graphviz

@@ -25,6 +25,11 @@ static ct_status check_inputs(const ct_claim *claim) {
             return ct_fail(CT_ERR_NULL, "ct_verify: %s: input %lld has no name", claim->name,
                            (long long)i);
         }
+        for (int64_t k = 0; k < i; k++) {
+            if (strcmp(claim->inputs[k].name, claim->inputs[i].name) != 0) continue;
+            return ct_fail(CT_ERR_RANGE, "ct_verify: %s: inputs %lld and %lld are both '%s'",
+                           claim->name, (long long)k, (long long)i, claim->inputs[i].name);
+        }
         ct_status status = cti_shape_check("ct_verify", claim->inputs[i].shape, CT_P61);
         if (status != CT_OK) return status;
         if (ct_shape_numel(claim->inputs[i].shape) < 1) {

@@ -303,6 +303,31 @@ TEST(verify, a_cotangent_that_shows_nothing_of_arrays) {
     }
 }
 
+/* A derivative of 1e-300 is none of 0 where the cotangent is as small. */
+static void doubled_arrays(void *context, const double *const in[], int64_t n, const double *dy,
+                           double *const out[]) {
+    const double *edge = context;
+    (void)n;
+    for (int i = 0; i < ROWS * CHANNELS; i++) out[0][i] = (in[0][i] > *edge ? 3 : 2) * dy[i];
+}
+
+TEST(verify, arrays_are_tried_in_many_draws) {
+    double edge = 5;
+    ct_claim port = {.name = "port", .f = doubled, .arrays = doubled_arrays, .context = &edge};
+    static const ct_claim_input near[] = {{.name = "x", .shape = {2, {6, 2}}, .near = true}};
+    port.inputs = near, port.n_inputs = 1;
+    ct_tensor *tiny = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), 1e-300);
+    ct_verify_report r = verified(&port, (ct_verify_options){.cotangent = tiny});
+    EXPECT(r.passed && !has_note(&r, "degenerate"));
+    ct_verify_free(&r);
+    edge = 1.9; /* one of forty numbers is above, there are twelve in a draw */
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        r = verified(&port, (ct_verify_options){.seed = seed});
+        EXPECT(!r.passed && r.n_notes && strstr(r.notes[0].text, "x: order 1 differs by"));
+        ct_verify_free(&r);
+    }
+}
+
 /* --- False alarms ----------------------------------------------------------------------------- */
 
 FUNCTION(mean_f, ct_mul(ct_mean_all(x), ct_mean_all(x)))
@@ -443,6 +468,12 @@ TEST(verify, errors_name_what_is_wrong) {
     ct_tensor *lost = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), NAN);
     expect_refusal(&claim, (ct_verify_options){.cotangent = lost}, CT_ERR_RANGE,
                    "ct_verify: the cotangent is NaN at [0]");
+    static const ct_claim_input twins[] = {{.name = "x", .shape = {1, {2}}},
+                                           {.name = "x", .shape = {1, {2}}}};
+    c = claim;
+    c.inputs = twins, c.n_inputs = 2;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_RANGE,
+                   "ct_verify: batch_norm: inputs 0 and 1 are both 'x'");
     c = claim;
     c.closed = NULL, c.arrays = over_arrays;
     expect_refusal(&c, (ct_verify_options){.orders = 2}, CT_ERR_RANGE,
@@ -507,5 +538,6 @@ TEST(verify, documents_say_what_the_report_says) {
                     (const char *const[]){"a\xef\xbf\xbd\tb\xef\xbf\xbd[2J", NULL});
     expect_document(ct_verify_write_html, &r,
                     (const char *const[]){"a\xef\xbf\xbd\tb\xef\xbf\xbd[2J", NULL});
+    expect_document(print_one, &r, (const char *const[]){"a\xef\xbf\xbd\tb\xef\xbf\xbd[2J", NULL});
     ct_verify_free(&r);
 }

@@ -59,6 +59,7 @@ TEST(verify_run, the_status_is_what_the_report_says) {
     expect_run(&other, plain, 1, "x: all of it has the factor 1/2");
     other.closed = NULL, other.arrays = of_arrays;
     expect_run(&other, plain, 0, "compared in f64 alone");
+    expect_run(&other, plain, 0, "square: equal in f64, which proves less than the field\n");
     expect_run(&other, plain, 0, "mutants: none; each name in f (ct_name) gives three");
     expect_run(&other, plain, 0, "0.0e+00         -   2.0e+00");
 }
