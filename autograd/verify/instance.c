@@ -27,13 +27,21 @@ void cti_line(ct_verify_line *line, const char *format, ...) {
 
 /* --- Drawing ---------------------------------------------------------------------------------- */
 
-/* Multiples of 2^-40 in [-2, 2): exact in f64 as in the field. */
-static double drawn_first(const cti_draw *draw, uint64_t leaf, int64_t at,
-                          const ct_claim_input *input) {
-    uint32_t words[4];
+#define OF_ALL (VECTORS - 1) /* the stream of what all inputs share */
+
+/* A multiple of 2^-40 in [-2, 2). */
+static double number_of(const cti_draw *draw, uint64_t leaf, int64_t at, uint32_t words[4]) {
     ct_philox(words, (uint64_t)at, leaf + (draw->attempt << 20), draw->seed + draw->stream);
     uint64_t bits = (uint64_t)words[0] << 32 | words[1];
-    double value = (double)((int64_t)(bits >> 22) - (INT64_C(1) << 41)) * 0x1p-40;
+    return (double)((int64_t)(bits >> 22) - (INT64_C(1) << 41)) * 0x1p-40;
+}
+
+/* Exact in f64 as in the field. */
+static double drawn_first(const cti_draw *draw, uint64_t leaf, int64_t at,
+                          const ct_claim_input *input) {
+    uint32_t words[4], common[4];
+    double value = number_of(draw, leaf, at, words);
+    if (draw->together && input) value = number_of(draw, OF_ALL, 0, common) + value / 64;
     bool positive = input && input->positive;
     if (positive) value = fabs(value) + 0.25;
     if (input && !input->near && !positive && !input->fixed) value += draw->far;

@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
     uint64_t seed, stream, attempt;
     bool narrow;          /* of f32's digits, for comparisons between types */
+    bool together;        /* inputs are within 1/16 of each other */
     double far;           /* added to all inputs that may be far from 0 */
     double nudge;         /* all inputs are off by so much of themselves, up or down */
     double part;          /* of the way to the numbers of another attempt, from 0 to 1 */

@@ -303,6 +303,33 @@ TEST(verify, a_cotangent_that_shows_nothing_of_arrays) {
     }
 }
 
+/* Beside exp(40) in another element 1e-6 is nothing, and in its own it is everything. */
+static ct_tensor *steep(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_exp(ct_scale(in[0], 20));
+}
+static void steep_arrays(void *context, const double *const in[], int64_t n, const double *dy,
+                         double *const out[]) {
+    const double *off = context;
+    (void)n;
+    for (int i = 0; i < 4; i++) out[0][i] = dy[i] * (20 * exp(20 * in[0][i]) + *off);
+}
+
+TEST(verify, arrays_are_tried_where_no_element_is_small) {
+    static const ct_claim_input near[] = {{.name = "x", .shape = {1, {4}}, .near = true}};
+    double off = 0;
+    ct_claim port = {.name = "port", .f = steep, .arrays = steep_arrays, .context = &off};
+    port.inputs = near, port.n_inputs = 1;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        for (off = 0; off < 1; off += 1e-6) {
+            ct_verify_report r = verified(&port, (ct_verify_options){.seed = seed});
+            EXPECT(r.passed == (off == 0), "seed %llu, %g", (unsigned long long)seed, off);
+            ct_verify_free(&r);
+            if (off > 0) break;
+        }
+    }
+}
+
 /* A derivative of 1e-300 is none of 0 where the cotangent is as small. */
 static void doubled_arrays(void *context, const double *const in[], int64_t n, const double *dy,
                            double *const out[]) {
