@@ -158,8 +158,8 @@ typedef struct {
  * claim of no inputs and for two of one name; CT_ERR_SHAPE and CT_ERR_DTYPE where a cotangent of
  * the closed form has another shape or type than its input; CT_ERR_DTYPE for an op that has no
  * arithmetic of p61, and where f or the closed form leaves the inputs' type and comes back;
- * CT_ERR_STATE where they give something else from call to call; CT_ERR_MEMORY; whatever f or the
- * closed form recorded. Then the report is empty. */
+ * CT_ERR_STATE where they give something else from call to call, or of p61; CT_ERR_MEMORY;
+ * whatever f or the closed form recorded. Then the report is empty. */
 ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_report *report);
 void ct_verify_free(ct_verify_report *report); /* takes an empty one */
 

@@ -202,6 +202,11 @@ static void expect_no_claim(const ct_claim *of, ct_verify_options options, ct_st
     EXPECT(r.rows == NULL && r.graph == NULL);
 }
 
+/* Of p61 half of what it is of f64. */
+static ct_tensor *weight(ct_tensor *x) { return ct_scale(x, ct_dtype_of(x) == CT_P61 ? 0.5 : 1); }
+FUNCTION(halved_f, ct_mul(weight(x), x))
+CLOSED_OF(halved_c, ct_mul(dy, ct_scale(weight(x), 2)))
+
 TEST(verify_limits, functions_that_change_are_no_claim) {
     static const ct_claim_input two[] = {{.name = "a", .shape = {2, {2, 3}}},
                                          {.name = "b", .shape = {2, {2, 3}}}};
@@ -211,6 +216,13 @@ TEST(verify_limits, functions_that_change_are_no_claim) {
     expect_no_claim(&of, (ct_verify_options){.orders = 1}, CT_ERR_STATE, changed);
     of.f = shrinks, of.closed = shrinks_c;
     expect_no_claim(&of, (ct_verify_options){.orders = 2}, CT_ERR_STATE, changed);
+    ct_claim halved = {.name = "halved", .f = halved_f, .closed = halved_c};
+    halved.inputs = x23, halved.n_inputs = 1;
+    ct_verify_report r;
+    EXPECT(ct_verify(&halved, (ct_verify_options){0}, &r) == CT_ERR_STATE);
+    const char *other = "ct_verify: halved: f or the closed form is another function of p61 than";
+    EXPECT(strncmp(ct_error_message(), other, strlen(other)) == 0, "%s", ct_error_message());
+    ct_error_clear();
     of.f = product_f, of.closed = of_i64;
     expect_no_claim(&of, (ct_verify_options){0}, CT_ERR_DTYPE,
                     "ct_verify: odd: the closed form's cotangent of 'a' is i64, 'a' is f64");
