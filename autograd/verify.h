@@ -111,7 +111,7 @@ typedef struct {
                        /*   exp a exp b, or the difference is smaller than rounding               */
     double error_f64;  /* max |derived - closed| / max |closed| */
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm; NaN */
-                       /*   where the closed form is of arrays                              */
+                       /*   where both overflow, and where the closed form is of arrays     */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
     /* error_f64 and error_f32 with inputs near 1000 and 32768, in units of what rounding of the
      * inputs explains; NaN where the closed form is not finite there. */

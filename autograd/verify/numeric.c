@@ -127,9 +127,11 @@ static ct_status find_conditions(const cti_subject *s, cti_draw draw, int orders
     return CT_OK;
 }
 
-/* What both sides are off in f32 from themselves in f64. */
+/* What both sides are off in f32 from themselves in f64; NaN where both overflow. */
 static double error_f32(const cti_subject *s, const values *wide, const values *narrow, int64_t k) {
+    int64_t n = wide->elements[k];
     if (!s->closed) return NAN;
+    if (!all_finite(narrow->derived[k], n) && !all_finite(narrow->closed[k], n)) return NAN;
     double error = distance(narrow->derived[k], wide->derived[k], wide->elements[k], NULL);
     return fmax(error, distance(narrow->closed[k], wide->closed[k], wide->elements[k], NULL));
 }

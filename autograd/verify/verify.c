@@ -40,6 +40,24 @@ static ct_status check_inputs(const ct_claim *claim) {
     return CT_OK;
 }
 
+static ct_status check_mutants(const ct_claim *claim) {
+    if (claim->n_mutants < 0) {
+        return ct_fail(CT_ERR_RANGE, "ct_verify: %s: n_mutants needs >= 0, got %lld", claim->name,
+                       (long long)claim->n_mutants);
+    }
+    for (int64_t i = 0; i < claim->n_mutants; i++) {
+        const ct_claim_mutant *m = &claim->mutants[i];
+        if (!m->name) {
+            return ct_fail(CT_ERR_NULL, "ct_verify: %s: mutant %lld has no name", claim->name,
+                           (long long)i);
+        }
+        if (m->order >= 0 && m->order <= CT_VERIFY_ORDERS) continue;
+        return ct_fail(CT_ERR_RANGE, "ct_verify: %s: mutant '%s': order needs 0..%d, got %d",
+                       claim->name, m->name, CT_VERIFY_ORDERS, m->order);
+    }
+    return CT_OK;
+}
+
 static ct_status check_claim(const ct_claim *claim) {
     const char *missing = !claim                                ? "claim"
                           : !claim->name                        ? "claim->name"
@@ -49,7 +67,8 @@ static ct_status check_claim(const ct_claim *claim) {
                           : claim->n_mutants && !claim->mutants ? "claim->mutants"
                                                                 : NULL;
     if (missing) return ct_fail(CT_ERR_NULL, "ct_verify: '%s' is NULL", missing);
-    return check_inputs(claim);
+    ct_status status = check_inputs(claim);
+    return status == CT_OK ? check_mutants(claim) : status;
 }
 
 static ct_status complete(const ct_claim *claim, ct_verify_options *o) {

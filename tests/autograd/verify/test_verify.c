@@ -495,6 +495,18 @@ TEST(verify, errors_name_what_is_wrong) {
     ct_tensor *lost = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), NAN);
     expect_refusal(&claim, (ct_verify_options){.cotangent = lost}, CT_ERR_RANGE,
                    "ct_verify: the cotangent is NaN at [0]");
+    static const ct_claim_mutant of_order_7[] = {{"seventh", NULL, no_mean, 7, NULL}};
+    static const ct_claim_mutant nameless[] = {{NULL, NULL, no_mean, 1, NULL}};
+    c = claim;
+    c.mutants = of_order_7, c.n_mutants = 1;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_RANGE,
+                   "ct_verify: batch_norm: mutant 'seventh': order needs 0..3, got 7");
+    c.mutants = nameless;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_NULL,
+                   "ct_verify: batch_norm: mutant 0 has no name");
+    c.n_mutants = -5;
+    expect_refusal(&c, (ct_verify_options){0}, CT_ERR_RANGE,
+                   "ct_verify: batch_norm: n_mutants needs >= 0, got -5");
     static const ct_claim_input twins[] = {{.name = "x", .shape = {1, {2}}},
                                            {.name = "x", .shape = {1, {2}}}};
     c = claim;
