@@ -11,8 +11,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Half of all numbers are squares: so many attempts find sixteen roots at once. */
-#define ATTEMPTS 100000
+/* Half of all numbers are squares: so many attempts find a few roots at once, and then the elements
+ * are drawn one by one. */
+#define ATTEMPTS 64
 
 static bool has_values(ct_tensor *t) {
     const ct_p61 *data = ct_data(t);
@@ -30,18 +31,25 @@ static bool all_have_values(const cti_instance *of) {
     return true;
 }
 
+static ct_status f_has_values(const cti_subject *s, const cti_draw *draw, bool *has) {
+    cti_instance of;
+    int64_t scope = ct_scope_open();
+    ct_status status = cti_instance_begin(s, CT_P61, draw, &of);
+    if (status == CT_OK) status = ct_eval(&of.y, 1);
+    *has = status == CT_OK && has_values(of.y);
+    ct_scope_close(scope);
+    return status;
+}
+
 /* The next attempt in which all values exist; *found is false when there is none. */
-static ct_status instance_with_values(const cti_subject *s, cti_draw *draw, int orders,
-                                      cti_instance *out, bool *found) {
-    for (; draw->attempt < ATTEMPTS; draw->attempt++) {
-        int64_t scope = ct_scope_open();
-        ct_status status = cti_instance_begin(s, CT_P61, draw, out);
-        if (status == CT_OK) status = ct_eval(&out->y, 1);
-        *found = status == CT_OK && has_values(out->y);
-        ct_scope_close(scope);
+static ct_status instance_with_values(const cti_subject *s, cti_zone *zone, cti_draw *draw,
+                                      int orders, cti_instance *out, bool *found) {
+    for (; draw->attempt <= ATTEMPTS; draw->attempt++) {
+        ct_status status = draw->attempt == ATTEMPTS ? cti_find_roots(s, zone, draw, found)
+                                                     : f_has_values(s, draw, found);
         if (status != CT_OK) return status;
         if (!*found) continue;
-        scope = ct_scope_open(); /* what is found stays until the caller closes a scope around it */
+        int64_t scope = ct_scope_open(); /* what is found stays until the caller closes another */
         status = cti_instance_begin(s, CT_P61, draw, out);
         if (status == CT_OK) status = cti_instance_derive(s, draw, orders, out);
         if (status == CT_OK) status = cti_instance_eval(out);
@@ -185,8 +193,9 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
             .seed = options->seed, .stream = (uint64_t)d << 40, .cotangent = options->cotangent};
         cti_instance of;
         bool there = false;
+        cti_zone zone = {0};
         int64_t scope = ct_scope_open();
-        ct_status status = instance_with_values(s, &draw, options->orders, &of, &there);
+        ct_status status = instance_with_values(s, &zone, &draw, options->orders, &of, &there);
         if (status == CT_OK && there && d == 0) status = check_stays(s, &of);
         if (status == CT_OK && there && d == 0) status = check_same(s, &draw, &of);
         if (status == CT_OK && there) {
@@ -196,6 +205,7 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
             status = take_draw(s, &of, found);
         }
         ct_scope_close(scope);
+        cti_zone_free(&zone);
         if (status != CT_OK) return status;
         if (!there) {
             for (int64_t k = 0; k < found->n; k++) found->zero[k] = false;

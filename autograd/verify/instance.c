@@ -31,7 +31,9 @@ void cti_line(ct_verify_line *line, const char *format, ...) {
 
 /* A multiple of 2^-40 in [-2, 2). */
 static double number_of(const cti_draw *draw, uint64_t leaf, int64_t at, uint32_t words[4]) {
-    ct_philox(words, (uint64_t)at, leaf + (draw->attempt << 20), draw->seed + draw->stream);
+    uint64_t attempt = draw->attempt;
+    if (leaf < CT_CLAIM_INPUTS && draw->again[leaf]) attempt += draw->again[leaf][at];
+    ct_philox(words, (uint64_t)at, leaf + (attempt << 20), draw->seed + draw->stream);
     uint64_t bits = (uint64_t)words[0] << 32 | words[1];
     return (double)((int64_t)(bits >> 22) - (INT64_C(1) << 41)) * 0x1p-40;
 }

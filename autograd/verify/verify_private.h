@@ -40,6 +40,7 @@ typedef struct {
     double nudge;         /* all inputs are off by so much of themselves, up or down */
     double part;          /* of the way to the numbers of another attempt, from 0 to 1 */
     ct_tensor *cotangent; /* the user's, or NULL */
+    uint32_t *again[CT_CLAIM_INPUTS]; /* attempts of each element more; or NULL */
 } cti_draw;
 
 /* One derivative, found in both ways. */
@@ -129,6 +130,9 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
 ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *options,
                              cti_findings *found);
 
+/* Draws elements again until all values of f exist, or gives up. What the draw then holds is of the
+ * zone. */
+ct_status cti_find_roots(const cti_subject *s, cti_zone *zone, cti_draw *draw, bool *found);
 /* Whether each element of both sides agrees in f64, to what rounding explains, in several draws at
  * all orders. */
 ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options, bool *agrees);

@@ -266,3 +266,31 @@ TEST(verify_limits, what_overflows_is_said) {
     EXPECT(!r.passed && has_note(&r, "x: order 1 is not finite in f64 with inputs of size 2"));
     ct_verify_free(&r);
 }
+
+/* --- Roots ------------------------------------------------------------------------------------ */
+
+static ct_tensor *row_root(ct_tensor *x, double epsilon) {
+    ct_tensor *square = ct_mean_keep(ct_square(x), CT_AXES(-1));
+    return ct_rsqrt(ct_offset(square, epsilon));
+}
+FUNCTION(rows_f, ct_mul(x, row_root(x, 1e-5)))
+static ct_tensor *rows_back(ct_tensor *x, ct_tensor *dy) {
+    ct_tensor *r = row_root(x, 1e-5), *y = ct_mul(x, r);
+    return ct_mul(r, ct_sub(dy, ct_mul(y, ct_mean_keep(ct_mul(dy, y), CT_AXES(-1)))));
+}
+CLOSED_OF(rows_c, rows_back(x, dy))
+FUNCTION(root_of_3_f, ct_mul(x, ct_sqrt(ct_full(ct_dtype_of(x), ct_shape_of(x), 3))))
+CLOSED_OF(root_of_3_c, ct_mul(dy, ct_sqrt(ct_full(ct_dtype_of(x), ct_shape_of(x), 3))))
+
+/* No draw of everything has forty roots: each row finds its own. */
+TEST(verify_limits, many_roots_are_found) {
+    static const ct_claim_input rows[] = {{.name = "x", .shape = {2, {40, 3}}}};
+    ct_claim of = {.name = "rows", .f = rows_f, .closed = rows_c, .inputs = rows, .n_inputs = 1};
+    ct_verify_report r = verified(&of, (ct_verify_options){.orders = 2, .no_mutants = true});
+    EXPECT(r.passed && r.rows[0].exact && r.rows[2].exact && r.log2_missed == 0);
+    ct_verify_free(&r);
+    of.f = root_of_3_f, of.closed = root_of_3_c, of.inputs = x23; /* 3 has none */
+    r = verified(&of, (ct_verify_options){.orders = 1, .no_mutants = true});
+    EXPECT(!r.passed && !r.rows[0].tried && has_note(&r, "not proved: no inputs were found"));
+    ct_verify_free(&r);
+}
