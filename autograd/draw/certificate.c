@@ -69,10 +69,8 @@ typedef struct {
     ct_formula formula;
 } marked_terms;
 
-static void mark(marked_terms *m, const ct_verify_report *r, const char *name) {
-    bool wrong = r->n_notes > 0 && cti_term_is_said(&r->notes[0], name);
-    m->terms[m->formula.n_terms++] = (ct_term){
-        .node = name, .forward = name, .derivative = wrong ? "WRONG in the closed form" : "right"};
+static bool is_said(const ct_verify_report *r, const char *name) {
+    return r->n_notes > 0 && cti_term_is_said(&r->notes[0], name);
 }
 
 static ct_status mark_terms(marked_terms *m, const ct_verify_report *r) {
@@ -81,10 +79,17 @@ static ct_status mark_terms(marked_terms *m, const ct_verify_report *r) {
     int64_t n = 0;
     ct_status status = cti_term_names(&of, names, &n);
     *m = (marked_terms){.formula = {.name = r->claim}};
+    const char *others = ""; /* nothing is known of them where none is said */
+    for (int64_t k = 0; k < n && status == CT_OK; k++)
+        others = is_said(r, names[k]) ? "right" : others;
     /* Of too many, those that are said to be wrong. */
     for (int64_t k = n; k-- > 0 && status == CT_OK;) {
-        bool said = r->n_notes > 0 && cti_term_is_said(&r->notes[0], names[k]);
-        if (m->formula.n_terms < CT_TERMS && (n <= CT_TERMS || said)) mark(m, r, names[k]);
+        bool said = is_said(r, names[k]);
+        if (m->formula.n_terms == CT_TERMS || (n > CT_TERMS && !said)) continue;
+        m->terms[m->formula.n_terms++] = (ct_term){.node = names[k],
+                                                   .forward = names[k],
+                                                   .derivative = said ? "WRONG in the closed form"
+                                                                      : others};
     }
     m->formula.terms = m->terms;
     return status;

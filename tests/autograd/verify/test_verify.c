@@ -536,6 +536,13 @@ static void expect_document(ct_status (*writer)(FILE *, const ct_verify_report *
     free(text);
 }
 
+static ct_status nothing_alike(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                               ct_tensor *out[]) {
+    (void)context, (void)n;
+    out[0] = ct_mul(ct_square(dy), ct_offset(in[0], 0.3));
+    return ct_error();
+}
+
 static ct_status print_one(FILE *out, const ct_verify_report *r, int64_t n) {
     (void)n;
     return ct_verify_print(out, r);
@@ -571,6 +578,17 @@ TEST(verify, documents_say_what_the_report_says) {
                     (const char *const[]){"<svg ", "WRONG in the closed form",
                                           "<p>the first difference: order 1 of x", NULL});
     ct_verify_free(&r);
+    odd.closed = nothing_alike; /* no term is right where none explains it */
+    r = verified(&odd, (ct_verify_options){.orders = 1});
+    char *page = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&page, &length);
+    EXPECT(ct_verify_write_html(out, &r, 1) == CT_OK);
+    fclose(out);
+    EXPECT(strstr(page, "no known term") && strstr(page, "<svg ") && !strstr(page, ">right<"));
+    free(page);
+    ct_verify_free(&r);
+    odd.closed = no_mean;
     odd.name = "a\x01\tb\x1b[2J";
     r = verified(&odd, (ct_verify_options){.orders = 1});
     expect_document(ct_verify_write_junit, &r,
