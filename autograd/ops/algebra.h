@@ -27,6 +27,8 @@ ct_tensor *cti_join_pads(ct_tensor *sum, ct_tensor *piece, int depth);
 bool cti_is_stretched(const ct_tensor *t, const bool away[]);
 ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]);
 
+/* ct_sum_to over axis `batch` too, unless that is -1: a rank may have one row of a batch. */
+ct_tensor *cti_sum_to(ct_tensor *x, ct_shape shape, int batch);
 /* x with this axis in front of all others. */
 ct_tensor *cti_with_first(ct_tensor *x, int axis);
 /* The sum over the batch axis of x, which varies along it, and the axes from it to last - 1, over

@@ -280,14 +280,14 @@ ct_tensor *ct_argmax(ct_tensor *x, int axis) {
     return reduce_run(&ct_op_argmax, x, at, at + 1);
 }
 
-ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
-    CTI_CALLED;
+ct_tensor *cti_sum_to(ct_tensor *x, ct_shape shape, int batch) {
     if (!x) return ct_sum(x, CT_ALL);
     ct_shape in = ct_shape_of(x);
     int shift = in.rank - shape.rank;
     ct_axes axes = {0};
     for (int i = 0; i < in.rank; i++) {
-        if (i >= shift && shift >= 0 && shape.dims[i - shift] == in.dims[i]) continue;
+        bool same = i >= shift && shift >= 0 && shape.dims[i - shift] == in.dims[i];
+        if (same && i != batch) continue;
         if (shift < 0 || (i >= shift && shape.dims[i - shift] != 1)) {
             return ct_fail_null(CT_ERR_SHAPE, "ct_sum_to: %s does not stretch to %s",
                                 ct_shape_format(shape).text, ct_shape_format(in).text);
@@ -297,4 +297,9 @@ ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
     ct_tensor *y = axes.count ? ct_sum(x, axes) : x;
     if (!y || !y->rows) return ct_reshape(y, shape);
     return cti_reshape_marked(y, shape, (cti_mark){x->rows, x->batch - shift});
+}
+
+ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
+    CTI_CALLED;
+    return cti_sum_to(x, shape, -1);
 }

@@ -270,8 +270,7 @@ static bool view_broadcast(const void *attr, ct_shape in, const ct_layout *x, ct
 /* What was stretched over the rows of all ranks is summed over them. */
 static ct_tensor *vjp_broadcast(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *x = ct_input(y, i);
-    if (g && y->rows && !x->rows) g = ct_sum_keep(g, CT_AXES(y->batch));
-    return ct_sum_to(g, ct_shape_of(x));
+    return cti_sum_to(g, ct_shape_of(x), y->rows && !x->rows ? y->batch : -1);
 }
 
 static ct_tensor *not_stretched(ct_tensor *y) {

@@ -55,6 +55,7 @@ static inline ct_tensor *new_node(const ct_type *type, ct_tensor *const inputs[]
         t->inputs[i] = ct_keep(inputs[i]);
         if (inputs[i]->order > t->order) t->order = inputs[i]->order;
         if (inputs[i]->level > t->level) t->level = inputs[i]->level;
+        t->sums |= inputs[i]->sums && !cti_has_value(inputs[i]);
     }
     return t;
 }
@@ -200,6 +201,7 @@ static ct_tensor *make(const ct_op *op, ct_tensor *const inputs[], int n, const 
     ct_tensor *t = cti_marked(new_node(&out, inputs, n, attr_size), mark);
     if (!t) return NULL;
     t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
+    t->sums |= op->sums_grains;
     if (op->copy) op->copy(t->attr, attr);
     else if (attr_size) memcpy(t->attr, attr, attr_size);
     ct_tensor *added = ct_scope_add(t);
@@ -225,6 +227,7 @@ ct_tensor *cti_node_like(const ct_tensor *t) {
                                  cti_mark_of(t));
     if (!copy) return NULL;
     copy->op = t->op;
+    copy->sums |= t->sums;
     copy->order = t->order;
     copy->name = t->name;
     copy->path = t->path;

@@ -40,6 +40,7 @@ struct ct_tensor {
     uint64_t slot;     /* id of the slot that committed this leaf, or 0 */
     bool literal;      /* a leaf that is a number of a formula, not data */
     bool structural;   /* a literal that follows from shapes, such as a count */
+    bool sums;         /* over ranks, of itself or below, which had no value when it was made */
     signed char batch; /* the axis along which it varies between ranks, if there are rows */
     cti_rows *rows;    /* kept; NULL: replicated */
     void *attr;

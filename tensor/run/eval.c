@@ -136,29 +136,42 @@ static void count(const cti_plan *plan, int64_t nodes) {
         last_plan.kernels += plan->passes[p].kind == CTI_KERNEL;
 }
 
-static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
-    cti_walk walk;
-    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
-    if (cti_needs_rounds(&walk)) {
-        ct_status status = cti_rounds(&walk, evaluate);
-        cti_walk_free(&walk);
-        return status == CT_OK ? evaluate(roots, n) : status;
-    }
+static ct_status evaluate_walk(cti_walk *walk, ct_tensor *const roots[], int64_t n) {
     cti_buffer **buffers = cti_alloc((size_t)n, sizeof *buffers);
     ct_status status = CT_ERR_MEMORY;
     if (buffers) {
         bool hit;
-        cti_planned *planned = cti_plan_for(&walk, roots, n, &hit);
+        cti_planned *planned = cti_plan_for(walk, roots, n, &hit);
         if (hit) stats.plan_hits++;
         else stats.plan_misses++;
         if (!hit) clear_at_thread_exit();
-        status = planned ? run(planned, &walk, roots, buffers) : ct_error();
-        if (planned && status == CT_OK) count(planned->plan, walk.count);
+        status = planned ? run(planned, walk, roots, buffers) : ct_error();
+        if (planned && status == CT_OK) count(planned->plan, walk->count);
     }
     for (int64_t r = 0; buffers && r < n; r++) cti_buffer_drop(buffers[r]);
     cti_free(buffers);
+    return status;
+}
+
+/* Where all sums over ranks have their values. */
+static ct_status evaluate_here(ct_tensor *const roots[], int64_t n) {
+    cti_walk walk;
+    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
+    ct_status status = evaluate_walk(&walk, roots, n);
     cti_walk_free(&walk);
     return status;
+}
+
+static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
+    cti_walk walk;
+    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) {
+        cti_rounds_without(roots, n);
+        return CT_ERR_MEMORY;
+    }
+    bool rounds = cti_needs_rounds(&walk);
+    ct_status status = rounds ? cti_rounds(&walk, evaluate_here) : evaluate_walk(&walk, roots, n);
+    cti_walk_free(&walk);
+    return rounds && status == CT_OK ? evaluate_here(roots, n) : status;
 }
 
 ct_status ct_eval(ct_tensor *const roots[], int64_t n) {

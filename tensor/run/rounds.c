@@ -32,12 +32,21 @@ bool cti_needs_rounds(const cti_walk *walk) {
     return false;
 }
 
+#define KEY_BYTES \
+    16 /* a leaf that is no larger counts by its value: numbers, keys of random ones */
+
+static uint64_t hash_of_value(uint64_t hash, const ct_tensor *t) {
+    size_t bytes = (size_t)t->numel * ct_dtype_size(t->dtype);
+    bool counts = cti_has_value(t) && !t->rows && bytes <= KEY_BYTES;
+    return counts ? cti_mix_bytes(hash, t->buffer->data, bytes) : hash;
+}
+
 /* What has to be equal on all ranks: not how many rows or grains a rank has. */
 static uint64_t hash_of(const cti_walk *walk) {
     uint64_t hash = cti_mix(0, (uint64_t)walk->count);
     for (int64_t i = 0; i < walk->count; i++) {
         const ct_tensor *t = walk->items[i];
-        hash = cti_mix_text(hash, cti_has_value(t) ? "" : t->op->name);
+        hash = hash_of_value(cti_mix_text(hash, cti_has_value(t) ? "" : t->op->name), t);
         hash = cti_mix(hash, (uint64_t)t->dtype << 16 | (uint64_t)t->shape.rank << 8 |
                                  (uint64_t)(cti_mark_of(t).axis + 1));
         if (t->rows)
@@ -162,6 +171,18 @@ static ct_status run(rounds *r) {
     return status;
 }
 
+/* The others are in a sum. */
+static void tell(ct_status status) {
+    ct_group *group = ct_group_current();
+    if (group) cti_all_sum(group, (cti_entry){0, status}, CT_F32, NULL, 0);
+}
+
+void cti_rounds_without(ct_tensor *const roots[], int64_t n) {
+    bool sums = false;
+    for (int64_t i = 0; i < n; i++) sums |= roots[i]->sums && !cti_has_value(roots[i]);
+    if (sums) tell(CT_ERR_MEMORY);
+}
+
 ct_status cti_rounds(const cti_walk *walk, cti_evaluate *evaluate) {
     rounds r = {.items = walk->items,
                 .count = walk->count,
@@ -176,8 +197,7 @@ ct_status cti_rounds(const cti_walk *walk, cti_evaluate *evaluate) {
         find_depths(&r);
         status = run(&r);
     } else {
-        ct_group *group = ct_group_current();
-        if (group) cti_agree(group, (cti_entry){r.hash, CT_ERR_MEMORY});
+        tell(CT_ERR_MEMORY);
     }
     cti_free(r.depth);
     cti_free(r.kept);

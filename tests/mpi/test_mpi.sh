@@ -66,6 +66,9 @@ lines() { # COUNT PATTERN
 for p in 1 2 3 4 8; do
     check "$p ranks: sums of 8 grains have the bits of one rank" same_as_one $p sums 8
 done
+for p in 1 2 3 4; do
+    check "$p ranks: the study's network has the bits of one rank" same_as_one $p trains 1
+done
 check "4 ranks: a sum of a megabyte" same_as_one 4 large_sum 300007
 
 # fault P SCENARIO COUNT PATTERN...: rank 1 is at fault; so many lines of each pattern.

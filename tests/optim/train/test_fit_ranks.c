@@ -6,6 +6,7 @@
 #include "tests/support/rank.h"
 #include "tests/support/test.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +51,21 @@ TEST(fit_ranks, the_result_is_that_of_one_process) {
     run("trains_as_one", 1, 2);
     run("trains_as_one", 0, 3);
     run("trains_as_one", 0, 8);
+}
+
+/* Gradients and the sums that BatchNorm needs, two forward and one backward for each channel; loss
+ * and accuracy, and three flags of 8 bytes. Of these 2 (P - 1) / P travel from each rank. */
+TEST(fit_ranks, a_step_sends_gradients_and_statistics_once) {
+    enum { PARAMETERS = 93556, CHANNELS = 234 };
+    const double floats = PARAMETERS + 3 * CHANNELS + 2, bytes = 4 * floats + 3 * 8;
+    for (int size = 2; size <= 4; size *= 2) {
+        run("sends", 0, size);
+        for (int r = 0; r < size; r++) {
+            double share = strtod(results[r].text, NULL) / bytes * size / (2.0 * (size - 1));
+            EXPECT(share > 0.9999 && share < 1.0001, "rank %d of %d: %s, %.6f", r, size,
+                   results[r].text, share);
+        }
+    }
 }
 
 /* --- Files ------------------------------------------------------------------------------------ */
@@ -98,6 +114,11 @@ TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
     expect_part(0, "rank 1 failed with");
     expect_part(0, "slots unchanged");
     expect_part(1, "ct_optimizer_step: 'loss' is NULL, slots unchanged");
+}
+
+TEST(fit_ranks, a_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
+    run("step_without_memory", 0, 2);
+    run("step_without_memory", 1, 3);
 }
 
 TEST(fit_ranks, ranks_begin_alike) {
