@@ -227,7 +227,8 @@ static ct_status try_value(search *k, ct_tensor *t, ct_tensor *q, const char *wh
 
 /* What is counted wrongly: n for 1, n for n - 1, 1 for n, where n values are one. */
 static ct_status try_counts(search *k, ct_tensor *t) {
-    double n = (double)(t->inputs[0]->numel / t->numel);
+    int64_t values = t->inputs[0]->numel / t->numel;
+    double n = (double)values;
     const double factors[] = {n, n / (n - 1), (n - 1) / n, 1 / n};
     ct_status status = CT_OK;
     for (int i = 0; i < 4 && n > 2 && status == CT_OK && !k->found; i++) {

@@ -26,7 +26,7 @@ static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_sou
     for (bool more = true; more;) {
         int64_t scope = ct_scope_open();
         ct_batch batch = {0};
-        cti_measured measured;
+        cti_measured measured = {0};
         *stopped = stop && stop();
         if (status == CT_OK && !*stopped) status = ct_source_next(source, &batch);
         if (status == CT_OK && batch.x) {
