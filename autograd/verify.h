@@ -7,7 +7,8 @@
  * numeric  both are evaluated in f64 and f32, with usual data and with data far from 0: what
  *          algebra cannot see, as overflow or a variance from the difference of two large numbers.
  *          What is derived is compared with finite differences of f, and both sides next to each
- *          branch that is found between two draws.
+ *          branch that is found between two draws, which are in [-2,2) and in [-16,16): a note
+ *          names those that are never taken. So scale what has its branches elsewhere.
  *
  * A claim is a name, the function, its inputs and the closed form, each in any ops:
  *
@@ -62,7 +63,7 @@ typedef struct {
     ct_shape shape;
     bool positive; /* drawn above 0: a variance */
     bool fixed;    /* no cotangent of it is compared: targets, masks */
-    bool near;     /* is not drawn far from 0: an angle, what is exponentiated without a shift */
+    bool near;     /* is drawn in [-2,2) alone: an angle, what is exponentiated without a shift */
 } ct_claim_input;
 
 /* A wrong claim that has to be refused. */
@@ -113,8 +114,8 @@ typedef struct {
     double error_f32;  /* the larger of both sides' distances from f64, in the same norm; NaN */
                        /*   where both overflow, and where the closed form is of arrays     */
     double condition;  /* relative change per relative change of the inputs, in the same norm */
-    /* error_f64 and error_f32 with inputs near 1000 and 32768, in units of what rounding of the
-     * inputs explains; NaN where the closed form is not finite there. */
+    /* error_f64 and error_f32 with inputs near 1000, 32768 and -1000, in units of what rounding of
+     * the inputs explains; NaN where the closed form is not finite there. */
     double error_far;
     bool passed;
     int64_t worst;          /* flat index of the worst element */

@@ -11,7 +11,7 @@
 #include <math.h>
 
 #define MOST_DECISIONS 32
-#define DRAWS 4
+#define DRAWS 8 /* every other one wide */
 #define NEAR 1e-9
 #define ALLOWED 1e-6 /* in the max norm: as much as one branch differs from another at least */
 
@@ -20,7 +20,7 @@ typedef struct {
     cti_instance of;
     int64_t n;
     ct_tensor *decided[MOST_DECISIONS];
-    const ct_op *by[MOST_DECISIONS];
+    const ct_tensor *by[MOST_DECISIONS];
 } point;
 
 /* What decides in t, or what it has decided; NULL: nothing. */
@@ -40,7 +40,7 @@ static ct_status find_decisions(point *p) {
     for (int64_t i = 0; i < walk.count && p->n < MOST_DECISIONS; i++) {
         ct_tensor *decision = decision_of(walk.items[i]);
         if (!decision) continue;
-        p->by[p->n] = walk.items[i]->op;
+        p->by[p->n] = walk.items[i];
         p->decided[p->n++] = decision;
     }
     cti_walk_free(&walk);
@@ -53,6 +53,14 @@ static ct_status visit(const cti_subject *s, cti_draw draw, double part, point *
     if (status == CT_OK) status = cti_instance_derive(s, &draw, 1, &p->of);
     if (status == CT_OK) status = cti_instance_eval(&p->of);
     return status == CT_OK ? find_decisions(p) : status;
+}
+
+/* Which numbers a try takes: in turn usual and wide ones. */
+static cti_draw draw_number(const ct_verify_options *options, uint64_t attempt) {
+    return (cti_draw){.seed = options->seed,
+                      .stream = UINT64_C(30) << 50,
+                      .attempt = attempt,
+                      .spread = attempt % 2 ? CTI_SPREAD : 1};
 }
 
 /* --- One change ------------------------------------------------------------------------------- */
@@ -132,10 +140,10 @@ static int64_t find_changes(const point ends[2], const cti_draw *draw, change fo
 
 ct_status cti_verify_branches(const cti_subject *s, const ct_verify_options *options,
                               ct_verify_line *line) {
-    cti_draw draw = {.seed = options->seed, .stream = UINT64_C(30) << 50};
     bool known[MOST_DECISIONS] = {false};
     ct_status status = CT_OK;
-    for (; draw.attempt < DRAWS && status == CT_OK && !line->text[0]; draw.attempt++) {
+    for (uint64_t d = 0; d < DRAWS && status == CT_OK && !line->text[0]; d++) {
+        cti_draw draw = draw_number(options, d);
         point ends[2];
         change found[MOST_DECISIONS];
         int64_t n = 0, scope = ct_scope_open();
@@ -170,18 +178,18 @@ static void take_outcomes(const point *p, bool is_first, outcomes *seen) {
 
 ct_status cti_verify_untaken(const cti_subject *s, const ct_verify_options *options,
                              ct_verify_line *line) {
-    cti_draw draw = {.seed = options->seed, .stream = UINT64_C(30) << 50};
     ct_status status = CT_OK;
     outcomes seen = {{0}, {false}};
-    for (; draw.attempt < DRAWS && status == CT_OK; draw.attempt++) {
+    for (uint64_t d = 0; d < DRAWS && status == CT_OK; d++) {
         point p;
         int64_t scope = ct_scope_open();
-        status = visit(s, draw, 0, &p);
-        if (status == CT_OK) take_outcomes(&p, draw.attempt == 0, &seen);
-        for (int64_t k = 0; status == CT_OK && draw.attempt == DRAWS - 1 && k < p.n; k++) {
+        status = visit(s, draw_number(options, d), 0, &p);
+        if (status == CT_OK) take_outcomes(&p, d == 0, &seen);
+        for (int64_t k = 0; status == CT_OK && d == DRAWS - 1 && k < p.n; k++) {
             if (seen.varies[k]) continue;
-            cti_line(line, "one branch of %s was never taken: nothing is said of it",
-                     p.by[k]->name);
+            char formula[80] = "";
+            cti_write_formula(p.by[k], 3, formula, sizeof formula);
+            cti_line(line, "one branch of %s was never taken: nothing is said of it", formula);
         }
         ct_scope_close(scope);
     }

@@ -37,6 +37,14 @@ void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size) 
 
 /* --- What flows through one op ---------------------------------------------------------------- */
 
+void cti_write_called(const ct_tensor *t, int depth, char text[], size_t size) {
+    while (ct_is(t, &ct_op_broadcast) || ct_is(t, &ct_op_reshape)) t = t->inputs[0];
+    const char *quote = t->name && t->name[0] ? "'" : "";
+    append(text, size, quote);
+    cti_write_formula(t, depth, text, size);
+    append(text, size, quote);
+}
+
 /* The number by which `part` in derived has to be multiplied to give closed, if there is one. */
 static bool single_factor(const ct_p61 *derived, const ct_p61 *closed, const ct_p61 *rest,
                           int64_t n, ct_p61 *factor) {
@@ -70,7 +78,7 @@ static ct_status try_node(const cti_subject *s, const cti_instance *of, const ct
              cti_factor_said(factor, &said);
     if (!*found) return CT_OK;
     char formula[80] = "";
-    cti_write_formula(node, 3, formula, sizeof formula);
+    cti_write_called(node, 3, formula, sizeof formula);
     cti_line(out, "%s: the term through %s%s", cti_claim_input_name(s->claim, pair->input), formula,
              said.text);
     return CT_OK;

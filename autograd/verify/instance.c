@@ -44,9 +44,10 @@ static double drawn_first(const cti_draw *draw, uint64_t leaf, int64_t at,
     uint32_t words[4], common[4];
     double value = number_of(draw, leaf, at, words);
     if (draw->together && input) value = number_of(draw, OF_ALL, 0, common) + value / 64;
-    bool positive = input && input->positive;
+    bool positive = input && input->positive, may = input && !input->near && !input->fixed;
+    if (may && draw->spread != 0) value *= draw->spread;
     if (positive) value = fabs(value) + 0.25;
-    if (input && !input->near && !positive && !input->fixed) value += draw->far;
+    if (may && !positive) value += draw->far;
     if (draw->narrow) value = (double)(float)value;
     return words[2] & 1 ? value * (1 + draw->nudge) : value * (1 - draw->nudge);
 }

@@ -87,6 +87,12 @@ static formula formula_of(const ct_tensor *t) {
     return f;
 }
 
+static formula called(const ct_tensor *t) {
+    formula f = {""};
+    cti_write_called(t, 2, f.text, sizeof f.text);
+    return f;
+}
+
 /* --- Another tensor for an operand ------------------------------------------------------------ */
 
 static ct_tensor *op_of(const ct_tensor *t, ct_tensor *a, ct_tensor *b) {
@@ -196,8 +202,8 @@ static ct_status try_factors(search *k, ct_tensor *t) {
         like = i % 2 ? ct_div(t, factor) : ct_mul(t, factor);
         status = like ? explains(k, t, like) : ct_error();
         if (status != CT_OK || !k->found) continue;
-        cti_line(k->out, "%s: what flows through %s %s the factor %s%s", k->input,
-                 formula_of(t).text, i % 2 ? "lacks" : "has", formula_of(k->nodes[i / 2]).text,
+        cti_line(k->out, "%s: what flows through %s %s the factor %s%s", k->input, called(t).text,
+                 i % 2 ? "lacks" : "has", formula_of(k->nodes[i / 2]).text,
                  i % 2 ? "" : " once too often");
     }
     return status;

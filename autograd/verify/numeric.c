@@ -5,13 +5,14 @@
 #include "autograd/verify/verify_private.h"
 #include "tensor/base/alloc.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #define EPSILON_F64 0x1p-53
 #define EPSILON_F32 0x1p-24
 /* Where what is squared costs a few digits, and where it costs most of them. */
-static const double far_away[] = {1000.0, 32768.0};
+static const double far_away[] = {1000.0, 32768.0, -1000.0};
 enum { FAR_AWAY = sizeof far_away / sizeof *far_away };
 /* Roundings that a formula may add to those of its inputs, for each that it adds near 0: BatchNorm
  * of two values loses digits wherever they are. */
@@ -127,10 +128,10 @@ static ct_status find_conditions(const cti_subject *s, cti_draw draw, int orders
     return CT_OK;
 }
 
-/* What both sides are off in f32 from themselves in f64; NaN where both overflow. */
+/* What both sides are off in f32 from themselves in f64; NaN where both overflow, or underflow. */
 static double error_f32(const cti_subject *s, const values *wide, const values *narrow, int64_t k) {
     int64_t n = wide->elements[k];
-    if (!s->closed) return NAN;
+    if (!s->closed || largest(wide->closed[k], n) < (double)FLT_MIN) return NAN;
     if (!all_finite(narrow->derived[k], n) && !all_finite(narrow->closed[k], n)) return NAN;
     double error = distance(narrow->derived[k], wide->derived[k], wide->elements[k], NULL);
     return fmax(error, distance(narrow->closed[k], wide->closed[k], wide->elements[k], NULL));
@@ -202,7 +203,7 @@ static void take_far(const cti_subject *s, double far, const values *wide, const
         double error = distance(wide->derived[k], wide->closed[k], n, &worst);
         if (nothing) error = 1;
         /* Of numbers so far away the differences, of size 1, are rounded so much. */
-        double allowed = fmax(condition[k], far);
+        double allowed = fmax(condition[k], fabs(far));
         double off = over ? (double)INFINITY : units(error, error_f32(s, wide, narrow, k), allowed);
         row->error_far = isnan(row->error_far) ? off : fmax(row->error_far, off);
         if (off <= ALLOWED * fmax(1, near)) continue;
@@ -283,7 +284,8 @@ static ct_status both_regimes(const cti_subject *s, const ct_verify_options *opt
 #define GROSS 1e-6 /* what no draw near a cancellation explains */
 
 /* Other branches of arrays, which the field does not see: one draw that is far off is enough. In
- * every other one all inputs are near to each other, so that no element is small beside others. */
+ * every other one all inputs are near to each other, so that no element is small beside others; of
+ * the rest half are wide. */
 static ct_status other_draws(const cti_subject *s, const ct_verify_options *options,
                              cti_findings *found) {
     ct_verify_options gross = *options;
@@ -293,6 +295,7 @@ static ct_status other_draws(const cti_subject *s, const ct_verify_options *opti
     for (uint64_t d = 3; d < 3 + DRAWS_OF_ARRAYS && !found->failed_usual; d++) {
         cti_draw draw = draw_number(options, d);
         draw.together = d % 2 == 1;
+        draw.spread = d % 4 == 2 ? CTI_SPREAD : 1;
         ct_status status = regime(s, &gross, draw, found);
         if (status != CT_OK) return status;
     }

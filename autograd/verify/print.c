@@ -42,9 +42,11 @@ ct_verify_line cti_first_difference(const ct_verify_report *report) {
     for (int64_t k = 0; k < report->n_rows; k++) {
         const ct_verify_row *row = &report->rows[k];
         if (row->passed || row->derived == row->closed) continue; /* it may not have been tried */
+        bool small = fabs(row->derived - row->closed) < 1e-7 * fabs(row->closed);
         snprintf(line.text, sizeof line.text,
-                 "the first difference: order %d of %.40s, element %lld: derived %.9g, closed %.9g",
-                 row->order, row->input, (long long)row->worst, row->derived, row->closed);
+                 "the first difference: order %d of %.40s, element %lld: derived %.*g, closed %.*g",
+                 row->order, row->input, (long long)row->worst, small ? 17 : 9, row->derived,
+                 small ? 17 : 9, row->closed);
         break;
     }
     return line;

@@ -209,7 +209,7 @@ static phrase term_called(const anatomy *a, int64_t k) {
 
 bool cti_term_is_said(const ct_verify_line *line, const char *name) {
     char term[96];
-    snprintf(term, sizeof term, "the term through '%.60s'", name);
+    snprintf(term, sizeof term, "through '%.60s'", name);
     return strstr(line->text, term) != NULL;
 }
 

@@ -31,12 +31,16 @@ typedef struct {
     cti_layout layout; /* of all instances, of which those of fewer orders have the first part */
 } cti_subject;
 
+/* A spread for branches that lie further from 0 than usual draws. */
+#define CTI_SPREAD 8.0
+
 /* Which random numbers: different ones for each seed, stream and attempt. */
 typedef struct {
     uint64_t seed, stream, attempt;
     bool narrow;          /* of f32's digits, for comparisons between types */
     bool together;        /* inputs are within 1/16 of each other */
-    double far;           /* added to all inputs that may be far from 0 */
+    double spread;        /* times so much are all inputs that may be far from 0; 0: 1 */
+    double far;           /* and this is added */
     double nudge;         /* all inputs are off by so much of themselves, up or down */
     double part;          /* of the way to the numbers of another attempt, from 0 to 1 */
     ct_tensor *cotangent; /* the user's, or NULL */
@@ -110,6 +114,8 @@ ct_status cti_guess_value(const cti_subject *s, const cti_instance *of, const ct
                           ct_verify_line *out, bool *found);
 /* Appends "exp(sub(x, max(x)))", as deep as said; names in place of what has one. */
 void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size);
+/* The same where t is a term, whose name stands in quotes. */
+void cti_write_called(const ct_tensor *t, int depth, char text[], size_t size);
 
 /* --- Stages ----------------------------------------------------------------------------------- */
 

@@ -142,6 +142,35 @@ TEST(verify_limits, both_sides_of_a_branch_are_compared) {
     }
 }
 
+/* Branches behind -2, forgotten by the closed form. */
+static ct_tensor *hard_sigmoid(ct_tensor *x) {
+    return ct_scale(ct_clip(ct_offset(x, 3), 0, 6), 1.0 / 6);
+}
+FUNCTION(hard_f, ct_mul(x, hard_sigmoid(x)))
+CLOSED_OF(hard_late, ct_mul(dy, ct_where(above(x, 3), ct_full(ct_dtype_of(x), CT_SCALAR, 1),
+                                         ct_scale(ct_offset(ct_scale(x, 2), 3), 1.0 / 6))))
+FUNCTION(shifted_relu_f, ct_relu(ct_offset(x, 5)))
+CLOSED_OF(shifted_relu_c, ct_scale(dy, 1))
+static void shifted_relu_a(void *context, const double *const in[], int64_t n, const double *dy,
+                           double *const out[]) {
+    (void)context, (void)in, (void)n;
+    for (int k = 0; k < 6; k++) out[0][k] = dy[k];
+}
+
+TEST(verify_limits, branches_further_from_0_are_taken) {
+    ct_claim cases[] = {{.f = hard_f, .closed = hard_late},
+                        {.f = shifted_relu_f, .closed = shifted_relu_c},
+                        {.f = shifted_relu_f, .arrays = shifted_relu_a}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cases[i].name = "behind -2", cases[i].inputs = x23, cases[i].n_inputs = 1;
+        for (uint64_t seed = 0; seed < 20; seed++) {
+            ct_verify_report r = verified(&cases[i], (ct_verify_options){.seed = seed});
+            EXPECT(!r.passed, "case %zu, seed %llu", i, (unsigned long long)seed);
+            ct_verify_free(&r);
+        }
+    }
+}
+
 /* Wrong above 10, where no draw is; a product with a comparison is a branch, too. */
 FUNCTION(double_f, ct_mul(x, x))
 CLOSED_OF(double_c, ct_mul(ct_scale(ct_mul(dy, x), 2), ct_offset(ct_neg(above(x, 10)), 1)))
@@ -150,13 +179,41 @@ TEST(verify_limits, a_comparison_that_never_changes_is_said) {
     static const ct_claim_input near[] = {{.name = "x", .shape = {2, {2, 3}}, .near = true}};
     ct_claim of = {.name = "far", .f = double_f, .closed = double_c, .inputs = near, .n_inputs = 1};
     ct_verify_report r = verified(&of, (ct_verify_options){.orders = 1});
-    EXPECT(r.passed && has_note(&r, "one branch of greater was never taken"));
+    EXPECT(r.passed && has_note(&r, "one branch of greater(x, ..) was never taken"));
     EXPECT(has_note(&r, "at most 2^-120, on the branches that were taken"));
     ct_verify_free(&r);
     of.inputs = x23; /* where it is wrong */
     r = verified(&of, (ct_verify_options){.orders = 1});
     EXPECT(!r.passed && has_note(&r, "x: order 1 differs by") && has_note(&r, "near 1000, in f64"));
     EXPECT(fabs(r.rows[0].derived) > 1000 && r.rows[0].closed == 0);
+    ct_verify_free(&r);
+}
+
+/* --- Names on one chain ----------------------------------------------------------------------- */
+
+static ct_tensor *rms_of(ct_tensor *x) {
+    ct_tensor *mean = ct_name(ct_mean_keep(ct_square(x), CT_AXES(-1)), "mean square");
+    return ct_name(ct_rsqrt(ct_offset(mean, 1e-6)), "1 / rms");
+}
+FUNCTION(rms_f, ct_mul(x, rms_of(x)))
+static ct_tensor *with_sum(ct_tensor *x, ct_tensor *dy) {
+    ct_tensor *r = rms_of(x), *h = ct_mul(x, r);
+    return ct_mul(r, ct_sub(dy, ct_mul(h, ct_sum_keep(ct_mul(dy, h), CT_AXES(-1)))));
+}
+CLOSED_OF(rms_sum, with_sum(x, dy))
+
+/* What flows through one name flows through the other, too: the page marks the one that is said. */
+TEST(verify_limits, a_name_that_is_said_stands_in_quotes_and_is_marked) {
+    ct_claim of = {.name = "rms", .f = rms_f, .closed = rms_sum, .inputs = x23, .n_inputs = 1};
+    ct_verify_report r = verified(&of, (ct_verify_options){0});
+    char *page = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&page, &length);
+    EXPECT(!r.passed && has_note(&r, "x: the term through '1 / rms' has the factor 3"));
+    EXPECT(ct_verify_write_html(out, &r, 1) == CT_OK);
+    fclose(out);
+    EXPECT(strstr(page, "WRONG in the closed form") != NULL);
+    free(page);
     ct_verify_free(&r);
 }
 
