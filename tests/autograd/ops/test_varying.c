@@ -19,7 +19,8 @@
 enum { C = 3 };
 
 static void batch_norm(rank *me) {
-    ct_tensor *x = rows_of(me, C, SEED_OF_SQUARES), *weights = rows_of(me, C, 2), *g[4], *second[4];
+    ct_tensor *x = rows_of(me, C, SEED_OF_SQUARES), *weights = rows_of(me, C, 2);
+    ct_tensor *g[4], *second[4], *third[4];
     ct_tensor *gamma = parameter(me, CT_SHAPE(C), 1), *beta = parameter(me, CT_SHAPE(C), 2);
     ct_tensor *mean, *variance;
     ct_tensor *y = ct_batch_norm(x, gamma, beta, 1, 0, &mean, &variance);
@@ -40,6 +41,13 @@ static void batch_norm(rank *me) {
     note(me, second[1]);
     note(me, second[2]);
     note_varying(me, second[3]);
+    ct_tensor *back = ct_sum_all(ct_mul(second[0], rows_of(me, C, 4)));
+    of_gamma = ct_sum_all(ct_mul(second[1], parameter(me, CT_SHAPE(C), 8)));
+    ct_grad(ct_add(back, of_gamma), in, 4, third);
+    note_varying(me, third[0]);
+    note(me, third[1]);
+    note(me, third[2]);
+    note_varying(me, third[3]);
 }
 
 TEST(varying, batch_norm_is_that_of_the_global_batch) {
