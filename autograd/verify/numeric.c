@@ -263,8 +263,26 @@ static ct_status regime(const cti_subject *s, const ct_verify_options *options, 
     return status;
 }
 
+/* What is equal in the field may cancel nearly to nothing, as BatchNorm of two values does beside a
+ * small epsilon. The condition of the whole does not show that; trying what rounding does, does. */
+static ct_status excuse_cancellation(const cti_subject *s, const ct_verify_options *options,
+                                     const ct_verify_line *says, cti_findings *found) {
+    bool agrees = s->closed && found->failed_usual;
+    for (int64_t k = 0; k < found->n; k++) {
+        const ct_verify_row *row = &found->rows[k];
+        agrees &= row->passed || (row->exact && isfinite(row->error_f64));
+    }
+    ct_status status = agrees ? cti_numeric_agrees(s, options, &agrees) : CT_OK;
+    if (status != CT_OK || !agrees) return status;
+    for (int64_t k = 0; k < found->n; k++) found->rows[k].passed = true;
+    found->failed_usual = false;
+    found->says = *says;
+    return CT_OK;
+}
+
 static ct_status both_regimes(const cti_subject *s, const ct_verify_options *options,
                               uint64_t stream, cti_findings *found) {
+    const ct_verify_line says = found->says;
     found->failed_usual = found->failed_far = false;
     for (int64_t k = 0; k < found->n; k++) {
         found->rows[k].passed = true;
@@ -273,6 +291,7 @@ static ct_status both_regimes(const cti_subject *s, const ct_verify_options *opt
     }
     cti_draw draw = draw_number(options, stream);
     ct_status status = regime(s, options, draw, found);
+    if (status == CT_OK) status = excuse_cancellation(s, options, &says, found);
     for (int k = 0; k < FAR_AWAY && status == CT_OK; k++) {
         draw.far = far_away[k];
         status = regime(s, options, draw, found);

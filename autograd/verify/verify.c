@@ -343,6 +343,28 @@ static void note_unclaimed(ct_verify_report *report, const ct_claim *claim) {
     }
 }
 
+static void note_cancellation(ct_verify_report *report, const cti_findings *found,
+                              double tolerance) {
+    ct_verify_line line;
+    for (int64_t k = 0; k < found->n; k++) {
+        const ct_verify_row *row = &found->rows[k];
+        double explained = row->condition * 0x1p-53;
+        if (explained * 128 > tolerance) {
+            cti_line(&line,
+                     "cancellation: rounding of the inputs alone moves order %d of %s by %.0e",
+                     row->order, row->input, explained);
+            note(report, &line);
+        } else if (row->passed && row->exact && row->error_f64 > tolerance) {
+            cti_line(
+                &line,
+                "cancellation: order %d of %s is left of larger numbers, and rounding of those "
+                "explains %.0e",
+                row->order, row->input, row->error_f64);
+            note(report, &line);
+        }
+    }
+}
+
 static void note_doubts(ct_verify_report *report, const cti_subject *s, const cti_findings *found,
                         const ct_verify_options *options) {
     ct_verify_line line;
@@ -366,13 +388,6 @@ static void note_doubts(ct_verify_report *report, const cti_subject *s, const ct
                  found->rows[k].order, found->rows[k].input, options->orders);
         note(report, &line);
         break;
-    }
-    for (int64_t k = 0; k < found->n; k++) {
-        const ct_verify_row *row = &found->rows[k];
-        if (row->condition * 0x1p-53 * 128 <= options->tolerance) continue;
-        cti_line(&line, "cancellation: rounding of the inputs alone moves order %d of %s by %.0e",
-                 row->order, row->input, row->condition * 0x1p-53);
-        note(report, &line);
     }
 }
 
@@ -458,6 +473,7 @@ static ct_status verify(cti_subject *s, const ct_verify_options *options,
         note_degenerate(report, &found, options->cotangent != NULL);
         note_unclaimed(report, s->claim);
         note_doubts(report, s, &found, options);
+        note_cancellation(report, &found, options->tolerance);
         report->passed &= !found.n_roots_missing;
         status = note_branches(report, s, options);
         if (status == CT_OK && s->closed) status = note_grounds(report, s, options);

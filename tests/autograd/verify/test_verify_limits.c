@@ -8,6 +8,8 @@
 #include "tests/support/verify_support.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static const ct_claim_input x23[] = {{.name = "x", .shape = {2, {2, 3}}}};
 
@@ -99,6 +101,33 @@ TEST(verify_limits, finite_differences_see_what_both_sides_share) {
     EXPECT(!r.passed && has_note(&r, "finite differences of f are not what is derived"));
     EXPECT(has_note(&r, "no bound on how likely a wrong formula passes: twice does not say"));
     ct_verify_free(&r);
+}
+
+/* Of two values the gradient is what epsilon leaves of numbers 1e5 times as large. */
+static ct_tensor *mean_of(ct_tensor *x) { return ct_mean_keep(x, CT_AXES(0)); }
+static ct_tensor *normalized(ct_tensor *x) {
+    ct_tensor *d = ct_sub(x, mean_of(x));
+    return ct_mul(d, ct_rsqrt(ct_offset(mean_of(ct_square(d)), 1e-5)));
+}
+FUNCTION(of_two_f, normalized(x))
+static ct_tensor *of_two(ct_tensor *x, ct_tensor *dy) {
+    ct_tensor *d = ct_sub(x, mean_of(x)), *r = ct_rsqrt(ct_offset(mean_of(ct_square(d)), 1e-5));
+    ct_tensor *h = ct_mul(d, r);
+    return ct_mul(r, ct_sub(ct_sub(dy, mean_of(dy)), ct_mul(h, mean_of(ct_mul(dy, h)))));
+}
+CLOSED_OF(of_two_c, of_two(x, dy))
+
+TEST(verify_limits, a_right_claim_that_cancels_is_not_refused) {
+    ct_claim of = {.name = "of two", .f = of_two_f, .closed = of_two_c, .inputs = x23};
+    int64_t noted = 0;
+    of.n_inputs = 1;
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        ct_verify_report r = verified(&of, (ct_verify_options){.seed = seed, .orders = 3});
+        EXPECT(r.passed, "seed %llu: %s", (unsigned long long)seed, r.notes[0].text);
+        noted += has_note(&r, "is left of larger numbers");
+        ct_verify_free(&r);
+    }
+    EXPECT(noted > 0);
 }
 
 /* --- Branches --------------------------------------------------------------------------------- */
