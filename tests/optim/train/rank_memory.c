@@ -1,12 +1,12 @@
 /* A step on ranks of which one runs out of memory, at each request in turn.
  * Invariant: all ranks come to the same end, and none has changed a slot unless all have. */
+#include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
 #include "datasets/datasets.h"
 #include "nn/layers.h"
 #include "nn/loss.h"
 #include "optim/optim.h"
-#include "tensor/base/hash.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 
@@ -45,22 +45,6 @@ static ct_status step(const training *t) {
     return status;
 }
 
-static uint64_t hash_of(const training *t) {
-    uint64_t hash = 0;
-    ct_slot_list lists[2];
-    OK(ct_module_list(t->model, &lists[0]));
-    OK(ct_optimizer_list(t->optimizer, &lists[1]));
-    for (int k = 0; k < 2; k++) {
-        for (int64_t i = 0; i < lists[k].count; i++) {
-            ct_tensor *value = ct_slot_read(lists[k].items[i].slot);
-            size_t bytes = (size_t)ct_numel(value) * ct_dtype_size(ct_dtype_of(value));
-            hash = cti_mix_bytes(hash, ct_data(value), bytes);
-        }
-        ct_slot_list_free(&lists[k]);
-    }
-    return hash;
-}
-
 /* What rank 0 has, on all ranks. */
 static void expect_alike(ct_group *group, uint64_t mine, const char *what, int64_t at) {
     uint64_t first = mine;
@@ -81,16 +65,17 @@ SCENARIO(step_without_memory) {
     OK(ct_group_broadcast(group, &requests, sizeof requests));
     for (int64_t i = 0; i < 2 * requests; i++) {
         int64_t at = 1 + i % requests;
-        uint64_t old = hash_of(&t);
+        uint64_t old = rank_slots_hash(t.model, t.optimizer);
         if (i >= requests) ct_cache_clear();
         if (ct_group_rank(group) == argument) ct_mem_fail_at(at, false);
         ct_status status = step(&t);
         ct_mem_fail_at(0, false);
         ct_error_clear();
         failed += status != CT_OK;
-        EXPECT((status == CT_OK) == (hash_of(&t) != old), "at request %lld", (long long)at);
+        EXPECT((status == CT_OK) == (rank_slots_hash(t.model, t.optimizer) != old),
+               "at request %lld", (long long)at);
         expect_alike(group, status != CT_OK, "status", at);
-        expect_alike(group, hash_of(&t), "slots", at);
+        expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", at);
     }
     EXPECT(failed > requests, "%lld of %lld requests", (long long)failed, (long long)requests);
     ct_optimizer_free(t.optimizer);

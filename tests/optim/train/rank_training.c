@@ -1,12 +1,12 @@
 /* Training on one rank of several, as a user would write it.
  * Invariant: but for its file, a scenario prints what is the same on all ranks and for any number
  * of them. */
+#include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
 #include "datasets/datasets.h"
 #include "nn/models.h"
 #include "optim/fit.h"
-#include "tensor/base/hash.h"
 #include "tensor/runtime.h"
 #include "tensor/varying.h"
 
@@ -72,22 +72,6 @@ static ct_history fit(training *t, ct_fit_options options) {
     return history;
 }
 
-static uint64_t hash_of(ct_module *model, ct_optimizer *optimizer) {
-    uint64_t hash = 0;
-    ct_slot_list lists[2];
-    OK(ct_module_list(model, &lists[0]));
-    OK(ct_optimizer_list(optimizer, &lists[1]));
-    for (int k = 0; k < 2; k++) {
-        for (int64_t i = 0; i < lists[k].count; i++) {
-            ct_tensor *t = ct_slot_read(lists[k].items[i].slot);
-            size_t bytes = (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t));
-            hash = cti_mix_bytes(hash, ct_data(t), bytes);
-        }
-        ct_slot_list_free(&lists[k]);
-    }
-    return hash;
-}
-
 /* All numbers of a training to the last bit, but for the time. */
 static void print(const training *t, const ct_history *history) {
     for (int64_t i = 0; i < history->n_steps; i++) {
@@ -98,7 +82,7 @@ static void print(const training *t, const ct_history *history) {
         printf("epoch %lld items %a %a %a %a %a %a\n", (long long)e->items, e->loss, e->accuracy,
                e->metrics[0], e->metrics[1], e->val_loss, e->val_metrics[0]);
     }
-    printf("slots %016llx\n", (unsigned long long)hash_of(t->model, t->optimizer));
+    printf("slots %016llx\n", (unsigned long long)rank_slots_hash(t->model, t->optimizer));
 }
 
 /* Bit 0: the study's network. */
@@ -199,7 +183,7 @@ SCENARIO(resumes) {
     ct_position position;
     OK(ct_checkpoint_load(checkpoint_path(), t.model, t.optimizer, &position));
     ct_history history = fit(&t, (ct_fit_options){.epochs = 2, .start = position});
-    printf("slots %016llx\n", (unsigned long long)hash_of(t.model, t.optimizer));
+    printf("slots %016llx\n", (unsigned long long)rank_slots_hash(t.model, t.optimizer));
     ct_history_free(&history);
     end(&t);
 }
@@ -208,12 +192,12 @@ SCENARIO(resumes) {
 SCENARIO(loads_on_some) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
     training t = begin(CT_F32, false);
-    uint64_t before = hash_of(t.model, t.optimizer);
+    uint64_t before = rank_slots_hash(t.model, t.optimizer);
     bool lost = ct_group_rank(group) == 1;
     ct_position position;
     ct_checkpoint_load(lost ? "/nowhere" : checkpoint_path(), t.model, t.optimizer, &position);
     printf("%s, %s\n", ct_status_name(ct_error()),
-           hash_of(t.model, t.optimizer) == before ? "unchanged" : "changed");
+           rank_slots_hash(t.model, t.optimizer) == before ? "unchanged" : "changed");
     ct_error_clear();
     ct_weights_load(t.model, lost ? checkpoint_path() : "/nowhere");
     printf("%s\n", ct_error() == CT_OK ? "loaded" : "refused");
@@ -256,7 +240,7 @@ static ct_status fail_on_rank_1(void *context, int64_t epoch, int64_t number, ct
 
 static void say(uint64_t before, const training *t) {
     printf("%s: %s, slots %s\n", ct_status_name(ct_error()), ct_error_message(),
-           hash_of(t->model, t->optimizer) == before ? "unchanged" : "changed");
+           rank_slots_hash(t->model, t->optimizer) == before ? "unchanged" : "changed");
     ct_error_clear();
 }
 
@@ -267,7 +251,7 @@ SCENARIO(loses_data) {
     t.train = ct_source_map_new(t.train, fail_on_rank_1, group); /* owns it */
     ct_history history = fit(&t, (ct_fit_options){.epochs = 1});
     printf("%lld steps ", (long long)history.n_steps);
-    say(hash_of(t.model, t.optimizer), &t);
+    say(rank_slots_hash(t.model, t.optimizer), &t);
     ct_history_free(&history);
     OK(ct_group_agree(group, CT_OK)); /* the group is as before */
     end(&t);
@@ -283,7 +267,7 @@ SCENARIO(begins_otherwise) {
         ct_optimizer_free(t.optimizer);
         t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.003));
     }
-    uint64_t before = hash_of(t.model, t.optimizer);
+    uint64_t before = rank_slots_hash(t.model, t.optimizer);
     ct_history history = fit(&t, (ct_fit_options){.epochs = 1});
     say(before, &t);
     ct_history_free(&history);
@@ -296,7 +280,7 @@ SCENARIO(steps_without_loss) {
     training t = begin(CT_F32, false);
     ct_batch batch;
     OK(ct_source_next(t.train, &batch));
-    uint64_t before = hash_of(t.model, t.optimizer);
+    uint64_t before = rank_slots_hash(t.model, t.optimizer);
     ct_tensor *logits = ct_logits(t.model, batch.x, CT_INFERENCE);
     ct_tensor *loss = ct_group_rank(group) == 1 ? NULL : ct_cross_entropy(logits, batch.y);
     ct_optimizer_step(t.optimizer, loss, NULL, 0);
