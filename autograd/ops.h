@@ -125,8 +125,9 @@ typedef struct {
  * c] w[a,b,c,o]. The three faces of one trilinear form; each one's derivatives are the others.
  * In f32, 3 x 3 kernels with strides of 1, C and O multiples of 32, C O >= 64 * 64, and outputs of
  * at least 7 x 7 are computed by minimal filtering (Winograd; Lavin and Gray 2016), which is fast:
- * beside a far larger pixel small outputs lose digits, and one that is not finite makes NaN of
- * outputs up to a pixel further. f64 always has the sum itself. */
+ * beside a far larger pixel small outputs lose digits; sums of four pixels, or of a kernel's taps,
+ * may overflow; what is not finite makes NaN of all outputs of its tiles, which reach a pixel
+ * further, and in a kernel of all of its outputs. f64 always has the sum itself. */
 ct_tensor *ct_conv2d(ct_tensor *x, ct_tensor *w, ct_conv2d_spec spec);
 /* The transpose in x: y [N,OH,OW,O], w -> [N,height,width,C]. */
 ct_tensor *ct_conv2d_input(ct_tensor *y, ct_tensor *w, int64_t height, int64_t width,

@@ -68,6 +68,7 @@ static ct_span writes(const ct_call *call, int64_t part) {
 
 static ct_span rows_read(const cti_face *f, ct_span rows) {
     const cti_axis *axis = &f->g.axis[0];
+    if (f->g.winograd) rows.last += rows.last % CTI_TILE_OUTPUTS; /* whole tiles */
     return f->transposed ? cti_axis_touching(axis, rows) : cti_axis_under(axis, rows);
 }
 

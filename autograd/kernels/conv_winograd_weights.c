@@ -45,7 +45,7 @@ void cti_winograd_weights_prepare(cti_weights *s, ct_prepared *p) {
     s->groups = 1;
     s->all_lines = g->images * tile_rows(g);
     s->elements = CTI_PLACES * g->channels * g->outputs;
-    int64_t ranges = SUM_BYTES / (s->elements * (int64_t)sizeof(float));
+    int64_t ranges = SUM_BYTES / (int64_t)sizeof(float) / s->elements;
     ranges = cti_least(cti_least(RANGES, ranges), s->all_lines * columns / LEAST_TILES);
     s->lines = cti_most(1, cti_divide_up(s->all_lines, cti_most(1, ranges)));
     s->ranges = cti_most(1, cti_divide_up(s->all_lines, s->lines));

@@ -5,6 +5,7 @@
  * Invariant: the reference is one loop for all three faces, in double; each value is held to the
  * error bound of its own sum. */
 #include "autograd/grad.h"
+#include "autograd/kernels/conv.h"
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
 #include "tests/support/test.h"
@@ -241,6 +242,32 @@ TEST(conv, what_is_not_finite_is_not_lost) {
         EXPECT(isfinite(element(w, 18 * 64)));
     }
     problem_free(&p);
+}
+
+/* Of the transpose in x, on one image: a part waits for the rows of y under whole tiles, also where
+ * the last of them stands over the edge and more rows of y lie under padding. */
+TEST(conv, a_part_says_all_that_its_tiles_read) {
+    enum { WIDTH = 9, C = 64 };
+    for (int64_t height = 7; height < 60; height++) {
+        ct_conv2d_spec spec = {.pad = {height % 3, height % 5, 1, 1}};
+        int64_t rows = height + spec.pad[0] + spec.pad[1] - 2;
+        cti_conv_attr attr = cti_conv_attr_of(CTI_CONV_X, spec, height, WIDTH);
+        ct_operand in[] = {{.shape = CT_SHAPE(1, rows, WIDTH, C)}, {.shape = CT_SHAPE(3, 3, C, C)}};
+        ct_call call = {.attr = &attr, .n_inputs = 2, .in = in};
+        call.out.shape = CT_SHAPE(1, height, WIDTH, C);
+        ct_prepared p = {.state = calloc(1, cti_conv_pixels.state)};
+        cti_conv_pixels.prepare(&call, &p);
+        call.state = p.state;
+        for (int64_t part = 0; part < p.parts[1]; part++) {
+            ct_span to = p.writes(&call, part), from = p.reads(&call, 1, 0, part);
+            int64_t line = WIDTH * C, first = to.first / line, last = to.last / line;
+            int64_t top = first - 2 + spec.pad[0], bottom = last + last % 2 + spec.pad[0];
+            EXPECT(from.first <= line * (top > 0 ? top : 0), "height %lld", (long long)height);
+            EXPECT(from.last >= line * (bottom < rows ? bottom : rows), "height %lld, part %lld",
+                   (long long)height, (long long)part);
+        }
+        free(p.state);
+    }
 }
 
 /* Against sums in f64, the root of the mean square. Sums over taps in f32 have 0.15, 0.06, 0.15. */
