@@ -1,7 +1,8 @@
 /* Cutting: tile passes into parts and tiles.
  * It does not choose what is in a pass, and knows no instruction. Kernels cut themselves.
- * Invariant: how a reduction is cut follows from its geometry alone, so its bits depend neither on
- * the other members of the pass nor on the number of threads. */
+ * Invariant: how a block of a reduction is cut follows from the block alone, so its bits depend on
+ * neither the other members of the pass, nor the number of threads, nor how many blocks there are:
+ * a row of a batch is summed in the same way by a rank that has few of them. */
 #include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
@@ -11,7 +12,7 @@
 #define SMALL (8 * CTI_TILE)          /* elements of a map for which one thread is enough */
 #define MIN_PARTS 4                   /* fewest parts of a larger map */
 #define NARROW_TILES 16               /* tiles of a part of a narrow reduction */
-#define MOST_CHUNKS 64                /* of a wide reduction, over all of its blocks */
+#define MOST_CHUNKS 64                /* of a block of a wide reduction */
 #define ACCUMULATOR 64 /* fewest elements that a reduction accumulates side by side */
 #define FAR 1e6        /* bytes; what is smaller is in the L2 cache, which needs no prefetch */
 
@@ -72,7 +73,7 @@ static void cut_wide(cti_pass *pass) {
     }
     int64_t rows_per_tile = cti_most(1, t->tile / g.inner);
     int64_t chunks = cti_most(1, g.count * g.inner / PART_ELEMENTS);
-    chunks = cti_least(chunks, cti_most(1, MOST_CHUNKS / cti_most(1, g.outer)));
+    chunks = cti_least(chunks, MOST_CHUNKS);
     t->unit = g.inner;
     t->units = g.count;
     t->per_part = cti_divide_up(cti_divide_up(g.count, chunks), rows_per_tile) * rows_per_tile;
@@ -114,7 +115,7 @@ ct_status cti_plan_cut(cti_planning *p) {
     int64_t room = room_for_tiles();
     for (int64_t k = 0; k < p->plan->n_passes; k++) {
         cti_pass *pass = &p->plan->passes[k];
-        if (pass->kind == CTI_KERNEL) continue;
+        if (!cti_has_tiles(pass)) continue;
         if (pass->kind == CTI_MAP) cut_map(pass, room);
         if (pass->kind == CTI_NARROW) cut_narrow(pass);
         if (pass->kind == CTI_WIDE) cut_wide(pass);

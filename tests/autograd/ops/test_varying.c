@@ -106,6 +106,15 @@ TEST(varying, products_of_rows_along_any_axis) {
     same_bits_for_any_ranks(products);
 }
 
+/* A row is summed in parts, as many on a rank of one row as on one of all. */
+static void long_rows(rank *me) {
+    ct_tensor *x = ct_reshape(rows_of(me, 6, 1), CT_SHAPE(me->rows, 6, 1, 1));
+    ct_tensor *wide = ct_broadcast(parameter(me, CT_SHAPE(200), 2), CT_SHAPE(250, 200));
+    note_varying(me, ct_sum(ct_sin(ct_mul(x, wide)), CT_AXES(2, 3)));
+}
+
+TEST(varying, rows_of_many_elements_have_the_same_bits) { same_bits_for_any_ranks(long_rows); }
+
 /* --- Training --------------------------------------------------------------------------------- */
 
 enum { SLOTS = 5, STEPS = 20 };
