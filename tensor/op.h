@@ -204,8 +204,8 @@ typedef struct ct_op {
      * MAP takes operands that all vary in the same way. So do ops of any number of inputs, whose
      * rule sees the first CT_OP_INPUTS. */
     int (*batch)(const ct_batch_axes *call);
-    bool sums_grains; /* the value is the sum over axis 0 of input 0, which are the grains of all
-                       * ranks: made between plans, the kernel is not run */
+    bool sums_grains; /* KERNEL: the sum over axis 0 of input 0, which are the grains of all ranks.
+                       * It runs where this rank has all of them; else the engine exchanges */
     ct_vjp_fn *vjp[CT_OP_INPUTS];
     ct_vjp_fn *vjp_any;      /* for ops of any number of inputs */
     const ct_rule *simplify; /* in the order in which they are tried; an empty one ends them */

@@ -15,10 +15,16 @@ extern const ct_op cti_op_max_is_first, cti_op_min_is_first;
 extern const ct_joint_loop cti_joint_add[], cti_joint_sub[], cti_joint_mul[], cti_joint_maximum[],
     cti_joint_where[], cti_joint_sum[];
 
-/* The axes *first .. *last - 1 of its input that a sum goes over. */
+/* What t, a sum or one over the rows of all ranks, sums over its axes *first .. *last - 1; NULL if
+ * it is no sum. */
+ct_tensor *cti_sum_operand(const ct_tensor *t, int *first, int *last);
+/* These axes, of a node whose attribute begins with them. */
 void cti_sum_axes(const ct_tensor *sum, int *first, int *last);
-/* A sum without the terms of its operand that are centred, if it has some; else NULL. */
-ct_tensor *cti_sum_without_centred(ct_tensor *sum);
+/* Rules for both: what the sum y is; NULL if the rule does not fit. The last one is the sum without
+ * the terms of its operand that are centred. */
+ct_tensor *cti_sum_of_neg(ct_tensor *y);
+ct_tensor *cti_sum_of_stretched(ct_tensor *y);
+ct_tensor *cti_sum_without_centred(ct_tensor *y);
 /* sum + piece in one copy, where piece is padded and so is a neighbour of it in the sum: what the
  * derivatives of slices of one tensor add up to. Else NULL. */
 ct_tensor *cti_join_pads(ct_tensor *sum, ct_tensor *piece, int depth);
@@ -38,10 +44,12 @@ ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last);
  * ..], for ct_all_sum and no other reader. */
 ct_tensor *cti_node_by_grain(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
                              size_t size, const cti_rows *rows);
+/* The node with the partial sums of t, a sum over the rows of all ranks; NULL if it is none. */
+const ct_tensor *cti_summed_by_grain(const ct_tensor *t);
 /* What a cotangent of such partial sums is for all grains alike: that of their sum. */
 ct_tensor *cti_of_all_grains(ct_tensor *g);
 /* x, which varies along axis 0, as [grains, places of the largest one, rest], with zeros where a
- * grain is smaller; varying along axis 0 with one row for each grain. */
+ * grain is smaller, and a view where none is; varying along axis 0 with one row for each grain. */
 ct_tensor *cti_grains_apart(ct_tensor *x);
 
 #endif

@@ -8,11 +8,13 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 #include "tensor/graph/node.h"
+#include "tensor/ranks/add.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#define CHUNK 64 /* rows whose sum is rounded by itself */
+#define CHUNK 64    /* rows whose sum is rounded by itself */
+#define SUMMED 4096 /* elements of a part of a sum along the tree */
 
 /* Which places of which axis are whose grain's. */
 typedef struct {
@@ -53,6 +55,11 @@ static ct_tensor *node_by_grain(const ct_op *op, ct_tensor *x, const grains_attr
 
 /* --- all_sum, replicate ----------------------------------------------------------------------- */
 
+/* This rank's grains: from `first` on, n of `all`. */
+typedef struct {
+    int64_t first, n, all;
+} all_sum_attr;
+
 static ct_status infer_all_sum(const ct_infer *call, ct_type *out) {
     ct_shape in = call->in[0].shape;
     *out = (ct_type){call->in[0].dtype, {.rank = in.rank - 1}};
@@ -62,20 +69,36 @@ static ct_status infer_all_sum(const ct_infer *call, ct_type *out) {
 
 static ct_tensor *vjp_all_sum(ct_tensor *g, ct_tensor *y, int i);
 
-static void never_run(const ct_call *call, int64_t part, void *scratch) {
-    (void)call, (void)part, (void)scratch;
+static void prepare_all_sum(const ct_call *call, ct_prepared *p) {
+    p->parts[0] = cti_divide_up(ct_shape_numel(call->out.shape), SUMMED);
+    p->operations = (double)ct_shape_numel(call->in[0].shape);
 }
 
-static const ct_kernel by_the_group = {.run = {never_run}};
+/* Where all grains are this rank's; else the engine exchanges. */
+static void run_all_sum(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const all_sum_attr *attr = call->attr;
+    cti_range all = {0, (int)attr->all};
+    int64_t n = ct_shape_numel(call->out.shape), from = part * SUMMED;
+    const cti_partials partials = {call->out.dtype, cti_at(&call->in[0], 0), all, n};
+    cti_node_sum(&partials, all, from, cti_least(n, from + SUMMED), cti_at(&call->out, from));
+}
+
+static const ct_kernel along_the_tree = {.prepare = prepare_all_sum, .run = {run_all_sum}};
+
+CTI_RULES(all_sum, {"sum -x = -sum x", cti_sum_of_neg},
+          {"a sum of what is stretched is a product", cti_sum_of_stretched},
+          {"what is centred sums to 0", cti_sum_without_centred});
 
 CT_OP_PUBLIC(ct_op_all_sum) = {
     .name = "all_sum",
     .kind = CT_KERNEL,
     .n_inputs = 1,
     .infer = infer_all_sum,
-    .kernel = &by_the_group,
+    .kernel = &along_the_tree,
     .sums_grains = true,
     .vjp = {vjp_all_sum},
+    .simplify = simplify_all_sum,
 };
 
 static bool has_a_row_for_each_grain(const ct_tensor *x) {
@@ -95,7 +118,8 @@ ct_tensor *ct_all_sum(ct_tensor *x) {
                             "axis 0, as ct_replicate gives; the sum over rows is ct_sum",
                             ct_shape_format(x->shape).text);
     }
-    return cti_node_marked(&ct_op_all_sum, &x, 1, NULL, 0, CTI_REPLICATED);
+    all_sum_attr attr = {x->rows->first, x->rows->n, x->rows->all};
+    return cti_node_marked(&ct_op_all_sum, &x, 1, &attr, sizeof attr, CTI_REPLICATED);
 }
 
 static ct_status infer_replicate(const ct_infer *call, ct_type *out) {
@@ -149,7 +173,59 @@ static ct_tensor *vjp_all_sum(ct_tensor *g, ct_tensor *y, int i) {
 
 /* --- Partial sums ----------------------------------------------------------------------------- */
 
+/* Of grains of equally many rows, which are the first axis: a reduction, which joins the passes of
+ * whatever it sums. The axes first .. last - 1 go, and one of n grains comes in front. */
+typedef struct {
+    int64_t first, last, n;
+} grain_sum_attr;
+
 static ct_status infer_grain_sum(const ct_infer *call, ct_type *out) {
+    const grain_sum_attr *attr = call->attr;
+    ct_shape in = call->in[0].shape, shape = {.rank = 1, .dims = {attr->n}};
+    for (int d = (int)attr->last; d < in.rank; d++) shape.dims[shape.rank++] = in.dims[d];
+    *out = (ct_type){call->in[0].dtype, shape};
+    return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
+}
+
+static ct_reduction geometry_of_grains(const void *attr, ct_shape x) {
+    const grain_sum_attr *a = attr;
+    return (ct_reduction){a->n, cti_shape_span(x, 0, (int)a->last) / a->n,
+                          cti_shape_span(x, (int)a->last, x.rank)};
+}
+
+ct_tensor *cti_of_all_grains(ct_tensor *g) {
+    if (!g) return NULL;
+    if (ct_op_of(g) == &ct_op_replicate) return ct_input(g, 0);
+    return ct_fail_null(CT_ERR_GRADIENT, "ct_grad: partial sums are read by ct_all_sum alone");
+}
+
+/* Stretched over the rows. */
+static ct_tensor *vjp_grain_sum(ct_tensor *g, ct_tensor *y, int i) {
+    ct_tensor *x = ct_input(y, i), *of_all = cti_of_all_grains(g);
+    ct_shape kept = x->shape;
+    int first, last;
+    cti_sum_axes(y, &first, &last);
+    for (int d = first; d < last; d++) kept.dims[d] = 1;
+    return of_all ? cti_broadcast_like(ct_reshape(of_all, kept), x) : NULL;
+}
+
+CT_OP_PUBLIC(ct_op_grain_sum) = {
+    .name = "grain_sum",
+    .kind = CT_REDUCE,
+    .algebra = CT_LINEAR,
+    .n_inputs = 1,
+    .infer = infer_grain_sum,
+    .geometry = geometry_of_grains,
+    .reduce = CTI_NUMBERS(cti_sum),
+    .start = CTI_NUMBERS(cti_sum_start),
+    .joint = cti_joint_sum,
+    .vjp = {vjp_grain_sum},
+    .detail = "axes #..#-; # grains",
+};
+
+/* --- Where grains differ by a row, or rows are not the first axis ------------------------------- */
+
+static ct_status infer_ragged_sum(const ct_infer *call, ct_type *out) {
     const grains_attr *attr = call->attr;
     ct_shape shape = {.rank = 1, .dims = {attr->grains.n}};
     for (int d = 0; d < attr->rank; d++) {
@@ -173,7 +249,7 @@ static geometry geometry_of(const grains_attr *attr) {
     return g;
 }
 
-static void prepare_grain_sum(const ct_call *call, ct_prepared *p) {
+static void prepare_ragged_sum(const ct_call *call, ct_prepared *p) {
     const grains_attr *attr = call->attr;
     geometry g = geometry_of(attr);
     int64_t chunks = cti_divide_up(attr->grains.most * g.tail, CHUNK);
@@ -182,7 +258,7 @@ static void prepare_grain_sum(const ct_call *call, ct_prepared *p) {
     p->operations = (double)ct_shape_numel(call->in[0].shape);
 }
 
-static void run_grain_sum(const ct_call *call, int64_t part, void *scratch) {
+static void run_ragged_sum(const ct_call *call, int64_t part, void *scratch) {
     static cti_add_rows_fn *const add_rows[] = CTI_NUMBERS(cti_add_rows);
     static ct_start_fn *const start[] = CTI_NUMBERS(cti_sum_start);
     const grains_attr *attr = call->attr;
@@ -203,28 +279,29 @@ static void run_grain_sum(const ct_call *call, int64_t part, void *scratch) {
     else start[dtype](g.inner, y);
 }
 
-static const ct_kernel grain_sums = {.prepare = prepare_grain_sum, .run = {run_grain_sum}};
+static const ct_kernel ragged_sums = {.prepare = prepare_ragged_sum, .run = {run_ragged_sum}};
 
-ct_tensor *cti_of_all_grains(ct_tensor *g) {
-    if (!g) return NULL;
-    if (ct_op_of(g) == &ct_op_replicate) return ct_input(g, 0);
-    return ct_fail_null(CT_ERR_GRADIENT, "ct_grad: partial sums are read by ct_all_sum alone");
-}
+CTI_KERNEL_OP(ragged_grain_sum, 1, CT_LINEAR, infer_ragged_sum, ragged_sums, "axes #..#-",
+              vjp_grain_sum);
 
-/* Stretched over the rows. */
-static ct_tensor *vjp_grain_sum(ct_tensor *g, ct_tensor *y, int i) {
-    const grains_attr *attr = ct_attr(y);
-    ct_tensor *x = ct_input(y, i), *of_all = cti_of_all_grains(g);
-    ct_shape kept = x->shape;
-    for (int64_t d = attr->axis; d < attr->last; d++) kept.dims[d] = 1;
-    return of_all ? cti_broadcast_like(ct_reshape(of_all, kept), x) : NULL;
-}
-
-CTI_KERNEL_OP(grain_sum, 1, CT_LINEAR, infer_grain_sum, grain_sums, "axes #..#-", vjp_grain_sum);
+/* Whether all grains, of all ranks, have equally many rows: so a grain's sum is rounded in the same
+ * way on whichever rank. */
+static bool are_even(const cti_rows *rows) { return rows->total == rows->most * rows->all; }
 
 ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last) {
+    if (x->batch == 0 && are_even(x->rows)) {
+        grain_sum_attr even = {0, last, x->rows->n};
+        return ct_all_sum(cti_node_by_grain(&ct_op_grain_sum, &x, 1, &even, sizeof even, x->rows));
+    }
     grains_attr attr = grains_of(x, x->batch, last);
-    return ct_all_sum(node_by_grain(&ct_op_grain_sum, x, &attr));
+    return ct_all_sum(node_by_grain(&ct_op_ragged_grain_sum, x, &attr));
+}
+
+const ct_tensor *cti_summed_by_grain(const ct_tensor *t) {
+    if (!ct_is(t, &ct_op_all_sum)) return NULL;
+    const ct_tensor *sums = ct_input(t, 0);
+    bool by_grain = ct_is(sums, &ct_op_grain_sum) || ct_is(sums, &ct_op_ragged_grain_sum);
+    return by_grain ? sums : NULL;
 }
 
 /* --- Grains side by side ---------------------------------------------------------------------- */
@@ -302,8 +379,19 @@ static ct_tensor *vjp_grain_unpad(ct_tensor *g, ct_tensor *y, int i) {
     return g ? node_by_grain(&ct_op_grain_pad, g, ct_attr(y)) : NULL;
 }
 
+/* [places, rest] as [grains, places of one, rest]. */
+static ct_tensor *as_grains(ct_tensor *x) {
+    ct_shape shape = {.rank = 2, .dims = {x->rows->n, x->shape.dims[0] / x->rows->n}};
+    for (int d = 1; d < x->shape.rank; d++) shape.dims[shape.rank++] = x->shape.dims[d];
+    cti_rows *grains = cti_rows_of_grains(x->rows);
+    ct_tensor *y = grains ? cti_reshape_marked(x, shape, (cti_mark){grains, 0}) : NULL;
+    cti_rows_drop(grains);
+    return y;
+}
+
 ct_tensor *cti_grains_apart(ct_tensor *x) {
     if (!x) return NULL;
+    if (are_even(x->rows)) return as_grains(x);
     grains_attr attr = grains_of(x, 0, 1);
     return node_by_grain(&ct_op_grain_pad, x, &attr);
 }

@@ -81,6 +81,15 @@ static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int64_t first, int64
     return ct_node(op, &x, 1, &attr, sizeof attr);
 }
 
+/* The sum over one run of axes; over the batch it is that of all ranks, of what is left when the
+ * axes before it are gone. */
+static ct_tensor *sum_run(ct_tensor *x, int64_t first, int64_t last) {
+    int64_t axis = x->rows ? x->batch : -1;
+    if (axis < first || axis >= last) return reduce_run(&ct_op_sum, x, first, last);
+    if (first < axis) x = reduce_run(&ct_op_sum, x, first, axis);
+    return x ? cti_sum_batch(x, last - axis + first) : NULL;
+}
+
 /* g with the axes that the reduction y took away, as size 1, then stretched over x. */
 static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *x = ct_input(y, i);
@@ -90,47 +99,68 @@ static ct_tensor *vjp_sum(ct_tensor *g, ct_tensor *y, int i) {
     return cti_broadcast_like(cti_reshape_marked(g, kept, cti_mark_of(x)), x);
 }
 
-static int64_t terms_of(const ct_tensor *sum) {
-    return geometry(ct_attr(sum), ct_shape_of(ct_input(sum, 0))).count;
-}
+/* --- Rules for sums, also over the rows of all ranks ------------------------------------------ */
 
-static ct_tensor *sum_of_one(ct_tensor *y) {
-    ct_tensor *x = ct_input(y, 0);
-    if (ct_numel(x) == 0 || terms_of(y) != 1) return NULL;
-    return cti_reshape_marked(x, ct_shape_of(y), cti_mark_of(y));
+/* The node that says over which axes of its input t sums: t, or the one below; NULL: t is no sum.
+ */
+static const ct_tensor *summing(const ct_tensor *t) {
+    return ct_is(t, &ct_op_sum) ? t : cti_summed_by_grain(t);
 }
-
-static ct_tensor *sum_of_neg(ct_tensor *y) {
-    const reduce_attr *attr = ct_attr(y);
-    ct_tensor *x = ct_input(y, 0);
-    if (!ct_dtype_is_float(ct_dtype_of(x)) || !ct_is(x, &ct_op_neg)) return NULL;
-    return ct_neg(reduce_run(&ct_op_sum, ct_input(x, 0), attr->first, attr->last));
-}
-
-static ct_tensor *sum_of_stretched(ct_tensor *y) {
-    const reduce_attr *attr = ct_attr(y);
-    ct_tensor *x = ct_input(y, 0);
-    bool away[CT_MAX_RANK] = {0};
-    for (int64_t d = attr->first; d < attr->last; d++) away[d] = true;
-    if (!ct_dtype_is_float(ct_dtype_of(x)) || ct_numel(x) == 0) return NULL;
-    ct_tensor *same = cti_unstretched(x, away);
-    return same ? ct_scale(same, (double)terms_of(y)) : NULL;
-}
-
-static ct_tensor *sum_of_centred(ct_tensor *y) {
-    return ct_dtype_is_float(ct_dtype_of(y)) ? cti_sum_without_centred(y) : NULL;
-}
-
-CTI_RULES(sum, {"a sum of one element is a view", sum_of_one}, {"sum -x = -sum x", sum_of_neg},
-          {"a sum of what is stretched is a product", sum_of_stretched},
-          {"what is centred sums to 0", sum_of_centred});
-DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 
 void cti_sum_axes(const ct_tensor *sum, int *first, int *last) {
     const reduce_attr *attr = ct_attr(sum);
     *first = (int)attr->first;
     *last = (int)attr->last;
 }
+
+ct_tensor *cti_sum_operand(const ct_tensor *t, int *first, int *last) {
+    const ct_tensor *sum = summing(t);
+    if (!sum) return NULL;
+    cti_sum_axes(sum, first, last);
+    return ct_input(sum, 0);
+}
+
+/* What y sums, unless it is none, of whole numbers, or nothing; what follows from it is the same on
+ * ranks that have no rows. */
+static ct_tensor *operand(const ct_tensor *y, int *first, int *last) {
+    ct_tensor *x = cti_sum_operand(y, first, last);
+    bool fits = x && ct_dtype_is_float(ct_dtype_of(x)) && cti_global_numel(x) > 0;
+    return fits ? x : NULL;
+}
+
+static int64_t terms_of(const ct_tensor *x, int first, int last) {
+    int64_t terms = 1;
+    for (int d = first; d < last; d++) terms *= cti_global_dim(x, d);
+    return terms;
+}
+
+static ct_tensor *sum_of_one(ct_tensor *y) {
+    int first, last;
+    ct_tensor *x = cti_sum_operand(y, &first, &last);
+    if (cti_global_numel(x) == 0 || terms_of(x, first, last) != 1) return NULL;
+    return cti_reshape_marked(x, ct_shape_of(y), cti_mark_of(y));
+}
+
+ct_tensor *cti_sum_of_neg(ct_tensor *y) {
+    int first, last;
+    ct_tensor *x = operand(y, &first, &last);
+    return ct_is(x, &ct_op_neg) ? ct_neg(sum_run(ct_input(x, 0), first, last)) : NULL;
+}
+
+ct_tensor *cti_sum_of_stretched(ct_tensor *y) {
+    int first, last;
+    ct_tensor *x = operand(y, &first, &last);
+    bool away[CT_MAX_RANK] = {0};
+    if (!x) return NULL;
+    for (int d = first; d < last; d++) away[d] = true;
+    ct_tensor *same = cti_unstretched(x, away);
+    return same ? ct_scale(same, (double)terms_of(x, first, last)) : NULL;
+}
+
+CTI_RULES(sum, {"a sum of one element is a view", sum_of_one}, {"sum -x = -sum x", cti_sum_of_neg},
+          {"a sum of what is stretched is a product", cti_sum_of_stretched},
+          {"what is centred sums to 0", cti_sum_without_centred});
+DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 
 /* The cotangent goes to the lowest index of the maximum. */
 static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
@@ -202,15 +232,6 @@ CTI_BATCH_OP(argmax, 1, CT_DECISION, infer_argmax, argmax_rows, "axes #..#-", ba
              ct_no_gradient);
 
 /* --- Constructors ----------------------------------------------------------------------------- */
-
-/* The sum over one run of axes; over the batch it is that of all ranks, of what is left when the
- * axes before it are gone. */
-static ct_tensor *sum_run(ct_tensor *x, int64_t first, int64_t last) {
-    int64_t axis = x->rows ? x->batch : -1;
-    if (axis < first || axis >= last) return reduce_run(&ct_op_sum, x, first, last);
-    if (first < axis) x = reduce_run(&ct_op_sum, x, first, axis);
-    return x ? cti_sum_batch(x, last - axis + first) : NULL;
-}
 
 static ct_tensor *reduce(const ct_op *op, ct_tensor *x, ct_axes axes) {
     if (!x) return ct_node(op, &x, 1, NULL, 0);

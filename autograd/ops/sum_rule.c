@@ -23,9 +23,8 @@ typedef struct {
  * no sum. */
 static ct_tensor *summed(ct_tensor *t, bool away[]) {
     int first[CT_MAX_RANK + 1], last[CT_MAX_RANK + 1], n = 0, left[CT_MAX_RANK], n_left;
-    for (; n <= CT_MAX_RANK && ct_is(t, &ct_op_sum); n++, t = t->inputs[0]) {
-        cti_sum_axes(t, &first[n], &last[n]);
-    }
+    for (ct_tensor *x; n <= CT_MAX_RANK && (x = cti_sum_operand(t, &first[n], &last[n])); n++)
+        t = x;
     if (n == 0 || n > CT_MAX_RANK) return NULL;
     for (n_left = 0; n_left < t->shape.rank; n_left++) {
         left[n_left] = n_left;
@@ -47,8 +46,9 @@ static ct_tensor *unshaped(ct_tensor *t) {
 }
 
 bool cti_is_stretched(const ct_tensor *t, const bool away[]) {
-    if (!ct_is(t, &ct_op_broadcast) || (t->rows && away[t->batch])) return false;
+    if (!ct_is(t, &ct_op_broadcast)) return false;
     const ct_tensor *x = t->inputs[0];
+    if (x->rows && away[t->batch]) return false; /* though a rank may have one row */
     int shift = t->shape.rank - x->shape.rank;
     for (int d = shift; d < t->shape.rank; d++) {
         if (away[d] && x->shape.dims[d - shift] != 1) return false;
@@ -68,6 +68,7 @@ ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]) {
         rest.dims[rest.rank++] = d < shift ? 1 : x->shape.dims[d - shift];
         out.dims[out.rank++] = t->shape.dims[d];
     }
+    if (t->rows && away[t->batch]) mark = CTI_REPLICATED;
     x = cti_reshape_marked(x, rest, x->rows ? mark : CTI_REPLICATED);
     return cti_broadcast_along(x, out, mark);
 }
@@ -88,7 +89,7 @@ static ct_tensor *averaged(const expansion *e, ct_tensor *t) {
     double count = 1;
     for (int d = 0; x && d < x->shape.rank; d++) {
         if (away[d] != e->away[d]) return NULL;
-        if (away[d]) count *= (double)x->shape.dims[d];
+        if (away[d]) count *= (double)cti_global_dim(x, d);
     }
     return x && ct_is_number(t->inputs[1], count) ? x : NULL;
 }
@@ -209,8 +210,9 @@ static bool varies(const expansion *e, const ct_tensor *t) {
 
 ct_tensor *cti_sum_without_centred(ct_tensor *sum) {
     expansion e = {0};
+    if (!ct_dtype_is_float(ct_dtype_of(sum))) return NULL;
     ct_tensor *t = summed(sum, e.away);
-    if (!t || ct_numel(t) == 0) return NULL;
+    if (!t || cti_global_numel(t) == 0) return NULL;
     ct_tensor *rest = without(&e, t);
     if (e.n == 0 || !rest || !varies(&e, rest)) return NULL;
     ct_tensor *total = sum_of(&e, rest);

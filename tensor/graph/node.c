@@ -201,12 +201,14 @@ static ct_tensor *make(const ct_op *op, ct_tensor *const inputs[], int n, const 
     ct_tensor *t = cti_marked(new_node(&out, inputs, n, attr_size), mark);
     if (!t) return NULL;
     t->level += op->kind == CT_REDUCE || op->kind == CT_KERNEL;
-    t->sums |= op->sums_grains;
     if (op->copy) op->copy(t->attr, attr);
     else if (attr_size) memcpy(t->attr, attr, attr_size);
     ct_tensor *added = ct_scope_add(t);
     /* The op is set last: on failure, what the attribute owns stays the caller's. */
-    if (added) t->op = op;
+    if (added) {
+        t->op = op;
+        t->sums |= cti_sums_elsewhere(t);
+    }
     ct_drop(t);
     return added;
 }

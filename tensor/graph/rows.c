@@ -89,6 +89,11 @@ ct_tensor *cti_marked(ct_tensor *t, cti_mark mark) {
     return t;
 }
 
+bool cti_sums_elsewhere(const ct_tensor *t) {
+    const cti_rows *grains = t->op && t->op->sums_grains ? t->inputs[0]->rows : NULL;
+    return grains && grains->n < grains->all;
+}
+
 int64_t cti_global_dim(const ct_tensor *t, int axis) {
     bool varies = t->rows && t->batch == axis;
     return varies ? t->rows->total * t->rows->unit : t->shape.dims[axis];

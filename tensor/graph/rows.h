@@ -57,6 +57,9 @@ cti_rows *cti_rows_of_grains(const cti_rows *like);
 cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit);
 bool cti_marks_equal(cti_mark a, cti_mark b);
 
+/* Whether t is a sum over grains of which other ranks have some. */
+bool cti_sums_elsewhere(const ct_tensor *t);
+
 /* The size of an axis in the global tensor, and the number of its elements. */
 int64_t cti_global_dim(const ct_tensor *t, int axis);
 int64_t cti_global_numel(const ct_tensor *t);

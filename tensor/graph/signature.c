@@ -89,6 +89,7 @@ static cti_graph_node node_from(const ct_tensor *t) {
         .order = t->order,
         .dtype = t->dtype,
         .batch = cti_mark_of(t).axis,
+        .elsewhere = !cti_has_value(t) && cti_sums_elsewhere(t),
         .shape = t->shape,
         .numel = t->numel,
         .number = id.number,

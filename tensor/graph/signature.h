@@ -10,7 +10,8 @@ typedef struct {
     const void *attr;
     size_t attr_size;
     ct_dtype dtype;
-    int batch; /* axis along which it varies between ranks, or -1 */
+    int batch;      /* axis along which it varies between ranks, or -1 */
+    bool elsewhere; /* a sum of which other ranks have terms; the attribute says so too */
     ct_shape shape;
     int64_t numel;
     cti_number number; /* of a leaf */

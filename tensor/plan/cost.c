@@ -24,20 +24,36 @@ static cti_cost tiles_cost(const cti_plan *plan, const cti_tiles *t) {
     return cost;
 }
 
+static double bytes_around(const cti_plan *plan, const cti_item *item) {
+    double bytes = item_bytes(item);
+    for (int k = 0; k < item->n_inputs; k++) {
+        bytes += item_bytes(&plan->items[plan->edges[item->edges + k]]);
+    }
+    return bytes;
+}
+
 static cti_cost kernel_cost(const cti_plan *plan, const cti_kernel *kernel) {
     const cti_item *item = &plan->items[kernel->item];
     double operations = kernel->prepared.operations;
-    cti_cost cost = {.bytes = item_bytes(item),
-                     .operations = operations > 0 ? operations : (double)item->numel};
-    for (int k = 0; k < item->n_inputs; k++) {
-        cost.bytes += item_bytes(&plan->items[plan->edges[item->edges + k]]);
+    return (cti_cost){.bytes = bytes_around(plan, item),
+                      .operations = operations > 0 ? operations : (double)item->numel};
+}
+
+/* On this rank. */
+static cti_cost exchange_cost(const cti_plan *plan, const cti_exchanged *exchange) {
+    cti_cost cost = {0};
+    for (int64_t k = 0; k < exchange->n; k++) {
+        const cti_item *item = &plan->items[exchange->items[k]];
+        cost.bytes += bytes_around(plan, item);
+        cost.operations += (double)plan->items[plan->edges[item->edges]].numel;
     }
     return cost;
 }
 
 cti_cost cti_pass_cost(const cti_plan *plan, const cti_pass *pass) {
-    if (pass->kind == CTI_KERNEL) return kernel_cost(plan, &pass->kernel);
-    return tiles_cost(plan, &pass->tiles);
+    if (cti_has_tiles(pass)) return tiles_cost(plan, &pass->tiles);
+    return pass->kind == CTI_KERNEL ? kernel_cost(plan, &pass->kernel)
+                                    : exchange_cost(plan, &pass->exchange);
 }
 
 cti_cost cti_plan_cost(const cti_plan *plan) {

@@ -1,6 +1,7 @@
 /* Emission: passes in their order, each tagged with its kind and with the items that it computes.
  * It decides nothing but what a pass has to recompute, which follows from what is not stored.
  * Invariant: a pass computes every stored member of its group once, and reads the rest. */
+#include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
 #include <stdlib.h>
@@ -115,12 +116,38 @@ static ct_status emit_kernel(cti_plan *plan, int64_t i) {
     return prepare(plan, pass);
 }
 
+/* The sums of one type among the kernels of a level, which follow each other from `first` on. */
+static ct_status emit_exchange(emission *e, int64_t first, ct_dtype dtype) {
+    cti_plan *plan = e->plan;
+    cti_exchanged exchange = {.dtype = dtype};
+    e->n_list = 0;
+    for (int64_t k = first; k >= 0; k = e->g->next_member[k]) {
+        const cti_item *item = &plan->items[k];
+        if (item->elsewhere && item->dtype == dtype) e->list[e->n_list++] = k;
+    }
+    if (e->n_list == 0) return CT_OK;
+    exchange.items = cti_zone_alloc(plan->zone, (size_t)e->n_list, sizeof *exchange.items);
+    if (!exchange.items) return CT_ERR_MEMORY;
+    while (exchange.n < e->n_list) {
+        exchange.items[exchange.n] = e->list[exchange.n];
+        exchange.n++;
+    }
+    plan->passes[plan->n_passes++] = (cti_pass){
+        .kind = CTI_EXCHANGE, .parts = {1}, .exchange = exchange};
+    plan->n_exchanges++;
+    plan->most_exchanged = cti_most(plan->most_exchanged, exchange.n);
+    return CT_OK;
+}
+
 /* The passes of a level are independent of each other. */
 static ct_status emit_level(emission *e, int64_t level) {
     const cti_groups *g = e->g;
     ct_status status = CT_OK;
     for (int64_t k = g->level_kernels[level]; k >= 0 && status == CT_OK; k = g->next_member[k]) {
-        status = emit_kernel(e->plan, k);
+        if (!e->plan->items[k].elsewhere) status = emit_kernel(e->plan, k);
+    }
+    for (int dtype = 0; dtype < CT_DTYPES && status == CT_OK; dtype++) {
+        status = emit_exchange(e, g->level_kernels[level], (ct_dtype)dtype);
     }
     for (int64_t k = g->level_groups[level]; k >= 0 && status == CT_OK; k = g->groups[k].next) {
         status = emit_group(e, &g->groups[k]);

@@ -2,6 +2,7 @@
  * It looks at kinds and shapes only, never at what an op computes.
  * Invariant: an item's level is higher than that of every input which must be complete before it,
  * and a space has one group per level; so the passes of a level are independent of each other. */
+#include "tensor/base/shape_rules.h"
 #include "tensor/plan/planning.h"
 
 #include <string.h>
@@ -112,22 +113,43 @@ static void place_item(cti_planning *p, int64_t i) {
     enter(p, *at, i, true);
 }
 
-static void place_kernel(cti_planning *p, int64_t i) {
+static void place_kernel(cti_planning *p, int64_t i, int64_t level) {
     cti_groups *g = &p->groups;
-    int64_t level = p->plan->items[i].level = lowest_level(p->plan, &p->plan->items[i]);
+    p->plan->items[i].level = level;
     g->next_member[i] = g->level_kernels[level];
     g->level_kernels[level] = i;
     g->n_kernels++;
 }
 
+/* The sums of a round, which begin at this place of the order, get one level; returns their end. */
+static int64_t place_sums(cti_planning *p, int64_t first) {
+    const cti_plan *plan = p->plan;
+    const int64_t *order = p->order;
+    int64_t level = 1, end = first, round = p->round[order[first]];
+    while (end < plan->n_items && plan->items[order[end]].elsewhere &&
+           p->round[order[end]] == round) {
+        level = cti_most(level, lowest_level(plan, &plan->items[order[end++]]));
+    }
+    for (int64_t k = first; k < end; k++) place_kernel(p, order[k], level);
+    return end;
+}
+
+static int64_t place_next(cti_planning *p, int64_t k) {
+    int64_t i = p->order[k];
+    const cti_item *item = &p->plan->items[i];
+    if (item->elsewhere) return place_sums(p, k);
+    if (!item->op) return k + 1;
+    if (streams(item)) place_item(p, i);
+    else place_kernel(p, i, lowest_level(p->plan, item));
+    return k + 1;
+}
+
 static void assign_levels(cti_planning *p) {
-    for (int64_t i = 0; i < p->plan->n_items; i++) {
-        const cti_item *item = &p->plan->items[i];
-        p->groups.group_of[i] = p->groups.next_member[i] = -1;
-        if (!item->op) continue;
-        if (streams(item)) place_item(p, i);
-        else place_kernel(p, i);
-        if (item->level > p->groups.levels) p->groups.levels = item->level;
+    int64_t n = p->plan->n_items;
+    for (int64_t i = 0; i < n; i++) p->groups.group_of[i] = p->groups.next_member[i] = -1;
+    for (int64_t k = 0; k < n;) {
+        k = place_next(p, k);
+        p->groups.levels = cti_most(p->groups.levels, p->plan->items[p->order[k - 1]].level);
     }
 }
 

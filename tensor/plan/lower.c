@@ -124,7 +124,8 @@ static int64_t lower_node(lowering *low, int64_t i) {
                      .shape = node->shape,
                      .numel = node->numel,
                      .n_inputs = node->n_inputs,
-                     .base = -1};
+                     .base = -1,
+                     .elsewhere = node->elsewhere};
     const int64_t *inputs = &plan->graph.edges[node->edges];
     bool kernel = node->op && node->op->kind == CT_KERNEL;
     item.edges = plan->n_edges;

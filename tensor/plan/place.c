@@ -65,7 +65,7 @@ static ct_status set_pointers(cti_zone *zone, cti_tiles *t) {
 static ct_status place_scratch(cti_plan *plan) {
     for (int64_t k = 0; k < plan->n_passes; k++) {
         cti_pass *pass = &plan->passes[k];
-        if (pass->kind != CTI_KERNEL) {
+        if (cti_has_tiles(pass)) {
             lay_out_scratch(pass);
             if (set_pointers(plan->zone, &pass->tiles) != CT_OK) return CT_ERR_MEMORY;
         }
@@ -82,18 +82,22 @@ static void read_at(cti_plan *plan, int64_t item, int64_t phase) {
     if (phase > base->last_phase) base->last_phase = phase;
 }
 
+static void read_around(cti_plan *plan, int64_t i, int64_t phase) {
+    const cti_item *item = &plan->items[i];
+    read_at(plan, i, phase);
+    for (int k = 0; k < item->n_inputs; k++) read_at(plan, plan->edges[item->edges + k], phase);
+}
+
 /* The passes are the readers, not the edges: a recomputed value reads its inputs again later. The
  * stages of a pass may be in different phases; its output lives through all of them. */
 static void find_lives(cti_plan *plan) {
     for (int64_t k = 0; k < plan->n_tasks; k++) {
         const cti_task *task = &plan->tasks[k];
         const cti_pass *pass = &plan->passes[task->pass];
-        if (pass->kind == CTI_KERNEL) {
-            const cti_item *item = &plan->items[pass->kernel.item];
-            read_at(plan, pass->kernel.item, task->phase);
-            for (int i = 0; i < item->n_inputs; i++) {
-                read_at(plan, plan->edges[item->edges + i], task->phase);
-            }
+        const int64_t *items;
+        int64_t n = cti_pass_items(pass, &items);
+        if (!cti_has_tiles(pass)) {
+            for (int64_t i = 0; i < n; i++) read_around(plan, items[i], task->phase);
             continue;
         }
         const cti_tiles *t = &pass->tiles;
@@ -118,13 +122,7 @@ static void place_item(cti_plan *plan, cti_arena *arena, int64_t i) {
                                   item->last_phase);
 }
 
-static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t last_phase) {
-    if (pass->kind == CTI_KERNEL) {
-        int64_t bytes = (int64_t)pass->kernel.prepared.workspace;
-        place_item(plan, arena, pass->kernel.item);
-        if (bytes) pass->kernel.workspace = cti_arena_place(arena, bytes, last_phase);
-        return;
-    }
+static void place_tiles(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t last_phase) {
     cti_tiles *t = &pass->tiles;
     for (int64_t k = 0; k < t->n_stores; k++) {
         place_item(plan, arena, t->operands[t->stores[k]].item);
@@ -138,12 +136,24 @@ static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t
     }
 }
 
+static void place_pass(cti_plan *plan, cti_arena *arena, cti_pass *pass, int64_t last_phase) {
+    if (cti_has_tiles(pass)) {
+        place_tiles(plan, arena, pass, last_phase);
+        return;
+    }
+    const int64_t *items;
+    int64_t n = cti_pass_items(pass, &items), bytes = 0;
+    for (int64_t k = 0; k < n; k++) place_item(plan, arena, items[k]);
+    if (pass->kind == CTI_KERNEL) bytes = (int64_t)pass->kernel.prepared.workspace;
+    if (bytes) pass->kernel.workspace = cti_arena_place(arena, bytes, last_phase);
+}
+
 /* How many places of the arena the plan may take at most. */
 static int64_t most_places(const cti_plan *plan) {
     int64_t places = plan->n_items + 1;
     for (int64_t p = 0; p < plan->n_passes; p++) {
         const cti_pass *pass = &plan->passes[p];
-        places += 1 + (pass->kind == CTI_KERNEL ? 0 : pass->tiles.n_reductions);
+        places += 1 + (cti_has_tiles(pass) ? pass->tiles.n_reductions : 0);
     }
     return places;
 }

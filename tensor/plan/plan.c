@@ -9,6 +9,7 @@
 static ct_status make(cti_planning *p, const cti_walk *walk, ct_tensor *const roots[], int64_t n) {
     ct_status status = cti_graph_from(&p->plan->graph, p->plan->zone, walk, roots, n); /* sign */
     if (status == CT_OK) status = cti_plan_lower(p);
+    if (status == CT_OK) status = cti_plan_order(p);
     if (status == CT_OK) status = cti_plan_group(p);
     if (status == CT_OK) status = cti_plan_store(p);
     if (status == CT_OK) status = cti_plan_emit(p);

@@ -31,6 +31,7 @@ typedef struct {
     bool whole;       /* row-major over all elements of the base */
     int64_t level;    /* 0 for leaves; higher than the level of whatever must be complete before */
     bool stored;      /* has memory; otherwise lives in tiles only */
+    bool elsewhere;   /* a sum of which other ranks have terms */
     cti_place place;
     int64_t where;      /* leaf: graph node; arena: byte offset; root: root number */
     int64_t last_phase; /* its last reader runs in it */
@@ -127,12 +128,19 @@ typedef struct {
     int64_t workspace; /* arena offset */
 } cti_kernel;
 
+/* Sums over ranks, whose bytes travel together. */
+typedef struct {
+    ct_dtype dtype;
+    int64_t n, *items;
+} cti_exchanged;
+
 /* A block is the [count, inner] elements that a reduction makes `inner` results of. */
 typedef enum {
-    CTI_KERNEL, /* an op with a loop of its own over whole operands */
-    CTI_MAP,    /* tiles without reductions */
-    CTI_NARROW, /* a tile holds whole blocks, each reduced on its own */
-    CTI_WIDE,   /* a block is many tiles; its chunks give partial results, combined by stage 1 */
+    CTI_KERNEL,   /* an op with a loop of its own over whole operands */
+    CTI_EXCHANGE, /* ranks add up what they have; one part, which the calling thread carries on */
+    CTI_MAP,      /* tiles without reductions; this kind and those below are of tiles */
+    CTI_NARROW,   /* a tile holds whole blocks, each reduced on its own */
+    CTI_WIDE,     /* a block is many tiles; its chunks give partial results, combined by stage 1 */
 } cti_pass_kind;
 
 typedef struct {
@@ -140,10 +148,24 @@ typedef struct {
     int64_t parts[CT_KERNEL_STAGES];
     size_t scratch_bytes; /* per thread */
     union {
-        cti_kernel kernel; /* KERNEL */
-        cti_tiles tiles;   /* all others */
+        cti_kernel kernel;      /* KERNEL */
+        cti_exchanged exchange; /* EXCHANGE */
+        cti_tiles tiles;        /* all others */
     };
 } cti_pass;
+
+static inline bool cti_has_tiles(const cti_pass *pass) { return pass->kind >= CTI_MAP; }
+
+/* The items that a pass computes; their number. */
+static inline int64_t cti_pass_items(const cti_pass *pass, const int64_t **items) {
+    if (cti_has_tiles(pass)) {
+        *items = pass->tiles.members;
+        return pass->tiles.n_members;
+    }
+    bool kernel = pass->kind == CTI_KERNEL;
+    *items = kernel ? &pass->kernel.item : pass->exchange.items;
+    return kernel ? 1 : pass->exchange.n;
+}
 
 /* The units that a part of the first stage goes through, counted through all rows. */
 static inline ct_span cti_part_units(const cti_tiles *t, int64_t part) {
@@ -177,15 +199,18 @@ typedef struct {
 } cti_task;
 
 /* A phase is a barrier: it begins when all parts of the one before are done. Its parts first ..
- * first + roots - 1 have no dependency inside it; the rest start when their counter reaches 0. */
+ * first + roots - 1 have no dependency inside it; the rest start when their counter reaches 0, but
+ * for an exchange, which begins with the phase. */
 typedef struct {
     int64_t first, roots;
+    int64_t exchange; /* its only part that is one, or -1 */
 } cti_phase;
 
 typedef struct cti_plan {
     cti_zone *zone; /* where the plan lies, and all that it points to */
     cti_graph graph;
     int64_t n_items, n_edges, n_passes, n_tasks, n_phases, n_parts;
+    int64_t n_exchanges, most_exchanged; /* passes of that kind; sums of one of them */
     cti_item *items;
     int64_t *edges;
     int64_t *roots;   /* root number -> item */

@@ -2,6 +2,7 @@
  *
  *   sign      walk          -> plan->graph: structure without values, and its hash
  *   lower     graph         -> items: views folded into layouts, copies made explicit
+ *   order     items         -> order: rounds between which ranks exchange sums
  *   group     items         -> groups: which MAP and REDUCE items may share a pass; levels
  *   store     groups        -> item.stored: what has memory, and what is recomputed instead
  *   emit      groups        -> passes, in order, each with its members
@@ -38,11 +39,14 @@ typedef struct {
 
 typedef struct {
     cti_plan *plan;
-    cti_zone work; /* memory of planning alone */
+    cti_zone work;  /* memory of planning alone */
+    int64_t *round; /* item -> sums over other ranks on the longest path to it and with it */
+    int64_t *order; /* the items by round; of one round its sums first */
     cti_groups groups;
 } cti_planning;
 
 ct_status cti_plan_lower(cti_planning *p);
+ct_status cti_plan_order(cti_planning *p);
 ct_status cti_plan_group(cti_planning *p);
 ct_status cti_plan_store(cti_planning *p);
 ct_status cti_plan_emit(cti_planning *p);

@@ -99,12 +99,16 @@ static void print_pass(FILE *out, const cti_plan *plan, int64_t p) {
     cti_cost cost = cti_pass_cost(plan, pass);
     fprintf(out, "pass %" PRId64 ": %.0f bytes, %.0f operations, parts %" PRId64 "+%" PRId64 ", ",
             p, cost.bytes, cost.operations, pass->parts[0], pass->parts[1]);
-    if (pass->kind != CTI_KERNEL) {
+    if (cti_has_tiles(pass)) {
         print_tile_pass(out, plan, &pass->tiles);
         return;
     }
-    int64_t item = pass->kernel.item;
-    fprintf(out, "kernel %s, item %" PRId64 "\n", plan->items[item].op->name, item);
+    const int64_t *items;
+    int64_t n = cti_pass_items(pass, &items);
+    fprintf(out, "%s %s, item", pass->kind == CTI_KERNEL ? "kernel" : "exchange",
+            plan->items[*items].op->name);
+    for (int64_t k = 0; k < n; k++) fprintf(out, "%s%" PRId64, k ? "," : " ", items[k]);
+    fputc('\n', out);
 }
 
 /* --- Schedule --------------------------------------------------------------------------------- */

@@ -281,7 +281,7 @@ ct_status cti_plan_program(cti_planning *p) {
     ct_status status = position ? CT_OK : CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_passes && status == CT_OK; k++) {
         cti_pass *pass = &plan->passes[k];
-        if (pass->kind == CTI_KERNEL) continue;
+        if (!cti_has_tiles(pass)) continue;
         programming one = {.plan = plan, .tiles = &pass->tiles, .position = position};
         status = program_tiles(one, &p->work);
     }

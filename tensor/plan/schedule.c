@@ -35,6 +35,7 @@ typedef struct {
     int64_t *first_of;        /* pass -> its first task */
     dependency *dependencies; /* of all tasks, those of task k up to end[k] */
     int64_t *end, n, max;
+    int64_t exchanged; /* the phase of the exchange before, or -1 */
 } scheduling;
 
 static ct_span all_of(const cti_item *item) { return (ct_span){0, item->numel}; }
@@ -136,7 +137,7 @@ static bool is_small(const scheduling *s, const cti_task *t) {
  * become ready at the same moment, on one thread. */
 static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
                     int64_t wanted) {
-    if (before->depth >= MAX_CHAIN) return false;
+    if (before->depth >= MAX_CHAIN || pass_of(s, before)->kind == CTI_EXCHANGE) return false;
     if (t->parts == 1) return !is_first(s, t) || is_small(s, t);
     return wanted <= 2 * (before->parts / t->parts) + 4 && wanted < before->parts;
 }
@@ -163,9 +164,26 @@ static ct_status depend(scheduling *s, cti_task *t, int64_t part, need on) {
     return CT_OK;
 }
 
+/* What is exchanged is complete before, and what reads it comes after. There is one exchange in a
+ * phase, in the order of the passes, which is the same on all ranks. */
+static void choose_phase_of_exchange(scheduling *s, cti_task *t) {
+    const cti_exchanged *exchange = &pass_of(s, t)->exchange;
+    t->phase = s->exchanged + 1;
+    for (int64_t k = 0; k < exchange->n; k++) {
+        const cti_plan *plan = s->plan;
+        int64_t task = s->task_of[cti_base_of(plan, &plan->items[exchange->items[k]], 0)];
+        if (task >= 0) t->phase = cti_most(t->phase, plan->tasks[task].phase + 1);
+    }
+    s->exchanged = t->phase;
+}
+
 static ct_status choose_phase(scheduling *s, cti_task *t) {
     const cti_pass *pass = pass_of(s, t);
     bool kernel = pass->kind == CTI_KERNEL;
+    if (pass->kind == CTI_EXCHANGE) {
+        choose_phase_of_exchange(s, t);
+        return CT_OK;
+    }
     int64_t n = kernel ? pass->kernel.call.n_inputs : is_first(s, t) ? pass->tiles.n_loads : 0;
     for (int64_t part = 0; part < t->parts; part++) {
         ct_status status = depend(s, t, part, need_of_stage(s, t, part));
@@ -180,13 +198,13 @@ static ct_status choose_phase(scheduling *s, cti_task *t) {
 }
 
 /* A task is chained if all of its parts have dependencies in its phase. If only some have, it moves
- * to the next phase, where none has. */
+ * to the next phase, where none has. An exchange counts as chained: it is no root. */
 static void choose_chain(scheduling *s, cti_task *t) {
     int64_t k = t - s->plan->tasks, begin = k ? s->end[k - 1] : 0, waiting = 0;
     for (int64_t d = begin; d < s->n; d++) {
         waiting += d == begin || s->dependencies[d].part != s->dependencies[d - 1].part;
     }
-    t->chained = waiting == t->parts;
+    t->chained = waiting == t->parts || pass_of(s, t)->kind == CTI_EXCHANGE;
     if (waiting > 0 && !t->chained) {
         t->phase++;
         t->depth = 0;
@@ -231,11 +249,12 @@ static ct_status number_parts(scheduling *s) {
         cti_task *t = order[k];
         cti_phase *phase = &plan->phases[t->phase];
         if (t->phase == plan->n_phases) {
-            *phase = (cti_phase){.first = first};
+            *phase = (cti_phase){.first = first, .exchange = -1};
             plan->n_phases++;
         }
         t->first = first;
         first += t->parts;
+        if (pass_of(s, t)->kind == CTI_EXCHANGE) phase->exchange = t->first;
         if (!t->chained) phase->roots = first - phase->first;
     }
     plan->n_parts = first;
@@ -318,8 +337,10 @@ static void add_tasks(scheduling *s, int64_t p) {
                                        .parts = cti_divide_up(pass->parts[stage], bundle)};
     }
     if (last < 0) return;
-    if (pass->kind == CTI_KERNEL) {
-        s->task_of[pass->kernel.item] = last;
+    if (!cti_has_tiles(pass)) {
+        const int64_t *items;
+        int64_t n = cti_pass_items(pass, &items);
+        for (int64_t k = 0; k < n; k++) s->task_of[items[k]] = last;
         return;
     }
     const cti_tiles *t = &pass->tiles;
@@ -348,6 +369,7 @@ ct_status cti_plan_schedule(cti_planning *p) {
     size_t tasks = CT_KERNEL_STAGES * passes;
     plan->tasks = cti_zone_alloc(plan->zone, tasks, sizeof *plan->tasks);
     scheduling s = {.plan = plan,
+                    .exchanged = -1,
                     .work = &p->work,
                     .task_of = cti_zone_alloc(&p->work, items, sizeof *s.task_of),
                     .first_of = cti_zone_alloc(&p->work, passes, sizeof *s.first_of),

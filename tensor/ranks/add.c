@@ -4,15 +4,16 @@
  * Invariant: an element's sum is that of the tree, however the elements are cut into blocks. */
 #include "tensor/ranks/add.h"
 
+#include "tensor/op.h"
 #include "tensor/p61.h"
 
 #include <string.h>
 
-#define DEFINE_ADD(type, element, sum)                          \
-    static void add_##type(void *x, const void *y, int64_t n) { \
-        element *restrict a = x;                                \
-        const element *restrict b = y;                          \
-        for (int64_t i = 0; i < n; i++) a[i] = sum;             \
+#define DEFINE_ADD(type, element, sum)                                                     \
+    static CT_CLONES void add_##type(const void *x, const void *y, int64_t n, void *out) { \
+        const element *a = x, *b = y;                                                      \
+        element *to = out;                                                                 \
+        for (int64_t i = 0; i < n; i++) to[i] = sum;                                       \
     }
 DEFINE_ADD(f32, float, a[i] + b[i])
 DEFINE_ADD(f64, double, a[i] + b[i])
@@ -28,19 +29,19 @@ cti_add_fn *cti_add_of(ct_dtype dtype) {
 /* A block of a node stays in the first-level cache, one for each level. */
 #define BLOCK_BYTES 2048
 
-static void block_sum(const cti_partials *p, cti_range node, int64_t from, int64_t to, void *out) {
-    size_t size = ct_dtype_size(p->dtype);
+/* The sum of a node below, which is computed into `room` unless it is a grain's partial sum. */
+static const void *block_sum(const cti_partials *p, cti_range node, int64_t from, int64_t to,
+                             void *room) {
     if (node.last - node.first == 1) {
-        const char *row = (const char *)p->partials +
-                          (size_t)(node.first - p->grains.first) * (size_t)p->n * size;
-        memcpy(out, row + (size_t)from * size, (size_t)(to - from) * size);
-        return;
+        int64_t row = node.first - p->grains.first;
+        return (const char *)p->partials + (size_t)(row * p->n + from) * ct_dtype_size(p->dtype);
     }
-    _Alignas(16) char right[BLOCK_BYTES];
+    _Alignas(64) char right_room[BLOCK_BYTES];
     int mid = node.first + (node.last - node.first) / 2;
-    block_sum(p, (cti_range){node.first, mid}, from, to, out);
-    block_sum(p, (cti_range){mid, node.last}, from, to, right);
-    cti_add_of(p->dtype)(out, right, to - from);
+    const void *left = block_sum(p, (cti_range){node.first, mid}, from, to, room);
+    const void *right = block_sum(p, (cti_range){mid, node.last}, from, to, right_room);
+    cti_add_of(p->dtype)(left, right, to - from, room);
+    return room;
 }
 
 void cti_node_sum(const cti_partials *p, cti_range node, int64_t from, int64_t to, void *out) {
@@ -48,6 +49,8 @@ void cti_node_sum(const cti_partials *p, cti_range node, int64_t from, int64_t t
     int64_t block = (int64_t)(BLOCK_BYTES / size);
     for (int64_t at = from; at < to; at += block) {
         int64_t end = to - at < block ? to : at + block;
-        block_sum(p, node, at, end, (char *)out + (size_t)(at - from) * size);
+        void *room = (char *)out + (size_t)(at - from) * size;
+        const void *sum = block_sum(p, node, at, end, room);
+        if (sum != room) memcpy(room, sum, (size_t)(end - at) * size);
     }
 }

@@ -5,8 +5,8 @@
 #include "tensor/ranks/schedule.h"
 #include "tensor/shape.h"
 
-/* x = x + y over n elements. */
-typedef void cti_add_fn(void *x, const void *y, int64_t n);
+/* out = x + y over n elements; out may be x or y. */
+typedef void cti_add_fn(const void *x, const void *y, int64_t n, void *out);
 /* NULL for a type that has no sum. */
 cti_add_fn *cti_add_of(ct_dtype dtype);
 

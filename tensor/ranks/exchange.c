@@ -83,7 +83,7 @@ static void begin_step(ct_group *g) {
     const cti_step *step = step_of(e);
     bool own = step->peer == g->rank;
     if (own && e->fault.kind == CTI_SOUND && e->n > 0) {
-        cti_add_of(e->dtype)(node(e, step->take), node(e, step->give), e->n);
+        cti_add_of(e->dtype)(node(e, step->take), node(e, step->give), e->n, node(e, step->take));
     }
     if (own || e->unasked >> step->peer & 1) {
         next(e);
@@ -134,7 +134,7 @@ static void end_payload(ct_group *g) {
         size_t bytes;
         char *sum = piece(e, node(e, step->take), g->size, step->taken, &bytes);
         char *other = piece(e, e->received, g->size, step->taken, &bytes);
-        cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size));
+        cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size), sum);
     }
     next(e);
 }
@@ -219,24 +219,27 @@ ct_status cti_sum_poll(ct_group *g, double seconds, bool *done) {
 
 /* Where there are more ranks than processors, who waits must not keep the others from running: he
  * sleeps, the longer the longer nothing comes. */
-static ct_status run(ct_group *g) {
+ct_status cti_sum_carry_on(ct_group *g, bool idle, bool *done) {
     enum { YIELDS = 30 };
-    const cti_exchange *e = &g->exchange;
-    int tries = 0;
-    double patience = 0;
-    for (;;) {
-        int at = e->at, stage = (int)e->stage;
-        bool done;
-        ct_status status = cti_sum_poll(g, patience, &done);
-        if (done) return status;
-        if (e->at != at || (int)e->stage != stage) tries = 0;
-        if (tries++ < YIELDS) {
-            patience = 0;
-            sched_yield();
-        } else {
-            patience = patience < 5e-4 ? 2 * patience + 1e-6 : 1e-3;
-        }
+    cti_exchange *e = &g->exchange;
+    int at = e->at, stage = (int)e->stage;
+    ct_status status = cti_sum_poll(g, idle ? e->patience : 0, done);
+    if (*done) return status;
+    if (!idle || e->at != at || (int)e->stage != stage) e->tries = 0;
+    if (e->tries++ < YIELDS) {
+        e->patience = 0;
+        if (idle) sched_yield();
+    } else {
+        e->patience = e->patience < 5e-4 ? 2 * e->patience + 1e-6 : 1e-3;
     }
+    return status;
+}
+
+static ct_status run(ct_group *g) {
+    bool done = false;
+    ct_status status = CT_OK;
+    while (!done) status = cti_sum_carry_on(g, true, &done);
+    return status;
 }
 
 ct_status cti_agree(ct_group *g, cti_entry entry) {

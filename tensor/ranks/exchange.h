@@ -42,5 +42,7 @@ void cti_sum_begin(ct_group *group, cti_entry entry, ct_dtype dtype, const cti_s
 void cti_sum_local(ct_group *group, int64_t from, int64_t to);
 /* Carries on what was begun, sleeping at most `seconds`. The status counts when it is done. */
 ct_status cti_sum_poll(ct_group *group, double seconds, bool *done);
+/* The same again and again: who is idle sleeps the longer the longer nothing comes. */
+ct_status cti_sum_carry_on(ct_group *group, bool idle, bool *done);
 
 #endif

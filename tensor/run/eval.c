@@ -4,7 +4,7 @@
  * tensor as it was. */
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
-#include "tensor/run/rounds.h"
+#include "tensor/run/ranks.h"
 #include "tensor/run/run.h"
 #include "tensor/runtime.h"
 
@@ -97,8 +97,8 @@ static void bind(const cti_planned *p, const cti_walk *walk, cti_buffer *const *
     p->run->scratch = state.scratch;
 }
 
-static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
-                     cti_buffer **buffers) {
+/* All that a run needs but other ranks. */
+static ct_status prepare(cti_planned *p, const cti_walk *walk, cti_buffer **buffers) {
     const cti_plan *plan = p->plan;
     int threads = ct_threads();
     if (threads == 0) return CT_ERR_RANGE;
@@ -109,12 +109,22 @@ static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const root
             CT_OK) {
         return CT_ERR_MEMORY;
     }
-    ct_profile_part *times;
-    if (cti_profile_begin(p, &times) != CT_OK) return CT_ERR_MEMORY;
     bind(p, walk, buffers);
-    cti_run_all(p->run, threads, times);
+    if (plan->n_exchanges == 0) return CT_OK;
+    p->run->hash = cti_ranks_hash(p, walk);
+    return cti_ranks_check(walk);
+}
+
+static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
+                     cti_buffer **buffers) {
+    ct_profile_part *times;
+    ct_status status = prepare(p, walk, buffers);
+    if (status == CT_OK) status = cti_profile_begin(p, &times);
+    if (status != CT_OK) return cti_ranks_told(roots, p->plan->graph.n_roots, status);
+    status = cti_run_all(p->run, ct_threads(), times);
+    if (status != CT_OK) return status;
     cti_profile_end(p, walk);
-    for (int64_t r = 0; r < plan->graph.n_roots; r++) {
+    for (int64_t r = 0; r < p->plan->graph.n_roots; r++) {
         if (!roots[r]->buffer) roots[r]->buffer = cti_buffer_keep(buffers[r]);
     }
     return CT_OK;
@@ -138,40 +148,28 @@ static void count(const cti_plan *plan, int64_t nodes) {
 
 static ct_status evaluate_walk(cti_walk *walk, ct_tensor *const roots[], int64_t n) {
     cti_buffer **buffers = cti_alloc((size_t)n, sizeof *buffers);
-    ct_status status = CT_ERR_MEMORY;
-    if (buffers) {
-        bool hit;
-        cti_planned *planned = cti_plan_for(walk, roots, n, &hit);
-        if (hit) stats.plan_hits++;
-        else stats.plan_misses++;
-        if (!hit) clear_at_thread_exit();
-        status = planned ? run(planned, walk, roots, buffers) : ct_error();
-        if (planned && status == CT_OK) count(planned->plan, walk->count);
-    }
+    bool hit = true;
+    cti_planned *planned = buffers ? cti_plan_for(walk, roots, n, &hit) : NULL;
+    ct_status status = CT_OK;
+    if (buffers && hit) stats.plan_hits++;
+    if (!hit) stats.plan_misses++;
+    if (!hit) clear_at_thread_exit();
+    if (planned) status = run(planned, walk, roots, buffers);
+    else status = cti_ranks_told(roots, n, buffers ? ct_error() : CT_ERR_MEMORY);
+    if (planned && status == CT_OK) count(planned->plan, walk->count);
     for (int64_t r = 0; buffers && r < n; r++) cti_buffer_drop(buffers[r]);
     cti_free(buffers);
-    return status;
-}
-
-/* Where all sums over ranks have their values. */
-static ct_status evaluate_here(ct_tensor *const roots[], int64_t n) {
-    cti_walk walk;
-    if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) return CT_ERR_MEMORY;
-    ct_status status = evaluate_walk(&walk, roots, n);
-    cti_walk_free(&walk);
     return status;
 }
 
 static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     cti_walk walk;
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) {
-        cti_rounds_without(roots, n);
-        return CT_ERR_MEMORY;
+        return cti_ranks_told(roots, n, CT_ERR_MEMORY);
     }
-    bool rounds = cti_needs_rounds(&walk);
-    ct_status status = rounds ? cti_rounds(&walk, evaluate_here) : evaluate_walk(&walk, roots, n);
+    ct_status status = evaluate_walk(&walk, roots, n);
     cti_walk_free(&walk);
-    return rounds && status == CT_OK ? evaluate_here(roots, n) : status;
+    return status;
 }
 
 ct_status ct_eval(ct_tensor *const roots[], int64_t n) {

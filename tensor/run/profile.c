@@ -70,13 +70,6 @@ void ct_profile_clear(void) {
 
 /* --- One pass --------------------------------------------------------------------------------- */
 
-/* The items that a pass computes; their number. */
-static int64_t items_of(const cti_pass *pass, const int64_t **items) {
-    bool kernel = pass->kind == CTI_KERNEL;
-    *items = kernel ? &pass->kernel.item : pass->tiles.members;
-    return kernel ? 1 : pass->tiles.n_members;
-}
-
 /* Adds an op of that module to the shares. Paths are interned. */
 static void count_op(ct_profile_pass *pass, ct_profile_share *shares, const char *module) {
     int64_t k = 0;
@@ -96,7 +89,7 @@ static void append_op(char *ops, const char *name) {
  * belongs to the module of what is computed beside it. */
 static ct_status label_pass(const cti_plan *plan, const cti_pass *pass, ct_profile_pass *to) {
     const int64_t *items;
-    int64_t n = items_of(pass, &items), counted = 0;
+    int64_t n = cti_pass_items(pass, &items), counted = 0;
     char *ops = cti_zone_alloc(&profile.zone, OPS_LENGTH, 1);
     ct_profile_share *shares = cti_zone_alloc(&profile.zone, (size_t)n, sizeof *shares);
     if (!ops || !shares) return CT_ERR_MEMORY;
@@ -168,7 +161,7 @@ static void note_nodes(const cti_planned *planned, const cti_walk *walk) {
     for (int64_t i = 0; i < plan->graph.n_nodes; i++) last.pass_of[i] = -1;
     for (int64_t p = 0; p < plan->n_passes; p++) {
         const int64_t *items;
-        int64_t n = items_of(&plan->passes[p], &items);
+        int64_t n = cti_pass_items(&plan->passes[p], &items);
         for (int64_t k = 0; k < n; k++) {
             int64_t node = plan->items[items[k]].node;
             if (node >= 0 && last.pass_of[node] < 0) last.pass_of[node] = p;

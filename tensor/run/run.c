@@ -1,5 +1,6 @@
 /* The runner: one parallel region per evaluation, in which the phases follow each other.
- * It alone owns threads and scratch; it allocates nothing and cannot fail.
+ * It alone owns threads and scratch; it allocates nothing. Nothing fails but exchanges between
+ * ranks, which the calling thread carries on beside its parts.
  * Invariant: which thread takes which part does not matter, because parts write disjoint memory
  * and were cut without looking at the number of threads. */
 #include "tensor/run/run.h"
@@ -34,7 +35,11 @@ typedef struct {
     int stacks;
     stack stack[MOST_STACKS];
     _Alignas(CTI_LINE) atomic_int_least64_t done; /* parts, of all phases */
-    int64_t phase; /* that is open; the thread that ends it opens the next one */
+    int64_t phase;                 /* that is open; the thread that ends it opens the next one */
+    atomic_int_least64_t exchange; /* the part that is one and is not done, or -1 */
+    bool begun;                    /* that exchange */
+    ct_status status;              /* not CT_OK: an exchange failed, and all threads stop */
+    atomic_bool stopped;
 } running;
 
 static inline void relax(void) {
@@ -79,6 +84,7 @@ static void open_phase(running *r, int64_t p) {
     const cti_plan *plan = r->run->plan;
     const cti_phase *phase = &plan->phases[p];
     r->phase = p;
+    if (phase->exchange >= 0) r->exchange = phase->exchange;
     const int64_t *roots = plan->turns + phase->first;
     for (int s = 0; s < r->stacks; s++) {
         int64_t k = phase->roots * s / r->stacks, first = k;
@@ -128,6 +134,48 @@ static void finish(running *r, int s, int64_t number) {
     if (last && p + 1 < plan->n_phases) open_phase(r, p + 1);
 }
 
+/* --- Exchanges -------------------------------------------------------------------------------- */
+
+static void begin_exchange(running *r, const cti_exchanged *exchange) {
+    const cti_run *run = r->run;
+    const cti_plan *plan = run->plan;
+    for (int64_t k = 0; k < exchange->n; k++) {
+        const cti_item *item = &plan->items[exchange->items[k]];
+        const void *partials = run->data[plan->items[plan->edges[item->edges]].base];
+        run->summands[k] = (cti_summand){partials, run->data[exchange->items[k]], item->numel};
+    }
+    ct_group *group = ct_group_current();
+    cti_sum_begin(group, (cti_entry){run->hash, CT_OK}, exchange->dtype, run->summands,
+                  exchange->n);
+    cti_sum_local(group, 0, INT64_MAX);
+    r->begun = true;
+}
+
+/* On the calling thread alone, whose group and whose errors they are; it polls, and waits only
+ * where it found no other part. */
+static void carry_on(running *r, bool idle) {
+    int64_t number = r->exchange;
+    if (number < 0) return;
+    const cti_plan *plan = r->run->plan;
+    int64_t pass = plan->tasks[plan->task_of_part[number]].pass;
+    double now = r->times ? cti_now() : 0;
+    if (!r->begun) {
+        if (r->times) r->times[number] = (ct_profile_part){NULL, pass, 0, now, now};
+        begin_exchange(r, &plan->passes[pass].exchange);
+    }
+    bool done;
+    ct_status status = cti_sum_carry_on(ct_group_current(), idle, &done);
+    if (!done) return;
+    if (r->times) r->times[number].end = cti_now();
+    r->begun = false;
+    r->exchange = -1;
+    r->status = status;
+    if (status == CT_OK) finish(r, 0, number);
+    else r->stopped = true;
+}
+
+/* --- Threads ---------------------------------------------------------------------------------- */
+
 static void run_thread(void *context, int thread, int count) {
     (void)count; /* may be fewer than there are stacks: threads take from all */
     running *r = context;
@@ -136,8 +184,9 @@ static void run_thread(void *context, int thread, int count) {
     cti_worker w = {.run = r->run, .scratch = scratch};
     int s = thread % r->stacks;
     int looks = 0;
-    while (r->done < plan->n_parts) {
+    while (r->done < plan->n_parts && !r->stopped) {
         int64_t part = take(r, s);
+        if (thread == 0) carry_on(r, part < 0);
         if (part >= 0) {
             run_numbered(&w, part, thread, r->times);
             finish(r, s, part);
@@ -171,12 +220,14 @@ cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan) {
     cti_run *run = cti_zone_alloc(zone, 1, sizeof *run);
     if (!run) return NULL;
     size_t parts = (size_t)plan->n_parts;
-    *run = (cti_run){.plan = plan,
-                     .data = cti_zone_alloc(zone, (size_t)plan->n_items, sizeof *run->data),
-                     .calls = cti_zone_alloc(zone, (size_t)plan->n_passes, sizeof *run->calls),
-                     .left = cti_zone_alloc(zone, parts, sizeof *run->left),
-                     .ready = cti_zone_alloc(zone, parts, sizeof *run->ready)};
-    bool made = run->data && run->calls && run->left && run->ready;
+    *run = (cti_run){
+        .plan = plan,
+        .data = cti_zone_alloc(zone, (size_t)plan->n_items, sizeof *run->data),
+        .calls = cti_zone_alloc(zone, (size_t)plan->n_passes, sizeof *run->calls),
+        .summands = cti_zone_alloc(zone, (size_t)plan->most_exchanged, sizeof *run->summands),
+        .left = cti_zone_alloc(zone, parts, sizeof *run->left),
+        .ready = cti_zone_alloc(zone, parts, sizeof *run->ready)};
+    bool made = run->data && run->calls && run->summands && run->left && run->ready;
     return made && copy_calls(run, zone) ? run : NULL;
 }
 
@@ -196,9 +247,9 @@ static void bind_kernels(cti_run *run) {
     }
 }
 
-void cti_run_all(cti_run *run, int threads, ct_profile_part *times) {
+ct_status cti_run_all(cti_run *run, int threads, ct_profile_part *times) {
     const cti_plan *plan = run->plan;
-    running r = {.run = run, .times = times};
+    running r = {.run = run, .times = times, .exchange = -1};
     for (int64_t i = 0; i < plan->n_items; i++) {
         if (plan->items[i].place != CTI_ARENA) continue;
         run->data[i] = (char *)run->arena + plan->items[i].where;
@@ -212,4 +263,5 @@ void cti_run_all(cti_run *run, int threads, ct_profile_part *times) {
     for (int s = 0; s < r.stacks; s++) r.stack[s].top = -1;
     if (plan->n_parts > 0) open_phase(&r, 0);
     cti_parallel(threads, run_thread, &r);
+    return r.status;
 }

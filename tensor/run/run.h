@@ -4,6 +4,7 @@
 
 #include "tensor/plan/cache.h"
 #include "tensor/profile.h"
+#include "tensor/ranks/exchange.h"
 
 #include <stdatomic.h>
 
@@ -14,14 +15,17 @@ typedef struct cti_run {
     atomic_int *left;      /* part -> number of dependencies that are not done yet */
     int64_t *ready;        /* part -> the one below it on the stack of a thread */
     void *arena, *scratch; /* the caller's; a scratch for each thread, contiguous */
+    uint64_t hash;         /* of what has to be equal on all ranks; the caller's */
+    cti_summand *summands; /* of one exchange */
 } cti_run;
 
 /* Room for runs of the plan, one at a time; lives as long as the zone. NULL with the error
  * recorded. */
 cti_run *cti_run_new(cti_zone *zone, const cti_plan *plan);
 /* Runs the plan. `data` of leaves and roots, `arena` and `scratch` are set by the caller. `times`
- * is NULL, or has room for each part: thread, begin and end of it are written. Cannot fail. */
-void cti_run_all(cti_run *run, int threads, ct_profile_part *times);
+ * is NULL, or has room for each part: thread, begin and end of it are written. Only an exchange
+ * between ranks can fail, with the same status on all of them but after a loss. */
+ct_status cti_run_all(cti_run *run, int threads, ct_profile_part *times);
 
 /* What evaluations tell the profile. The first takes room for the parts of one of them, which the
  * run fills; *times stays NULL when nothing is measured. `walk` is what the plan is for; the graph

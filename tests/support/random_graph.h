@@ -5,7 +5,7 @@
 #include "tests/support/support.h"
 
 #define GRAPH_NODES 400
-#define GRAPH_ROOTS 40
+#define GRAPH_ROOTS 48
 
 typedef struct {
     test_random r;

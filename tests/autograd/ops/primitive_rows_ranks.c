@@ -1,7 +1,9 @@
-/* Rows of what sums over the batch of all ranks, here without a group: one grain of all rows. The
- * ops work on varying tensors alone, so a row builds what is made of them; test_varying has ranks.
+/* Rows of what sums over the batch of all ranks, here on one: without a group, which is one grain
+ * of all rows, and in two grains that are not equal. The ops work on varying tensors alone, so a
+ * row builds what is made of them; test_varying has ranks.
  * Invariant: a batch of ROWS ones beside x counts them. */
 #include "autograd/compose.h"
+#include "tensor/group.h"
 #include "tensor/varying.h"
 #include "tests/autograd/ops/primitive_table.h"
 
@@ -9,6 +11,18 @@ enum { ROWS = 3 };
 
 static ct_tensor *ones(ct_dtype dtype, ct_shape shape) {
     return ct_varying(ct_full(dtype, shape, 1.0), 0);
+}
+
+/* The same in grains of two rows and of one. */
+static ct_tensor *ragged(ct_dtype dtype, ct_shape shape) {
+    ct_group *before = ct_group_current(), *alone = ct_group_alone();
+    ct_tensor *x = NULL;
+    if (alone && ct_group_use(alone, (ct_group_options){.grains = 2}) == CT_OK) {
+        x = ones(dtype, shape);
+        ct_group_use(before, (ct_group_options){0});
+    }
+    ct_group_free(alone);
+    return x;
 }
 
 static void shape_vector(test_random *r, op_case *c) {
@@ -31,9 +45,14 @@ static ct_tensor *build_grain_sum(ct_tensor *const x[], const op_case *c) {
     return ct_sum(ct_mul(ones(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1)), x[0]), CT_AXES(0));
 }
 
+static ct_tensor *build_ragged_sum(ct_tensor *const x[], const op_case *c) {
+    (void)c;
+    return ct_sum(ct_mul(ragged(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1)), x[0]), CT_AXES(0));
+}
+
 /* x^T 1, where x are the same rows. */
 static ct_tensor *build_grain_pad(ct_tensor *const x[], const op_case *c) {
-    ct_tensor *column = ones(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
+    ct_tensor *column = ragged(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
     return ct_reshape(ct_matmul(ct_transpose(ct_mul(column, x[0])), column), c->out);
 }
 
@@ -94,6 +113,7 @@ const primitive_row ranks_rows[] = {
     ROW(all_sum, NUMBERS, all_sum, all_sum),
     ROW(replicate, NUMBERS, all_sum, all_sum),
     ROW(grain_sum, FLOATS, grain_sum, rows),
+    ROW(ragged_grain_sum, FLOATS, ragged_sum, rows),
     ROW(grain_pad, FLOATS, grain_pad, rows),
     ROW(grain_unpad, FLOATS, grain_pad, rows),
     {.op = "grain_scatter_add", .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .linear = true,

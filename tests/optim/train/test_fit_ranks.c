@@ -53,11 +53,12 @@ TEST(fit_ranks, the_result_is_that_of_one_process) {
     run("trains_as_one", 0, 8);
 }
 
-/* Gradients and the sums that BatchNorm needs, two forward and one backward for each channel; loss
- * and accuracy, and three flags of 8 bytes. Of these 2 (P - 1) / P travel from each rank. */
+/* Gradients and the sums that BatchNorm needs, two forward for each channel, while those of its
+ * backward pass are the gradients of gamma and beta; loss and accuracy, and three flags of 8 bytes.
+ * Of these 2 (P - 1) / P travel from each rank. */
 TEST(fit_ranks, a_step_sends_gradients_and_statistics_once) {
     enum { PARAMETERS = 93556, CHANNELS = 234 };
-    const double floats = PARAMETERS + 3 * CHANNELS + 2, bytes = 4 * floats + 3 * 8;
+    const double floats = PARAMETERS + 2 * CHANNELS + 2, bytes = 4 * floats + 3 * 8;
     for (int size = 2; size <= 4; size *= 2) {
         run("sends", 0, size);
         for (int r = 0; r < size; r++) {

@@ -11,11 +11,13 @@
 #include "autograd/compose.h"
 #include "autograd/grad.h"
 #include "autograd/ops.h"
+#include "autograd/ops/stanza.h"
 #include "tensor/graph/node.h"
 #include "tensor/graph/simplify_private.h"
 #include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 #include "tensor/runtime.h"
+#include "tensor/varying.h"
 #include "tests/autograd/ops/primitive_table.h"
 
 #include <stdio.h>
@@ -126,12 +128,22 @@ static ct_tensor *same_number(double value, ct_tensor *like) {
     return ct_broadcast(cti_structural(ct_dtype_of(like), value), ct_shape_of(like));
 }
 
+/* Of sums over axis 0. */
+static int make_sums(ct_tensor *x, ct_tensor *out[]) {
+    ct_tensor *s = ct_sin(x), *f = cti_broadcast_like(ct_mean_keep(x, CT_AXES(0)), x);
+    out[0] = ct_sum(ct_neg(s), CT_AXES(0));
+    out[1] = ct_sum(f, CT_AXES(0));
+    out[2] = ct_sum(ct_add(s, ct_mul(f, ct_sub(x, f))), CT_AXES(0));
+    return 3;
+}
+
 /* What few graphs have by accident and rules look for; x is [n]. */
 static int make_occasions(ct_tensor *x, ct_tensor *out[]) {
     int64_t n = ct_numel(x);
     int made = 0;
     ct_tensor *s = ct_sin(x), *mean = ct_mean_keep(x, CT_AXES(0));
     ct_tensor *f = ct_broadcast(mean, ct_shape_of(x));
+    ct_tensor *rows = ct_varying(ct_full(ct_dtype_of(x), CT_SHAPE(3, 1), 2), 0);
     out[made++] = ct_neg(ct_neg(s));
     out[made++] = ct_neg(ct_sub(s, x));
     out[made++] = ct_sub(x, ct_neg(s));
@@ -140,9 +152,8 @@ static int make_occasions(ct_tensor *x, ct_tensor *out[]) {
     out[made++] = ct_add(ct_pad(x, 0, 0, n, 0), ct_pad(s, 0, n, 0, 0));
     out[made++] = ct_broadcast(ct_broadcast(ct_reshape(s, CT_SHAPE(n, 1)), CT_SHAPE(n, 2)),
                                CT_SHAPE(2, n, 2));
-    out[made++] = ct_sum(ct_neg(s), CT_AXES(0));
-    out[made++] = ct_sum(f, CT_AXES(0));
-    out[made++] = ct_sum(ct_add(s, ct_mul(f, ct_sub(x, f))), CT_AXES(0));
+    made += make_sums(x, out + made);
+    made += make_sums(ct_mul(rows, x), out + made);
     out[made++] = ct_mul(ct_add(ct_mul(x, f), ct_mul(s, f)), same_number(0.5, x));
     out[made++] = ct_mul(f, same_number(3, x));
     return made;
@@ -150,8 +161,8 @@ static int make_occasions(ct_tensor *x, ct_tensor *out[]) {
 
 /* Those of one node, with first and second derivatives. */
 static void add_occasions(random_graph *g) {
-    ct_tensor *x = g->nodes[g->n - 1], *made[16], *loss = NULL;
-    if (ct_numel(x) < 2 || g->n_roots + 18 > GRAPH_ROOTS) return;
+    ct_tensor *x = g->nodes[g->n - 1], *made[20], *loss = NULL;
+    if (ct_numel(x) < 2 || g->n_roots + 22 > GRAPH_ROOTS) return;
     x = ct_reshape(x, CT_SHAPE(ct_numel(x)));
     int n = make_occasions(x, made);
     for (int k = 0; k < n; k++) {

@@ -1,0 +1,16 @@
+/* Private: what ranks have to agree about before a plan with exchanges runs. */
+#ifndef COTAN_RUN_RANKS_H
+#define COTAN_RUN_RANKS_H
+
+#include "tensor/plan/cache.h"
+
+/* Of what has to be equal on all ranks: the plan's graph but for the sizes of rows, and the values
+ * of small leaves, such as numbers and the keys of random ones. */
+uint64_t cti_ranks_hash(const cti_planned *planned, const cti_walk *walk);
+/* Whether the sums of the walk are over the grains of the current group; an error if not. */
+ct_status cti_ranks_check(const cti_walk *walk);
+/* Where a rank fails before it runs what these roots need: tells the others, who are in an exchange
+ * if there is one. Returns the status. */
+ct_status cti_ranks_told(ct_tensor *const roots[], int64_t n, ct_status status);
+
+#endif
