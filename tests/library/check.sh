@@ -4,14 +4,14 @@
 #
 #     check.sh             programs in C and C++ against the build that is there
 #     check.sh --all       everything
-#     check.sh NAME...     these of: consumers mpi page claims valgrind tidy clang tsan fuzz avx512
-#                          avx2 arm musl, and clang_fast, which is a part of clang
+#     check.sh NAME...     these of: consumers mpi ranks page claims valgrind tidy clang tsan fuzz
+#                          avx512 avx2 arm musl, and clang_fast, which is a part of clang
 #
 # One line for each check says how it went; logs stay in build*/check-1.log, check-2.log and so on.
 # `./run check` installs what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
-names="consumers mpi page claims valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
+names="consumers mpi ranks page claims valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
 case ${1:-} in
 '') chosen=consumers ;;
 --all) chosen=$names ;;
@@ -61,6 +61,23 @@ mpi_check() {
     done
 }
 
+# What takes minutes of it: a thousand trainings with pauses, in most of which a rank is lost; one
+# SHA-256 of all slots for any number of ranks and threads, over sockets and both MPIs.
+disturbed() {
+    COTAN_CASES=1000 build/tests/test_disturbed_ranks --jobs 1
+    status=$?
+    grep -q '^1000 runs' "$log" && return $status
+}
+ranks_check() {
+    check build "ranks: gcc compiles" build build -DCOTAN_EXAMPLES=ON || return
+    check build "ranks: 1000 trainings, disturbed" disturbed
+    for mpi in openmpi mpich; do
+        check build-$mpi "$mpi: gcc compiles" mpi_build $mpi || return
+    done
+    check build "ranks: one SHA-256 of all slots" tests/mpi/test_bits.sh 200 \
+        mpirun.openmpi build-openmpi mpirun.mpich build-mpich && sed 's/^/  /' "$log"
+}
+
 # Clicks in a browser; the pages and screenshots stay in build/page.
 page_check() {
     if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
@@ -98,6 +115,10 @@ preset() { cmake --preset "$1" && cmake --build --preset "$1"; }
 valgrind_check() {
     check build "gcc compiles" build build || return
     check build "valgrind: core suites" cmake --build build --target memcheck
+    for suite in ranks fit_ranks disturbed_ranks; do
+        check build "valgrind: ranks of test_$suite" env COTAN_SCALE=10 \
+            COTAN_RANK=tests/support/rank_valgrind.sh build/tests/test_$suite --jobs 1
+    done
 }
 
 tidy_check() {

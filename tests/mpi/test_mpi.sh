@@ -12,21 +12,16 @@ if [ $# -ne 2 ]; then
     echo "usage: test_mpi.sh MPIEXEC BUILD" >&2
     exit 2
 fi
-mpiexec=$1 build=$(realpath "$2")
-rank=$build/tests/rank_mpi
+build=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 failures=0
 
-# More ranks than processors, and perhaps as root.
-OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMP_NUM_THREADS OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
-options='' open_mpi=
-if "$mpiexec" --version 2>&1 | grep -q -i 'open mpi\|open-mpi\|openrte'; then
-    options=--oversubscribe open_mpi=yes
-fi
+# shellcheck source=tests/mpi/launch.sh
+. "$here/launch.sh"
+launch_with "$1" "$build"
 
 # check WHAT COMMAND...: the command must succeed.
 check() {
@@ -37,20 +32,6 @@ check() {
         sed 's/^/     | /' "$work/log"
         failures=$((failures + 1))
     fi
-}
-
-# ranks P SCENARIO [ARGUMENT]: what they print, in any order, goes to "$work/out". Each writes a file
-# of its own, since a launcher may put the end of a line behind another rank's.
-ranks() {
-    p=$1
-    shift
-    rm -rf "$work/ranks" && mkdir "$work/ranks"
-    # shellcheck disable=SC2086 # a list
-    timeout -k 5 300 "$mpiexec" $options -n "$p" sh -c "exec \"\$0\" \"\$@\" >'$work/ranks/'\$\$" \
-        "$rank" "$@" >"$work/err" 2>&1
-    status=$?
-    cat "$work/ranks"/* >"$work/out"
-    [ "$status" -eq 0 ] || { cat "$work/out" "$work/err" && return $status; }
 }
 
 # Each rank prints what one process without MPI does.

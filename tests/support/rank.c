@@ -1,5 +1,6 @@
 /* One rank, as a program: rank SCENARIO ARGUMENT RANK SOCKET..., with a socket for each rank, of
- * which its own is -1; over MPI: rank_mpi SCENARIO [ARGUMENT].
+ * which its own is -1; over MPI: rank_mpi SCENARIO [ARGUMENT]. And what starts P of them that are
+ * joined by sockets, and prints what they print: rank -n P SCENARIO [ARGUMENT].
  * Invariant: the exit status is 0 only if every expectation held and no memory was left. */
 #include "tests/support/rank.h"
 
@@ -39,10 +40,25 @@ static void run(void) {
     ct_group_free(group);
 }
 
+static int start(int size, const char *name, int64_t number) {
+    rank_result results[RANKS_MOST];
+    bool well = true;
+    if (size < 1 || size > RANKS_MOST) return 2;
+    ranks_run(name, number, size, results);
+    for (int r = 0; r < size; r++) {
+        fputs(results[r].text, stdout);
+        well = well && rank_ended_well(&results[r]);
+    }
+    return well ? 0 : 1;
+}
+
 int main(int argc, char *argv[]) {
     count = argc;
     words = argv;
     if (argc < 2) return 2;
+    if (argc > 3 && strcmp(argv[1], "-n") == 0) {
+        return start(atoi(argv[2]), argv[3], argc > 4 ? atoll(argv[4]) : 0);
+    }
     argument = argc > 2 ? atoll(argv[2]) : 0;
     for (const rank_scenario *const *row = __start_rank_scenarios; row < __stop_rank_scenarios;
          row++) {

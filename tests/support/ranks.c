@@ -28,19 +28,21 @@ static void join(ranks *all, int size) {
     }
 }
 
-/* In the child. */
+/* In the child. COTAN_RANK is a program that runs another one under a tool. */
 static void execute(const int sockets[], const char *scenario, int64_t argument, int rank,
                     int size) {
-    char words[3 + RANKS_MOST][32];
-    const char *arguments[6 + RANKS_MOST] = {RANK_PROGRAM, scenario};
+    char words[2 + RANKS_MOST][32];
+    const char *tool = getenv("COTAN_RANK");
+    const char *arguments[6 + RANKS_MOST] = {tool, RANK_PROGRAM, scenario};
+    const char *const *command = tool ? arguments : arguments + 1;
     snprintf(words[0], sizeof *words, "%lld", (long long)argument);
     snprintf(words[1], sizeof *words, "%d", rank);
     for (int q = 0; q < size; q++) {
         if (q != rank) fcntl(sockets[q], F_SETFD, 0);
         snprintf(words[2 + q], sizeof *words, "%d", sockets[q]);
     }
-    for (int i = 0; i < 2 + size; i++) arguments[2 + i] = words[i];
-    execv(RANK_PROGRAM, (char *const *)arguments);
+    for (int i = 0; i < 2 + size; i++) arguments[3 + i] = words[i];
+    execv(command[0], (char *const *)(uintptr_t)command);
     _exit(127);
 }
 

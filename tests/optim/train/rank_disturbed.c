@@ -104,7 +104,7 @@ SCENARIO(disturbed) {
     }
     set(pauses, 1e6);
     EXPECT(status == CT_OK || (f.how && status == CT_ERR_IO), "%s", ct_error_message());
-    if (status == CT_ERR_IO) EXPECT(rank_loop_step(&t) == CT_ERR_IO);
+    if (status == CT_ERR_IO && ct_group_current()) EXPECT(rank_loop_step(&t) == CT_ERR_IO);
     ct_error_clear();
     printf("%s after %lld: %016llx\n", ct_status_name(status), (long long)steps,
            (unsigned long long)rank_slots_hash(t.model, t.optimizer));

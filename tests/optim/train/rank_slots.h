@@ -6,5 +6,7 @@
 
 /* Of all values of the model and the optimizer, in the order of their slots. */
 uint64_t rank_slots_hash(ct_module *model, ct_optimizer *optimizer);
+/* The same bytes as the program sha256sum sees them, a line on standard output. */
+void rank_slots_print_sha256(ct_module *model, ct_optimizer *optimizer);
 
 #endif

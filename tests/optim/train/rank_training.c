@@ -11,6 +11,7 @@
 #include "tensor/varying.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,7 +50,7 @@ static training begin(ct_dtype dtype, bool study) {
     t.test = ct_batches_new(ct_cast(d->test_images, dtype), d->test_labels, tested);
     t.model = study ? ct_digits_cnn_new((ct_digits_cnn_options){.dtype = dtype}) : small_net(dtype);
     t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.003));
-    ct_threads_set(1);
+    if (!getenv("CT_NUM_THREADS")) ct_threads_set(1);
     return t;
 }
 
@@ -92,6 +93,16 @@ SCENARIO(trains) {
     ct_history history = fit(&t, (ct_fit_options){.epochs = 2});
     print(&t, &history);
     ct_history_free(&history);
+    end(&t);
+}
+
+/* The study's network, `argument` steps. */
+SCENARIO(digest) {
+    OK(ct_group_use(group, (ct_group_options){0}));
+    training t = begin(CT_F32, true);
+    OK(ct_fit(t.model, t.optimizer, &ct_loss_cross_entropy, t.train,
+              (ct_fit_options){.max_steps = argument}, NULL));
+    rank_slots_print_sha256(t.model, t.optimizer);
     end(&t);
 }
 
