@@ -497,15 +497,21 @@ ct_status ct_module_list(ct_module *module, ct_slot_list *list) {
     return status;
 }
 
-ct_status ct_module_parameters(ct_module *module, ct_slot_list *list) {
-    CTI_CALLED;
-    if (ct_module_list(module, list) != CT_OK) return ct_error();
+void cti_slot_list_keep(ct_slot_list *list, bool (*wanted)(const ct_named_slot *item)) {
     int64_t kept = 0;
     for (int64_t i = 0; i < list->count; i++) {
-        if (list->items[i].parameter) list->items[kept++] = list->items[i];
+        if (wanted(&list->items[i])) list->items[kept++] = list->items[i];
         else cti_free(list->items[i].path);
     }
     list->count = kept;
+}
+
+static bool is_parameter(const ct_named_slot *item) { return item->parameter; }
+
+ct_status ct_module_parameters(ct_module *module, ct_slot_list *list) {
+    CTI_CALLED;
+    if (ct_module_list(module, list) != CT_OK) return ct_error();
+    cti_slot_list_keep(list, is_parameter);
     return CT_OK;
 }
 

@@ -46,5 +46,7 @@ void cti_seed_restore(const int64_t state[2]);
 /* Adds an item whose path is "prefix/name"; its own path is not looked at. */
 ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *name,
                             ct_named_slot item);
+/* Drops the other items. */
+void cti_slot_list_keep(ct_slot_list *list, bool (*wanted)(const ct_named_slot *item));
 
 #endif

@@ -3,6 +3,7 @@
  * Invariant: an optimizer keeps the slots that it trains, and a state of each from the first. */
 #include "optim/step_private.h"
 
+#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -14,9 +15,20 @@
 
 /* --- Making ----------------------------------------------------------------------------------- */
 
-static ct_status keep_parameters(const char *function, ct_optimizer *o, ct_module *model) {
+static void keep(const ct_slot_list *list) {
+    for (int64_t i = 0; i < list->count; i++) ct_slot_keep(list->items[i].slot);
+}
+
+static void drop(ct_slot_list *list) {
+    for (int64_t i = 0; i < list->count; i++) ct_slot_drop(list->items[i].slot);
+    ct_slot_list_free(list);
+}
+
+static ct_status keep_slots(const char *function, ct_optimizer *o, ct_module *model) {
     if (ct_module_parameters(model, &o->parameters) != CT_OK) return ct_error();
-    for (int64_t i = 0; i < o->parameters.count; i++) ct_slot_keep(o->parameters.items[i].slot);
+    keep(&o->parameters);
+    if (cti_keys_list(model, &o->streams) != CT_OK) return ct_error();
+    keep(&o->streams);
     if (o->parameters.count > 0) return CT_OK;
     return ct_fail(CT_ERR_STATE, "%s: the model has no parameters", function);
 }
@@ -129,7 +141,7 @@ ct_optimizer *cti_optimizer_new(const char *function, const ct_optimizer_kind *k
     o->options.groups = NULL;
     o->rule = cti_alloc(1, size);
     int64_t scope = ct_scope_open();
-    ct_status status = o->rule ? keep_parameters(function, o, model) : CT_ERR_MEMORY;
+    ct_status status = o->rule ? keep_slots(function, o, model) : CT_ERR_MEMORY;
     if (status == CT_OK) status = cti_groups_make(function, o, &step);
     if (status == CT_OK) status = make_states(o);
     ct_scope_close(scope);
@@ -157,8 +169,8 @@ void ct_optimizer_free(ct_optimizer *o) {
     for (int64_t k = 0; o->states && k < o->parameters.count * o->per_parameter; k++) {
         ct_slot_drop(o->states[k]);
     }
-    for (int64_t i = 0; i < o->parameters.count; i++) ct_slot_drop(o->parameters.items[i].slot);
-    ct_slot_list_free(&o->parameters);
+    drop(&o->parameters);
+    drop(&o->streams);
     ct_slot_drop(o->steps);
     ct_slot_drop(o->skipped);
     ct_slot_drop(o->plateau);

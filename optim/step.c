@@ -3,6 +3,7 @@
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/step_private.h"
 
+#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -268,10 +269,15 @@ ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *con
     return step(o, &r, status);
 }
 
+ct_status cti_optimizer_settle(const ct_optimizer *o, ct_status status) {
+    if (status != CT_OK) cti_keys_meet(o ? &o->streams : NULL);
+    return status;
+}
+
 ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
                             int64_t n_also) {
     CTI_CALLED;
-    return cti_optimizer_step_if(o, loss, also, n_also, NULL, NULL);
+    return cti_optimizer_settle(o, cti_optimizer_step_if(o, loss, also, n_also, NULL, NULL));
 }
 
 ct_status ct_optimizer_apply(ct_optimizer *o, ct_tensor *loss, ct_tensor *const gradients[],
@@ -282,5 +288,5 @@ ct_status ct_optimizer_apply(ct_optimizer *o, ct_tensor *loss, ct_tensor *const 
     ct_status status = check_loss(function, o, loss);
     if (status == CT_OK) status = check_also(function, &r);
     if (status == CT_OK && !gradients) status = cti_null("%s: 'gradients' is NULL", function);
-    return step(o, &r, status);
+    return cti_optimizer_settle(o, step(o, &r, status));
 }

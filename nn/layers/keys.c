@@ -4,7 +4,12 @@
  * saved with the model; a forward that is given the stream leaves the slot alone. */
 #include "nn/layers/keys.h"
 
+#include "tensor/group.h"
 #include "tensor/value/slot_private.h"
+
+#include <string.h>
+
+static const char stream[] = "stream";
 
 ct_tensor *cti_keys_next(ct_module *self, int slot_number) {
     ct_slot *slot = self->slots[slot_number].slot;
@@ -26,7 +31,51 @@ ct_status cti_keys_add(ct_module *module) {
                            : NULL;
     ct_tensor *zero = ct_from(CT_I64, CT_SHAPE(1), (int64_t[]){0});
     ct_tensor *first = mixed ? CT_CONCAT(0, ct_reshape(mixed, CT_SHAPE(1)), zero) : NULL;
-    ct_status status = ct_module_add_slot(module, "stream", first, false);
+    ct_status status = ct_module_add_slot(module, stream, first, false);
     ct_scope_close(scope);
     return status;
+}
+
+/* --- Ranks ------------------------------------------------------------------------------------ */
+
+/* A seed of the rank's own stays. */
+static ct_status meet_seed(ct_group *group, bool well) {
+    int64_t mine[2], first[2];
+    cti_seed_state(mine);
+    memcpy(first, mine, sizeof first);
+    ct_status status = ct_group_broadcast(group, well ? first : NULL, sizeof first);
+    if (status == CT_OK && first[0] == mine[0]) cti_seed_restore(first);
+    return status;
+}
+
+static ct_status meet_stream(ct_group *group, ct_slot *slot) {
+    int64_t key[2] = {0};
+    const int64_t *now = ct_data_i64(ct_slot_read(slot));
+    if (now) memcpy(key, now, sizeof key);
+    ct_status status = ct_group_broadcast(group, now ? key : NULL, sizeof key);
+    if (status != CT_OK) return status;
+    return ct_slot_write(slot, ct_from(CT_I64, CT_SHAPE(2), key));
+}
+
+static bool is_stream(const ct_named_slot *item) {
+    const ct_tensor *value = item->slot->value;
+    return strcmp(ct_slot_name(item->slot), stream) == 0 && ct_dtype_of(value) == CT_I64 &&
+           ct_shape_equal(ct_shape_of(value), CT_SHAPE(2));
+}
+
+ct_status cti_keys_list(ct_module *model, ct_slot_list *streams) {
+    if (ct_module_list(model, streams) != CT_OK) return ct_error();
+    cti_slot_list_keep(streams, is_stream);
+    return CT_OK;
+}
+
+void cti_keys_meet(const ct_slot_list *streams) {
+    ct_group *group = ct_group_current();
+    if (ct_group_size(group) == 1) return;
+    int64_t scope = ct_scope_open();
+    ct_status status = meet_seed(group, streams != NULL);
+    for (int64_t i = 0; status == CT_OK && i < streams->count; i++) {
+        status = meet_stream(group, streams->items[i].slot);
+    }
+    ct_scope_close(scope);
 }

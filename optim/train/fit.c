@@ -358,7 +358,7 @@ static ct_status check_numbers(const training *t, int64_t number, int64_t batch)
                    (long long)number, (long long)batch, (long long)t->count);
 }
 
-static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
+static ct_status begin_epoch(training *t, int64_t number, int64_t batch) {
     if (check_numbers(t, number, batch) != CT_OK) return CT_ERR_RANGE;
     ct_history *history = t->history;
     if (!cti_grow(&history->epochs, history->n_epochs, sizeof *history->epochs)) {
@@ -370,7 +370,13 @@ static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
     cti_sums_free(&t->sums);
     t->epoch_steps = 0;
     cti_progress_epoch(&t->progress, number, batch);
-    ct_status status = run_steps(t);
+    return CT_OK;
+}
+
+static ct_status run_epoch(training *t, int64_t number, int64_t batch) {
+    ct_status status = meet(t, begin_epoch(t, number, batch));
+    if (status != CT_OK) return status;
+    status = run_steps(t);
     if (t->epoch_steps > 0) return end_epoch(t, status);
     if (status == CT_OK && batch == 0) {
         return ct_fail(CT_ERR_STATE, "ct_fit: the source gave no batches");
@@ -468,7 +474,7 @@ static ct_status run(training *t) {
     int64_t epochs = t->progress.epochs, first = t->options->start.epoch;
     say_which_data(t, "train", t->train);
     say_which_data(t, "validation", t->options->validation);
-    ct_status status = continue_from_start(t);
+    ct_status status = meet(t, continue_from_start(t));
     for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
         status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
     }
@@ -529,6 +535,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     if (!options.no_signals) cti_interrupt_begin();
     status = run(&t);
     if (!options.no_signals) cti_interrupt_end();
+    status = cti_optimizer_settle(optimizer, status);
     cti_best_free(&t.own);
     cti_sums_free(&t.sums);
     ct_history_free(&own);

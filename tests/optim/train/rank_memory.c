@@ -4,6 +4,7 @@
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
+#include "nn/module_private.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 
@@ -12,6 +13,38 @@ static void expect_alike(ct_group *group, uint64_t mine, const char *what, int64
     uint64_t first = mine;
     OK(ct_group_broadcast(group, &first, sizeof first));
     EXPECT(first == mine, "%s at request %lld", what, (long long)at);
+}
+
+/* Where the next random numbers of layers and of ct_seed_draw come from. */
+static void expect_same_keys(ct_group *group, const rank_loop *t, int64_t at) {
+    int64_t state[2];
+    cti_seed_state(state);
+    expect_alike(group, (uint64_t)state[1], "ct_seed_draw", at);
+    expect_alike(group, rank_slots_hash(t->model, t->optimizer), "keys", at);
+}
+
+/* Rank `argument` fails in turn at each request of a step that draws keys: some before, some after
+ * it has drawn. The last time it has no batch, and draws none. */
+SCENARIO(draws_after_failures) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0.3);
+    OK(rank_loop_step(&t));
+    int64_t before = ct_mem_read().allocations;
+    OK(rank_loop_step(&t));
+    int64_t requests = ct_mem_read().allocations - before;
+    OK(ct_group_broadcast(group, &requests, sizeof requests));
+    for (int64_t at = 1; at <= requests + 1; at++) {
+        bool fails = ct_group_rank(group) == argument, without = at > requests;
+        if (fails && !without) ct_mem_fail_at(at, false);
+        bool drawn = ct_seed_draw(); /* as an objective may */
+        if (!drawn || (fails && without)) ct_optimizer_step(t.optimizer, NULL, NULL, 0);
+        else rank_loop_step(&t);
+        ct_mem_fail_at(0, false);
+        ct_error_clear();
+        expect_same_keys(group, &t, at);
+    }
+    OK(rank_loop_step(&t));
+    rank_loop_end(&t);
 }
 
 /* Rank `argument` fails: at each request of a step whose plans are there, then of one that makes

@@ -7,6 +7,7 @@
 #include "datasets/datasets.h"
 #include "nn/models.h"
 #include "optim/fit.h"
+#include "tensor/mem.h"
 #include "tensor/runtime.h"
 #include "tensor/varying.h"
 
@@ -265,6 +266,33 @@ SCENARIO(loses_data) {
     say(rank_slots_hash(t.model, t.optimizer), &t);
     ct_history_free(&history);
     OK(ct_group_agree(group, CT_OK)); /* the group is as before */
+    end(&t);
+}
+
+/* On rank 1 each request for memory fails in turn, in as short a training as there is. All come to
+ * the same, and go on alike. */
+SCENARIO(fits_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    training t = begin(CT_F32, false);
+    int64_t requests = INT64_MAX, failed = 0;
+    for (int64_t at = 0; at <= requests; at += 1 + at / 40) {
+        int64_t before = ct_mem_read().allocations;
+        if (ct_group_rank(group) == 1 && at > 0) ct_mem_fail_at(at, false);
+        ct_history history = fit(&t, (ct_fit_options){.epochs = 1});
+        ct_mem_fail_at(0, false);
+        if (at == 0) requests = ct_mem_read().allocations - before;
+        uint64_t mine[] = {(uint64_t)(ct_error() == CT_OK), (uint64_t)history.n_steps,
+                           rank_slots_hash(t.model, t.optimizer), (uint64_t)requests};
+        uint64_t first[4];
+        memcpy(first, mine, sizeof first);
+        failed += ct_error() != CT_OK;
+        ct_error_clear();
+        OK(ct_group_broadcast(group, first, sizeof first));
+        EXPECT(memcmp(mine, first, 3 * sizeof *mine) == 0, "at request %lld", (long long)at);
+        requests = (int64_t)first[3];
+        ct_history_free(&history);
+    }
+    EXPECT(failed > 50, "%lld of %lld requests", (long long)failed, (long long)requests);
     end(&t);
 }
 

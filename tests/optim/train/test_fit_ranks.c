@@ -122,6 +122,16 @@ TEST(fit_ranks, a_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
     run("step_without_memory", 1, 3);
 }
 
+TEST(fit_ranks, a_training_without_memory_on_one_rank_ends_alike_on_all) {
+    run("fits_without_memory", 0, 2);
+    run("fits_without_memory", 0, 3);
+}
+
+TEST(fit_ranks, all_draw_the_same_after_an_error_on_one_rank) {
+    run("draws_after_failures", 0, 2);
+    run("draws_after_failures", 1, 3);
+}
+
 TEST(fit_ranks, ranks_begin_alike) {
     run("begins_otherwise", 0, 2);
     expect_part(1, "ct_fit: rank 1 begins with other values in the slots");
