@@ -66,16 +66,18 @@ static const struct {
     void (*run)(json_t *results);
 } sections[] = {{"seed", bench_seed},       {"batch_norm", bench_batch_norm},
                 {"kernels", bench_kernels}, {"overhead", bench_overhead},
-                {"lstm", bench_lstm},       {"training", bench_training}};
+                {"lstm", bench_lstm},       {"training", bench_training},
+                {"ranks", bench_ranks}};
 #define SECTIONS (sizeof sections / sizeof *sections)
 
 typedef struct {
-    const char *json, *only, *against;
+    const char *json, *only, *against, *rank;
     int64_t threads, serve, pairs;
     bool profile;
 } bench_options;
 
 static int run(const bench_options *o, const char *program) {
+    if (o->rank) return bench_rank(o->rank);
     if (o->serve >= 0) return bench_serve(o->serve);
     if (o->against) return bench_compare(o->against, program, (int)o->pairs);
     if (o->threads) bench_require(ct_threads_set((int)o->threads) == CT_OK);
@@ -101,8 +103,8 @@ int main(int argc, char **argv) {
     const option list[] = {
         {"--json", "FILE", "write the figures there, too", OPTION_TEXT, &o.json, 0, 0},
         {"--threads", "N", "default: the number of processors", OPTION_INTEGER, &o.threads, 1, 256},
-        {"--only", "seed|batch_norm|kernels|overhead|lstm|training", "one section", OPTION_CHOICE,
-         &o.only, 0, 0},
+        {"--only", "seed|batch_norm|kernels|overhead|lstm|training|ranks", "one section",
+         OPTION_CHOICE, &o.only, 0, 0},
         {"--profile", NULL, "where a training step's time goes, pass by pass", OPTION_FLAG,
          &o.profile, 0, 0},
         {"--against", "PROGRAM", "compare with the benchmarks of another build", OPTION_TEXT,
@@ -111,6 +113,8 @@ int main(int argc, char **argv) {
          1 << 20},
         {"--serve", "WORK", "be one of the two processes that --against starts", OPTION_INTEGER,
          &o.serve, 0, 100},
+        {"--rank", "WHICH", "be one of the ranks that the section of that name starts", OPTION_TEXT,
+         &o.rank, 0, 0},
     };
     int usage = options_parse("bench", "Measures cotan; tests/bench/README.md says what.", list,
                               (int)(sizeof list / sizeof *list), argc, argv);

@@ -20,6 +20,14 @@ double bench_peak(void);
 
 /* The study's network, with or without BatchNorm. */
 ct_module *bench_seed_model(bool batch_norm);
+typedef struct {
+    ct_module *model;
+    ct_optimizer *adam;
+} bench_seed_training;
+bench_seed_training bench_seed_new(bool batch_norm);
+void bench_seed_free(bench_seed_training training);
+/* Seconds of a step, with its batch: the mean over `steps` of them. */
+double bench_seed_steps(bench_seed_training training, ct_source *source, int steps);
 ct_module *bench_resnet18(void);
 /* A block with four heads, of x [batch, length, width]. w: of queries, keys, values and results, of
  * the two dense layers, gamma and beta of the two normalizations. */
@@ -42,5 +50,8 @@ void bench_kernels(json_t *results);
 void bench_overhead(json_t *results);
 void bench_lstm(json_t *results);
 void bench_training(json_t *results);
+void bench_ranks(json_t *results);
+/* Is one of the ranks that bench_ranks starts: "rank/ranks:socket:batch". */
+int bench_rank(const char *description);
 
 #endif

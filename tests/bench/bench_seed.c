@@ -25,20 +25,20 @@ ct_module *bench_seed_model(bool bn) {
                          block(ct_dense_new(576, 64, dense), 64, bn, false), head);
 }
 
-typedef struct {
-    ct_module *model;
-    ct_optimizer *adam;
-} training;
-
-static training training_new(bool bn) {
+bench_seed_training bench_seed_new(bool bn) {
     ct_seed_set(1);
-    training t = {.model = bench_seed_model(bn)};
+    bench_seed_training t = {.model = bench_seed_model(bn)};
     t.adam = ct_adam_new(t.model, ct_adam_defaults(1e-3));
     bench_require(t.adam != NULL);
     return t;
 }
 
-static double seconds_of_steps(training t, ct_source *source, int steps) {
+void bench_seed_free(bench_seed_training t) {
+    ct_optimizer_free(t.adam);
+    ct_module_free(t.model);
+}
+
+double bench_seed_steps(bench_seed_training t, ct_source *source, int steps) {
     double start = bench_now();
     for (int k = 0; k < steps; k++) {
         int64_t scope = ct_scope_open();
@@ -58,20 +58,19 @@ static double seconds_of_steps(training t, ct_source *source, int steps) {
 }
 
 static void profile_one(const ct_dataset *data, bool bn) {
-    training t = training_new(bn);
+    bench_seed_training t = bench_seed_new(bn);
     ct_source *source = ct_batches_new(data->train_images, data->train_labels,
                                        (ct_batches_options){.size = 32, .divide_by = 255});
-    seconds_of_steps(t, source, 10);
+    bench_seed_steps(t, source, 10);
     ct_profile_start();
-    double step = seconds_of_steps(t, source, 200);
+    double step = bench_seed_steps(t, source, 200);
     ct_profile_stop();
     printf("\nSeed model %s BatchNorm on %s, %.2f ms per step, %.2f ms of it in evaluations\n",
            bn ? "with" : "without", data->name, step * 1e3, ct_profile_seconds() * 1e3 / 200);
     bench_require(ct_profile_write(stdout) == CT_OK);
     ct_profile_clear();
     ct_source_free(source);
-    ct_optimizer_free(t.adam);
-    ct_module_free(t.model);
+    bench_seed_free(t);
 }
 
 /* Multiplications and additions of the convolutions and dense layers: forward, and both gradients
@@ -83,18 +82,18 @@ static double step_operations(double batch) {
 }
 
 static void bench_size(json_t *results, const ct_dataset *data, int64_t batch, double peak) {
-    training bn = training_new(true), plain = training_new(false);
+    bench_seed_training bn = bench_seed_new(true), plain = bench_seed_new(false);
     ct_source *source = ct_batches_new(data->train_images, data->train_labels,
                                        (ct_batches_options){.size = batch, .divide_by = 255});
     int steps = (int)(1280 / batch);
     double with[ROUNDS], without[ROUNDS];
-    seconds_of_steps(bn, source, 10);
-    seconds_of_steps(plain, source, 10);
+    bench_seed_steps(bn, source, 10);
+    bench_seed_steps(plain, source, 10);
     ct_plan_stats memory = {0};
     for (int r = 0; r < ROUNDS; r++) {
-        with[r] = seconds_of_steps(bn, source, steps);
+        with[r] = bench_seed_steps(bn, source, steps);
         memory = ct_plan_last();
-        without[r] = seconds_of_steps(plain, source, steps);
+        without[r] = bench_seed_steps(plain, source, steps);
     }
     double a = bench_median(with, ROUNDS) * 1e3, b = bench_median(without, ROUNDS) * 1e3;
     printf("batch %3lld: with BatchNorm %.2f ms/step (%.0f images/s), without %.2f ms/step, "
@@ -117,8 +116,7 @@ static void bench_size(json_t *results, const ct_dataset *data, int64_t batch, d
         bench_put(results, "seed.bn_over_plain", a / b);
     }
     ct_source_free(source);
-    ct_optimizer_free(bn.adam), ct_optimizer_free(plain.adam);
-    ct_module_free(bn.model), ct_module_free(plain.model);
+    bench_seed_free(bn), bench_seed_free(plain);
 }
 
 void bench_seed(json_t *results) {
