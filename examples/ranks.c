@@ -14,6 +14,16 @@ typedef struct {
     const char *save;
 } settings;
 
+static void say_cost(const ct_group *ranks, const ct_history *history) {
+    double seconds = 0, steps = 0;
+    for (int64_t e = 0; e < history->n_epochs; e++) {
+        seconds += history->epochs[e].seconds;
+        steps += (double)history->epochs[e].steps;
+    }
+    printf("ranks %d: %.2f ms and %.3f MB sent by rank 0 in a step\n", ct_group_size(ranks),
+           1e3 * seconds / steps, 1e-6 * (double)ct_group_stats_read(ranks).bytes / steps);
+}
+
 static ct_status train(const ct_group *ranks, settings s) {
     ct_seed_set(1); /* the same on all ranks, which begin with the same weights */
     ct_dataset *data = ct_dataset_open(NULL);
@@ -25,13 +35,14 @@ static ct_status train(const ct_group *ranks, settings s) {
     ct_module *model = ct_digits_cnn_new((ct_digits_cnn_options){0});
     ct_optimizer *adam = ct_adam_new(model, ct_adam_defaults(0.001));
 
+    ct_history history = {0};
     ct_fit_options options = {.max_steps = s.steps, .validation = test, .log = stdout};
-    ct_status status = ct_fit(model, adam, &ct_loss_cross_entropy, train, options, NULL);
-    if (status == CT_OK && s.save) status = ct_weights_save(model, s.save);
-    if (status == CT_OK && ct_group_rank(ranks) == 0) {
-        printf("rank 0 of %d sent %.1f MB\n", ct_group_size(ranks),
-               (double)ct_group_stats_read(ranks).bytes / 1e6);
+    ct_status status = ct_fit(model, adam, &ct_loss_cross_entropy, train, options, &history);
+    if (status == CT_OK && s.save) {
+        status = ct_checkpoint_save(s.save, model, adam, history.position);
     }
+    if (status == CT_OK && ct_group_rank(ranks) == 0) say_cost(ranks, &history);
+    ct_history_free(&history);
     ct_optimizer_free(adam), ct_module_free(model);
     ct_source_free(train), ct_source_free(test), ct_dataset_free(data);
     return status;
@@ -46,7 +57,8 @@ int main(int argc, char *argv[]) {
         {"--steps", "N", "steps to train", OPTION_INTEGER, &s.steps, 1, 1000000},
         {"--batch", "N", "items of a step, on all ranks together", OPTION_INTEGER, &s.batch, 2,
          10000},
-        {"--save", "FILE", "where rank 0 writes the weights", OPTION_TEXT, &s.save, 0, 0},
+        {"--save", "FILE", "where rank 0 writes all slots, a checkpoint", OPTION_TEXT, &s.save, 0,
+         0},
     };
     int usage = options_parse("ranks", "Trains the study's network on several ranks.", list, 3,
                               argc, argv);
