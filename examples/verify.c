@@ -5,6 +5,7 @@
  * Invariant: the exit status is 0 only if every claim holds and every wrong one was refused. */
 #include "options.h"
 #include "program.h"
+#include "verify_ranks.h"
 
 #include <cotan/nn/claims.h>
 #include <errno.h>
@@ -90,25 +91,39 @@ static int finish(const request *r, const ct_verify_report *reports, int64_t n) 
 
 /* --- What is verified ------------------------------------------------------------------------- */
 
+/* The library's claims, then those that need ranks; NULL behind the last one. */
+static const ct_claim *claim_at(int64_t i) {
+    int64_t n;
+    const ct_claim *const *claims = ct_claims(&n);
+    if (i < n) return claims[i];
+    return i < n + RANK_CLAIMS ? &rank_claims[i - n] : NULL;
+}
+
+static ct_status verify_one(const ct_claim *claim, ct_verify_options options,
+                            ct_verify_report *report) {
+    bool on_ranks = claim >= rank_claims && claim < rank_claims + RANK_CLAIMS;
+    return (on_ranks ? verify_on_ranks : ct_verify)(claim, options, report);
+}
+
 static bool wanted(const request *r, const ct_claim *claim) {
     return !r->claim || strncmp(claim->name, r->claim, strlen(r->claim)) == 0;
 }
 
 static int verify_all(const request *r, ct_verify_report *reports) {
-    int64_t n_claims, n = 0;
-    const ct_claim *const *claims = ct_claims(&n_claims);
+    int64_t n = 0;
     ct_verify_options options = {.orders = (int)r->orders, .seed = (uint64_t)r->seed};
-    for (int64_t i = 0; i < n_claims; i++) {
-        if (!wanted(r, claims[i])) continue;
-        if (ct_verify(claims[i], options, &reports[n]) != CT_OK) {
-            fprintf(stderr, "verify: %s: %s\n", claims[i]->name, ct_error_message());
+    const ct_claim *claim;
+    for (int64_t i = 0; (claim = claim_at(i)) != NULL; i++) {
+        if (!wanted(r, claim)) continue;
+        if (verify_one(claim, options, &reports[n]) != CT_OK) {
+            fprintf(stderr, "verify: %s: %s\n", claim->name, ct_error_message());
             return 1;
         }
         n++;
     }
     if (n == 0) {
         fprintf(stderr, "verify: no claim begins with %s; there are:", show(r->claim).text);
-        for (int64_t i = 0; i < n_claims; i++) fprintf(stderr, " %s", claims[i]->name);
+        for (int64_t i = 0; (claim = claim_at(i)) != NULL; i++) fprintf(stderr, " %s", claim->name);
         fputc('\n', stderr);
         return EXIT_USAGE;
     }
@@ -133,8 +148,8 @@ int main(int argc, char *argv[]) {
                               list, sizeof list / sizeof *list, argc, argv);
     if (usage >= 0) return usage;
     program_begin();
-    int64_t n;
-    ct_claims(&n);
+    int64_t n = 0;
+    while (claim_at(n)) n++;
     ct_verify_report *reports = calloc((size_t)n, sizeof *reports);
     int status = 1;
     if (reports) status = verify_all(&r, reports);

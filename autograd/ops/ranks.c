@@ -97,6 +97,7 @@ CT_OP_PUBLIC(ct_op_all_sum) = {
     .infer = infer_all_sum,
     .kernel = &along_the_tree,
     .sums_grains = true,
+    .algebra = CT_LINEAR,
     .vjp = {vjp_all_sum},
     .simplify = simplify_all_sum,
 };
@@ -148,7 +149,8 @@ static ct_tensor *vjp_replicate(ct_tensor *g, ct_tensor *y, int i) {
     return ct_all_sum(g);
 }
 
-CTI_VIEW_OP(replicate, infer_replicate, view_replicate, vjp_replicate, .detail = "# grains");
+CTI_VIEW_OP(replicate, infer_replicate, view_replicate, vjp_replicate, .algebra = CT_LINEAR,
+            .detail = "# grains");
 
 /* With the grains of a varying tensor, or of the current group for NULL. */
 static ct_tensor *replicate(ct_tensor *x, const cti_rows *like) {

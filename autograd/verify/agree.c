@@ -21,7 +21,7 @@
 
 /* --- Both sides, off at every node ------------------------------------------------------------ */
 
-/* t times numbers in 1 - OFF .. 1 + OFF. */
+/* t times numbers in 1 - OFF .. 1 + OFF, which vary between ranks where it does. */
 static ct_tensor *shaken(ct_tensor *t, uint64_t seed, uint64_t stream) {
     int64_t n = ct_numel(t);
     double *by = cti_alloc((size_t)n, sizeof *by);
@@ -33,7 +33,7 @@ static ct_tensor *shaken(ct_tensor *t, uint64_t seed, uint64_t stream) {
     }
     ct_tensor *factor = ct_from(CT_F64, ct_shape_of(t), by);
     cti_free(by);
-    return ct_mul(t, factor);
+    return ct_mul(t, cti_marked(factor, cti_mark_of(t)));
 }
 
 /* What selects or decides rounds nothing, and equal numbers have to stay equal for it: a maximum

@@ -53,7 +53,7 @@ static int64_t divisor_of(estimate *e, const ct_tensor *node, bool root, double 
     for (int64_t q = 0; q < e->n; q++) {
         if (e->divisors[q].node == node && e->divisors[q].root == root) return q;
     }
-    e->divisors[e->n] = (divisor){node, root, degree, degree * (double)node->numel};
+    e->divisors[e->n] = (divisor){node, root, degree, degree * (double)cti_global_numel(node)};
     return e->n++;
 }
 
@@ -125,13 +125,13 @@ static void add_root(estimate *e, const ct_tensor *t, int64_t at, bool inverse) 
     }
     degree = ceil(degree / 2);
     int64_t known = e->n, root = divisor_of(e, of, true, degree);
-    if (root == known) e->roots += (double)of->numel;
+    if (root == known) e->roots += (double)cti_global_numel(of);
     e->top[at] = inverse ? rest : degree;
     if (inverse) divide_by(e, at, root);
 }
 
 static void add_stand_in(estimate *e, const ct_tensor *t, int64_t at) {
-    e->hashed += (double)unviewed(t->inputs[0])->numel;
+    e->hashed += (double)cti_global_numel(unviewed(t->inputs[0]));
     for (int k = 0; k < t->n_inputs; k++) {
         e->deepest = fmax(e->deepest, whole_degree(e, t->inputs[k]->index));
     }

@@ -24,12 +24,20 @@ typedef struct {
     ct_tensor *nodes[MOST_NODES]; /* of f and its inputs, the nearest to its value first */
 } search;
 
+/* What varies between ranks is left as it is: each rank would try its own rows. */
+static bool has_replicated_inputs(const ct_tensor *t) {
+    bool replicated = true;
+    for (int i = 0; i < t->n_inputs; i++) replicated &= !t->inputs[i]->rows;
+    return replicated;
+}
+
 static ct_status find_nodes(search *k) {
     cti_walk walk;
     ct_tensor *y = k->of->y;
     ct_status status = cti_walk_new(&walk, &y, 1, cti_walk_whole_graph);
     for (int64_t i = walk.count; status == CT_OK && i-- > 0 && k->n_nodes < MOST_NODES;) {
-        if (walk.items[i]->dtype == CT_P61) k->nodes[k->n_nodes++] = walk.items[i];
+        ct_tensor *t = walk.items[i];
+        if (t->dtype == CT_P61 && !t->rows) k->nodes[k->n_nodes++] = t;
     }
     if (status == CT_OK) cti_walk_free(&walk);
     return status;
@@ -267,7 +275,8 @@ ct_status cti_guess_value(const cti_subject *s, const cti_instance *of, const ct
     for (int64_t i = 0; i < k.n_nodes && status == CT_OK && !k.found; i++) {
         ct_tensor *t = k.nodes[i];
         if (t->n_inputs == 0 || k.tries >= MOST_TRIES) continue;
-        if (t->n_inputs == 1 && t->numel < t->inputs[0]->numel) status = try_counts(&k, t);
+        bool reduces = t->n_inputs == 1 && t->numel < t->inputs[0]->numel;
+        if (reduces && has_replicated_inputs(t)) status = try_counts(&k, t);
         if (status == CT_OK && !k.found) status = try_earlier(&k, i);
     }
     *found = k.found;
@@ -277,7 +286,7 @@ ct_status cti_guess_value(const cti_subject *s, const cti_instance *of, const ct
 /* --- All -------------------------------------------------------------------------------------- */
 
 static ct_status try_node(search *k, ct_tensor *t) {
-    bool plain = t->n_inputs && !t->op->release;
+    bool plain = t->n_inputs && !t->op->release && has_replicated_inputs(t);
     for (int i = 0; i < t->n_inputs; i++) plain &= t->inputs[i]->dtype == CT_P61;
     if (!plain) return CT_OK;
     ct_status status = CT_OK;

@@ -185,6 +185,14 @@ check 'verify: no such claim' ends 2 "$programs/verify" --claim no-such
 check 'verify: a page and JUnit' "$programs/verify" --claim dense --html verify.html --junit verify.xml
 check 'verify: the table has conventions' ends 0 "$programs/verify" --orders 1
 check 'verify: of each claim' said '  2 x 2, stride 2, padding 1, which is not counted'
+check 'verify: SyncBatchNorm on ranks' ends 0 "$programs/verify" --claim sync_batch_norm --json sync.json
+for ranks in 4_4 2_2_2_2 5_1_2_0; do
+    check "verify: SyncBatchNorm on $ranks, to order 3" grep -q \
+        "\"sync_batch_norm_$ranks\", \"order\": 3, \"exact\": true, \"passed\": true" sync.json
+done
+check 'verify: SyncBatchNorm, no mutant is left' \
+    [ "$(sed -n 's/.*"mutants": \([0-9]*\), "killed": \1,.*/\1/p' sync.json | tr '\n' ' ')" = \
+    '12 12 12 12 12 12 13 13 13 ' ]
 check 'own_claim' sh -c "'$programs/own_claim' | grep -q 'my RMSNorm: the derived gradient is the closed form'"
 check 'graph, unread: status' unread "$programs/graph_dump" --out unread.dot
 check 'graph, unread: its file' [ -s unread.dot ]
