@@ -55,6 +55,21 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
 /* The same with given statistics [C]: inference. */
 ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, ct_tensor *mean,
                                    ct_tensor *variance, int axis, double epsilon);
+/* Averages of the statistics of each grain, over the grains that have rows: [C], replicated. */
+typedef struct {
+    ct_tensor *mean;
+    ct_tensor *variance; /* of those by 1/N, N the values of a grain */
+    ct_tensor *unbiased; /* of those by 1/(N-1) */
+} ct_grain_statistics;
+/* Batch normalization of x that varies between ranks by each grain's own statistics, with the same
+ * bits for any number of ranks:
+ *
+ *     y = gamma (x - mean_g) / sqrt(var_g + epsilon) + beta, for the rows of grain g
+ *
+ * A grain (tensor/group.h) that has rows needs more than one value per channel, or CT_ERR_SHAPE.
+ * `statistics` may be NULL. CT_ERR_STATE where x does not vary, or along its channels. */
+ct_tensor *ct_batch_norm_per_grain(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int axis,
+                                   double epsilon, ct_grain_statistics *statistics);
 /* Layer normalization (Ba, Kiros and Hinton, 2016, arXiv:1607.06450):
  * gamma (x - mean) / sqrt(var + epsilon) + beta, mean and biased variance over the last axis. */
 ct_tensor *ct_layer_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, double epsilon);

@@ -98,12 +98,15 @@ typedef struct {
     double momentum; /* weight of the old moving statistics: 0.99; in [0,1] */
     double epsilon;  /* 1e-3 */
     bool no_scale, no_center;
+    bool per_grain; /* of data that varies between ranks: each grain by its own statistics */
     ct_moving_variance moving_variance;
     ct_dtype dtype;
     const char *made_by; /* private: set by the functions that make these options */
 } ct_batch_norm_options;
 /* Batch normalization; see ct_batch_norm. Training uses batch statistics and stages moving :=
- * momentum moving + (1 - momentum) batch; inference, or a frozen module, uses the moving ones.
+ * momentum moving + (1 - momentum) batch; inference, or a frozen module, uses the moving ones. The
+ * batch is that of all ranks, or with per_grain a grain of it, and the moving ones average over the
+ * grains that have rows: see ct_batch_norm_per_grain. Data that does not vary is one grain.
  * Slots gamma (1), beta (0), moving_mean (0), moving_variance (1). */
 ct_module *ct_batch_norm_new(int64_t channels, ct_batch_norm_options options);
 ct_batch_norm_options ct_batch_norm_defaults(void);  /* Keras's */

@@ -5,6 +5,7 @@
 #include "autograd/compose.h"
 
 #include "autograd/compose/moments.h"
+#include "autograd/ops/algebra.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 #include "tensor/graph/node.h"
@@ -93,6 +94,95 @@ ct_tensor *ct_batch_norm_inference(ct_tensor *x, ct_tensor *gamma, ct_tensor *be
     }
     ct_tensor *centred = ct_sub(x, along(mean, x, axis));
     return scale_and_shift(centred, along(variance, x, axis), along(gamma, x, axis),
+                           along(beta, x, axis), epsilon);
+}
+
+/* --- By grain --------------------------------------------------------------------------------- */
+
+/* x, this rank's grains of it, and the axes that they are averaged over besides the batch's. */
+typedef struct {
+    ct_tensor *x;
+    cti_grains grains;
+    ct_axes inside;
+    double values; /* of a channel, in one place of the batch axis */
+} batch;
+
+static batch batch_of(ct_tensor *x, int channels) {
+    batch b = {.x = x, .grains = cti_row_grains(x->rows), .values = 1};
+    for (int d = 0; d < x->shape.rank; d++) {
+        if (d == channels || d == x->batch) continue;
+        b.inside.axis[b.inside.count++] = d;
+        b.values *= (double)x->shape.dims[d];
+    }
+    return b;
+}
+
+static double values_of(const batch *b, int64_t grain) {
+    ct_span places = cti_grain(&b->grains, grain);
+    return (double)(places.last - places.first) * b->values;
+}
+
+/* [grains, 1, ..]: for each grain a number that follows from how many values it has. */
+static ct_tensor *for_each(const batch *b, double (*number)(double values)) {
+    double numbers[CT_GROUP_MOST];
+    ct_shape shape = {.rank = b->x->shape.rank};
+    for (int d = 0; d < shape.rank; d++) shape.dims[d] = d ? 1 : b->grains.n;
+    for (int64_t k = 0; k < b->grains.n; k++) numbers[k] = number(values_of(b, k));
+    cti_rows *rows = cti_rows_of_grains(b->x->rows);
+    ct_tensor *t = rows ? ct_from(CT_F64, shape, numbers) : NULL;
+    cti_marked(t, (cti_mark){rows, 0});
+    cti_rows_drop(rows);
+    return ct_cast(t, b->x->dtype);
+}
+
+/* An empty grain has sums of 0, and statistics that no row reads. */
+static double divisor(double values) { return values > 0 ? values : 1; }
+static double has_values(double values) { return values > 0; }
+static double bessel(double values) { return values > 1 ? values / (values - 1) : 0; }
+
+static ct_tensor *grain_mean(const batch *b, ct_tensor *t) {
+    if (b->inside.count) t = ct_sum_keep(t, b->inside);
+    return ct_div(cti_grain_sum(t), for_each(b, divisor));
+}
+
+/* [C]: the average over the grains that have rows. */
+static ct_tensor *grain_average(const batch *b, ct_tensor *t) {
+    ct_tensor *mean = ct_div(ct_all_sum(t), ct_all_sum(for_each(b, has_values)));
+    return mean ? ct_reshape(mean, CT_SHAPE(ct_numel(mean))) : NULL;
+}
+
+static ct_status check_grains(const batch *b) {
+    for (int64_t k = 0; k < b->grains.n; k++) {
+        if (values_of(b, k) != 1) continue;
+        return ct_fail(CT_ERR_SHAPE,
+                       "ct_batch_norm_per_grain: training needs > 1 value per channel, a grain of "
+                       "x %s has 1",
+                       ct_shape_format(b->x->shape).text);
+    }
+    return CT_OK;
+}
+
+ct_tensor *ct_batch_norm_per_grain(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int axis,
+                                   double epsilon, ct_grain_statistics *statistics) {
+    CTI_CALLED;
+    if (check("ct_batch_norm_per_grain", x, &axis, gamma, beta, epsilon) != CT_OK) return NULL;
+    if (!x->rows || x->batch == axis) {
+        return ct_fail_null(CT_ERR_STATE,
+                            "ct_batch_norm_per_grain: x %s does not vary between ranks along an "
+                            "axis that is averaged",
+                            ct_shape_format(x->shape).text);
+    }
+    batch b = batch_of(x, axis);
+    if (check_grains(&b) != CT_OK) return NULL;
+    ct_tensor *mean = cti_called(grain_mean(&b, x), "mean");
+    ct_tensor *centred = cti_called(ct_sub(x, cti_grain_spread(mean, x)), "centred");
+    ct_tensor *variance = cti_called(grain_mean(&b, ct_square(centred)), "variance");
+    if (statistics) {
+        statistics->mean = grain_average(&b, mean);
+        statistics->variance = grain_average(&b, variance);
+        statistics->unbiased = grain_average(&b, ct_mul(variance, for_each(&b, bessel)));
+    }
+    return scale_and_shift(centred, cti_grain_spread(variance, x), along(gamma, x, axis),
                            along(beta, x, axis), epsilon);
 }
 

@@ -48,6 +48,10 @@ ct_tensor *cti_node_by_grain(const ct_op *op, ct_tensor *const inputs[], int n, 
 const ct_tensor *cti_summed_by_grain(const ct_tensor *t);
 /* What a cotangent of such partial sums is for all grains alike: that of their sum. */
 ct_tensor *cti_of_all_grains(ct_tensor *g);
+/* For each grain the sum of its rows of x, without the batch axis: [grains, ..]. And the transpose,
+ * each grain's x over its rows along the batch axis of `like`. */
+ct_tensor *cti_grain_sum(ct_tensor *x);
+ct_tensor *cti_grain_spread(ct_tensor *x, const ct_tensor *like);
 /* x, which varies along axis 0, as [grains, places of the largest one, rest], with zeros where a
  * grain is smaller, and a view where none is; varying along axis 0 with one row for each grain. */
 ct_tensor *cti_grains_apart(ct_tensor *x);

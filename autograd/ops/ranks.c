@@ -27,7 +27,7 @@ static size_t size_of(const grains_attr *attr) {
     return offsetof(grains_attr, grains) + cti_grains_size(&attr->grains);
 }
 
-static grains_attr grains_of(ct_tensor *x, int64_t axis, int64_t last) {
+static grains_attr grains_of(const ct_tensor *x, int64_t axis, int64_t last) {
     grains_attr attr = {
         .axis = axis, .last = last, .rank = x->shape.rank, .grains = cti_row_grains(x->rows)};
     for (int d = 0; d < x->shape.rank; d++) attr.dims[d] = x->shape.dims[d];
@@ -201,12 +201,17 @@ ct_tensor *cti_of_all_grains(ct_tensor *g) {
     return ct_fail_null(CT_ERR_GRADIENT, "ct_grad: partial sums are read by ct_all_sum alone");
 }
 
-/* Stretched over the rows. */
+static ct_tensor *spread_over(ct_tensor *g, ct_tensor *x, int first, int last);
+
+/* Stretched over the rows: the same for all grains, where their sum is what was read, or each
+ * grain's over its own. */
 static ct_tensor *vjp_grain_sum(ct_tensor *g, ct_tensor *y, int i) {
-    ct_tensor *x = ct_input(y, i), *of_all = cti_of_all_grains(g);
-    ct_shape kept = x->shape;
+    ct_tensor *x = ct_input(y, i);
     int first, last;
     cti_sum_axes(y, &first, &last);
+    if (g && ct_op_of(g) != &ct_op_replicate) return spread_over(g, x, first, last);
+    ct_tensor *of_all = cti_of_all_grains(g);
+    ct_shape kept = x->shape;
     for (int d = first; d < last; d++) kept.dims[d] = 1;
     return of_all ? cti_broadcast_like(ct_reshape(of_all, kept), x) : NULL;
 }
@@ -290,20 +295,78 @@ CTI_KERNEL_OP(ragged_grain_sum, 1, CT_LINEAR, infer_ragged_sum, ragged_sums, "ax
  * way on whichever rank. */
 static bool are_even(const cti_rows *rows) { return rows->total == rows->most * rows->all; }
 
-ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last) {
+/* Over the axes from that of the rows to last - 1. */
+static ct_tensor *partial_sums(ct_tensor *x, int64_t last) {
     if (x->batch == 0 && are_even(x->rows)) {
         grain_sum_attr even = {0, last, x->rows->n};
-        return ct_all_sum(cti_node_by_grain(&ct_op_grain_sum, &x, 1, &even, sizeof even, x->rows));
+        return cti_node_by_grain(&ct_op_grain_sum, &x, 1, &even, sizeof even, x->rows);
     }
     grains_attr attr = grains_of(x, x->batch, last);
-    return ct_all_sum(node_by_grain(&ct_op_ragged_grain_sum, x, &attr));
+    return node_by_grain(&ct_op_ragged_grain_sum, x, &attr);
 }
+
+ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last) { return ct_all_sum(partial_sums(x, last)); }
+
+ct_tensor *cti_grain_sum(ct_tensor *x) { return x ? partial_sums(x, x->batch + 1) : NULL; }
 
 const ct_tensor *cti_summed_by_grain(const ct_tensor *t) {
     if (!ct_is(t, &ct_op_all_sum)) return NULL;
     const ct_tensor *sums = ct_input(t, 0);
     bool by_grain = ct_is(sums, &ct_op_grain_sum) || ct_is(sums, &ct_op_ragged_grain_sum);
     return by_grain ? sums : NULL;
+}
+
+/* --- Each grain's over its rows --------------------------------------------------------------- */
+
+static ct_status infer_grain_spread(const ct_infer *call, ct_type *out) {
+    *out = (ct_type){call->in[0].dtype, whole_shape(call->attr)};
+    return cti_dtype_check(call->name, out->dtype, CTI_NUMBER);
+}
+
+static void prepare_grain_spread(const ct_call *call, ct_prepared *p) {
+    const grains_attr *attr = call->attr;
+    p->parts[0] = attr->grains.n * geometry_of(attr).outer;
+}
+
+static void run_grain_spread(const ct_call *call, int64_t part, void *scratch) {
+    (void)scratch;
+    const grains_attr *attr = call->attr;
+    geometry g = geometry_of(attr);
+    ct_span places = cti_grain(&attr->grains, part / g.outer);
+    int64_t first = part % g.outer * g.places;
+    size_t bytes = (size_t)g.inner * ct_dtype_size(call->out.dtype);
+    for (int64_t k = places.first * g.tail; k < places.last * g.tail && bytes; k++) {
+        memcpy(cti_at(&call->out, (first + k) * g.inner), cti_at(&call->in[0], part * g.inner),
+               bytes);
+    }
+}
+
+static const ct_kernel grain_spreads = {.prepare = prepare_grain_spread, .run = {run_grain_spread}};
+
+static ct_tensor *vjp_grain_spread(ct_tensor *g, ct_tensor *y, int i) {
+    (void)i;
+    return g ? partial_sums(g, ((const grains_attr *)ct_attr(y))->last) : NULL;
+}
+
+CTI_KERNEL_OP(grain_spread, 1, CT_LINEAR, infer_grain_spread, grain_spreads, "axes #..#-",
+              vjp_grain_spread);
+
+/* As x, of whose axes those that are summed have size 1 but for the rows, and then stretched. */
+static ct_tensor *spread_over(ct_tensor *g, ct_tensor *x, int first, int last) {
+    grains_attr rows = grains_of(x, first, first + 1);
+    for (int d = first + 1; d < last; d++) rows.dims[d] = 1;
+    ct_tensor *y = cti_node_marked(&ct_op_grain_spread, &g, 1, &rows, size_of(&rows),
+                                   cti_mark_of(x));
+    return y ? cti_broadcast_like(y, x) : NULL;
+}
+
+ct_tensor *cti_grain_spread(ct_tensor *x, const ct_tensor *like) {
+    if (!x || !like) return NULL;
+    grains_attr attr = grains_of(like, like->batch, like->batch + 1);
+    for (int d = 0, k = 1; d < like->shape.rank; d++) {
+        if (d != like->batch) attr.dims[d] = x->shape.dims[k++];
+    }
+    return cti_node_marked(&ct_op_grain_spread, &x, 1, &attr, size_of(&attr), cti_mark_of(like));
 }
 
 /* --- Grains side by side ---------------------------------------------------------------------- */

@@ -31,13 +31,17 @@ static int64_t values_of(const batch_norm *bn, ct_tensor *x) {
     return values;
 }
 
-/* N / (N - 1) where the convention asks for it. */
-static double correction(const batch_norm *bn, ct_tensor *x) {
+/* Whether the convention asks for N / (N - 1) in the moving variance. */
+static bool is_unbiased(const batch_norm *bn, ct_tensor *x) {
     ct_moving_variance rule = bn->options.moving_variance;
-    if (rule == CT_VARIANCE_BIASED) return 1.0;
-    if (rule == CT_VARIANCE_UNBIASED_CONV && ct_shape_of(x).rank != 4) return 1.0;
-    int64_t n = values_of(bn, x);
-    return (double)n / (double)(n - 1);
+    if (rule == CT_VARIANCE_UNBIASED_CONV) return ct_shape_of(x).rank == 4;
+    return rule == CT_VARIANCE_UNBIASED;
+}
+
+/* Whether each grain has statistics of its own. */
+static bool is_per_grain(const batch_norm *bn, ct_tensor *x) {
+    int axis = bn->options.axis, rank = ct_shape_of(x).rank;
+    return bn->options.per_grain && x->rows && x->batch != (axis < 0 ? axis + rank : axis);
 }
 
 /* Checked here and not only by ct_batch_norm: a batch of one row is most likely what was left over
@@ -54,14 +58,24 @@ static bool has_statistics(const batch_norm *bn, ct_tensor *x) {
 
 static ct_tensor *train(batch_norm *bn, ct_tensor *x, ct_tensor *gamma, ct_tensor *beta) {
     if (!has_statistics(bn, x)) return NULL;
-    double decay = bn->options.momentum, weight = 1.0 - decay;
-    ct_tensor *mean, *variance;
-    ct_tensor *y = ct_batch_norm(x, gamma, beta, bn->options.axis, bn->options.epsilon, &mean,
-                                 &variance);
+    double decay = bn->options.momentum, weight = 1.0 - decay, of_variance = weight;
+    bool unbiased = is_unbiased(bn, x);
+    int axis = bn->options.axis;
+    double epsilon = bn->options.epsilon;
+    ct_grain_statistics batch = {0};
+    ct_tensor *y;
+    if (is_per_grain(bn, x)) {
+        y = ct_batch_norm_per_grain(x, gamma, beta, axis, epsilon, &batch);
+        if (unbiased) batch.variance = batch.unbiased;
+    } else {
+        y = ct_batch_norm(x, gamma, beta, axis, epsilon, &batch.mean, &batch.variance);
+        double n = (double)values_of(bn, x);
+        if (unbiased) of_variance *= n / (n - 1);
+    }
     if (!y) return NULL;
-    y = ct_stage(y, bn->base.slots[bn->mean].slot, decay, ct_scale(mean, weight));
+    y = ct_stage(y, bn->base.slots[bn->mean].slot, decay, ct_scale(batch.mean, weight));
     return ct_stage(y, bn->base.slots[bn->variance].slot, decay,
-                    ct_scale(variance, weight * correction(bn, x)));
+                    ct_scale(batch.variance, of_variance));
 }
 
 static ct_tensor *forward(ct_module *self, ct_tensor *x, ct_mode mode) {

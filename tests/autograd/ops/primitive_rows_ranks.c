@@ -3,6 +3,7 @@
  * row builds what is made of them; test_varying has ranks.
  * Invariant: a batch of ROWS ones beside x counts them. */
 #include "autograd/compose.h"
+#include "autograd/ops/algebra.h"
 #include "tensor/group.h"
 #include "tensor/varying.h"
 #include "tests/autograd/ops/primitive_table.h"
@@ -48,6 +49,12 @@ static ct_tensor *build_grain_sum(ct_tensor *const x[], const op_case *c) {
 static ct_tensor *build_ragged_sum(ct_tensor *const x[], const op_case *c) {
     (void)c;
     return ct_sum(ct_mul(ragged(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1)), x[0]), CT_AXES(0));
+}
+
+static ct_tensor *build_grain_spread(ct_tensor *const x[], const op_case *c) {
+    (void)c;
+    ct_tensor *rows = ones(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
+    return ct_sum(cti_grain_spread(ct_replicate(x[0]), ct_mul(rows, x[0])), CT_AXES(0));
 }
 
 /* x^T 1, where x are the same rows. */
@@ -114,6 +121,7 @@ const primitive_row ranks_rows[] = {
     ROW(replicate, NUMBERS, all_sum, all_sum),
     ROW(grain_sum, FLOATS, grain_sum, rows),
     ROW(ragged_grain_sum, FLOATS, ragged_sum, rows),
+    ROW(grain_spread, FLOATS, grain_spread, rows),
     ROW(grain_pad, FLOATS, grain_pad, rows),
     ROW(grain_unpad, FLOATS, grain_pad, rows),
     {.op = "grain_scatter_add", .n_inputs = 1, .dtypes = NUMBERS, .flows = 1, .linear = true,
