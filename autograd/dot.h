@@ -8,7 +8,11 @@
  * built from first, second and higher derivatives; a legend says so. Grey arrows carry a value
  * into the derivative of something else, dashed ones lead to staged updates, and a double frame
  * marks a root. A derived node says in its tooltip which node it was derived from. Nothing is
- * evaluated. */
+ * evaluated.
+ *
+ * Where data varies between ranks (tensor/varying.h), what varies has a thick frame and says how
+ * many rows of all are here, as [4/8,3], octagons are sums over all ranks, and all else is the same
+ * on every rank. The graphs of two ranks differ in these numbers alone. */
 #ifndef COTAN_DOT_H
 #define COTAN_DOT_H
 

@@ -82,7 +82,8 @@ const ct_p61 *ct_data_p61(ct_tensor *t);
 double ct_item(ct_tensor *t);
 /* An evaluated leaf with t's value and no history. */
 ct_tensor *ct_detach(ct_tensor *t);
-/* Writes the values as NumPy does (more than 1000 elements are summarized). */
+/* Writes the values as NumPy does (more than 1000 elements are summarized). Of what varies between
+ * ranks they are this rank's, and a line says so: along which axis, how many rows of how many. */
 ct_status ct_print(FILE *out, ct_tensor *t);
 
 /* --- Names -------------------------------------------------------------------------------- */

@@ -124,6 +124,9 @@ static void put_tooltip(cti_writer *out, const cti_picture_node *node) {
     if (*between != ',') cti_write_text(out, "\"");
 }
 
+/* What varies between ranks has a thick frame, whatever fills it. */
+static const char rank_look[] = ", color=\"#000000\", penwidth=2.2";
+
 static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth) {
     static const char *const shapes[] = {
         [CTI_BOX] = "",
@@ -144,6 +147,8 @@ static void put_node(cti_writer *out, const cti_picture *p, int64_t i, int depth
     cti_write_text(out, "\"");
     put_fill(out, p, node);
     cti_write_text(out, shapes[node->shape]);
+    if (node->sums) cti_write_text(out, ", shape=octagon");
+    if (node->varies) cti_write_text(out, rank_look);
     if (p->sides) cti_dot_node_look(out, node->side);
     if (node->root) cti_write_text(out, ", peripheries=2");
     put_tooltip(out, node);
@@ -364,6 +369,21 @@ static void put_legend(cti_writer *out, const cti_picture *p) {
     cti_write_text(out, "</tr>");
 }
 
+/* A row on ranks, where something varies. */
+static void put_rank_legend(cti_writer *out, const cti_picture *p) {
+    bool varies = false, sums = false;
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        varies |= p->nodes[i].varies;
+        sums |= p->nodes[i].sums;
+    }
+    if (!varies && !sums) return;
+    cti_write_text(out, "<tr><td border=\"2\" color=\"#000000\">varies between ranks: [rows here / "
+                        "of all, ..]</td><td border=\"1\" color=\"#666666\">the same on all "
+                        "ranks</td>");
+    if (sums) cti_write_text(out, "<td>octagon: a sum over all ranks</td>");
+    cti_write_text(out, "</tr>");
+}
+
 /* The textbook's derivative in one row, each part in its term's colour. */
 static void put_closed(cti_writer *out, const ct_formula *formula) {
     cti_write_text(out, "<tr><td colspan=\"8\" align=\"left\"><table border=\"0\" "
@@ -404,6 +424,7 @@ static void put_caption(cti_writer *out, const cti_picture *p) {
     }
     if (p->formula) put_formula(out, p->formula);
     else if (p->legend) p->sides ? cti_dot_sides(out, p) : put_legend(out, p);
+    if (p->legend) put_rank_legend(out, p);
     cti_write_text(out, "</table>>");
 }
 

@@ -52,6 +52,8 @@ static void put_attributes(const cti_picture *p, cti_writer *out, const cti_pict
     put_attribute(out, "its own derivative", cti_picture_formula(node, out, formula));
     if (node->slot) put_attribute(out, "held by a slot", "yes");
     if (node->root) put_attribute(out, "root", "yes");
+    if (node->varies) put_attribute(out, "varies between ranks", "yes");
+    if (node->sums) put_attribute(out, "sums over all ranks", "yes");
     if (node->bytes) put_count(out, "bytes", node->bytes);
     if (p->timed) put_count(out, "permille of the time", (int64_t)(1000 * node->share + 0.5));
     cti_look look = cti_look_of(node->side);

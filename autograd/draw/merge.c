@@ -11,6 +11,7 @@
 /* Of the new picture's boxes. */
 typedef struct {
     int64_t ops[2];       /* of a comparison's graphs; else twice the same */
+    int64_t sums[2];      /* over ranks */
     int64_t gradients[2]; /* of a derivative: what leaves it for no other derivative */
     bool repeated;        /* it stands for several, with so many ops each */
 } box_count;
@@ -183,6 +184,7 @@ static void count_op(const merging *m, int64_t i, box_count *count) {
     const cti_picture_node *node = &m->p->nodes[i];
     if (node->shape == CTI_ELLIPSE || m->group[i] < 0) return;
     count_node(node, times_in_group(m, i), count->ops);
+    if (node->sums) count_node(node, times_in_group(m, i), count->sums);
 }
 
 /* The last value of a group that another uses, or that is a root, is what it makes. */
@@ -264,11 +266,12 @@ static count_text show_count(const int64_t count[2]) {
     return shown;
 }
 
-/* "[32,13,13,32] f32, 2 gradients, 14 ops": the value, what leaves besides, and ops of one of its
- * repetitions. */
+/* "[32,13,13,32] f32, 2 gradients, 14 ops, 2 sums over ranks": the value, what leaves besides, and
+ * ops of one of its repetitions. */
 static const char *type_of(merging *m, int64_t box, const char *value) {
     const box_count *count = &m->count[box];
     count_text gradients = show_count(count->gradients), ops = show_count(count->ops);
+    count_text sums = show_count(count->sums);
     bool alone = m->goes[m->last[box]] == LEAVES;
     bool first = alone && gradients.most > 1; /* its number stands for the value too */
     char text[192] = "";
@@ -278,8 +281,12 @@ static const char *type_of(merging *m, int64_t box, const char *value) {
                                 gradients.text, gradients.most == 1 ? "" : "s");
     }
     if (ops.most > 1) {
-        snprintf(text + used, sizeof text - used, ", %s ops%s", ops.text,
-                 count->repeated ? " each" : "");
+        used += (size_t)snprintf(text + used, sizeof text - used, ", %s ops%s", ops.text,
+                                 count->repeated ? " each" : "");
+    }
+    if (sums.most > 0) {
+        snprintf(text + used, sizeof text - used, ", %s sum%s over ranks", sums.text,
+                 sums.most == 1 ? "" : "s");
     }
     return text_of(m->p, first ? "" : value, text);
 }
@@ -294,6 +301,8 @@ static ct_status describe(merging *m, cti_picture_node nodes[]) {
         const cti_picture_node *value = &m->before[m->last[i]];
         node->type = type_of(m, i, value->type);
         if (!node->type) return CT_ERR_MEMORY;
+        node->varies = value->varies;
+        node->sums = false;
         if (node->outside && node->kind) node->name = value->name, node->kind = value->kind;
         int64_t g = m->group[m->last[i]];
         bool is_pass = g < m->p->n_frames && m->p->frames[g].pass >= 0;

@@ -79,6 +79,8 @@ static void put_node(cti_writer *out, const cti_page *page, int64_t i) {
     if (node->shape != CTI_BOX) put_number(out, "shape", node->shape);
     put_flag(out, "root", node->root);
     put_flag(out, "slot", node->slot);
+    put_flag(out, "varies", node->varies);
+    put_flag(out, "sums", node->sums);
     if (page->picture->timed && node->pass >= 0) {
         put_number(out, "pass", node->pass);
         put_number(out, "share", (int64_t)(node->share * 1e6)); /* no point, no locale */

@@ -87,6 +87,10 @@ function showLegend() {
         if (nodes.some((node) => node.slot)) swatch("slot", "held by a slot");
     }
     if (nodes.some((node) => node.root)) swatch("root", "root");
+    if (nodes.some((node) => node.varies)) {
+        swatch("varies", "varies between ranks: [rows here / of all, ..]");
+    }
+    if (nodes.some((node) => node.sums)) swatch("sums", "sum over all ranks");
     const arrows = panes.flatMap((pane) => pane.picture.arrows);
     if (arrows.some((arrow) => arrow[3] & 1)) swatch("carried", "value used in a derivative");
     if (arrows.some((arrow) => arrow[3] & 2)) swatch("staged", "staged update");
@@ -163,6 +167,7 @@ function factsOf(pane, i) {
         ["formula", item.formula],
         ["derived from", origin],
         ["held by", item.slot && "a slot"],
+        ["ranks", item.varies ? "varies between them" : item.sums && "a sum over all of them"],
         ["pass", item.pass],
         ["time", item.share ? showShare(item.share) : null],
         [group ? "uses" : "operands", neighbourLinks(pane, i, true)],

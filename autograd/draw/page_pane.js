@@ -337,7 +337,7 @@ class Pane {
     paintBox(frames, layer, i, box) {
         const item = this.items[i], group = this.isGroup(i);
         const classes = ["box", "order" + item.order];
-        for (const name of ["slot", "root"]) if (item[name]) classes.push(name);
+        for (const name of ["slot", "root", "varies", "sums"]) if (item[name]) classes.push(name);
         if (group) classes.push(box.open ? "frame" : "closed");
         const g = shape("g", {class: classes.join(" "), tabindex: 0, "data-item": i,
                               "data-pane": this.number, role: group ? "button" : "img",

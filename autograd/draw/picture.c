@@ -13,6 +13,7 @@
 #include "tensor/base/hash.h"
 #include "tensor/graph/walk.h"
 #include "tensor/profile.h"
+#include "tensor/varying.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -289,7 +290,7 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .operands = t->op ? operands_of(d, t) : NULL,
         .path = *d->module[i] ? d->module[i] : NULL,
         .bytes = t->numel * (int64_t)ct_dtype_size(t->dtype),
-        .type = text_of(d, "%s %s", ct_shape_format(t->shape).text, ct_dtype_name(t->dtype)),
+        .type = text_of(d, "%s", cti_type_shown(t).text),
         .shape = !t->op || d->wanted[i] == TAKEN ? CTI_ELLIPSE
                  : is_view(t)                    ? CTI_SMALL_BOX
                                                  : CTI_BOX,
@@ -298,6 +299,8 @@ static cti_picture_node node_of(drawing *d, int64_t i) {
         .root = d->root[i],
         .outside = !*d->module[i],
         .slot = t->slot != 0,
+        .varies = ct_varying_axis(t) >= 0,
+        .sums = t->op && t->op->sums_grains,
         .share = lossy      ? fmin(lossy->lost / HALF_OF_DIGITS, 1)
                  : pass < 0 ? 0
                             : share,

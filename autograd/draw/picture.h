@@ -22,6 +22,8 @@ typedef struct {
     bool outside;     /* belongs to no module */
     bool root;        /* what was asked for */
     bool slot;        /* held by a slot */
+    bool varies;      /* between ranks */
+    bool sums;        /* over all ranks */
     double share;     /* of the time that its pass has, in a timed picture; in a shadowed
                                one of half of f32's digits, as they are lost in it */
     int64_t pass;     /* that computes it, in a timed picture, or -1 */

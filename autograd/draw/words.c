@@ -8,6 +8,7 @@
 #include "autograd/ops.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/context.h"
+#include "tensor/varying.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -50,6 +51,20 @@ cti_real_text cti_range_shown(const ct_tensor *t) {
         if (data[i - 1] == INT64_MAX || data[i] != data[i - 1] + 1) return out;
     }
     snprintf(out.text, sizeof out.text, "%" PRId64 "..%" PRId64, data[0], data[t->numel - 1]);
+    return out;
+}
+
+/* --- Types ------------------------------------------------------------------------------------ */
+
+cti_type_text cti_type_shown(const ct_tensor *t) {
+    cti_type_text out;
+    line to = {out.text, sizeof out.text, 0};
+    put(&to, "[");
+    for (int d = 0; d < t->shape.rank; d++) {
+        put(&to, "%s%" PRId64, d ? "," : "", t->shape.dims[d]);
+        if (d == ct_varying_axis(t)) put(&to, "/%" PRId64, cti_global_dim(t, d));
+    }
+    put(&to, "] %s", ct_dtype_name(t->dtype));
     return out;
 }
 

@@ -11,6 +11,12 @@
 cti_real_text cti_number_shown(const ct_tensor *t);
 /* "0..9" for a leaf of whole numbers that follow each other; "" for others. */
 cti_real_text cti_range_shown(const ct_tensor *t);
+/* "[4,3] f32", and of what varies between ranks "[2/8,3] f32": 2 rows here, of 8. By value, so that
+ * one line can hold several. */
+typedef struct {
+    char text[CT_MAX_RANK * 41 + 16];
+} cti_type_text;
+cti_type_text cti_type_shown(const ct_tensor *t);
 /* What a node's attribute says: "axes 0..1", "stride 2, pad 1", "average, decay 0.9"; "" where it
  * says nothing. */
 void cti_detail_of(const ct_tensor *t, char *text, size_t room);

@@ -1,10 +1,12 @@
 /* Printing values as NumPy does: nested brackets, aligned columns, long axes summarized.
- * It prints values only; types, shapes and graphs are other functions' business.
+ * It prints values, and how many rows of all they are where ranks have different ones; types,
+ * shapes and graphs are other functions' business.
  * Invariant: no recursion over anything but the rank, which is at most 8. */
 #include "tensor/graph/node.h"
 
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
+#include "tensor/varying.h"
 
 #include <math.h>
 #include <string.h>
@@ -123,5 +125,10 @@ ct_status ct_print(FILE *out, ct_tensor *t) {
     choose_format(&p);
     print_axis(&p, 0, 0);
     fputc('\n', out);
+    int axis = ct_varying_axis(t);
+    if (axis >= 0) {
+        fprintf(out, "varies between ranks along axis %d: %lld rows here, of %lld\n", axis,
+                (long long)t->shape.dims[axis], (long long)cti_global_dim(t, axis));
+    }
     return ferror(out) ? ct_fail(CT_ERR_IO, "ct_print: writing failed") : CT_OK;
 }
