@@ -2,6 +2,7 @@
  * one of ranks, and the weights have the same bits for any number of them, one included.
  * `./run ranks -n 4` builds it and starts it. */
 #include "options.h"
+#include "ranks_scaling.h"
 
 #include <cotan/cotan.h>
 #include <cotan/tensor/mpi/mpi.h>
@@ -12,6 +13,7 @@
 typedef struct {
     int64_t steps, batch;
     const char *save;
+    bool scaling;
 } settings;
 
 static void say_cost(const ct_group *ranks, const ct_history *history) {
@@ -59,12 +61,15 @@ int main(int argc, char *argv[]) {
          10000},
         {"--save", "FILE", "where rank 0 writes all slots, a checkpoint", OPTION_TEXT, &s.save, 0,
          0},
+        {"--scaling", NULL, "measure exchanges, and say what more ranks would make of a step",
+         OPTION_FLAG, &s.scaling, 0, 0},
     };
-    int usage = options_parse("ranks", "Trains the study's network on several ranks.", list, 3,
+    int usage = options_parse("ranks", "Trains the study's network on several ranks.", list, 4,
                               argc, argv);
     if (usage < 0) {
         if (!getenv("CT_NUM_THREADS")) ct_threads_set(1); /* of each rank */
-        ct_status status = ranks ? train(ranks, s) : ct_error();
+        ct_status status = ct_error();
+        if (ranks) status = s.scaling ? scaling_print(ranks, s.batch / 2) : train(ranks, s);
         if (status != CT_OK) fprintf(stderr, "%s\n", ct_error_message());
         usage = status != CT_OK;
     }

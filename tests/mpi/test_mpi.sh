@@ -95,6 +95,18 @@ alone() {
 check "a launcher that promises more ranks than MPI sees" alone
 check "a program that nobody launched is one rank" "$rank" sums 8
 
+# --- The example, where it was built --------------------------------------------------------------
+
+scaling() { rank=$build/examples/ranks && ranks 2 --scaling && lines 1 'measured on 2 ranks' &&
+    lines 3 '^   4096 ' && lines 0 nan; }
+scaling_alone() { "$build/examples/ranks" --scaling >"$work/out" 2>&1
+    lines 1 'ranks: --scaling needs 2, 4, 8 .. ranks, there are 1'; }
+if [ -x "$build/examples/ranks" ]; then
+    check "ranks --scaling: a table" scaling
+    check "ranks --scaling, alone: an error" scaling_alone
+fi
+rank=$build/tests/rank_mpi
+
 # --- Installed ------------------------------------------------------------------------------------
 
 check "installs" cmake --install "$build" --prefix "$work/cotan"
