@@ -74,7 +74,8 @@ ct_tensor *ct_batch_norm(ct_tensor *x, ct_tensor *gamma, ct_tensor *beta, int ax
     if (values <= 1) {
         return ct_fail_null(CT_ERR_SHAPE,
                             "ct_batch_norm: training needs > 1 value per channel, "
-                            "got %lld (x is %s, channels on axis %d)",
+                            "got %lld (x is %s, channels on axis %d): the variance of one value "
+                            "is 0 whatever it is, and so is the derivative",
                             (long long)values, ct_shape_format(ct_shape_of(x)).text, axis);
     }
     cti_moments m = cti_moments_of("ct_batch_norm", x, all_but(x, axis));

@@ -143,11 +143,12 @@ static double relative(double a, double b) {
 }
 
 /* Of several elements that differ, that one is told in which it is seen best. */
-static void compare(const cti_pair *p, ct_verify_row *row, bool *zero) {
+static void compare(const cti_pair *p, ct_verify_row *row, bool *zero, bool zeros[]) {
     const ct_p61 *derived = ct_data(p->derived), *closed = ct_data(p->closed);
     int64_t n = ct_numel(p->derived);
     for (int64_t i = 0; i < n; i++) {
         *zero &= derived[i].field == 0;
+        zeros[i] &= derived[i].field == 0;
         if (derived[i].field == closed[i].field) continue;
         double off = relative(derived[i].shadow, closed[i].shadow);
         if (!row->exact && off <= relative(row->derived, row->closed)) continue;
@@ -175,7 +176,7 @@ static ct_status explain(const cti_subject *s, const cti_instance *of, int64_t k
 
 static ct_status take_draw(const cti_subject *s, const cti_instance *of, cti_findings *found) {
     for (int64_t k = 0; k < of->n; k++) {
-        compare(&of->pairs[k], &found->rows[k], &found->zero[k]);
+        compare(&of->pairs[k], &found->rows[k], &found->zero[k], found->zeros[k]);
     }
     for (int64_t k = 0; k < of->n && !found->failed_order; k++) {
         if (found->rows[k].exact) continue;

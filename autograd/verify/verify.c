@@ -101,7 +101,7 @@ static ct_status complete(const ct_claim *claim, ct_verify_options *o) {
 
 static void findings_free(cti_findings *found) {
     cti_free(found->rows);
-    cti_free(found->zero);
+    cti_zone_free(&found->zone);
     *found = (cti_findings){0};
 }
 
@@ -128,6 +128,21 @@ static void take_layout(const cti_instance *of, cti_layout *layout) {
     }
 }
 
+static ct_status findings_new(const cti_instance *of, cti_findings *found) {
+    found->n = of->n;
+    found->rows = cti_alloc((size_t)of->n, sizeof *found->rows);
+    found->zero = cti_zone_alloc(&found->zone, (size_t)of->n, sizeof *found->zero);
+    found->zeros = cti_zone_alloc(&found->zone, (size_t)of->n, sizeof *found->zeros);
+    if (!found->rows || !found->zero || !found->zeros) return CT_ERR_MEMORY;
+    for (int64_t k = 0; k < of->n; k++) {
+        size_t n = (size_t)ct_numel(of->pairs[k].derived);
+        found->zeros[k] = cti_zone_alloc(&found->zone, n, sizeof *found->zeros[k]);
+        if (!found->zeros[k]) return CT_ERR_MEMORY;
+        memset(found->zeros[k], true, n);
+    }
+    return CT_OK;
+}
+
 /* The rows and the layout of a subject, which an instance in f64 tells. */
 static ct_status make_rows(cti_subject *s, const ct_verify_options *options, cti_findings *found) {
     cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
@@ -136,10 +151,7 @@ static ct_status make_rows(cti_subject *s, const ct_verify_options *options, cti
     ct_status status = cti_instance_begin(s, CT_F64, &draw, &of);
     if (status == CT_OK) status = cti_instance_derive(s, &draw, options->orders, &of);
     if (status == CT_OK) {
-        found->n = of.n;
-        found->rows = cti_alloc((size_t)of.n, sizeof *found->rows);
-        found->zero = cti_alloc((size_t)of.n, sizeof *found->zero);
-        if (!found->rows || !found->zero) status = CT_ERR_MEMORY;
+        status = findings_new(&of, found);
     }
     if (status == CT_OK) status = find_stand_ins(&of, found);
     if (status == CT_OK) take_layout(&of, &s->layout);
@@ -310,22 +322,14 @@ static void note(ct_verify_report *report, const ct_verify_line *line) {
     if (report->n_notes < MOST_NOTES && line->text[0]) report->notes[report->n_notes++] = *line;
 }
 
-/* Rows that show nothing. */
-static void note_degenerate(ct_verify_report *report, const cti_findings *found, bool given) {
-    for (int64_t k = 0; k < found->n; k++) {
-        const ct_verify_row *row = &found->rows[k];
-        ct_verify_line line;
-        if (!found->zero[k] || row->order > 1) continue;
-        cti_line(&line,
-                 given
-                     ? "degenerate: under the cotangent given the derivative with regard to %s is "
-                       "0, right or wrong; a random one would tell"
-                     : "degenerate: the derivative with regard to %s is 0 whatever the cotangent "
-                       "(one value per channel, a constant channel?); nothing is shown of it",
-                 row->input);
-        note(report, &line);
-        report->passed &= !given;
-    }
+static ct_status note_degenerate(ct_verify_report *report, const cti_subject *s,
+                                 const cti_findings *found, const ct_verify_options *options) {
+    cti_degenerate degenerate = {.n = 0};
+    if (found->n_roots_missing) return CT_OK;
+    ct_status status = cti_verify_degenerate(s, options, found, &degenerate);
+    for (int64_t k = 0; k < degenerate.n; k++) note(report, &degenerate.lines[k]);
+    report->passed &= !degenerate.hidden;
+    return status;
 }
 
 /* Inputs whose cotangent the closed form leaves out. */
@@ -470,7 +474,9 @@ static ct_status verify(cti_subject *s, const ct_verify_options *options,
         report->passed = !found.failed_order;
         for (int64_t k = 0; k < found.n; k++) report->passed &= found.rows[k].passed;
         note(report, &found.says);
-        note_degenerate(report, &found, options->cotangent != NULL);
+        status = note_degenerate(report, s, &found, options);
+    }
+    if (status == CT_OK) {
         note_unclaimed(report, s->claim);
         note_doubts(report, s, &found, options);
         note_cancellation(report, &found, options->tolerance);
@@ -479,13 +485,25 @@ static ct_status verify(cti_subject *s, const ct_verify_options *options,
         if (status == CT_OK && s->closed) status = note_grounds(report, s, options);
         if (status == CT_OK) status = note_differences(report, s, options);
     }
-    cti_free(found.zero);
+    cti_zone_free(&found.zone);
     if (status == CT_OK) status = keep_graph(report, s, options);
     if (status == CT_OK && report->passed && !options->no_mutants) {
         status = add_mutants(report, s, options);
     }
     report->passed &= report->n_killed == report->n_mutants;
     return status;
+}
+
+/* An error of f's, of the closed form's or of an op that they call does not know of which claim. */
+static ct_status name_claim(const char *claim, ct_status status) {
+    char text[1024];
+    const char *message = ct_error_message(), *what = strchr(message, ':');
+    if (status == CT_ERR_MEMORY || !what || strncmp(message, "ct_", 3) != 0) return status;
+    what += what[1] == ' ' ? 2 : 1;
+    if (strncmp(what, claim, strlen(claim)) == 0) return status;
+    snprintf(text, sizeof text, "ct_verify: %s: %s", claim, what);
+    ct_error_clear();
+    return ct_fail(status, "%s", text);
 }
 
 ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_report *report) {
@@ -501,7 +519,9 @@ ct_status ct_verify(const ct_claim *claim, ct_verify_options options, ct_verify_
     int64_t scope = ct_scope_open();
     status = verify(&s, &options, &made);
     ct_scope_close(scope);
-    if (before == CT_OK && ct_error() != CT_OK) status = ct_error(); /* what later errors hide */
+    if (before == CT_OK && ct_error() != CT_OK) { /* the first, which later ones hide */
+        status = name_claim(claim->name, ct_error());
+    }
     if (status == CT_OK) *report = made;
     else ct_verify_free(&made);
     return status;

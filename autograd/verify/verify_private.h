@@ -123,6 +123,8 @@ void cti_write_called(const ct_tensor *t, int depth, char text[], size_t size);
 typedef struct {
     ct_verify_row *rows; /* one for each pair */
     bool *zero;          /* and whether its derivative was 0 in all draws */
+    bool **zeros;        /* the same of each element, in the field; true where it was not tried */
+    cti_zone zone;       /* of these */
     int64_t n, n_roots_missing;
     uint64_t attempts;   /* of the last draw */
     ct_verify_line says; /* what is wrong, the first of it */
@@ -148,6 +150,14 @@ ct_status cti_verify_differences(const cti_subject *s, const ct_verify_options *
 /* Both sides shortly before and after branches of either; what is wrong, or nothing. */
 ct_status cti_verify_branches(const cti_subject *s, const ct_verify_options *options,
                               ct_verify_line *line);
+/* Of order 1, the first slice of each input whose derivative is 0 in all draws. */
+typedef struct {
+    ct_verify_line lines[2 * CT_CLAIM_INPUTS];
+    int64_t n;
+    bool hidden; /* by the cotangent that was given; another would show it */
+} cti_degenerate;
+ct_status cti_verify_degenerate(const cti_subject *s, const ct_verify_options *options,
+                                const cti_findings *found, cti_degenerate *out);
 /* A line that names a branch which no draw takes, or nothing. */
 ct_status cti_verify_untaken(const cti_subject *s, const ct_verify_options *options,
                              ct_verify_line *line);

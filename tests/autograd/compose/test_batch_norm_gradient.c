@@ -200,10 +200,12 @@ TEST(batch_norm_gradient, refuses_what_makes_no_sense) {
     ct_shape two = CT_SHAPE(2), image = CT_SHAPE(1, 1, 1, 2);
     expect_refused(of(image, two, two, -1, 1e-3), CT_ERR_SHAPE,
                    "ct_batch_norm: training needs > 1 value per channel, got 1 (x is [1,1,1,2], "
-                   "channels on axis 3)");
+                   "channels on axis 3): the variance of one value is 0 whatever it is, and so is "
+                   "the derivative");
     expect_refused(of(CT_SHAPE(0, 2), two, two, -1, 1e-3), CT_ERR_SHAPE,
                    "ct_batch_norm: training needs > 1 value per channel, got 0 (x is [0,2], "
-                   "channels on axis 1)");
+                   "channels on axis 1): the variance of one value is 0 whatever it is, and so is "
+                   "the derivative");
     expect_refused(of(CT_SHAPE(4, 2), CT_SHAPE(3), two, -1, 1e-3), CT_ERR_SHAPE,
                    "ct_batch_norm: 'gamma' has 3 elements, x [4,2] has 2 channels on axis 1");
     expect_refused(of(CT_SHAPE(4, 2), two, CT_SHAPE(3), 0, 1e-3), CT_ERR_SHAPE,

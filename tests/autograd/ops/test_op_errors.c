@@ -98,7 +98,7 @@ TEST(op_errors, contractions_and_rows) {
     ct_tensor *row = f32(CT_SHAPE(1, 4)), *four = f32(CT_SHAPE(4));
     ROW(ct_batch_norm(row, four, four, -1, 1e-3, NULL, NULL), CT_ERR_SHAPE,
         "ct_batch_norm: training needs > 1 value per channel, got 1 (x is [1,4], channels on axis "
-        "1)");
+        "1): the variance of one value is 0 whatever it is, and so is the derivative");
 }
 
 TEST(op_errors, the_first_stays_and_the_later_are_counted) {

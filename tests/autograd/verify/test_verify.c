@@ -494,7 +494,7 @@ TEST(verify, errors_name_what_is_wrong) {
                    "ct_verify: rank must be 0..8, got 99");
     ct_tensor *lost = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), NAN);
     expect_refusal(&claim, (ct_verify_options){.cotangent = lost}, CT_ERR_RANGE,
-                   "ct_verify: the cotangent is NaN at [0]");
+                   "ct_verify: batch_norm: the cotangent is NaN at [0]");
     static const ct_claim_mutant of_order_7[] = {{"seventh", NULL, no_mean, 7, NULL}};
     static const ct_claim_mutant nameless[] = {{NULL, NULL, no_mean, 1, NULL}};
     c = claim;
@@ -520,7 +520,7 @@ TEST(verify, errors_name_what_is_wrong) {
                    "orders = 2");
     ct_tensor *narrow = ct_full(CT_F64, CT_SHAPE(3), 1);
     expect_refusal(&claim, (ct_verify_options){.cotangent = narrow}, CT_ERR_SHAPE,
-                   "ct_verify: the cotangent is [3], the value of f [6,2]");
+                   "ct_verify: batch_norm: the cotangent is [3], the value of f [6,2]");
 }
 
 /* --- Documents -------------------------------------------------------------------------------- */
