@@ -6,20 +6,36 @@
 #include "tensor/graph/walk.h"
 #include "tensor/p61.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
-static void note_numbers(const cti_walk *walk, ct_verify_line *line) {
+#define MOST_NUMBERS 5 /* of which a line has the digits */
+
+/* A number of a formula: of ct_scale and its like, or a tensor of one element that is no input. */
+static bool is_number(const ct_tensor *t, const cti_instance *of, int64_t inputs) {
+    bool is = t->literal || (t->n_inputs == 0 && t->numel == 1 && t->buffer);
+    for (int64_t i = 0; i <= inputs; i++) is &= t != of->x[i];
+    return is && !t->structural && t->dtype == CT_F64;
+}
+
+static void note_numbers(const cti_walk *walk, const cti_instance *of, int64_t inputs,
+                         ct_verify_line *line) {
     char list[120] = "";
-    for (int64_t i = 0; i < walk->count; i++) {
+    double known[MOST_NUMBERS];
+    int found = 0;
+    for (int64_t i = 0; i < walk->count && found < MOST_NUMBERS; i++) {
         const ct_tensor *t = walk->items[i];
         int64_t n, d;
-        if (!t->literal || t->structural || t->dtype != CT_F64) continue;
+        if (!is_number(t, of, inputs)) continue;
         double value = cti_value(t->buffer->data, t->dtype, 0);
-        if (ct_p61_is_fraction(value, &n, &d)) continue;
+        bool is_new = isfinite(value) && !ct_p61_is_fraction(value, &n, &d);
+        for (int k = 0; k < found; k++) is_new &= known[k] != value;
+        if (!is_new) continue;
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%.17g", used ? ", " : "", value);
+        known[found++] = value;
     }
     line->text[0] = '\0';
     if (!list[0]) return;
@@ -65,7 +81,7 @@ ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *opti
     for (int64_t k = 0; k < of.n && s->closed; k++) roots[n++] = of.pairs[k].closed;
     if (status == CT_OK) status = cti_walk_new(&walk, roots, n, cti_walk_whole_graph);
     if (status == CT_OK) {
-        note_numbers(&walk, &lines[0]);
+        note_numbers(&walk, &of, s->claim->n_inputs, &lines[0]);
         note_stand_ins(&walk, &lines[1]);
         cti_walk_free(&walk);
     }

@@ -380,3 +380,34 @@ TEST(verify_limits, many_roots_are_found) {
     EXPECT(!r.passed && !r.rows[0].tried && has_note(&r, "not proved: no inputs were found"));
     ct_verify_free(&r);
 }
+
+/* --- What a proof rests on -------------------------------------------------------------------- */
+
+/* By a number that is no fraction, written as a number or as a tensor of one. */
+FUNCTION(by_literal_f, ct_scale(x, sqrt(2)))
+CLOSED_OF(by_literal_c, ct_scale(dy, sqrt(2)))
+FUNCTION(by_scalar_f, ct_mul(x, ct_scalar(ct_dtype_of(x), sqrt(2))))
+CLOSED_OF(by_scalar_c, ct_mul(dy, ct_full(ct_dtype_of(dy), CT_SHAPE(1), sqrt(2))))
+FUNCTION(by_half_f, ct_mul(x, ct_scalar(ct_dtype_of(x), 0.5)))
+CLOSED_OF(by_half_c, ct_scale(dy, 0.5))
+
+TEST(verify_limits, numbers_that_are_no_fractions_are_listed) {
+    static const ct_claim_input one[] = {{.name = "x", .shape = {1, {1}}}};
+    const struct {
+        ct_function *f;
+        ct_closed_form *closed;
+        bool listed;
+    } cases[] = {{by_literal_f, by_literal_c, true},
+                 {by_scalar_f, by_scalar_c, true},
+                 {by_literal_f, by_scalar_c, true},
+                 {by_half_f, by_half_c, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ct_claim of = {.name = "root", .f = cases[i].f, .closed = cases[i].closed};
+        of.inputs = one, of.n_inputs = 1;
+        ct_verify_report r = verified(&of, (ct_verify_options){.orders = 1});
+        EXPECT(r.passed && has_note(&r, "as no small fractions: 1.4142135623730951; both sides") ==
+                               cases[i].listed,
+               "case %zu", i);
+        ct_verify_free(&r);
+    }
+}
