@@ -35,8 +35,10 @@
  * from the derivative is taken apart into these terms, exactly, so that the report can say which
  * one is wrong, and by what factor. Where no term explains it, mistakes at single ops of f are
  * tried: a path that was forgotten, another tensor for an operand or a value, another function's
- * slope; and whether a term of the closed form, a tensor of it that has a name, does not belong
- * there. */
+ * slope; whether a term of the closed form, a tensor of it that has a name, does not belong there;
+ * and which one edit would make the closed form right, or f its function: another number, a mean
+ * over other axes, ops in the other order. Of a closed form over arrays there is no graph, and no
+ * field to compare in: its report says which element is first different, and never which term. */
 #ifndef COTAN_VERIFY_H
 #define COTAN_VERIFY_H
 

@@ -6,6 +6,7 @@
 #include "autograd/ops.h"
 #include "autograd/verify/verify_private.h"
 #include "tensor/base/alloc.h"
+#include "tensor/graph/node.h"
 #include "tensor/graph/walk.h"
 
 #include <string.h>
@@ -19,10 +20,19 @@ static void append(char text[], size_t size, const char *more) {
     snprintf(text + used, size - used, "%s", more);
 }
 
+static const ct_tensor *plain(const ct_tensor *t) {
+    while (t->op == &ct_op_broadcast || t->op == &ct_op_reshape) t = t->inputs[0];
+    return t;
+}
+
 void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size) {
-    while (ct_is(t, &ct_op_broadcast) || ct_is(t, &ct_op_reshape)) t = t->inputs[0];
+    t = plain(t);
     if (t->name && t->name[0]) {
         append(text, size, t->name);
+    } else if (t->n_inputs == 0 && t->numel == 1 && t->buffer && !t->structural) {
+        char number[24];
+        snprintf(number, sizeof number, "%g", cti_value(t->buffer->data, t->dtype, 0));
+        append(text, size, number);
     } else if (t->n_inputs == 0 || depth == 0) {
         append(text, size, "..");
     } else {
@@ -35,10 +45,25 @@ void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size) 
     }
 }
 
+void cti_write_both(const ct_tensor *a, const ct_tensor *b, char of_a[CTI_CALLED_SIZE],
+                    char of_b[CTI_CALLED_SIZE]) {
+    for (int depth = 2; depth <= 6; depth++) {
+        of_a[0] = of_b[0] = '\0';
+        cti_write_formula(a, depth, of_a, CTI_CALLED_SIZE);
+        cti_write_formula(b, depth, of_b, CTI_CALLED_SIZE);
+        if (strcmp(of_a, of_b) != 0) return;
+    }
+    bool first = a->id < b->id;
+    snprintf(of_a, CTI_CALLED_SIZE, "the %s ", first ? "earlier" : "later");
+    snprintf(of_b, CTI_CALLED_SIZE, "the %s ", first ? "later" : "earlier");
+    cti_write_formula(a, 2, of_a, CTI_CALLED_SIZE);
+    cti_write_formula(b, 2, of_b, CTI_CALLED_SIZE);
+}
+
 /* --- What flows through one op ---------------------------------------------------------------- */
 
 void cti_write_called(const ct_tensor *t, int depth, char text[], size_t size) {
-    while (ct_is(t, &ct_op_broadcast) || ct_is(t, &ct_op_reshape)) t = t->inputs[0];
+    t = plain(t);
     const char *quote = t->name && t->name[0] ? "'" : "";
     append(text, size, quote);
     cti_write_formula(t, depth, text, size);
@@ -120,6 +145,47 @@ static ct_status try_forgotten(const cti_subject *s, const cti_instance *of, con
     return CT_OK;
 }
 
+/* --- What is seen of the elements ------------------------------------------------------------- */
+
+/* Whether what is not 0 stands at other places, as where each element of a window has what belongs
+ * to the largest. */
+static bool say_places(const cti_pair *pair, const char *input, ct_verify_line *out) {
+    const ct_p61 *derived = ct_data(pair->derived), *closed = ct_data(pair->closed);
+    long long n = ct_numel(pair->derived), more = 0, less = 0;
+    for (int64_t i = 0; i < n; i++) {
+        more += derived[i].field == 0 && closed[i].field != 0;
+        less += derived[i].field != 0 && closed[i].field == 0;
+    }
+    if (less) cti_line(out, "%s: %lld of %lld elements have nothing, and should", input, less, n);
+    if (more) cti_line(out, "%s: %lld of %lld elements should have nothing", input, more, n);
+    if (more && less) {
+        cti_line(out, "%s: %lld of %lld elements should have nothing, and %lld others something",
+                 input, more, n, less);
+    }
+    return more || less;
+}
+
+/* Whether each element has a factor of its own, as where all windows are divided by one size. */
+static bool say_factors(const cti_pair *pair, const char *input, ct_verify_line *out) {
+    const ct_p61 *derived = ct_data(pair->derived), *closed = ct_data(pair->closed);
+    ct_p61 least = {0}, most = {0};
+    bool any = false;
+    for (int64_t i = 0; i < ct_numel(pair->derived); i++) {
+        ct_verify_line said;
+        if (derived[i].field == 0 && closed[i].field == 0) continue;
+        ct_p61 factor = ct_p61_div(closed[i], derived[i]);
+        if (!cti_factor_said(factor, &said)) return false;
+        if (!any || factor.shadow < least.shadow) least = factor;
+        if (!any || factor.shadow > most.shadow) most = factor;
+        any = true;
+    }
+    if (any) {
+        cti_line(out, "%s: elements have factors of their own, from %.4g to %.4g", input,
+                 least.shadow, most.shadow);
+    }
+    return any;
+}
+
 ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                     ct_verify_line *out) {
     ct_tensor *nodes[MOST_NODES];
@@ -135,9 +201,11 @@ ct_status cti_guess(const cti_subject *s, const cti_instance *of, const cti_pair
     if (status == CT_OK && !found) status = cti_guess_mistake(s, of, pair, out, &found);
     if (status == CT_OK && !found) status = cti_term_shares(s, pair, out, &found);
     if (status == CT_OK && !found) status = cti_guess_value(s, of, pair, out, &found);
-    if (status == CT_OK && !found) {
-        cti_line(out, "%s: no known term or factor explains the difference",
-                 cti_claim_input_name(s->claim, pair->input));
+    if (status == CT_OK && !found) status = cti_guess_repair(s, of, pair, out, &found);
+    const char *input = cti_claim_input_name(s->claim, pair->input);
+    if (status != CT_OK || found) return status;
+    if (!say_places(pair, input, out) && !say_factors(pair, input, out)) {
+        cti_line(out, "%s: no known term or factor explains the difference", input);
     }
     return status;
 }

@@ -130,7 +130,7 @@ ct_status cti_instance_begin(const cti_subject *s, ct_dtype dtype, const cti_dra
                        ? given_cotangent(draw, dtype, ct_shape_of(y))
                        : draw_leaf(draw, dtype, ct_shape_of(y), (uint64_t)claim->n_inputs, NULL);
     out->y = y;
-    out->x[claim->n_inputs] = c;
+    out->x[claim->n_inputs] = ct_name(c, "dy");
     return c ? CT_OK : ct_error();
 }
 

@@ -86,7 +86,7 @@ static ct_status explains(search *k, ct_tensor *t, ct_tensor *like) {
 }
 
 typedef struct {
-    char text[80];
+    char text[CTI_CALLED_SIZE];
 } formula;
 
 static formula formula_of(const ct_tensor *t) {
@@ -121,8 +121,10 @@ static ct_tensor *with_operand(const ct_tensor *t, int operand, ct_tensor *q) {
 static ct_status try_operand(search *k, ct_tensor *t, int operand, ct_tensor *q, const char *what) {
     ct_status status = q ? explains(k, t, with_operand(t, operand, q)) : ct_error();
     if (status == CT_OK && k->found) {
-        cti_line(k->out, "%s: %s stands where %s belongs, in what flows to %s", k->input, what,
-                 formula_of(t->inputs[operand]).text, formula_of(t->inputs[!operand]).text);
+        formula now = {""}, belongs = formula_of(t->inputs[operand]);
+        if (!what) cti_write_both(q, t->inputs[operand], now.text, belongs.text);
+        cti_line(k->out, "%s: %s stands where %s belongs, in what flows to %s", k->input,
+                 what ? what : now.text, belongs.text, formula_of(t->inputs[!operand]).text);
     }
     return status;
 }
@@ -160,7 +162,7 @@ static ct_status try_operands(search *k, ct_tensor *t, int operand) {
     }
     for (int64_t i = 0; status == CT_OK && i < k->n_nodes && !k->found; i++) {
         ct_tensor *q = k->nodes[i] == right ? NULL : shaped(k->nodes[i], right);
-        if (q) status = try_operand(k, t, operand, q, formula_of(k->nodes[i]).text);
+        if (q) status = try_operand(k, t, operand, q, NULL);
     }
     return status;
 }

@@ -452,7 +452,6 @@ static ct_status keep_graph(ct_verify_report *report, const cti_subject *s,
         report->graph = cti_alloc((size_t)of.n + 1, sizeof *report->graph);
         if (!report->graph) status = CT_ERR_MEMORY;
     }
-    if (status == CT_OK) ct_name(of.x[s->claim->n_inputs], "dy");
     for (int64_t k = 0; k <= of.n && status == CT_OK; k++) {
         report->graph[k] = NULL;
         ct_set(&report->graph[k], k ? of.pairs[k - 1].derived : of.y);

@@ -2,6 +2,7 @@
 #ifndef COTAN_VERIFY_PRIVATE_H
 #define COTAN_VERIFY_PRIVATE_H
 
+#include "autograd/ops.h"
 #include "autograd/verify.h"
 #include "tensor/base/zone.h"
 #include "tensor/p61.h"
@@ -112,8 +113,22 @@ ct_status cti_guess_mistake(const cti_subject *s, const cti_instance *of, const 
 /* Or took another value for that of an op: before it was divided by n, before the op. */
 ct_status cti_guess_value(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
                           ct_verify_line *out, bool *found);
+/* A sum, or a mean, that is stretched to the shape of what it is the sum of, along which axes; and
+ * root's graph with that one, or with all alike, over other axes. In the field. */
+bool cti_is_stretched_sum(const ct_tensor *t);
+ct_axes cti_stretched_axes(const ct_tensor *t);
+ct_tensor *cti_graph_over(ct_tensor *root, const ct_tensor *like, bool all, ct_axes axes,
+                          bool mean);
+/* Or would be right after one edit: of the closed form, or of f. */
+ct_status cti_guess_repair(const cti_subject *s, const cti_instance *of, const cti_pair *pair,
+                           ct_verify_line *out, bool *found);
 /* Appends "exp(sub(x, max(x)))", as deep as said; names in place of what has one. */
 void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size);
+/* What a and b are called where both are: deep enough to differ; of one name the earlier and the
+ * later. */
+#define CTI_CALLED_SIZE 80
+void cti_write_both(const ct_tensor *a, const ct_tensor *b, char of_a[CTI_CALLED_SIZE],
+                    char of_b[CTI_CALLED_SIZE]);
 /* The same where t is a term, whose name stands in quotes. */
 void cti_write_called(const ct_tensor *t, int depth, char text[], size_t size);
 

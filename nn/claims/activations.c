@@ -40,9 +40,11 @@ CTI_FUNCTION(log_softmax, ct_log_softmax(in[0], -1))
 static const ct_claim_mutant softmax_mutants[] = {
     {"without the sum of p dy", NULL, softmax_no_sum, 1, "is missing"},
     {"the Jacobian's diagonal alone", NULL, softmax_diagonal, 1, NULL},
-    {"the sum of dy for that of p dy", NULL, softmax_sum_of_dy, 1, NULL},
+    {"the sum of dy for that of p dy", NULL, softmax_sum_of_dy, 1,
+     "maximum(sum(..), 1) stands where exp(shift(x, ..)) belongs, in wha"},
     {"along the other axis", NULL, softmax_other_axis, 1, NULL},
-    {"the sum along the other axis", NULL, softmax_sum_over_batch, 1, NULL},
+    {"the sum along the other axis", NULL, softmax_sum_over_batch, 1,
+     "axis 1 in place of axis 0, in sum(mul(.., dy))"},
     {"p is saved as a number", NULL, softmax_saved, 2, "held constant"},
 };
 static const ct_claim_mutant log_softmax_mutants[] = {
@@ -63,7 +65,8 @@ CTI_FUNCTION(leaky, ct_leaky_relu(in[0], SLOPE))
 CTI_FUNCTION(leaky_by_max, ct_maximum(in[0], ct_scale(in[0], SLOPE)))
 static const ct_claim_mutant leaky_mutants[] = {
     {"the derivative of relu", NULL, leaky_as_relu, 1, "is missing"},
-    {"the slope on the other side", NULL, leaky_other_side, 1, NULL},
+    {"the slope on the other side", NULL, leaky_other_side, 1,
+     "the other order of its operands in place of where(greater(x, 0), 0"},
     {"the slope twice", NULL, leaky_squared, 1, "has the factor 1/8"},
 };
 
@@ -103,7 +106,7 @@ static const ct_claim_input near_0[] = {
 static const ct_claim_mutant tanh_mutants[] = {
     {"1 - t for 1 - t^2", NULL, tanh_not_squared, 1,
      "1 - v, of its value v, stands where the slope of tanh(x)"},
-    {"tanh of the value once more", NULL, tanh_of_value, 1, NULL},
+    {"tanh of the value once more", NULL, tanh_of_value, 1, "x in place of tanh(x)"},
 };
 
 static const ct_claim claims[] = {

@@ -157,17 +157,20 @@ static const ct_claim_mutant mutants[] = {
     {"the scale is missing", NULL, no_scale, 1, "has the factor 2"},
     {"1 / D for 1 / sqrt D", NULL, scale_squared, 1, "has the factor 1/2"},
     {"the scale is missing for keys", NULL, scale_of_q_alone, 1, "k: all of it has the factor 2"},
-    {"the sum over queries", NULL, sum_over_queries, 1, NULL},
+    {"the sum over queries", NULL, sum_over_queries, 1,
+     "axis 1 in place of axis 0, in sum(mul(.., ..))"},
     {"softmax without the sum", NULL, no_sum, 1, "is missing"},
     {"softmax is left out", NULL, no_softmax, 1, "stands where div(exp(..)"},
     {"scores are not transposed for keys", NULL, scores_not_transposed, 1, "k: "},
     {"weights are not transposed for values", NULL, weights_not_transposed, 1,
      "v: its transpose stands where"},
     {"keys before they are projected", NULL, from_unprojected, 1, "q: "},
-    {"the sum of dy y with dy after the projection", NULL, sum_of_outputs, 1, NULL},
+    {"the sum of dy y with dy after the projection", NULL, sum_of_outputs, 1,
+     "matmul(dy, permute(output/kernel)) in place of dy"},
     {"weights are saved as numbers", NULL, saved_weights, 2, "held constant"},
     {"a causal mask is forgotten", causal, NULL, 1, "stands where where("},
-    {"two heads as one", two_heads, NULL, 1, NULL},
+    {"two heads as one", two_heads, NULL, 1,
+     "matmul(div(.., ..), matmul(v, value/kernel)) in place of permute(m"},
 };
 
 static const ct_claim_mutant causal_mutants[] = {

@@ -274,11 +274,11 @@ static const ct_claim_mutant mutants[] = {
      "'variance' has the factor 6/5"},
     {"sums for means", NULL, sums_for_means, 1, "'mean' has the factor 6"},
     {"x - mean for xhat", NULL, centred_for_normal, 1, "'variance' lacks the factor rsqrt"},
-    {"x for xhat", NULL, x_for_normal, 1, NULL},
+    {"x for xhat", NULL, x_for_normal, 1, "rsqrt(..)) in place of x"},
     {"1 / (variance + epsilon) for its root", NULL, variance_for_inverse, 1, "factor rsqrt"},
     {"r twice", NULL, inverse_squared, 1, "factor rsqrt"},
     {"gamma is missing", NULL, no_gamma, 1, "lacks the factor gamma"},
-    {"epsilon is forgotten", NULL, epsilon_forgotten, 1, NULL},
+    {"epsilon is forgotten", NULL, epsilon_forgotten, 1, "rsqrt(add(.., 0.001)) in place of rsqrt"},
     {"dgamma from x", NULL, dgamma_from_x, 1, "gamma: "},
     {"dgamma from x - mean", NULL, dgamma_from_centred, 1,
      "gamma: all of it lacks the factor rsqrt"},
@@ -298,13 +298,15 @@ static const ct_claim_mutant mutants[] = {
     {"the variance by N - 1", by_n_minus_1, NULL, 1, "has the factor 5/6 = (m - 1) / m"},
     {"the variance by N - 1, and backward by N (tiny-dnn)", by_n_minus_1, backward_by_n, 1,
      "has the factor 5/6"},
-    {"epsilon outside of the root", epsilon_outside, NULL, 1, NULL},
+    {"epsilon outside of the root", epsilon_outside, NULL, 1,
+     "sqrt(add(.., 0.001)) in place of add(sqrt(..), 0.001)"},
     {"moving statistics as the batch's own (AIfES)", aifes, aifes_closed, 1, NULL},
     {"N - 1 and another epsilon forward than backward (darknet)", darknet, darknet_closed, 1, NULL},
 };
 static const ct_claim_mutant image_mutants[] = {
     {"the mean term is missing", NULL, no_mean_term, 1, "'mean' is missing"},
-    {"means over each sample's own pixels", NULL, each_sample, 1, NULL},
+    {"means over each sample's own pixels", NULL, each_sample, 1,
+     "axes 0, 1, 2 in place of axes 1, 2"},
     {"sums over pixels, divided by rows", NULL, by_rows_alone, 1, "'mean' has the factor 6"},
 };
 static const ct_claim_mutant few_mutants[] = {
@@ -402,7 +404,8 @@ static const ct_claim_input given_inputs[] = {
 static const ct_claim_mutant inference_mutants[] = {
     {"the formula of training (darknet)", NULL, given_as_trained, 1,
      "the closed form's 'variance term' does not belong there"},
-    {"epsilon outside of the root (libnnc)", NULL, given_epsilon_outside, 1, NULL},
+    {"epsilon outside of the root (libnnc)", NULL, given_epsilon_outside, 1,
+     "sqrt(add(moving_variance, 0.001)) in place of add(sqrt(moving_variance), 0.001)"},
     {"1 / (variance + epsilon) for its root", NULL, given_by_variance, 1, "factor rsqrt"},
     {"gamma is missing", NULL, given_without_gamma, 1, "lacks the factor gamma"},
     {"dgamma from x", NULL, given_from_x, 1, "gamma: "},

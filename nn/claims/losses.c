@@ -62,18 +62,21 @@ static const ct_claim_mutant entropy_mutants[] = {
     {"the target is missing", NULL, entropy_no_target, 1, "is missing"},
     {"the target's class alone", NULL, entropy_picked_alone, 1,
      "has the factor div(target, sum(target)) once too often"},
-    {"the derivative of softmax once more", NULL, entropy_softmax_twice, 1, NULL},
+    {"the derivative of softmax once more", NULL, entropy_softmax_twice, 1,
+     "sub(div(.., ..), div(target, ..)) in place of mul(mul(.., ..), sub"},
     {"softmax along the batch", NULL, entropy_other_axis, 1, NULL},
     {"p is saved as a number", NULL, entropy_saved, 2, "held constant"},
 };
 static const ct_claim_mutant smooth_mutants[] = {
-    {"smoothing over the other classes", NULL, smooth_others, 1, NULL},
+    {"smoothing over the other classes", NULL, smooth_others, 1, "0.025 in place of 0.0333333"},
     {"smoothing is forgotten", NULL, smooth_not_at_all, 1, "div(target, sum(target)) stands where"},
-    {"smoothing is added, and the target stays", NULL, smooth_added, 1, NULL},
+    {"smoothing is added, and the target stays", NULL, smooth_added, 1,
+     "add(mul(.., 0.9), mul(1, 0.025)) in place of add(div(target, ..), "},
 };
 static const ct_claim_mutant weighted_mutants[] = {
     {"weights outside of p - target", NULL, weighted_outside, 1, NULL},
-    {"weights on the target alone", NULL, weighted_target_alone, 1, NULL},
+    {"weights on the target alone", NULL, weighted_target_alone, 1,
+     "what flows through 'log_sum' lacks the factor weights"},
     {"weights are forgotten", NULL, weighted_not_at_all, 1, "weights were 1"},
 };
 
@@ -100,11 +103,14 @@ static const ct_claim_input binary_inputs[] = {
     {.name = "logits", .shape = CTI_CLAIM_SHAPE(3, 2)},
     {.name = "target", .shape = CTI_CLAIM_SHAPE(3, 2), .fixed = true}};
 static const ct_claim_mutant binary_mutants[] = {
-    {"the derivative of sigmoid once more", NULL, binary_sigmoid_twice, 1, NULL},
+    {"the derivative of sigmoid once more", NULL, binary_sigmoid_twice, 1,
+     "sub(sigmoid(logits), target) in place of mul(sub(.., target), mul("},
     {"the mean over rows alone", NULL, binary_by_rows, 1, "has the factor 2"},
     {"target - p", NULL, binary_sign, 1, "has the wrong sign"},
-    {"targets of -1 and 1", NULL, binary_of_signs, 1, NULL},
-    {"the derivative by the probability", NULL, binary_of_probabilities, 1, NULL},
+    {"targets of -1 and 1", NULL, binary_of_signs, 1,
+     "sigmoid(logits) in place of add(mul(.., 2), -1)"},
+    {"the derivative by the probability", NULL, binary_of_probabilities, 1,
+     "sub(sigmoid(logits), target) in place of div(sub(.., target), mul("},
 };
 
 /* --- Differences: prediction [3,2], target [3,2] ---------------------------------------------- */
@@ -146,9 +152,10 @@ static const ct_claim_mutant mae_mutants[] = {
      "has the factor abs(sub(prediction, target)) once too often"},
 };
 static const ct_claim_mutant huber_mutants[] = {
-    {"delta = 1", NULL, huber_at_1, 1, NULL},
+    {"delta = 1", NULL, huber_at_1, 1, "1 in place of 0.5"},
     {"no linear branch", NULL, huber_no_clip, 1, "stands where minimum("},
-    {"the slope 1 for delta in the linear branch", NULL, huber_no_delta, 1, NULL},
+    {"the slope 1 for delta in the linear branch", NULL, huber_no_delta, 1,
+     "elements have factors of their own, from 1 to 2"},
 };
 
 static const ct_claim claims[] = {

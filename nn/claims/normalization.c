@@ -92,18 +92,21 @@ static const ct_claim_input layer_inputs[] = {{.name = "x", .shape = CTI_CLAIM_S
                                               {.name = "gamma", .shape = CTI_CLAIM_SHAPE(4)},
                                               {.name = "beta", .shape = CTI_CLAIM_SHAPE(4)}};
 static const ct_claim_mutant layer_mutants[] = {
-    {"gamma outside of the means, as in BatchNorm", NULL, layer_gamma_outside, 1, NULL},
+    {"gamma outside of the means, as in BatchNorm", NULL, layer_gamma_outside, 1,
+     "gamma inside, at the cotangent, in place of the same outside"},
     {"gamma is missing", NULL, layer_no_gamma, 1, "gamma were 1"},
     {"the mean term is missing", NULL, layer_no_mean, 1, "mean"},
     {"the variance term is missing", NULL, layer_no_variance, 1, "variance"},
     {"N - 1 for N in both terms", NULL, layer_by_n_minus_1, 1, "'mean' has the factor 4/3"},
-    {"the mean of columns for that of rows", NULL, layer_mean_of_rows, 1, NULL},
-    {"dy for dy gamma in the variance term", NULL, layer_dy_in_variance, 1, NULL},
+    {"the mean of columns for that of rows", NULL, layer_mean_of_rows, 1,
+     "axis 1 in place of axis 0, in div(sum(..), ..)"},
+    {"dy for dy gamma in the variance term", NULL, layer_dy_in_variance, 1,
+     "sub(mul(dy, gamma), div(.., ..)) in place of dy"},
     {"dgamma from x", NULL, layer_dgamma_from_x, 1, "gamma: "},
     {"dbeta with gamma in it", NULL, layer_dbeta_with_gamma, 1,
      "beta: all of it has the factor gamma once too often"},
     {"the variance in one pass", layer_one_pass, NULL, 0, "digits are lost"},
-    {"the variance by N - 1", layer_unbiased, NULL, 1, "stands where mul(div(.., ..), ..)"},
+    {"the variance by N - 1", layer_unbiased, NULL, 1, "stands where mul(div(.., ..), 1.33333)"},
     {"the mean is detached inside of the variance", layer_detached, NULL, 2, "held constant"},
 };
 
@@ -156,7 +159,8 @@ static const ct_claim_input rms_inputs[] = {{.name = "x", .shape = CTI_CLAIM_SHA
                                             {.name = "gamma", .shape = CTI_CLAIM_SHAPE(4)}};
 static const ct_claim_mutant rms_mutants[] = {
     {"the term of the root is missing", NULL, rms_no_term, 1, "'mean_square' is missing"},
-    {"gamma outside of the mean", NULL, rms_gamma_outside, 1, NULL},
+    {"gamma outside of the mean", NULL, rms_gamma_outside, 1,
+     "mul(gamma, rsqrt(..)) inside, at the cotangent, in place of the sa"},
     {"a sum for the mean", NULL, rms_sum_for_mean, 1, "'mean_square' has the factor 4"},
     {"N - 1 for N", NULL, rms_by_n_minus_1, 1, "'mean_square' has the factor 4/3"},
     {"the mean term of LayerNorm", NULL, rms_as_layer_norm, 1,
@@ -166,7 +170,8 @@ static const ct_claim_mutant rms_mutants[] = {
     {"dgamma from x", NULL, rms_dgamma_from_x, 1,
      "gamma: x stands where mul(x, rsqrt(..)) belongs"},
     {"r is saved as a number", NULL, rms_saved, 2, "held constant"},
-    {"epsilon outside of the root", rms_epsilon_outside, NULL, 1, NULL},
+    {"epsilon outside of the root", rms_epsilon_outside, NULL, 1,
+     "sqrt(add(.., 1e-06)) in place of add(sqrt(..), 1e-06)"},
 };
 
 /* --- GroupNorm: x [2,1,2,4] in 2 groups; InstanceNorm: x [2,2,2,2] ---------------------------- */
@@ -243,17 +248,20 @@ static const ct_claim_input instance_inputs[] = {
     {.name = "gamma", .shape = CTI_CLAIM_SHAPE(2)},
     {.name = "beta", .shape = CTI_CLAIM_SHAPE(2)}};
 static const ct_claim_mutant group_mutants[] = {
-    {"gamma outside of the means, as in BatchNorm", NULL, group_gamma_outside, 1, NULL},
-    {"means over pixels alone", NULL, group_by_pixels, 1, NULL},
+    {"gamma outside of the means, as in BatchNorm", NULL, group_gamma_outside, 1,
+     "gamma inside, at the cotangent, in place of the same outside"},
+    {"means over pixels alone", NULL, group_by_pixels, 1,
+     "axes 1, 3 in place of axis 1, in all sums over them"},
     {"one group of all channels", NULL, group_all_channels, 1, NULL},
     {"the mean term is missing", NULL, group_no_mean, 1, "mean"},
     {"dgamma from x - mean", NULL, group_dgamma_from_centred, 1,
-     "gamma: 1 stands where rsqrt(add(.., ..)) belongs"},
+     "gamma: 1 stands where rsqrt(add(.., 0.001)) belongs"},
 };
 static const ct_claim_mutant instance_mutants[] = {
     {"the batch's statistics, as in BatchNorm", NULL, instance_as_batch, 1, NULL},
     {"statistics of all channels, as in LayerNorm", NULL, instance_as_layer, 1, NULL},
-    {"means of cotangents over the batch", NULL, instance_means_of_batch, 1, NULL},
+    {"means of cotangents over the batch", NULL, instance_means_of_batch, 1,
+     "axis 1 in place of axes 0, 1, in all sums over them"},
     {"the variance term is missing", NULL, instance_no_variance, 1, "variance"},
 };
 

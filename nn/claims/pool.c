@@ -123,16 +123,18 @@ static const ct_claim_input image_3[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(
 static const ct_claim_input image_2[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(1, 2, 2, 2)}};
 
 static const ct_claim_mutant max_mutants[] = {
-    {"all of a window have the gradient", NULL, max_everyone, 1, NULL},
-    {"the derivative of the mean", NULL, max_of_mean, 1, NULL},
-    {"the smallest has the gradient", NULL, max_smallest, 1, NULL},
-    {"rows and columns of the place are swapped", NULL, max_transposed, 1, NULL},
+    {"all of a window have the gradient", NULL, max_everyone, 1, "elements should have nothing"},
+    {"the derivative of the mean", NULL, max_of_mean, 1, "elements should have nothing"},
+    {"the smallest has the gradient", NULL, max_smallest, 1, "elements should have nothing"},
+    {"rows and columns of the place are swapped", NULL, max_transposed, 1,
+     "elements should have nothing"},
     {"the cotangent times the maximum", NULL, max_value_times, 1,
      "has the factor x once too often"},
     {"divided by the window's size", NULL, max_divided, 1, "has the factor 1/4"},
 };
 static const ct_claim_mutant overlapping_mutants[] = {
-    {"windows of one maximum are not added up", NULL, max_mean_of_windows, 1, NULL},
+    {"windows of one maximum are not added up", NULL, max_mean_of_windows, 1,
+     "the other order of its operands in place of sub(1, equal(.., ..))"},
 };
 static const ct_claim_mutant ties_mutants[] = {
     {"all that are equal have the gradient", NULL, ties_all, 1, "has the factor 2"},
@@ -173,14 +175,14 @@ CTI_FUNCTION(padded_mean_pool, ct_avg_pool2d(in[0], (ct_pool2d_spec)FRAMED, .cou
 #undef FRAMED
 
 static const ct_claim_mutant mean_mutants[] = {
-    {"padding is counted in the derivative", NULL, mean_with_padding, 1, NULL},
-    {"not divided", NULL, mean_not_divided, 1, NULL},
-    {"divided by the window's side", NULL, mean_by_side, 1, NULL},
-    {"one element of a window alone", NULL, mean_first_alone, 1, NULL},
-    {"padding is counted in the value", padded_mean_pool, NULL, 1, NULL},
+    {"padding is counted in the derivative", NULL, mean_with_padding, 1, "own, from 0.25 to 1"},
+    {"not divided", NULL, mean_not_divided, 1, "own, from 1 to 4"},
+    {"divided by the window's side", NULL, mean_by_side, 1, "own, from 0.5 to 2"},
+    {"one element of a window alone", NULL, mean_first_alone, 1, "have nothing, and should"},
+    {"padding is counted in the value", padded_mean_pool, NULL, 1, "own, from 1 to 4"},
 };
 static const ct_claim_mutant padded_mean_mutants[] = {
-    {"padding is not counted in the derivative", NULL, padded_mean_inside, 1, NULL},
+    {"padding is not counted in the derivative", NULL, padded_mean_inside, 1, "own, from 1 to 4"},
 };
 
 static const ct_claim claims[] = {

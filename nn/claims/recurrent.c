@@ -145,7 +145,8 @@ static const ct_claim_mutant lstm_mutants[] = {
     {"tanh(c) is not derived", NULL, lstm_no_tanh, 1, "1 stands where the slope of tanh("},
     {"the candidate derived as a sigmoid", NULL, lstm_g_as_sigmoid, 1,
      "v (1 - v), of its value v, stands where the slope of candidate"},
-    {"gates in the order i, f, o, g", NULL, lstm_output_first, 1, NULL},
+    {"gates in the order i, f, o, g", NULL, lstm_output_first, 1,
+     "the other order of its operands in place of concat(mul(.., ..), mu"},
     {"the recurrent kernel's cotangent from h after the step", NULL, lstm_h_after, 1,
      "recurrent_kernel: mul(output_gate, tanh(..)) stands where h belongs"},
     {"dbias as a mean", NULL, lstm_bias_mean, 1, "bias: all of it has the factor 1/2"},
@@ -153,7 +154,7 @@ static const ct_claim_mutant lstm_mutants[] = {
 };
 static const ct_claim_mutant two_mutants[] = {
     {"the forget gate of the step before", NULL, lstm_forget_before, 1,
-     "forget_gate stands where forget_gate belongs"},
+     "the earlier forget_gate stands where the later forget_gate belongs"},
     {"truncated after a step", NULL, lstm_truncated, 1, "is missing"},
     {"c without what comes through h", NULL, lstm_c_alone, 1, NULL},
 };
