@@ -326,6 +326,7 @@ static const ct_claim_mutant two_mutants[] = {
         {.name = "gamma", .shape = CTI_CLAIM_SHAPE(2)},       \
         {.name = "beta", .shape = CTI_CLAIM_SHAPE(2)}}
 BATCH_INPUTS(rows_6, 6, 2);
+BATCH_INPUTS(rows_3, 3, 2);
 BATCH_INPUTS(rows_32, 32, 2);
 BATCH_INPUTS(images, 2, 2, 3, 2);
 BATCH_INPUTS(channels_first, 3, 2, 2);
@@ -424,6 +425,8 @@ static const ct_claim claims[] = {
     {"batch_norm_n2", trained, closed, CTI_CONTEXT(large_epsilon), CTI_INPUTS(rows_2),
      CTI_MUTANTS(two_mutants),
      .conventions = "training, N = 2, where the terms are dependent, epsilon 1/4"},
+    {"batch_norm_n3", trained, closed, CTI_CONTEXT(usual), CTI_INPUTS(rows_3),
+     CTI_MUTANTS(few_mutants), .conventions = "training, N = 3"},
     {"batch_norm_n32", trained, closed, CTI_CONTEXT(usual), CTI_INPUTS(rows_32),
      CTI_MUTANTS(few_mutants), .conventions = "training, N = 32"},
     {"batch_norm_images", trained, closed, CTI_CONTEXT(usual), CTI_INPUTS(images),

@@ -31,7 +31,10 @@ ct_tensor *cti_normal_back(const cti_normal *s, ct_tensor *g) {
 
 /* --- LayerNorm: x [3,4] ----------------------------------------------------------------------- */
 
-#define EPSILON 1e-3
+/* That of Keras, or of the claim. */
+#define EPSILON epsilon_of(context)
+static const double pytorch = 1e-5;
+static double epsilon_of(const void *context) { return context ? *(const double *)context : 1e-3; }
 
 /* A closed form of (x, gamma, beta) from s, the statistics of rows, and g = dy gamma. */
 #define LAYER(name, dx, dgamma, dbeta)                                  \
@@ -65,29 +68,34 @@ LAYER_X(layer_dy_in_variance, less(s, g, cti_normal_mean(s, g), ct_mul(dy, s->no
 LAYER(layer_dgamma_from_x, cti_normal_back(s, g), ct_sum(ct_mul(dy, in[0]), rows), ct_sum(dy, rows))
 LAYER(layer_dbeta_with_gamma, cti_normal_back(s, g), NORMAL_SUM, ct_sum(g, rows))
 
-static ct_tensor *layer_from(ct_tensor *const in[], ct_tensor *centred, ct_tensor *variance) {
+static ct_tensor *layer_from(const void *context, ct_tensor *const in[], ct_tensor *centred,
+                             ct_tensor *variance) {
     ct_tensor *normal = ct_mul(centred, ct_rsqrt(ct_offset(variance, EPSILON)));
     return ct_add(ct_mul(normal, in[1]), in[2]);
 }
 CTI_FUNCTION(layer, ct_layer_norm(in[0], in[1], in[2], EPSILON))
 static ct_tensor *layer_one_pass(void *context, ct_tensor *const in[], int64_t n) {
-    (void)context, (void)n;
+    (void)n;
     ct_axes last = CT_AXES(-1);
     ct_tensor *mean = ct_mean_keep(in[0], last), *squares = ct_mean_keep(ct_square(in[0]), last);
-    return layer_from(in, ct_sub(in[0], mean), ct_sub(squares, ct_square(mean)));
+    return layer_from(context, in, ct_sub(in[0], mean), ct_sub(squares, ct_square(mean)));
 }
 static ct_tensor *layer_unbiased(void *context, ct_tensor *const in[], int64_t n) {
-    (void)context, (void)n;
+    (void)n;
     cti_normal s = cti_normal_of(in[0], CT_AXES(-1), EPSILON);
-    return layer_from(in, s.centred, ct_scale(s.variance, s.n / (s.n - 1)));
+    return layer_from(context, in, s.centred, ct_scale(s.variance, s.n / (s.n - 1)));
 }
 static ct_tensor *layer_detached(void *context, ct_tensor *const in[], int64_t n) {
-    (void)context, (void)n;
+    (void)n;
     cti_normal s = cti_normal_of(in[0], CT_AXES(-1), EPSILON);
     ct_tensor *apart = ct_sub(in[0], ct_stop_gradient(s.mean));
-    return layer_from(in, s.centred, cti_normal_mean(&s, ct_square(apart)));
+    return layer_from(context, in, s.centred, cti_normal_mean(&s, ct_square(apart)));
 }
 
+static const ct_claim_mutant pytorch_mutants[] = {
+    {"the mean term is missing", NULL, layer_no_mean, 1, "'mean' is missing"},
+    {"the variance term is missing", NULL, layer_no_variance, 1, "'variance' is missing"},
+};
 static const ct_claim_input layer_inputs[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(3, 4)},
                                               {.name = "gamma", .shape = CTI_CLAIM_SHAPE(4)},
                                               {.name = "beta", .shape = CTI_CLAIM_SHAPE(4)}};
@@ -189,7 +197,8 @@ typedef struct {
     ct_shape shape, channels;
 } group;
 
-static group group_of(ct_tensor *const in[], ct_tensor *dy, int64_t groups, ct_axes axes) {
+static group group_of(const void *context, ct_tensor *const in[], ct_tensor *dy, int64_t groups,
+                      ct_axes axes) {
     group k = {.gamma = grouped(in[1], groups), .dy = grouped(dy, groups)};
     k.s = cti_normal_of(grouped(in[0], groups), axes, EPSILON);
     k.g = ct_mul(k.dy, k.gamma);
@@ -202,7 +211,7 @@ static group group_of(ct_tensor *const in[], ct_tensor *dy, int64_t groups, ct_a
     CTI_CLOSED(name) {                                                         \
         (void)context, (void)n;                                                \
         ct_axes rows = CT_AXES(0, 1);                                          \
-        group k_here = group_of(in, dy, groups, over), *k = &k_here;           \
+        group k_here = group_of(context, in, dy, groups, over), *k = &k_here;  \
         out[0] = ct_reshape(dx, k->shape);                                     \
         out[1] = ct_reshape(ct_sum(ct_mul(k->dy, dgamma), rows), k->channels); \
         out[2] = ct_reshape(ct_sum(k->dy, rows), k->channels);                 \
@@ -235,9 +244,14 @@ GROUP(instance_means_of_batch, 2, OF_SAMPLE,
 GROUP(instance_no_variance, 2, OF_SAMPLE,
       ct_mul(k->s.inverse, ct_sub(k->g, cti_normal_mean(&k->s, k->g))), k->s.normal)
 
-CTI_FUNCTION(group_norm, cti_claimed_module(ct_group_norm_new(2, 4, ct_group_norm_defaults()),
+static ct_group_norm_options options_of(const void *context) {
+    ct_group_norm_options options = ct_group_norm_defaults();
+    options.epsilon = EPSILON;
+    return options;
+}
+CTI_FUNCTION(group_norm, cti_claimed_module(ct_group_norm_new(2, 4, options_of(context)),
                                             CT_TRAINING, in, 1, n))
-CTI_FUNCTION(instance_norm, cti_claimed_module(ct_instance_norm_new(2, ct_group_norm_defaults()),
+CTI_FUNCTION(instance_norm, cti_claimed_module(ct_instance_norm_new(2, options_of(context)),
                                                CT_TRAINING, in, 1, n))
 
 static const ct_claim_input group_inputs[] = {{.name = "x", .shape = CTI_CLAIM_SHAPE(2, 1, 2, 4)},
@@ -255,7 +269,7 @@ static const ct_claim_mutant group_mutants[] = {
     {"one group of all channels", NULL, group_all_channels, 1, NULL},
     {"the mean term is missing", NULL, group_no_mean, 1, "mean"},
     {"dgamma from x - mean", NULL, group_dgamma_from_centred, 1,
-     "gamma: 1 stands where rsqrt(add(.., 0.001)) belongs"},
+     "gamma: 1 stands where rsqrt(add(.., "},
 };
 static const ct_claim_mutant instance_mutants[] = {
     {"the batch's statistics, as in BatchNorm", NULL, instance_as_batch, 1, NULL},
@@ -315,10 +329,14 @@ static const ct_claim_mutant weight_mutants[] = {
 static const ct_claim claims[] = {
     {"layer_norm", layer, layer_closed, CTI_INPUTS(layer_inputs), CTI_MUTANTS(layer_mutants),
      .conventions = "over the last axis, N = 4, 1/N in the variance, epsilon 1e-3 inside the root"},
+    {"layer_norm_pytorch", layer, layer_closed, CTI_CONTEXT(pytorch), CTI_INPUTS(layer_inputs),
+     CTI_MUTANTS(pytorch_mutants), .conventions = "over the last axis, N = 4, epsilon 1e-5"},
     {"rms_norm", rms, rms_closed, CTI_INPUTS(rms_inputs), CTI_MUTANTS(rms_mutants),
      .conventions = "over the last axis, N = 4, epsilon 1e-6 inside of the root"},
     {"group_norm", group_norm, group_closed, CTI_INPUTS(group_inputs), CTI_MUTANTS(group_mutants),
      .conventions = "2 groups of 2 channels, N = 4, epsilon 1e-3 inside of the root"},
+    {"group_norm_pytorch", group_norm, group_closed, CTI_CONTEXT(pytorch), CTI_INPUTS(group_inputs),
+     CTI_MUTANTS(group_mutants), .conventions = "2 groups of 2 channels, N = 4, epsilon 1e-5"},
     {"instance_norm", instance_norm, instance_closed, CTI_INPUTS(instance_inputs),
      CTI_MUTANTS(instance_mutants), .conventions = "over 2 x 2 pixels, epsilon 1e-3"},
     {"weight_norm", weight_norm, weight_closed, CTI_INPUTS(weight_inputs),

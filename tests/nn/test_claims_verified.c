@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define LEAST_MUTANTS 40
-#define LEAST_NAMED 182 /* of the listed ones, by what the report says is wrong */
+#define LEAST_NAMED 190 /* of the listed ones, by what the report says is wrong */
 
 /* More than the input: a term, an op, a factor. */
 static bool names_it(const char *says) {
