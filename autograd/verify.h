@@ -27,8 +27,9 @@
  *     int main(void) { return ct_verify_run(stdout, &claim, (ct_verify_options){0}); }
  *
  * A check that cannot fail proves nothing. So each claim is also tried with closed forms that are
- * wrong, its mutants: those that it lists, and those that are made here of its terms, left out,
- * negated, doubled, or with (m - 1) / m in place of 1. The report says how many were caught.
+ * wrong, its mutants: those that it lists, and three for each term of f through which a part of a
+ * derivative flows and not all of it: left out, negated, doubled. The report says how many were
+ * caught.
  *
  * A term is what flows back through a tensor of f that has a name (ct_name; the functions of
  * compose.h name theirs: the "mean" and "variance" of a normalization). A closed form that differs
@@ -148,6 +149,9 @@ typedef struct {
     /* A wrong formula passes the exact stage with at most the probability 2^log2_missed; 0: nothing
      * is known. */
     double log2_missed;
+    /* Comparisons, maxima and the like with one outcome in all draws. Nothing is said of the other
+     * branch; the claim passes, and its verdict and a note say so. */
+    int64_t untaken;
     /* For pictures: f's value in f64, and what is derived of it for each input. Owned, and of the
      * thread that verified. */
     ct_tensor **graph;
@@ -174,8 +178,12 @@ int ct_verify_run(FILE *out, const ct_claim *claim, ct_verify_options options);
 /* For reading: the verdict, a row for each tensor and order, what is wrong. Errors: CT_ERR_IO,
  * CT_ERR_MEMORY. */
 ct_status ct_verify_print(FILE *out, const ct_verify_report *report);
-/* Of several claims, whole documents: {"verdict": .., "claims": [..], "worst_relative_error": ..};
- * JUnit XML, a test case for each row and mutant; one page, with each claim's graph where Graphviz
+/* Of several claims, whole documents. JSON: {"verdict": "pass", "claims": [..], "mutants": ..,
+ * "killed": .., "worst_relative_error": ..}, where a claim has one entry for each order, and in it
+ * what was found of all its mutants, so that these are the same at each; the numbers at the end
+ * count each once. What is infinite is the string "Infinity", and null is what was not measured: a
+ * NaN of ct_verify_row. JUnit XML: a test case for each row, with its numbers as properties, and
+ * for each mutant. One page, with each claim's graph where Graphviz
  * draws it; of a refused claim it has the colours of f's terms, and the one that is wrong is called
  * so. Errors: CT_ERR_IO, CT_ERR_MEMORY. */
 ct_status ct_verify_write_json(FILE *out, const ct_verify_report *reports, int64_t n);

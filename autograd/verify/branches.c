@@ -176,8 +176,25 @@ static void take_outcomes(const point *p, bool is_first, outcomes *seen) {
     }
 }
 
+/* Returns how many; the line has the first. */
+static int64_t say_untaken(const point *p, const outcomes *seen, ct_verify_line *line) {
+    int64_t n = 0;
+    char formula[80] = "", more[48] = "";
+    for (int64_t k = p->n; k-- > 0;) {
+        if (seen->varies[k]) continue;
+        formula[0] = '\0';
+        cti_write_formula(p->by[k], 3, formula, sizeof formula);
+        n++;
+    }
+    if (n > 1) snprintf(more, sizeof more, ", and of %lld more,", (long long)n - 1);
+    if (n) {
+        cti_line(line, "one branch of %s%s was never taken: nothing is said of it", formula, more);
+    }
+    return n;
+}
+
 ct_status cti_verify_untaken(const cti_subject *s, const ct_verify_options *options,
-                             ct_verify_line *line) {
+                             ct_verify_line *line, int64_t *untaken) {
     ct_status status = CT_OK;
     outcomes seen = {{0}, {false}};
     for (uint64_t d = 0; d < DRAWS && status == CT_OK; d++) {
@@ -185,12 +202,7 @@ ct_status cti_verify_untaken(const cti_subject *s, const ct_verify_options *opti
         int64_t scope = ct_scope_open();
         status = visit(s, draw_number(options, d), 0, &p);
         if (status == CT_OK) take_outcomes(&p, d == 0, &seen);
-        for (int64_t k = 0; status == CT_OK && d == DRAWS - 1 && k < p.n; k++) {
-            if (seen.varies[k]) continue;
-            char formula[80] = "";
-            cti_write_formula(p.by[k], 3, formula, sizeof formula);
-            cti_line(line, "one branch of %s was never taken: nothing is said of it", formula);
-        }
+        if (status == CT_OK && d == DRAWS - 1) *untaken = say_untaken(&p, &seen, line);
         ct_scope_close(scope);
     }
     return status;

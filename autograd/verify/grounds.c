@@ -69,7 +69,7 @@ static void note_stand_ins(const cti_walk *walk, ct_verify_line *line) {
 }
 
 ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *options,
-                             ct_verify_line lines[CTI_GROUNDS]) {
+                             ct_verify_line lines[CTI_GROUNDS], int64_t *untaken) {
     cti_draw draw = {.seed = options->seed, .cotangent = options->cotangent};
     cti_instance of;
     cti_walk walk;
@@ -86,5 +86,5 @@ ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *opti
         cti_walk_free(&walk);
     }
     ct_scope_close(scope);
-    return status == CT_OK ? cti_verify_untaken(s, options, &lines[2]) : status;
+    return status == CT_OK ? cti_verify_untaken(s, options, &lines[2], untaken) : status;
 }

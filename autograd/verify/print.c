@@ -20,8 +20,9 @@ const char *cti_verdict(const ct_verify_report *report) {
     }
     if (!report->passed) return "REFUSED";
     if (!tried) return "equal in f64, which proves less than the field";
-    return undecided ? "equal in f64, undecided in the field"
-                     : "the derived gradient is the closed form";
+    if (undecided) return "equal in f64, undecided in the field";
+    return report->untaken ? "the derived gradient is the closed form, on branches that were taken"
+                           : "the derived gradient is the closed form";
 }
 
 cti_column cti_column_shown(double value) {
@@ -55,7 +56,8 @@ ct_verify_line cti_first_difference(const ct_verify_report *report) {
 static void print_mutants(cti_writer *out, const ct_verify_report *report) {
     if (report->n_mutants == 0) {
         if (report->passed)
-            cti_write_format(out, "  mutants: none; each name in f (ct_name) gives three\n");
+            cti_write_format(out, "  mutants: none; a name in f (ct_name) gives three, where a "
+                                  "part of a derivative flows through it\n");
         return;
     }
     cti_write_format(out, "  mutants: %lld of %lld refused\n", (long long)report->n_killed,

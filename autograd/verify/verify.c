@@ -62,11 +62,15 @@ static ct_status check_claim(const ct_claim *claim) {
     const char *missing = !claim                                ? "claim"
                           : !claim->name                        ? "claim->name"
                           : !claim->f                           ? "claim->f"
-                          : !claim->closed && !claim->arrays    ? "claim->closed"
                           : !claim->inputs                      ? "claim->inputs"
                           : claim->n_mutants && !claim->mutants ? "claim->mutants"
                                                                 : NULL;
     if (missing) return ct_fail(CT_ERR_NULL, "ct_verify: '%s' is NULL", missing);
+    if (!claim->closed && !claim->arrays) {
+        return ct_fail(CT_ERR_NULL,
+                       "ct_verify: %s: 'claim->closed' or 'claim->arrays' must be given",
+                       claim->name);
+    }
     ct_status status = check_inputs(claim);
     return status == CT_OK ? check_mutants(claim) : status;
 }
@@ -398,7 +402,7 @@ static void note_doubts(ct_verify_report *report, const cti_subject *s, const ct
 static ct_status note_grounds(ct_verify_report *report, const cti_subject *s,
                               const ct_verify_options *options) {
     ct_verify_line lines[CTI_GROUNDS] = {0};
-    ct_status status = cti_verify_grounds(s, options, lines);
+    ct_status status = cti_verify_grounds(s, options, lines, &report->untaken);
     for (int k = 0; k < CTI_GROUNDS && status == CT_OK; k++) note(report, &lines[k]);
     ct_verify_line chance = {""};
     bool exact = report->passed;

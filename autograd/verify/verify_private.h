@@ -173,9 +173,10 @@ typedef struct {
 } cti_degenerate;
 ct_status cti_verify_degenerate(const cti_subject *s, const ct_verify_options *options,
                                 const cti_findings *found, cti_degenerate *out);
-/* A line that names a branch which no draw takes, or nothing. */
+/* How many decisions of both sides have one outcome in all draws, and a line that names the first;
+ * or nothing. */
 ct_status cti_verify_untaken(const cti_subject *s, const ct_verify_options *options,
-                             ct_verify_line *line);
+                             ct_verify_line *line, int64_t *untaken);
 /* The probability that a wrong formula passes the exact stage, and a line that says it. */
 ct_status cti_verify_chance(const cti_subject *s, const ct_verify_options *options,
                             double *log2_missed, ct_verify_line *line);
@@ -183,7 +184,7 @@ ct_status cti_verify_chance(const cti_subject *s, const ct_verify_options *optio
 #define CTI_GROUNDS 3
 /* What a proof rests on, a line each; empty where there is nothing to say. */
 ct_status cti_verify_grounds(const cti_subject *s, const ct_verify_options *options,
-                             ct_verify_line lines[CTI_GROUNDS]);
+                             ct_verify_line lines[CTI_GROUNDS], int64_t *untaken);
 
 /* The name of an input, or "cotangent". */
 const char *cti_claim_input_name(const ct_claim *claim, int64_t input);

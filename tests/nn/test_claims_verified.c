@@ -124,7 +124,7 @@ TEST(claims_verified, documents_of_several) {
                      "\"worst_relative_error\": ", "\"mutants\": 5, \"killed\": 5",
                      "{\"name\": \"dense\", \"order\": 2, \"exact\": true",
                      "{\"name\": \"huber\", \"order\": 1", "{\"name\": \"huber\", \"order\": 2",
-                     "\n], \"worst_relative_error\": ", NULL});
+                     "\n], \"mutants\": ", ", \"killed\": ", ", \"worst_relative_error\": ", NULL});
     expect_parts(ct_verify_write_html, r,
                  (const char *const[]){"color-scheme:light dark", "<a href=\"#c0\">dense</a>",
                                        "x kernel + bias", "<td>equal<td>equal<td>", "<td>5/5",

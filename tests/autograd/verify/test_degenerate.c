@@ -96,13 +96,14 @@ TEST(degenerate, a_cotangent_of_ones_in_one_channel) {
     ct_verify_free(&r);
 }
 
+/* Wrong, and equal under this cotangent. */
 TEST(degenerate, a_cotangent_of_ones) {
-    setting plain = {.by = {1, 1}};
+    setting plain = {.by = {1, 1}, .wrong = true};
     ct_claim claim = claim_on(&plain);
     ct_tensor *ones = ct_full(CT_F64, CT_SHAPE(ROWS, CHANNELS), 1);
     ct_verify_report r = verified(&claim, (ct_verify_options){.orders = 1, .cotangent = ones});
-    EXPECT(!r.passed &&
-           has_note(&r, "with regard to x is 0, right or wrong: it is 1 in all of it"));
+    EXPECT(!r.passed && has_note(&r, "degenerate: under the cotangent given the derivative with "
+                                     "regard to x is 0, right or wrong: it is 1 in all of it"));
     ct_verify_free(&r);
 }
 

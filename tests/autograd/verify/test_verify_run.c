@@ -60,7 +60,7 @@ TEST(verify_run, the_status_is_what_the_report_says) {
     other.closed = NULL, other.arrays = of_arrays;
     expect_run(&other, plain, 0, "compared in f64 alone");
     expect_run(&other, plain, 0, "square: equal in f64, which proves less than the field\n");
-    expect_run(&other, plain, 0, "mutants: none; each name in f (ct_name) gives three");
+    expect_run(&other, plain, 0, "mutants: none; a name in f (ct_name) gives three");
     expect_run(&other, plain, 0, "0.0e+00         -   2.0e+00");
 }
 
