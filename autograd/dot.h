@@ -8,7 +8,7 @@
  * built from first, second and higher derivatives; a legend says so. Grey arrows carry a value
  * into the derivative of something else, dashed ones lead to staged updates, and a double frame
  * marks a root. A derived node says in its tooltip which node it was derived from. Nothing is
- * evaluated.
+ * evaluated, unless the picture has `values`.
  *
  * Where data varies between ranks (tensor/varying.h), what varies has a thick frame and says how
  * many rows of all are here, as [4/8,3], octagons are sums over all ranks, and all else is the same
@@ -59,6 +59,9 @@ typedef struct {
     const ct_shadow_report *shadow; /* of this graph: colour ops by the digits that are lost in  */
                                     /*   them, and say how many; nothing is folded; not with     */
                                     /*   `profile`. Half of f32's digits are as dark as it gets  */
+    bool values;                    /* the numbers of nodes of at most 12 elements, rows apart by */
+                                    /*   ";", thirds and the like as fractions. All is evaluated  */
+                                    /*   for it, and nothing is folded                            */
     const ct_formula *formula;      /* fill by its terms, which stand above; NULL: by order */
     bool no_legend;
     const char *format; /* that ct_dot_write writes, by the endings of ct_dot_save: "txt"; NULL: */

@@ -1,6 +1,7 @@
 /* Draws a computation graph: a layer, or a model, with as many orders of derivatives as wanted.
  * What is drawn is in graph_dump_graphs.c; how, is ct_dot_save's business.
- * Invariant: nothing is computed unless --profile or --level plan asks where the time goes. */
+ * Invariant: nothing is computed unless --values asks for numbers, or --profile or --level plan
+ * where the time goes. */
 #include "graph_dump.h"
 #include "options.h"
 #include "program.h"
@@ -11,7 +12,7 @@
 typedef struct {
     const char *graph, *level, *focus, *order, *diff, *out, *page, *explorer;
     int64_t depth;
-    bool backward, formula, simplified, profile, views, unfold;
+    bool backward, formula, simplified, profile, views, unfold, values;
 } wishes;
 
 static int failed(void) {
@@ -68,6 +69,7 @@ static ct_status draw(const graph *g, const graph_kind *kind, const wishes *w, f
                               .profile = w->profile,
                               .show_views = w->views,
                               .unfold = w->unfold,
+                              .values = w->values,
                               .format = to.format};
     if (strcmp(w->level, "model") == 0) return draw_model(g, kind, w, to);
     if (w->formula && !kind->formula) {
@@ -185,6 +187,8 @@ int main(int argc, char *argv[]) {
         {"--views", NULL, "with reshape, broadcast and the like", OPTION_FLAG, &w.views, 0, 0},
         {"--unfold", NULL, "repeated steps and equal modules one by one, and the ops of passes",
          OPTION_FLAG, &w.unfold, 0, 0},
+        {"--values", NULL, "evaluated, with the numbers of small nodes", OPTION_FLAG, &w.values, 0,
+         0},
         {"--diff", "batch-norm|inference|simplified",
          "what differs without BatchNorm (seed), in inference, or as it is evaluated",
          OPTION_CHOICE, &w.diff, 0, 0},

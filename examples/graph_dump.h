@@ -25,7 +25,7 @@ typedef struct {
 } graph_kind;
 
 /* The words between '|', for options. */
-#define GRAPHS "bn|ln|softmax|seed|resnet18|lstm|gpt"
+#define GRAPHS "bn|bn3|ln|softmax|seed|resnet18|lstm|gpt"
 extern const graph_kind graphs[];
 /* One of them, or NULL. */
 const graph_kind *graph_kind_of(const char *name);

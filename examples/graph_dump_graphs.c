@@ -1,6 +1,6 @@
 /* Graphs worth looking at: normalizations, the study's network, and models of the library.
  * No derivative is written here; ct_vjp and ct_grad make graph out of graph.
- * Invariant: nothing is computed; pictures need shapes and names only. */
+ * Invariant: nothing is computed; pictures need shapes and names only, but for --values. */
 #include "graph_dump.h"
 
 #include <stdio.h>
@@ -52,6 +52,24 @@ static ct_status batch_norm(graph *g, int order) {
                      : "BatchNorm out of primitive ops: y = gamma (x - mean) / sqrt(variance + "
                        "epsilon) + beta";
     return add_gradients(g, y, blank("dy", CT_F32, CT_SHAPE(ROWS, WIDTH)), x, 3, order);
+}
+
+/* The example of docs/batch-norm-gradient.md, whose numbers need no calculator. */
+static ct_status three_rows(graph *g, int order) {
+    static const double numbers[] = {2, 1, 2, 4, -1, 1}, cotangent[] = {1, 0, 0, 1, 0, 0};
+    ct_tensor *x = ct_name(ct_from(CT_F64, CT_SHAPE(3, 2), numbers), "x");
+    ct_tensor *dy = ct_name(ct_from(CT_F64, CT_SHAPE(3, 2), cotangent), "dy");
+    ct_tensor *gamma = ct_name(ct_full(CT_F64, CT_SHAPE(2), 2), "gamma");
+    ct_tensor *beta = ct_name(ct_full(CT_F64, CT_SHAPE(2), 0), "beta"), *in[] = {x, gamma, beta};
+    ct_tensor *mean = ct_name(ct_mean_keep(x, CT_AXES(0)), "mean");
+    ct_tensor *c = ct_name(ct_sub(x, mean), "c");
+    ct_tensor *s = ct_name(ct_offset(ct_mean_keep(ct_square(c), CT_AXES(0)), 2), "s");
+    ct_tensor *r = ct_name(ct_rsqrt(s), "r"), *h = ct_name(ct_mul(c, r), "h");
+    ct_tensor *y = ct_add(ct_mul(h, gamma), beta);
+    if (!y) return ct_error();
+    add_root(g, y, "y");
+    g->title = "BatchNorm of three rows and two channels, epsilon 2";
+    return add_gradients(g, y, dy, in, 3, order);
 }
 
 static ct_status layer_norm(graph *g, int order) {
@@ -145,6 +163,7 @@ static ct_status lstm(graph *g, int order) {
 
 const graph_kind graphs[] = {
     {"bn", "BatchNorm", batch_norm, &ct_formula_batch_norm, false},
+    {"bn3", "BatchNorm of three rows", three_rows, NULL, false},
     {"ln", "LayerNorm", layer_norm, &ct_formula_layer_norm, false},
     {"softmax", "softmax cross-entropy", softmax, &ct_formula_cross_entropy, false},
     {"seed", "the network of the study", seed, NULL, true},

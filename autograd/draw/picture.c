@@ -276,6 +276,11 @@ static void add_words(drawing *d, ct_tensor *t, cti_picture_node *node) {
     } else if (*text) {
         node->detail = text_of(d, "%s", text);
     }
+    if (d->options->values) cti_values_of(t, text, sizeof text);
+    if (!d->options->values || !*text || (!t->op && !*t->name && t->numel == 1))
+        return; /* a number is its kind */
+    const char *before = node->detail ? node->detail : "";
+    node->detail = text_of(d, "%s%s%s", before, *before ? ": " : "", text);
 }
 
 static cti_picture_node node_of(drawing *d, int64_t i) {
@@ -460,7 +465,7 @@ static ct_status arrange(drawing *d, const char *function) {
     cti_picture *p = d->p;
     const ct_dot_options *options = d->options;
     if (p->n_nodes == 0) return CT_OK;
-    bool fold = !options->unfold && !options->shadow;
+    bool fold = !options->unfold && !options->shadow && !options->values;
     ct_status status;
     if (has_passes(options) && !options->unfold && p->n_nodes > PASSES_OPEN) {
         status = close_passes(d, fold);
@@ -510,7 +515,12 @@ ct_status cti_picture_of_part(cti_picture *p, const char *function, ct_tensor *c
     }
     drawing d = {.p = p, .options = options};
     if (cti_walk_new(&d.walk, roots, n, cti_walk_whole_graph) != CT_OK) return CT_ERR_MEMORY;
-    ct_status status = fill(&d, roots, n, terms);
+    ct_status status = CT_OK;
+    if (options->values) { /* which walks, too */
+        status = ct_eval(d.walk.items, d.walk.count);
+        cti_walk_resume(&d.walk);
+    }
+    if (status == CT_OK) status = fill(&d, roots, n, terms);
     cti_walk_free(&d.walk);
     p->title = options->title;
     p->formula = options->formula;

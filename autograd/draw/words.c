@@ -11,6 +11,7 @@
 #include "tensor/varying.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,34 @@ void cti_detail_of(const ct_tensor *t, char *text, size_t room) {
     if (slot || !t->op || !t->op->detail || !t->attr) return;
     const int64_t *numbers = t->attr;
     put_attribute(&to, t->op->detail, numbers, numbers + t->attr_size / sizeof *numbers);
+}
+
+/* --- Values ----------------------------------------------------------------------------------- */
+
+#define MOST_VALUES 12
+#define MOST_PARTS 100
+
+/* 7/12 where a number is within rounding of it. */
+static void put_value(line *to, double value) {
+    for (int parts = 1; parts <= MOST_PARTS && fabs(value) < 1e6; parts++) {
+        double n = round(value * parts);
+        if (fabs(value * parts - n) > 1e-9) continue;
+        put(to, "%.0f", n + 0.0);
+        if (parts > 1) put(to, "/%d", parts);
+        return;
+    }
+    put(to, "%s", cti_real_shown(value, 4).text);
+}
+
+void cti_values_of(const ct_tensor *t, char *text, size_t room) {
+    line to = {text, room, 0};
+    *text = '\0';
+    if (!cti_has_value(t) || t->numel > MOST_VALUES || t->numel == 0) return;
+    int64_t row = t->shape.rank ? t->shape.dims[t->shape.rank - 1] : 1;
+    for (int64_t i = 0; i < t->numel; i++) {
+        put(&to, "%s", i == 0 ? "" : i % row ? ", " : "; ");
+        put_value(&to, cti_value(t->buffer->data, t->dtype, i));
+    }
 }
 
 /* --- Derivatives ------------------------------------------------------------------------------ */

@@ -20,6 +20,8 @@ cti_type_text cti_type_shown(const ct_tensor *t);
 /* What a node's attribute says: "axes 0..1", "stride 2, pad 1", "average, decay 0.9"; "" where it
  * says nothing. */
 void cti_detail_of(const ct_tensor *t, char *text, size_t room);
+/* The elements of a value, "2, 1; 2, 4; -1, 1"; "" for no value and for more than 12 elements. */
+void cti_values_of(const ct_tensor *t, char *text, size_t room);
 /* Bytes that a detail or a formula may have, and its end. */
 #define CTI_WORDS 512
 /* The op's derivative as a formula, "da = dy * b, db = dy * a", by building it once more; "" where

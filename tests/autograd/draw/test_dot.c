@@ -145,6 +145,23 @@ DOT_TEST(colours_where_digits_are_lost) {
 }
 
 /* exp takes no part in what lies between x and y; the sum that takes it does, and it is a value. */
+/* Rows apart, fractions as such, and nothing of what is large or not wanted. */
+DOT_TEST(small_nodes_show_their_numbers) {
+    double rows[] = {1, 2, -3, 0.123456789};
+    ct_tensor *x = ct_name(ct_from(CT_F64, CT_SHAPE(2, 2), rows), "x");
+    ct_tensor *third = ct_scale(x, 1.0 / 3), *wide = ct_broadcast(vector("v"), CT_SHAPE(7, 2));
+    ct_tensor *y = ct_add(ct_sum_all(third), ct_sum_all(ct_exp(wide)));
+    char *text = text_of(&y, 1, (ct_dot_options){.values = true});
+    EXPECT(strstr(text, "\"x\\n1, 2; -3, 0.1235\\n[2,2] f64\""), "%s", text);
+    EXPECT(strstr(text, "\\n1/3, 2/3; -1, 0.04115\\n[2,2] f64\""), "%s", text);
+    EXPECT(strstr(text, "\"v\\n1, 2\\n[2] f64\"") && strstr(text, "\"exp\\n[7,2] f64\""), "%s",
+           text);
+    free(text);
+    text = text_of(&y, 1, (ct_dot_options){0});
+    EXPECT(!strstr(text, "2/3"), "%s", text);
+    free(text);
+}
+
 DOT_TEST(what_lies_between_two_tensors) {
     ct_tensor *x = vector("x"), *w = vector("w");
     ct_tensor *y = ct_sum_all(ct_add(ct_tanh(x), ct_exp(ct_sin(w))));
