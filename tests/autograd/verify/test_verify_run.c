@@ -168,6 +168,7 @@ TEST(verify_run, a_mistake_inside_of_a_root_is_said) {
         {4, 1e-3, false, "x: the derivative of another f: sum(mul(x, x)) stands where div(sum(.."},
         {4.0 / 3, 1e-3, true, "x: sum(mul(x, x)) has the factor 4/3 = m / (m - 1)"},
         {1, 0, true, "x: div(sum(..), ..) stands where add(div(.., ..), 0.001) belongs"},
+        {1, 1e-5, true, "x: it would be right with 0.001 in place of 1e-05, in add(div(.., ..), "},
     };
     for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
         ct_claim of = {.name = "rms",
