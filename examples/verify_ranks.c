@@ -224,6 +224,7 @@ static bool start(const ct_claim *claim, ct_verify_options options, socket_table
         if (process[r] == 0) {
             ct_verify_report report;
             ct_status status = verify_here(claim, options, &report, r, sockets);
+            if (status != CT_OK) fprintf(stderr, "verify: rank %d: %s\n", r, ct_error_message());
             _exit(status == CT_OK && report.passed ? 0 : 1);
         }
         started &= process[r] > 0;
