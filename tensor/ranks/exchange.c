@@ -56,6 +56,7 @@ static const cti_step *step_of(const cti_exchange *e) { return &e->steps->steps[
 static void next(cti_exchange *e) {
     e->at++;
     e->stage = CTI_TURN;
+    if (e->at >= e->steps->common && e->fault.kind != CTI_SOUND) e->at = e->steps->n;
 }
 
 static char *piece(const cti_exchange *e, char *array, int pieces, cti_range range, size_t *bytes) {
@@ -243,7 +244,7 @@ static ct_status run(ct_group *g) {
 }
 
 ct_status cti_agree(ct_group *g, cti_entry entry) {
-    begin(g, entry, &g->schedule.spread);
+    begin(g, entry, &g->schedule.sum); /* of nothing */
     return run(g);
 }
 

@@ -28,14 +28,13 @@ static void pass_down(cti_steps *list, int rank, int size) {
     }
 }
 
-/* The same tree backwards, without payload, comes first. */
-static void spread(cti_steps *list, int rank, int size) {
-    cti_steps down = {0};
-    pass_down(&down, rank, size);
-    for (int i = down.n - 1; i >= 0; i--) {
-        append(list, (cti_step){.peer = down.steps[i].peer, .give = -1, .take = -1});
+static void spread(cti_steps *list, const cti_steps *sum, int rank, int size) {
+    for (int i = 0; i < sum->n; i++) {
+        int peer = sum->steps[i].peer;
+        if (peer != rank) append(list, (cti_step){.peer = peer, .give = -1, .take = -1});
     }
-    for (int i = 0; i < down.n; i++) append(list, down.steps[i]);
+    list->common = list->n;
+    pass_down(list, rank, size);
 }
 
 /* --- Any number of ranks ---------------------------------------------------------------------- */
@@ -96,11 +95,12 @@ static void halve_and_double(cti_schedule *out, int rank, int size) {
 void cti_schedule_make(cti_schedule *out, int rank, int size, int grains) {
     memset(out, 0, sizeof *out);
     out->grains = cti_grains_of(rank, size, grains);
-    spread(&out->spread, rank, size);
     if ((size & (size - 1)) == 0 && grains % size == 0) {
         halve_and_double(out, rank, size);
-        return;
+    } else {
+        sum_up(&(building){out, rank, size, grains}, 0, grains);
+        pass_down(&out->sum, rank, size);
     }
-    sum_up(&(building){out, rank, size, grains}, 0, grains);
-    pass_down(&out->sum, rank, size);
+    out->sum.common = out->sum.n;
+    spread(&out->spread, &out->sum, rank, size);
 }

@@ -27,8 +27,10 @@ enum {
     CTI_MOST_STEPS = 2 * CT_GROUP_MOST
 };
 
+/* After the first `common` steps every rank knows how all have fared. As far as that all lists are
+ * alike, but for payload: so ranks that make different calls meet, and none waits for another. */
 typedef struct {
-    int n;
+    int n, common;
     cti_step steps[CTI_MOST_STEPS];
 } cti_steps;
 
@@ -37,7 +39,7 @@ typedef struct {
     int n_nodes;
     cti_range nodes[CTI_MOST_NODES]; /* from left to right */
     cti_steps sum;                   /* at its end node 0 is the sum of all grains, on every rank */
-    cti_steps spread; /* heads to rank 0, then node 0 of rank 0 to all; it depends on P alone */
+    cti_steps spread;                /* the heads of a sum, then node 0 of rank 0 to all */
 } cti_schedule;
 
 cti_range cti_grains_of(int rank, int size, int grains);

@@ -137,9 +137,22 @@ tsan_suites() {
     TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=3 \
         build-tsan/tests/selftest --scale 1 $suites
 }
+# Processes, each of two threads, without Criterion.
+tsan_ranks() {
+    for p in 2 3; do
+        for scenario in 'sums 8' 'large_sum 300007' 'different 1' 'failed 1' 'memory 1' 'trains 0' \
+            'trains 1' 'step_without_memory 1' 'draws_after_failures 1' fits_without_memory; do
+            echo "$p ranks: $scenario"
+            # shellcheck disable=SC2086 # with its argument
+            TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=2 \
+                build-tsan/tests/rank -n $p $scenario || return 1
+        done
+    done
+}
 tsan_check() {
     check build-tsan "thread sanitizer: clang compiles" preset tsan || return
     check build-tsan "thread sanitizer: core suites" tsan_suites
+    check build-tsan "thread sanitizer: ranks" tsan_ranks
 }
 
 fuzz() { # TARGET: half a minute from nothing; what it fails on stays in build-fuzz

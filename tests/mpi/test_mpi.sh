@@ -63,7 +63,7 @@ fault() {
     done
 }
 for p in 2 3 4; do
-    check "$p ranks: one built another graph" fault $p different $((3 * p)) CT_ERR_STATE
+    check "$p ranks: one built another graph" fault $p different $((4 * p)) CT_ERR_STATE
     check "$p ranks: one failed" fault $p failed $((p - 1)) 'rank 1 failed with CT_ERR_DIVERGED'
     check "$p ranks: one is out of memory" fault $p memory $p CT_OK
     check "$p ranks: bytes of rank 0" fault $p broadcast $p 'text of 296 bytes'
@@ -88,11 +88,13 @@ check "4 ranks: one is killed, and mpirun ends all" ends_all
 [ ! "$open_mpi" ] || check "4 ranks: one is killed, and the others tell" survivors_tell
 
 # A program of another MPI, or none: each process would be the only one.
-alone() {
-    OMPI_COMM_WORLD_SIZE='' PMI_SIZE=2 "$rank" sums 8 >"$work/out" 2>&1
-    grep -q 'ct_group_mpi: PMI_SIZE is 2, and MPI sees 1' "$work/out"
+alone() { # VARIABLE
+    env OMPI_COMM_WORLD_SIZE= PMI_SIZE= SLURM_NTASKS= "$1=2" "$rank" sums 8 >"$work/out" 2>&1
+    grep -q "ct_group_mpi: $1 is 2, and MPI sees 1" "$work/out" || { cat "$work/out" && return 1; }
 }
-check "a launcher that promises more ranks than MPI sees" alone
+for variable in PMI_SIZE OMPI_COMM_WORLD_SIZE SLURM_NTASKS; do
+    check "a launcher that promises more ranks than MPI sees, by $variable" alone $variable
+done
 check "a program that nobody launched is one rank" "$rank" sums 8
 
 # --- The example, where it was built --------------------------------------------------------------

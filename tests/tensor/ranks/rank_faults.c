@@ -69,6 +69,9 @@ SCENARIO(different) {
     if (ct_group_rank(group) == argument) say(ct_group_agree(group, CT_OK));
     else say(ct_group_broadcast(group, sums, 8));
     OK(sum(group, 1, CT_OK, N));
+    if (ct_group_rank(group) == argument) say(ct_group_agree(group, CT_OK));
+    else say(sum(group, 1, CT_OK, N));
+    OK(sum(group, 1, CT_OK, N));
 }
 
 SCENARIO(other_options) {
@@ -88,6 +91,18 @@ SCENARIO(failed) {
     say(ct_group_agree(group, mine ? ct_fail(CT_ERR_RANGE, "ct_test: no") : CT_OK));
     OK(sum(group, 1, CT_OK, N));
     EXPECT(sums[0] == 0);
+}
+
+/* The rank of the argument fails before the next exchange, and tells in its place. */
+SCENARIO(failed_before) {
+    use(group, 300);
+    bool mine = ct_group_rank(group) == argument;
+    if (mine) say(ct_group_agree(group, ct_fail(CT_ERR_RANGE, "ct_test: no")));
+    else say(sum(group, 1, CT_OK, N));
+    OK(sum(group, 1, CT_OK, N));
+    if (mine) say(ct_group_agree(group, ct_fail(CT_ERR_RANGE, "ct_test: no")));
+    else say(ct_group_broadcast(group, sums, 8));
+    OK(ct_group_agree(group, CT_OK));
 }
 
 /* The rank of the argument and the next one, each in its own way; of both the first counts. */

@@ -180,6 +180,24 @@ TEST(ranks, an_error_on_one_rank) {
     }
 }
 
+TEST(ranks, who_fails_before_an_exchange_tells_in_its_place) {
+    for (int i = 0; i < SIZES; i++) {
+        for (int victim = 0; victim < sizes[i]; victim++) {
+            run("failed_before", victim, sizes[i]);
+            char expected[200];
+            snprintf(expected, sizeof expected,
+                     "CT_ERR_RANGE ct_group: rank %d failed with CT_ERR_RANGE\n"
+                     "CT_ERR_RANGE ct_group_broadcast: rank %d failed with CT_ERR_RANGE\n",
+                     victim, victim);
+            for (int r = 0; r < sizes[i]; r++) {
+                expect_text(r, r == victim ? "CT_ERR_RANGE ct_test: no\n"
+                                             "CT_ERR_RANGE ct_test: no\n"
+                                           : expected);
+            }
+        }
+    }
+}
+
 TEST(ranks, errors_on_two_ranks_are_one_error_on_all) {
     for (int i = 1; i < SIZES; i++) {
         for (int first = 0; first < sizes[i]; first++) {
