@@ -206,9 +206,10 @@ static ct_status learn(training *t, const ct_batch *batch) {
     cti_measured measured;
     t->batch = batch;
     t->last.step = at->epoch * t->count + at->batch + 1;
+    int64_t exchanges = cti_exchanges(); /* the user's functions may evaluate */
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);
-    if (status != CT_OK) return cti_agreed(status); /* the other ranks wait in the step */
+    if (status != CT_OK) return cti_agreed_since(exchanges, status); /* others wait in the step */
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;

@@ -253,6 +253,14 @@ ct_status cti_agreed(ct_status status) {
     return group ? cti_agree(group, (cti_entry){0, status}) : status;
 }
 
+int64_t cti_exchanges(void) { return ct_group_stats_read(ct_group_current()).exchanges; }
+
+ct_status cti_agreed_since(int64_t exchanges, ct_status status) {
+    const ct_group *group = ct_group_current();
+    bool known = group && cti_exchanges() > exchanges && group->exchange.fault.kind != CTI_SOUND;
+    return known && status != CT_OK ? status : cti_agreed(status);
+}
+
 ct_status ct_group_agree(ct_group *group, ct_status status) {
     CTI_CALLED;
     if (!group) return cti_null("ct_group_agree: 'group' is NULL");

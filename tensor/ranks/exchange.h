@@ -32,6 +32,10 @@ ct_status cti_agree(ct_group *group, cti_entry entry);
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);
+/* The same for a rank that may have exchanged something since there were so many exchanges. If the
+ * last of those failed, it did so on all ranks, and they know. */
+ct_status cti_agreed_since(int64_t exchanges, ct_status status);
+int64_t cti_exchanges(void); /* of the current group */
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was
  * begun has to be polled until it is done. */

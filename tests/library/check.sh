@@ -112,13 +112,27 @@ build() {
 }
 preset() { cmake --preset "$1" && cmake --build --preset "$1"; }
 
+# rank_scenarios BUILD: what ranks do, without Criterion, whose processes a tool may not follow.
+rank_scenarios() {
+    for p in 2 3; do
+        for scenario in 'sums 8' 'large_sum 300007' 'different 1' 'failed 1' 'memory 1' 'trains 0' \
+            'trains 1' 'step_without_memory 1' 'draws_after_failures 1' fits_without_memory; do
+            echo "$p ranks: $scenario"
+            # shellcheck disable=SC2086 # with its argument
+            "$1/tests/rank" -n $p $scenario || return 1
+        done
+    done
+}
+
+valgrind_ranks() (
+    COTAN_RANK=tests/support/rank_valgrind.sh COTAN_SCALE=10
+    export COTAN_RANK COTAN_SCALE
+    rank_scenarios build && build/tests/test_disturbed_ranks --jobs 1
+)
 valgrind_check() {
     check build "gcc compiles" build build || return
     check build "valgrind: core suites" cmake --build build --target memcheck
-    for suite in ranks fit_ranks disturbed_ranks; do
-        check build "valgrind: ranks of test_$suite" env COTAN_SCALE=10 \
-            COTAN_RANK=tests/support/rank_valgrind.sh build/tests/test_$suite --jobs 1
-    done
+    check build "valgrind: ranks" valgrind_ranks
 }
 
 tidy_check() {
@@ -137,18 +151,11 @@ tsan_suites() {
     TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=3 \
         build-tsan/tests/selftest --scale 1 $suites
 }
-# Processes, each of two threads, without Criterion.
-tsan_ranks() {
-    for p in 2 3; do
-        for scenario in 'sums 8' 'large_sum 300007' 'different 1' 'failed 1' 'memory 1' 'trains 0' \
-            'trains 1' 'step_without_memory 1' 'draws_after_failures 1' fits_without_memory; do
-            echo "$p ranks: $scenario"
-            # shellcheck disable=SC2086 # with its argument
-            TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=2 \
-                build-tsan/tests/rank -n $p $scenario || return 1
-        done
-    done
-}
+tsan_ranks() (
+    TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=2
+    export TSAN_OPTIONS KMP_BLOCKTIME CT_NUM_THREADS
+    rank_scenarios build-tsan
+)
 tsan_check() {
     check build-tsan "thread sanitizer: clang compiles" preset tsan || return
     check build-tsan "thread sanitizer: core suites" tsan_suites

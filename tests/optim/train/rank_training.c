@@ -269,6 +269,30 @@ SCENARIO(loses_data) {
     end(&t);
 }
 
+/* Reads a sum over all ranks before it is done. */
+static ct_tensor *looking(void *context, ct_module *model, const ct_batch *batch, ct_mode mode,
+                          ct_output outputs[]) {
+    (void)context;
+    outputs[0].prediction = ct_logits(model, batch->x, mode);
+    ct_tensor *loss = ct_cross_entropy(outputs[0].prediction, batch->y);
+    return isfinite(ct_item(loss)) ? loss : NULL;
+}
+
+/* The source fails on one rank, where the objective of the others evaluates. */
+SCENARIO(loses_data_before_an_evaluation) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    training t = begin(CT_F32, false);
+    t.train = ct_source_map_new(t.train, fail_on_rank_1, group); /* owns it */
+    ct_history history;
+    ct_fit(t.model, t.optimizer, NULL, t.train, (ct_fit_options){.epochs = 1, .objective = looking},
+           &history);
+    printf("%lld steps ", (long long)history.n_steps);
+    say(rank_slots_hash(t.model, t.optimizer), &t);
+    ct_history_free(&history);
+    OK(ct_group_agree(group, CT_OK)); /* the group is as before */
+    end(&t);
+}
+
 /* On rank 1 each request for memory fails in turn, in as short a training as there is. All come to
  * the same, and go on alike. */
 SCENARIO(fits_without_memory) {

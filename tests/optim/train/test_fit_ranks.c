@@ -111,6 +111,9 @@ TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
     expect_part(1, "1 steps CT_ERR_IO: rank 1 found no file");
     expect_part(0, "1 steps CT_ERR_IO: ");
     expect_part(2, "rank 1 failed");
+    run("loses_data_before_an_evaluation", 0, 3);
+    expect_part(1, "0 steps CT_ERR_IO: rank 1 found no file, slots unchanged");
+    expect_part(2, "0 steps CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO, slots unchanged");
     run("steps_without_loss", 0, 2);
     expect_part(0, "rank 1 failed with");
     expect_part(0, "slots unchanged");
