@@ -53,7 +53,7 @@ static void draw(rank *me) {
     has(me, text, "[label=\"all_sum\\n[3] f64\", fillcolor=\"#e3f0fa\", shape=octagon, tooltip");
     has(me, text, "varies between ranks: [rows here / of all, ..]</td>");
     has(me, text, "the same on all ranks</td><td>octagon: a sum over all ranks</td>");
-    has(me, text, "[label=\"grain_sum\\naxes 0\\n[1/4,3] f64\"");
+    has(me, text, "[label=\"ragged_grain_sum\\naxes 0\\n[1/4,3] f64\"");
     free(text);
     text = drawn(&loss, 1, (ct_dot_options){.no_legend = true});
     EXPECT(!strstr(text, "the same on all ranks"));
