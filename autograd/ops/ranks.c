@@ -230,7 +230,7 @@ CT_OP_PUBLIC(ct_op_grain_sum) = {
     .detail = "axes #..#-; # grains",
 };
 
-/* --- Where grains differ by a row, or rows are not the first axis ------------------------------ */
+/* --- Where grains differ by a row, or rows are not the first axis -------------------------- */
 
 static ct_status infer_ragged_sum(const ct_infer *call, ct_type *out) {
     const grains_attr *attr = call->attr;
