@@ -213,12 +213,72 @@ static void choose_chain(scheduling *s, cti_task *t) {
     s->end[k] = s->n;
 }
 
+/* --- Beside exchanges ------------------------------------------------------------------------- */
+
+/* The first phase in which some task reads what another has written, as far as it is known. */
+static void read_in(const scheduling *s, int64_t *first_read, int64_t item, int64_t phase) {
+    int64_t task = s->task_of[item];
+    if (task >= 0) first_read[task] = cti_least(first_read[task], phase);
+}
+
+static void note_reads(const scheduling *s, const cti_task *t, int64_t *first_read) {
+    const cti_plan *plan = s->plan;
+    const cti_pass *pass = pass_of(s, t);
+    const int64_t *items;
+    int64_t n = cti_pass_items(pass, &items), k = t - plan->tasks;
+    if (!is_first(s, t)) first_read[k - 1] = cti_least(first_read[k - 1], t->phase);
+    if (cti_has_tiles(pass)) {
+        for (int64_t i = 0; i < pass->tiles.n_loads && is_first(s, t); i++) {
+            read_in(s, first_read, pass->tiles.loads[i].item, t->phase);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const cti_item *item = &plan->items[items[i]];
+        for (int j = 0; j < item->n_inputs; j++) {
+            read_in(s, first_read, cti_base_of(plan, item, j), t->phase);
+        }
+    }
+}
+
+/* What nobody reads before the next exchange is over is computed beside it. Its dependencies are
+ * in earlier phases then. Readers are looked at first, as they may have moved themselves. */
+static ct_status move_beside_exchanges(scheduling *s) {
+    cti_plan *plan = s->plan;
+    size_t tasks = (size_t)plan->n_tasks;
+    if (s->exchanged < 0) return CT_OK;
+    int64_t *first_read = cti_zone_alloc(s->work, tasks, sizeof *first_read);
+    int64_t *next = cti_zone_alloc(s->work, (size_t)s->exchanged + 1, sizeof *next);
+    if (!first_read || !next) return CT_ERR_MEMORY;
+    for (int64_t k = 0; k <= s->exchanged; k++) next[k] = -1;
+    for (int64_t k = 0; k < plan->n_tasks; k++) {
+        const cti_task *t = &plan->tasks[k];
+        first_read[k] = INT64_MAX;
+        if (pass_of(s, t)->kind == CTI_EXCHANGE) next[t->phase] = t->phase;
+    }
+    for (int64_t k = s->exchanged - 1; k >= 0; k--) {
+        if (next[k] < 0) next[k] = next[k + 1];
+    }
+    for (int64_t k = plan->n_tasks - 1; k >= 0; k--) {
+        cti_task *t = &plan->tasks[k];
+        int64_t exchange = t->phase < s->exchanged ? next[t->phase + 1] : INT64_MAX;
+        if (pass_of(s, t)->kind != CTI_EXCHANGE && exchange < first_read[k]) {
+            *t = (cti_task){t->pass, t->stage, t->bundle, t->parts, .phase = exchange};
+        }
+        note_reads(s, t, first_read);
+    }
+    return CT_OK;
+}
+
+/* --- Numbers ---------------------------------------------------------------------------------- */
+
 /* Counts a task's dependencies within its phase; with room for them, stores the successors. */
 static void link_parts(scheduling *s, int64_t task, int64_t *successors) {
     cti_plan *plan = s->plan;
     const cti_task *t = &plan->tasks[task];
     for (int64_t d = task ? s->end[task - 1] : 0; d < s->end[task]; d++) {
         need on = s->dependencies[d].on;
+        if (plan->tasks[on.task].phase != t->phase) continue;
         int64_t number = t->first + s->dependencies[d].part;
         int64_t first = plan->tasks[on.task].first;
         for (int64_t p = first + on.from; p < first + on.to; p++) {
@@ -236,7 +296,8 @@ static int by_phase(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Numbers the parts by phase, those without a dependency in it (its roots) first. */
+/* Numbers the phases that still have tasks, and the parts by phase, those without a dependency in
+ * it (its roots) first. */
 static ct_status number_parts(scheduling *s) {
     cti_plan *plan = s->plan;
     cti_task **order = cti_zone_alloc(s->work, (size_t)plan->n_tasks, sizeof *order);
@@ -244,14 +305,15 @@ static ct_status number_parts(scheduling *s) {
     if (!order || !plan->phases) return CT_ERR_MEMORY;
     for (int64_t k = 0; k < plan->n_tasks; k++) order[k] = &plan->tasks[k];
     qsort(order, (size_t)plan->n_tasks, sizeof *order, by_phase);
-    int64_t first = 0;
+    int64_t first = 0, before = -1;
     for (int64_t k = 0; k < plan->n_tasks; k++) {
         cti_task *t = order[k];
-        cti_phase *phase = &plan->phases[t->phase];
-        if (t->phase == plan->n_phases) {
-            *phase = (cti_phase){.first = first, .exchange = -1};
-            plan->n_phases++;
+        if (t->phase != before) {
+            plan->phases[plan->n_phases++] = (cti_phase){.first = first, .exchange = -1};
         }
+        before = t->phase;
+        t->phase = plan->n_phases - 1;
+        cti_phase *phase = &plan->phases[t->phase];
         t->first = first;
         first += t->parts;
         if (pass_of(s, t)->kind == CTI_EXCHANGE) phase->exchange = t->first;
@@ -358,6 +420,7 @@ static ct_status schedule(scheduling *s) {
         if (choose_phase(s, &plan->tasks[k]) != CT_OK) return CT_ERR_MEMORY;
         choose_chain(s, &plan->tasks[k]);
     }
+    if (move_beside_exchanges(s) != CT_OK) return CT_ERR_MEMORY;
     if (number_parts(s) != CT_OK) return CT_ERR_MEMORY;
     if (link_all(s) != CT_OK) return CT_ERR_MEMORY;
     return take_turns(s);

@@ -16,12 +16,15 @@
 #include "autograd/ops.h"
 #include "autograd/stage.h"
 #include "tensor/group.h"
+#include "tensor/runtime.h"
 #include "tensor/varying.h"
 #include "tests/support/test.h"
 #include "tests/support/varying_support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SEED_OF_SQUARES 3 /* of which variances have a root in p61 */
 
@@ -123,6 +126,65 @@ static void long_rows(rank *me) {
 }
 
 TEST(varying, rows_of_many_elements_have_the_same_bits) { same_bits_for_any_ranks(long_rows); }
+
+/* --- Plans ------------------------------------------------------------------------------------ */
+
+/* The phase of a pass, and the number of passes of a phase, from the schedule of a plan's text. */
+static int phase_of(const char *schedule, int pass, int phase, int *n) {
+    int at, of, found = -1;
+    *n = 0;
+    for (const char *line = schedule; (line = strstr(line, "  phase ")); line++) {
+        if (sscanf(line, "  phase %d: pass %d", &at, &of) != 2) continue;
+        if (of == pass) found = at;
+        *n += at == phase;
+    }
+    return found;
+}
+
+/* Notes how many exchanges there are, and beside how many of them something is computed. */
+static void note_plan(rank *me, ct_tensor *const roots[], int n) {
+    static _Thread_local char text[1 << 18];
+    FILE *out = fmemopen(text, sizeof text, "w");
+    if (!out || ct_plan_write(out, roots, n) != CT_OK) return;
+    fclose(out);
+    const char *schedule = strstr(text, "schedule:");
+    int pass = -1, exchanges = 0, beside = 0, passes;
+    for (char *line = strtok(text, "\n"); line && line < schedule; line = strtok(NULL, "\n")) {
+        if (strncmp(line, "pass ", 5) == 0) pass++;
+        if (!strstr(line, "exchange all_sum")) continue;
+        int phase = phase_of(schedule, pass, -1, &passes);
+        phase_of(schedule, pass, phase, &passes);
+        exchanges++;
+        beside += passes > 1;
+    }
+    me->results[me->n++] = exchanges;
+    me->results[me->n++] = beside;
+}
+
+/* Dense and BatchNorm, twice. */
+static void gradients(rank *me) {
+    ct_tensor *in[] = {parameter(me, CT_SHAPE(C, 4), 1), parameter(me, CT_SHAPE(4), 1),
+                       parameter(me, CT_SHAPE(4, 5), 2), parameter(me, CT_SHAPE(5), 2)};
+    ct_tensor *h = rows_of(me, C, 1), *roots[5];
+    for (int k = 0; k < 4; k += 2) {
+        h = ct_batch_norm(ct_matmul(h, in[k]), in[k + 1], in[k + 1], 1, 1e-3, NULL, NULL);
+    }
+    roots[4] = ct_mean_all(ct_exp(h));
+    ct_grad(roots[4], in, 4, roots);
+    note_plan(me, roots, 5);
+}
+
+/* Of two layers two forward and one backward for each; gradients of weights wait for a later one. */
+TEST(varying, kernels_are_computed_beside_exchanges) {
+    static const int64_t rows[] = {4, 4};
+    world *w = world_run(2, 2, rows, CT_F64, gradients);
+    expect_well(w);
+    for (int r = 0; r < 2; r++) {
+        const double *found = w->ranks[r].results;
+        EXPECT(found[0] == 7 && found[1] > 0, "%g exchanges, %g beside work", found[0], found[1]);
+    }
+    free(w);
+}
 
 /* --- Training --------------------------------------------------------------------------------- */
 
