@@ -104,6 +104,13 @@ static ct_tensor *unstretched(ct_tensor *t) {
     return t;
 }
 
+/* Nothing is edited that lies differently on each rank: all ranks try the same. */
+static bool takes_rows(const ct_tensor *t) {
+    bool rows = false;
+    for (int a = 0; a < t->n_inputs; a++) rows |= t->inputs[a]->rows != NULL;
+    return rows;
+}
+
 /* q in the shape of t; NULL where it does not fit. */
 static ct_tensor *fitted(ct_tensor *q, const ct_tensor *t) {
     ct_shape to = ct_shape_of(t);
@@ -163,7 +170,7 @@ static ct_status try_order(search *k, ct_tensor *t, int at) {
     int other = t->n_inputs == 1 ? 0 : 1 - at;
     bool one = t->n_inputs == 1 && inner->n_inputs == 2;
     bool two = t->n_inputs == 2 && inner->n_inputs == 1 && inner != t->inputs[other];
-    if (!one && !two) return CT_OK;
+    if ((!one && !two) || takes_rows(inner)) return CT_OK;
     ct_tensor *below = inner->inputs[0];
     for (int i = 0; i < inner->n_inputs; i++) {
         if (!ct_shape_equal(ct_shape_of(inner->inputs[i]), ct_shape_of(t))) return CT_OK;
@@ -272,7 +279,7 @@ static ct_status add_nodes(ct_tensor *root, ct_tensor *to[], int64_t *n, int64_t
     cti_walk walk;
     ct_status status = cti_walk_new(&walk, &root, 1, cti_walk_whole_graph);
     for (int64_t i = walk.count; status == CT_OK && i-- > 0 && *n < most;) {
-        bool known = walk.items[i]->dtype != CT_P61;
+        bool known = walk.items[i]->dtype != CT_P61 || walk.items[i]->rows;
         for (int64_t k = 0; k < *n && !known; k++) known = to[k] == walk.items[i];
         if (!known) to[(*n)++] = walk.items[i];
     }
@@ -291,7 +298,7 @@ static ct_status find_edit(search *k) {
     for (int64_t i = 0; i < 2 * k->n_nodes && status == CT_OK && !k->found; i++) {
         ct_tensor *t = k->nodes[i % k->n_nodes];
         int64_t scope = ct_scope_open();
-        if (t->n_inputs && !t->op->release) status = try_node(k, t, i >= k->n_nodes);
+        if (t->n_inputs && !t->op->release && !takes_rows(t)) status = try_node(k, t, i >= k->n_nodes);
         ct_scope_close(scope);
     }
     return status;

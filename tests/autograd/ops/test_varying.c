@@ -174,7 +174,7 @@ static void gradients(rank *me) {
     note_plan(me, roots, 5);
 }
 
-/* Of two layers two forward and one backward for each; gradients of weights wait for a later one. */
+/* Of two layers two forward and one backward each; gradients of weights wait for a later one. */
 TEST(varying, kernels_are_computed_beside_exchanges) {
     static const int64_t rows[] = {4, 4};
     world *w = world_run(2, 2, rows, CT_F64, gradients);
