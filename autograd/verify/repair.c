@@ -298,7 +298,8 @@ static ct_status find_edit(search *k) {
     for (int64_t i = 0; i < 2 * k->n_nodes && status == CT_OK && !k->found; i++) {
         ct_tensor *t = k->nodes[i % k->n_nodes];
         int64_t scope = ct_scope_open();
-        if (t->n_inputs && !t->op->release && !takes_rows(t)) status = try_node(k, t, i >= k->n_nodes);
+        if (t->n_inputs && !t->op->release && !takes_rows(t))
+            status = try_node(k, t, i >= k->n_nodes);
         ct_scope_close(scope);
     }
     return status;
