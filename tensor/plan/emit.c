@@ -5,6 +5,7 @@
 #include "tensor/plan/planning.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     cti_plan *plan;
@@ -128,10 +129,8 @@ static ct_status emit_exchange(emission *e, int64_t first, ct_dtype dtype) {
     if (e->n_list == 0) return CT_OK;
     exchange.items = cti_zone_alloc(plan->zone, (size_t)e->n_list, sizeof *exchange.items);
     if (!exchange.items) return CT_ERR_MEMORY;
-    while (exchange.n < e->n_list) {
-        exchange.items[exchange.n] = e->list[exchange.n];
-        exchange.n++;
-    }
+    exchange.n = e->n_list;
+    memcpy(exchange.items, e->list, sizeof *e->list * (size_t)e->n_list);
     plan->passes[plan->n_passes++] = (cti_pass){
         .kind = CTI_EXCHANGE, .parts = {1}, .exchange = exchange};
     plan->n_exchanges++;

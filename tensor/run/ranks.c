@@ -17,9 +17,21 @@ static uint64_t mix_value(uint64_t hash, const cti_planned *planned, const cti_w
     return cti_mix_bytes(hash, cti_planned_leaf(planned, walk, i)->data, bytes);
 }
 
+/* Of how many rows the batches are: a plan is for many. */
+static uint64_t hash_of_batches(const cti_walk *walk) {
+    uint64_t hash = 0;
+    for (int64_t i = 0; i < walk->count; i++) {
+        const ct_tensor *t = walk->items[i];
+        if (t->rows && cti_has_value(t)) {
+            hash = cti_mix(cti_mix(hash, (uint64_t)t->rows->total), (uint64_t)t->rows->unit);
+        }
+    }
+    return hash;
+}
+
 uint64_t cti_ranks_hash(const cti_planned *planned, const cti_walk *walk) {
     const cti_graph *graph = &planned->plan->graph;
-    uint64_t hash = cti_mix(0, (uint64_t)graph->n_nodes);
+    uint64_t hash = cti_mix(hash_of_batches(walk), (uint64_t)graph->n_nodes);
     for (int64_t i = 0; i < graph->n_nodes; i++) {
         const cti_graph_node *node = &graph->nodes[i];
         hash = mix_value(cti_mix_text(hash, node->op ? node->op->name : ""), planned, walk, i);

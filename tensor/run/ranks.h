@@ -4,8 +4,9 @@
 
 #include "tensor/plan/cache.h"
 
-/* Of what has to be equal on all ranks: the plan's graph but for the sizes of rows, and the values
- * of small leaves, such as numbers and the keys of random ones. */
+/* Of what has to be equal on all ranks: the plan's graph but for how many rows are here, how many
+ * there are of all ranks, and the values of small leaves, such as numbers and keys of random ones.
+ */
 uint64_t cti_ranks_hash(const cti_planned *planned, const cti_walk *walk);
 /* Whether the sums of the walk are over the grains of the current group; an error if not. */
 ct_status cti_ranks_check(const cti_walk *walk);

@@ -15,6 +15,7 @@
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "autograd/stage.h"
+#include "datasets/datasets.h"
 #include "tensor/group.h"
 #include "tensor/runtime.h"
 #include "tensor/varying.h"
@@ -184,6 +185,21 @@ TEST(varying, kernels_are_computed_beside_exchanges) {
         EXPECT(found[0] == 7 && found[1] > 0, "%g exchanges, %g beside work", found[0], found[1]);
     }
     free(w);
+}
+
+/* --- Who disagrees ---------------------------------------------------------------------------- */
+
+/* The sum of a batch of six items on rank 0, of four on the other. */
+static void other_batch(rank *me) {
+    ct_tensor *items = ct_full(me->world->dtype, CT_SHAPE(me->rank ? 4 : 6, C), 1);
+    ct_batch batch;
+    ct_source *source = ct_batches_new(items, items, (ct_batches_options){.size = 8});
+    if (source && ct_source_next(source, &batch) == CT_OK) note(me, ct_sum_all(batch.x));
+    ct_source_free(source);
+}
+
+TEST(varying, a_batch_has_as_many_rows_to_all_ranks) {
+    expect_refused(4, other_batch, "built another graph");
 }
 
 /* --- Training --------------------------------------------------------------------------------- */
