@@ -41,16 +41,25 @@ static ct_status append(cti_walk *walk, ct_tensor *t) {
     return CT_OK;
 }
 
+static ct_tensor *enter_root(const cti_walk *walk, ct_tensor *root) {
+    return cti_walk_has(walk, root) ? NULL : enter(walk, root, NULL);
+}
+
+/* The next input that no path has come to; NULL when all were looked at. */
+static ct_tensor *enter_input(const cti_walk *walk, ct_tensor *at, cti_walk_inputs *inputs) {
+    while (at->index < inputs(at)) {
+        ct_tensor *input = at->inputs[at->index++];
+        if (!cti_walk_has(walk, input)) return enter(walk, input, at);
+    }
+    return NULL;
+}
+
 static ct_status visit(cti_walk *walk, ct_tensor *root, cti_walk_inputs *inputs) {
-    ct_tensor *at = cti_walk_has(walk, root) ? NULL : enter(walk, root, NULL);
-    while (at) {
-        if (at->index < inputs(at)) {
-            ct_tensor *input = at->inputs[at->index++];
-            if (!cti_walk_has(walk, input)) at = enter(walk, input, at);
-        } else {
-            if (append(walk, at) != CT_OK) return CT_ERR_MEMORY;
-            at = at->link;
-        }
+    for (ct_tensor *at = enter_root(walk, root), *next; at; at = next) {
+        next = enter_input(walk, at, inputs);
+        if (next) continue;
+        next = at->link;
+        if (append(walk, at) != CT_OK) return CT_ERR_MEMORY;
     }
     return CT_OK;
 }
@@ -66,6 +75,21 @@ ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
     for (int64_t i = 0; i < n && status == CT_OK; i++) status = visit(walk, roots[i], inputs);
     if (status != CT_OK) cti_walk_free(walk);
     return status;
+}
+
+bool cti_walk_meets(ct_tensor *const roots[], int64_t n, cti_walk_inputs *inputs,
+                    bool (*wanted)(const ct_tensor *)) {
+    const cti_walk walk = {.ticket = cti_walk_ticket()};
+    bool met = false;
+    for (int64_t i = 0; i < n; i++) {
+        for (ct_tensor *at = enter_root(&walk, roots[i]), *next; at; at = next) {
+            next = enter_input(&walk, at, inputs);
+            if (next) continue;
+            next = at->link;
+            met |= wanted(at);
+        }
+    }
+    return met;
 }
 
 void cti_walk_resume(cti_walk *walk) {

@@ -22,6 +22,10 @@ ct_status cti_check_roots(const char *function, ct_tensor *const roots[], const 
                           int64_t n);
 ct_status cti_walk_new(cti_walk *walk, ct_tensor *const roots[], int64_t n,
                        cti_walk_inputs *inputs);
+/* Whether one of the nodes that a walk would have is wanted. Takes no memory, so that it can be
+ * asked where there is none, and becomes the current walk. */
+bool cti_walk_meets(ct_tensor *const roots[], int64_t n, cti_walk_inputs *inputs,
+                    bool (*wanted)(const ct_tensor *));
 /* A new ticket, for a traversal of another kind, which becomes the current one. */
 uint64_t cti_walk_ticket(void);
 /* Makes this walk the current one again. */

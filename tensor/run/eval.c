@@ -120,8 +120,10 @@ static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const root
     ct_profile_part *times;
     ct_status status = prepare(p, walk, buffers);
     if (status == CT_OK) status = cti_profile_begin(p, &times);
-    if (status != CT_OK) return cti_ranks_told(roots, p->plan->graph.n_roots, status);
-    status = cti_run_all(p->run, ct_threads(), times);
+    if (status != CT_OK || p->plan->n_exchanges == 0) {
+        status = cti_ranks_told(roots, p->plan->graph.n_roots, status);
+    }
+    if (status == CT_OK) status = cti_run_all(p->run, ct_threads(), times);
     if (status != CT_OK) return status;
     cti_profile_end(p, walk);
     for (int64_t r = 0; r < p->plan->graph.n_roots; r++) {

@@ -1,7 +1,8 @@
 /* What ranks tell each other around a run: that they compute the same, and that one of them cannot.
  * It exchanges no sums; the runner does.
- * Invariant: a rank that fails before its run takes part in the first exchange of the others, so
- * that all come to the same status and none waits. */
+ * Invariant: whether ranks exchange anything follows from the graph as the user built it, so that a
+ * rank that could not simplify it knows as well: it takes part in the first exchange of the others,
+ * all come to the same status, and none waits. */
 #include "tensor/run/ranks.h"
 
 #include "tensor/base/hash.h"
@@ -47,12 +48,14 @@ uint64_t cti_ranks_hash(const cti_planned *planned, const cti_walk *walk) {
     return hash;
 }
 
+static bool sums(const ct_tensor *t) { return !cti_has_value(t) && cti_sums_elsewhere(t); }
+
 ct_status cti_ranks_check(const cti_walk *walk) {
     int first, last, all;
     ct_group_grains(ct_group_current(), &first, &last, &all);
     for (int64_t i = 0; i < walk->count; i++) {
         const ct_tensor *t = walk->items[i];
-        if (cti_has_value(t) || !cti_sums_elsewhere(t)) continue;
+        if (!sums(t)) continue;
         const cti_rows *rows = t->inputs[0]->rows;
         if (rows->first == first && rows->n == last - first && rows->all == all) continue;
         return ct_fail(CT_ERR_STATE,
@@ -64,8 +67,9 @@ ct_status cti_ranks_check(const cti_walk *walk) {
 
 ct_status cti_ranks_told(ct_tensor *const roots[], int64_t n, ct_status status) {
     ct_group *group = ct_group_current();
-    bool sums = false;
-    for (int64_t i = 0; i < n; i++) sums |= roots[i]->sums && !cti_has_value(roots[i]);
-    if (sums && group) cti_all_sum(group, (cti_entry){0, status}, CT_F32, NULL, 0);
-    return status;
+    bool may_sum = false;
+    for (int64_t i = 0; i < n; i++) may_sum |= roots[i]->sums && !cti_has_value(roots[i]);
+    if (!group || !may_sum || !cti_walk_meets(roots, n, cti_walk_needed, sums)) return status;
+    ct_status all = cti_all_sum(group, (cti_entry){0, status}, CT_F32, NULL, 0);
+    return status != CT_OK ? status : all;
 }

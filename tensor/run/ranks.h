@@ -10,8 +10,9 @@
 uint64_t cti_ranks_hash(const cti_planned *planned, const cti_walk *walk);
 /* Whether the sums of the walk are over the grains of the current group; an error if not. */
 ct_status cti_ranks_check(const cti_walk *walk);
-/* Where a rank fails before it runs what these roots need: tells the others, who are in an exchange
- * if there is one. Returns the status. */
+/* For a rank whose run of what these roots need has no exchange, as it failed before, or all sums
+ * were simplified away: takes part in that of the others, if there is a sum in the graph. Returns
+ * the status, or that of a rank that failed. */
 ct_status cti_ranks_told(ct_tensor *const roots[], int64_t n, ct_status status);
 
 #endif

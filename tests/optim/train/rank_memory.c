@@ -1,12 +1,15 @@
-/* A step on ranks of which one runs out of memory, at each request in turn.
+/* A step, or an evaluation, on ranks of which one runs out of memory, at each request in turn.
  * Invariant: all ranks come to the same end, and none has changed a slot unless all have. */
 #include "tests/optim/train/rank_loop.h"
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
+#include "autograd/grad.h"
+#include "autograd/ops.h"
 #include "nn/module_private.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
+#include "tensor/varying.h"
 
 /* What rank 0 has, on all ranks. */
 static void expect_alike(ct_group *group, uint64_t mine, const char *what, int64_t at) {
@@ -74,4 +77,46 @@ SCENARIO(step_without_memory) {
     }
     EXPECT(failed > requests, "%lld of %lld requests", (long long)failed, (long long)requests);
     rank_loop_end(&t);
+}
+
+/* --- Evaluations that exchange nothing -------------------------------------------------------- */
+
+/* What the bias of all rows gets: a sum over the batch that is simplified to a product. */
+static ct_tensor *number_of_rows(ct_group *group) {
+    ct_tensor *rows = ct_full(CT_F32, CT_SHAPE(1 + ct_group_rank(group), 2), 3);
+    ct_tensor *bias = ct_full(CT_F32, CT_SHAPE(2), 1), *of_bias;
+    ct_grad(ct_sum_all(ct_add(ct_varying(rows, 0), bias)), &bias, 1, &of_bias);
+    return of_bias;
+}
+
+/* Twice a sum over the batch that has its value. */
+static ct_tensor *twice(ct_group *group) {
+    ct_tensor *rows = ct_full(CT_F32, CT_SHAPE(1 + ct_group_rank(group), 2), 3);
+    ct_tensor *sum = ct_sum_all(ct_varying(rows, 0)), *result = ct_scale(sum, 2);
+    EXPECT(ct_data(sum));
+    return result;
+}
+
+/* Rank `argument` fails: the others evaluate it, or fail too, and the group is as before. */
+SCENARIO(evaluates_without_memory) {
+    static ct_tensor *(*const graphs[])(ct_group *) = {number_of_rows, twice};
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    for (int k = 0; k < 2; k++) {
+        int64_t failed = -1;
+        for (int64_t at = 1, fails = 1; fails; at++) {
+            int64_t scope = ct_scope_open();
+            ct_tensor *t = graphs[k](group);
+            ct_cache_clear();
+            if (ct_group_rank(group) == argument) ct_mem_fail_at(at, false);
+            bool evaluated = ct_data(t);
+            ct_mem_fail_at(0, false);
+            ct_error_clear();
+            fails = ct_group_agree(group, evaluated ? CT_OK : CT_ERR_MEMORY) != CT_OK;
+            if (k == 0) expect_alike(group, evaluated, "evaluated", at);
+            OK(ct_group_agree(group, (ct_error_clear(), CT_OK)));
+            ct_scope_close(scope);
+            failed++;
+        }
+        EXPECT(failed > 5, "%lld requests", (long long)failed);
+    }
 }

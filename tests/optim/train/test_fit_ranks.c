@@ -125,6 +125,11 @@ TEST(fit_ranks, a_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
     run("step_without_memory", 1, 3);
 }
 
+TEST(fit_ranks, what_exchanges_nothing_without_memory_on_one_rank_leaves_the_group_as_it_was) {
+    run("evaluates_without_memory", 0, 2);
+    run("evaluates_without_memory", 1, 3);
+}
+
 TEST(fit_ranks, a_training_without_memory_on_one_rank_ends_alike_on_all) {
     run("fits_without_memory", 0, 2);
     run("fits_without_memory", 0, 3);
