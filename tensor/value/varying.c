@@ -93,14 +93,18 @@ static ct_status check(ct_tensor *x, int *axis) {
     return status == CT_OK && !ct_data(x) ? ct_error() : status;
 }
 
+/* Without memory for a record: the others, who are in the sum of tell_rows, have to learn of it. */
+static ct_tensor *without_rows(void) {
+    ct_group *group = ct_group_current();
+    if (group) cti_all_sum(group, (cti_entry){0, CT_ERR_MEMORY}, CT_I64, NULL, 0);
+    return NULL;
+}
+
 ct_tensor *ct_varying(ct_tensor *x, int axis) {
     CTI_CALLED;
     ct_status status = check(x, &axis);
     cti_rows *rows = cti_rows_of_grains(NULL);
-    if (!rows) { /* the others still have to learn of it */
-        ct_group_agree(ct_group_current(), CT_ERR_MEMORY);
-        return NULL;
-    }
+    if (!rows) return without_rows();
     status = agree_on(rows, x, axis, status);
     ct_tensor *leaf = status == CT_OK ? cti_leaf_over(x->buffer, x->dtype, x->shape) : NULL;
     if (leaf) leaf->name = x->name;

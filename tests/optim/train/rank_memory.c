@@ -97,6 +97,20 @@ static ct_tensor *twice(ct_group *group) {
     return result;
 }
 
+/* Rank `argument` fails: nobody has rows that vary, and the group is as before. */
+SCENARIO(varies_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    ct_tensor *rows = ct_full(CT_F32, CT_SHAPE(3, 2), 1);
+    EXPECT(ct_data(rows));
+    for (int64_t at = 1; at <= 4; at++) {
+        if (ct_group_rank(group) == argument) ct_mem_fail_at(at, false);
+        ct_varying(rows, 0);
+        ct_mem_fail_at(0, false);
+        ct_error_clear();
+        OK(ct_group_agree(group, CT_OK));
+    }
+}
+
 /* Rank `argument` fails: the others evaluate it, or fail too, and the group is as before. */
 SCENARIO(evaluates_without_memory) {
     static ct_tensor *(*const graphs[])(ct_group *) = {number_of_rows, twice};
