@@ -68,8 +68,8 @@ cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit) {
 static bool rows_equal(const cti_rows *a, const cti_rows *b) {
     return a == b ||
            (a && b && a->total == b->total && a->before == b->before && a->most == b->most &&
-            a->unit == b->unit && a->first == b->first && a->n == b->n && a->all == b->all &&
-            memcmp(a->ends, b->ends, sizeof *a->ends * (size_t)a->n) == 0);
+            a->uneven == b->uneven && a->unit == b->unit && a->first == b->first && a->n == b->n &&
+            a->all == b->all && memcmp(a->ends, b->ends, sizeof *a->ends * (size_t)a->n) == 0);
 }
 
 bool cti_marks_equal(cti_mark a, cti_mark b) {

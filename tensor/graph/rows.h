@@ -16,6 +16,9 @@ typedef struct {
     int64_t before; /* of them, those of the ranks before this one */
     int64_t most;   /* rows of the largest grain of any rank */
     int64_t unit;
+    /* 0 where each rank has the rows of its grains; else a hash of how many rows each rank has:
+     * what lies alike on one rank may lie otherwise on another. */
+    uint64_t uneven;
     int first, n, all; /* this rank's grains: from `first` on, n of `all` */
     int64_t ends[CT_GROUP_MOST];
 } cti_rows;

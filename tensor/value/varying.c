@@ -42,6 +42,7 @@ static bool evenly_cut(const int64_t of[], const bool first[], int64_t n, int64_
 /* Each rank's rows are cut evenly among its own grains. */
 static void cut_by_rank(cti_rows *rows, const int64_t of[], const bool first[]) {
     rows->most = 0;
+    rows->uneven = cti_mix_bytes(1, of, sizeof *of * (size_t)rows->all);
     for (int g = 0, last; g < rows->all; g = last) {
         for (last = g + 1; !first[last]; last++) {}
         rows->most = cti_most(rows->most, cti_divide_up(of[g], last - g));

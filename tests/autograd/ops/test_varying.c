@@ -318,6 +318,28 @@ TEST(varying, ranks_with_different_graphs_get_an_error) {
     expect_refused(4, other_columns, "another");
 }
 
+/* Two batches, of which the last ranks have the same rows and the first ones others: what follows
+ * from their shapes alone is equal on some ranks, and one node on none. */
+static void two_batches(rank *me) {
+    static const int64_t rows[] = {1, 5, 2, 0}, first[] = {0, 1, 6, 8};
+    ct_tensor *x[2], *g[2], *w = parameter(me, CT_SHAPE(C), 1);
+    x[0] = rows_of(me, C, 1);
+    me->rows = rows[me->rank];
+    me->first = first[me->rank];
+    x[1] = rows_of(me, C, 2);
+    for (int k = 0; k < 2; k++) ct_grad(ct_sum_all(ct_mul(x[k], w)), &x[k], 1, &g[k]);
+    note(me, ct_sub(ct_sum_all(ct_exp(g[0])), ct_sum_all(ct_exp(g[1]))));
+}
+
+TEST(varying, batches_that_lie_alike_on_some_ranks_are_two_on_all) {
+    world *w = world_run(4, 4, (int64_t[]){5, 1, 2, 0}, CT_F64, two_batches);
+    expect_well(w);
+    for (int r = 0; r < 4; r++) {
+        EXPECT(w->ranks[r].n == 1 && fabs(w->ranks[r].results[0]) < 1e-12, "rank %d", r);
+    }
+    free(w);
+}
+
 /* Rank 1 has no loss, as after an error: no rank's slot changes, and none waits. */
 static void commit_with_one_failed(rank *me) {
     ct_slot *slot = ct_slot_new("w", parameter(me, CT_SHAPE(C), 1));
