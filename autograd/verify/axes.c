@@ -32,8 +32,8 @@ static ct_tensor *summed(const ct_tensor *t) {
 }
 
 bool cti_is_stretched_sum(const ct_tensor *t) {
-    return is(t, &ct_op_broadcast) && ct_shape_of(t->inputs[0]).rank == ct_shape_of(t).rank &&
-           summed(t) != NULL;
+    return is(t, &ct_op_broadcast) && !t->rows &&
+           ct_shape_of(t->inputs[0]).rank == ct_shape_of(t).rank && summed(t) != NULL;
 }
 
 /* Whether both are stretched along the same axes. */
