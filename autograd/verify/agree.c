@@ -98,24 +98,28 @@ static bool agree(ct_tensor *const sides[], int64_t n, double *const allowed[]) 
     return true;
 }
 
-static ct_status one_draw(const cti_subject *s, const cti_draw *draw, int orders, bool *agrees) {
-    cti_instance of;
+ct_status cti_instance_agrees(const cti_instance *of, uint64_t seed, bool *agrees) {
     ct_tensor *sides[2 * CTI_PAIRS];
     double *allowed[2 * CTI_PAIRS];
     cti_zone zone = {0};
-    ct_status status = cti_instance_begin(s, CT_F64, draw, &of);
-    if (status == CT_OK) status = cti_instance_derive(s, draw, orders, &of);
-    if (status == CT_OK) status = cti_instance_eval(&of);
-    if (status != CT_OK) return status;
-    int64_t n = cti_instance_sides(&of, sides);
+    ct_status status = CT_OK;
+    int64_t n = cti_instance_sides(of, sides);
     for (int64_t k = 0; k < n && status == CT_OK; k++) {
         allowed[k] = cti_zone_alloc(&zone, (size_t)ct_numel(sides[k]), sizeof *allowed[k]);
         if (!allowed[k]) status = CT_ERR_MEMORY;
     }
-    if (status == CT_OK) status = find_allowed(sides, n, draw->seed + draw->stream, allowed);
+    if (status == CT_OK) status = find_allowed(sides, n, seed, allowed);
     if (status == CT_OK) *agrees = agree(sides, n, allowed);
     cti_zone_free(&zone);
     return status;
+}
+
+static ct_status one_draw(const cti_subject *s, const cti_draw *draw, int orders, bool *agrees) {
+    cti_instance of;
+    ct_status status = cti_instance_begin(s, CT_F64, draw, &of);
+    if (status == CT_OK) status = cti_instance_derive(s, draw, orders, &of);
+    if (status == CT_OK) status = cti_instance_eval(&of);
+    return status == CT_OK ? cti_instance_agrees(&of, draw->seed + draw->stream, agrees) : status;
 }
 
 ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options, bool *agrees) {

@@ -89,7 +89,7 @@ static ct_status bisect(const cti_subject *s, const change *c, double *low, doub
     return CT_OK;
 }
 
-/* Compares both sides; says what is wrong. */
+/* Compares both sides in the max norm; says what is wrong. */
 static void compare(const cti_subject *s, const point *p, ct_verify_line *line) {
     for (int64_t k = 0; k < p->of.n && !line->text[0]; k++) {
         const cti_pair *pair = &p->of.pairs[k];
@@ -106,6 +106,15 @@ static void compare(const cti_subject *s, const point *p, ct_verify_line *line) 
     }
 }
 
+/* Where all of a derivative cancels, as that of a softmax far from 0, what is left is rounding. A
+ * branch that one side takes and the other does not is more than that. */
+static ct_status excuse_rounding(const point *p, const cti_draw *draw, ct_verify_line *line) {
+    bool agrees = false;
+    ct_status status = cti_instance_agrees(&p->of, draw->seed + draw->stream, &agrees);
+    if (status == CT_OK && agrees) line->text[0] = '\0';
+    return status;
+}
+
 static ct_status try_change(const cti_subject *s, const change *c, ct_verify_line *line) {
     double low, high;
     ct_status status = bisect(s, c, &low, &high);
@@ -115,6 +124,7 @@ static ct_status try_change(const cti_subject *s, const change *c, ct_verify_lin
         int64_t scope = ct_scope_open();
         status = visit(s, c->draw, ends[i], &p);
         if (status == CT_OK) compare(s, &p, line);
+        if (line->text[0]) status = excuse_rounding(&p, &c->draw, line);
         ct_scope_close(scope);
     }
     return status;

@@ -156,6 +156,9 @@ ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *opti
 /* Draws elements again until all values of f exist, or gives up. What the draw then holds is of the
  * zone. */
 ct_status cti_find_roots(const cti_subject *s, cti_zone *zone, cti_draw *draw, bool *found);
+/* Whether each element of both sides of an instance in f64 that has been evaluated agrees, to what
+ * rounding explains. */
+ct_status cti_instance_agrees(const cti_instance *of, uint64_t seed, bool *agrees);
 /* Whether each element of both sides agrees in f64, to what rounding explains, in several draws at
  * all orders. */
 ct_status cti_numeric_agrees(const cti_subject *s, const ct_verify_options *options, bool *agrees);

@@ -171,6 +171,41 @@ TEST(verify_limits, both_sides_of_a_branch_are_compared) {
     }
 }
 
+/* Attention whose closed form subtracts sum dy y, as FlashAttention does, in place of sum p dp: far
+ * from 0 the softmax is 0 and 1, and both sides are what rounding leaves of the difference. */
+static ct_tensor *weights_of(ct_tensor *const in[]) {
+    return ct_softmax(ct_scale(ct_matmul(in[0], ct_transpose(in[1])), 0.5), -1);
+}
+static ct_tensor *attention_f(void *context, ct_tensor *const in[], int64_t n) {
+    (void)context, (void)n;
+    return ct_matmul(weights_of(in), in[2]);
+}
+static ct_status flash_c(void *context, ct_tensor *const in[], int64_t n, ct_tensor *dy,
+                         ct_tensor *out[]) {
+    (void)context, (void)n;
+    ct_tensor *p = weights_of(in), *dp = ct_matmul(dy, ct_transpose(in[2]));
+    ct_tensor *rows = ct_sum_keep(ct_mul(dy, ct_matmul(p, in[2])), CT_AXES(-1));
+    ct_tensor *ds = ct_scale(ct_mul(p, ct_sub(dp, rows)), 0.5);
+    out[0] = ct_matmul(ds, in[1]);
+    out[1] = ct_matmul(ct_transpose(ds), in[0]);
+    out[2] = ct_matmul(ct_transpose(p), dy);
+    return ct_error();
+}
+
+TEST(verify_limits, what_rounding_leaves_near_a_branch_is_no_fault) {
+    static const ct_claim_input inputs[] = {{.name = "q", .shape = {2, {4, 4}}},
+                                            {.name = "k", .shape = {2, {4, 4}}},
+                                            {.name = "v", .shape = {2, {4, 4}}}};
+    ct_claim of = {.name = "attention", .f = attention_f, .closed = flash_c, .inputs = inputs};
+    of.n_inputs = 3;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        ct_verify_options options = {.seed = seed, .orders = 1, .no_mutants = true};
+        ct_verify_report r = verified(&of, options);
+        EXPECT(r.passed, "seed %llu: %s", (unsigned long long)seed, r.notes[0].text);
+        ct_verify_free(&r);
+    }
+}
+
 /* Branches behind -2, forgotten by the closed form. */
 static ct_tensor *hard_sigmoid(ct_tensor *x) {
     return ct_scale(ct_clip(ct_offset(x, 3), 0, 6), 1.0 / 6);
