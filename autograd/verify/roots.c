@@ -1,6 +1,6 @@
-/* Inputs at which all roots of f exist in the field: half of all numbers have one, so of many roots
- * no draw of everything has all. One element of an input is drawn again at a time, and kept where
- * no more roots are missing: of rows that do not depend on each other each finds its own.
+/* Inputs at which all roots of both sides exist in the field: half of all numbers have one, so of
+ * many roots no draw of everything has all. One element of an input is drawn again at a time, and
+ * kept where no more roots are missing: of rows that are independent each finds its own.
  * It decides nothing about the claim.
  * Invariant: what is found is a draw like any other, of numbers that anybody can draw again. */
 #include "autograd/verify/verify_private.h"
@@ -19,26 +19,36 @@ static int64_t missing_in(ct_tensor *t) {
     return n;
 }
 
-/* How many elements of f's roots, and of its value, do not exist. */
+/* All roots of f and of both sides, and these themselves. */
+static ct_status find_values(const cti_instance *of, ct_tensor *values[], int64_t *n) {
+    cti_walk walk;
+    ct_tensor *sides[2 * CTI_PAIRS + 1] = {of->y};
+    int64_t n_sides = 1 + cti_instance_sides(of, sides + 1);
+    ct_status status = cti_walk_new(&walk, sides, n_sides, cti_walk_whole_graph);
+    if (status != CT_OK) return status;
+    memcpy(values, sides, (size_t)n_sides * sizeof *sides);
+    *n = n_sides;
+    for (int64_t i = 0; i < walk.count && *n < n_sides + MOST_ROOTS; i++) {
+        ct_tensor *t = walk.items[i];
+        bool root = t->op && (t->op->algebra == CT_ROOT || t->op->algebra == CT_INVERSE_ROOT);
+        if (root) values[(*n)++] = t;
+    }
+    cti_walk_free(&walk);
+    return CT_OK;
+}
+
+/* How many elements of them do not exist: a closed form has roots of its own where it forgets an
+ * epsilon that f has. */
 static ct_status count_missing(const cti_subject *s, const cti_draw *draw, int64_t *missing) {
     cti_instance of;
-    cti_walk walk;
-    ct_tensor *roots[MOST_ROOTS + 1];
+    ct_tensor *values[MOST_ROOTS + 2 * CTI_PAIRS + 1];
     int64_t n = 0, scope = ct_scope_open();
     ct_status status = cti_instance_begin(s, CT_P61, draw, &of);
-    if (status == CT_OK) status = cti_walk_new(&walk, &of.y, 1, cti_walk_whole_graph);
-    if (status == CT_OK) {
-        for (int64_t i = 0; i < walk.count && n < MOST_ROOTS; i++) {
-            ct_tensor *t = walk.items[i];
-            bool root = t->op && (t->op->algebra == CT_ROOT || t->op->algebra == CT_INVERSE_ROOT);
-            if (root) roots[n++] = t;
-        }
-        cti_walk_free(&walk);
-        roots[n++] = of.y;
-        status = ct_eval(roots, n);
-    }
+    if (status == CT_OK) status = cti_instance_derive(s, draw, 1, &of);
+    if (status == CT_OK) status = find_values(&of, values, &n);
+    if (status == CT_OK) status = ct_eval(values, n);
     *missing = 0;
-    for (int64_t k = 0; k < n && status == CT_OK; k++) *missing += missing_in(roots[k]);
+    for (int64_t k = 0; k < n && status == CT_OK; k++) *missing += missing_in(values[k]);
     ct_scope_close(scope);
     return status;
 }
