@@ -189,6 +189,18 @@ static void say_far(const ct_verify_row *row, double far, double error, double o
     }
 }
 
+/* A softmax without a shift: as algebra it is right, so it is not refused. */
+static void note_beyond(const ct_verify_row *row, double far, const values *wide, int64_t k,
+                        cti_findings *found) {
+    int64_t n = wide->elements[k];
+    if (found->beyond.text[0] || !all_finite(wide->derived[k], n)) return;
+    if (all_finite(wide->closed[k], n)) return;
+    cti_line(&found->beyond,
+             "%s: the closed form is not finite near %g, where what is derived is: nothing is "
+             "compared there",
+             row->input, far);
+}
+
 static void take_far(const cti_subject *s, double far, const values *wide, const values *narrow,
                      const double condition[], cti_findings *found) {
     for (int64_t k = 0; k < wide->n; k++) {
@@ -198,6 +210,7 @@ static void take_far(const cti_subject *s, double far, const values *wide, const
         bool nothing = largest(wide->closed[k], n) == 0; /* what underflows may be, too */
         bool judged = all_finite(wide->closed[k], n) &&
                       (!nothing || largest(wide->derived[k], n) > 1e-6);
+        note_beyond(row, far, wide, k, found);
         if (zero || !(judged || over)) continue;
         double near = units(row->error_f64, row->error_f32, row->condition);
         double error = distance(wide->derived[k], wide->closed[k], n, &worst);
@@ -284,6 +297,7 @@ static ct_status both_regimes(const cti_subject *s, const ct_verify_options *opt
                               uint64_t stream, cti_findings *found) {
     const ct_verify_line says = found->says;
     found->failed_usual = found->failed_far = false;
+    found->beyond = (ct_verify_line){""};
     for (int64_t k = 0; k < found->n; k++) {
         found->rows[k].passed = true;
         found->rows[k].error_far = NAN;

@@ -387,6 +387,7 @@ static void note_doubts(ct_verify_report *report, const cti_subject *s, const ct
                  "the closed form is one of arrays: compared in f64 alone, nothing is exact");
         note(report, &line);
     }
+    note(report, &found->beyond);
     for (int64_t k = 0; k < found->n; k++) {
         if (!found->rows[k].undecided) continue;
         cti_line(&line,

@@ -141,9 +141,10 @@ typedef struct {
     bool **zeros;        /* the same of each element, in the field; true where it was not tried */
     cti_zone zone;       /* of these */
     int64_t n, n_roots_missing;
-    uint64_t attempts;   /* of the last draw */
-    ct_verify_line says; /* what is wrong, the first of it */
-    int failed_order;    /* of the exact stage; 0: none */
+    uint64_t attempts;     /* of the last draw */
+    ct_verify_line says;   /* what is wrong, the first of it */
+    ct_verify_line beyond; /* where the closed form alone overflows; or nothing */
+    int failed_order;      /* of the exact stage; 0: none */
     bool failed_usual, failed_far;
     bool stands_in; /* a function in it has a stand-in, whose identities the field does not know */
 } cti_findings;
@@ -153,8 +154,8 @@ ct_status cti_verify_exact(const cti_subject *s, const ct_verify_options *option
 ct_status cti_verify_numeric(const cti_subject *s, const ct_verify_options *options,
                              cti_findings *found);
 
-/* Draws elements again until all values of f exist, or gives up. What the draw then holds is of the
- * zone. */
+/* Draws elements again until all values of f and of both sides exist, or gives up. What the draw
+ * then holds is of the zone. */
 ct_status cti_find_roots(const cti_subject *s, cti_zone *zone, cti_draw *draw, bool *found);
 /* Whether each element of both sides of an instance in f64 that has been evaluated agrees, to what
  * rounding explains. */
