@@ -109,7 +109,8 @@ static ct_status try_node(const cti_subject *s, const cti_instance *of, const ct
     return CT_OK;
 }
 
-/* The ops of f, the one nearest to its value first. */
+/* The ops of f, the one nearest to its value first; of what varies between ranks, not each has as
+ * many. */
 static ct_status ops_of(const cti_instance *of, ct_tensor *nodes[], int64_t *n) {
     cti_walk walk;
     ct_tensor *y = of->y;
@@ -117,7 +118,7 @@ static ct_status ops_of(const cti_instance *of, ct_tensor *nodes[], int64_t *n) 
     ct_status status = cti_walk_new(&walk, &y, 1, cti_walk_whole_graph);
     for (int64_t i = walk.count; status == CT_OK && i-- > 0 && *n < MOST_NODES;) {
         ct_tensor *t = walk.items[i];
-        if (t->n_inputs && t->dtype == CT_P61 && t != y) nodes[(*n)++] = t;
+        if (t->n_inputs && t->dtype == CT_P61 && !t->rows && t != y) nodes[(*n)++] = t;
     }
     if (status == CT_OK) cti_walk_free(&walk);
     return status;

@@ -19,19 +19,20 @@ static int64_t missing_in(ct_tensor *t) {
     return n;
 }
 
-/* All roots of f and of both sides, and these themselves. */
+/* The roots of f and of the closed form, and both: of these follows what is derived. On ranks they
+ * are what all see alike, so that all draw alike. */
 static ct_status find_values(const cti_instance *of, ct_tensor *values[], int64_t *n) {
     cti_walk walk;
-    ct_tensor *sides[2 * CTI_PAIRS + 1] = {of->y};
-    int64_t n_sides = 1 + cti_instance_sides(of, sides + 1);
-    ct_status status = cti_walk_new(&walk, sides, n_sides, cti_walk_whole_graph);
+    values[0] = of->y;
+    for (int64_t k = 0; k < of->n; k++) values[1 + k] = of->pairs[k].closed;
+    int64_t most = 1 + of->n + MOST_ROOTS;
+    ct_status status = cti_walk_new(&walk, values, 1 + of->n, cti_walk_whole_graph);
     if (status != CT_OK) return status;
-    memcpy(values, sides, (size_t)n_sides * sizeof *sides);
-    *n = n_sides;
-    for (int64_t i = 0; i < walk.count && *n < n_sides + MOST_ROOTS; i++) {
+    *n = 1 + of->n;
+    for (int64_t i = 0; i < walk.count && *n < most; i++) {
         ct_tensor *t = walk.items[i];
         bool root = t->op && (t->op->algebra == CT_ROOT || t->op->algebra == CT_INVERSE_ROOT);
-        if (root) values[(*n)++] = t;
+        if (root && !t->rows) values[(*n)++] = t;
     }
     cti_walk_free(&walk);
     return CT_OK;
@@ -41,7 +42,7 @@ static ct_status find_values(const cti_instance *of, ct_tensor *values[], int64_
  * epsilon that f has. */
 static ct_status count_missing(const cti_subject *s, const cti_draw *draw, int64_t *missing) {
     cti_instance of;
-    ct_tensor *values[MOST_ROOTS + 2 * CTI_PAIRS + 1];
+    ct_tensor *values[MOST_ROOTS + CTI_PAIRS + 1];
     int64_t n = 0, scope = ct_scope_open();
     ct_status status = cti_instance_begin(s, CT_P61, draw, &of);
     if (status == CT_OK) status = cti_instance_derive(s, draw, 1, &of);

@@ -304,7 +304,8 @@ static ct_status find_candidates(anatomy *a, const cti_subject *s, const cti_ins
     for (int64_t i = 0; i < walk.count && n < MOST_CANDIDATES; i++) {
         ct_tensor *t = walk.items[i];
         bool root = ct_is(t, &ct_op_sqrt) || ct_is(t, &ct_op_rsqrt);
-        if (ct_dtype_of(t) == CT_P61 && (has_name(t) || root)) found[n++] = t;
+        bool alike = ct_dtype_of(t) == CT_P61 && !t->rows; /* on all ranks, which try the same */
+        if (alike && (has_name(t) || root)) found[n++] = t;
     }
     cti_walk_free(&walk);
     for (int64_t i = 0; i < n && status == CT_OK; i++) {
