@@ -81,13 +81,33 @@ static ct_tensor *reduce_run(const ct_op *op, ct_tensor *x, int64_t first, int64
     return ct_node(op, &x, 1, &attr, sizeof attr);
 }
 
-/* The sum over one run of axes; over the batch it is that of all ranks, of what is left when the
- * axes before it are gone. */
+/* x with its first axis at place `to`. */
+static ct_tensor *with_first_at(ct_tensor *x, int to) {
+    ct_axes axes = {.count = ct_shape_of(x).rank};
+    for (int d = 0; d < axes.count; d++) axes.axis[d] = d == to ? 0 : d + (d < to);
+    return ct_permute(x, axes);
+}
+
+/* The sum over a run with axes in front of that of the rows, which comes to the front: how a
+ * reduction is cut follows from what is behind it, and must not from how many rows a rank has. */
+static ct_tensor *sum_in_front(ct_tensor *x, int64_t first, int64_t last) {
+    int axis = x->batch;
+    ct_tensor *rows = cti_with_first(x, axis);
+    if (!rows) return NULL;
+    if (axis >= last) {
+        return with_first_at(reduce_run(&ct_op_sum, rows, first + 1, last + 1),
+                             axis - (int)(last - first));
+    }
+    if (first == 0) return cti_sum_batch(rows, last);
+    rows = reduce_run(&ct_op_sum, rows, first + 1, last);
+    return rows ? cti_sum_batch(rows, 1) : NULL;
+}
+
+/* The sum over one run of axes; over the batch it is that of all ranks. */
 static ct_tensor *sum_run(ct_tensor *x, int64_t first, int64_t last) {
     int64_t axis = x->rows ? x->batch : -1;
-    if (axis < first || axis >= last) return reduce_run(&ct_op_sum, x, first, last);
-    if (first < axis) x = reduce_run(&ct_op_sum, x, first, axis);
-    return x ? cti_sum_batch(x, last - axis + first) : NULL;
+    if (axis > first) return sum_in_front(x, first, last);
+    return axis == first ? cti_sum_batch(x, last) : reduce_run(&ct_op_sum, x, first, last);
 }
 
 /* g with the axes that the reduction y took away, as size 1, then stretched over x. */

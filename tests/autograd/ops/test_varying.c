@@ -128,6 +128,20 @@ static void long_rows(rank *me) {
 
 TEST(varying, rows_of_many_elements_have_the_same_bits) { same_bits_for_any_ranks(long_rows); }
 
+/* Sums over axes in front of that of the rows, with it and without. */
+static void columns_in_front(rank *me) {
+    enum { LONG = 120 };
+    ct_tensor *x = rows_of(me, LONG, 1), *y = ct_reshape(x, CT_SHAPE(me->rows, 2, LONG / 2));
+    ct_tensor *sums = ct_sum(ct_reciprocal(ct_offset(ct_transpose(x), 20)), CT_AXES(0));
+    note_varying(me, ct_reshape(sums, CT_SHAPE(me->rows, 1)));
+    y = ct_reciprocal(ct_offset(ct_permute(y, CT_AXES(1, 2, 0)), 20));
+    note(me, ct_sum(y, CT_AXES(1, 2)));
+    note(me, ct_sum_all(y));
+}
+
+TEST(varying, sums_in_front_of_rows_have_the_same_bits) {
+    same_bits_for_any_ranks(columns_in_front);
+    same_as_one_process(columns_in_front);
 /* --- Plans ------------------------------------------------------------------------------------ */
 
 /* The phase of a pass, and the number of passes of a phase, from the schedule of a plan's text. */
@@ -150,7 +164,8 @@ static void note_plan(rank *me, ct_tensor *const roots[], int n) {
     fclose(out);
     const char *schedule = strstr(text, "schedule:");
     int pass = -1, exchanges = 0, beside = 0, passes;
-    for (char *line = strtok(text, "\n"); line && line < schedule; line = strtok(NULL, "\n")) {
+    char *rest, *line = strtok_r(text, "\n", &rest);
+    for (; line && line < schedule; line = strtok_r(NULL, "\n", &rest)) {
         if (strncmp(line, "pass ", 5) == 0) pass++;
         if (!strstr(line, "exchange all_sum")) continue;
         int phase = phase_of(schedule, pass, -1, &passes);
