@@ -142,6 +142,8 @@ static void columns_in_front(rank *me) {
 TEST(varying, sums_in_front_of_rows_have_the_same_bits) {
     same_bits_for_any_ranks(columns_in_front);
     same_as_one_process(columns_in_front);
+}
+
 /* --- Plans ------------------------------------------------------------------------------------ */
 
 /* The phase of a pass, and the number of passes of a phase, from the schedule of a plan's text. */
