@@ -160,8 +160,9 @@ static int phase_of(const char *schedule, int pass, int phase, int *n) {
 
 /* Notes how many exchanges there are, and beside how many of them something is computed. */
 static void note_plan(rank *me, ct_tensor *const roots[], int n) {
-    static _Thread_local char text[1 << 18];
-    FILE *out = fmemopen(text, sizeof text, "w");
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
     if (!out || ct_plan_write(out, roots, n) != CT_OK) return;
     fclose(out);
     const char *schedule = strstr(text, "schedule:");
@@ -177,6 +178,7 @@ static void note_plan(rank *me, ct_tensor *const roots[], int n) {
     }
     me->results[me->n++] = exchanges;
     me->results[me->n++] = beside;
+    free(text);
 }
 
 /* Dense and BatchNorm, twice. */
