@@ -9,11 +9,11 @@
 
 #include <string.h>
 
-#define DEFINE_ADD(type, element, sum)                                                     \
-    static CT_CLONES void add_##type(const void *x, const void *y, int64_t n, void *out) { \
-        const element *a = x, *b = y;                                                      \
-        element *to = out;                                                                 \
-        for (int64_t i = 0; i < n; i++) to[i] = sum;                                       \
+#define DEFINE_ADD(type, element, sum)                                                          \
+    static CT_CLONES void tree_add_##type(const void *x, const void *y, int64_t n, void *out) { \
+        const element *a = x, *b = y;                                                           \
+        element *to = out;                                                                      \
+        for (int64_t i = 0; i < n; i++) to[i] = sum;                                            \
     }
 DEFINE_ADD(f32, float, a[i] + b[i])
 DEFINE_ADD(f64, double, a[i] + b[i])
@@ -21,8 +21,10 @@ DEFINE_ADD(i64, uint64_t, a[i] + b[i])
 DEFINE_ADD(p61, ct_p61, ct_p61_add(a[i], b[i]))
 
 cti_add_fn *cti_add_of(ct_dtype dtype) {
-    static cti_add_fn *const table[CT_DTYPES] = {
-        [CT_F32] = add_f32, [CT_F64] = add_f64, [CT_I64] = add_i64, [CT_P61] = add_p61};
+    static cti_add_fn *const table[CT_DTYPES] = {[CT_F32] = tree_add_f32,
+                                                 [CT_F64] = tree_add_f64,
+                                                 [CT_I64] = tree_add_i64,
+                                                 [CT_P61] = tree_add_p61};
     return (unsigned)dtype < CT_DTYPES ? table[dtype] : NULL;
 }
 
