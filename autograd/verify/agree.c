@@ -45,22 +45,15 @@ static bool is_rounded(const ct_tensor *t) {
     return t->dtype == CT_F64 && !t->literal && !moves && !decides;
 }
 
+static ct_tensor *shake_one(void *context, ct_tensor *t, ct_tensor *image,
+                            ct_tensor *const images[]) {
+    (void)images;
+    return is_rounded(t) ? shaken(image, *(const uint64_t *)context, (uint64_t)t->index) : image;
+}
+
 /* Graphs like those of `sides`, all of whose nodes are off. */
 static ct_status shake(ct_tensor *const sides[], int64_t n, uint64_t seed, ct_tensor *off[]) {
-    cti_walk walk;
-    ct_status status = cti_walk_new(&walk, sides, n, cti_walk_whole_graph);
-    if (status != CT_OK) return status;
-    ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images);
-    if (!images) status = CT_ERR_MEMORY;
-    for (int64_t i = 0; i < walk.count && status == CT_OK; i++) {
-        ct_tensor *t = walk.items[i], *image = t->n_inputs ? cti_image_of(t, images) : t;
-        images[i] = image && is_rounded(t) ? shaken(image, seed, (uint64_t)i) : image;
-        cti_walk_resume(&walk);
-        if (!images[i]) status = ct_error();
-    }
-    for (int64_t k = 0; k < n && status == CT_OK; k++) off[k] = images[sides[k]->index];
-    cti_free(images);
-    cti_walk_free(&walk);
+    ct_status status = cti_graph_map(sides, n, off, shake_one, &seed);
     return status == CT_OK ? ct_eval(off, n) : status;
 }
 

@@ -4,7 +4,6 @@
 #include "autograd/compose.h"
 #include "autograd/ops.h"
 #include "autograd/verify/verify_private.h"
-#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/graph/walk.h"
 
@@ -62,20 +61,21 @@ static ct_tensor *over(const ct_tensor *t, ct_tensor *source, ct_axes axes, bool
     return ct_broadcast(ct_mul(other, ct_from(CT_P61, CT_SCALAR, &share)), ct_shape_of(t));
 }
 
+typedef struct {
+    const ct_tensor *like;
+    bool all, mean;
+    ct_axes axes;
+} edit;
+
+static ct_tensor *edited(void *context, ct_tensor *t, ct_tensor *image, ct_tensor *const images[]) {
+    const edit *e = context;
+    bool wanted = t == e->like || (e->all && cti_is_stretched_sum(t) && alike(t, e->like));
+    return wanted ? over(t, images[summed(t)->index], e->axes, e->mean) : image;
+}
+
 ct_tensor *cti_graph_over(ct_tensor *root, const ct_tensor *like, bool all, ct_axes axes,
                           bool mean) {
-    cti_walk walk;
-    if (cti_walk_new(&walk, &root, 1, cti_walk_whole_graph) != CT_OK) return NULL;
-    ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images), *result = NULL;
-    for (int64_t i = 0; i < walk.count && images; i++) {
-        ct_tensor *t = walk.items[i], *image = t->n_inputs ? cti_image_of(t, images) : t;
-        bool wanted = t == like || (all && cti_is_stretched_sum(t) && alike(t, like));
-        if (image && wanted) image = over(t, images[summed(t)->index], axes, mean);
-        cti_walk_resume(&walk);
-        result = images[i] = image;
-        if (!image) break;
-    }
-    cti_free(images);
-    cti_walk_free(&walk);
-    return result;
+    ct_tensor *out = NULL;
+    cti_graph_map(&root, 1, &out, edited, &(edit){like, all, mean, axes});
+    return out;
 }

@@ -45,6 +45,12 @@ void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size) 
     }
 }
 
+cti_written cti_written_of(const ct_tensor *t) {
+    cti_written f = {""};
+    cti_write_formula(t, 2, f.text, sizeof f.text);
+    return f;
+}
+
 void cti_write_both(const ct_tensor *a, const ct_tensor *b, char of_a[CTI_CALLED_SIZE],
                     char of_b[CTI_CALLED_SIZE]) {
     for (int depth = 2; depth <= 6; depth++) {

@@ -6,7 +6,6 @@
 #include "autograd/grad.h"
 #include "autograd/ops.h"
 #include "autograd/verify/verify_private.h"
-#include "tensor/base/alloc.h"
 #include "tensor/graph/node.h"
 #include "tensor/graph/walk.h"
 
@@ -43,21 +42,6 @@ static ct_status find_nodes(search *k) {
     return status;
 }
 
-ct_tensor *cti_graph_with(ct_tensor *y, const ct_tensor *node, ct_tensor *other) {
-    cti_walk walk;
-    if (cti_walk_new(&walk, &y, 1, cti_walk_whole_graph) != CT_OK) return NULL;
-    ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images), *result = NULL;
-    for (int64_t i = 0; i < walk.count && images; i++) {
-        ct_tensor *t = walk.items[i];
-        result = images[i] = t == node ? other : t->n_inputs ? cti_image_of(t, images) : t;
-        cti_walk_resume(&walk);
-        if (!result) break;
-    }
-    cti_free(images);
-    cti_walk_free(&walk);
-    return result;
-}
-
 static bool equal(const ct_p61 *a, ct_tensor *t) {
     const ct_p61 *b = ct_data(t);
     for (int64_t i = 0; i < ct_numel(t); i++) {
@@ -85,18 +69,8 @@ static ct_status explains(search *k, ct_tensor *t, ct_tensor *like) {
     return CT_OK;
 }
 
-typedef struct {
-    char text[CTI_CALLED_SIZE];
-} formula;
-
-static formula formula_of(const ct_tensor *t) {
-    formula f = {""};
-    cti_write_formula(t, 2, f.text, sizeof f.text);
-    return f;
-}
-
-static formula called(const ct_tensor *t) {
-    formula f = {""};
+static cti_written called(const ct_tensor *t) {
+    cti_written f = {""};
     cti_write_called(t, 2, f.text, sizeof f.text);
     return f;
 }
@@ -121,10 +95,10 @@ static ct_tensor *with_operand(const ct_tensor *t, int operand, ct_tensor *q) {
 static ct_status try_operand(search *k, ct_tensor *t, int operand, ct_tensor *q, const char *what) {
     ct_status status = q ? explains(k, t, with_operand(t, operand, q)) : ct_error();
     if (status == CT_OK && k->found) {
-        formula now = {""}, belongs = formula_of(t->inputs[operand]);
+        cti_written now = {""}, belongs = cti_written_of(t->inputs[operand]);
         if (!what) cti_write_both(q, t->inputs[operand], now.text, belongs.text);
         cti_line(k->out, "%s: %s stands where %s belongs, in what flows to %s", k->input,
-                 what ? what : now.text, belongs.text, formula_of(t->inputs[!operand]).text);
+                 what ? what : now.text, belongs.text, cti_written_of(t->inputs[!operand]).text);
     }
     return status;
 }
@@ -196,7 +170,7 @@ static ct_status try_slopes(search *k, ct_tensor *t) {
         status = like ? explains(k, t, like) : ct_error();
         if (status != CT_OK || !k->found) continue;
         cti_line(k->out, "%s: %s stands where the slope of %s belongs", k->input, slopes[i].called,
-                 formula_of(t).text);
+                 cti_written_of(t).text);
     }
     return status;
 }
@@ -213,7 +187,7 @@ static ct_status try_factors(search *k, ct_tensor *t) {
         status = like ? explains(k, t, like) : ct_error();
         if (status != CT_OK || !k->found) continue;
         cti_line(k->out, "%s: what flows through %s %s the factor %s%s", k->input, called(t).text,
-                 i % 2 ? "lacks" : "has", formula_of(k->nodes[i / 2]).text,
+                 i % 2 ? "lacks" : "has", cti_written_of(k->nodes[i / 2]).text,
                  i % 2 ? "" : " once too often");
     }
     return status;
@@ -250,7 +224,7 @@ static ct_status try_counts(search *k, ct_tensor *t) {
     for (int i = 0; i < 4 && n > 2 && status == CT_OK && !k->found; i++) {
         ct_verify_line said;
         if (!cti_factor_said(ct_p61_from(factors[i]), &said)) continue;
-        status = try_value(k, t, ct_scale(t, factors[i]), formula_of(t).text, said.text);
+        status = try_value(k, t, ct_scale(t, factors[i]), cti_written_of(t).text, said.text);
     }
     return status;
 }
@@ -263,8 +237,8 @@ static ct_status try_earlier(search *k, int64_t at) {
         ct_tensor *q = shaped(k->nodes[i], t);
         if (!q) continue;
         ct_verify_line says;
-        cti_line(&says, " stands where %s belongs", formula_of(t).text);
-        status = try_value(k, t, q, formula_of(k->nodes[i]).text, says.text);
+        cti_line(&says, " stands where %s belongs", cti_written_of(t).text);
+        status = try_value(k, t, q, cti_written_of(k->nodes[i]).text, says.text);
     }
     return status;
 }

@@ -29,16 +29,6 @@ typedef struct {
     ct_tensor *pool[3 * MOST_NODES]; /* what may stand in it: of f and of the closed form */
 } search;
 
-typedef struct {
-    char text[CTI_CALLED_SIZE];
-} formula;
-
-static formula formula_of(const ct_tensor *t) {
-    formula f = {""};
-    cti_write_formula(t, 2, f.text, sizeof f.text);
-    return f;
-}
-
 /* --- One edit --------------------------------------------------------------------------------- */
 
 static bool equal(ct_tensor *a, ct_tensor *b) {
@@ -66,7 +56,7 @@ static ct_status judge(search *k, ct_tensor *edited) {
 }
 
 static void say(search *k, const char *now, const char *was, const ct_tensor *where) {
-    formula in = where ? formula_of(where) : (formula){""};
+    cti_written in = where ? cti_written_of(where) : (cti_written){""};
     cti_line(k->out, "%s: %s with %.60s in place of %.60s%s%.40s",
              cti_claim_input_name(k->s->claim, k->pair->input),
              k->of_f ? "the derivative of another f," : "it would be right", now, was,
@@ -83,7 +73,7 @@ static ct_status try_edit(search *k, const ct_tensor *node, ct_tensor *other, co
     ct_status status = judge(k, cti_graph_with(root_of(k), node, other));
     if (status != CT_OK || !k->found) return status;
     if (now) return say(k, now, was, node == root_of(k) ? NULL : node), CT_OK;
-    formula new, old;
+    cti_written new, old;
     cti_write_both(other, node, new.text, old.text);
     say(k, new.text, old.text, NULL);
     return CT_OK;
@@ -138,7 +128,7 @@ static ct_status try_operand(search *k, ct_tensor *t, int at, bool numbers) {
         if (q == plain || q == t || (numbers && !is_number(q))) continue;
         ct_tensor *fits = fitted(q, was);
         if (!fits) continue;
-        formula now, old;
+        cti_written now, old;
         cti_write_both(q, was, now.text, old.text);
         status = try_edit(k, t, with_operand(t, at, fits), now.text, old.text);
     }
@@ -151,7 +141,7 @@ static ct_status try_transposed(search *k, ct_tensor *t, int at) {
         return CT_OK;
     }
     ct_tensor *turned = with_operand(t, at, ct_transpose(t->inputs[at]));
-    return try_edit(k, t, turned, "its transpose", formula_of(t->inputs[at]).text);
+    return try_edit(k, t, turned, "its transpose", cti_written_of(t->inputs[at]).text);
 }
 
 static ct_status try_swapped(search *k, ct_tensor *t) {
@@ -161,7 +151,7 @@ static ct_status try_swapped(search *k, ct_tensor *t) {
     if (!alike || t->inputs[last]->dtype != t->inputs[last - 1]->dtype) return CT_OK;
     ct_tensor *turned = with_operand(t, last, t->inputs[last - 1]);
     if (turned) ct_set(&turned->inputs[last - 1], t->inputs[last]);
-    return try_edit(k, t, turned, "the other order of its operands", formula_of(t).text);
+    return try_edit(k, t, turned, "the other order of its operands", cti_written_of(t).text);
 }
 
 /* root(v) + epsilon for root(v + epsilon), and the other way round. */
@@ -194,7 +184,7 @@ static ct_status try_inside(search *k, ct_tensor *t, int at) {
         if (!fits || (part && !kept)) continue;
         ct_tensor *inner = cti_graph_with(t->inputs[1 - at], c, ct_mul(c, fits));
         if (inner && part) inner = ct_mul(kept, inner);
-        formula what = formula_of(by);
+        cti_written what = cti_written_of(by);
         char now[96];
         snprintf(now, sizeof now, "%.60s inside, at the cotangent,", what.text);
         ct_status status = try_edit(k, t, inner, now, "the same outside");
@@ -203,8 +193,8 @@ static ct_status try_inside(search *k, ct_tensor *t, int at) {
     return CT_OK;
 }
 
-static formula axes_called(int mask) {
-    formula f;
+static cti_written axes_called(int mask) {
+    cti_written f;
     snprintf(f.text, sizeof f.text, mask & (mask - 1) ? "axes " : "axis ");
     for (int d = 0; d < MOST_AXES; d++) {
         size_t used = strlen(f.text);
@@ -230,7 +220,7 @@ static ct_status try_axes(search *k, ct_tensor *t) {
             bool all = way & 1, mean = !(way & 2);
             status = judge(k, cti_graph_over(root_of(k), t, all, axes, mean));
             if (!k->found) continue;
-            formula was = axes_called(before);
+            cti_written was = axes_called(before);
             if (all) strcat(was.text, ", in all sums over them");
             say(k, axes_called(mask).text, was.text, all ? NULL : t);
         }

@@ -20,33 +20,22 @@ static bool is_named(const ct_tensor *t, const char *name) {
     return has_name(t) && strcmp(t->name, name) == 0;
 }
 
-ct_tensor *cti_image_of(ct_tensor *t, ct_tensor *const images[]) {
-    bool changed = false;
-    for (int k = 0; k < t->n_inputs; k++) changed |= images[t->inputs[k]->index] != t->inputs[k];
-    if (!changed || t->op->release) return t;
-    ct_tensor *copy = cti_node_like(t);
-    for (int k = 0; k < t->n_inputs && copy; k++) {
-        ct_set(&copy->inputs[k], images[t->inputs[k]->index]);
-    }
-    return copy;
+typedef struct {
+    const char *name;
+    const ct_tensor *node;
+} stop;
+
+static ct_tensor *stopped(void *context, ct_tensor *t, ct_tensor *image,
+                          ct_tensor *const images[]) {
+    (void)images;
+    const stop *s = context;
+    return t == s->node || (s->name && is_named(t, s->name)) ? ct_stop_gradient(image) : image;
 }
 
 ct_tensor *cti_term_stopped(ct_tensor *y, const char *name, const ct_tensor *node) {
-    cti_walk walk;
-    if (cti_walk_new(&walk, &y, 1, cti_walk_whole_graph) != CT_OK) return NULL;
-    ct_tensor **images = cti_alloc((size_t)walk.count, sizeof *images), *result = NULL;
-    for (int64_t i = 0; i < walk.count && images; i++) {
-        ct_tensor *t = walk.items[i];
-        ct_tensor *image = t->n_inputs ? cti_image_of(t, images) : t;
-        bool stops = t == node || (name && is_named(t, name));
-        if (image && stops) image = ct_stop_gradient(image);
-        cti_walk_resume(&walk);
-        result = images[i] = image;
-        if (!image) break;
-    }
-    cti_free(images);
-    cti_walk_free(&walk);
-    return result;
+    ct_tensor *out = NULL;
+    cti_graph_map(&y, 1, &out, stopped, &(stop){name, node});
+    return out;
 }
 
 ct_status cti_term_names(const cti_instance *of, const char *names[CTI_TERMS], int64_t *n) {

@@ -98,8 +98,13 @@ ct_status cti_term_shares(const cti_subject *s, const cti_pair *pair, ct_verify_
 ct_tensor *cti_term_stopped(ct_tensor *y, const char *name, const ct_tensor *node);
 /* y's graph with another tensor for one node. */
 ct_tensor *cti_graph_with(ct_tensor *y, const ct_tensor *node, ct_tensor *other);
-/* t over the images of its inputs; t itself where none changed, or where it cannot be copied. */
-ct_tensor *cti_image_of(ct_tensor *t, ct_tensor *const images[]);
+/* What takes the place of t: `image` is t over the images of its inputs, `images` are those of
+ * all nodes before it, by index. NULL: with the error recorded. */
+typedef ct_tensor *cti_map_fn(void *context, ct_tensor *t, ct_tensor *image,
+                              ct_tensor *const images[]);
+/* The graphs of these roots with each node mapped, inputs first. */
+ct_status cti_graph_map(ct_tensor *const roots[], int64_t n, ct_tensor *out[], cti_map_fn *map,
+                        void *context);
 /* What a term with this factor is: " is missing", " has the factor 6/5"; false for no fraction. */
 bool cti_factor_said(ct_p61 factor, ct_verify_line *out);
 /* What else a person may have done: forgotten what flows through some op of f, or an input. Says so
@@ -124,9 +129,14 @@ ct_status cti_guess_repair(const cti_subject *s, const cti_instance *of, const c
                            ct_verify_line *out, bool *found);
 /* Appends "exp(sub(x, max(x)))", as deep as said; names in place of what has one. */
 void cti_write_formula(const ct_tensor *t, int depth, char text[], size_t size);
+#define CTI_CALLED_SIZE 80
+typedef struct {
+    char text[CTI_CALLED_SIZE];
+} cti_written;
+/* The same to a depth of two. */
+cti_written cti_written_of(const ct_tensor *t);
 /* What a and b are called where both are: deep enough to differ; of one name the earlier and the
  * later. */
-#define CTI_CALLED_SIZE 80
 void cti_write_both(const ct_tensor *a, const ct_tensor *b, char of_a[CTI_CALLED_SIZE],
                     char of_b[CTI_CALLED_SIZE]);
 /* The same where t is a term, whose name stands in quotes. */
