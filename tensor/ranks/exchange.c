@@ -167,8 +167,10 @@ static bool advance(ct_group *g, double seconds) {
 
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
-    *e = (cti_exchange){
-        .steps = steps, .mine.hash = entry.hash, .on_record = entry.status != CT_OK};
+    *e = (cti_exchange){.steps = steps,
+                        .waits_since = cti_now(),
+                        .mine.hash = entry.hash,
+                        .on_record = entry.status != CT_OK};
     if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
     g->stats.exchanges++;
     if (g->lost < 0) return;
@@ -218,16 +220,18 @@ ct_status cti_sum_poll(ct_group *g, double seconds, bool *done) {
     return end(g);
 }
 
-/* Where there are more ranks than processors, who waits must not keep the others from running: he
- * sleeps, the longer the longer nothing comes. */
+/* Who waits lets others run between his looks, as there may be more ranks than processors. Peers
+ * are hundreds of microseconds apart at most times, and to be woken takes some fifty; who waits
+ * longer than SPIN sleeps, the longer the longer nothing comes. */
 ct_status cti_sum_carry_on(ct_group *g, bool idle, bool *done) {
-    enum { YIELDS = 30 };
+    const double SPIN = 1e-3;
     cti_exchange *e = &g->exchange;
     int at = e->at, stage = (int)e->stage;
     ct_status status = cti_sum_poll(g, idle ? e->patience : 0, done);
     if (*done) return status;
-    if (!idle || e->at != at || (int)e->stage != stage) e->tries = 0;
-    if (e->tries++ < YIELDS) {
+    double now = cti_now();
+    if (!idle || e->at != at || (int)e->stage != stage) e->waits_since = now;
+    if (now - e->waits_since < SPIN) {
         e->patience = 0;
         if (idle) sched_yield();
     } else {

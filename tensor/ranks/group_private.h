@@ -22,9 +22,9 @@ typedef struct {
     const cti_steps *steps;
     int at; /* the step that it is in */
     enum { CTI_TURN, CTI_HEADS, CTI_PAYLOAD } stage;
-    double began;    /* the step */
-    int tries;       /* polls since something came */
-    double patience; /* seconds that the next one may sleep */
+    double began; /* the step */
+    double waits_since;
+    double patience; /* seconds that the next poll may sleep */
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
