@@ -14,8 +14,11 @@
 /* --- Faults ----------------------------------------------------------------------------------- */
 
 static void blame(cti_exchange *e, cti_fault fault) {
-    bool worse = fault.kind != e->fault.kind ? fault.kind > e->fault.kind
-                                             : fault.rank < e->fault.rank;
+    bool worse = fault.kind > e->fault.kind;
+    if (fault.kind == e->fault.kind) {
+        worse = fault.rank != e->fault.rank ? fault.rank < e->fault.rank
+                                            : fault.other < e->fault.other;
+    }
     if (fault.kind != CTI_SOUND && worse) e->fault = fault;
     if (fault.kind == CTI_LOST) e->unasked |= UINT64_C(1) << fault.rank;
 }
@@ -35,12 +38,22 @@ static double limit(const ct_group *g) {
     return g->options.timeout * (e->fault.kind == CTI_LOST ? 0.25 : 1 - 0.25 * left);
 }
 
-static ct_status report(const cti_fault *fault) {
-    if (fault->kind == CTI_DIFFERENT) {
-        return ct_fail(fault->status,
+static ct_status report_difference(ct_group *g) {
+    cti_difference d = cti_difference_find(g);
+    if (d.text[0][0] == 0 || d.text[1][0] == 0) {
+        return ct_fail(d.fault.status,
                        "ct_group: rank %d built another graph than rank %d, or made another call",
-                       fault->rank, fault->other);
+                       d.fault.rank, d.fault.other);
     }
+    return ct_fail(d.fault.status,
+                   "ct_group: rank %d built another graph than rank %d: the first difference is %s "
+                   "in place of %s",
+                   d.fault.rank, d.fault.other, d.text[0], d.text[1]);
+}
+
+static ct_status report(ct_group *g) {
+    const cti_fault *fault = &g->exchange.fault;
+    if (fault->kind == CTI_DIFFERENT) return report_difference(g);
     if (fault->kind == CTI_LOST) {
         return ct_fail(fault->status, "ct_group: rank %d is lost, as another rank found",
                        fault->rank);
@@ -169,6 +182,7 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
+                        .parts = entry.parts,
                         .mine.hash = entry.hash,
                         .on_record = entry.status != CT_OK};
     if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
@@ -206,8 +220,9 @@ static ct_status end(ct_group *g) {
         if (g->transport) g->transport->kind->close(g->transport, false); /* who waits learns it */
         g->transport = NULL;
     }
-    if (!e->on_record) report(&e->fault);
-    return e->fault.status;
+    ct_status status = e->fault.status;
+    if (!e->on_record && !g->comparing) report(g);
+    return status;
 }
 
 ct_status cti_sum_poll(ct_group *g, double seconds, bool *done) {
@@ -247,6 +262,15 @@ static ct_status run(ct_group *g) {
     return status;
 }
 
+ct_status cti_exchange_bytes(ct_group *g, cti_entry entry, const cti_steps *steps, void *nodes,
+                             size_t n) {
+    begin(g, entry, steps);
+    g->exchange.nodes = nodes;
+    g->exchange.n = (int64_t)n;
+    g->exchange.size = 1;
+    return run(g);
+}
+
 ct_status cti_agree(ct_group *g, cti_entry entry) {
     begin(g, entry, &g->schedule.sum); /* of nothing */
     return run(g);
@@ -254,7 +278,7 @@ ct_status cti_agree(ct_group *g, cti_entry entry) {
 
 ct_status cti_agreed(ct_status status) {
     ct_group *group = ct_group_current();
-    return group ? cti_agree(group, (cti_entry){0, status}) : status;
+    return group ? cti_agree(group, (cti_entry){.status = status}) : status;
 }
 
 int64_t cti_exchanges(void) { return ct_group_stats_read(ct_group_current()).exchanges; }
@@ -268,7 +292,7 @@ ct_status cti_agreed_since(int64_t exchanges, ct_status status) {
 ct_status ct_group_agree(ct_group *group, ct_status status) {
     CTI_CALLED;
     if (!group) return cti_null("ct_group_agree: 'group' is NULL");
-    return cti_agree(group, (cti_entry){0, status});
+    return cti_agree(group, (cti_entry){.status = status});
 }
 
 ct_status ct_group_broadcast(ct_group *group, void *bytes, size_t n) {
@@ -276,11 +300,8 @@ ct_status ct_group_broadcast(ct_group *group, void *bytes, size_t n) {
     if (!group) return cti_null("ct_group_broadcast: 'group' is NULL");
     ct_status status = CT_OK;
     if (n > 0 && !bytes) status = cti_null("ct_group_broadcast: 'bytes' is NULL");
-    begin(group, (cti_entry){cti_mix(1, n), status}, &group->schedule.spread);
-    group->exchange.nodes = bytes;
-    group->exchange.n = (int64_t)n;
-    group->exchange.size = 1;
-    return run(group);
+    cti_entry entry = {cti_mix(1, n), status, NULL};
+    return cti_exchange_bytes(group, entry, &group->schedule.spread, bytes, n);
 }
 
 /* --- Sums ------------------------------------------------------------------------------------- */

@@ -6,12 +6,20 @@
 #include "tensor/group.h"
 #include "tensor/ranks/add.h"
 
+/* Of what a hash is made, part by part, so that ranks that differ can say in which one. */
+typedef struct {
+    const void *of;
+    uint64_t (*hash)(const void *of, int64_t n); /* of the first n parts, or of all if fewer */
+    void (*say)(const void *of, int64_t part, char *text, size_t size);
+} cti_parts;
+
 /* What a rank brings to an exchange: what it computes, which has to be equal on all ranks, and how
  * it fared up to here. If that is not CT_OK, the error is on record already, and the rank takes
  * part all the same, so that the others learn of it. */
 typedef struct {
     uint64_t hash;
     ct_status status;
+    const cti_parts *parts; /* of the hash, until the exchange is done; NULL: not known */
 } cti_entry;
 
 /* One array of a sum. The ranges of memory stay until the sum is done. */

@@ -1,4 +1,4 @@
-/* Private: the inside of a group, of which exchange.c is the only other reader. */
+/* Private: the inside of a group, for the files of this folder alone. */
 #ifndef COTAN_GROUP_PRIVATE_H
 #define COTAN_GROUP_PRIVATE_H
 
@@ -25,6 +25,7 @@ typedef struct {
     double began; /* the step */
     double waits_since;
     double patience; /* seconds that the next poll may sleep */
+    const cti_parts *parts;
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
@@ -46,8 +47,23 @@ struct ct_group {
     ct_group_stats stats;
     cti_schedule schedule;
     cti_exchange exchange;
-    char *room; /* for the payload of sums */
+    bool comparing; /* within cti_difference_find */
+    char *room;     /* for the payload of sums */
     size_t capacity;
 };
+
+/* An exchange after which node 0 of some ranks is node k of others, as the steps say. */
+ct_status cti_exchange_bytes(ct_group *group, cti_entry entry, const cti_steps *steps, void *nodes,
+                             size_t n);
+
+/* Where two ranks differ. */
+enum { CTI_DIFFERENCE_TEXT = 128 };
+typedef struct {
+    cti_fault fault;
+    char text[2][CTI_DIFFERENCE_TEXT]; /* fault.rank's, fault.other's; "" if not known here */
+} cti_difference;
+/* After an exchange that all ranks found to be CTI_DIFFERENT, called by all: the first part in
+ * which any two differ. The exchange is as it was. */
+cti_difference cti_difference_find(ct_group *group);
 
 #endif

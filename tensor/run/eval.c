@@ -110,18 +110,20 @@ static ct_status prepare(cti_planned *p, const cti_walk *walk, cti_buffer **buff
         return CT_ERR_MEMORY;
     }
     bind(p, walk, buffers);
-    if (plan->n_exchanges == 0) return CT_OK;
-    p->run->hash = cti_ranks_hash(p, walk);
-    return cti_ranks_check(walk);
+    return plan->n_exchanges > 0 ? cti_ranks_check(walk) : CT_OK;
 }
 
 static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
                      cti_buffer **buffers) {
     ct_profile_part *times;
+    cti_ranks_graph graph; /* of the entry */
     ct_status status = prepare(p, walk, buffers);
     if (status == CT_OK) status = cti_profile_begin(p, &times);
     if (status != CT_OK || p->plan->n_exchanges == 0) {
         status = cti_ranks_told(roots, p->plan->graph.n_roots, status);
+    }
+    if (status == CT_OK && p->plan->n_exchanges > 0) {
+        p->run->entry = cti_ranks_entry(&graph, p, walk);
     }
     if (status == CT_OK) status = cti_run_all(p->run, ct_threads(), times);
     if (status != CT_OK) return status;

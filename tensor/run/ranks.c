@@ -10,12 +10,12 @@
 
 #define KEY_BYTES 16 /* a leaf that is no larger counts by its value */
 
-static uint64_t mix_value(uint64_t hash, const cti_planned *planned, const cti_walk *walk,
-                          int64_t i) {
-    const cti_graph_node *leaf = &planned->plan->graph.nodes[i];
+/* The value of a leaf that is small enough to be compared, or NULL. */
+static const cti_buffer *small_leaf(const cti_ranks_graph *g, int64_t i) {
+    const cti_graph_node *leaf = &g->planned->plan->graph.nodes[i];
     size_t bytes = (size_t)leaf->numel * ct_dtype_size(leaf->dtype);
-    if (leaf->op || leaf->batch >= 0 || bytes > KEY_BYTES) return hash;
-    return cti_mix_bytes(hash, cti_planned_leaf(planned, walk, i)->data, bytes);
+    bool counts = !leaf->op && leaf->batch < 0 && bytes <= KEY_BYTES;
+    return counts ? cti_planned_leaf(g->planned, g->walk, i) : NULL;
 }
 
 /* Of how many rows the batches are: a plan is for many. */
@@ -30,22 +30,77 @@ static uint64_t hash_of_batches(const cti_walk *walk) {
     return hash;
 }
 
-uint64_t cti_ranks_hash(const cti_planned *planned, const cti_walk *walk) {
-    const cti_graph *graph = &planned->plan->graph;
-    uint64_t hash = cti_mix(hash_of_batches(walk), (uint64_t)graph->n_nodes);
-    for (int64_t i = 0; i < graph->n_nodes; i++) {
-        const cti_graph_node *node = &graph->nodes[i];
-        hash = mix_value(cti_mix_text(hash, node->op ? node->op->name : ""), planned, walk, i);
-        hash = cti_mix(hash, (uint64_t)node->dtype << 16 | (uint64_t)node->shape.rank << 8 |
-                                 (uint64_t)(node->batch + 1));
-        for (int d = 0; d < node->shape.rank && node->batch < 0; d++) {
-            hash = cti_mix(hash, (uint64_t)node->shape.dims[d]);
-        }
-        for (int k = 0; k < node->n_inputs; k++) {
-            hash = cti_mix(hash, (uint64_t)graph->edges[node->edges + k]);
-        }
+/* Where nothing varies. Elsewhere it may say how many rows are here. */
+static bool attribute_counts(const cti_graph *graph, const cti_graph_node *node) {
+    bool varies = node->batch >= 0;
+    for (int k = 0; k < node->n_inputs; k++) {
+        varies |= graph->nodes[graph->edges[node->edges + k]].batch >= 0;
+    }
+    return !varies;
+}
+
+static uint64_t mix_node(uint64_t hash, const cti_ranks_graph *g, int64_t i) {
+    const cti_graph *graph = &g->planned->plan->graph;
+    const cti_graph_node *node = &graph->nodes[i];
+    const cti_buffer *value = small_leaf(g, i);
+    hash = cti_mix_text(hash, node->op ? node->op->name : "");
+    if (value) {
+        hash = cti_mix_bytes(hash, value->data, (size_t)node->numel * ct_dtype_size(node->dtype));
+    }
+    if (attribute_counts(graph, node)) hash = cti_mix_bytes(hash, node->attr, node->attr_size);
+    hash = cti_mix(hash, (uint64_t)node->dtype << 16 | (uint64_t)node->shape.rank << 8 |
+                             (uint64_t)(node->batch + 1));
+    for (int d = 0; d < node->shape.rank && node->batch < 0; d++) {
+        hash = cti_mix(hash, (uint64_t)node->shape.dims[d]);
+    }
+    for (int k = 0; k < node->n_inputs; k++) {
+        hash = cti_mix(hash, (uint64_t)graph->edges[node->edges + k]);
     }
     return hash;
+}
+
+/* The parts: the batches, each node, and that there are no more. */
+static uint64_t hash_of_first(const void *of, int64_t n) {
+    const cti_ranks_graph *g = of;
+    int64_t nodes = g->planned->plan->graph.n_nodes;
+    uint64_t hash = n > 0 ? hash_of_batches(g->walk) : 0;
+    for (int64_t i = 0; i < nodes && i < n - 1; i++) hash = mix_node(hash, g, i);
+    return n > nodes + 1 ? cti_mix(hash, (uint64_t)nodes) : hash;
+}
+
+static void say_batches(const cti_walk *walk, char *text, size_t size) {
+    const cti_rows *rows = NULL;
+    for (int64_t i = 0; i < walk->count && !rows; i++) {
+        if (cti_has_value(walk->items[i])) rows = walk->items[i]->rows;
+    }
+    snprintf(text, size, "a batch of %lld rows", rows ? (long long)rows->total : 0);
+}
+
+static void say_node(const cti_ranks_graph *g, int64_t i, char *text, size_t size) {
+    const cti_graph_node *node = &g->planned->plan->graph.nodes[i];
+    const cti_buffer *value = small_leaf(g, i);
+    const char *path = node->path ? node->path : "";
+    char more[32] = "";
+    if (node->batch >= 0) snprintf(more, sizeof more, ", rows along axis %d", node->batch);
+    if (value && node->numel == 1) {
+        snprintf(more, sizeof more, " = %.9g", cti_value(value->data, node->dtype, 0));
+    }
+    snprintf(text, size, "%s %s %s%s%s%s", node->op ? node->op->name : "a leaf",
+             ct_dtype_name(node->dtype), ct_shape_format(node->shape).text, more,
+             *path ? " in " : "", path);
+}
+
+static void say(const void *of, int64_t part, char *text, size_t size) {
+    const cti_ranks_graph *g = of;
+    if (part == 0) say_batches(g->walk, text, size);
+    else if (part <= g->planned->plan->graph.n_nodes) say_node(g, part - 1, text, size);
+    else snprintf(text, size, "no more");
+}
+
+cti_entry cti_ranks_entry(cti_ranks_graph *graph, const cti_planned *planned,
+                          const cti_walk *walk) {
+    *graph = (cti_ranks_graph){planned, walk, {graph, hash_of_first, say}};
+    return (cti_entry){hash_of_first(graph, INT64_MAX), CT_OK, &graph->parts};
 }
 
 static bool sums(const ct_tensor *t) { return !cti_has_value(t) && cti_sums_elsewhere(t); }
@@ -70,6 +125,6 @@ ct_status cti_ranks_told(ct_tensor *const roots[], int64_t n, ct_status status) 
     bool may_sum = false;
     for (int64_t i = 0; i < n; i++) may_sum |= roots[i]->sums && !cti_has_value(roots[i]);
     if (!group || !may_sum || !cti_walk_meets(roots, n, cti_walk_needed, sums)) return status;
-    ct_status all = cti_all_sum(group, (cti_entry){0, status}, CT_F32, NULL, 0);
+    ct_status all = cti_all_sum(group, (cti_entry){.status = status}, CT_F32, NULL, 0);
     return status != CT_OK ? status : all;
 }

@@ -145,8 +145,7 @@ static void begin_exchange(running *r, const cti_exchanged *exchange) {
         run->summands[k] = (cti_summand){partials, run->data[exchange->items[k]], item->numel};
     }
     ct_group *group = ct_group_current();
-    cti_sum_begin(group, (cti_entry){run->hash, CT_OK}, exchange->dtype, run->summands,
-                  exchange->n);
+    cti_sum_begin(group, run->entry, exchange->dtype, run->summands, exchange->n);
     cti_sum_local(group, 0, INT64_MAX);
     r->begun = true;
 }

@@ -15,7 +15,7 @@ typedef struct cti_run {
     atomic_int *left;      /* part -> number of dependencies that are not done yet */
     int64_t *ready;        /* part -> the one below it on the stack of a thread */
     void *arena, *scratch; /* the caller's; a scratch for each thread, contiguous */
-    uint64_t hash;         /* of what has to be equal on all ranks; the caller's */
+    cti_entry entry;       /* what this rank brings to exchanges; the caller's */
     cti_summand *summands; /* of one exchange */
 } cti_run;
 

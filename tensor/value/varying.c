@@ -78,7 +78,7 @@ static uint64_t hash_of(const ct_tensor *x, int axis) {
 static ct_status agree_on(cti_rows *rows, ct_tensor *x, int axis, ct_status status) {
     ct_group *group = ct_group_current();
     int64_t of[CT_GROUP_MOST];
-    cti_entry entry = {status == CT_OK ? hash_of(x, axis) : 0, status};
+    cti_entry entry = {status == CT_OK ? hash_of(x, axis) : 0, status, NULL};
     int64_t mine = status == CT_OK ? x->shape.dims[axis] : 0;
     status = tell_rows(group, entry, mine, rows, of);
     if (status == CT_OK) cut(rows, of, ct_group_size(group));
@@ -97,7 +97,7 @@ static ct_status check(ct_tensor *x, int *axis) {
 /* Without memory for a record: the others, who are in the sum of tell_rows, have to learn of it. */
 static ct_tensor *without_rows(void) {
     ct_group *group = ct_group_current();
-    if (group) cti_all_sum(group, (cti_entry){0, CT_ERR_MEMORY}, CT_I64, NULL, 0);
+    if (group) cti_all_sum(group, (cti_entry){.status = CT_ERR_MEMORY}, CT_I64, NULL, 0);
     return NULL;
 }
 

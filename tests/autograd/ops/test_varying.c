@@ -218,7 +218,7 @@ static void other_batch(rank *me) {
 }
 
 TEST(varying, a_batch_has_as_many_rows_to_all_ranks) {
-    expect_refused(4, other_batch, "built another graph");
+    expect_refused(4, other_batch, "a batch of 4 rows in place of a batch of 6 rows");
 }
 
 /* --- Training --------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ static float partials[CT_GROUP_MOST * N], sums[N];
 
 static ct_status sum(ct_group *group, uint64_t hash, ct_status status, int64_t n) {
     cti_summand summand = {partials, sums, n};
-    return cti_all_sum(group, (cti_entry){hash, status}, CT_F32, &summand, 1);
+    return cti_all_sum(group, (cti_entry){hash, status, NULL}, CT_F32, &summand, 1);
 }
 
 static void say(ct_status status) {
@@ -124,7 +124,7 @@ SCENARIO(memory) {
         cti_summand two[] = {summand, summand};
         if (mine) ct_mem_fail_at(at, false);
         /* As large as no sum before. */
-        ct_status status = cti_all_sum(group, (cti_entry){1, CT_OK}, CT_F64, two, 2);
+        ct_status status = cti_all_sum(group, (cti_entry){.hash = 1}, CT_F64, two, 2);
         ct_mem_fail_at(0, false);
         say(status);
         if (status == CT_OK) break;

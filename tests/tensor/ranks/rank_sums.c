@@ -60,7 +60,7 @@ static void sum_arrays(ct_group *group, ct_dtype dtype, const int64_t n[ARRAYS])
             put(dtype, partials, i, value(first + (int)(i / n[k]), at + i % n[k]));
         }
     }
-    OK(cti_all_sum(group, (cti_entry){42, CT_OK}, dtype, summands, ARRAYS));
+    OK(cti_all_sum(group, (cti_entry){.hash = 42}, dtype, summands, ARRAYS));
     uint64_t hash = 0;
     int64_t different = 0;
     size_t size = ct_dtype_size(dtype);
