@@ -202,7 +202,9 @@ typedef struct ct_op {
     /* Along which axis the output varies (varying.h), whose rows are computed from the same rows of
      * the inputs; -1 where it is no such op then. NULL: an error when an input varies, but that a
      * MAP takes operands that all vary in the same way. So do ops of any number of inputs, whose
-     * rule sees the first CT_OP_INPUTS. */
+     * rule sees the first CT_OP_INPUTS. What the attribute says then is the same on all ranks, or
+     * they count as having different graphs: it holds neither addresses nor how many rows there
+     * are, unless it is the output's shape. */
     int (*batch)(const ct_batch_axes *call);
     bool sums_grains; /* KERNEL: the sum over axis 0 of input 0, which are the grains of all ranks.
                        * It runs where this rank has all of them; else the engine exchanges */

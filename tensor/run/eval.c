@@ -115,7 +115,7 @@ static ct_status prepare(cti_planned *p, const cti_walk *walk, cti_buffer **buff
 
 static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const roots[],
                      cti_buffer **buffers) {
-    ct_profile_part *times;
+    ct_profile_part *times = NULL;
     cti_ranks_graph graph; /* of the entry */
     ct_status status = prepare(p, walk, buffers);
     if (status == CT_OK) status = cti_profile_begin(p, &times);

@@ -30,13 +30,27 @@ static uint64_t hash_of_batches(const cti_walk *walk) {
     return hash;
 }
 
-/* Where nothing varies. Elsewhere it may say how many rows are here. */
-static bool attribute_counts(const cti_graph *graph, const cti_graph_node *node) {
-    bool varies = node->batch >= 0;
-    for (int k = 0; k < node->n_inputs; k++) {
-        varies |= graph->nodes[graph->edges[node->edges + k]].batch >= 0;
+/* What is the same on all ranks of a shape: all but how many rows this one has. */
+static uint64_t mix_shape(uint64_t hash, const cti_graph_node *node) {
+    for (int d = 0; d < node->shape.rank; d++) {
+        if (d != node->batch) hash = cti_mix(hash, (uint64_t)node->shape.dims[d]);
     }
-    return !varies;
+    return hash;
+}
+
+/* Whether an attribute is the same on all ranks: it says nothing of this rank's rows. Those of ops
+ * that go row by row do not, unless one is the output's shape; what begins rows, or is computed by
+ * grain, counts them. */
+static bool is_common(const cti_graph *graph, const cti_graph_node *node) {
+    bool of_rows = false;
+    if (!node->op || node->op->release) return false;
+    for (int k = 0; k < node->n_inputs; k++) {
+        of_rows |= graph->nodes[graph->edges[node->edges + k]].batch >= 0;
+    }
+    if (!of_rows) return node->batch < 0;
+    if (node->op->kind != CT_MAP && !node->op->batch) return false;
+    return node->attr_size != sizeof node->shape ||
+           !ct_shape_equal(*(const ct_shape *)node->attr, node->shape);
 }
 
 static uint64_t mix_node(uint64_t hash, const cti_ranks_graph *g, int64_t i) {
@@ -47,12 +61,10 @@ static uint64_t mix_node(uint64_t hash, const cti_ranks_graph *g, int64_t i) {
     if (value) {
         hash = cti_mix_bytes(hash, value->data, (size_t)node->numel * ct_dtype_size(node->dtype));
     }
-    if (attribute_counts(graph, node)) hash = cti_mix_bytes(hash, node->attr, node->attr_size);
+    if (is_common(graph, node)) hash = cti_mix_bytes(hash, node->attr, node->attr_size);
     hash = cti_mix(hash, (uint64_t)node->dtype << 16 | (uint64_t)node->shape.rank << 8 |
                              (uint64_t)(node->batch + 1));
-    for (int d = 0; d < node->shape.rank && node->batch < 0; d++) {
-        hash = cti_mix(hash, (uint64_t)node->shape.dims[d]);
-    }
+    hash = mix_shape(hash, node);
     for (int k = 0; k < node->n_inputs; k++) {
         hash = cti_mix(hash, (uint64_t)graph->edges[node->edges + k]);
     }

@@ -221,6 +221,29 @@ TEST(varying, a_batch_has_as_many_rows_to_all_ranks) {
     expect_refused(4, other_batch, "a batch of 4 rows in place of a batch of 6 rows");
 }
 
+/* On rank 1 an op of the same shapes has another attribute. */
+static void other_numbers(rank *me) {
+    note(me, ct_sum_all(ct_slice(rows_of(me, 4, 1), 1, me->rank, me->rank + 2, 1)));
+}
+static void other_axis(rank *me) {
+    ct_tensor *x = ct_reshape(rows_of(me, 4, 1), CT_SHAPE(me->rows, 2, 2));
+    note(me, ct_sum_all(ct_max(x, CT_AXES(1 + me->rank))));
+}
+static void other_weights(rank *me) {
+    ct_tensor *weights = ct_slice(parameter(me, CT_SHAPE(5), 1), 0, me->rank, me->rank + 4, 1);
+    note(me, ct_sum_all(ct_mul(rows_of(me, 4, 1), weights)));
+}
+/* ... or rows have as many numbers, in another shape. */
+static void other_shape(rank *me) {
+    ct_tensor *x = ct_reshape(rows_of(me, 6, 1), CT_SHAPE(me->rows, 2 + me->rank, 3 - me->rank));
+    note(me, ct_sum_all(ct_mean(ct_exp(x), CT_AXES(1, 2))));
+}
+
+TEST(varying, graphs_differ_where_attributes_or_rows_do) {
+    static void (*const bodies[])(rank *) = {other_numbers, other_axis, other_weights, other_shape};
+    for (int k = 0; k < 4; k++) expect_refused(4, bodies[k], "built another graph");
+}
+
 /* --- Training --------------------------------------------------------------------------------- */
 
 enum { SLOTS = 5, STEPS = 20 };
