@@ -105,6 +105,7 @@ typedef struct {
 
 /* A loop of its own over whole operands. It has one stage or two, each of parts that may run in any
  * order on any thread and write elements of their own; the second begins when the first has ended.
+ * What runs evaluates no tensor: on the thread that evaluates its own, that is CT_ERR_STATE.
  * `prepare` is called once for a plan, `run` for each part whenever the plan is run:
  *
  *     static void prepare_rows(const ct_call *call, ct_prepared *p) {      // x [rows, columns]

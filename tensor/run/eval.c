@@ -16,6 +16,7 @@
 typedef struct {
     void *arena, *scratch;
     size_t arena_bytes, scratch_bytes;
+    bool runs; /* a plan that uses them */
 } engine_state;
 
 static _Thread_local engine_state state;
@@ -122,10 +123,11 @@ static ct_status run(cti_planned *p, const cti_walk *walk, ct_tensor *const root
     if (status != CT_OK || p->plan->n_exchanges == 0) {
         status = cti_ranks_told(roots, p->plan->graph.n_roots, status);
     }
-    if (status == CT_OK && p->plan->n_exchanges > 0) {
-        p->run->entry = cti_ranks_entry(&graph, p, walk);
-    }
-    if (status == CT_OK) status = cti_run_all(p->run, ct_threads(), times);
+    if (status != CT_OK) return status;
+    if (p->plan->n_exchanges > 0) p->run->entry = cti_ranks_entry(&graph, p, walk);
+    state.runs = true;
+    status = cti_run_all(p->run, ct_threads(), times);
+    state.runs = false;
     if (status != CT_OK) return status;
     cti_profile_end(p, walk);
     for (int64_t r = 0; r < p->plan->graph.n_roots; r++) {
@@ -168,6 +170,7 @@ static ct_status evaluate_walk(cti_walk *walk, ct_tensor *const roots[], int64_t
 
 static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     cti_walk walk;
+    if (state.runs) return ct_fail(CT_ERR_STATE, "ct_eval: called by an op while it is computed");
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) {
         return cti_ranks_told(roots, n, CT_ERR_MEMORY);
     }
