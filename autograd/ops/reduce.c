@@ -135,6 +135,7 @@ void cti_sum_axes(const ct_tensor *sum, int *first, int *last) {
 
 ct_tensor *cti_sum_operand(const ct_tensor *t, int *first, int *last) {
     const ct_tensor *sum = summing(t);
+    *first = *last = 0;
     if (!sum) return NULL;
     cti_sum_axes(sum, first, last);
     return ct_input(sum, 0);

@@ -193,7 +193,7 @@ static ct_status try_inside(search *k, ct_tensor *t, int at) {
     return CT_OK;
 }
 
-static cti_written axes_called(int mask) {
+static cti_written axes_called(int mask, const char *more) {
     cti_written f;
     snprintf(f.text, sizeof f.text, mask & (mask - 1) ? "axes " : "axis ");
     for (int d = 0; d < MOST_AXES; d++) {
@@ -202,6 +202,8 @@ static cti_written axes_called(int mask) {
         snprintf(f.text + used, sizeof f.text - used, "%s%d", f.text[used - 1] == ' ' ? "" : ", ",
                  d);
     }
+    size_t used = strlen(f.text);
+    snprintf(f.text + used, sizeof f.text - used, "%s", more);
     return f;
 }
 
@@ -220,9 +222,8 @@ static ct_status try_axes(search *k, ct_tensor *t) {
             bool all = way & 1, mean = !(way & 2);
             status = judge(k, cti_graph_over(root_of(k), t, all, axes, mean));
             if (!k->found) continue;
-            cti_written was = axes_called(before);
-            if (all) strcat(was.text, ", in all sums over them");
-            say(k, axes_called(mask).text, was.text, all ? NULL : t);
+            const char *where = all ? ", in all sums over them" : "";
+            say(k, axes_called(mask, "").text, axes_called(before, where).text, all ? NULL : t);
         }
     }
     return status;

@@ -74,7 +74,7 @@ void cti_keys_meet(const ct_slot_list *streams) {
     if (ct_group_size(group) == 1) return;
     int64_t scope = ct_scope_open();
     ct_status status = meet_seed(group, streams != NULL);
-    for (int64_t i = 0; status == CT_OK && i < streams->count; i++) {
+    for (int64_t i = 0; status == CT_OK && streams && i < streams->count; i++) {
         status = meet_stream(group, streams->items[i].slot);
     }
     ct_scope_close(scope);
