@@ -80,7 +80,7 @@ static void choose_settings(study *s) {
 static void say(const study *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(const study *s, const char *format, ...) {
-    if (s->options.quiet) return;
+    if (s->options.quiet || !study_writes()) return;
     va_list arguments;
     va_start(arguments, format);
     vprintf(format, arguments);
@@ -120,7 +120,7 @@ static int count_parameters(const study *s) {
 
 static int begin(study *s) {
     const study_options *o = &s->options;
-    int status = study_folder_make(o->out);
+    int status = study_agree(study_writes() ? study_folder_make(o->out) : 0);
     if (status) return status;
     if (o->threads && ct_threads_set((int)o->threads) != CT_OK) return study_failed();
     if (ct_threads() == 0) return study_failed();
@@ -133,7 +133,7 @@ static int begin(study *s) {
         return EXIT_USAGE;
     }
     if (open_sources(s) != CT_OK) return study_failed();
-    study_layers_clear(s);
+    if (study_writes()) study_layers_clear(s);
     say(s, "%s\n", ct_info());
     say(s, "data: %s\n", study_data_of(s).text);
     return count_parameters(s);
@@ -143,7 +143,7 @@ static int begin(study *s) {
 
 static int run_all(study *s) {
     const char *wanted = s->options.batch_norm;
-    for (int i = 0; i < 2 * s->n_settings && !program_interrupted(); i++) {
+    for (int i = 0; i < 2 * s->n_settings && !study_interrupted(); i++) {
         study_setting *setting = &s->settings[i / 2];
         int k = i % 2;
         if (strcmp(wanted, k == WITH ? "off" : "on") == 0) continue;
@@ -152,14 +152,16 @@ static int run_all(study *s) {
         ct_status status = study_train(s, setting, k == WITH, &setting->run[k]);
         int failed = status == CT_OK ? 0 : study_failed();
         /* After every run, so that no accident costs more than one. */
-        int saved = study_results_save(s);
-        if (failed || saved) return failed ? failed : saved;
+        int saved = study_writes() ? study_results_save(s) : 0;
+        failed = study_agree(failed ? failed : saved);
+        if (failed) return failed;
     }
     return 0;
 }
 
-static int finish(study *s) {
-    int measured = study_costs_measure(s) == CT_OK ? study_results_save(s) : study_failed();
+/* On rank 0. */
+static int conclude(study *s, int measured) {
+    if (measured == 0) measured = study_results_save(s);
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(s, verdicts);
     int curves = study_curves_save(s), layers = study_layers_save(s);
@@ -169,6 +171,11 @@ static int finish(study *s) {
     study_print(s, verdicts);
     if (report == 0) say(s, "wrote %s/report.html\n", s->options.out);
     return measured ? measured : curves ? curves : pictures ? pictures : report;
+}
+
+static int finish(study *s) {
+    int status = study_costs_measure(s) == CT_OK ? 0 : study_failed();
+    return study_agree(study_writes() ? conclude(s, status) : status);
 }
 
 static void clear(study *s) {
@@ -184,20 +191,26 @@ static void clear(study *s) {
     ct_dataset_free(s->data);
 }
 
+static int run(study *s) {
+    int status = study_agree(begin(s));
+    if (status) return status;
+    status = run_all(s);
+    bool any = s->settings[0].run[WITHOUT].ran || s->settings[0].run[WITH].ran;
+    int finished = any ? finish(s) : 0;
+    return status ? status : finished;
+}
+
 int main(int argc, char *argv[]) {
     study s = {.n_settings = 0};
-    int status = read_options(&s.options, argc, argv);
-    if (status >= 0) return status;
-    program_begin();
-    program_catch_interrupts();
-    choose_settings(&s);
-    status = begin(&s);
-    if (status == 0) {
-        status = run_all(&s);
-        int finished = s.settings[0].run[WITHOUT].ran || s.settings[0].run[WITH].ran ? finish(&s)
-                                                                                     : 0;
-        if (status == 0) status = finished;
+    ct_group *ranks = study_join(&argc, &argv);
+    int status = ct_error() == CT_OK ? read_options(&s.options, argc, argv) : study_failed();
+    if (status < 0) {
+        program_begin();
+        program_catch_interrupts();
+        choose_settings(&s);
+        status = program_end("bn_study", run(&s));
+        clear(&s);
     }
-    clear(&s);
-    return program_end("bn_study", status);
+    ct_group_free(ranks);
+    return status;
 }

@@ -100,6 +100,8 @@ study_spread study_spread_of(double *values, int64_t n);
 /* bn_study_train.c: trains one network; what was measured stays, also after an error. */
 ct_status study_train(const study *s, const study_setting *setting, bool batch_norm,
                       study_run *run);
+/* Whether what layers do is looked at: a monitor looks at one process. */
+bool study_monitors(const study *s);
 /* How many epochs were trained to their end. */
 int64_t study_whole_epochs(const study *s, const study_run *run);
 /* Of a clock that only goes forward. */
@@ -139,6 +141,16 @@ int study_curve_draw(const study *s, const char *base);
 int study_layers_save(const study *s);
 /* Removes what an earlier study has written there. */
 void study_layers_clear(const study *s);
+
+/* bn_study_ranks.c: joins the ranks that mpirun has started, for the caller to free; NULL where the
+ * study is one process, or with the library's error. */
+ct_group *study_join(int *argc, char ***argv);
+/* Whether this process writes files and prints. */
+bool study_writes(void);
+/* An exit status of which all ranks know: 0 if it is that on all of them. */
+int study_agree(int status);
+/* Whether a signal has come, to any rank; all call it. */
+bool study_interrupted(void);
 
 /* bn_study_report.c: everything on one page. */
 int study_report_save(const study *s, const study_verdict verdicts[STUDY_VERDICTS]);

@@ -13,7 +13,7 @@ enum {
     FEWEST_PAIRS = 8, /* also when they take longer */
     LEFT_OUT = 3,     /* they fill caches and plans */
 };
-#define SECONDS 0.8 /* for each activation */
+#define SECONDS 0.8 /* for each activation; ranks, whose clocks differ, take all pairs */
 
 /* --- Spreads ---------------------------------------------------------------------------------- */
 
@@ -70,8 +70,8 @@ static ct_status take_turns(const study *s, side sides[2], int64_t *pairs) {
     double begin = study_seconds();
     ct_status status = CT_OK;
     for (int64_t i = -LEFT_OUT; i < PAIRS && status == CT_OK; i++) {
-        if (program_interrupted()) return CT_OK;
-        if (i >= FEWEST_PAIRS && study_seconds() - begin > SECONDS) return CT_OK;
+        if (study_interrupted()) return CT_OK;
+        if (i >= FEWEST_PAIRS && !ct_group_current() && study_seconds() - begin > SECONDS) break;
         for (int k = 0; k < 2 && status == CT_OK; k++) {
             side *turn = &sides[(i & 1) ^ k];
             status = step(s, turn, &turn->ms[i < 0 ? 0 : i]);
@@ -112,7 +112,7 @@ static ct_status measure(const study *s, const study_setting *setting, study_cos
 }
 
 ct_status study_costs_measure(study *s) {
-    for (int i = 0; i < s->n_settings && !program_interrupted(); i++) {
+    for (int i = 0; i < s->n_settings && !study_interrupted(); i++) {
         const study_setting *c = &s->settings[i];
         bool known = s->n_costs > 0 && s->costs[s->n_costs - 1].activation == c->activation;
         if (known || !c->run[WITHOUT].ran || !c->run[WITH].ran) continue;

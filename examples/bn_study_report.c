@@ -211,7 +211,7 @@ static int write_page(FILE *out, const study *s, const study_verdict verdicts[ST
         snprintf(caption, sizeof caption, "%s, learning rate %g", c->activation->name, c->rate);
         write_picture(out, s, study_curve_name(c).text, "curve", caption);
     }
-    write_layers(out, s);
+    if (study_monitors(s)) write_layers(out, s);
     fprintf(out, "<h2>The network</h2>\n<div class=\"columns\">");
     write_picture(out, s, "model", "model", "The network with BatchNorm, layer by layer");
     fprintf(out, "<div>");

@@ -101,6 +101,8 @@ study_name study_layers_name(const study_setting *setting, int k) {
     return name;
 }
 
+bool study_monitors(const study *s) { return s->options.out && !ct_group_current(); }
+
 /* Looks at the layers some LOOKS times. */
 static ct_monitor *monitor_of(const study *s, const study_setting *setting, int k) {
     char *directory;
@@ -150,8 +152,9 @@ ct_status study_train(const study *s, const study_setting *setting, bool batch_n
     ct_seed_set((uint64_t)s->options.seed);
     watch w = {.study = s, .run = run, .model = study_model(setting->activation, batch_norm)};
     ct_optimizer *adam = ct_adam_new(w.model, ct_adam_defaults(setting->rate));
-    w.monitor = s->options.out ? monitor_of(s, setting, batch_norm ? WITH : WITHOUT) : NULL;
-    bool ready = adam && (w.monitor || !s->options.out);
+    bool monitors = study_monitors(s);
+    if (monitors) w.monitor = monitor_of(s, setting, batch_norm ? WITH : WITHOUT);
+    bool ready = adam && (w.monitor || !monitors);
     ct_status status = ready ? fit(&w, adam) : ct_error();
     ct_monitor_free(w.monitor);
     if (status == CT_OK && batch_norm) status = study_modes_measure(s, w.model, &run->modes);

@@ -49,10 +49,11 @@ consumers_check() { tests/library/test_consumers.sh build || failures=$((failure
 
 # Open MPI and MPICH have different binary interfaces, so each has a build of its own.
 mpi_build() {
-    cmake -G Ninja -S . -B "build-$1" -DCMAKE_BUILD_TYPE=Release -DCOTAN_EXAMPLES=OFF \
+    cmake -G Ninja -S . -B "build-$1" -DCMAKE_BUILD_TYPE=Release -DCOTAN_EXAMPLES=ON \
         -DCOTAN_TESTS=ON -DCOTAN_MPI=ON -DMPI_C_COMPILER="mpicc.$1" \
         -DMPIEXEC_EXECUTABLE="mpirun.$1" &&
-        cmake --build "build-$1" --target cotan_shared cotan_static cotan_mpi rank rank_mpi
+        cmake --build "build-$1" --target cotan_shared cotan_static cotan_mpi rank rank_mpi \
+            ranks bn_study_on_ranks
 }
 mpi_check() {
     for mpi in openmpi mpich; do

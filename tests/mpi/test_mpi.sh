@@ -97,16 +97,52 @@ for variable in PMI_SIZE OMPI_COMM_WORLD_SIZE SLURM_NTASKS; do
 done
 check "a program that nobody launched is one rank" "$rank" sums 8
 
-# --- The example, where it was built --------------------------------------------------------------
+# --- The examples ---------------------------------------------------------------------------------
 
 scaling() { rank=$build/examples/ranks && ranks 2 --scaling && lines 1 'measured on 2 ranks' &&
     lines 3 '^   4096 ' && lines 0 nan; }
 scaling_alone() { "$build/examples/ranks" --scaling >"$work/out" 2>&1
     lines 1 'ranks: --scaling needs 2, 4, 8 .. ranks, there are 1'; }
-if [ -x "$build/examples/ranks" ]; then
-    check "ranks --scaling: a table" scaling
-    check "ranks --scaling, alone: an error" scaling_alone
-fi
+check "ranks --scaling: a table" scaling
+check "ranks --scaling, alone: an error" scaling_alone
+
+# The study: rank 0 writes what one process writes, and all end when it cannot, or is told to.
+rank=$build/examples/bn_study_on_ranks
+studies() { # P FOLDER ARGUMENT...
+    p=$1 folder=$work/$2
+    shift 2
+    ranks "$p" --activation relu --lr 0.01 --out "$folder" "$@"
+}
+same_study() {
+    for p in 1 2 3; do
+        studies $p study$p --steps 4 --quiet && lines 5 '^  [BT].*: ' || return 1
+    done
+    cmp "$work/study1/history.csv" "$work/study2/history.csv" &&
+        cmp "$work/study1/history.csv" "$work/study3/history.csv"
+}
+no_folder() {
+    : >"$work/file"
+    studies 2 file --steps 4
+    status=$?
+    cat "$work/err"
+    [ $status -ne 0 ] && lines 0 Verdicts && grep -q 'file': Not a directory' "$work/err" &&
+        grep -q 'rank 0 failed with CT_ERR_IO' "$work/err"
+}
+# A signal to one rank alone: all break off, and what was measured is written. (SIGINT is ignored by
+# what a shell starts in the background.)
+interrupted() {
+    studies 2 broken --epochs 100 &
+    until cat "$work/ranks"/* 2>/dev/null | grep -q 'ms/step'; do
+        kill -0 $! 2>/dev/null || return 1
+        sleep 0.2
+    done
+    kill -TERM "$(pgrep -f "^$rank .*$work/broken" | tail -n 1)"
+    wait $!
+    [ $? -ne 0 ] && lines 5 '^  [BT].*: ' && [ -s "$work/broken/report.html" ]
+}
+check "the study on 1, 2 and 3 ranks: one history" same_study
+check "the study on 2 ranks: no folder" no_folder
+check "the study on 2 ranks: a signal to one" interrupted
 rank=$build/tests/rank_mpi
 
 # --- Installed ------------------------------------------------------------------------------------
