@@ -2,6 +2,8 @@
  * There is no derivative here.
  * Invariant: losses of probabilities start from logits, where no logarithm sees a 0. */
 #include "nn/loss_private.h"
+
+#include "autograd/ops/stanza.h"
 #include "nn/nn.h"
 #include "nn/options_private.h"
 #include "tensor/base/caller.h"
@@ -115,9 +117,7 @@ ct_tensor *ct_cross_entropy_with(ct_tensor *logits, ct_tensor *labels, ct_cross_
     ct_tensor *counts = ct_scalar(dtype, 1.0);
     if (o.ignore) { /* an ignored label stands for no class; it may be none */
         ct_tensor *ignored = ct_from(CT_I64, CT_SCALAR, &o.ignore_index);
-        ct_shape column = ct_shape_of(labels);
-        column.dims[column.rank++] = 1;
-        counts = ct_cast(ct_reshape(ct_not_equal(labels, ignored), column), dtype);
+        counts = ct_cast(cti_column(ct_not_equal(labels, ignored)), dtype);
         labels = ct_where(ct_equal(labels, ignored), ct_full(CT_I64, CT_SCALAR, 0), labels);
     }
     ct_tensor *target = distribution(logits, labels);

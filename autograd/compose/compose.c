@@ -59,15 +59,14 @@ ct_tensor *ct_mean_all(ct_tensor *x) {
 ct_tensor *ct_var(ct_tensor *x, ct_axes axes) {
     CTI_CALLED;
     ct_tensor *kept = ct_var_keep(x, axes);
-    ct_shape shape = {0};
+    bool averages[CT_MAX_RANK];
     for (int i = 0; i < ct_shape_of(kept).rank; i++) {
-        bool averages = axes.count < 0;
+        averages[i] = axes.count < 0;
         for (int k = 0; k < axes.count; k++) {
-            averages |= axes.axis[k] == i || axes.axis[k] + ct_shape_of(x).rank == i;
+            averages[i] |= axes.axis[k] == i || axes.axis[k] + ct_shape_of(x).rank == i;
         }
-        if (!averages) shape.dims[shape.rank++] = ct_dim(kept, i);
     }
-    return kept ? ct_reshape(kept, shape) : NULL;
+    return cti_without(kept, averages);
 }
 
 ct_tensor *ct_var_keep(ct_tensor *x, ct_axes axes) {
@@ -88,7 +87,7 @@ static ct_tensor *root_of_squares(ct_tensor *(*combine)(ct_tensor *, ct_axes), c
     ct_tensor *squares = combine(ct_square(ct_mul(x, factor)), axes), *zero = constant(x, 0.0);
     ct_tensor *none = ct_equal(squares, zero);
     ct_tensor *root = ct_where(none, zero, ct_sqrt(ct_where(none, constant(x, 1.0), squares)));
-    return root ? ct_div(root, ct_reshape(factor, ct_shape_of(root))) : NULL;
+    return root ? ct_div(root, cti_reshape_marked(factor, root->shape, cti_mark_of(root))) : NULL;
 }
 
 ct_tensor *ct_std(ct_tensor *x, ct_axes axes) {
@@ -105,7 +104,7 @@ ct_tensor *ct_min(ct_tensor *x, ct_axes axes) {
 /* The norm of nothing is 0. */
 ct_tensor *ct_norm(ct_tensor *x) {
     CTI_CALLED;
-    if (x && ct_numel(x) == 0) return ct_sum_all(x);
+    if (x && cti_global_numel(x) == 0) return ct_sum_all(x);
     return root_of_squares(ct_sum, x, CT_ALL);
 }
 
@@ -124,7 +123,9 @@ ct_tensor *ct_logsumexp(ct_tensor *x, int axis) {
     CTI_CALLED;
     ct_tensor *shift = shift_of(x, axis);
     ct_tensor *sum = ct_sum(ct_exp(cti_shift(x, shift)), CT_AXES(axis));
-    return sum ? ct_add(ct_log(at_least_1(sum)), ct_reshape(shift, ct_shape_of(sum))) : NULL;
+    if (!sum) return NULL;
+    shift = cti_reshape_marked(shift, sum->shape, cti_mark_of(sum));
+    return ct_add(ct_log(at_least_1(sum)), shift);
 }
 
 ct_tensor *ct_softmax(ct_tensor *x, int axis) {
@@ -166,13 +167,10 @@ ct_tensor *ct_one_hot(ct_tensor *labels, int64_t classes, ct_dtype dtype) {
                             (long long)classes);
     }
     if (check_labels(labels, classes) != CT_OK) return NULL;
-    ct_shape column = ct_shape_of(labels);
-    if (column.rank == CT_MAX_RANK) {
+    if (ct_shape_of(labels).rank == CT_MAX_RANK) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_one_hot: labels must have rank < %d", CT_MAX_RANK);
     }
-    column.dims[column.rank++] = 1;
-    ct_tensor *place = ct_iota(classes);
-    return ct_cast(ct_equal(ct_reshape(labels, column), place), dtype);
+    return ct_cast(ct_equal(cti_column(labels), ct_iota(classes)), dtype);
 }
 
 /* --- Activations ------------------------------------------------------------------------------ */

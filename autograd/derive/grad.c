@@ -215,17 +215,17 @@ ct_status ct_vjp(ct_tensor *y, ct_tensor *cotangent, ct_tensor *const x[], int64
 
 ct_status cti_grad(ct_tensor *y, ct_tensor *const x[], int64_t n, ct_tensor *out[],
                    cti_reach reach[]) {
-    if (y && y->numel != 1) {
-        return ct_fail(CT_ERR_SHAPE,
-                       "ct_grad: y must have one element, got %s; ct_vjp takes a "
-                       "cotangent of that shape",
-                       ct_shape_format(y->shape).text);
-    }
     if (y && y->rows) {
         return ct_fail(CT_ERR_STATE,
                        "ct_grad: y varies between ranks along axis %d, so each rank would derive "
                        "another number; sum over it (ct_sum)",
                        y->batch);
+    }
+    if (y && y->numel != 1) {
+        return ct_fail(CT_ERR_SHAPE,
+                       "ct_grad: y must have one element, got %s; ct_vjp takes a "
+                       "cotangent of that shape",
+                       ct_shape_format(y->shape).text);
     }
     if (y && !ct_dtype_is_float(y->dtype)) {
         return ct_fail(CT_ERR_DTYPE, "ct_grad: y is %s; only f32 and f64 have derivatives",

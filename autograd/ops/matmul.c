@@ -178,9 +178,11 @@ static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     return ct_node(&ct_op_matmul, inputs, 2, NULL, 0);
 }
 
-/* A vector as a matrix, with the new axis before or behind it. */
-static ct_tensor *as_matrix(ct_tensor *x, ct_shape shape, int axis) {
-    return x->rows ? cti_reshape_marked(x, shape, (cti_mark){x->rows, axis}) : ct_reshape(x, shape);
+/* A vector as a row. */
+static ct_tensor *as_row(ct_tensor *x) {
+    cti_mark mark = cti_mark_of(x);
+    mark.axis += x->rows != NULL;
+    return cti_reshape_marked(x, CT_SHAPE(1, x->numel), mark);
 }
 
 ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
@@ -198,16 +200,11 @@ ct_tensor *ct_matmul(ct_tensor *a, ct_tensor *b) {
             ct_shape_format(sa).text, ct_shape_format(sb).text, (long long)inner, (long long)other);
     }
     if (sa.rank > 1 && sb.rank > 1) return product(a, b);
-    ct_tensor *row = sa.rank == 1 ? as_matrix(a, CT_SHAPE(1, inner), 1) : a;
-    ct_tensor *column = sb.rank == 1 ? as_matrix(b, CT_SHAPE(inner, 1), 0) : b;
+    ct_tensor *row = sa.rank == 1 ? as_row(a) : a, *column = sb.rank == 1 ? cti_column(b) : b;
     ct_tensor *y = product(row, column);
     if (!y) return NULL;
-    ct_shape in = ct_shape_of(y), shape = {0};
-    cti_mark mark = cti_mark_of(y);
-    for (int d = 0; d < in.rank; d++) {
-        bool added = (d == in.rank - 2 && sa.rank == 1) || (d == in.rank - 1 && sb.rank == 1);
-        if (!added) shape.dims[shape.rank++] = in.dims[d];
-        else mark.axis -= y->rows && d < y->batch;
-    }
-    return y->rows ? cti_reshape_marked(y, shape, mark) : ct_reshape(y, shape);
+    bool added[CT_MAX_RANK] = {0};
+    added[y->shape.rank - 2] = sa.rank == 1;
+    added[y->shape.rank - 1] = sb.rank == 1;
+    return cti_without(y, added);
 }

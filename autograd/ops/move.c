@@ -53,6 +53,10 @@ ct_tensor *ct_slice(ct_tensor *x, int axis, int64_t start, int64_t stop, int64_t
     if (!x) return ct_node(&ct_op_slice, &x, 1, NULL, 0);
     int at;
     if (cti_shape_axis("ct_slice", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
+    if (cti_mark_of(x).axis == at) { /* refused, whether this rank has such rows or not */
+        slice_attr none = {at, 0, 1, 0};
+        return ct_node(&ct_op_slice, &x, 1, &none, sizeof none);
+    }
     int64_t size = ct_dim(x, at), first = from_end(start, size), last = from_end(stop, size);
     if (step < 1) {
         return ct_fail_null(CT_ERR_RANGE, "ct_slice: step must be >= 1 on dim %d, got %lld", at,

@@ -187,12 +187,16 @@ DEFINE_REDUCE(sum, simplify_sum, cti_joint_sum)
 static ct_tensor *vjp_max(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *x = ct_input(y, i);
     const reduce_attr *attr = ct_attr(y);
-    ct_reduction r = geometry(attr, ct_shape_of(x));
+    ct_shape kept = ct_shape_of(x), run = {0};
+    for (int d = (int)attr->first; d < kept.rank; d++) {
+        bool away = d < attr->last;
+        run.dims[run.rank++] = away ? kept.dims[d] : 1;
+        if (away) kept.dims[d] = 1;
+    }
     ct_tensor *winner = reduce_run(&ct_op_argmax, x, attr->first, attr->last);
-    ct_tensor *place = ct_reshape(ct_iota(r.count), CT_SHAPE(r.count, 1));
-    ct_tensor *won = ct_equal(ct_reshape(winner, CT_SHAPE(r.outer, 1, r.inner)), place);
-    won = ct_cast(cti_reshape_marked(won, ct_shape_of(x), cti_mark_of(x)), ct_dtype_of(x));
-    return ct_where(won, vjp_sum(g, y, i), cti_full_like(x, 0.0));
+    ct_tensor *place = ct_reshape(ct_iota(ct_shape_numel(run)), run);
+    ct_tensor *won = ct_equal(cti_reshape_marked(winner, kept, cti_mark_of(x)), place);
+    return ct_where(ct_cast(won, ct_dtype_of(x)), vjp_sum(g, y, i), cti_full_like(x, 0.0));
 }
 
 DEFINE_REDUCE(max, NULL, NULL)
@@ -291,6 +295,9 @@ ct_tensor *ct_sum_all(ct_tensor *x) {
     return ct_sum(x, CT_ALL);
 }
 
+/* Of all ranks, where these are rows. */
+static bool has_elements(const ct_tensor *x, int axis) { return cti_global_dim(x, axis) > 0; }
+
 ct_tensor *ct_max(ct_tensor *x, ct_axes axes) {
     CTI_CALLED;
     ct_axes sorted;
@@ -298,7 +305,7 @@ ct_tensor *ct_max(ct_tensor *x, ct_axes axes) {
         return reduce(&ct_op_max, x, axes);
     }
     for (int i = 0; i < sorted.count; i++) {
-        if (ct_dim(x, sorted.axis[i])) continue;
+        if (has_elements(x, sorted.axis[i])) continue;
         return ct_fail_null(CT_ERR_SHAPE, "ct_max: axis %d has size 0 and max has no identity",
                             sorted.axis[i]);
     }
@@ -315,7 +322,7 @@ ct_tensor *ct_argmax(ct_tensor *x, int axis) {
     if (!x) return ct_node(&ct_op_argmax, &x, 1, NULL, 0);
     int at;
     if (cti_shape_axis("ct_argmax", ct_shape_of(x), axis, &at) != CT_OK) return NULL;
-    if (ct_dim(x, at) == 0) {
+    if (!has_elements(x, at)) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_argmax: axis %d has size 0 and max has no identity",
                             at);
     }
@@ -341,7 +348,18 @@ ct_tensor *cti_sum_to(ct_tensor *x, ct_shape shape, int batch) {
     return cti_reshape_marked(y, shape, (cti_mark){x->rows, x->batch - shift});
 }
 
+/* A size of 1 along the batch axis is that of what is the same on all ranks, also where this rank
+ * has one row: so there is no keeping the rows. */
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
-    return cti_sum_to(x, shape, -1);
+    if (!x || !x->rows) return cti_sum_to(x, shape, -1);
+    int axis = x->batch - (x->shape.rank - shape.rank);
+    if (axis < 0 || axis >= shape.rank || shape.dims[axis] == 1) {
+        return cti_sum_to(x, shape, x->batch);
+    }
+    return ct_fail_null(CT_ERR_STATE,
+                        "ct_sum_to: x %s varies between ranks along axis %d, which %s has to lack, "
+                        "or to have with size 1, as a rank of one row could not tell that from its "
+                        "row; ct_sum_keep sums over other axes",
+                        ct_shape_format(x->shape).text, x->batch, ct_shape_format(shape).text);
 }

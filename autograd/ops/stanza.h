@@ -99,6 +99,10 @@ ct_tensor *cti_broadcast_along(ct_tensor *x, ct_shape shape, cti_mark mark);
 ct_tensor *cti_broadcast_like(ct_tensor *x, ct_tensor *like);
 /* ct_reshape to a shape whose batch axis is known. */
 ct_tensor *cti_reshape_marked(ct_tensor *x, ct_shape shape, cti_mark mark);
+/* x without these axes, which have size 1 (one truth per axis); x with one more, behind the others.
+ * The batch axis is known, which ct_reshape could not always find. */
+ct_tensor *cti_without(ct_tensor *x, const bool away[]);
+ct_tensor *cti_column(ct_tensor *x);
 /* Rules for the batch axis: all inputs vary along it, and so does the output, where it is not the
  * axis that the attribute begins with; where it is that of images or of channels, [N,H,W,C]. */
 int cti_batch_beside(const ct_batch_axes *call);

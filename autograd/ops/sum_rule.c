@@ -78,8 +78,8 @@ ct_tensor *cti_unstretched(ct_tensor *t, const bool away[]) {
 static ct_tensor *per_group(const expansion *e, ct_tensor *t) {
     if (!cti_is_stretched(t, e->away)) return NULL;
     int64_t groups = 1;
-    for (int d = 0; d < t->shape.rank; d++) groups *= e->away[d] ? 1 : t->shape.dims[d];
-    return t->inputs[0]->numel == groups ? unshaped(t->inputs[0]) : NULL;
+    for (int d = 0; d < t->shape.rank; d++) groups *= e->away[d] ? 1 : cti_global_dim(t, d);
+    return cti_global_numel(t->inputs[0]) == groups ? unshaped(t->inputs[0]) : NULL;
 }
 
 /* sum(x) over these axes, divided by the number of elements: x; NULL if t is no such mean. */

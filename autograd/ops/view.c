@@ -67,6 +67,24 @@ ct_tensor *cti_reshape_marked(ct_tensor *x, ct_shape shape, cti_mark mark) {
     return cti_node_marked(&ct_op_reshape, &x, 1, &as_attribute, sizeof as_attribute, mark);
 }
 
+ct_tensor *cti_without(ct_tensor *x, const bool away[]) {
+    if (!x) return NULL;
+    ct_shape shape = {0};
+    cti_mark mark = cti_mark_of(x);
+    for (int d = 0; d < x->shape.rank; d++) {
+        if (!away[d]) shape.dims[shape.rank++] = x->shape.dims[d];
+        else mark.axis -= x->rows && d < x->batch;
+    }
+    return cti_reshape_marked(x, shape, mark);
+}
+
+ct_tensor *cti_column(ct_tensor *x) {
+    if (!x) return NULL;
+    ct_shape shape = x->shape;
+    shape.dims[shape.rank++] = 1;
+    return cti_reshape_marked(x, shape, cti_mark_of(x));
+}
+
 static ct_tensor *vjp_reshape(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *x = ct_input(y, i);
     return cti_reshape_marked(g, ct_shape_of(x), cti_mark_of(x));
@@ -83,33 +101,71 @@ CTI_RULES(reshape, {"a reshape of a reshape is one", reshaped_twice});
 CTI_VIEW_OP(reshape, infer_reshape, view_reshape, vjp_reshape, .algebra = CT_LINEAR,
             .simplify = simplify_reshape, .copy = copy_shape);
 
-/* Replaces a -1 by what is left. */
-static ct_status complete_shape(ct_tensor *x, ct_shape *shape) {
-    int open = -1;
-    int64_t known = 1;
+/* Of x, which varies, the elements of a row behind the axes in front of the batch axis. */
+static int64_t places_of_a_row(const ct_tensor *x) {
+    return x->rows->unit * cti_shape_span(x->shape, x->batch + 1, x->shape.rank);
+}
+
+/* Replaces a -1, at *open, by what is left. A rank without rows computes as with one, so that it
+ * comes to what the others do. */
+static ct_status complete_shape(ct_tensor *x, ct_shape *shape, int *open) {
+    int64_t known = 1, have = ct_numel(x);
+    bool without = x->rows && cti_rows_count(x->rows) == 0;
     for (int i = 0; i < shape->rank && i < CT_MAX_RANK; i++) {
-        if (shape->dims[i] == -1 && open >= 0) {
+        int64_t size = shape->dims[i];
+        if (size == 0 && without) {
+            size = x->rows->unit;
+            have = places_of_a_row(x) * cti_shape_span(x->shape, 0, x->batch);
+            without = false;
+        }
+        if (size == -1 && *open >= 0) {
             return ct_fail(CT_ERR_SHAPE, "ct_reshape: only one dim may be -1, got 2");
         }
-        if (shape->dims[i] == -1) open = i;
-        else if (shape->dims[i] < 0 || __builtin_mul_overflow(known, shape->dims[i], &known)) break;
+        if (size == -1) *open = i;
+        else if (size < 0 || __builtin_mul_overflow(known, size, &known)) break;
     }
-    if (open < 0) return CT_OK;
+    if (*open < 0) return CT_OK;
     if (known == 0) {
         return ct_fail(CT_ERR_SHAPE, "ct_reshape: -1 is ambiguous for 0 elements");
     }
-    shape->dims[open] = ct_numel(x) / known;
+    shape->dims[*open] = have / known;
     return CT_OK;
+}
+
+/* Whether two shapes are one where a rank has one row, along these axes. */
+static bool alike_of_one_row(ct_shape a, int axis_a, ct_shape b, int axis_b, int64_t unit) {
+    a.dims[axis_a] = b.dims[axis_b] = unit;
+    return ct_shape_equal(a, b);
+}
+
+/* What ranks of one row, or of none, could not tell apart is refused on those that can. */
+static ct_status check_rows_axis(ct_tensor *x, ct_shape to, int axis, int64_t unit, int open) {
+    bool cut = unit != x->rows->unit;
+    if (cut && open >= 0 && open != axis) {
+        return ct_fail(CT_ERR_STATE,
+                       "ct_reshape: %s varies between ranks along axis %d, of whose rows %s makes "
+                       "others; a rank without rows could not tell what -1 is behind them: give -1 "
+                       "for axis %d, and a size for axis %d",
+                       ct_shape_format(x->shape).text, x->batch, ct_shape_format(to).text, axis,
+                       open);
+    }
+    if (cut || axis == x->batch || !alike_of_one_row(x->shape, x->batch, to, axis, unit)) {
+        return CT_OK;
+    }
+    return ct_fail(CT_ERR_STATE,
+                   "ct_reshape: %s varies between ranks along axis %d, and %s would along axis %d; "
+                   "a rank of one row could not tell them apart (ct_permute moves axes of size 1)",
+                   ct_shape_format(x->shape).text, x->batch, ct_shape_format(to).text, axis);
 }
 
 /* The first axis that begins where the batch axis of x begins; it may take in what follows. Where a
  * rank has one row, an axis of size 1 in front of it could not be told from it: so none is allowed,
  * on ranks of any rows. */
-static ct_tensor *reshape_varying(ct_tensor *x, ct_shape to) {
+static ct_tensor *reshape_varying(ct_tensor *x, ct_shape to, int open) {
     cti_mark mark = cti_mark_of(x);
     ct_shape from = ct_shape_of(x);
     int64_t before = cti_shape_span(from, 0, mark.axis), behind = 1;
-    int64_t places = mark.rows->unit * cti_shape_span(from, mark.axis + 1, from.rank);
+    int64_t places = places_of_a_row(x);
     int d = 0;
     while (d < to.rank && cti_shape_span(to, 0, d) != before) d++;
     for (int k = d + 1; k < to.rank; k++) behind *= to.dims[k];
@@ -122,12 +178,12 @@ static ct_tensor *reshape_varying(ct_tensor *x, ct_shape to) {
             "axis of size 1 may stand behind it, not in front (ct_permute)",
             ct_shape_format(from).text, mark.axis, ct_shape_format(to).text);
     }
-    if (places / behind == mark.rows->unit) {
-        return cti_reshape_marked(x, to, (cti_mark){mark.rows, d});
-    }
+    int64_t unit = places / behind;
+    if (check_rows_axis(x, to, d, unit, open) != CT_OK) return NULL;
+    if (unit == mark.rows->unit) return cti_reshape_marked(x, to, (cti_mark){mark.rows, d});
     cti_rows *units = cti_rows_in_units(mark.rows, 1);
     if (!units) return NULL;
-    units->unit = places / behind;
+    units->unit = unit;
     ct_tensor *y = cti_reshape_marked(x, to, (cti_mark){units, d});
     cti_rows_drop(units);
     return y;
@@ -137,7 +193,8 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
     CTI_CALLED;
     if (!x) return ct_node(&ct_op_reshape, &x, 1, NULL, 0);
     ct_shape whole = shape;
-    if (complete_shape(x, &whole) != CT_OK ||
+    int open = -1;
+    if (complete_shape(x, &whole, &open) != CT_OK ||
         cti_shape_check("ct_reshape", whole, ct_dtype_of(x)) != CT_OK) {
         return NULL;
     }
@@ -148,7 +205,7 @@ ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape) {
                             ct_shape_format(shape).text, (long long)numel);
     }
     if (ct_shape_equal(whole, ct_shape_of(x))) return ct_scope_add(x);
-    if (x->rows) return reshape_varying(x, whole);
+    if (x->rows) return reshape_varying(x, whole, open);
     return ct_node(&ct_op_reshape, &x, 1, &whole, sizeof whole);
 }
 

@@ -3,6 +3,7 @@
  * Invariant: slot 0 is the table, a row for each id. */
 #include "nn/module_private.h"
 
+#include "autograd/ops/stanza.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/shape_rules.h"
 
@@ -14,11 +15,8 @@ typedef struct {
 
 /* 1 for ids that are the padding id, as [..., 1]. */
 static ct_tensor *is_padding(const embedding *layer, ct_tensor *ids, ct_dtype dtype) {
-    ct_shape column = ct_shape_of(ids);
-    column.dims[column.rank++] = 1;
-    ct_tensor *padding = ct_equal(ct_reshape(ids, column),
-                                  ct_scalar(CT_I64, (double)layer->pad_id));
-    return ct_cast(padding, dtype);
+    ct_tensor *pad_id = ct_scalar(CT_I64, (double)layer->pad_id);
+    return ct_cast(ct_equal(cti_column(ids), pad_id), dtype);
 }
 
 static ct_tensor *forward(ct_module *self, ct_tensor *ids, ct_mode mode) {

@@ -6,6 +6,7 @@
 
 #include "autograd/compose/moments.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/graph/rows.h"
 
 typedef struct {
@@ -54,7 +55,8 @@ static ct_status check(const group_norm *layer, ct_tensor *x) {
     if (s.rank < 2) {
         return ct_fail(CT_ERR_SHAPE, "%s: needs [N,...,C], got %s", name, ct_shape_format(s).text);
     }
-    int64_t n = s.dims[0], values = n ? ct_numel(x) / n / layer->groups : 2;
+    bool any = cti_global_dim(x, 0) > 0;
+    int64_t values = any ? cti_shape_span(s, 1, s.rank) / layer->groups : 2;
     if (values > 1) return CT_OK;
     return ct_fail(CT_ERR_SHAPE, "%s: needs > 1 value per group, got %lld (x is %s, %lld groups)",
                    name, (long long)values, ct_shape_format(s).text, (long long)layer->groups);

@@ -230,15 +230,15 @@ const ct_p61 *ct_data_p61(ct_tensor *t) { return typed_data(t, CT_P61, "ct_data_
 
 double ct_item(ct_tensor *t) {
     CTI_CALLED;
-    if (t && t->numel != 1) {
-        ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s", ct_shape_format(t->shape).text);
-        return NAN;
-    }
     if (t && t->rows) {
         ct_fail(CT_ERR_STATE,
                 "ct_item: the tensor varies between ranks along axis %d; sum over it (ct_sum), or "
                 "read this rank's rows (ct_data)",
                 t->batch);
+        return NAN;
+    }
+    if (t && t->numel != 1) {
+        ct_fail(CT_ERR_SHAPE, "ct_item: needs one element, got %s", ct_shape_format(t->shape).text);
         return NAN;
     }
     const void *data = ct_data(t);

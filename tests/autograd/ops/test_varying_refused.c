@@ -47,6 +47,14 @@ REFUSED(split, "ct_reshape: [4,3] varies between ranks along axis 0, which [2,6]
         ct_reshape(x_of(me), CT_SHAPE(2, 6)))
 REFUSED(in_front, "ct_reshape: [4,3] varies between ranks along axis 0, which [1,4,3]",
         ct_reshape(x_of(me), CT_SHAPE(1, N, C)))
+REFUSED(one_moved_behind,
+        "ct_reshape: [1,4,3] varies between ranks along axis 1, and [4,1,3] would",
+        ct_reshape(ct_permute(ct_reshape(x_of(me), CT_SHAPE(N, 1, C)), CT_AXES(1, 0, 2)),
+                   CT_SHAPE(N, 1, C)))
+REFUSED(inferred_behind, "could not tell what -1 is behind them: give -1 for axis 0",
+        ct_reshape(images(me), CT_SHAPE(2 * N, -1)))
+REFUSED(summed_to_rows, "ct_sum_to: x [4,3] varies between ranks along axis 0, which [4,1]",
+        ct_sum_to(x_of(me), CT_SHAPE(N, 1)))
 REFUSED(all_pairs, "ct_matmul: operand 1 [4,3] varies between ranks along axis 0",
         ct_matmul(x_of(me), across(me)))
 REFUSED(of_one_row_less, "ct_matmul: operand 2 [4,3] varies between ranks along axis 0",
