@@ -6,6 +6,7 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/graph/rows.h"
 
 typedef struct {
     const char *function;
@@ -68,10 +69,28 @@ static ct_status run_batches(const prediction *p, int64_t n, ct_tensor *out[]) {
     return status;
 }
 
+/* Of rows that vary those of all ranks count, so that all come to the same. */
+static ct_status count_batches(const prediction *p, int64_t *n) {
+    int64_t rows = p->rows;
+    bool varies = false;
+    for (int i = 0; i < p->n_in && !varies; i++) {
+        varies = p->in[i] && cti_mark_of(p->in[i]).axis == 0;
+        if (varies) rows = cti_global_dim(p->in[i], 0);
+    }
+    *n = rows / p->batch + (rows % p->batch != 0);
+    if (!varies || *n <= 1) return CT_OK;
+    return ct_fail(CT_ERR_STATE,
+                   "%s: the inputs vary between ranks and have %lld rows, batch is %lld; give one "
+                   "batch, or this rank's rows by ct_own_rows",
+                   p->function, (long long)rows, (long long)p->batch);
+}
+
 static ct_status predict(const prediction *p, ct_tensor *out[]) {
+    int64_t n;
+    if (count_batches(p, &n) != CT_OK) return ct_error();
     ct_tensor **made = cti_alloc((size_t)p->n_out, sizeof *made);
     if (!made) return CT_ERR_MEMORY;
-    int64_t scope = ct_scope_open(), n = p->rows / p->batch + (p->rows % p->batch != 0);
+    int64_t scope = ct_scope_open();
     ct_status status = n <= 1 ? run(p, p->rows, p->in, made) : run_batches(p, n, made);
     int kept = status == CT_OK ? p->n_out : 0;
     for (int i = 0; i < kept; i++) ct_keep(made[i]);

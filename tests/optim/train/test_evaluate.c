@@ -1,5 +1,11 @@
 /* ct_evaluate counts every item once; ct_predict is one forward in pieces. */
 #include "tests/support/fit_support.h"
+#include "tests/support/varying_support.h"
+
+#include "tensor/varying.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 TEST(evaluate, is_the_mean_over_all_items) {
     bench b = open_bench(0.05);
@@ -235,4 +241,25 @@ TEST(predict, of_several_says_what_does_not_fit) {
     cr_expect_eq(ct_predict_many(add, in, 2, NULL, 1, 0), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_predict_many: 'out' is NULL");
     ct_module_free(add);
+}
+
+/* Rows of all ranks are 8, of this one between none and 5. */
+static void predict_rows(rank *me) {
+    ct_seed_set(1);
+    ct_module *model = ct_dense_new(3, 2, (ct_dense_options){.dtype = CT_F64});
+    ct_tensor *x = rows_of(me, 3, 1), *y = ct_predict(model, x, 8);
+    EXPECT(y && ct_dim(y, 0) == me->rows && ct_varying_axis(y) == 0, "rank %d", me->rank);
+    EXPECT(ct_predict(model, x, 4) == NULL, "rank %d", me->rank);
+    EXPECT(strstr(ct_error_message(), "ct_predict: the inputs vary between ranks and have 8 rows"),
+           "rank %d: %s", me->rank, ct_error_message());
+    ct_error_clear();
+    y = ct_predict(model, ct_own_rows(x), 4);
+    EXPECT(y && ct_dim(y, 0) == me->rows && ct_varying_axis(y) < 0, "rank %d", me->rank);
+    ct_module_free(model);
+}
+
+TEST(predict, of_rows_that_vary_is_one_batch_of_all_ranks) {
+    world *w = world_run(4, 4, (int64_t[]){5, 1, 2, 0}, CT_F64, predict_rows);
+    expect_well(w);
+    free(w);
 }
