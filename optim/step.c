@@ -157,22 +157,19 @@ typedef struct {
 /* What is asked between the evaluation of a step and its commit. */
 typedef struct {
     const request *r;
-    ct_tensor *norm; /* of the gradients, when it has to be finite */
-    bool skipped;
+    ct_tensor *norm;  /* of the gradients, when it has to be finite ... */
+    ct_slot *skipped; /* ... as else the step counts here, and is none */
 } gate;
 
-static ct_status ask(void *context, ct_tensor *const roots[]) {
-    gate *g = context;
-    g->skipped = g->norm && !isfinite(ct_item(g->norm));
-    if (g->skipped) return CT_ERR_DIVERGED; /* no error on record: it is none */
-    return g->r->accept ? g->r->accept(g->r->context, roots) : CT_OK;
-}
-
-static ct_status count_skipped(ct_slot *slot) {
-    const int64_t *count = ct_data_i64(ct_slot_read(slot));
-    if (!count) return ct_error();
-    int64_t next = *count + 1;
-    return ct_slot_write(slot, ct_from(CT_I64, CT_SCALAR, &next));
+static ct_status ask(void *context, ct_tensor *const roots[], ct_update *instead) {
+    const gate *g = context;
+    if (!g->norm || isfinite(ct_item(g->norm))) {
+        return g->r->accept ? g->r->accept(g->r->context, roots, instead) : CT_OK;
+    }
+    const int64_t *count = ct_data_i64(ct_slot_read(g->skipped));
+    int64_t next = count ? *count + 1 : 0;
+    *instead = (ct_update){g->skipped, count ? ct_from(CT_I64, CT_SCALAR, &next) : NULL};
+    return instead->value ? CT_OK : ct_error();
 }
 
 /* The roots are the loss, `also`, and what gradients were given, so that reading them runs
@@ -190,12 +187,13 @@ static ct_status commit(cti_work *w, gate *g) {
     if (g->norm) roots[n++] = g->norm;
     ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, ask, g);
     cti_free(roots);
-    return g->skipped ? count_skipped(w->o->skipped) : status;
+    return status;
 }
 
 static ct_status gather_updates(cti_work *w, gate *g) {
     if (cti_drop_unused(w) != CT_OK) return ct_error();
-    if (w->o->skipped && !(g->norm = cti_norm_of(w->gradients, w->n))) return ct_error();
+    g->skipped = w->o->skipped;
+    if (g->skipped && !(g->norm = cti_norm_of(w->gradients, w->n))) return ct_error();
     bool now = cti_accumulate(w);
     if (now && cti_apply(w) != CT_OK) return ct_error();
     int64_t next[2] = {w->applied + now, now ? 0 : w->accumulated + 1};

@@ -21,8 +21,9 @@ bool *cti_stages_left_out(void);
  * of these. */
 const ct_slot *cti_staged(const ct_tensor *t, double *decay);
 
-/* Looks at the evaluated roots; records what is wrong with them and returns it. */
-typedef ct_status cti_accept(void *context, ct_tensor *const roots[]);
+/* Looks at the evaluated roots; records what is wrong with them and returns it. Where it sets
+ * *instead, that update is applied and nothing else. */
+typedef ct_status cti_accept(void *context, ct_tensor *const roots[], ct_update *instead);
 
 /* ct_commit, but `accept` (may be NULL) is asked after the evaluation and before the first slot
  * changes. What it refuses changes nothing; the roots keep their values then too. */

@@ -155,7 +155,13 @@ static ct_status evaluate_and_prepare(commit *c, ct_tensor *const roots[], int64
     for (int64_t r = 0; r < n_roots; r++) c->values[r] = roots[r];
     for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
     ct_status status = ct_eval(c->values, n_roots + c->n);
-    if (status == CT_OK && c->accept) status = c->accept(c->context, roots);
+    ct_update instead = {0};
+    if (status == CT_OK && c->accept) status = c->accept(c->context, roots, &instead);
+    if (status == CT_OK && instead.slot) {
+        c->updates[0] = instead;
+        c->n = 1;
+        c->n_stages = 0;
+    }
     for (int64_t k = 0; k < c->n && status == CT_OK; k++) {
         c->prepared[k] = cti_slot_prepare(c->updates[k].slot, c->updates[k].value);
         if (!c->prepared[k]) status = ct_error();

@@ -7,6 +7,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/graph/rows.h"
+#include "tensor/ranks/exchange.h"
 
 #include <math.h>
 
@@ -18,21 +19,31 @@ static ct_status add_batch(const cti_measured *measured, const cti_measures *mea
     return CT_OK;
 }
 
+/* The next batch, if there is one, and what is to be evaluated of it. */
+static ct_status pull(ct_module *model, const cti_measures *measures, ct_source *source,
+                      ct_batch *batch, cti_sums *sums, cti_measured *measured) {
+    ct_status status = ct_source_next(source, batch);
+    if (status != CT_OK || !batch->x) return status;
+    return cti_measure(model, measures, CT_INFERENCE, batch, sums, measured);
+}
+
 /* Before each evaluation the ranks of a group tell how they fared up to there, and whether to stop.
- */
+ * The user's functions may evaluate before: there one that failed is missed, and all know; one that
+ * is to stop goes along until all do. */
 static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_source *source,
                           bool (*stop)(void), bool *stopped, cti_sums *sums) {
     ct_status status = ct_source_seek(source, 0, 0);
     for (bool more = true; more;) {
-        int64_t scope = ct_scope_open();
+        int64_t scope = ct_scope_open(), exchanges = cti_exchanges();
         ct_batch batch = {0};
         cti_measured measured = {0};
         *stopped = stop && stop();
-        if (status == CT_OK && !*stopped) status = ct_source_next(source, &batch);
-        if (status == CT_OK && batch.x) {
-            status = cti_measure(model, measures, CT_INFERENCE, &batch, sums, &measured);
+        bool ends = *stopped && !ct_group_current();
+        if (status == CT_OK && !ends) {
+            status = pull(model, measures, source, &batch, sums, &measured);
         }
-        status = cti_meet(status, &stopped, 1);
+        status = status == CT_OK ? cti_meet(status, &stopped, 1)
+                                 : cti_agreed_since(exchanges, status);
         more = status == CT_OK && batch.x && !*stopped;
         if (more) status = add_batch(&measured, measures, &batch, sums);
         ct_scope_close(scope);
@@ -66,22 +77,24 @@ ct_status cti_evaluate(const char *function, const char *what, ct_module *model,
     return status;
 }
 
+static ct_status check(const ct_module *model, const cti_measures *measures,
+                       const ct_source *source) {
+    bool measured = measures->loss || measures->objective;
+    if (model && measured && source) return cti_check_measures("ct_evaluate", measures);
+    return cti_null("ct_evaluate: '%s' is NULL", !model ? "model" : !measured ? "loss" : "source");
+}
+
 static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *source,
                           ct_evaluate_options options, ct_evaluation *result) {
     nothing_measured(result);
-    if (!model || (!loss && !options.objective) || !source) {
-        return cti_null("ct_evaluate: '%s' is NULL", !model                        ? "model"
-                                                     : !loss && !options.objective ? "loss"
-                                                                                   : "source");
-    }
     cti_measures measures = {.loss = loss,
                              .objective = options.objective,
                              .context = options.context,
                              .metric = loss ? loss->metric : NULL,
                              .metrics = options.metrics,
                              .n_metrics = options.n_metrics};
-    ct_status status = cti_check_measures("ct_evaluate", &measures);
-    if (status != CT_OK) return status;
+    ct_status status = check(model, &measures, source);
+    if (status != CT_OK) return cti_agreed(status); /* others wait in the first batch */
     return cti_evaluate("ct_evaluate", "the source", model, &measures, source, NULL, NULL, result);
 }
 
@@ -98,6 +111,6 @@ ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, 
 ct_status ct_evaluate_with(ct_module *model, const ct_loss *loss, ct_source *source,
                            ct_evaluate_options options, ct_evaluation *result) {
     CTI_CALLED;
-    if (!result) return cti_null("ct_evaluate_with: 'result' is NULL");
+    if (!result) return cti_agreed(cti_null("ct_evaluate_with: 'result' is NULL"));
     return evaluate(model, loss, source, options, result);
 }

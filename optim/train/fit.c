@@ -57,7 +57,8 @@ static ct_status check_finite(const training *t, const char *what, double value)
 }
 
 /* Called between the evaluation of a step and its commit. */
-static ct_status accept_step(void *context, ct_tensor *const roots[]) {
+static ct_status accept_step(void *context, ct_tensor *const roots[], ct_update *instead) {
+    (void)instead;
     const training *t = context;
     double loss = ct_item(roots[0]);
     if (t->options->allow_nonfinite || isfinite(loss)) return CT_OK;
@@ -227,12 +228,12 @@ static ct_status step(training *t, bool *more) {
         !cti_grow(&history->steps, history->n_steps, sizeof *history->steps)) {
         return cti_agreed(CT_ERR_MEMORY);
     }
-    int64_t scope = ct_scope_open();
+    int64_t scope = ct_scope_open(), exchanges = cti_exchanges();
     ct_batch batch = {0};
     ct_status status = ct_source_next(t->train, &batch);
     *more = status == CT_OK && batch.x;
     if (*more) status = learn(t, &batch);
-    else if (status != CT_OK) cti_agreed(status);
+    else if (status != CT_OK) cti_agreed_since(exchanges, status);
     ct_scope_close(scope);
     return status;
 }
@@ -341,6 +342,7 @@ static ct_status end_epoch(training *t, ct_status status) {
     if (status == CT_OK && whole && (validated || !t->options->validation)) {
         status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss);
     }
+    status = meet(t, status); /* a callback may evaluate, on all ranks or on none */
     if (status == CT_OK) call_back(t, &epoch);
     return meet(t, status);
 }

@@ -139,6 +139,57 @@ TEST(fit_ranks, a_training_without_memory_on_one_rank_ends_alike_on_all) {
     run("fits_without_memory", 0, 3);
 }
 
+/* --- Objectives and callbacks that evaluate --------------------------------------------------- */
+
+TEST(fit_ranks, an_evaluation_without_data_on_one_rank_leaves_the_group_in_step) {
+    for (int64_t batch = 0; batch < 3; batch++) {
+        run("evaluates_without_data", batch, 3);
+        expect_text(1, "evaluated CT_ERR_IO: rank 1 found no file\n"
+                       "fitted CT_ERR_IO: rank 1 found no file\n");
+        for (int r = 0; r < 3; r += 2) {
+            expect_text(r, "evaluated CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n"
+                           "fitted CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n");
+        }
+    }
+}
+
+TEST(fit_ranks, data_that_evaluate_and_are_lost_on_one_rank_leave_the_group_in_step) {
+    for (int64_t batch = 0; batch < 3; batch++) {
+        run("fits_without_data", batch, 3);
+        expect_text(1, "fitted CT_ERR_IO: rank 1 found no file\n"
+                       "evaluated CT_ERR_IO: rank 1 found no file\n");
+        for (int r = 0; r < 3; r += 2) {
+            expect_text(r, "fitted CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n"
+                           "evaluated CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n");
+        }
+    }
+}
+
+TEST(fit_ranks, an_evaluation_without_a_model_on_one_rank_is_one_on_none) {
+    run("evaluates_without_model", 0, 2);
+    expect_text(1, "evaluated CT_ERR_NULL: ct_evaluate: 'model' is NULL\n"
+                   "evaluated CT_ERR_NULL: ct_evaluate_with: 'result' is NULL\n");
+    expect_text(0, "evaluated CT_ERR_NULL: ct_evaluate: rank 1 failed with CT_ERR_NULL\n"
+                   "evaluated CT_ERR_NULL: ct_evaluate_with: rank 1 failed with CT_ERR_NULL\n");
+}
+
+TEST(fit_ranks, what_stops_one_rank_in_a_validation_stops_all) {
+    for (int64_t batch = 0; batch < 3; batch++) {
+        run("stops_in_a_validation", batch, 3);
+        for (int r = 0; r < 3; r++) expect_text(r, "1 epochs, interrupted 1 fitted CT_OK: \n");
+    }
+}
+
+TEST(fit_ranks, evaluations_without_memory_on_one_rank_leave_the_group_in_step) {
+    run("evaluates_all_over_without_memory", 0, 2);
+    run("evaluates_all_over_without_memory", 1, 2);
+}
+
+TEST(fit_ranks, a_skipped_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
+    run("skips_without_memory", 0, 2);
+    run("skips_without_memory", 1, 3);
+}
+
 TEST(fit_ranks, all_draw_the_same_after_an_error_on_one_rank) {
     run("draws_after_failures", 0, 2);
     run("draws_after_failures", 1, 3);

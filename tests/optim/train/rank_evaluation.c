@@ -1,0 +1,228 @@
+/* Evaluations, and objectives and callbacks that evaluate, on ranks of which one fails or stops
+ * where the others wait in a sum.
+ * Invariant: all ranks come to the same end after the same exchanges: the group goes on. */
+#include "tests/optim/train/rank_loop.h"
+#include "tests/optim/train/rank_slots.h"
+#include "tests/support/rank.h"
+
+#include "datasets/datasets.h"
+#include "nn/layers.h"
+#include "nn/loss.h"
+#include "optim/fit.h"
+#include "tensor/mem.h"
+#include "tensor/runtime.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+enum { ITEMS = 24, BATCH = 8, INPUTS = 3 };
+
+typedef struct {
+    ct_source *train, *test; /* of one batch, of three */
+    ct_module *model;
+    ct_optimizer *optimizer;
+} training;
+
+/* Reads a sum over all ranks before it is done. */
+static ct_tensor *looking(void *context, ct_module *model, const ct_batch *batch, ct_mode mode,
+                          ct_output outputs[]) {
+    (void)context;
+    outputs[0].prediction = ct_forward(model, batch->x, mode);
+    ct_tensor *loss = ct_mse(outputs[0].prediction, batch->y);
+    return isfinite(ct_item(loss)) ? loss : NULL;
+}
+
+/* What happens to batch `number` of the data on rank 1. */
+typedef struct {
+    int64_t number;
+    bool stops; /* by Ctrl-C; else it is lost */
+    ct_group *group;
+    bool looks; /* the others' data evaluate, too */
+} mishap;
+
+static ct_status befall(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
+    const mishap *m = context;
+    (void)epoch;
+    if (ct_group_rank(m->group) == 1 && number == m->number) {
+        if (m->stops) return raise(SIGINT) == 0 ? CT_OK : CT_ERR_IO;
+        return ct_fail(CT_ERR_IO, "rank 1 found no file");
+    }
+    if (!batch->x || (m->looks && isnan(ct_item(ct_sum_all(batch->x))))) return ct_error();
+    return CT_OK;
+}
+
+static training begin(ct_group *group, mishap *of_test) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 10}));
+    ct_seed_set(3);
+    ct_threads_set(1);
+    ct_tensor *x = ct_random_normal(ct_seed_draw(), CT_F32, CT_SHAPE(ITEMS, INPUTS));
+    ct_tensor *y = ct_sum_keep(x, CT_AXES(1));
+    training t = {.train = ct_batches_new(x, y, (ct_batches_options){.size = ITEMS})};
+    ct_source *tested = ct_batches_new(x, y, (ct_batches_options){.size = BATCH});
+    t.test = ct_source_map_new(tested, befall, of_test); /* owns it */
+    t.model = ct_dense_new(INPUTS, 1, (ct_dense_options){0});
+    t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.01));
+    return t;
+}
+
+static void end(training *t) {
+    ct_optimizer_free(t->optimizer);
+    ct_module_free(t->model);
+    ct_source_free(t->train);
+    ct_source_free(t->test);
+}
+
+static void say(const char *what) {
+    printf("%s %s: %s\n", what, ct_status_name(ct_error()), ct_error_message());
+    ct_error_clear();
+}
+
+/* The group is as before: an evaluation of all ranks comes to the same. */
+static void expect_in_step(ct_group *group, training *t) {
+    double loss, first;
+    OK(ct_evaluate(t->model, &ct_loss_mse, t->train, &loss, NULL));
+    first = loss;
+    OK(ct_group_broadcast(group, &first, sizeof first));
+    EXPECT(loss == first, "%g, not %g", loss, first);
+}
+
+/* The data of one rank fails at batch `argument`. */
+SCENARIO(evaluates_without_data) {
+    mishap lost = {argument, false, group, false};
+    training t = begin(group, &lost);
+    ct_evaluation result;
+    ct_evaluate_with(t.model, NULL, t.test, (ct_evaluate_options){.objective = looking}, &result);
+    say("evaluated");
+    expect_in_step(group, &t);
+    ct_fit(t.model, t.optimizer, NULL, t.train,
+           (ct_fit_options){.epochs = 1, .objective = looking, .validation = t.test}, NULL);
+    say("fitted");
+    expect_in_step(group, &t);
+    end(&t);
+}
+
+/* As a training's data does, which evaluates on the other ranks. */
+SCENARIO(fits_without_data) {
+    mishap lost = {argument, false, group, true};
+    training t = begin(group, &lost);
+    ct_fit(t.model, t.optimizer, &ct_loss_mse, t.test, (ct_fit_options){.epochs = 1}, NULL);
+    say("fitted");
+    expect_in_step(group, &t);
+    ct_evaluate(t.model, &ct_loss_mse, t.test, NULL, NULL);
+    say("evaluated");
+    expect_in_step(group, &t);
+    end(&t);
+}
+
+/* One rank has no model, or no place for the result. */
+SCENARIO(evaluates_without_model) {
+    mishap none = {-1, false, group, false};
+    training t = begin(group, &none);
+    bool mine = ct_group_rank(group) == 1;
+    ct_evaluate(mine ? NULL : t.model, &ct_loss_mse, t.test, NULL, NULL);
+    say("evaluated");
+    expect_in_step(group, &t);
+    ct_evaluation result;
+    ct_evaluate_with(t.model, &ct_loss_mse, t.test, (ct_evaluate_options){0},
+                     mine ? NULL : &result);
+    say("evaluated");
+    expect_in_step(group, &t);
+    end(&t);
+}
+
+/* Ctrl-C reaches one rank, within the validation. */
+SCENARIO(stops_in_a_validation) {
+    mishap stop = {argument, true, group, false};
+    training t = begin(group, &stop);
+    ct_history history;
+    ct_fit(t.model, t.optimizer, NULL, t.train,
+           (ct_fit_options){.epochs = 2, .objective = looking, .validation = t.test}, &history);
+    printf("%lld epochs, interrupted %d ", (long long)history.n_epochs, history.interrupted);
+    say("fitted");
+    expect_in_step(group, &t);
+    ct_history_free(&history);
+    end(&t);
+}
+
+/* --- Without memory --------------------------------------------------------------------------- */
+
+static bool evaluate_again(void *context, ct_position position, const ct_step_record *last,
+                           const ct_epoch *epoch) {
+    training *t = context;
+    (void)position, (void)last;
+    if (epoch) ct_evaluate(t->model, &ct_loss_mse, t->test, NULL, NULL);
+    return true;
+}
+
+static void expect_alike(ct_group *group, const uint64_t mine[3], int64_t at) {
+    uint64_t first[3];
+    memcpy(first, mine, sizeof first);
+    OK(ct_group_broadcast(group, first, sizeof first));
+    EXPECT(memcmp(mine, first, sizeof first) == 0, "at request %lld", (long long)at);
+}
+
+/* On rank `argument` each request for memory fails in turn, in a training whose objective and
+ * callback evaluate. All come to the same, and go on alike. */
+SCENARIO(evaluates_all_over_without_memory) {
+    mishap none = {-1, false, group, false};
+    training t = begin(group, &none);
+    int64_t requests = 0, failed = 0;
+    for (int64_t at = 0; at <= requests; at++) {
+        int64_t before = ct_mem_read().allocations;
+        if (ct_group_rank(group) == argument && at > 0) ct_mem_fail_at(at, false);
+        ct_history history;
+        ct_fit_options options = {.epochs = 1,
+                                  .objective = looking,
+                                  .validation = t.test,
+                                  .restore_best = true,
+                                  .callback = evaluate_again,
+                                  .context = &t};
+        ct_fit(t.model, t.optimizer, NULL, t.train, options, &history);
+        ct_mem_fail_at(0, false);
+        if (at == 0) requests = ct_mem_read().allocations - before;
+        if (at == 0) OK(ct_group_broadcast(group, &requests, sizeof requests));
+        failed += ct_error() != CT_OK;
+        ct_error_clear();
+        expect_alike(group,
+                     (uint64_t[]){(uint64_t)history.n_steps, (uint64_t)history.n_epochs,
+                                  rank_slots_hash(t.model, t.optimizer)},
+                     at);
+        ct_history_free(&history);
+    }
+    EXPECT(failed > 50, "%lld of %lld requests", (long long)failed, (long long)requests);
+    end(&t);
+}
+
+/* Steps that are skipped, as their gradients are infinite, where rank `argument` fails in turn at
+ * each request: all ranks have counted a step, or none. */
+SCENARIO(skips_without_memory) {
+    mishap none = {-1, false, group, false};
+    training t = begin(group, &none);
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.step.skip_nonfinite = true;
+    ct_optimizer_free(t.optimizer);
+    t.optimizer = ct_adam_new(t.model, options);
+    int64_t requests = 0;
+    for (int64_t at = 0; at <= requests; at++) {
+        int64_t before = ct_mem_read().allocations, scope = ct_scope_open();
+        ct_batch batch = {0};
+        OK(ct_source_seek(t.train, 0, 0));
+        OK(ct_source_next(t.train, &batch));
+        ct_tensor *loss = ct_mse(ct_forward(t.model, batch.x, CT_TRAINING), batch.y);
+        loss = ct_scale(loss, INFINITY);
+        if (ct_group_rank(group) == argument && at > 0) ct_mem_fail_at(at, false);
+        ct_status status = ct_optimizer_step(t.optimizer, loss, NULL, 0);
+        ct_mem_fail_at(0, false);
+        if (at == 0) requests = ct_mem_read().allocations - before;
+        if (at == 0) OK(ct_group_broadcast(group, &requests, sizeof requests));
+        ct_error_clear();
+        ct_scope_close(scope);
+        expect_alike(group,
+                     (uint64_t[]){status == CT_OK, (uint64_t)ct_optimizer_skipped(t.optimizer),
+                                  rank_slots_hash(t.model, t.optimizer)},
+                     at);
+    }
+    EXPECT(ct_optimizer_skipped(t.optimizer) > 0);
+    end(&t);
+}
