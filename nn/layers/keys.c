@@ -4,6 +4,7 @@
  * saved with the model; a forward that is given the stream leaves the slot alone. */
 #include "nn/layers/keys.h"
 
+#include "tensor/graph/node.h"
 #include "tensor/group.h"
 #include "tensor/value/slot_private.h"
 
@@ -48,13 +49,15 @@ static ct_status meet_seed(ct_group *group, bool well) {
     return status;
 }
 
+/* A rank that has no room for a key tells in place of it. */
 static ct_status meet_stream(ct_group *group, ct_slot *slot) {
-    int64_t key[2] = {0};
     const int64_t *now = ct_data_i64(ct_slot_read(slot));
-    if (now) memcpy(key, now, sizeof key);
-    ct_status status = ct_group_broadcast(group, now ? key : NULL, sizeof key);
-    if (status != CT_OK) return status;
-    return ct_slot_write(slot, ct_from(CT_I64, CT_SHAPE(2), key));
+    ct_tensor *own = now ? ct_from(CT_I64, CT_SHAPE(2), now) : NULL;
+    ct_tensor *key = cti_slot_prepare(slot, own);
+    ct_status status = ct_group_broadcast(group, key ? key->buffer->data : NULL,
+                                          2 * sizeof(int64_t));
+    if (status == CT_OK) cti_slot_swap(slot, key);
+    return status;
 }
 
 static bool is_stream(const ct_named_slot *item) {

@@ -162,6 +162,11 @@ static void expect_alike(ct_group *group, const uint64_t mine[3], int64_t at) {
     EXPECT(memcmp(mine, first, sizeof first) == 0, "at request %lld", (long long)at);
 }
 
+/* From 2 on there is no memory from that request on. */
+static void fail_at(const ct_group *group, int64_t argument, int64_t at) {
+    if (ct_group_rank(group) == argument % 2 && at > 0) ct_mem_fail_at(at, argument >= 2);
+}
+
 /* On rank `argument` each request for memory fails in turn, in a training whose objective and
  * callback evaluate. All come to the same, and go on alike. */
 SCENARIO(evaluates_all_over_without_memory) {
@@ -170,7 +175,7 @@ SCENARIO(evaluates_all_over_without_memory) {
     int64_t requests = 0, failed = 0;
     for (int64_t at = 0; at <= requests; at++) {
         int64_t before = ct_mem_read().allocations;
-        if (ct_group_rank(group) == argument && at > 0) ct_mem_fail_at(at, false);
+        fail_at(group, argument, at);
         ct_history history;
         ct_fit_options options = {.epochs = 1,
                                   .objective = looking,
@@ -211,7 +216,7 @@ SCENARIO(skips_without_memory) {
         OK(ct_source_next(t.train, &batch));
         ct_tensor *loss = ct_mse(ct_forward(t.model, batch.x, CT_TRAINING), batch.y);
         loss = ct_scale(loss, INFINITY);
-        if (ct_group_rank(group) == argument && at > 0) ct_mem_fail_at(at, false);
+        fail_at(group, argument, at);
         ct_status status = ct_optimizer_step(t.optimizer, loss, NULL, 0);
         ct_mem_fail_at(0, false);
         if (at == 0) requests = ct_mem_read().allocations - before;

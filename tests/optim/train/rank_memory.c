@@ -50,6 +50,30 @@ SCENARIO(draws_after_failures) {
     rank_loop_end(&t);
 }
 
+/* As above, with two layers that draw, where from that request on there is no memory at all: then
+ * keys may differ, but all ranks come to that after the same exchanges. */
+SCENARIO(draws_without_any_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 10}));
+    rank_loop t = rank_loop_begin(0.3);
+    ct_module *both[] = {t.model, ct_dropout_new(0.2)};
+    t.model = ct_sequential_new("both", both, 2);
+    ct_optimizer_free(t.optimizer);
+    t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.01));
+    OK(rank_loop_step(&t));
+    int64_t before = ct_mem_read().allocations;
+    OK(rank_loop_step(&t));
+    int64_t requests = ct_mem_read().allocations - before;
+    OK(ct_group_broadcast(group, &requests, sizeof requests));
+    for (int64_t at = 1; at <= requests; at++) {
+        if (ct_group_rank(group) == argument) ct_mem_fail_at(at, true);
+        rank_loop_step(&t);
+        ct_mem_fail_at(0, false);
+        ct_error_clear();
+        OK(ct_group_agree(group, CT_OK));
+    }
+    rank_loop_end(&t);
+}
+
 /* Rank `argument` fails: at each request of a step whose plans are there, then of one that makes
  * them. */
 SCENARIO(step_without_memory) {

@@ -181,18 +181,21 @@ TEST(fit_ranks, what_stops_one_rank_in_a_validation_stops_all) {
 }
 
 TEST(fit_ranks, evaluations_without_memory_on_one_rank_leave_the_group_in_step) {
-    run("evaluates_all_over_without_memory", 0, 2);
-    run("evaluates_all_over_without_memory", 1, 2);
+    for (int64_t how = 0; how < 4; how++) run("evaluates_all_over_without_memory", how, 2);
 }
 
 TEST(fit_ranks, a_skipped_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
-    run("skips_without_memory", 0, 2);
-    run("skips_without_memory", 1, 3);
+    for (int64_t how = 0; how < 4; how++) run("skips_without_memory", how, how < 2 ? 2 : 3);
 }
 
 TEST(fit_ranks, all_draw_the_same_after_an_error_on_one_rank) {
     run("draws_after_failures", 0, 2);
     run("draws_after_failures", 1, 3);
+}
+
+TEST(fit_ranks, keys_without_any_memory_on_one_rank_leave_the_group_in_step) {
+    run("draws_without_any_memory", 0, 2);
+    run("draws_without_any_memory", 1, 3);
 }
 
 TEST(fit_ranks, ranks_begin_alike) {
