@@ -97,6 +97,60 @@ OF(two_directions, sequences,
        ct_simple_rnn_new(6, 2, F64(ct_recurrent_options)),
        ct_simple_rnn_new(6, 2, (ct_recurrent_options){.backward = true, .dtype = CT_F64})))
 
+OF(flattened, images, ct_flatten_new())
+OF(pooled, images, ct_max_pool2d_new((ct_pool2d_options){.window = {4, 4}}))
+
+/* --- Ids and masks ---------------------------------------------------------------------------- */
+
+enum { STEPS = 4, IDS = 5 };
+
+/* [N,4]; 0 is padding, and each sequence has some. */
+static ct_tensor *ids(rank *me) {
+    int64_t id[WORLD_ROWS * STEPS];
+    for (int64_t i = 0; i < me->rows * STEPS; i++) id[i] = (me->first * STEPS + i) * 3 % IDS;
+    ct_tensor *t = ct_from(CT_I64, CT_SHAPE(me->rows, STEPS), id);
+    return me->world->plain ? t : ct_varying(t, 0);
+}
+
+OF(embedding, ids, ct_embedding_new(IDS, 3, (ct_embedding_options){.pads = true, .dtype = CT_F64}))
+
+/* What a module makes of sequences and a mask of this shape, which varies as they do. */
+static void note_masked(rank *me, ct_module *model, int n_states, ct_shape shape) {
+    ct_tensor *x = sequences(me), *g, *in[4] = {x}, *out[1] = {NULL};
+    ct_tensor *there = ct_cast(ct_not_equal(ids(me), ct_full(CT_I64, CT_SCALAR, 0)), CT_F64);
+    in[n_states] = ct_reshape(there, shape);
+    ct_forward_many(model, in, n_states + 1, out, 1, CT_TRAINING);
+    ct_tensor *loss = out[0] ? ct_sum_all(ct_square(out[0])) : NULL;
+    note(me, loss);
+    if (loss && ct_grad(loss, &x, 1, &g) == CT_OK) note(me, ct_sum(ct_square(g), CT_AXES(0)));
+    ct_module_free(model);
+}
+
+static void masked_attention(rank *me) {
+    ct_seed_set(5);
+    ct_attention_options options = {.causal = true, .dtype = CT_F64};
+    note_masked(me, ct_multi_head_attention_new(6, 2, options), 3, CT_SHAPE(me->rows, 1, 1, STEPS));
+}
+
+static void masked_lstm(rank *me) {
+    ct_seed_set(5);
+    note_masked(me, ct_lstm_new(6, 3, F64(ct_recurrent_options)), 3, CT_SHAPE(me->rows, STEPS));
+}
+
+TEST(varying_layers, masks_are_of_rows) {
+    close_to_one_process(masked_attention, 1e-10);
+    close_to_one_process(masked_lstm, 1e-10);
+}
+
+/* One time step, as rows of one character have. */
+static ct_tensor *short_sequences(rank *me) {
+    return ct_reshape(rows_of(me, 6, 1), CT_SHAPE(me->rows, 1, 6));
+}
+
+OF(lstm_of_one_step, short_sequences, ct_lstm_new(6, 3, F64(ct_recurrent_options)))
+OF(attention_of_one_step, short_sequences,
+   ct_multi_head_attention_new(6, 2, (ct_attention_options){.causal = true, .dtype = CT_F64}))
+
 /* --- Losses and metrics ----------------------------------------------------------------------- */
 
 static ct_tensor *labels_of(const rank *me, int64_t classes) {
@@ -118,6 +172,22 @@ static void losses(rank *me) {
     note(me, ct_huber(scores, target, 1.0));
     note(me, ct_cast(ct_accuracy(scores, labels), CT_F64));
     note(me, ct_cast(ct_binary_accuracy(scores, truth), CT_F64));
+}
+
+/* Of sequences, whose labels are those of time steps, some ignored; and of one step in front. */
+static void losses_of_steps(rank *me) {
+    ct_tensor *scores = ct_reshape(rows_of(me, STEPS * IDS, 1), CT_SHAPE(me->rows, STEPS, IDS));
+    ct_cross_entropy_options options = {.ignore = true};
+    note(me, ct_cross_entropy_with(scores, ids(me), options));
+    ct_tensor *first = ct_slice(ct_permute(scores, CT_AXES(1, 0, 2)), 0, 0, 1, 1);
+    ct_tensor *labels = ct_slice(ct_transpose(ids(me)), 0, 0, 1, 1); /* [1,N] */
+    note(me, ct_cross_entropy(first, labels));
+    note(me, ct_cross_entropy_with(first, labels, options));
+    note(me, ct_cast(ct_accuracy(first, labels), CT_F64));
+}
+
+TEST(varying_layers, losses_of_time_steps_are_those_of_the_global_batch) {
+    close_to_one_process(losses_of_steps, 1e-12);
 }
 
 static void note_metric(rank *me, ct_metric metric, ct_tensor *prediction, ct_tensor *target) {
