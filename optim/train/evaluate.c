@@ -40,7 +40,8 @@ static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_sou
         *stopped = stop && stop();
         bool ends = *stopped && !ct_group_current();
         if (status == CT_OK && !ends) {
-            status = pull(model, measures, source, &batch, sums, &measured);
+            status = cti_status_since(
+                exchanges, pull(model, measures, source, &batch, sums, &measured));
         }
         status = status == CT_OK ? cti_meet(status, &stopped, 1)
                                  : cti_agreed_since(exchanges, status);

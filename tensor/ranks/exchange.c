@@ -283,9 +283,14 @@ ct_status cti_agreed(ct_status status) {
 
 int64_t cti_exchanges(void) { return ct_group_stats_read(ct_group_current()).exchanges; }
 
-ct_status cti_agreed_since(int64_t exchanges, ct_status status) {
+ct_status cti_status_since(int64_t exchanges, ct_status status) {
     const ct_group *group = ct_group_current();
-    bool known = group && cti_exchanges() > exchanges && group->exchange.fault.kind != CTI_SOUND;
+    if (status != CT_OK || !group || cti_exchanges() == exchanges) return status;
+    return group->exchange.fault.status;
+}
+
+ct_status cti_agreed_since(int64_t exchanges, ct_status status) {
+    bool known = cti_status_since(exchanges, CT_OK) != CT_OK;
     return known && status != CT_OK ? status : cti_agreed(status);
 }
 

@@ -142,12 +142,14 @@ TEST(fit_ranks, a_training_without_memory_on_one_rank_ends_alike_on_all) {
 /* --- Objectives and callbacks that evaluate --------------------------------------------------- */
 
 TEST(fit_ranks, an_evaluation_without_data_on_one_rank_leaves_the_group_in_step) {
-    for (int64_t batch = 0; batch < 3; batch++) {
-        run("evaluates_without_data", batch, 3);
+    for (int64_t how = 0; how < 6; how++) {
+        run("evaluates_without_data", how, 3);
         expect_text(1, "evaluated CT_ERR_IO: rank 1 found no file\n"
+                       "validated CT_ERR_IO: rank 1 found no file\n"
                        "fitted CT_ERR_IO: rank 1 found no file\n");
         for (int r = 0; r < 3; r += 2) {
             expect_text(r, "evaluated CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n"
+                           "validated CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n"
                            "fitted CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO\n");
         }
     }
