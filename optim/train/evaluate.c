@@ -34,15 +34,15 @@ static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_sou
                           bool (*stop)(void), bool *stopped, cti_sums *sums) {
     ct_status status = ct_source_seek(source, 0, 0);
     for (bool more = true; more;) {
-        int64_t scope = ct_scope_open(), exchanges = cti_exchanges();
+        int64_t scope = ct_scope_open(), exchanges = cti_watch();
         ct_batch batch = {0};
         cti_measured measured = {0};
         *stopped = stop && stop();
         bool ends = *stopped && !ct_group_current();
         if (status == CT_OK && !ends) {
-            status = cti_status_since(
-                exchanges, pull(model, measures, source, &batch, sums, &measured));
+            status = pull(model, measures, source, &batch, sums, &measured);
         }
+        status = cti_watched(exchanges, status);
         status = status == CT_OK ? cti_meet(status, &stopped, 1)
                                  : cti_agreed_since(exchanges, status);
         more = status == CT_OK && batch.x && !*stopped;

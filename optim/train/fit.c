@@ -207,10 +207,10 @@ static ct_status learn(training *t, const ct_batch *batch) {
     cti_measured measured;
     t->batch = batch;
     t->last.step = at->epoch * t->count + at->batch + 1;
-    int64_t exchanges = cti_exchanges(); /* the user's functions may evaluate */
+    int64_t exchanges = cti_watch(); /* the user's functions may evaluate */
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);
-    status = cti_status_since(exchanges, status);
+    status = cti_watched(exchanges, status);
     if (status != CT_OK) return cti_agreed_since(exchanges, status); /* others wait in the step */
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
@@ -229,9 +229,9 @@ static ct_status step(training *t, bool *more) {
         !cti_grow(&history->steps, history->n_steps, sizeof *history->steps)) {
         return cti_agreed(CT_ERR_MEMORY);
     }
-    int64_t scope = ct_scope_open(), exchanges = cti_exchanges();
+    int64_t scope = ct_scope_open(), exchanges = cti_watch();
     ct_batch batch = {0};
-    ct_status status = cti_status_since(exchanges, ct_source_next(t->train, &batch));
+    ct_status status = cti_watched(exchanges, ct_source_next(t->train, &batch));
     *more = status == CT_OK && batch.x;
     if (*more) status = learn(t, &batch);
     else if (status != CT_OK) cti_agreed_since(exchanges, status);

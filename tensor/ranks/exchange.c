@@ -178,13 +178,26 @@ static bool advance(ct_group *g, double seconds) {
 
 /* --- Exchanges -------------------------------------------------------------------------------- */
 
+/* Whether the last exchange failed, and is one of those that are watched. */
+static bool failed_since(const ct_group *g, int64_t exchanges) {
+    return g->stats.exchanges > exchanges && g->exchange.fault.kind != CTI_SOUND;
+}
+
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
+    bool over = g->watched && failed_since(g, g->watched_from);
+    cti_fault before = e->fault;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
                         .parts = entry.parts,
                         .mine.hash = entry.hash,
                         .on_record = entry.status != CT_OK};
+    if (over) {
+        e->fault = before;
+        e->on_record = ct_error() != CT_OK;
+        e->at = steps->n;
+        return;
+    }
     if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
     g->stats.exchanges++;
     if (g->lost < 0) return;
@@ -281,16 +294,24 @@ ct_status cti_agreed(ct_status status) {
     return group ? cti_agree(group, (cti_entry){.status = status}) : status;
 }
 
-int64_t cti_exchanges(void) { return ct_group_stats_read(ct_group_current()).exchanges; }
+int64_t cti_watch(void) {
+    ct_group *group = ct_group_current();
+    if (!group) return 0;
+    group->watched = true;
+    return group->watched_from = group->stats.exchanges;
+}
 
-ct_status cti_status_since(int64_t exchanges, ct_status status) {
-    const ct_group *group = ct_group_current();
-    if (status != CT_OK || !group || cti_exchanges() == exchanges) return status;
-    return group->exchange.fault.status;
+ct_status cti_watched(int64_t exchanges, ct_status status) {
+    ct_group *group = ct_group_current();
+    if (!group) return status;
+    group->watched = false;
+    return status == CT_OK && failed_since(group, exchanges) ? group->exchange.fault.status
+                                                             : status;
 }
 
 ct_status cti_agreed_since(int64_t exchanges, ct_status status) {
-    bool known = cti_status_since(exchanges, CT_OK) != CT_OK;
+    const ct_group *group = ct_group_current();
+    bool known = group && failed_since(group, exchanges);
     return known && status != CT_OK ? status : cti_agreed(status);
 }
 

@@ -43,10 +43,12 @@ ct_status cti_agreed(ct_status status);
 /* The same for a rank that may have exchanged something since there were so many exchanges. If the
  * last of those failed, it did so on all ranks, and they know. */
 ct_status cti_agreed_since(int64_t exchanges, ct_status status);
-/* The status of user functions that may have exchanged something since: if the last exchange
- * failed, they have too, though they took no notice. */
-ct_status cti_status_since(int64_t exchanges, ct_status status);
-int64_t cti_exchanges(void); /* of the current group */
+/* Around user functions, which may evaluate: returns how many exchanges there were. A rank that
+ * fails elsewhere tells in place of the first that the others come to, so after one that failed
+ * further ones fail likewise, and send nothing. cti_watched ends it: with the functions' status, or
+ * that of an exchange of whose failure they took no notice. */
+int64_t cti_watch(void);
+ct_status cti_watched(int64_t exchanges, ct_status status);
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was
  * begun has to be polled until it is done. */

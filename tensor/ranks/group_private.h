@@ -48,7 +48,9 @@ struct ct_group {
     cti_schedule schedule;
     cti_exchange exchange;
     bool comparing; /* within cti_difference_find */
-    char *room;     /* for the payload of sums */
+    bool watched;   /* from so many exchanges on, see cti_watch */
+    int64_t watched_from;
+    char *room; /* for the payload of sums */
     size_t capacity;
 };
 

@@ -33,11 +33,13 @@ static ct_tensor *looking(void *context, ct_module *model, const ct_batch *batch
     return isfinite(ct_item(loss)) ? loss : NULL;
 }
 
-/* The same, and takes no notice of what it is. */
+/* The same twice, and takes no notice of what it is. */
 static ct_tensor *glancing(void *context, ct_module *model, const ct_batch *batch, ct_mode mode,
                            ct_output outputs[]) {
-    ct_tensor *loss = looking(context, model, batch, mode, outputs);
-    return loss ? loss : ct_mse(outputs[0].prediction, batch->y);
+    looking(context, model, batch, mode, outputs);
+    ct_tensor *loss = ct_mse(outputs[0].prediction, batch->y);
+    ct_item(ct_sum_all(outputs[0].prediction));
+    return loss;
 }
 
 /* What happens to batch `number` of the data on rank 1. */
