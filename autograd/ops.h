@@ -68,7 +68,8 @@ ct_tensor *ct_scale(ct_tensor *x, double factor); /* factor x, factor in x's dty
 ct_tensor *ct_offset(ct_tensor *x, double term);  /* x + term, term in x's dtype */
 
 /* --- Views: nothing is copied; any dtype ------------------------------------------------------ */
-/* One dimension may be -1: the rest of the elements. */
+/* One dimension may be -1: the rest of the elements. Of an x that varies between ranks
+ * docs/ranks.md says what is refused, CT_ERR_STATE. */
 ct_tensor *ct_reshape(ct_tensor *x, ct_shape shape);
 /* y.dims[i] = x.dims[axes[i]]; axes names each axis once. */
 ct_tensor *ct_permute(ct_tensor *x, ct_axes axes);
@@ -100,7 +101,8 @@ ct_tensor *ct_scatter_add(ct_tensor *x, ct_tensor *indices, int64_t rows);
 ct_tensor *ct_sum(ct_tensor *x, ct_axes axes);      /* the sum of nothing is 0 */
 ct_tensor *ct_sum_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
 ct_tensor *ct_sum_all(ct_tensor *x);                /* over all axes: a scalar */
-/* The transpose of broadcasting: sums x down to `shape`. */
+/* The transpose of broadcasting: sums x down to `shape`. Rows that vary between ranks are summed:
+ * CT_ERR_STATE for a shape that has them with another size than 1. */
 ct_tensor *ct_sum_to(ct_tensor *x, ct_shape shape);
 ct_tensor *ct_max(ct_tensor *x, ct_axes axes);      /* NaN wins; a tie's gradient: lowest index */
 ct_tensor *ct_max_keep(ct_tensor *x, ct_axes axes); /* the axes stay, with size 1 */
