@@ -12,6 +12,8 @@
 #include "tests/support/test.h"
 #include "tests/support/varying_support.h"
 
+#include <stdlib.h>
+
 /* --- Layers ----------------------------------------------------------------------------------- */
 
 enum { MOST_SLOTS = 16 };
@@ -99,6 +101,21 @@ OF(two_directions, sequences,
 
 OF(flattened, images, ct_flatten_new())
 OF(pooled, images, ct_max_pool2d_new((ct_pool2d_options){.window = {4, 4}}))
+
+/* Refused also where there are no rows. */
+static void groups_of_one_value(rank *me) {
+    ct_module *model = ct_group_norm_new(3, 3, group_norm_f64());
+    EXPECT(ct_forward(model, rows_of(me, 3, 1), CT_TRAINING) == NULL, "rank %d", me->rank);
+    EXPECT(ct_error() == CT_ERR_SHAPE, "rank %d: %s", me->rank, ct_error_message());
+    ct_error_clear();
+    ct_module_free(model);
+}
+
+TEST(varying_layers, groups_of_one_value_are_refused_on_all_ranks) {
+    world *w = world_run(4, 4, (int64_t[]){5, 1, 2, 0}, CT_F64, groups_of_one_value);
+    expect_well(w);
+    free(w);
+}
 
 /* --- Ids and masks ---------------------------------------------------------------------------- */
 
