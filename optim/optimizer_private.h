@@ -76,7 +76,8 @@ ct_tensor *cti_norm_of(ct_tensor *const gradients[], int64_t n);
 /* Clips gradients in place by value, then by global norm; 0 = off. */
 ct_status cti_clip(ct_tensor *gradients[], int64_t n, const ct_step_options *options);
 
-/* What ct_fit has measured, for a plateau that is not told by the user. */
-ct_status cti_optimizer_tell(ct_optimizer *optimizer, double value);
+/* What ct_fit has measured, for a plateau that is not told by the user: *told is what is to be
+ * swapped in when all ranks have come so far; unchanged where there is none. */
+ct_status cti_optimizer_tell(ct_optimizer *optimizer, double value, ct_update *told);
 
 #endif

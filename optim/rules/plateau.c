@@ -4,6 +4,7 @@
 #include "optim/optimizer_private.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/value/slot_private.h"
 
 #include <math.h>
 #include <string.h>
@@ -74,6 +75,14 @@ static state measured(const ct_plateau *p, state s, double value) {
     return s;
 }
 
+/* What the slot is to hold after a measurement. */
+static ct_tensor *prepare(ct_optimizer *o, double value) {
+    state now;
+    if (read(o->plateau, &now) != CT_OK) return NULL;
+    now = measured(&o->options.plateau, now, value);
+    return cti_slot_prepare(o->plateau, ct_from(CT_F64, CT_SHAPE(4), &now));
+}
+
 ct_status ct_optimizer_measured(ct_optimizer *o, double value) {
     CTI_CALLED;
     if (!o) return cti_null("ct_optimizer_measured: 'optimizer' is NULL");
@@ -82,17 +91,15 @@ ct_status ct_optimizer_measured(ct_optimizer *o, double value) {
             CT_ERR_STATE,
             "ct_optimizer_measured: the optimizer has no plateau; step.plateau makes one");
     }
-    state now;
     int64_t scope = ct_scope_open();
-    ct_status status = read(o->plateau, &now);
-    if (status == CT_OK) {
-        now = measured(&o->options.plateau, now, value);
-        status = ct_slot_write(o->plateau, ct_from(CT_F64, CT_SHAPE(4), &now));
-    }
+    ct_tensor *next = prepare(o, value);
+    if (next) cti_slot_swap(o->plateau, next);
     ct_scope_close(scope);
-    return status;
+    return next ? CT_OK : ct_error();
 }
 
-ct_status cti_optimizer_tell(ct_optimizer *o, double value) {
-    return o->plateau && !o->options.plateau.own ? ct_optimizer_measured(o, value) : CT_OK;
+ct_status cti_optimizer_tell(ct_optimizer *o, double value, ct_update *told) {
+    if (!o->plateau || o->options.plateau.own) return CT_OK;
+    *told = (ct_update){o->plateau, prepare(o, value)};
+    return told->value ? CT_OK : ct_error();
 }

@@ -13,6 +13,7 @@
 #include "tensor/base/process.h"
 #include "tensor/graph/rows.h"
 #include "tensor/ranks/exchange.h"
+#include "tensor/value/slot_private.h"
 
 #include <math.h>
 #include <string.h>
@@ -339,11 +340,15 @@ static ct_status end_epoch(training *t, ct_status status) {
     if (status == CT_OK && t->options->monitor) {
         status = cti_monitor_epoch(t->options->monitor, t->options, t->last.step, &epoch);
     }
+    int64_t scope = ct_scope_open();
+    ct_update told = {0};
     if (status == CT_OK && validated && whole) status = watch_for_the_best(t, epoch.val_loss);
     if (status == CT_OK && whole && (validated || !t->options->validation)) {
-        status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss);
+        status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss, &told);
     }
     status = meet(t, status); /* a callback may evaluate, on all ranks or on none */
+    if (status == CT_OK && told.slot) cti_slot_swap(told.slot, told.value);
+    ct_scope_close(scope);
     if (status == CT_OK) call_back(t, &epoch);
     return meet(t, status);
 }

@@ -71,7 +71,9 @@ static training begin(ct_group *group, mishap *of_test) {
     ct_source *tested = ct_batches_new(x, y, (ct_batches_options){.size = BATCH});
     t.test = ct_source_map_new(tested, befall, of_test); /* owns it */
     t.model = ct_dense_new(INPUTS, 1, (ct_dense_options){0});
-    t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.01));
+    ct_adam_options adam = ct_adam_defaults(0.01);
+    adam.step.plateau = (ct_plateau){.factor = 0.5};
+    t.optimizer = ct_adam_new(t.model, adam);
     return t;
 }
 
