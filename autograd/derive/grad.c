@@ -121,6 +121,10 @@ static ct_tensor *handed_out(ct_tensor *g, const ct_tensor *x) {
     return own;
 }
 
+static ct_tensor *zeros_like(const ct_tensor *t) {
+    return cti_marked(ct_full(t->dtype, t->shape, 0.0), cti_mark_of(t));
+}
+
 static cti_reach why_not(const backward *b, const ct_tensor *x) {
     for (int64_t i = 0; i < b->walk.count && x->slot; i++) {
         const ct_tensor *t = b->walk.items[i];
@@ -134,8 +138,7 @@ static ct_status collect(backward *b, ct_tensor *const x[], int64_t n, ct_tensor
     for (int64_t k = 0; k < n; k++) {
         ct_tensor *g = cti_walk_has(&b->walk, x[k]) ? b->sum[x[k]->index] : NULL;
         if (reach) reach[k] = g ? CTI_REACHED : why_not(b, x[k]);
-        found[k] = g ? handed_out(g, x[k])
-                     : cti_marked(ct_full(x[k]->dtype, x[k]->shape, 0.0), cti_mark_of(x[k]));
+        found[k] = g ? handed_out(g, x[k]) : zeros_like(x[k]);
         if (!found[k]) return ct_error();
     }
     return CT_OK;
@@ -275,7 +278,7 @@ static ct_status check_tangents(const char *function, ct_tensor *const x[], ct_t
 
 static ct_tensor *jvp_into(ct_tensor *y, ct_tensor *const x[], ct_tensor *const v[], int64_t n,
                            ct_tensor **back) {
-    ct_tensor *cotangent = ct_full(y->dtype, y->shape, 0.0), *out = NULL;
+    ct_tensor *cotangent = zeros_like(y), *out = NULL;
     if (ct_vjp(y, cotangent, x, n, back) != CT_OK) return NULL;
     ct_tensor *product = inner_product(back, v, n);
     if (!product || ct_grad(product, &cotangent, 1, &out) != CT_OK) return NULL;

@@ -144,6 +144,20 @@ TEST(varying, sums_in_front_of_rows_have_the_same_bits) {
     same_as_one_process(columns_in_front);
 }
 
+/* Along rows and a weight at once, of rows and of one number. */
+static void directions(rank *me) {
+    ct_tensor *x[] = {rows_of(me, C, 1), parameter(me, CT_SHAPE(C), 1)};
+    ct_tensor *v[] = {rows_of(me, C, 2), parameter(me, CT_SHAPE(C), 2)};
+    ct_tensor *y = ct_mul(ct_square(ct_sub(x[0], ct_mean(x[0], CT_AXES(0)))), x[1]);
+    note_varying(me, ct_jvp(y, x, v, 2));
+    note(me, ct_jvp(ct_mean_all(y), x, v, 2));
+}
+
+TEST(varying, forward_derivatives_of_rows_are_rows) {
+    same_as_one_process(directions);
+    same_bits_for_any_ranks(directions);
+}
+
 /* --- Plans ------------------------------------------------------------------------------------ */
 
 /* The phase of a pass, and the number of passes of a phase, from the schedule of a plan's text. */
