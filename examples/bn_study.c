@@ -18,6 +18,17 @@ int study_failed(void) {
     return status == CT_ERR_FORMAT ? EXIT_DATA : EXIT_FAILURE;
 }
 
+int study_agree(int status) {
+    ct_group *ranks = ct_group_current();
+    if (!ranks) return status;
+    ct_status mine = CT_OK;
+    if (status) mine = ct_fail(status == EXIT_IO ? CT_ERR_IO : CT_ERR_STATE, "bn_study: failed");
+    ct_status all = ct_group_agree(ranks, mine);
+    if (status) ct_error_clear(); /* who failed has said why */
+    else if (all != CT_OK) status = study_failed();
+    return status;
+}
+
 study_data study_data_of(const study *s) {
     study_data out;
     const char *name = s->data->name;
@@ -136,6 +147,10 @@ static int begin(study *s) {
     if (study_writes()) study_layers_clear(s);
     say(s, "%s\n", ct_info());
     say(s, "data: %s\n", study_data_of(s).text);
+    if (ct_group_current()) {
+        say(s, "%d ranks; what layers do is not looked at, as that is of one process\n",
+            ct_group_size(ct_group_current()));
+    }
     return count_parameters(s);
 }
 

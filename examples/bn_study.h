@@ -80,6 +80,8 @@ typedef struct {
 
 /* bn_study.c: prints the library's error and returns the exit status that belongs to it. */
 int study_failed(void);
+/* An exit status of which all ranks know: 0 if it is that on all of them. */
+int study_agree(int status);
 /* Where the images come from and how many there are: "built-in digits: 60000 training and ...". */
 typedef struct {
     char text[400];
@@ -147,8 +149,6 @@ void study_layers_clear(const study *s);
 ct_group *study_join(int *argc, char ***argv);
 /* Whether this process writes files and prints. */
 bool study_writes(void);
-/* An exit status of which all ranks know: 0 if it is that on all of them. */
-int study_agree(int status);
 /* Whether a signal has come, to any rank; all call it. */
 bool study_interrupted(void);
 

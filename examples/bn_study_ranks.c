@@ -4,7 +4,6 @@
  * Invariant: rank 0 alone writes and prints, and after all that a rank does alone all meet. */
 #include "bn_study.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #ifdef STUDY_ON_RANKS
@@ -24,17 +23,6 @@ ct_group *study_join(int *argc, char ***argv) {
 #endif
 
 bool study_writes(void) { return ct_group_rank(ct_group_current()) == 0; }
-
-int study_agree(int status) {
-    ct_group *ranks = ct_group_current();
-    if (!ranks) return status;
-    ct_status mine = CT_OK;
-    if (status) mine = ct_fail(status == EXIT_IO ? CT_ERR_IO : CT_ERR_STATE, "bn_study: failed");
-    ct_status all = ct_group_agree(ranks, mine);
-    if (status) ct_error_clear(); /* who failed has said why */
-    else if (all != CT_OK) status = study_failed();
-    return status;
-}
 
 bool study_interrupted(void) {
     ct_group *ranks = ct_group_current();

@@ -29,6 +29,7 @@ typedef struct {
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
+    bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */
     char *nodes;
