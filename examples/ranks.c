@@ -69,7 +69,9 @@ int main(int argc, char *argv[]) {
     if (usage < 0) {
         if (!getenv("CT_NUM_THREADS")) ct_threads_set(1); /* of each rank */
         ct_status status = ct_error();
-        if (ranks) status = s.scaling ? scaling_print(ranks, s.batch / 2) : train(ranks, s);
+        if (status == CT_OK) {
+            status = s.scaling ? scaling_print(ranks, s.batch / 2) : train(ranks, s);
+        }
         if (status != CT_OK) fprintf(stderr, "%s\n", ct_error_message());
         usage = status != CT_OK;
     }

@@ -80,8 +80,9 @@ no_rank_left() {
 }
 ends_all() { ! ranks 4 vanishes 1 && no_rank_left; }
 survivors_tell() {
-    options="$options --enable-recovery"
+    usual=$options options="$options --enable-recovery"
     ranks 4 vanishes 1
+    options=$usual
     lines 3 'CT_ERR_IO ct_group: rank' && lines 3 'was lost before' && no_rank_left
 }
 check "4 ranks: one is killed, and mpirun ends all" ends_all
@@ -125,7 +126,7 @@ no_folder() {
     studies 2 file --steps 4
     status=$?
     cat "$work/err"
-    [ $status -ne 0 ] && lines 0 Verdicts && grep -q 'file': Not a directory' "$work/err" &&
+    [ $status -ne 0 ] && lines 0 Verdicts && grep -q "file': Not a directory" "$work/err" &&
         grep -q 'rank 0 failed with CT_ERR_IO' "$work/err"
 }
 # A signal to one rank alone: all break off, and what was measured is written. (SIGINT is ignored by
