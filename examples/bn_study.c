@@ -131,7 +131,7 @@ static int count_parameters(const study *s) {
 
 static int begin(study *s) {
     const study_options *o = &s->options;
-    int status = study_agree(study_writes() ? study_folder_make(o->out) : 0);
+    int status = study_writes() ? study_folder_make(o->out) : 0;
     if (status) return status;
     if (o->threads && ct_threads_set((int)o->threads) != CT_OK) return study_failed();
     if (ct_threads() == 0) return study_failed();
@@ -179,7 +179,7 @@ static int conclude(study *s, int measured) {
     if (measured == 0) measured = study_results_save(s);
     study_verdict verdicts[STUDY_VERDICTS];
     study_judge(s, verdicts);
-    int curves = study_curves_save(s), layers = study_layers_save(s);
+    int curves = study_curves_save(s), layers = study_monitors(s) ? study_layers_save(s) : 0;
     if (curves == 0) curves = layers;
     int pictures = study_pictures_save(s);
     int report = study_report_save(s, verdicts);

@@ -199,7 +199,7 @@ static int save_script(const study *s, const study_setting *c, const char *base,
 
 int study_layers_save(const study *s) {
     int status = 0;
-    for (int i = 0; i < s->n_settings && status == 0 && study_monitors(s); i++) {
+    for (int i = 0; i < s->n_settings && status == 0; i++) {
         const study_setting *c = &s->settings[i];
         if (c->run[0].history.n_steps + c->run[1].history.n_steps == 0) continue;
         range ranges[HIDDEN + 1] = {[HIDDEN] = {1, 1}};

@@ -23,8 +23,8 @@ static void tell(ct_group *g, const cti_exchange *e, int64_t part, cti_differenc
         .steps = {{.peer = peer, .give = 0, .take = 1, .given = all, .taken = all}}};
     char texts[2][CTI_DIFFERENCE_TEXT] = {{0}};
     if (e->parts) e->parts->say(e->parts->of, part, texts[0], sizeof texts[0]);
-    if (cti_exchange_bytes(g, (cti_entry){.hash = 0}, &once, texts, sizeof texts[0]) != CT_OK)
-        return;
+    const cti_entry alike = {.status = CT_OK};
+    if (cti_exchange_bytes(g, alike, &once, texts, sizeof texts[0]) != CT_OK) return;
     bool first = g->rank == d->fault.rank;
     memcpy(d->text[0], texts[!first], sizeof texts[0]);
     memcpy(d->text[1], texts[first], sizeof texts[0]);
