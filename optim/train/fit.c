@@ -432,7 +432,7 @@ static ct_status check_options(const ct_fit_options *options) {
     if (!alone || !ct_group_current()) return CT_OK;
     return ct_fail(CT_ERR_STATE,
                    "ct_fit: %s looks at one process, and there is a group of %d rank%s; "
-                   "ct_group_use(NULL, ..) trains without",
+                   "ct_group_use_none() trains without",
                    alone, ct_group_size(ct_group_current()),
                    ct_group_size(ct_group_current()) == 1 ? "" : "s");
 }

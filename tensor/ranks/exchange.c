@@ -59,6 +59,12 @@ static ct_status report(ct_group *g) {
         return ct_fail(fault->status, "ct_group: rank %d is lost, as another rank found",
                        fault->rank);
     }
+    if (fault->kind == CTI_LEFT) {
+        return ct_fail(
+            fault->status,
+            "ct_group: rank %d has left the group, with ct_group_free, and takes no part",
+            fault->rank);
+    }
     return ct_fail(fault->status, "ct_group: rank %d failed with %s", fault->rank,
                    ct_status_name(fault->status));
 }
@@ -166,6 +172,10 @@ static bool advance(ct_group *g, double seconds) {
     ct_status status = g->transport->kind->poll(g->transport, seconds, &done);
     if (status == CT_OK && !done) {
         if (waited <= limit(g)) return false;
+        if (e->leaves) {
+            e->at = e->steps->n; /* whoever comes later finds that this rank has gone */
+            return true;
+        }
         status = ct_fail(CT_ERR_IO, "ct_group: rank %d does not answer for %.3g s",
                          step_of(e)->peer, waited);
     }
@@ -202,9 +212,10 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     }
     if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
     g->stats.exchanges++;
-    if (g->lost < 0) return;
-    ct_fail(CT_ERR_IO, "ct_group: rank %d was lost before", g->lost);
-    lose(g, g->lost);
+    if (g->gone < 0) return;
+    ct_fail(CT_ERR_IO, "ct_group: rank %d %s before", g->gone,
+            g->transport ? "has left" : "was lost");
+    lose(g, g->gone);
     e->at = steps->n;
 }
 
@@ -230,8 +241,9 @@ static ct_status end(ct_group *g) {
         spread_sums(g);
         return CT_OK;
     }
-    if (e->fault.kind == CTI_LOST && g->lost < 0) {
-        g->lost = e->fault.rank;
+    if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
+    if (e->fault.kind == CTI_LOST && g->gone < 0) {
+        g->gone = e->fault.rank;
         if (g->transport) g->transport->kind->close(g->transport, false); /* who waits learns it */
         g->transport = NULL;
     }
@@ -260,6 +272,7 @@ ct_status cti_sum_carry_on(ct_group *g, bool idle, bool *done) {
     ct_status status = cti_sum_poll(g, idle ? e->patience : 0, done);
     if (*done) return status;
     double now = cti_now();
+    if (!idle) e->began = now; /* nobody is late while this rank has other work */
     if (!idle || e->at != at || (int)e->stage != stage) e->waits_since = now;
     if (now - e->waits_since < SPIN) {
         e->patience = 0;
@@ -289,6 +302,18 @@ ct_status cti_exchange_bytes(ct_group *g, cti_entry entry, const cti_steps *step
 ct_status cti_agree(ct_group *g, cti_entry entry) {
     begin(g, entry, &g->schedule.sum); /* of nothing */
     return run(g);
+}
+
+static ct_status leave(void *group) {
+    ct_group *g = group;
+    begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
+    g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
+    g->exchange.leaves = g->exchange.on_record = true;
+    return run(g);
+}
+
+void cti_leave(ct_group *g) {
+    if (g->transport && g->gone < 0 && g->stats.exchanges > 0) cti_try(leave, g);
 }
 
 ct_status cti_agreed(ct_status status) {

@@ -9,6 +9,8 @@
 #include <math.h>
 
 static _Thread_local ct_group *current;
+static _Thread_local bool
+    failed_to_join; /* ct_group_use, and no group was chosen before or since */
 
 static const ct_group_options standard = {.grains = 8, .timeout = 300};
 
@@ -17,7 +19,7 @@ static ct_group *group_of(int rank, int size) {
     if (!group) return NULL;
     group->rank = rank;
     group->size = size;
-    group->lost = -1;
+    group->gone = -1;
     group->options = standard;
     if (size > standard.grains) group->options.grains = size;
     cti_schedule_make(&group->schedule, rank, size, group->options.grains);
@@ -48,7 +50,8 @@ ct_group *ct_group_new(ct_transport *transport) {
 void ct_group_free(ct_group *group) {
     if (!group) return;
     if (current == group) current = NULL;
-    if (group->transport) group->transport->kind->close(group->transport, group->lost < 0);
+    cti_leave(group);
+    if (group->transport) group->transport->kind->close(group->transport, true);
     cti_free(group->room);
     cti_free(group);
 }
@@ -69,12 +72,7 @@ static ct_status check_options(const ct_group *group, ct_group_options options) 
     return CT_OK;
 }
 
-ct_status ct_group_use(ct_group *group, ct_group_options options) {
-    CTI_CALLED;
-    if (!group) {
-        current = NULL;
-        return CT_OK;
-    }
+static ct_status join(ct_group *group, ct_group_options options) {
     if (options.grains == 0) options.grains = standard.grains;
     if (options.timeout == 0) options.timeout = standard.timeout;
     ct_group_options before = group->options;
@@ -87,8 +85,28 @@ ct_status ct_group_use(ct_group *group, ct_group_options options) {
     }
     group->options = options;
     cti_schedule_make(&group->schedule, group->rank, group->size, options.grains);
-    current = group;
     return CT_OK;
+}
+
+ct_status ct_group_use(ct_group *group, ct_group_options options) {
+    CTI_CALLED;
+    ct_status status = group ? join(group, options) : cti_null("ct_group_use: 'group' is NULL");
+    if (status == CT_OK) current = group;
+    failed_to_join = !current;
+    return status;
+}
+
+void ct_group_use_none(void) {
+    current = NULL;
+    failed_to_join = false;
+}
+
+ct_status cti_group_chosen(const char *function) {
+    if (!failed_to_join) return CT_OK;
+    return ct_fail(CT_ERR_STATE,
+                   "%s: ct_group_use failed, so this process would go on without the others; "
+                   "ct_group_use_none() if that is meant",
+                   function);
 }
 
 ct_group *ct_group_current(void) { return current; }

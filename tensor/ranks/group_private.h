@@ -4,10 +4,10 @@
 
 #include "tensor/ranks/exchange.h"
 
-/* What went wrong on some rank. Of two faults the larger kind counts, then the smaller rank, so
+/* What went wrong on some rank, or that it left. Of two faults the larger kind counts, then the smaller rank, so
  * that all ranks come to the same. */
 typedef struct {
-    enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LOST } kind;
+    enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LEFT, CTI_LOST } kind;
     ct_status status;
     int rank, other; /* whose it is; the rank that it differs from */
 } cti_fault;
@@ -29,6 +29,7 @@ typedef struct {
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
+    bool leaves;      /* the group, and is not told of who is late */
     bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */
@@ -43,7 +44,7 @@ typedef struct {
 
 struct ct_group {
     ct_transport *transport; /* NULL when a rank was lost, or when there is one rank */
-    int rank, size, lost;    /* a rank that was lost, or -1 */
+    int rank, size, gone;    /* a rank that was lost or has left, or -1 */
     ct_group_options options;
     ct_group_stats stats;
     cti_schedule schedule;
@@ -55,6 +56,9 @@ struct ct_group {
     size_t capacity;
 };
 
+/* Takes part in the next exchange of the others, as one who has left; without it, who goes on would
+ * wait for him as long as for a lost rank. Records no error. */
+void cti_leave(ct_group *group);
 /* An exchange after which node 0 of some ranks is node k of others, as the steps say. */
 ct_status cti_exchange_bytes(ct_group *group, cti_entry entry, const cti_steps *steps, void *nodes,
                              size_t n);

@@ -51,7 +51,7 @@ static void bench_one(json_t *results, int64_t batch, int pairs) {
         if (k % 2 == 0) one = turn(group, of_one);
         if (k >= 0) ratios[k] = one / none, times[k] = none;
     }
-    ct_group_use(NULL, (ct_group_options){0});
+    ct_group_use_none();
     double ratio = bench_median(ratios, pairs), ms = 1e3 * bench_median(times, pairs);
     printf("batch %3lld: no group %6.2f ms/step, a group of one / no group         %.3f\n",
            (long long)batch, ms, ratio);

@@ -154,7 +154,7 @@ SCENARIO(trains_as_one) {
     OK(ct_group_use(group, (ct_group_options){0}));
     training many = begin_f64(argument & 1);
     ct_history of_many = fit(&many, (ct_fit_options){.epochs = 2});
-    OK(ct_group_use(NULL, (ct_group_options){0}));
+    ct_group_use_none();
     training one = begin_f64(argument & 1);
     ct_history of_one = fit(&one, (ct_fit_options){.epochs = 2});
     expect_close(many.model, one.model);

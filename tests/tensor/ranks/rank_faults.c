@@ -54,9 +54,19 @@ SCENARIO(stopped) {
     say_twice(group);
 }
 
+/* The others are in another call, and do not wait: neither here nor when they leave. */
 SCENARIO(leaves) {
     use(group, 300);
     if (ct_group_rank(group) != argument) say_twice(group);
+}
+
+/* Some are in a sum, some agree, and half of them leave. */
+SCENARIO(some_leave) {
+    use(group, 300);
+    if (ct_group_rank(group) % 2 == 0) {
+        if (ct_group_rank(group) % 4 == 0) say(sum(group, 1, CT_OK, N));
+        else say(ct_group_agree(group, CT_OK));
+    }
 }
 
 /* Each of these is followed by a sum that is as it should be. */

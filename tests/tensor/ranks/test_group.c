@@ -3,13 +3,17 @@
  * Invariant: after an error a group is as before, and after a test none is current. */
 #include "tests/support/test.h"
 
+#include "autograd/ops.h"
 #include "tensor/mem.h"
-#include "tensor/ranks/exchange.h"
+#include "tensor/ranks/group_private.h"
+#include "tensor/runtime.h"
+#include "tensor/tensor.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { GRAINS = 8, N = 3000 };
@@ -58,7 +62,7 @@ TEST(group, one_rank_sums_along_the_tree) {
     OK(ct_group_broadcast(group, &number, sizeof number));
     EXPECT(number == 3);
     EXPECT(ct_group_agree(group, CT_ERR_RANGE) == CT_ERR_RANGE && ct_error() == CT_OK);
-    OK(ct_group_use(NULL, (ct_group_options){0}));
+    ct_group_use_none();
     EXPECT(ct_group_current() == NULL);
     OK(ct_group_use(group, (ct_group_options){0}));
     ct_group_free(group);
@@ -72,6 +76,43 @@ TEST(group, no_group_is_one_rank) {
     EXPECT(first == 0 && last == 1 && total == 1);
     EXPECT(ct_group_stats_read(NULL).messages == 0);
     ct_group_free(NULL);
+}
+
+static ct_status evaluate_one(void) {
+    int64_t scope = ct_scope_open();
+    ct_tensor *one = ct_sum_all(ct_full(CT_F32, CT_SHAPE(3), 1));
+    ct_status status = ct_eval(&one, 1);
+    ct_scope_close(scope);
+    return status;
+}
+
+static void expect_nothing_computed(void) {
+    EXPECT(evaluate_one() == CT_ERR_STATE);
+    expect_error(CT_ERR_STATE,
+                 "ct_eval: ct_group_use failed, so this process would go on without the others; "
+                 "ct_group_use_none() if that is meant");
+}
+
+/* Two lines whose errors nobody looks at: each process would train for itself. */
+TEST(group, who_could_not_join_computes_nothing) {
+    ct_group *group = ct_group_alone();
+    EXPECT(ct_group_use(NULL, (ct_group_options){0}) == CT_ERR_NULL);
+    expect_error(CT_ERR_NULL, "ct_group_use: 'group' is NULL");
+    expect_nothing_computed();
+    EXPECT(ct_group_use(group, (ct_group_options){.grains = 65}) == CT_ERR_RANGE);
+    ct_error_clear();
+    expect_nothing_computed();
+    OK(ct_group_use(group, (ct_group_options){0}));
+    OK(evaluate_one());
+    EXPECT(ct_group_use(group, (ct_group_options){.grains = 65}) == CT_ERR_RANGE);
+    ct_error_clear();
+    OK(evaluate_one()); /* the group is as before */
+    ct_group_free(group);
+    OK(evaluate_one());
+    EXPECT(ct_group_use(NULL, (ct_group_options){0}) == CT_ERR_NULL);
+    ct_error_clear();
+    ct_group_use_none();
+    OK(evaluate_one());
 }
 
 /* --- Two ranks, on threads -------------------------------------------------------------------- */
@@ -134,6 +175,29 @@ TEST(group, a_peer_that_listens_and_leaves) {
     ct_group_free(group);
 }
 
+/* Whose peer is late is not impatient while it has other work itself. */
+TEST(group, time_counts_while_a_rank_is_idle) {
+    int pair[2];
+    bool done = false;
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    ct_group *group = ct_group_sockets(0, 2, (int[]){-1, pair[0]});
+    MADE(group);
+    group->options.timeout = 0.05;
+    cti_sum_begin(group, well, CT_F32, NULL, 0);
+    for (int i = 0; i < 10; i++) {
+        OK(cti_sum_carry_on(group, false, &done));
+        EXPECT(!done);
+        nanosleep(&(struct timespec){0, 20000000}, NULL);
+    }
+    OK(cti_sum_carry_on(group, false, &done));
+    ct_status status = CT_OK;
+    while (!done) status = cti_sum_carry_on(group, true, &done);
+    EXPECT(status == CT_ERR_IO && strstr(ct_error_message(), "ct_group: rank 1 does not answer"));
+    ct_error_clear();
+    ct_group_free(group);
+    close(pair[1]);
+}
+
 /* --- A transport of a user -------------------------------------------------------------------- */
 
 /* Its peer is a mirror: what is sent comes back. */
@@ -176,6 +240,7 @@ TEST(group, a_transport_of_a_user) {
     expect_error(CT_ERR_IO, "ct_group_agree: rank 1 was lost before");
     EXPECT(ct_group_use(group, (ct_group_options){0}) == CT_ERR_IO);
     ct_error_clear();
+    ct_group_use_none();
     ct_group_free(group);
     EXPECT(m.closed == 10);
     mirror wrong_rank = {.base = {&kind, 2, 2}};
@@ -228,6 +293,7 @@ TEST(group, what_is_refused) {
     expect_error(CT_ERR_IO, message);
     close(ends[0]);
     close(ends[1]);
+    ct_group_use_none(); /* after one that failed */
     ct_group_free(group);
 }
 
