@@ -36,8 +36,8 @@ ct_group *ct_group_alone(void);
 ct_group *ct_group_sockets(int rank, int size, const int sockets[]);
 /* Over any transport, which the group owns, also when this fails. */
 ct_group *ct_group_new(ct_transport *transport);
-/* Leaves the group, which is nobody's current one then, once all ranks do or the timeout has passed.
- * A rank that is in another call, or comes to one, gets CT_ERR_STATE there. Takes NULL. */
+/* Leaves the group, which is nobody's current one then, once all ranks do or the timeout has
+ * passed. A rank that is in another call, or comes to one, gets CT_ERR_STATE. Takes NULL. */
 void ct_group_free(ct_group *group);
 
 /* --- Using it --------------------------------------------------------------------------------- */
@@ -48,10 +48,11 @@ typedef struct {
                      * them where others have to be told; 0: 300 */
 } ct_group_options;
 
-/* Makes it the calling thread's current group, once all ranks have called this. Errors: CT_ERR_NULL,
- * CT_ERR_RANGE, CT_ERR_STATE when options differ between ranks, CT_ERR_IO for a lost rank; the
- * current group stays then. If there is none, the thread evaluates nothing (CT_ERR_STATE) until it
- * has one or wants none: each process would train for itself, and write into the others' files. */
+/* Makes it the calling thread's current group, once all ranks have called this. Errors:
+ * CT_ERR_NULL, CT_ERR_RANGE, CT_ERR_STATE when options differ between ranks, CT_ERR_IO for a lost
+ * rank; the current group stays then. If there is none, the thread evaluates nothing (CT_ERR_STATE)
+ * until it has one or wants none: each process would train for itself, and write into the others'
+ * files. */
 ct_status ct_group_use(ct_group *group, ct_group_options options);
 void ct_group_use_none(void);     /* the calling thread has no current group then */
 ct_group *ct_group_current(void); /* the calling thread's, or NULL */

@@ -5,6 +5,7 @@
  * evaluation and its matrices; it works on leaves of its own, and all it made goes with it. */
 #include "autograd/gradcheck.h"
 
+#include "autograd/check/arguments.h"
 #include "autograd/check/steps.h"
 #include "autograd/grad.h"
 #include "autograd/ops.h"
@@ -423,36 +424,6 @@ static ct_status check_projections(check *c) {
     return status;
 }
 
-/* --- Arguments ---------------------------------------------------------------------------- */
-
-static ct_status check_options(ct_gradcheck_options o) {
-    if (o.order < 0 || o.order > 2) {
-        return ct_fail(CT_ERR_RANGE, "ct_gradcheck: order must be 1 or 2, got %d", o.order);
-    }
-    double numbers[] = {o.step, o.relative, o.absolute};
-    static const char *const names[] = {"step", "relative", "absolute"};
-    for (int i = 0; i < 3; i++) {
-        if (numbers[i] >= 0 && isfinite(numbers[i])) continue;
-        return ct_fail(CT_ERR_RANGE, "ct_gradcheck: %s must be finite and >= 0, got %g", names[i],
-                       numbers[i]);
-    }
-    if (o.full_limit >= 0 && o.directions >= 0) return CT_OK;
-    return ct_fail(CT_ERR_RANGE, "ct_gradcheck: full_limit and directions must be >= 0");
-}
-
-static ct_status check_inputs(ct_tensor *const inputs[], int64_t n) {
-    if (n < 1) return ct_fail(CT_ERR_RANGE, "ct_gradcheck: needs at least one input");
-    for (int64_t k = 0; k < n; k++) {
-        if (!inputs[k]) return cti_null("ct_gradcheck: input %lld is NULL", (long long)k);
-        if (ct_dtype_of(inputs[k]) == CT_F64) continue;
-        return ct_fail(CT_ERR_DTYPE,
-                       "ct_gradcheck: input %lld must be f64, got %s; finite "
-                       "differences in less precision show nothing",
-                       (long long)k, ct_dtype_name(ct_dtype_of(inputs[k])));
-    }
-    return CT_OK;
-}
-
 /* --- One order ---------------------------------------------------------------------------- */
 
 static double or_default(double value, double fallback) { return value > 0 ? value : fallback; }
@@ -586,8 +557,8 @@ ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], 
                        : !inputs ? "inputs"
                                  : "report");
     }
-    ct_status status = check_options(options);
-    if (status == CT_OK) status = check_inputs(inputs, n);
+    ct_status status = cti_gradcheck_options_check(options);
+    if (status == CT_OK) status = cti_gradcheck_inputs_check(inputs, n);
     if (status != CT_OK) return status;
     ct_gradcheck_report made = {.passed = true, .full = true, .degenerate_input = -1};
     made.worst = (ct_gradcheck_entry){.order = 1, .input = -1, .index = -1, .output = -1};

@@ -4,8 +4,8 @@
 
 #include "tensor/ranks/exchange.h"
 
-/* What went wrong on some rank, or that it left. Of two faults the larger kind counts, then the smaller rank, so
- * that all ranks come to the same. */
+/* What went wrong on some rank, or that it left. Of two faults the larger kind counts, then the
+ * smaller rank, so that all ranks come to the same. */
 typedef struct {
     enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LEFT, CTI_LOST } kind;
     ct_status status;

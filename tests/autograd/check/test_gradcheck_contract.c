@@ -6,6 +6,7 @@
 #include "autograd/grad.h"
 #include "autograd/gradcheck.h"
 #include "tensor/op.h"
+#include "tensor/varying.h"
 
 #include <math.h>
 #include <string.h>
@@ -53,6 +54,10 @@ TEST(gradcheck_contract, refuses_bad_arguments) {
     expect_refused(ct_gradcheck(product, NULL, x, 2, usual, &report), CT_ERR_DTYPE,
                    "ct_gradcheck: input 1 must be f64, got f32; finite differences in less "
                    "precision show nothing");
+    x[1] = ct_varying(x[0], 0);
+    expect_refused(ct_gradcheck(product, NULL, x, 2, usual, &report), CT_ERR_STATE,
+                   "ct_gradcheck: input 1 varies between ranks along axis 0, and differences are "
+                   "those of one process; ct_own_rows");
     expect_refused(ct_gradcheck_print(NULL, &report), CT_ERR_NULL,
                    "ct_gradcheck_print: 'out' is NULL");
     expect_refused(ct_gradcheck_print(stdout, NULL), CT_ERR_NULL,
