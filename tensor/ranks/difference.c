@@ -1,10 +1,8 @@
 /* Where ranks differ: what they compute has parts, whose hashes they compare.
  * It does not know what the parts are.
  * Invariant: all ranks take as many steps, whatever they computed and however much of it, so that
- * none waits for another; but for the two that differ, which tell each other what they have. */
+ * none waits for another. */
 #include "tensor/ranks/group_private.h"
-
-#include <string.h>
 
 #define MOST_PARTS (INT64_C(1) << 24)
 
@@ -12,23 +10,16 @@ static uint64_t hash_of_first(const cti_exchange *e, int64_t n) {
     return e->parts ? e->parts->hash(e->parts->of, n) : e->mine.hash;
 }
 
-/* The two that differ say which part they have. */
+/* What the two that differ have, on all ranks: a sum to which the others add nothing. */
 static void tell(ct_group *g, const cti_exchange *e, int64_t part, cti_difference *d) {
-    int peer = d->fault.rank + d->fault.other - g->rank;
-    if (g->rank != d->fault.rank && g->rank != d->fault.other) return;
-    const cti_range all = {0, g->size};
-    const cti_steps once = {
-        .n = 1,
-        .common = 1,
-        .steps = {{.peer = peer, .give = 0, .take = 1, .given = all, .taken = all}}};
-    char texts[2][CTI_DIFFERENCE_TEXT] = {{0}};
-    if (e->parts) e->parts->say(e->parts->of, part, texts[0], sizeof texts[0]);
-    const cti_entry alike = {.status = CT_OK};
-    if (cti_exchange_bytes(g, alike, &once, texts, sizeof texts[0]) != CT_OK) return;
-    bool first = g->rank == d->fault.rank;
-    memcpy(d->text[0], texts[!first], sizeof texts[0]);
-    memcpy(d->text[1], texts[first], sizeof texts[0]);
-    d->text[0][CTI_DIFFERENCE_TEXT - 1] = d->text[1][CTI_DIFFERENCE_TEXT - 1] = 0;
+    int64_t partials[CT_GROUP_MOST][sizeof d->text / sizeof(int64_t)] = {0};
+    char(*mine)[CTI_DIFFERENCE_TEXT] = (void *)partials[0];
+    int which = g->rank == d->fault.rank ? 0 : 1;
+    if (e->parts && (g->rank == d->fault.rank || g->rank == d->fault.other)) {
+        e->parts->say(e->parts->of, part, mine[which], sizeof mine[which]);
+    }
+    const cti_summand all = {partials, d->text, sizeof partials[0] / sizeof partials[0][0]};
+    cti_all_sum(g, (cti_entry){.status = CT_OK}, CT_I64, &all, 1);
 }
 
 /* By halving: the first `same` parts are equal on all ranks, the first `differ` are not. */

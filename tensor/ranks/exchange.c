@@ -46,6 +46,13 @@ static ct_status report_difference(ct_group *g) {
                        "ct_group: rank %d built another graph than rank %d, or made another call",
                        d.fault.rank, d.fault.other);
     }
+    if (strcmp(d.text[0], d.text[1]) == 0) {
+        return ct_fail(
+            d.fault.status,
+            "ct_group: rank %d built another graph than rank %d: the first difference is "
+            "an attribute, or an operand, of %s",
+            d.fault.rank, d.fault.other, d.text[0]);
+    }
     return ct_fail(d.fault.status,
                    "ct_group: rank %d built another graph than rank %d: the first difference is %s "
                    "in place of %s",

@@ -67,7 +67,7 @@ ct_status cti_exchange_bytes(ct_group *group, cti_entry entry, const cti_steps *
 enum { CTI_DIFFERENCE_TEXT = 128 };
 typedef struct {
     cti_fault fault;
-    char text[2][CTI_DIFFERENCE_TEXT]; /* fault.rank's, fault.other's; "" if not known here */
+    char text[2][CTI_DIFFERENCE_TEXT]; /* fault.rank's, fault.other's; or "" */
 } cti_difference;
 /* After an exchange that all ranks found to be CTI_DIFFERENT, called by all: the first part in
  * which any two differ. The exchange is as it was. */

@@ -88,10 +88,26 @@ static void say_batches(const cti_walk *walk, char *text, size_t size) {
     snprintf(text, size, "a batch of %lld rows", rows ? (long long)rows->total : 0);
 }
 
+static bool takes(const cti_graph *graph, const cti_graph_node *node, int64_t i) {
+    for (int k = 0; k < node->n_inputs; k++) {
+        if (graph->edges[node->edges + k] == i) return true;
+    }
+    return false;
+}
+
+/* Of a node, or of the first one that takes it: a number that simplification made has none. */
+static const char *path_of(const cti_graph *graph, int64_t i) {
+    for (int64_t j = i; j < graph->n_nodes; j++) {
+        const cti_graph_node *node = &graph->nodes[j];
+        if (node->path && *node->path && (j == i || takes(graph, node, i))) return node->path;
+    }
+    return "";
+}
+
 static void say_node(const cti_ranks_graph *g, int64_t i, char *text, size_t size) {
     const cti_graph_node *node = &g->planned->plan->graph.nodes[i];
     const cti_buffer *value = small_leaf(g, i);
-    const char *path = node->path ? node->path : "";
+    const char *path = path_of(&g->planned->plan->graph, i);
     char more[32] = "";
     if (node->batch >= 0) snprintf(more, sizeof more, ", rows along axis %d", node->batch);
     if (value && node->numel == 1) {

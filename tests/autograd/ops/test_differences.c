@@ -27,7 +27,7 @@ DIFFERS(length, "no more in place of exp f64 []",
         me->rank ? ct_sum_all(x_of(me)) : ct_exp(ct_sum_all(x_of(me))))
 DIFFERS(shape, "a leaf f64 [1,3] in place of a leaf f64 [3]",
         ct_sum_all(ct_mul(x_of(me), parameter(me, me->rank ? CT_SHAPE(1, C) : CT_SHAPE(C), 2))))
-DIFFERS(attribute, "sum f64 [3] in place of sum f64 [3]",
+DIFFERS(attribute, "an attribute, or an operand, of sum f64 [3]",
         ct_sum_all(ct_mul(x_of(me), ct_sum(parameter(me, CT_SHAPE(C, C), 2), CT_AXES(me->rank)))))
 
 static ct_tensor *in_module(const char *path, ct_tensor *x) {
@@ -39,6 +39,16 @@ static ct_tensor *in_module(const char *path, ct_tensor *x) {
 
 DIFFERS(module, "exp f64 [4,3], rows along axis 0 in second in place of tanh",
         ct_sum_all(in_module(me->rank ? "second" : "first", x_of(me))))
+
+static ct_tensor *scaled_in(const char *path, ct_tensor *x, double factor) {
+    ct_path_push(path);
+    x = ct_exp(ct_scale(x, factor));
+    ct_path_pop();
+    return x;
+}
+
+DIFFERS(number_in_module, "a leaf f64 [] = 0.5 in scaled in place of a leaf f64 [] = 2 in scaled",
+        ct_sum_all(scaled_in("scaled", x_of(me), me->rank ? 0.5 : 2)))
 
 /* --- Others ----------------------------------------------------------------------------------- */
 
@@ -61,7 +71,7 @@ static void expect_heard(void (*body)(rank *me), const char *text) {
 }
 
 TEST(differences, all_hear_of_it) {
-    expect_heard(of_three, "rank 1 built another graph than rank 0");
+    expect_heard(of_three, FIRST "exp f64 [3,3], rows along axis 0 in place of ragged_grain_sum ");
     expect_heard(another_call, ", or made another call");
 }
 
