@@ -55,7 +55,8 @@ void ct_cache_clear(void);
 #define CT_VERSION_PATCH 0
 const char *ct_version(void);
 
-/* One line: version, BLIS configuration, instruction set, threads. Valid until the next call. */
+/* One line: version, BLIS configuration, instruction set, threads, and ranks if there are several.
+ * Valid until the next call. */
 const char *ct_info(void);
 
 CT_C_END

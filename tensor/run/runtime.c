@@ -6,6 +6,7 @@
 #include "tensor/base/gemm.h"
 #include "tensor/base/process.h"
 #include "tensor/base/text.h"
+#include "tensor/group.h"
 
 #include <omp.h>
 #include <stdbool.h>
@@ -55,7 +56,11 @@ const char *ct_version(void) {
 
 const char *ct_info(void) {
     static _Thread_local char line[256];
-    snprintf(line, sizeof line, "cotan %s, BLIS %s (%s kernels), %d thread%s", ct_version(),
-             cti_gemm_version(), cti_gemm_kernels(), ct_threads(), ct_threads() == 1 ? "" : "s");
+    int ranks = ct_group_size(ct_group_current());
+    char more[32] = "";
+    if (ranks > 1) snprintf(more, sizeof more, " on each of %d ranks", ranks);
+    snprintf(line, sizeof line, "cotan %s, BLIS %s (%s kernels), %d thread%s%s", ct_version(),
+             cti_gemm_version(), cti_gemm_kernels(), ct_threads(), ct_threads() == 1 ? "" : "s",
+             more);
     return line;
 }
