@@ -11,7 +11,8 @@ CT_C_BEGIN
 typedef struct ct_slot ct_slot;
 
 /* A slot with an initial value (evaluated and detached). The name goes to the leaf. The caller
- * owns one reference. */
+ * owns one reference. A slot is the same on all ranks (varying.h): a value that varies is an error,
+ * CT_ERR_STATE, also of ct_slot_write. */
 ct_slot *ct_slot_new(const char *name, ct_tensor *initial);
 ct_slot *ct_slot_keep(ct_slot *slot); /* one reference more */
 void ct_slot_drop(ct_slot *slot);     /* one less; takes NULL */

@@ -23,10 +23,20 @@ static ct_tensor *leaf_for(const ct_slot *slot, ct_tensor *value) {
     return leaf;
 }
 
+/* `which` value: the new one, or the initial one. */
+static ct_status check_replicated(const char *function, const char *name, const char *which,
+                                  const ct_tensor *value) {
+    if (!value->rows) return CT_OK;
+    return ct_fail(CT_ERR_STATE,
+                   "%s: '%s' is the same on all ranks, the %s value varies along axis %d", function,
+                   name ? name : "", which, value->batch);
+}
+
 ct_slot *ct_slot_new(const char *name, ct_tensor *initial) {
     CTI_CALLED;
     static atomic_uint_least64_t ids;
     if (!initial) return cti_null_in("ct_slot_new: 'initial' is NULL");
+    if (check_replicated("ct_slot_new", name, "initial", initial) != CT_OK) return NULL;
     ct_slot *slot = cti_alloc(1, sizeof *slot);
     if (!slot) return NULL;
     slot->refs = 1;
@@ -63,12 +73,7 @@ ct_tensor *ct_slot_read(ct_slot *slot) {
 ct_tensor *cti_slot_prepare(ct_slot *slot, ct_tensor *value) {
     if (!slot || !value) return NULL;
     const ct_tensor *old = slot->value;
-    if (value->rows) {
-        return ct_fail_null(CT_ERR_STATE,
-                            "ct_slot_write: '%s' is the same on all ranks, the new value varies "
-                            "along axis %d",
-                            slot->name, value->batch);
-    }
+    if (check_replicated("ct_slot_write", slot->name, "new", value) != CT_OK) return NULL;
     if (value->dtype != old->dtype || !ct_shape_equal(value->shape, old->shape)) {
         return ct_fail_null(CT_ERR_SHAPE, "ct_slot_write: '%s' is %s %s, the new value is %s %s",
                             slot->name, ct_dtype_name(old->dtype), ct_shape_format(old->shape).text,

@@ -180,11 +180,17 @@ void close_to_one_process(void (*body)(rank *me), double tolerance) {
     free(many);
 }
 
-void expect_refused(int64_t rows, void (*body)(rank *me), const char *text) {
+void expect_failed(int64_t rows, void (*body)(rank *me), ct_status status, const char *text) {
     world *w = world_run(2, 4, (int64_t[]){rows, rows}, CT_F64, body);
     for (int r = 0; r < 2; r++) {
-        EXPECT(w->ranks[r].status != CT_OK && strstr(w->ranks[r].error, text),
-               "rank %d: no \"%s\" in \"%s\"", r, text, w->ranks[r].error);
+        const rank *found = &w->ranks[r];
+        EXPECT(found->status == status && strstr(found->error, text),
+               "rank %d: no %s with \"%s\" in %s, \"%s\"", r, ct_status_name(status), text,
+               ct_status_name(found->status), found->error);
     }
     free(w);
+}
+
+void expect_refused(int64_t rows, void (*body)(rank *me), const char *text) {
+    expect_failed(rows, body, CT_ERR_STATE, text);
 }

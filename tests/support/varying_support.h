@@ -55,7 +55,9 @@ void same_as_one_process(void (*body)(rank *me));
 void same_bits_for_any_ranks(void (*body)(rank *me));
 /* In f64, to rounding. */
 void close_to_one_process(void (*body)(rank *me), double tolerance);
-/* On two ranks of so many rows each, an error whose message holds the text. */
+/* On two ranks of so many rows each, an error of this status whose message holds the text. */
+void expect_failed(int64_t rows, void (*body)(rank *me), ct_status status, const char *text);
+/* The same with CT_ERR_STATE: what cannot be meant of a tensor that varies. */
 void expect_refused(int64_t rows, void (*body)(rank *me), const char *text);
 
 #endif

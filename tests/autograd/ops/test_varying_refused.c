@@ -1,12 +1,12 @@
-/* What ops refuse of tensors that vary between ranks, as docs/ranks.md lists it: the error names
- * the function that was called and the axis. Two ranks of four rows each.
+/* What is refused of tensors that vary between ranks, row by row as docs/ranks.md lists it: the
+ * error names the function that was called, the operand and the axis. Two ranks of four rows each.
  * Invariant: what is refused would need rows of other ranks that no sum over the batch gives. */
 #include "autograd/compose.h"
+#include "tensor/op.h"
 #include "tensor/varying.h"
-#include "tests/support/test.h"
+#include "tests/support/fit_support.h"
+#include "tests/support/io_support.h"
 #include "tests/support/varying_support.h"
-
-#include <stdlib.h>
 
 enum { N = 4, C = 3 };
 
@@ -17,9 +17,10 @@ static ct_tensor *images(rank *me) { return ct_reshape(rows_of(me, 8, 1), CT_SHA
 static ct_tensor *indices(void) { return ct_varying(ct_full(CT_I64, CT_SHAPE(N), 0), 0); }
 
 /* As an expression of `me`. */
-#define REFUSED(name, message, ...)                     \
-    static void name(rank *me) { (void)(__VA_ARGS__); } \
-    TEST(varying_refused, name) { expect_refused(N, name, message); }
+#define REFUSED_OF(rows, name, message, ...)                      \
+    static void name(rank *me) { (void)me, (void)(__VA_ARGS__); } \
+    TEST(varying_refused, name) { expect_refused(rows, name, message); }
+#define REFUSED(name, message, ...) REFUSED_OF(N, name, message, __VA_ARGS__)
 
 /* --- Along the batch axis --------------------------------------------------------------------- */
 
@@ -31,15 +32,28 @@ REFUSED(argmax, TAKES_NO_ROWS("ct_argmax"), ct_argmax(x_of(me), 0))
 REFUSED(logsumexp, TAKES_NO_ROWS("ct_logsumexp"), ct_logsumexp(x_of(me), 0))
 REFUSED(softmax, TAKES_NO_ROWS("ct_softmax"), ct_softmax(x_of(me), 0))
 REFUSED(log_softmax, TAKES_NO_ROWS("ct_log_softmax"), ct_log_softmax(x_of(me), 0))
+REFUSED(std, TAKES_NO_ROWS("ct_std"), ct_std(x_of(me), CT_AXES(0)))
+REFUSED(std_of_all, TAKES_NO_ROWS("ct_std"), ct_std(x_of(me), CT_ALL))
 REFUSED(norm, "ct_norm: operand 1 [4,3] varies between ranks", ct_norm(x_of(me)))
 REFUSED(slice, TAKES_NO_ROWS("ct_slice"), ct_slice(x_of(me), 0, 0, CT_END, 1))
+REFUSED(first_row, TAKES_NO_ROWS("ct_slice"), ct_slice(x_of(me), 0, 0, 1, 1))
 REFUSED(flip, TAKES_NO_ROWS("ct_flip"), ct_flip(x_of(me), CT_AXES(0)))
 REFUSED(pad, TAKES_NO_ROWS("ct_pad"), ct_pad(x_of(me), 0, 0, 1, 0))
+REFUSED(pad_in_front, TAKES_NO_ROWS("ct_pad"), ct_pad(x_of(me), 0, 1, 0, 0))
 REFUSED(concat, TAKES_NO_ROWS("ct_concat"), ct_concat((ct_tensor *[]){x_of(me), x_of(me)}, 2, 0))
 REFUSED(take, TAKES_NO_ROWS("ct_take"), ct_take(x_of(me), indices()))
-REFUSED(windows, "ct_max_pool2d: operand 1 [2,4,2,2] varies between ranks along axis 1",
-        ct_max_pool2d(ct_permute(images(me), CT_AXES(1, 0, 2, 3)),
-                      (ct_pool2d_spec){.window = {2, 2}}))
+
+/* [2,4,2,2], whose rows lie along the height of images. */
+static ct_tensor *upright(rank *me) { return ct_permute(images(me), CT_AXES(1, 0, 2, 3)); }
+
+#define SLIDES(function) function ": operand 1 [2,4,2,2] varies between ranks along axis 1"
+
+REFUSED(largest_windows, SLIDES("ct_max_pool2d"),
+        ct_max_pool2d(upright(me), (ct_pool2d_spec){.window = {2, 2}}))
+REFUSED(averaged_windows, SLIDES("ct_avg_pool2d"),
+        ct_avg_pool2d(upright(me), (ct_pool2d_spec){.window = {2, 2}}))
+REFUSED(convolved_windows, SLIDES("ct_conv2d"),
+        ct_conv2d(upright(me), parameter(me, CT_SHAPE(2, 2, 2, 1), 1), (ct_conv2d_spec){0}))
 
 /* --- Rows that would be lost ------------------------------------------------------------------ */
 
@@ -53,6 +67,8 @@ REFUSED(one_moved_behind,
                    CT_SHAPE(N, 1, C)))
 REFUSED(inferred_behind, "could not tell what -1 is behind them: give -1 for axis 0",
         ct_reshape(images(me), CT_SHAPE(2 * N, -1)))
+REFUSED(inferred_behind_joined, "could not tell what -1 is behind them: give -1 for axis 0",
+        ct_reshape(ct_reshape(images(me), CT_SHAPE(2 * N, 4)), CT_SHAPE(N, -1)))
 REFUSED(summed_to_rows, "ct_sum_to: x [4,3] varies between ranks along axis 0, which [4,1]",
         ct_sum_to(x_of(me), CT_SHAPE(N, 1)))
 REFUSED(all_pairs, "ct_matmul: operand 1 [4,3] varies between ranks along axis 0",
@@ -63,12 +79,21 @@ REFUSED(kernel, "ct_conv2d: operand 2 [2,2,2,4] varies between ranks along axis 
         ct_conv2d(parameter(me, CT_SHAPE(1, 3, 3, 2), 1),
                   ct_permute(images(me), CT_AXES(1, 2, 3, 0)), (ct_conv2d_spec){0}))
 
+REFUSED(kernel_alone, "ct_conv2d_kernel: operand 1 [4,2,2,2] varies between ranks along axis 0",
+        ct_conv2d_kernel(images(me), parameter(me, CT_SHAPE(N, 2, 2, 2), 1), 1, 1,
+                         (ct_conv2d_spec){0}))
+REFUSED(kernel_of_cotangents,
+        "ct_conv2d_kernel: operand 2 [4,2,2,2] varies between ranks along axis 0",
+        ct_conv2d_kernel(parameter(me, CT_SHAPE(N, 2, 2, 2), 1), images(me), 1, 1,
+                         (ct_conv2d_spec){0}))
+
 /* --- Operands that do not go together --------------------------------------------------------- */
 
 #define BESIDE(function) \
-    function ": an operand [4,3] is the same on all ranks, the other one varies"
+    function ": an operand [4,3] is the same on all ranks, the other one varies along axis 0"
 
 REFUSED(map, BESIDE("ct_maximum"), ct_maximum(of_all(me), x_of(me)))
+REFUSED(map_of_rows_first, BESIDE("ct_mul"), ct_mul(x_of(me), of_all(me)))
 REFUSED(where, BESIDE("ct_where"),
         ct_where(ct_greater(x_of(me), ct_scalar(CT_F64, 0)), x_of(me), of_all(me)))
 REFUSED(beside, "ct_concat: operand 1 [4,3] varies between ranks along axis 0, operand 2 [4,3]",
@@ -80,9 +105,111 @@ REFUSED(scattered_by_rows, "ct_scatter_add: operand 2 [4] varies between ranks a
 
 /* --- Of the primitives themselves ------------------------------------------------------------- */
 
-REFUSED(no_partials, "ct_all_sum: x [4,3] has not one row for each grain", ct_all_sum(x_of(me)))
+REFUSED(no_partials, "ct_all_sum: x [4,3] has not one row for each grain of this rank along axis 0",
+        ct_all_sum(x_of(me)))
 REFUSED(replicated_twice, "ct_replicate: x [4,3] varies along axis 0", ct_replicate(x_of(me)))
 REFUSED(varying_twice, "ct_varying: x varies along axis 0 already", ct_varying(x_of(me), 0))
+
+/* --- Ops of which nothing is known, and what leaves a graph ----------------------------------- */
+
+static void copy_all(const ct_call *call, int64_t part, void *scratch) {
+    (void)part, (void)scratch;
+    memcpy(call->out.data, call->in[0].data, sizeof(double) * N * C);
+}
+static const ct_kernel copies = {.run = {copy_all}};
+static const ct_op without_a_rule = {
+    .name = "own", .kind = CT_KERNEL, .n_inputs = 1, .infer = ct_infer_same, .kernel = &copies};
+
+REFUSED(own_op, "own: operand 1 [4,3] varies between ranks along axis 0",
+        ct_node(&without_a_rule, (ct_tensor *[]){x_of(me)}, 1, NULL, 0))
+
+static ct_tensor *one_each(rank *me) { return ct_reshape(rows_of(me, 1, 1), CT_SHAPE(me->rows)); }
+
+REFUSED_OF(1, item, "ct_item: the tensor varies between ranks along axis 0", ct_item(one_each(me)))
+
+static void derive(ct_tensor *x) {
+    ct_tensor *g = x;
+    EXPECT(ct_grad(x, &x, 1, &g) == CT_ERR_STATE && g == x, "%s", ct_error_message());
+}
+
+#define DERIVED "ct_grad: y varies between ranks along axis 0, so each rank would derive"
+
+REFUSED_OF(1, derived, DERIVED, derive(one_each(me)))
+REFUSED(derived_rows, DERIVED, derive(x_of(me)))
+
+REFUSED(slot_of_rows,
+        "ct_slot_new: 'rows' is the same on all ranks, the initial value varies along axis 0",
+        EXPECT(!ct_slot_new("rows", x_of(me))))
+
+/* After which a slot has the value that it had. */
+typedef ct_status write_rows(ct_slot *slot, ct_tensor *rows);
+
+static void to_a_slot(rank *me, write_rows *write) {
+    ct_slot *slot = ct_slot_new("rows", of_all(me));
+    ct_tensor *before = ct_slot_read(slot);
+    EXPECT(write(slot, x_of(me)) == CT_ERR_STATE && ct_slot_read(slot) == before, "rank %d: %s",
+           me->rank, ct_error_message());
+    ct_slot_drop(slot);
+}
+
+static ct_status commit(ct_slot *slot, ct_tensor *rows) {
+    return ct_commit(NULL, 0, &(ct_update){slot, rows}, 1);
+}
+static ct_status stage(ct_slot *slot, ct_tensor *rows) {
+    EXPECT(!ct_stage(ct_sum_all(rows), slot, 0.5, rows));
+    return ct_error();
+}
+
+#define GETS_NO_ROWS(function) \
+    function ": 'rows' is the same on all ranks, the new value varies along axis 0"
+
+REFUSED(written, GETS_NO_ROWS("ct_slot_write"), to_a_slot(me, ct_slot_write))
+REFUSED(committed, GETS_NO_ROWS("ct_commit"), to_a_slot(me, commit))
+REFUSED(staged, "ct_stage: operand 2 [4,3] varies between ranks along axis 0", to_a_slot(me, stage))
+
+/* --- What looks at one process ---------------------------------------------------------------- */
+
+static ct_monitor *watching;
+
+/* A training that is refused has taken no step. */
+static void train(ct_fit_options options) {
+    bench b = open_bench(0.01);
+    int64_t steps = ct_optimizer_steps(b.optimizer);
+    uint64_t before = state_hash(b.model, b.optimizer);
+    options.epochs = 1;
+    EXPECT(fit(&b, options, NULL) == CT_ERR_STATE, "%s", ct_error_message());
+    EXPECT(ct_optimizer_steps(b.optimizer) == steps);
+    EXPECT(state_hash(b.model, b.optimizer) == before);
+    close_bench(&b);
+}
+
+#define LOOKS_AT_ONE(option) \
+    "ct_fit: " option " looks at one process, and there is a group of 2 ranks"
+
+REFUSED(anomaly, LOOKS_AT_ONE("anomaly"), train((ct_fit_options){.anomaly = true}))
+
+static void monitored(rank *me) {
+    (void)me;
+    train((ct_fit_options){.monitor = watching});
+}
+
+FOLDER_TEST(varying_refused, monitor) {
+    watching = ct_monitor_new((ct_monitor_options){.directory = folder});
+    MADE(watching);
+    expect_refused(N, monitored, LOOKS_AT_ONE("monitor"));
+    ct_monitor_free(watching);
+}
+
+/* Of more rows on all ranks than a batch has, if not on this one. */
+static void predict(rank *me) {
+    ct_module *model = ct_dense_new(C, 2, (ct_dense_options){.dtype = CT_F64});
+    EXPECT(!ct_predict(model, x_of(me), N));
+    ct_module_free(model);
+}
+
+REFUSED(several_batches,
+        "ct_predict: the inputs vary between ranks and have 8 rows, batch is 4; give one batch",
+        predict(me))
 
 /* --- A rank of one row ------------------------------------------------------------------------ */
 
