@@ -301,63 +301,89 @@ TEST(varying, training_gives_the_same_bits_on_any_number_of_ranks) {
 
 /* --- The two primitives ----------------------------------------------------------------------- */
 
-/* <all_sum x, y> = <x, replicate y>, and the derivative of one is the other. */
-static void transposes(rank *me) {
-    ct_tensor *y = parameter(me, CT_SHAPE(C), 3), *grain = ct_replicate(y), *g[2];
-    ct_tensor *x = ct_mul(grain, ct_replicate(parameter(me, CT_SHAPE(C), 4)));
-    note(me, ct_sum_all(ct_mul(ct_all_sum(x), y)));
-    note(me, ct_sum_all(ct_mul(x, ct_replicate(y))));
-    ct_grad(ct_sum_all(ct_square(ct_all_sum(ct_mul(x, grain)))), &y, 1, g);
-    note(me, g[0]);
+/* A row for each grain, so that all_sum takes rows; and what the whole batch has, by plain loops.
+ * All numbers are multiples of 1/32 and small, so no sum of them is rounded. */
+typedef struct {
+    ct_tensor *x, *y;
+    double row[WORLD_ROWS][C], of[C], sum[C], inner; /* x, y, x summed over the rows, <x, y> */
+} pair;
+
+static pair pair_of(const rank *me) {
+    world one = {.size = 1, .dtype = CT_F64, .plain = true};
+    rank all = {.world = &one, .rows = WORLD_ROWS};
+    pair p = {rows_of(me, C, 1), parameter(me, CT_SHAPE(C), 3), .inner = 0};
+    memcpy(p.row, ct_data(rows_of(&all, C, 1)), sizeof p.row);
+    memcpy(p.of, ct_data(p.y), sizeof p.of);
+    for (int g = 0; g < WORLD_ROWS; g++) {
+        for (int c = 0; c < C; c++) {
+            p.sum[c] += p.row[g][c];
+            p.inner += p.row[g][c] * p.of[c];
+        }
+    }
+    return p;
 }
 
+/* t has c numbers for each of this rank's rows, if it varies, and then each row is the same. */
+static void expect_numbers(const rank *me, const char *what, ct_tensor *t, const double wanted[C]) {
+    int64_t rows = ct_varying_axis(t) == 0 ? me->rows : 1;
+    const double *found = t ? ct_data(ct_own_rows(t)) : NULL;
+    if (!EXPECT(found && ct_numel(t) == rows * C, "%s on rank %d", what, me->rank)) return;
+    for (int64_t i = 0; i < rows * C; i++) {
+        EXPECT(found[i] == wanted[i % C], "%s, number %lld on rank %d of %d: %.17g, not %.17g",
+               what, (long long)i, me->rank, me->world->size, found[i], wanted[i % C]);
+    }
+}
+
+/* What each is, and that the VJP of each is the other. */
+static void vjps(rank *me) {
+    pair p = pair_of(me);
+    ct_tensor *sum = ct_all_sum(p.x), *copies = ct_replicate(p.y), *g = NULL;
+    EXPECT(ct_varying_axis(sum) == -1 && ct_varying_axis(copies) == 0, "rank %d", me->rank);
+    expect_numbers(me, "all_sum x", sum, p.sum);
+    expect_numbers(me, "replicate y", copies, p.of);
+    ct_vjp(sum, p.y, &p.x, 1, &g);
+    EXPECT(ct_varying_axis(g) == 0, "rank %d", me->rank);
+    expect_numbers(me, "the VJP of all_sum of y", g, p.of);
+    ct_vjp(copies, p.x, &p.y, 1, &g);
+    EXPECT(ct_varying_axis(g) == -1, "rank %d", me->rank);
+    expect_numbers(me, "the VJP of replicate of x", g, p.sum);
+}
+
+/* Derivatives of both inner products with respect to both operands. Of their product, p^2, the
+ * gradient to y is 2 p X, where X is x summed over the rows, and that of <2 p X, y> is 4 p X. */
+static void inner_products(rank *me) {
+    pair p = pair_of(me);
+    ct_tensor *in[] = {p.x, p.y}, *g[2], *second;
+    ct_tensor *product[] = {ct_sum_all(ct_mul(ct_all_sum(p.x), p.y)),
+                            ct_sum_all(ct_mul(p.x, ct_replicate(p.y)))};
+    double of_squares[C], twice[C];
+    for (int c = 0; c < C; c++)
+        of_squares[c] = 2 * p.inner * p.sum[c], twice[c] = 2 * of_squares[c];
+    for (int k = 0; k < 2; k++) {
+        double inner = ct_item(product[k]);
+        EXPECT(inner == p.inner, "product %d on rank %d: %.17g, not %.17g", k, me->rank, inner,
+               p.inner);
+        ct_grad(product[k], in, 2, g);
+        expect_numbers(me, "a gradient to x", g[0], p.of);
+        expect_numbers(me, "a gradient to y", g[1], p.sum);
+    }
+    ct_grad(ct_mul(product[0], product[1]), &p.y, 1, g);
+    expect_numbers(me, "the gradient of a square", g[0], of_squares);
+    ct_grad(ct_sum_all(ct_mul(g[0], p.y)), &p.y, 1, &second);
+    expect_numbers(me, "the gradient of that", second, twice);
+}
+
+/* <all_sum x, y> = <x, replicate y>, against the inner products of the whole batch. */
 TEST(varying, all_sum_and_replicate_are_transposes) {
-    same_bits_for_any_ranks(transposes);
-    world *w = world_run(2, 4, (int64_t[]){4, 4}, CT_F64, transposes);
-    expect_well(w);
-    EXPECT(fabs(w->ranks[0].results[0] - w->ranks[0].results[1]) < 1e-14);
-    free(w);
-}
-
-/* --- Errors ----------------------------------------------------------------------------------- */
-
-static void mixed(rank *me) { ct_mul(rows_of(me, C, 1), parameter(me, CT_SHAPE(4, C), 1)); }
-static void read_item(rank *me) { ct_item(ct_reshape(rows_of(me, 1, 1), CT_SHAPE(me->rows))); }
-static void largest(rank *me) { ct_max(rows_of(me, C, 1), CT_AXES(0)); }
-static void first_row(rank *me) { ct_slice(rows_of(me, C, 1), 0, 0, 1, 1); }
-static void turned(rank *me) { ct_flip(rows_of(me, C, 1), CT_AXES(0)); }
-static void padded(rank *me) { ct_pad(rows_of(me, C, 1), 0, 1, 0, 0); }
-static void in_front(rank *me) { ct_reshape(rows_of(me, C, 1), CT_SHAPE(1, me->rows, C)); }
-static void joined(rank *me) {
-    ct_concat((ct_tensor *[]){rows_of(me, C, 1), rows_of(me, C, 2)}, 2, 0);
-}
-static void taken(rank *me) { ct_take(rows_of(me, C, 1), ct_iota(2)); }
-static void rows_summed(rank *me) { ct_all_sum(rows_of(me, C, 1)); }
-static void contracted(rank *me) { ct_matmul(parameter(me, CT_SHAPE(2, 4), 1), rows_of(me, C, 1)); }
-static void written(rank *me) {
-    ct_slot *slot = ct_slot_new("rows", parameter(me, CT_SHAPE(4, C), 1));
-    ct_slot_write(slot, ct_cast(rows_of(me, C, 1), CT_F32));
-    ct_slot_drop(slot);
-}
-static void derived(rank *me) {
-    ct_tensor *x = rows_of(me, 1, 1), *g;
-    ct_grad(x, &x, 1, &g);
-}
-
-TEST(varying, what_cannot_be_meant_is_an_error) {
-    expect_refused(4, mixed, "ct_mul: an operand [4,3] is the same on all ranks, the other one");
-    expect_refused(1, read_item, "ct_item: the tensor varies between ranks along axis 0");
-    expect_refused(4, largest, "ct_max: operand 1 [4,3] varies between ranks along axis 0");
-    expect_refused(4, first_row, "ct_slice: operand 1 [4,3] varies between ranks along axis 0");
-    expect_refused(4, turned, "ct_flip: operand 1 [4,3] varies between ranks along axis 0");
-    expect_refused(4, padded, "ct_pad: operand 1 [4,3] varies between ranks along axis 0");
-    expect_refused(4, in_front, "ct_reshape: [4,3] varies between ranks along axis 0, which");
-    expect_refused(4, joined, "ct_concat: operand 1 [4,3] varies between ranks along axis 0");
-    expect_refused(4, taken, "ct_take: operand 1 [4,3] varies between ranks along axis 0");
-    expect_refused(4, rows_summed, "ct_all_sum: x [4,3] has not one row for each grain");
-    expect_refused(4, contracted, "ct_matmul: operand 2 [4,3] varies between ranks along axis 0");
-    expect_refused(4, written, "ct_slot_write: 'rows' is the same on all ranks");
-    expect_refused(1, derived, "ct_grad: y varies between ranks along axis 0");
+    static void (*const bodies[])(rank *) = {vjps, inner_products};
+    static const int64_t rows[][WORLD_MOST] = {
+        {8}, {4, 4}, {3, 3, 2}, {2, 2, 2, 2}, {1, 1, 1, 1, 1, 1, 1, 1}};
+    static const int sizes[] = {1, 2, 3, 4, 8};
+    for (int k = 0; k < 10; k++) {
+        world *w = world_run(sizes[k / 2], WORLD_ROWS, rows[k / 2], CT_F64, bodies[k % 2]);
+        expect_well(w);
+        free(w);
+    }
 }
 
 /* --- Faults ----------------------------------------------------------------------------------- */
