@@ -9,10 +9,8 @@
 #include "nn/metrics.h"
 #include "nn/recurrent.h"
 #include "tensor/varying.h"
-#include "tests/support/test.h"
+#include "tests/support/nn_support.h"
 #include "tests/support/varying_support.h"
-
-#include <stdlib.h>
 
 /* --- Layers ----------------------------------------------------------------------------------- */
 
@@ -115,6 +113,66 @@ TEST(varying_layers, groups_of_one_value_are_refused_on_all_ranks) {
     world *w = world_run(4, 4, (int64_t[]){5, 1, 2, 0}, CT_F64, groups_of_one_value);
     expect_well(w);
     free(w);
+}
+
+/* --- Moving statistics ------------------------------------------------------------------------ */
+
+enum { CHANNELS = 4 };
+
+/* What a step leaves in a slot, against before + 0.1 (statistic - before). */
+static void expect_moved(const rank *me, ct_module *module, const char *slot, double before,
+                         const double statistic[CHANNELS]) {
+    const double *found = ct_data_f64(read_slot(module, slot));
+    for (int c = 0; c < CHANNELS && EXPECT(found, "%s", slot); c++) {
+        double wanted = before + 0.1 * (statistic[c] - before);
+        EXPECT(is_near(found[c], wanted, 1e-12), "%s %d on rank %d of %d: %.17g, not %.17g", slot,
+               c, me->rank, me->world->size, found[c], wanted);
+    }
+}
+
+/* Of n values of each channel, those of all ranks, by plain arithmetic. */
+static void expect_statistics(const rank *me, ct_module *module, const double *x, int64_t n,
+                              bool unbiased) {
+    double mean[CHANNELS] = {0}, variance[CHANNELS] = {0}, terms = (double)(unbiased ? n - 1 : n);
+    for (int64_t i = 0; i < n * CHANNELS; i++) mean[i % CHANNELS] += x[i] / (double)n;
+    for (int64_t i = 0; i < n * CHANNELS; i++) {
+        double deviation = x[i] - mean[i % CHANNELS];
+        variance[i % CHANNELS] += deviation * deviation / terms;
+    }
+    expect_moved(me, module, "moving_mean", 0, mean);
+    expect_moved(me, module, "moving_variance", 1, variance);
+}
+
+static ct_tensor *of_features(rank *me) { return rows_of(me, CHANNELS, 2); }
+
+/* A training step of each convention, of [N,4] and of [N,4,4,4]. */
+static void moving_statistics(rank *me) {
+    ct_tensor *(*const inputs[])(rank *) = {of_features, images};
+    for (int k = 0; k < 6; k++) {
+        world one = {.size = 1, .dtype = CT_F64, .plain = true};
+        rank all = {.world = &one, .rows = WORLD_ROWS};
+        ct_tensor *whole = inputs[k % 2](&all);
+        ct_batch_norm_options options = batch_norm_f64();
+        options.moving_variance = (ct_moving_variance[]){CT_VARIANCE_BIASED, CT_VARIANCE_UNBIASED,
+                                                         CT_VARIANCE_UNBIASED_CONV}[k / 2];
+        ct_module *module = ct_batch_norm_new(CHANNELS, options);
+        ct_tensor *loss = ct_mean_all(ct_forward(module, inputs[k % 2](me), CT_TRAINING));
+        EXPECT(ct_commit(&loss, 1, NULL, 0) == CT_OK, "rank %d: %s", me->rank, ct_error_message());
+        bool unbiased = k / 2 == 1 || (k / 2 == 2 && k % 2 == 1);
+        expect_statistics(me, module, ct_data_f64(whole), ct_numel(whole) / CHANNELS, unbiased);
+        ct_module_free(module);
+    }
+}
+
+/* The rows of all ranks count: not those of one, which may be one or none. */
+TEST(varying_layers, moving_statistics_are_those_of_the_global_batch) {
+    static const int64_t rows[][WORLD_MOST] = {{8}, {4, 4}, {5, 1, 2, 0}, {1, 7}, {0, 8, 0}};
+    static const int sizes[] = {1, 2, 4, 2, 3};
+    for (int k = 0; k < 5; k++) {
+        world *w = world_run(sizes[k], 4, rows[k], CT_F64, moving_statistics);
+        expect_well(w);
+        free(w);
+    }
 }
 
 /* --- Ids and masks ---------------------------------------------------------------------------- */
