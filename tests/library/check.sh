@@ -4,14 +4,15 @@
 #
 #     check.sh             programs in C and C++ against the build that is there
 #     check.sh --all       everything
-#     check.sh NAME...     these of: consumers mpi ranks page claims valgrind tidy clang tsan fuzz
-#                          avx512 avx2 arm musl, and clang_fast, which is a part of clang
+#     check.sh NAME...     these of: consumers mpi ranks mutants page claims valgrind tidy clang tsan
+#                          fuzz avx512 avx2 arm musl, and clang_fast, which is a part of clang
 #
 # One line for each check says how it went; logs stay in build*/check-1.log, check-2.log and so on.
 # `./run check` installs what is needed and builds first. Exit status 0 when nothing failed.
 set -u
 
-names="consumers mpi ranks page claims valgrind tidy clang tsan fuzz avx512 avx2 arm musl"
+names="consumers mpi ranks mutants page claims valgrind tidy clang tsan fuzz avx512 avx2 \
+arm musl"
 case ${1:-} in
 '') chosen=consumers ;;
 --all) chosen=$names ;;
@@ -77,6 +78,10 @@ ranks_check() {
     done
     check build "ranks: one SHA-256 of all slots" tests/mpi/test_bits.sh 200 \
         mpirun.openmpi build-openmpi mpirun.mpich build-mpich && sed 's/^/  /' "$log"
+}
+
+mutants_check() {
+    check build "ranks: mutants of sums are seen" tests/library/mutants.sh && sed 's/^/  /' "$log"
 }
 
 # Clicks in a browser; the pages and screenshots stay in build/page.

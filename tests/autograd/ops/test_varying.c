@@ -2,15 +2,7 @@
  * Ranks are threads here, joined by socket pairs.
  * Invariant: what ranks compute is what one process computes of the whole batch: exactly in p61,
  * and in f32 with the same bits for any number of ranks.
- *
- * Wrong rules that were tried, one at a time, and tests that each of them fails:
- *   all_sum has itself for its VJP (times the ranks)  batch_norm_is_that_of_the_global_batch
- *   a mean of the grains' means, of equal weights     batch_norm_is_that_of_the_global_batch
- *   a mean divides by this rank's rows                gradients_of_dense_layers_are_those_of_...
- *   grains are added in turn, and not along the tree  ranks/a_sum_has_the_same_bits_for_any_...
- *   a gradient is summed over the ranks twice         gradients_of_dense_layers_are_those_of_...
- *   what another rank sends is not added              all_sum_and_replicate_are_transposes
- * The first and the fifth also fail fit_ranks/the_result_is_that_of_one_process. */
+ * Wrong rules that these suites have to see are in tests/library/mutants.sh. */
 #include "autograd/compose.h"
 #include "autograd/grad.h"
 #include "autograd/ops.h"
