@@ -148,8 +148,7 @@ static int begin(study *s) {
     say(s, "%s\n", ct_info());
     say(s, "data: %s\n", study_data_of(s).text);
     if (ct_group_current()) {
-        say(s, "%d ranks; what layers do is not looked at, as that is of one process\n",
-            ct_group_size(ct_group_current()));
+        say(s, "what layers do is not looked at, as that is of one process\n");
     }
     return count_parameters(s);
 }

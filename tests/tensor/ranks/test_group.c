@@ -130,6 +130,7 @@ static void *sums_in_parts(void *argument) {
     ct_group *group = ct_group_sockets(me->rank, 2, (int[]){me->socket, me->socket});
     if (!group) return NULL;
     me->status = ct_group_use(group, (ct_group_options){0});
+    EXPECT(strstr(ct_info(), " on each of 2 ranks"), "%s", ct_info());
     fill(group, partials[me->rank]);
     cti_summand all[] = {{partials[me->rank], sums[me->rank], N}, {NULL, NULL, 0}};
     cti_sum_begin(group, well, CT_F32, all, 2);
