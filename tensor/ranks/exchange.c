@@ -47,11 +47,10 @@ static ct_status report_difference(ct_group *g) {
                        d.fault.rank, d.fault.other);
     }
     if (strcmp(d.text[0], d.text[1]) == 0) {
-        return ct_fail(
-            d.fault.status,
-            "ct_group: rank %d built another graph than rank %d: the first difference is "
-            "an attribute, or an operand, of %s",
-            d.fault.rank, d.fault.other, d.text[0]);
+        return ct_fail(d.fault.status,
+                       "ct_group: rank %d built another graph than rank %d: the first difference "
+                       "is an attribute, or an operand, of %s",
+                       d.fault.rank, d.fault.other, d.text[0]);
     }
     return ct_fail(d.fault.status,
                    "ct_group: rank %d built another graph than rank %d: the first difference is %s "
@@ -67,10 +66,7 @@ static ct_status report(ct_group *g) {
                        fault->rank);
     }
     if (fault->kind == CTI_LEFT) {
-        return ct_fail(
-            fault->status,
-            "ct_group: rank %d has left the group, with ct_group_free, and takes no part",
-            fault->rank);
+        return ct_fail(fault->status, "ct_group: rank %d has left the group", fault->rank);
     }
     return ct_fail(fault->status, "ct_group: rank %d failed with %s", fault->rank,
                    ct_status_name(fault->status));

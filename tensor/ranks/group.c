@@ -9,8 +9,8 @@
 #include <math.h>
 
 static _Thread_local ct_group *current;
-static _Thread_local bool
-    failed_to_join; /* ct_group_use, and no group was chosen before or since */
+/* ct_group_use failed, and nothing was chosen before or since. */
+static _Thread_local bool failed_to_join;
 
 static const ct_group_options standard = {.grains = 8, .timeout = 300};
 
