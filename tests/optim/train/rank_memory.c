@@ -11,19 +11,12 @@
 #include "tensor/runtime.h"
 #include "tensor/varying.h"
 
-/* What rank 0 has, on all ranks. */
-static void expect_alike(ct_group *group, uint64_t mine, const char *what, int64_t at) {
-    uint64_t first = mine;
-    OK(ct_group_broadcast(group, &first, sizeof first));
-    EXPECT(first == mine, "%s at request %lld", what, (long long)at);
-}
-
 /* Where the next random numbers of layers and of ct_seed_draw come from. */
 static void expect_same_keys(ct_group *group, const rank_loop *t, int64_t at) {
     int64_t state[2];
     cti_seed_state(state);
-    expect_alike(group, (uint64_t)state[1], "ct_seed_draw", at);
-    expect_alike(group, rank_slots_hash(t->model, t->optimizer), "keys", at);
+    rank_expect_alike(group, (uint64_t)state[1], "ct_seed_draw", at);
+    rank_expect_alike(group, rank_slots_hash(t->model, t->optimizer), "keys", at);
 }
 
 /* Rank `argument` fails in turn at each request of a step that draws keys: some before, some after
@@ -96,8 +89,8 @@ SCENARIO(step_without_memory) {
         failed += status != CT_OK;
         EXPECT((status == CT_OK) == (rank_slots_hash(t.model, t.optimizer) != old),
                "at request %lld", (long long)at);
-        expect_alike(group, status != CT_OK, "status", at);
-        expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", at);
+        rank_expect_alike(group, status != CT_OK, "status", at);
+        rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", at);
     }
     EXPECT(failed > requests, "%lld of %lld requests", (long long)failed, (long long)requests);
     rank_loop_end(&t);
@@ -150,7 +143,7 @@ SCENARIO(evaluates_without_memory) {
             ct_mem_fail_at(0, false);
             ct_error_clear();
             fails = ct_group_agree(group, evaluated ? CT_OK : CT_ERR_MEMORY) != CT_OK;
-            if (k == 0) expect_alike(group, evaluated, "evaluated", at);
+            if (k == 0) rank_expect_alike(group, evaluated, "evaluated", at);
             OK(ct_group_agree(group, (ct_error_clear(), CT_OK)));
             ct_scope_close(scope);
             failed++;

@@ -1,0 +1,127 @@
+/* Training on ranks of which one stops, fails, or has no memory.
+ * Invariant: all ranks come to the same, and what they hold is that of whole steps. */
+#include "tests/optim/train/rank_digits.h"
+#include "tests/optim/train/rank_slots.h"
+#include "tests/support/rank.h"
+
+#include "tensor/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool stop_on_rank_1(void *context, ct_position position, const ct_step_record *last,
+                           const ct_epoch *epoch) {
+    (void)last, (void)epoch;
+    return !(ct_group_rank(context) == 1 && position.batch == 2);
+}
+
+SCENARIO(stops_early) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_history history = rank_digits_fit(
+        &t, (ct_fit_options){.epochs = 2, .callback = stop_on_rank_1, .context = group});
+    printf("%lld steps, early %d\n", (long long)history.n_steps, history.stopped_early);
+    ct_history_free(&history);
+    rank_digits_end(&t);
+}
+
+static ct_status fail_on_rank_1(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
+    (void)epoch;
+    if (ct_group_rank(context) != 1 || number != 1) return batch->x ? CT_OK : ct_error();
+    return ct_fail(CT_ERR_IO, "rank 1 found no file");
+}
+
+static void say(bool unchanged) {
+    printf("%s: %s, slots %s\n", ct_status_name(ct_error()), ct_error_message(),
+           unchanged ? "unchanged" : "changed");
+    ct_error_clear();
+}
+
+/* The source fails on one rank at the second step: what is left is what one step has made. */
+static void lose_data(ct_group *group, ct_objective *objective) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    uint64_t after_a_step = rank_digits_hash_after(1, objective);
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    t.train = ct_source_map_new(t.train, fail_on_rank_1, group); /* owns it */
+    ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1, .objective = objective});
+    printf("%lld steps ", (long long)history.n_steps);
+    say(rank_learned_hash(t.model, t.optimizer) == after_a_step);
+    rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", 0);
+    EXPECT(history.position.epoch == 0 && history.position.batch == 1);
+    EXPECT(ct_optimizer_steps(t.optimizer) == 1);
+    ct_history_free(&history);
+    OK(ct_group_agree(group, CT_OK)); /* the group is as before */
+    rank_digits_end(&t);
+}
+
+SCENARIO(loses_data) { lose_data(group, NULL); }
+
+/* Reads a sum over all ranks before it is done. */
+static ct_tensor *looking(void *context, ct_module *model, const ct_batch *batch, ct_mode mode,
+                          ct_output outputs[]) {
+    (void)context;
+    outputs[0].prediction = ct_logits(model, batch->x, mode);
+    ct_tensor *loss = ct_cross_entropy(outputs[0].prediction, batch->y);
+    return isfinite(ct_item(loss)) ? loss : NULL;
+}
+
+/* As above, where the objective of the others evaluates. */
+SCENARIO(loses_data_before_an_evaluation) { lose_data(group, looking); }
+
+/* On rank 1 each request for memory fails in turn, in as short a training as there is. All come to
+ * the same, and go on alike. */
+SCENARIO(fits_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    int64_t requests = INT64_MAX, failed = 0;
+    for (int64_t at = 0; at <= requests; at += 1 + at / 40) {
+        int64_t before = ct_mem_read().allocations;
+        if (ct_group_rank(group) == 1 && at > 0) ct_mem_fail_at(at, false);
+        ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1});
+        ct_mem_fail_at(0, false);
+        if (at == 0) requests = ct_mem_read().allocations - before;
+        uint64_t mine[] = {(uint64_t)(ct_error() == CT_OK), (uint64_t)history.n_steps,
+                           rank_slots_hash(t.model, t.optimizer), (uint64_t)requests};
+        uint64_t first[4];
+        memcpy(first, mine, sizeof first);
+        failed += ct_error() != CT_OK;
+        ct_error_clear();
+        OK(ct_group_broadcast(group, first, sizeof first));
+        EXPECT(memcmp(mine, first, 3 * sizeof *mine) == 0, "at request %lld", (long long)at);
+        requests = (int64_t)first[3];
+        ct_history_free(&history);
+    }
+    EXPECT(failed > 50, "%lld of %lld requests", (long long)failed, (long long)requests);
+    rank_digits_end(&t);
+}
+
+/* Another seed on rank 1. */
+SCENARIO(begins_otherwise) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    if (ct_group_rank(group) == 1) {
+        ct_module_free(t.model);
+        t.model = rank_digits_net(CT_F32);
+        ct_optimizer_free(t.optimizer);
+        t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.003));
+    }
+    uint64_t before = rank_slots_hash(t.model, t.optimizer);
+    ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1});
+    say(rank_slots_hash(t.model, t.optimizer) == before);
+    ct_history_free(&history);
+    rank_digits_end(&t);
+}
+
+/* A loss that was not built, in a loop of the user's own. */
+SCENARIO(steps_without_loss) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_batch batch;
+    OK(ct_source_next(t.train, &batch));
+    uint64_t before = rank_slots_hash(t.model, t.optimizer);
+    ct_tensor *logits = ct_logits(t.model, batch.x, CT_INFERENCE);
+    ct_tensor *loss = ct_group_rank(group) == 1 ? NULL : ct_cross_entropy(logits, batch.y);
+    ct_optimizer_step(t.optimizer, loss, NULL, 0);
+    say(rank_slots_hash(t.model, t.optimizer) == before);
+    rank_digits_end(&t);
+}
