@@ -13,7 +13,9 @@ static ct_status failed(const ct_optimizer *o, const char *function) {
 }
 
 ct_tensor *cti_rate_after(const ct_optimizer *o, int64_t applied) {
-    ct_tensor *rate = cti_schedule_rate(&o->rate, ct_scalar(CT_F64, (double)applied));
+    ct_tensor *step = ct_scalar(CT_F64, (double)applied);
+    if (!step) return NULL; /* a constant rate would not look at it */
+    ct_tensor *rate = cti_schedule_rate(&o->rate, step);
     if (!rate) {
         failed(o, "the rate");
         return NULL;
