@@ -158,8 +158,8 @@ tsan_suites() {
         build-tsan/tests/selftest --scale 1 $suites
 }
 tsan_ranks() (
-    TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=2
-    export TSAN_OPTIONS KMP_BLOCKTIME CT_NUM_THREADS
+    TSAN_OPTIONS=ignore_noninstrumented_modules=1 KMP_BLOCKTIME=0 CT_NUM_THREADS=2 COTAN_SCALE=10
+    export TSAN_OPTIONS KMP_BLOCKTIME CT_NUM_THREADS COTAN_SCALE
     rank_scenarios build-tsan
 )
 tsan_check() {

@@ -56,8 +56,9 @@ ct_history rank_digits_fit(rank_digits *t, ct_fit_options options) {
     options.metrics = metrics;
     options.n_metrics = 2;
     options.record_steps = true;
-    ct_fit(t->model, t->optimizer, options.objective ? NULL : &ct_loss_cross_entropy, t->train,
-           options, &history);
+    const ct_loss *loss = options.objective ? NULL : &ct_loss_cross_entropy;
+    ct_status status = ct_fit(t->model, t->optimizer, loss, t->train, options, &history);
+    EXPECT(status == ct_error(), "%s: %s", ct_status_name(status), ct_error_message());
     return history;
 }
 

@@ -5,9 +5,9 @@
 #include "tests/support/rank.h"
 
 #include "tensor/mem.h"
+#include "tensor/runtime.h"
 
 #include <math.h>
-#include <string.h>
 
 static bool stop_on_rank_1(void *context, ct_position position, const ct_step_record *last,
                            const ct_epoch *epoch) {
@@ -68,31 +68,80 @@ static ct_tensor *looking(void *context, ct_module *model, const ct_batch *batch
 /* As above, where the objective of the others evaluates. */
 SCENARIO(loses_data_before_an_evaluation) { lose_data(group, looking); }
 
-/* On rank 1 each request for memory fails in turn, in as short a training as there is. All come to
- * the same, and go on alike. */
-SCENARIO(fits_without_memory) {
-    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
-    rank_digits t = rank_digits_begin(CT_F32, false);
-    int64_t requests = INT64_MAX, failed = 0;
-    for (int64_t at = 0; at <= requests; at += 1 + at / 40) {
-        int64_t before = ct_mem_read().allocations;
-        if (ct_group_rank(group) == 1 && at > 0) ct_mem_fail_at(at, false);
-        ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1});
-        ct_mem_fail_at(0, false);
-        if (at == 0) requests = ct_mem_read().allocations - before;
-        uint64_t mine[] = {(uint64_t)(ct_error() == CT_OK), (uint64_t)history.n_steps,
-                           rank_slots_hash(t.model, t.optimizer), (uint64_t)requests};
-        uint64_t first[4];
-        memcpy(first, mine, sizeof first);
-        failed += ct_error() != CT_OK;
-        ct_error_clear();
-        OK(ct_group_broadcast(group, first, sizeof first));
-        EXPECT(memcmp(mine, first, 3 * sizeof *mine) == 0, "at request %lld", (long long)at);
-        requests = (int64_t)first[3];
-        ct_history_free(&history);
+/* What all values but keys have been after each step of an undisturbed training. */
+enum { STEPS = 3 };
+
+typedef struct {
+    rank_digits training;
+    uint64_t after[STEPS + 1];
+} undisturbed;
+
+static bool note_step(void *context, ct_position position, const ct_step_record *last,
+                      const ct_epoch *epoch) {
+    (void)position;
+    undisturbed *u = context;
+    if (!epoch) {
+        u->after[last->step] = rank_learned_hash(u->training.model, u->training.optimizer);
     }
-    EXPECT(failed > 50, "%lld of %lld requests", (long long)failed, (long long)requests);
+    return true;
+}
+
+static void note_training(undisturbed *u) {
+    u->training = rank_digits_begin(CT_F32, false);
+    u->after[0] = rank_learned_hash(u->training.model, u->training.optimizer);
+    ct_history history = rank_digits_fit(
+        &u->training, (ct_fit_options){.epochs = 1, .callback = note_step, .context = u});
+    OK(ct_error());
+    EXPECT(history.n_steps == STEPS);
+    for (int k = 0; k < STEPS; k++) EXPECT(u->after[k] != u->after[k + 1]);
+    ct_history_free(&history);
+    rank_digits_end(&u->training);
+}
+
+/* What is left, and that all ranks have it. Whether there was an error. */
+static bool check_whole_steps(ct_group *group, const undisturbed *u, const rank_digits *t,
+                              int64_t at) {
+    bool failed = ct_error() != CT_OK;
+    EXPECT(!failed || ct_error() == CT_ERR_MEMORY, "%s", ct_error_message());
+    ct_error_clear();
+    int64_t steps = ct_optimizer_steps(t->optimizer);
+    REQUIRE(steps >= 0 && steps <= STEPS && (failed || steps == STEPS), "%lld", (long long)steps);
+    EXPECT(rank_learned_hash(t->model, t->optimizer) == u->after[steps], "at request %lld",
+           (long long)at);
+    rank_expect_alike(group, failed, "status", at);
+    rank_expect_alike(group, rank_slots_hash(t->model, t->optimizer), "slots", at);
+    return failed;
+}
+
+/* A training whose plans are to be made. False when it needs fewer requests. */
+static bool fit_without_memory(ct_group *group, const undisturbed *u, bool mine, int64_t at) {
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_cache_clear();
+    int64_t before = ct_mem_read().allocations;
+    if (mine) ct_mem_fail_at(at, false);
+    ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1});
+    ct_mem_fail_at(0, false);
+    bool reached = !mine || ct_mem_read().allocations - before >= at;
+    bool failed = check_whole_steps(group, u, &t, at);
+    EXPECT(history.n_steps == ct_optimizer_steps(t.optimizer));
+    EXPECT(failed || history.n_epochs == 1);
+    ct_history_free(&history);
     rank_digits_end(&t);
+    bool any = ct_group_agree(group, reached ? CT_OK : CT_ERR_RANGE) == CT_OK;
+    ct_error_clear();
+    EXPECT(any || !failed);
+    return any;
+}
+
+/* On rank `argument` each request for memory fails in turn, in as short a training as there is: it
+ * is an error on all ranks after the same whole steps, or on none. */
+SCENARIO(fits_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    undisturbed u = {0};
+    note_training(&u);
+    int64_t at = 1, stride = 100 / support_scaled(100);
+    while (fit_without_memory(group, &u, ct_group_rank(group) == argument, at)) at += stride;
+    EXPECT(at > 500, "%lld requests", (long long)at);
 }
 
 /* Another seed on rank 1. */
