@@ -4,6 +4,7 @@
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 /* The parent's, so that the ranks of several groups find it. */
@@ -29,9 +30,47 @@ SCENARIO(resumes) {
     ct_position position;
     OK(ct_checkpoint_load(checkpoint_path(), t.model, t.optimizer, &position));
     ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 2, .start = position});
-    printf("slots %016llx\n", (unsigned long long)rank_slots_hash(t.model, t.optimizer));
+    printf("%lld steps more, slots %016llx\n", (long long)history.n_steps,
+           (unsigned long long)rank_slots_hash(t.model, t.optimizer));
     ct_history_free(&history);
     rank_digits_end(&t);
+}
+
+typedef struct {
+    rank_digits training;
+    bool dies;
+} doomed;
+
+static bool save_every_other(void *context, ct_position position, const ct_step_record *last,
+                             const ct_epoch *epoch) {
+    const doomed *d = context;
+    if (epoch || last->step % 2 != 0) return true;
+    return ct_checkpoint_save(checkpoint_path(), d->training.model, d->training.optimizer,
+                              position) == CT_OK;
+}
+
+/* In the fifth step, where the others wait for the gradients of all. */
+static ct_status die(void *context, ct_fit_step *step) {
+    const doomed *d = context;
+    if (d->dies && step->position.epoch == 1 && step->position.batch == 1) raise(SIGKILL);
+    return CT_OK;
+}
+
+/* Rank `argument` is killed. The others have to learn it long before the limit. */
+SCENARIO(is_killed) {
+    alarm(100);
+    OK(ct_group_use(group, (ct_group_options){.timeout = 300}));
+    uint64_t after_four_steps = rank_digits_hash_after(4, NULL);
+    doomed d = {rank_digits_begin(CT_F32, false), ct_group_rank(group) == argument};
+    ct_history history = rank_digits_fit(
+        &d.training,
+        (ct_fit_options){.epochs = 2, .callback = save_every_other, .also = die, .context = &d});
+    uint64_t hash = rank_learned_hash(d.training.model, d.training.optimizer);
+    printf("%s after %lld steps, slots %s\n", ct_status_name(ct_error()),
+           (long long)history.n_steps, hash == after_four_steps ? "of these" : "of none");
+    ct_error_clear();
+    ct_history_free(&history);
+    rank_digits_end(&d.training);
 }
 
 /* Rank 1 has lost the file. */

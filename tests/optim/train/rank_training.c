@@ -43,20 +43,23 @@ SCENARIO(digest) {
     rank_digits_end(&t);
 }
 
-/* Bytes of payload that a step of the study's network sends: those of longer trainings less those
- * of shorter ones. */
+/* Bytes that a step of the study's network sends, without heads and with them: those of longer
+ * trainings less those of shorter ones. */
 SCENARIO(sends) {
-    int64_t sent[2];
+    ct_group_stats sent[2];
     OK(ct_group_use(group, (ct_group_options){0}));
     for (int k = 0; k < 2; k++) {
         rank_digits t = rank_digits_begin(CT_F32, true);
-        int64_t before = ct_group_stats_read(group).payload;
+        ct_group_stats before = ct_group_stats_read(group);
         OK(ct_fit(t.model, t.optimizer, &ct_loss_cross_entropy, t.train,
                   (ct_fit_options){.max_steps = 1 + k}, NULL));
-        sent[k] = ct_group_stats_read(group).payload - before;
+        sent[k] = ct_group_stats_read(group);
+        sent[k].payload -= before.payload;
+        sent[k].bytes -= before.bytes;
         rank_digits_end(&t);
     }
-    printf("%lld", (long long)(sent[1] - sent[0]));
+    printf("%lld of %lld\n", (long long)(sent[1].payload - sent[0].payload),
+           (long long)(sent[1].bytes - sent[0].bytes));
 }
 
 /* --- Beside one process ----------------------------------------------------------------------- */

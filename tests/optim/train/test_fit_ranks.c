@@ -6,8 +6,10 @@
 #include "tests/support/rank.h"
 #include "tests/support/test.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static rank_result results[RANKS_MOST];
@@ -58,20 +60,36 @@ TEST(fit_ranks, the_result_is_that_of_one_process) {
     run("trains_as_one", 0, 8);
 }
 
-/* Gradients and the sums that BatchNorm needs, two forward for each channel, while those of its
- * backward pass are the gradients of gamma and beta; loss and accuracy, and three flags of 8 bytes.
- * Of these 2 (P - 1) / P travel from each rank. */
-TEST(fit_ranks, a_step_sends_gradients_and_statistics_once) {
-    enum { PARAMETERS = 93556, CHANNELS = 234 };
-    const double floats = PARAMETERS + 2 * CHANNELS + 2, bytes = 4 * floats + 3 * 8;
-    for (int size = 2; size <= 4; size *= 2) {
-        run("sends", 0, size);
-        for (int r = 0; r < size; r++) {
-            double share = strtod(results[r].text, NULL) / bytes * size / (2.0 * (size - 1));
-            EXPECT(share > 0.9999 && share < 1.0001, "rank %d of %d: %s, %.6f", r, size,
-                   results[r].text, share);
-        }
+/* What a step of the study's network sums: gradients and the sums that BatchNorm needs, two forward
+ * for each channel, while those of its backward pass are the gradients of gamma and beta; loss and
+ * accuracy, and three flags of 8 bytes, by which all ranks go on. */
+enum { PARAMETERS = 93556, STATISTICS = 2 * 234, OTHERS = 2 * 4 + 3 * 8 };
+static const int64_t needed = 4 * (PARAMETERS + STATISTICS), summed = needed + OTHERS;
+
+/* Of so many ranks; with heads, each may send this much of what is needed, and all this much. */
+static void expect_sent(int size, int64_t times, double share) {
+    long long payload, bytes, all_payload = 0, all_bytes = 0;
+    run("sends", 0, size);
+    for (int r = 0; r < size; r++) {
+        REQUIRE(sscanf(results[r].text, "%lld of %lld", &payload, &bytes) == 2);
+        EXPECT((double)bytes <= 1.01 * share * (double)needed, "rank %d of %d: %lld", r, size,
+               bytes);
+        all_payload += payload;
+        all_bytes += bytes;
     }
+    EXPECT(all_payload == times * summed, "%d ranks: %lld, not %lld", size, all_payload,
+           (long long)(times * summed));
+    EXPECT((double)all_bytes <= 1.01 * (double)(times * needed), "%d ranks: %lld", size, all_bytes);
+}
+
+TEST(fit_ranks, a_step_sends_gradients_and_statistics_once) {
+    for (int size = 2; size <= 8; size *= 2)
+        expect_sent(size, 2 * (size - 1), 2.0 * (size - 1) / size);
+    /* As group.h says: so much from all ranks together, and from one up to three nodes' sums. */
+    expect_sent(3, 5, 2);
+    expect_sent(5, 9, 3);
+    expect_sent(6, 10, 3);
+    expect_sent(7, 12, 3);
 }
 
 /* --- Files ------------------------------------------------------------------------------------ */
@@ -82,19 +100,46 @@ static void remove_checkpoint(void) {
     unlink(path);
 }
 
-TEST(fit_ranks, a_checkpoint_goes_on_with_any_number_of_ranks) {
-    run("trains", 0, 1);
-    char whole[64], *slots = strstr(results[0].text, "slots");
+/* What the rest of an undisturbed training of so many ranks comes to. */
+static void undisturbed(int size, char rest[64]) {
+    run("trains", 0, size);
+    const char *slots = strstr(results[0].text, "slots");
     REQUIRE(slots);
-    snprintf(whole, sizeof whole, "%s", slots);
+    snprintf(rest, 64, "2 steps more, %s", slots);
+}
+
+static void expect_resumed(int size, const char *rest) {
+    run("resumes", 0, size);
+    for (int r = 0; r < size; r++) expect_text(r, rest);
+}
+
+TEST(fit_ranks, a_checkpoint_goes_on_with_any_number_of_ranks) {
+    char rest[64];
+    undisturbed(1, rest);
     run("saves", 0, 3);
-    for (int size = 1; size <= 4; size *= 2) {
-        run("resumes", 0, size);
-        for (int r = 0; r < size; r++) expect_text(r, whole);
-    }
+    for (int size = 1; size <= 4; size *= 2) expect_resumed(size, rest);
     run("loads_on_some", 0, 3);
     for (int r = 0; r < 3; r++) expect_text(r, "CT_ERR_IO, unchanged\nrefused\n");
     remove_checkpoint();
+}
+
+TEST(fit_ranks, where_a_rank_is_killed_the_last_checkpoint_goes_on_with_any_number_of_ranks) {
+    char rest[64];
+    undisturbed(4, rest);
+    for (int victim = 0; victim < 4; victim++) {
+        ranks_run("is_killed", victim, 4, results);
+        for (int r = 0; r < 4; r++) {
+            if (r != victim) {
+                EXPECT(rank_ended_well(&results[r]), "rank %d: %x", r, (unsigned)results[r].status);
+                expect_text(r, "CT_ERR_IO after 4 steps, slots of these\n");
+                continue;
+            }
+            int status = results[r].status;
+            EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%x", (unsigned)status);
+        }
+        for (int size = 1; size <= 4; size++) expect_resumed(size, rest);
+        remove_checkpoint();
+    }
 }
 
 TEST(fit_ranks, rank_0_alone_logs) {
