@@ -8,6 +8,14 @@
 #include "tensor/runtime.h"
 
 #include <math.h>
+#include <signal.h>
+#include <unistd.h>
+
+static void say(bool unchanged) {
+    printf("%s: %s, slots %s\n", ct_status_name(ct_error()), ct_error_message(),
+           unchanged ? "unchanged" : "changed");
+    ct_error_clear();
+}
 
 static bool stop_on_rank_1(void *context, ct_position position, const ct_step_record *last,
                            const ct_epoch *epoch) {
@@ -15,12 +23,59 @@ static bool stop_on_rank_1(void *context, ct_position position, const ct_step_re
     return !(ct_group_rank(context) == 1 && position.batch == 2);
 }
 
+/* Where training has stopped, and whether what was learned is that of so many whole steps. */
+static void say_where(const ct_history *history, bool unchanged) {
+    printf("%lld steps, at %lld/%lld, interrupted %d, early %d, ", (long long)history->n_steps,
+           (long long)history->position.epoch, (long long)history->position.batch,
+           history->interrupted, history->stopped_early);
+    say(unchanged);
+}
+
 SCENARIO(stops_early) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    uint64_t after_two_steps = rank_digits_hash_after(2, NULL);
     rank_digits t = rank_digits_begin(CT_F32, false);
     ct_history history = rank_digits_fit(
         &t, (ct_fit_options){.epochs = 2, .callback = stop_on_rank_1, .context = group});
-    printf("%lld steps, early %d\n", (long long)history.n_steps, history.stopped_early);
+    say_where(&history, rank_learned_hash(t.model, t.optimizer) == after_two_steps);
+    ct_history_free(&history);
+    rank_digits_end(&t);
+}
+
+typedef struct {
+    bool sends;
+    pid_t to;
+    int signal;
+} sender;
+
+/* In the second step, where the others wait for this rank's gradients. */
+static ct_status send_signal(void *context, ct_fit_step *step) {
+    const sender *s = context;
+    bool now = s->sends && step->position.epoch == 0 && step->position.batch == 1;
+    return !now || kill(s->to, s->signal) == 0 ? CT_OK : CT_ERR_IO;
+}
+
+/* SIGINT, or SIGTERM for odd arguments, reaches one rank: 0, 1 and 2 in turn within its step, and
+ * rank 0 once more while it waits for rank 1. Then training goes on to where it would have come. */
+SCENARIO(is_interrupted) {
+    enum { WHILE_WAITING = 3 };
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    uint64_t after_two_steps = rank_digits_hash_after(2, NULL);
+    uint64_t after_six_steps = rank_digits_hash_after(6, NULL);
+    int by = argument / 2 == WHILE_WAITING ? 1 : (int)(argument / 2);
+    sender s = {ct_group_rank(group) == by, getpid(), argument % 2 ? SIGTERM : SIGINT};
+    if (argument / 2 == WHILE_WAITING) OK(ct_group_broadcast(group, &s.to, sizeof s.to));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_history history = rank_digits_fit(
+        &t, (ct_fit_options){.epochs = 2, .also = send_signal, .context = &s});
+    say_where(&history, rank_learned_hash(t.model, t.optimizer) == after_two_steps);
+    rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", 0);
+    s.sends = false;
+    ct_position position = history.position;
+    ct_history_free(&history);
+    history = rank_digits_fit(&t, (ct_fit_options){.epochs = 2, .start = position});
+    EXPECT(history.n_steps == 4 && !history.interrupted);
+    EXPECT(rank_learned_hash(t.model, t.optimizer) == after_six_steps);
     ct_history_free(&history);
     rank_digits_end(&t);
 }
@@ -29,12 +84,6 @@ static ct_status fail_on_rank_1(void *context, int64_t epoch, int64_t number, ct
     (void)epoch;
     if (ct_group_rank(context) != 1 || number != 1) return batch->x ? CT_OK : ct_error();
     return ct_fail(CT_ERR_IO, "rank 1 found no file");
-}
-
-static void say(bool unchanged) {
-    printf("%s: %s, slots %s\n", ct_status_name(ct_error()), ct_error_message(),
-           unchanged ? "unchanged" : "changed");
-    ct_error_clear();
 }
 
 /* The source fails on one rank at the second step: what is left is what one step has made. */

@@ -153,7 +153,17 @@ TEST(fit_ranks, rank_0_alone_logs) {
 
 TEST(fit_ranks, all_stop_where_one_stops) {
     run("stops_early", 0, 3);
-    for (int r = 0; r < 3; r++) expect_text(r, "2 steps, early 1\n");
+    for (int r = 0; r < 3; r++)
+        expect_text(r, "2 steps, at 0/2, interrupted 0, early 1, CT_OK: , slots unchanged\n");
+}
+
+TEST(fit_ranks, a_signal_to_one_rank_stops_all_after_the_same_step) {
+    for (int64_t how = 0; how < 8; how++) {
+        run("is_interrupted", how, 3);
+        for (int r = 0; r < 3; r++) {
+            expect_text(r, "2 steps, at 0/2, interrupted 1, early 0, CT_OK: , slots unchanged\n");
+        }
+    }
 }
 
 TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
