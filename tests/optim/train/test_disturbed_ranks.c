@@ -12,46 +12,68 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { RUNS = 12, FEWEST = 2, MOST = 5 };
+enum { RUNS = 12, FEWEST = 2, MOST = 5, STEPS = 6 };
 
 static rank_result results[RANKS_MOST];
 
+/* What was to befall a run, as its ranks say. */
 typedef struct {
-    int64_t well, lost, killed, stopped; /* ranks */
+    int signal, rank;
+    long long step;
+} fault;
+
+typedef struct {
+    int64_t undisturbed, killed, stopped; /* runs */
+    int64_t well, lost, pauses;           /* ranks that ended well, that found one lost; of these */
 } outcomes;
 
-/* How many steps a rank made; -1 for one that was ended. */
-static int64_t check_rank(int64_t seed, int r, const char *slots, outcomes *o) {
-    char status[32];
-    const char *rest = strstr(results[r].text, "after ");
-    bool gone = WIFSIGNALED(results[r].status) && WTERMSIG(results[r].status) == SIGKILL;
-    if (gone) {
-        o->stopped += results[r].stopped;
-        o->killed += !results[r].stopped;
-        return -1;
-    }
+static bool is_gone(int r) {
+    return WIFSIGNALED(results[r].status) && WTERMSIG(results[r].status) == SIGKILL;
+}
+
+/* Whether a rank that goes on has made as many steps as it could, and found out. */
+static bool as_it_should(const fault *f, bool well, long long steps) {
+    if (f->signal == 0) return well && steps == STEPS;
+    if (well) return steps == STEPS && f->step == STEPS;
+    /* A rank that is to stop, or one that waits for it, may be taken for lost before. */
+    return steps <= f->step && (f->signal == SIGSTOP || steps >= f->step - 1);
+}
+
+static void check_rank(int64_t seed, int r, const char *slots, fault *f, outcomes *o) {
+    char status[32] = "";
+    int pauses;
+    long long steps;
+    const char *text = results[r].text, *rest = strstr(text, "after ");
     EXPECT(rank_ended_well(&results[r]), "run %lld: rank %d: status %x: %s", (long long)seed, r,
-           (unsigned)results[r].status, results[r].text);
-    if (!EXPECT(rest && sscanf(results[r].text, "%31s", status) == 1)) return -1;
+           (unsigned)results[r].status, text);
+    int n = sscanf(text, "%31[^,], signal %d to rank %d in step %lld, %d pauses, after %lld",
+                   status, &f->signal, &f->rank, &f->step, &pauses, &steps);
+    if (!EXPECT(n == 6, "run %lld: rank %d: %s", (long long)seed, r, text)) return;
+    bool well = strcmp(status, "CT_OK") == 0;
     EXPECT(strstr(slots, rest), "run %lld: rank %d has slots of no step: %s", (long long)seed, r,
            rest);
-    if (strcmp(status, "CT_OK") == 0) o->well++;
-    else o->lost++;
-    return strtoll(rest + strlen("after "), NULL, 10);
+    EXPECT(as_it_should(f, well, steps), "run %lld: rank %d: %s", (long long)seed, r, text);
+    EXPECT(pauses > 0);
+    o->well += well;
+    o->lost += !well;
+    o->pauses += pauses;
 }
 
 static void check_run(int64_t seed, const char *slots, outcomes *o) {
-    int size = FEWEST + (int)(seed % (MOST - FEWEST + 1)), ended = 0;
-    int64_t fewest = INT64_MAX, most = 0;
+    int size = FEWEST + (int)(seed % (MOST - FEWEST + 1));
+    fault f = {0};
     ranks_run("disturbed", seed, size, results);
     for (int r = 0; r < size; r++) {
-        int64_t steps = check_rank(seed, r, slots, o);
-        ended += steps < 0;
-        if (steps >= 0 && steps < fewest) fewest = steps;
-        if (steps > most) most = steps;
+        if (!is_gone(r)) check_rank(seed, r, slots, &f, o);
     }
-    EXPECT(ended <= 1 && most - fewest <= 1, "run %lld: from %lld to %lld steps", (long long)seed,
-           (long long)fewest, (long long)most);
+    for (int r = 0; r < size; r++) {
+        bool stopped = results[r].stopped, killed = is_gone(r) && !stopped, it = r == f.rank;
+        EXPECT(killed == (it && f.signal == SIGKILL) && stopped == (it && f.signal == SIGSTOP),
+               "run %lld: rank %d: status %x", (long long)seed, r, (unsigned)results[r].status);
+    }
+    o->undisturbed += f.signal == 0;
+    o->killed += f.signal == SIGKILL;
+    o->stopped += f.signal == SIGSTOP;
 }
 
 TEST(disturbed_ranks, end_with_the_slots_of_whole_steps) {
@@ -65,8 +87,11 @@ TEST(disturbed_ranks, end_with_the_slots_of_whole_steps) {
     outcomes o = {0};
     for (int64_t i = 0; i < n; i++) check_run(first + i, slots, &o);
     printf(
-        "%lld runs from seed %lld: %lld ranks ended well, %lld found one lost, %lld were killed, "
-        "%lld stopped\n",
-        (long long)n, (long long)first, (long long)o.well, (long long)o.lost, (long long)o.killed,
-        (long long)o.stopped);
+        "%lld runs from seed %lld: %lld undisturbed, in %lld a rank was killed, in %lld stopped; "
+        "%lld ranks ended well, %lld found one lost, after %lld pauses\n",
+        (long long)n, (long long)first, (long long)o.undisturbed, (long long)o.killed,
+        (long long)o.stopped, (long long)o.well, (long long)o.lost, (long long)o.pauses);
+    int64_t rounds = (n - 3) / 4; /* at least so often all four kinds in a row */
+    EXPECT(o.undisturbed >= rounds && o.killed >= 2 * rounds && o.stopped >= rounds);
+    EXPECT(rounds == 0 || (o.well > 0 && o.lost > 0));
 }
