@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { ITEMS = 45, BATCH = 20, TESTED = 21 }; /* last batches have 5 rows, for 8 ranks */
+enum { BATCH = 20, FEW = 4 }; /* last batches have 5 rows, for 8 ranks, or one */
 
 ct_module *rank_digits_net(ct_dtype dtype) {
     ct_conv2d_options conv = {.padding = CT_SAME, .dtype = dtype};
@@ -26,11 +26,11 @@ ct_module *rank_digits_net(ct_dtype dtype) {
                          ct_activation_new(&ct_activation_softmax));
 }
 
-rank_digits rank_digits_begin(ct_dtype dtype, bool study) {
+static rank_digits begin(ct_dtype dtype, bool study, int64_t batch) {
     ct_seed_set(3);
-    rank_digits t = {.digits = ct_dataset_digits(ITEMS, TESTED, 1)};
+    rank_digits t = {.digits = ct_dataset_digits(2 * batch + batch / 4, batch + 1, 1)};
     const ct_dataset *d = t.digits;
-    ct_batches_options options = {.size = BATCH, .shuffle = true, .divide_by = 255};
+    ct_batches_options options = {.size = batch, .shuffle = true, .divide_by = 255};
     ct_batches_options tested = {.size = 16, .divide_by = 255};
     t.train = ct_batches_new(ct_cast(d->train_images, dtype), d->train_labels, options);
     t.test = ct_batches_new(ct_cast(d->test_images, dtype), d->test_labels, tested);
@@ -40,6 +40,10 @@ rank_digits rank_digits_begin(ct_dtype dtype, bool study) {
     if (!getenv("CT_NUM_THREADS")) ct_threads_set(1);
     return t;
 }
+
+rank_digits rank_digits_begin(ct_dtype dtype, bool study) { return begin(dtype, study, BATCH); }
+
+rank_digits rank_digits_begin_few(void) { return begin(CT_F32, false, FEW); }
 
 void rank_digits_end(rank_digits *t) {
     ct_optimizer_free(t->optimizer);

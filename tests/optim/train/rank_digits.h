@@ -16,6 +16,8 @@ typedef struct {
 ct_module *rank_digits_net(ct_dtype dtype);
 /* On one thread, unless CT_NUM_THREADS says more. `study`: the study's network, or that above. */
 rank_digits rank_digits_begin(ct_dtype dtype, bool study);
+/* The small net in f32 on a few rows, for those who train thousands of times. */
+rank_digits rank_digits_begin_few(void);
 /* With a validation, and all steps recorded. The history is the caller's. */
 ct_history rank_digits_fit(rank_digits *training, ct_fit_options options);
 void rank_digits_end(rank_digits *training);

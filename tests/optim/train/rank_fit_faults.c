@@ -136,7 +136,7 @@ static bool note_step(void *context, ct_position position, const ct_step_record 
 }
 
 static void note_training(undisturbed *u) {
-    u->training = rank_digits_begin(CT_F32, false);
+    u->training = rank_digits_begin_few();
     u->after[0] = rank_learned_hash(u->training.model, u->training.optimizer);
     ct_history history = rank_digits_fit(
         &u->training, (ct_fit_options){.epochs = 1, .callback = note_step, .context = u});
@@ -164,7 +164,7 @@ static bool check_whole_steps(ct_group *group, const undisturbed *u, const rank_
 
 /* A training whose plans are to be made. False when it needs fewer requests. */
 static bool fit_without_memory(ct_group *group, const undisturbed *u, bool mine, int64_t at) {
-    rank_digits t = rank_digits_begin(CT_F32, false);
+    rank_digits t = rank_digits_begin_few();
     ct_cache_clear();
     int64_t before = ct_mem_read().allocations;
     if (mine) ct_mem_fail_at(at, false);
