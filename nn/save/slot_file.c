@@ -11,6 +11,7 @@
 #include "tensor/io/json.h"
 #include "tensor/io/safetensors_file.h"
 #include "tensor/io/writer.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
 #include <string.h>
@@ -58,6 +59,8 @@ static ct_status collect(const cti_slot_group groups[], int n, entries *e) {
 
 ct_status cti_slots_save(const char *path, const cti_slot_group groups[], int n,
                          const ct_pair *metadata, int64_t n_metadata) {
+    ct_status chosen = cti_group_chosen("ct_safetensors_save"); /* else each process is rank 0 */
+    if (chosen != CT_OK) return chosen;
     if (ct_group_rank(ct_group_current()) > 0) return CT_OK; /* rank 0 writes for all */
     entries e = {0};
     int64_t scope = ct_scope_open();

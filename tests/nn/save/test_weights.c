@@ -2,6 +2,7 @@
  * weights of other models. */
 #include "tests/support/nn_support.h"
 
+#include "tensor/group.h"
 #include "tensor/safetensors.h"
 
 #include <stdio.h>
@@ -57,6 +58,21 @@ WEIGHTS_TEST(come_back_bit_by_bit) {
     cr_expect_eq(ct_item(ct_max(ct_abs(gap), CT_ALL)), 0);
     ct_module_free(a);
     ct_module_free(b);
+}
+
+/* Each process would be rank 0, and all write one file. */
+WEIGHTS_TEST(who_could_not_join_a_group_writes_no_file) {
+    ct_module *model = two_layers("fc2", 2, CT_F32, false);
+    EXPECT(ct_group_use(NULL, (ct_group_options){0}) == CT_ERR_NULL);
+    ct_error_clear();
+    EXPECT(ct_weights_save(model, file_name) == CT_ERR_STATE);
+    expect_error(CT_ERR_STATE,
+                 "ct_weights_save: ct_group_use failed, so this process would go on without the "
+                 "others; ct_group_use_none() if that is meant");
+    EXPECT(access(file_name, F_OK) != 0);
+    ct_group_use_none();
+    OK(ct_weights_save(model, file_name));
+    ct_module_free(model);
 }
 
 WEIGHTS_TEST(dropout_streams_are_weights_too) {
