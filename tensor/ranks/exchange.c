@@ -216,10 +216,11 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
     g->stats.exchanges++;
     if (g->gone < 0) return;
+    e->at = steps->n;
+    if (entry.status != CT_OK) return; /* its own error, which may be that one has gone */
     ct_fail(CT_ERR_IO, "ct_group: rank %d %s before", g->gone,
             g->transport ? "has left" : "was lost");
     lose(g, g->gone);
-    e->at = steps->n;
 }
 
 /* What this rank could not do. */

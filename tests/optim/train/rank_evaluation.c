@@ -130,6 +130,21 @@ SCENARIO(fits_without_data) {
     end(&t);
 }
 
+/* Rank 1 has left: what is returned is the error on record. */
+SCENARIO(fits_without_a_rank) {
+    mishap none = {-1, false, group, false};
+    training t = begin(group, &none);
+    if (ct_group_rank(group) != 1) {
+        ct_status status = ct_fit(t.model, t.optimizer, &ct_loss_mse, t.test,
+                                  (ct_fit_options){.epochs = 1}, NULL);
+        EXPECT(status == ct_error(), "%s", ct_status_name(status));
+        say("fitted");
+        ct_evaluate(t.model, &ct_loss_mse, t.test, NULL, NULL);
+        say("evaluated");
+    }
+    end(&t);
+}
+
 /* One rank has no model, or no place for the result. */
 SCENARIO(evaluates_without_model) {
     mishap none = {-1, false, group, false};

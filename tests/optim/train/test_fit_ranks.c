@@ -226,6 +226,15 @@ TEST(fit_ranks, data_that_evaluate_and_are_lost_on_one_rank_leave_the_group_in_s
     }
 }
 
+TEST(fit_ranks, a_training_that_one_rank_leaves_is_an_error_on_the_others) {
+    run("fits_without_a_rank", 0, 3);
+    for (int r = 0; r < 3; r += 2) {
+        expect_text(r, "fitted CT_ERR_STATE: ct_fit: rank 1 has left the group, with "
+                       "ct_group_free, and takes no part\n"
+                       "evaluated CT_ERR_IO: ct_evaluate: rank 1 has left before\n");
+    }
+}
+
 TEST(fit_ranks, an_evaluation_without_a_model_on_one_rank_is_one_on_none) {
     run("evaluates_without_model", 0, 2);
     expect_text(1, "evaluated CT_ERR_NULL: ct_evaluate: 'model' is NULL\n"
