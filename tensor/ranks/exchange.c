@@ -273,10 +273,11 @@ ct_status cti_sum_carry_on(ct_group *g, bool idle, bool *done) {
     const double SPIN = 1e-3;
     cti_exchange *e = &g->exchange;
     int at = e->at, stage = (int)e->stage;
+    if (e->was_busy) e->began = cti_now(); /* nobody is late while this rank has other work */
+    e->was_busy = !idle;
     ct_status status = cti_sum_poll(g, idle ? e->patience : 0, done);
     if (*done) return status;
     double now = cti_now();
-    if (!idle) e->began = now; /* nobody is late while this rank has other work */
     if (!idle || e->at != at || (int)e->stage != stage) e->waits_since = now;
     if (now - e->waits_since < SPIN) {
         e->patience = 0;

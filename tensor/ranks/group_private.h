@@ -22,7 +22,8 @@ typedef struct {
     const cti_steps *steps;
     int at; /* the step that it is in */
     enum { CTI_TURN, CTI_HEADS, CTI_PAYLOAD } stage;
-    double began; /* the step */
+    double began;  /* the step, or the last look at it after other work */
+    bool was_busy; /* has had other work since the last look */
     double waits_since;
     double patience; /* seconds that the next poll may sleep */
     const cti_parts *parts;
