@@ -311,6 +311,7 @@ ct_status cti_agree(ct_group *g, cti_entry entry) {
 
 static ct_status leave(void *group) {
     ct_group *g = group;
+    g->watched = false; /* what failed before, the others know; not that this rank leaves */
     begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
     g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
     g->exchange.leaves = g->exchange.on_record = true;

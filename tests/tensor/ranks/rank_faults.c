@@ -68,6 +68,17 @@ SCENARIO(leaves) {
     if (ct_group_rank(group) != argument) say_twice(group);
 }
 
+/* The same from within user functions, after an exchange that failed there. */
+SCENARIO(leaves_after_an_error) {
+    use(group, 300);
+    int64_t exchanges = cti_watch();
+    EXPECT(ct_group_agree(group, CT_ERR_RANGE) == CT_ERR_RANGE);
+    ct_error_clear();
+    if (ct_group_rank(group) == argument) return;
+    cti_watched(exchanges, CT_OK);
+    say_twice(group);
+}
+
 /* Some are in a sum, some agree, and half of them leave. */
 SCENARIO(some_leave) {
     use(group, 300);

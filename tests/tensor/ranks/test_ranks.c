@@ -120,10 +120,10 @@ TEST(ranks, a_rank_is_killed) {
     }
 }
 
-TEST(ranks, a_rank_leaves) {
+static void one_leaves(const char *scenario) {
     for (int i = 1; i < SIZES; i++) {
         for (int victim = 0; victim < sizes[i]; victim++) {
-            run("leaves", victim, sizes[i]);
+            run(scenario, victim, sizes[i]);
             char expected[200];
             snprintf(expected, sizeof expected,
                      "CT_ERR_STATE ct_group: rank %d has left the group\n"
@@ -133,6 +133,10 @@ TEST(ranks, a_rank_leaves) {
         }
     }
 }
+
+TEST(ranks, a_rank_leaves) { one_leaves("leaves"); }
+
+TEST(ranks, a_rank_leaves_after_an_error) { one_leaves("leaves_after_an_error"); }
 
 TEST(ranks, some_ranks_leave) {
     for (int i = 1; i < SIZES; i++) {
