@@ -133,6 +133,13 @@ static ct_status connect_ranks(transport *t) {
     return CT_OK;
 }
 
+/* From here on a rank that leaves tells the others, as ct_group_free does once ranks have met. */
+static ct_group *meet(ct_group *group) {
+    if (!group || ct_group_agree(group, CT_OK) == CT_OK) return group;
+    ct_group_free(group);
+    return NULL;
+}
+
 ct_group *ct_group_mpi(int *argc, char ***argv) {
     int size = 1;
     bool here = false;
@@ -146,7 +153,7 @@ ct_group *ct_group_mpi(int *argc, char ***argv) {
     if (t && connect_ranks(t) == CT_OK) {
         t->base.kind = &kind;
         t->initialized = here;
-        return ct_group_new(&t->base);
+        return meet(ct_group_new(&t->base));
     }
     free(t);
     if (here) MPI_Finalize();

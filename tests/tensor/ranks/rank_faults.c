@@ -68,7 +68,13 @@ SCENARIO(leaves) {
     if (ct_group_rank(group) != argument) say_twice(group);
 }
 
-/* The same from within user functions, after an exchange that failed there. */
+/* Before it has used the group. */
+SCENARIO(leaves_at_once) {
+    if (ct_group_rank(group) == argument) return;
+    say(ct_group_use(group, (ct_group_options){.timeout = 20}));
+}
+
+/* As leaves, from within user functions, after an exchange that failed there. */
 SCENARIO(leaves_after_an_error) {
     use(group, 300);
     int64_t exchanges = cti_watch();
