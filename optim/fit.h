@@ -206,9 +206,10 @@ struct ct_fit_options {
  * for one process without a group.
  *
  * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
- * batches; loss and objective; `best` of another model; ranks that begin otherwise, or an option
- * that is for one process), CT_ERR_SHAPE (metrics), CT_ERR_DIVERGED, CT_ERR_MEMORY, what model,
- * loss, optimizer, source and monitor record, and those of ct_group_agree. */
+ * batches; loss and objective; `best` of another model; ranks that begin otherwise, a group that is
+ * left or chosen in the middle, or an option that is for one process), CT_ERR_SHAPE (metrics),
+ * CT_ERR_DIVERGED, CT_ERR_MEMORY, what model, loss, optimizer, source and monitor record, and those
+ * of ct_group_agree. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 

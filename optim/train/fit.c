@@ -24,6 +24,7 @@ typedef struct {
     cti_measures measures;
     ct_source *train;
     const ct_fit_options *options;
+    const ct_group *group; /* NULL: none; looked at only to see whether it still is the current */
     ct_history *history;
     cti_progress progress;
     int64_t count;         /* batches in an epoch */
@@ -257,6 +258,11 @@ static void look_for_interrupt(training *t) {
 
 /* What has stopped one rank stops all; whether this one fared well, they learn. */
 static ct_status meet(training *t, ct_status status) {
+    if (ct_group_current() != t->group) {
+        if (status != CT_OK) return status;
+        return ct_fail(CT_ERR_STATE, "ct_fit: the current group is another than at the beginning, "
+                                     "and the rest would be learnt from other rows");
+    }
     bool *flags[] = {&t->stop, &t->history->stopped_early, &t->history->interrupted};
     return cti_meet(status, flags, 3);
 }
@@ -528,6 +534,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
         .measures = measures_of(loss, &options),
         .train = train,
         .options = &options,
+        .group = ct_group_current(),
         .history = history ? history : &own,
     };
     if (status == CT_OK) status = cti_check_measures("ct_fit", &t.measures);

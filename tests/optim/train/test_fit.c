@@ -3,6 +3,8 @@
  * test_progress.c. */
 #include "tests/support/fit_support.h"
 
+#include "tensor/group.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -324,5 +326,29 @@ TEST(fit, says_what_does_not_fit) {
     none.model = NULL;
     cr_expect_eq(fit(&none, (ct_fit_options){0}, NULL), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_fit: 'model' is NULL");
+    close_bench(&b);
+}
+
+/* --- Groups of ranks -------------------------------------------------------------------------- */
+
+static bool leave(void *group, ct_position position, const ct_step_record *last,
+                  const ct_epoch *epoch) {
+    (void)position, (void)epoch;
+    if (last->step == 2) ct_group_free(group);
+    return true;
+}
+
+/* Else one rank of several would train on for himself. */
+TEST(fit, who_leaves_the_group_in_a_callback_trains_no_further) {
+    bench b = open_bench(0.05);
+    ct_history history;
+    ct_group *group = ct_group_alone();
+    OK(ct_group_use(group, (ct_group_options){0}));
+    ct_fit_options options = {.epochs = 2, .callback = leave, .context = group};
+    cr_expect_eq(fit(&b, options, &history), CT_ERR_STATE);
+    expect_error(CT_ERR_STATE, "ct_fit: the current group is another than at the beginning, and "
+                               "the rest would be learnt from other rows");
+    cr_expect(history.n_epochs == 1 && history.epochs[0].steps == 2);
+    ct_history_free(&history);
     close_bench(&b);
 }
