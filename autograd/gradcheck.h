@@ -80,8 +80,8 @@ typedef struct {
  * the derivative says that no step decides. Under a dense cotangent |f| is that of the outputs
  * which moved.
  * Errors: CT_ERR_DTYPE when an input or f's value is not f64; CT_ERR_RANGE for options;
- * CT_ERR_STATE when f does not repeat itself, or an input varies between ranks; whatever f or its
- * derivative recorded. */
+ * CT_ERR_STATE when f does not repeat itself, or an input or f's value varies between ranks;
+ * whatever f or its derivative recorded. */
 ct_status ct_gradcheck(ct_function f, void *context, ct_tensor *const inputs[], int64_t n,
                        ct_gradcheck_options options, ct_gradcheck_report *report);
 /* A few lines: the verdict, how much was compared, the worst entry. Errors: CT_ERR_IO. */

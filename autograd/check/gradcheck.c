@@ -13,6 +13,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/zone.h"
 #include "tensor/random.h"
+#include "tensor/varying.h"
 
 #include <math.h>
 #include <string.h>
@@ -77,6 +78,11 @@ static ct_tensor *call(check *c, ct_tensor *const inputs[]) {
     if (ct_dtype_of(y) != CT_F64) {
         return ct_fail_null(CT_ERR_DTYPE, "ct_gradcheck: f must return f64, got %s",
                             ct_dtype_name(ct_dtype_of(y)));
+    }
+    if (ct_varying_axis(y) >= 0) {
+        return ct_fail_null(CT_ERR_STATE,
+                            "ct_gradcheck: f's value varies between ranks along axis %d; ct_sum",
+                            ct_varying_axis(y));
     }
     if (c->y && !ct_shape_equal(ct_shape_of(y), c->y_shape)) {
         return ct_fail_null(CT_ERR_STATE, "ct_gradcheck: f returned %s, before that %s",

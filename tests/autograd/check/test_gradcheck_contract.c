@@ -64,6 +64,19 @@ TEST(gradcheck_contract, refuses_bad_arguments) {
                    "ct_gradcheck_print: 'report' is NULL");
 }
 
+static ct_tensor *of_rows(void *context, ct_tensor *const x[], int64_t n) {
+    (void)context, (void)n;
+    return ct_mul(x[0], ct_varying(ct_full(CT_F64, CT_SHAPE(2, 3), 1), 0));
+}
+
+TEST(gradcheck_contract, refuses_a_value_that_varies) {
+    ct_tensor *x = vector(1, 2, 3);
+    ct_gradcheck_report report;
+    expect_refused(ct_gradcheck(of_rows, NULL, &x, 1, (ct_gradcheck_options){0}, &report),
+                   CT_ERR_STATE,
+                   "ct_gradcheck: f's value varies between ranks along axis 0; ct_sum");
+}
+
 TEST(gradcheck_contract, refuses_bad_options) {
     expect_refused(with_options((ct_gradcheck_options){.order = 3}), CT_ERR_RANGE,
                    "ct_gradcheck: order must be 1 or 2, got 3");
