@@ -20,7 +20,8 @@ static ct_tensor *ragged(ct_dtype dtype, ct_shape shape) {
     ct_tensor *x = NULL;
     if (alone && ct_group_use(alone, (ct_group_options){.grains = 2}) == CT_OK) {
         x = ones(dtype, shape);
-        ct_group_use(before, (ct_group_options){0});
+        if (before) ct_group_use(before, (ct_group_options){0});
+        else ct_group_use_none();
     }
     ct_group_free(alone);
     return x;
