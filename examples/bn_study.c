@@ -189,6 +189,7 @@ static int conclude(study *s, int measured) {
 
 static int finish(study *s) {
     int status = study_costs_measure(s) == CT_OK ? 0 : study_failed();
+    s->interrupted = study_interrupted();
     return study_agree(study_writes() ? conclude(s, status) : status);
 }
 

@@ -76,6 +76,7 @@ typedef struct {
     int n_settings;
     study_cost costs[STUDY_SETTINGS]; /* one for each activation */
     int n_costs;
+    bool interrupted; /* before the end, on any rank */
 } study;
 
 /* bn_study.c: prints the library's error and returns the exit status that belongs to it. */

@@ -140,7 +140,7 @@ static void write_head(FILE *out, const study *s) {
             (long long)o->epochs, (long long)s->steps_per_epoch, (long long)o->batch,
             (long long)o->seed);
     if (o->steps) fprintf(out, " At most %lld steps in a run.", (long long)o->steps);
-    if (program_interrupted()) fprintf(out, " <strong>Interrupted before the end.</strong>");
+    if (s->interrupted) fprintf(out, " <strong>Interrupted before the end.</strong>");
     fprintf(out, "<br>");
     escape(out, ct_info());
     fprintf(out, "</p>\n");

@@ -75,6 +75,7 @@ static void print_wrapped(const char *text) {
 
 void study_print(const study *s, const study_verdict verdicts[STUDY_VERDICTS]) {
     int64_t first, n = study_shown_epochs(s, &first);
+    if (s->interrupted) printf("\nInterrupted before the end.\n");
     printf("\ndata: %s\n", study_data_of(s).text);
     print_header(first, n);
     for (int i = 0; i < s->n_settings; i++) {

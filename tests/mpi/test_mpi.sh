@@ -142,7 +142,8 @@ interrupted() {
     done
     kill -TERM "$(pgrep -f "^$rank .*$work/broken" | tail -n 1)"
     wait $!
-    [ $? -ne 0 ] && lines 5 '^  [BT].*: ' && [ -s "$work/broken/report.html" ]
+    [ $? -ne 0 ] && lines 5 '^  [BT].*: ' && lines 1 '^Interrupted before the end' &&
+        grep -q 'Interrupted before the end' "$work/broken/report.html"
 }
 check "the study on 1, 2 and 3 ranks: one history" same_study
 check "the study on 2 ranks: no folder" no_folder
