@@ -141,7 +141,8 @@ struct ct_fit_options {
     const ct_metric *metrics; /* n_metrics of them beside, borrowed; see nn/metrics.h */
     int64_t n_metrics;
     FILE *log;            /* NULL: silent. Which data it is, where the sources say so, and a
-                                  line per epoch; a terminal gets a progress bar too           */
+                                  line per epoch; a terminal gets a progress bar too, where
+                                  there is one rank                                            */
     int64_t patience;     /* early stopping: epochs without a better val_loss, NaN is none;
                                   0 = off                                                      */
     double min_delta;     /* a val_loss is better only if it is smaller by more than this; in

@@ -5,6 +5,7 @@
 #include "optim/train/train.h"
 
 #include "tensor/base/process.h"
+#include "tensor/group.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -18,7 +19,9 @@ enum { BAR_CELLS = 30, LEAST_CELLS = 4, BAR_BESIDE_TIME = 13, USUAL_COLUMNS = 80
 
 void cti_progress_begin(cti_progress *p, FILE *out, int64_t epochs, int64_t batches, bool metric) {
     *p = (cti_progress){.out = out, .epochs = epochs, .batches = batches, .metric = metric};
-    p->terminal = out && isatty(fileno(out)) == 1;
+    /* A launcher may give its ranks a terminal, and write what they print into a file. */
+    bool alone = ct_group_size(ct_group_current()) == 1;
+    p->terminal = out && alone && isatty(fileno(out)) == 1;
 }
 
 void cti_progress_epoch(cti_progress *p, int64_t epoch, int64_t first) {

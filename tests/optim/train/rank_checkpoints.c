@@ -4,7 +4,10 @@
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The parent's, so that the ranks of several groups find it. */
@@ -95,6 +98,30 @@ SCENARIO(logs) {
     OK(ct_group_use(group, (ct_group_options){0}));
     rank_digits t = rank_digits_begin(CT_F32, false);
     ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1, .log = stdout});
+    ct_history_free(&history);
+    rank_digits_end(&t);
+}
+
+/* As launchers give ranks terminals: whether there was a bar, and how many lines. */
+SCENARIO(logs_on_a_terminal) {
+    char text[4096] = "";
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    REQUIRE(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    FILE *terminal = fopen(ptsname(master), "w");
+    MADE(terminal);
+    OK(ct_group_use(group, (ct_group_options){0}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1, .log = terminal});
+    fputs("#", terminal); /* the end */
+    fflush(terminal);
+    for (size_t n = 0; n < sizeof text - 1 && !strchr(text, '#'); text[n] = 0) {
+        ssize_t part = read(master, text + n, sizeof text - 1 - n);
+        REQUIRE(part > 0);
+        n += (size_t)part;
+    }
+    printf("bar %d, line %d\n", strstr(text, "[=") != NULL, strstr(text, "3 steps, ") != NULL);
+    fclose(terminal);
+    close(master);
     ct_history_free(&history);
     rank_digits_end(&t);
 }

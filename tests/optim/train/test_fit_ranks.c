@@ -149,6 +149,14 @@ TEST(fit_ranks, rank_0_alone_logs) {
     expect_text(2, "");
 }
 
+TEST(fit_ranks, several_ranks_draw_no_bar) {
+    run("logs_on_a_terminal", 0, 1);
+    expect_text(0, "bar 1, line 1\n");
+    run("logs_on_a_terminal", 0, 2);
+    expect_text(0, "bar 0, line 1\n");
+    expect_text(1, "bar 0, line 0\n");
+}
+
 /* --- What stops one rank ---------------------------------------------------------------------- */
 
 TEST(fit_ranks, all_stop_where_one_stops) {
