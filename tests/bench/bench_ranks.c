@@ -36,7 +36,8 @@ static void work_free(work w) {
 /* --- A group of one --------------------------------------------------------------------------- */
 
 static double turn(ct_group *group, work w) {
-    bench_require(ct_group_use(group, (ct_group_options){0}) == CT_OK);
+    if (group) bench_require(ct_group_use(group, (ct_group_options){0}) == CT_OK);
+    else ct_group_use_none();
     return bench_seed_steps(w.training, w.source, STEPS);
 }
 
