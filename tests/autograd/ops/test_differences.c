@@ -61,6 +61,15 @@ static void another_call(rank *me) {
     else ct_data(sum);
 }
 
+/* The second time all have a plan of it. */
+static void numbers_later(rank *me) {
+    for (int time = 0; time < 2; time++) {
+        double factor = time == 1 && me->rank > 0 ? 0.5 : 2;
+        ct_data(ct_sum_all(ct_exp(ct_scale(x_of(me), factor))));
+        if (time == 0) EXPECT(ct_error() == CT_OK);
+    }
+}
+
 static void expect_heard(void (*body)(rank *me), const char *text) {
     world *w = world_run(3, 4, (int64_t[]){4, 3, 0}, CT_F64, body);
     for (int r = 0; r < 3; r++) {
@@ -72,6 +81,7 @@ static void expect_heard(void (*body)(rank *me), const char *text) {
 
 TEST(differences, all_hear_of_it) {
     expect_heard(of_three, FIRST "exp f64 [3,3], rows along axis 0 in place of ragged_grain_sum ");
+    expect_heard(numbers_later, FIRST "a leaf f64 [] = 0.5 in place of a leaf f64 [] = 2");
     expect_heard(another_call, ", or made another call");
 }
 
