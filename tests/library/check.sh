@@ -121,8 +121,9 @@ preset() { cmake --preset "$1" && cmake --build --preset "$1"; }
 # rank_scenarios BUILD: what ranks do, without Criterion, whose processes a tool may not follow.
 rank_scenarios() {
     for p in 2 3; do
-        for scenario in 'sums 8' 'large_sum 300007' 'different 1' 'failed 1' 'memory 1' 'trains 0' \
-            'trains 1' 'step_without_memory 1' 'draws_after_failures 1' fits_without_memory; do
+        for scenario in 'sums 8' 'large_sum 300007' 'different 1' 'failed 1' 'memory 1' 'leaves 1' \
+            some_leave 'trains 0' 'trains 1' 'step_without_memory 1' 'draws_after_failures 1' \
+            fits_without_memory; do
             echo "$p ranks: $scenario"
             # shellcheck disable=SC2086 # with its argument
             "$1/tests/rank" -n $p $scenario || return 1

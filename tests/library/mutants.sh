@@ -153,7 +153,7 @@ mutant 'the moving variance is unbiased for the rows of its rank' nn/layers/batc
 mutant 'grains of a rank are added in turn' tensor/ranks/add.c \
     'int mid = node.first + (node.last - node.first) / 2;' 'int mid = node.last - 1;' \
     test_varying test_ranks
-mutant 'sums of ranks are added in turn, as they arrive' tensor/ranks/schedule.c \
+mutant 'sums of ranks are added in turn, one rank after the other' tensor/ranks/schedule.c \
     'int mid = lo + (hi - lo) / 2, ' \
     'int mid = cti_grains_of(owner(b, hi - 1), b->size, b->grains).first, ' \
     test_varying test_ranks

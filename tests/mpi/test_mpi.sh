@@ -91,6 +91,19 @@ survivors_tell() {
 check "4 ranks: one is killed, and mpirun ends all" ends_all
 [ ! "$open_mpi" ] || check "4 ranks: one is killed, and the others tell" survivors_tell
 
+# After that the last checkpoint goes on, on other numbers of ranks, as 4 would have.
+goes_on() {
+    COTAN_CHECKPOINT=$work/checkpoint
+    export COTAN_CHECKPOINT
+    ranks 4 trains 0 && slots=$(sed -n 's/.*\(slots [0-9a-f]*\).*/\1/p' "$work/out" | sort -u)
+    rm -f "$COTAN_CHECKPOINT"
+    ranks 4 is_killed 1 && return 1
+    for p in 1 2 3; do
+        ranks $p resumes 0 && lines $p "2 steps more, $slots\$" || return 1
+    done
+}
+check "4 ranks: one is killed, mpirun ends all, and 1 to 3 go on" goes_on
+
 # A program of another MPI, or none: each process would be the only one.
 alone() { # VARIABLE
     env OMPI_COMM_WORLD_SIZE= PMI_SIZE= SLURM_NTASKS= "$1=2" "$rank" sums 8 >"$work/out" 2>&1
