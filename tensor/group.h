@@ -6,8 +6,8 @@
  * rank, and the same for every P.
  *
  * No call hangs. All ranks of a group make the same calls in the same order; a rank that failed in
- * between, built another graph or was lost gives an error on every rank. After a loss (CT_ERR_IO)
- * the group is of no more use; after any other error it is as before.
+ * between, built another graph or was lost gives an error on every rank. After a loss (CT_ERR_IO),
+ * or when a rank has left, the group is of no more use; after any other error it is as before.
  *
  *     ct_group *ranks = ct_group_alone();
  *     ct_group_use(ranks, (ct_group_options){0});
@@ -37,7 +37,8 @@ ct_group *ct_group_sockets(int rank, int size, const int sockets[]);
 /* Over any transport, which the group owns, also when this fails. */
 ct_group *ct_group_new(ct_transport *transport);
 /* Leaves the group, which is nobody's current one then, once all ranks do or the timeout has
- * passed. A rank that is in another call, or comes to one, gets CT_ERR_STATE. Takes NULL. */
+ * passed. A rank that is in another call, or comes to one, gets CT_ERR_STATE, and CT_ERR_IO of the
+ * calls after that; CT_ERR_IO at once where this one leaves before its first call. Takes NULL. */
 void ct_group_free(ct_group *group);
 
 /* --- Using it --------------------------------------------------------------------------------- */

@@ -59,8 +59,8 @@ static ct_status collect(const cti_slot_group groups[], int n, entries *e) {
 
 ct_status cti_slots_save(const char *path, const cti_slot_group groups[], int n,
                          const ct_pair *metadata, int64_t n_metadata) {
-    ct_status chosen = cti_group_chosen("ct_safetensors_save"); /* else each process is rank 0 */
-    if (chosen != CT_OK) return chosen;
+    ct_status joined = cti_check_joined("ct_safetensors_save"); /* else each process is rank 0 */
+    if (joined != CT_OK) return joined;
     if (ct_group_rank(ct_group_current()) > 0) return CT_OK; /* rank 0 writes for all */
     entries e = {0};
     int64_t scope = ct_scope_open();

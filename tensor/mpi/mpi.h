@@ -11,11 +11,12 @@ CT_C_BEGIN
 
 /* The processes that mpirun started, once all have called this; one rank where none did. Takes
  * &argc and &argv of main, or NULL twice. MPI is initialized if it was not, and then finalized by
- * ct_group_free, which waits until all ranks come to it, unless one was lost. Messages travel apart
- * from the program's own. Errors: CT_ERR_STATE when MPI was finalized before, or when it sees fewer
- * ranks than PMI_SIZE, OMPI_COMM_WORLD_SIZE or SLURM_NTASKS in the environment promise, as under
- * another MPI's mpirun, where each process would be a group of its own; CT_ERR_RANGE for more than
- * CT_GROUP_MOST ranks; CT_ERR_IO, CT_ERR_MEMORY. */
+ * ct_group_free, unless a rank was lost, for which MPI would wait: who comes to ct_group_free later
+ * than the timeout after another counts as lost. Messages travel apart from the program's own.
+ * Errors: CT_ERR_STATE when MPI was finalized before, or when it sees fewer ranks than PMI_SIZE,
+ * OMPI_COMM_WORLD_SIZE or SLURM_NTASKS in the environment promise, as under another MPI's mpirun,
+ * where each process would be a group of its own; CT_ERR_RANGE for more than CT_GROUP_MOST ranks;
+ * CT_ERR_IO, CT_ERR_MEMORY. */
 ct_group *ct_group_mpi(int *argc, char ***argv);
 
 CT_C_END

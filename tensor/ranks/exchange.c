@@ -175,10 +175,6 @@ static bool advance(ct_group *g, double seconds) {
     ct_status status = g->transport->kind->poll(g->transport, seconds, &done);
     if (status == CT_OK && !done) {
         if (waited <= limit(g)) return false;
-        if (e->leaves) {
-            e->at = e->steps->n; /* whoever comes later finds that this rank has gone */
-            return true;
-        }
         status = ct_fail(CT_ERR_IO, "ct_group: rank %d does not answer for %.3g s",
                          step_of(e)->peer, waited);
     }
@@ -314,7 +310,7 @@ static ct_status leave(void *group) {
     g->watched = false; /* what failed before, the others know; not that this rank leaves */
     begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
     g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
-    g->exchange.leaves = g->exchange.on_record = true;
+    g->exchange.on_record = true;
     return run(g);
 }
 

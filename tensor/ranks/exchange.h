@@ -38,7 +38,7 @@ ct_status cti_all_sum(ct_group *group, cti_entry entry, ct_dtype dtype,
 ct_status cti_agree(ct_group *group, cti_entry entry);
 /* CT_OK, or CT_ERR_STATE in a thread whose ct_group_use failed: what it computes alone, and writes
  * into a file of them all, is not what was meant. */
-ct_status cti_group_chosen(const char *function);
+ct_status cti_check_joined(const char *function);
 /* What the ranks of the current group come to, of which this one fared so; without a group, that.
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */

@@ -101,7 +101,7 @@ void ct_group_use_none(void) {
     failed_to_join = false;
 }
 
-ct_status cti_group_chosen(const char *function) {
+ct_status cti_check_joined(const char *function) {
     if (!failed_to_join) return CT_OK;
     return ct_fail(CT_ERR_STATE,
                    "%s: ct_group_use failed, so this process would go on without the others; "

@@ -30,7 +30,6 @@ typedef struct {
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
-    bool leaves;      /* the group, and is not told of who is late */
     bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */
@@ -44,7 +43,7 @@ typedef struct {
 } cti_exchange;
 
 struct ct_group {
-    ct_transport *transport; /* NULL when a rank was lost, or when there is one rank */
+    ct_transport *transport; /* NULL when a rank was lost, or of ct_group_alone */
     int rank, size, gone;    /* a rank that was lost or has left, or -1 */
     ct_group_options options;
     ct_group_stats stats;

@@ -170,8 +170,8 @@ static ct_status evaluate_walk(cti_walk *walk, ct_tensor *const roots[], int64_t
 
 static ct_status evaluate(ct_tensor *const roots[], int64_t n) {
     cti_walk walk;
-    ct_status chosen = cti_group_chosen("ct_eval");
-    if (chosen != CT_OK) return chosen;
+    ct_status joined = cti_check_joined("ct_eval");
+    if (joined != CT_OK) return joined;
     if (state.runs) return ct_fail(CT_ERR_STATE, "ct_eval: called by an op while it is computed");
     if (cti_walk_new(&walk, roots, n, cti_walk_needed) != CT_OK) {
         return cti_ranks_told(roots, n, CT_ERR_MEMORY);

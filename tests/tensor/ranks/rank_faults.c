@@ -68,6 +68,13 @@ SCENARIO(leaves) {
     if (ct_group_rank(group) != argument) say_twice(group);
 }
 
+/* Or, if not at all, as long as for an answer. */
+SCENARIO(leave_a_stopped_one) {
+    alarm(PATIENCE);
+    use(group, 1);
+    if (ct_group_rank(group) == argument) raise(SIGSTOP);
+}
+
 /* Before it has used the group. */
 SCENARIO(leaves_at_once) {
     if (ct_group_rank(group) == argument) return;

@@ -183,12 +183,12 @@ TEST(group, time_counts_while_a_rank_is_idle) {
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
     ct_group *group = ct_group_sockets(0, 2, (int[]){-1, pair[0]});
     MADE(group);
-    group->options.timeout = 0.3;
+    group->options.timeout = 1;
     cti_sum_begin(group, well, CT_F32, NULL, 0);
     for (int i = 0; i < 2; i++) {
         OK(cti_sum_carry_on(group, false, &done));
         EXPECT(!done);
-        nanosleep(&(struct timespec){0, 400000000}, NULL); /* longer than the limit at once */
+        nanosleep(&(struct timespec){1, 100000000}, NULL); /* longer than the limit at once */
     }
     OK(cti_sum_carry_on(group, true, &done));
     EXPECT(!done);

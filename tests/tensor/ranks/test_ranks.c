@@ -170,6 +170,16 @@ static void expect_waited(int size, int victim, double limit) {
     }
 }
 
+static bool all_know_in_time(int size, int victim, double limit) {
+    for (int r = 0; r < size; r++) {
+        double from, to;
+        if (r == victim) continue;
+        times_of(r, &from, &to);
+        if (to - from > limit) return false;
+    }
+    return true;
+}
+
 static bool all_name(int size, int victim) {
     char waited[64], told[128], later[64];
     snprintf(waited, sizeof waited, "CT_ERR_IO ct_group: rank %d does not answer for ", victim);
@@ -184,8 +194,8 @@ static bool all_name(int size, int victim) {
     return true;
 }
 
-/* Where the machine has no time for a rank, others may take it for the lost one: not so with a
- * limit that is long enough. */
+/* Where the machine has no time for a rank, others may take it for the lost one, or it may be late
+ * itself: not so with a limit that is long enough. */
 static void stop_one(int size, int victim) {
     bool named = false;
     for (int doubled = 0; doubled <= 6 && !named; doubled++) {
@@ -198,7 +208,7 @@ static void stop_one(int size, int victim) {
             expect_line(r, " was lost before\n");
         }
         expect_waited(size, victim, ldexp(0.5, doubled));
-        named = all_name(size, victim);
+        named = all_name(size, victim) && all_know_in_time(size, victim, ldexp(0.5, doubled));
     }
     REQUIRE(named, "rank %d of %d: %s", victim, size, results[victim == 0].text);
 }
@@ -208,6 +218,22 @@ TEST(ranks, a_rank_is_stopped) {
         for (int victim = 0; victim < size; victim++) stop_one(size, victim);
     }
     stop_one(RANKS_MOST, 5);
+}
+
+/* Who leaves waits no longer than for an answer. */
+TEST(ranks, ranks_leave_one_that_is_stopped) {
+    for (int victim = 0; victim < 3; victim++) {
+        ranks_run("leave_a_stopped_one", victim, 3, results);
+        for (int r = 0; r < 3; r++) {
+            EXPECT(results[r].stopped == (r == victim) && *results[r].text == 0);
+            EXPECT(r == victim || rank_ended_well(&results[r]), "rank %d", r);
+        }
+    }
+}
+
+TEST(ranks, a_rank_leaves_at_once) {
+    run("leaves_at_once", 1, 3);
+    for (int r = 0; r < 3; r += 2) expect_line(r, "CT_ERR_IO ct_group_use: rank ");
 }
 
 /* Four times, each in the name of what was called: all say the same two, of which one is at
