@@ -149,9 +149,9 @@ static ct_tensor *of_features(rank *me) { return rows_of(me, CHANNELS, 2); }
 static void moving_statistics(rank *me) {
     ct_tensor *(*const inputs[])(rank *) = {of_features, images};
     for (int k = 0; k < 6; k++) {
-        world one = {.size = 1, .dtype = CT_F64, .plain = true};
-        rank all = {.world = &one, .rows = WORLD_ROWS};
-        ct_tensor *whole = inputs[k % 2](&all);
+        world one;
+        rank *all = world_plain(&one, CT_F64);
+        ct_tensor *whole = inputs[k % 2](all);
         ct_batch_norm_options options = batch_norm_f64();
         options.moving_variance = (ct_moving_variance[]){CT_VARIANCE_BIASED, CT_VARIANCE_UNBIASED,
                                                          CT_VARIANCE_UNBIASED_CONV}[k / 2];

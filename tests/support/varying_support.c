@@ -52,6 +52,12 @@ world *world_run(int size, int grains, const int64_t rows[], ct_dtype dtype,
     return w;
 }
 
+rank *world_plain(world *w, ct_dtype dtype) {
+    *w = (world){.size = 1, .dtype = dtype, .plain = true};
+    w->ranks[0] = (rank){.world = w, .rows = WORLD_ROWS};
+    return &w->ranks[0];
+}
+
 void expect_well(const world *w) {
     for (int r = 0; r < w->size; r++) {
         EXPECT(w->ranks[r].status == CT_OK, "rank %d of %d: %s", r, w->size, w->ranks[r].error);
@@ -127,9 +133,7 @@ static const int64_t whole[] = {8}, halves[] = {4, 4}, quarters[] = {2, 2, 2, 2}
 /* What one process computes of the whole batch by ordinary ops. */
 static world *plain(ct_dtype dtype, void (*body)(rank *me)) {
     world *w = calloc(1, sizeof *w);
-    *w = (world){.size = 1, .dtype = dtype, .plain = true};
-    w->ranks[0] = (rank){.world = w, .rows = WORLD_ROWS};
-    body(&w->ranks[0]);
+    body(world_plain(w, dtype));
     EXPECT(ct_error() == CT_OK, "%s", ct_error_message());
     return w;
 }
@@ -172,9 +176,10 @@ void close_to_one_process(void (*body)(rank *me), double tolerance) {
     world *one = plain(CT_F64, body), *many = world_run(4, 4, unequal, CT_F64, body);
     expect_well(many);
     expect_same(one, many, tolerance);
-    world none = {.size = 1, .dtype = CT_F64};
-    none.ranks[0] = (rank){.world = &none, .rows = WORLD_ROWS};
-    body(&none.ranks[0]);
+    world none;
+    rank *alone = world_plain(&none, CT_F64);
+    none.plain = false;
+    body(alone);
     expect_same(one, &none, tolerance);
     free(one);
     free(many);

@@ -34,6 +34,8 @@ struct world {
 world *world_run(int size, int grains, const int64_t rows[], ct_dtype dtype,
                  void (*body)(rank *me));
 void expect_well(const world *w);
+/* Makes of *w one process without a group, with the whole batch; its rank, which lives as long. */
+rank *world_plain(world *w, ct_dtype dtype);
 
 /* --- What a rank computes --------------------------------------------------------------------- */
 

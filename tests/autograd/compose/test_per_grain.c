@@ -106,27 +106,26 @@ static void slices(rank *me) { both(me, images(me, 1), images(me, 2), images(me,
 TEST(per_grain, is_batch_norm_of_each_grain) {
     world *many = world_run(4, 4, rows_of_grains, CT_F64, slices);
     expect_well(many);
-    world *one = calloc(1, sizeof *one);
-    *one = (world){.size = 1, .grains = 4, .dtype = CT_F64, .plain = true};
-    one->ranks[0] = (rank){.world = one, .rows = WORLD_ROWS};
-    slices(&one->ranks[0]);
-    int64_t n = one->ranks[0].n;
+    world one;
+    rank *all = world_plain(&one, CT_F64);
+    one.grains = 4;
+    slices(all);
+    int64_t n = all->n;
     EXPECT(n > 0 && ct_error() == CT_OK, "%s", ct_error_message());
     for (int r = 0; r < 4; r++) {
         EXPECT(many->ranks[r].n == n, "rank %d has %lld numbers", r, (long long)many->ranks[r].n);
         for (int64_t i = 0; i < n; i++) {
-            double a = one->ranks[0].results[i], b = many->ranks[r].results[i];
+            double a = all->results[i], b = many->ranks[r].results[i];
             EXPECT(fabs(a - b) <= 1e-12 * (1 + fabs(a)), "number %lld on rank %d: %.17g, not %.17g",
                    (long long)i, r, b, a);
         }
     }
-    free(one);
     free(many);
 }
 
 /* --- Against differences ---------------------------------------------------------------------- */
 
-enum { ROWS = 8 };
+enum { ROWS = WORLD_ROWS };
 
 /* in[0] as rows that vary, by a product, and back. */
 static ct_tensor *through_rows(void *context, ct_tensor *const in[], int64_t n) {
@@ -142,9 +141,10 @@ static ct_tensor *through_rows(void *context, ct_tensor *const in[], int64_t n) 
 TEST(per_grain, derivatives_are_those_of_differences) {
     ct_group *group = ct_group_alone();
     OK(ct_group_use(group, (ct_group_options){.grains = 3}));
-    rank me = {.world = &(world){.size = 1, .dtype = CT_F64, .plain = true}, .rows = ROWS};
-    ct_tensor *in[] = {rows_of(&me, 2, 1), parameter(&me, CT_SHAPE(2), 3),
-                       parameter(&me, CT_SHAPE(2), 2)};
+    world one;
+    const rank *me = world_plain(&one, CT_F64);
+    ct_tensor *in[] = {rows_of(me, 2, 1), parameter(me, CT_SHAPE(2), 3),
+                       parameter(me, CT_SHAPE(2), 2)};
     for (int order = 1; order <= 2; order++) {
         ct_gradcheck_report report;
         ct_gradcheck_options options = {.order = order, .seed = 7};
@@ -198,8 +198,9 @@ TEST(per_grain, moving_statistics_are_those_of_all_ranks) { same_bits_for_any_ra
 
 /* Of what does not vary, a batch is one grain. */
 TEST(per_grain, without_ranks_it_is_batch_norm) {
-    rank me = {.world = &(world){.size = 1, .dtype = CT_F32, .plain = true}, .rows = ROWS};
-    ct_tensor *x = images(&me, 1), *one = ct_scalar(CT_F32, 1), *zero = ct_scalar(CT_F32, 0);
+    world alone;
+    ct_tensor *x = images(world_plain(&alone, CT_F32), 1), *one = ct_scalar(CT_F32, 1),
+              *zero = ct_scalar(CT_F32, 0);
     ct_module *module = layer(CT_VARIANCE_BIASED);
     ct_tensor *y = ct_forward(module, x, CT_TRAINING);
     ct_tensor *wanted = ct_batch_norm(x, one, zero, -1, EPSILON, NULL, NULL);

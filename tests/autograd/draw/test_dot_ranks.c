@@ -116,8 +116,8 @@ TEST(dot_ranks, modules_count_their_sums) { on_ranks(draw_modules); }
 TEST(dot_ranks, prints_say_which_rows) { on_ranks(print); }
 
 TEST(dot_ranks, nothing_is_said_without_ranks) {
-    rank me = {.world = &(world){.size = 1, .dtype = CT_F64, .plain = true}, .rows = 8};
-    ct_tensor *x, *loss = loss_of(&me, &x);
+    world one;
+    ct_tensor *x, *loss = loss_of(world_plain(&one, CT_F64), &x);
     char *text = drawn(&loss, 1, (ct_dot_options){0});
     EXPECT(!strstr(text, "all ranks") && !strstr(text, "penwidth") && strstr(text, "[8,3] f64"));
     free(text);

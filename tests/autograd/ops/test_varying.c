@@ -301,10 +301,10 @@ typedef struct {
 } pair;
 
 static pair pair_of(const rank *me) {
-    world one = {.size = 1, .dtype = CT_F64, .plain = true};
-    rank all = {.world = &one, .rows = WORLD_ROWS};
+    world one;
+    rank *all = world_plain(&one, CT_F64);
     pair p = {rows_of(me, C, 1), parameter(me, CT_SHAPE(C), 3), .inner = 0};
-    memcpy(p.row, ct_data(rows_of(&all, C, 1)), sizeof p.row);
+    memcpy(p.row, ct_data(rows_of(all, C, 1)), sizeof p.row);
     memcpy(p.of, ct_data(p.y), sizeof p.of);
     for (int g = 0; g < WORLD_ROWS; g++) {
         for (int c = 0; c < C; c++) {

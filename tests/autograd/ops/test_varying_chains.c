@@ -306,10 +306,8 @@ TEST(varying_chains, are_those_of_one_process_or_refused_on_all_ranks) {
     int64_t first = (int64_t)support_seed(1);
     for (chain_number = first; chain_number < first + n; chain_number++) {
         world *one = calloc(1, sizeof *one);
-        *one = (world){.size = 1, .dtype = CT_F64, .plain = true};
-        one->ranks[0] = (rank){.world = one, .rows = WORLD_ROWS};
         int64_t scope = ct_scope_open();
-        run_chain(&one->ranks[0]);
+        run_chain(world_plain(one, CT_F64));
         ct_scope_close(scope);
         /* Where each rank has one row, nobody sees what others would refuse. */
         bool unseen = expect_alike(one, 4, (int64_t[]){5, 1, 2, 0});
