@@ -168,3 +168,14 @@ TEST(oom, nothing_works_without_memory) {
     const char *text = taken_error(&status);
     EXPECT(status == CT_ERR_MEMORY, "%s", text);
 }
+
+TEST(oom, no_scale_takes_more_than_every_allocation) {
+    int64_t scale = support_scaled(100);
+    static const int64_t scales[] = {1, 30, 100, 101, 1000}, strides[] = {100, 3, 1, 1, 1};
+    for (int k = 0; k < 5; k++) {
+        support_scale_set(scales[k]);
+        EXPECT(support_stride() == strides[k], "%lld, not %lld, of scale %lld",
+               (long long)support_stride(), (long long)strides[k], (long long)scales[k]);
+    }
+    support_scale_set(scale);
+}

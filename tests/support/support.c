@@ -108,6 +108,11 @@ int64_t support_scaled(int64_t samples) {
     return scaled > 0 ? scaled : 1;
 }
 
+int64_t support_stride(void) {
+    int64_t stride = 100 / support_scaled(100);
+    return stride > 0 ? stride : 1;
+}
+
 uint64_t support_seed(uint64_t standard) {
     return (uint64_t)number_from("COTAN_SEED", (int64_t)standard);
 }
@@ -226,8 +231,7 @@ int64_t oom_sweep(const char *name, scenario_fn *scenario, scenario_check_fn *ch
     EXPECT(scenario(state) == CT_OK, "%s: %s", name, ct_error_message());
     int64_t count = ct_mem_read().allocations - before;
     check(state, false);
-    int64_t step = 100 / support_scaled(100);
-    for (int64_t nth = 1; nth <= count; nth += step) {
+    for (int64_t nth = 1; nth <= count; nth += support_stride()) {
         sweep_one(scenario, check, state, nth, false);
         sweep_one(scenario, check, state, nth, true);
     }

@@ -42,6 +42,8 @@ int64_t live_now(void);
 
 /* How many samples to take of `samples`: all of them by default; COTAN_SCALE is a percentage. */
 int64_t support_scaled(int64_t samples);
+/* Every how many-th of a row of cases to take: each by default, and where COTAN_SCALE is above. */
+int64_t support_stride(void);
 void support_scale_set(int64_t percent);
 /* The seed of this run: COTAN_SEED, or the one given. */
 uint64_t support_seed(uint64_t standard);

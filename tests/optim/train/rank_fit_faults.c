@@ -188,7 +188,7 @@ SCENARIO(fits_without_memory) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     undisturbed u = {0};
     note_training(&u);
-    int64_t at = 1, stride = 100 / support_scaled(100);
+    int64_t at = 1, stride = support_stride();
     while (fit_without_memory(group, &u, ct_group_rank(group) == argument, at)) at += stride;
     EXPECT(at > 500, "%lld requests", (long long)at);
 }
