@@ -1,5 +1,6 @@
 /* What is refused of tensors that vary between ranks, row by row as docs/ranks.md lists it: the
- * error names the function that was called, the operand and the axis. Two ranks of four rows each.
+ * error names the function that was called, and the operand and the axis, or the option. Two ranks
+ * of four rows each.
  * Invariant: what is refused would need rows of other ranks that no sum over the batch gives. */
 #include "autograd/compose.h"
 #include "tensor/op.h"

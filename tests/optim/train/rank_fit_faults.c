@@ -11,9 +11,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-static void say(bool unchanged) {
-    printf("%s: %s, slots %s\n", ct_status_name(ct_error()), ct_error_message(),
-           unchanged ? "unchanged" : "changed");
+static void say(bool whole) {
+    printf("%s: %s, slots of %s\n", ct_status_name(ct_error()), ct_error_message(),
+           whole ? "whole steps" : "none");
     ct_error_clear();
 }
 
@@ -24,11 +24,11 @@ static bool stop_on_rank_1(void *context, ct_position position, const ct_step_re
 }
 
 /* Where training has stopped, and whether what was learned is that of so many whole steps. */
-static void say_where(const ct_history *history, bool unchanged) {
+static void say_where(const ct_history *history, bool whole) {
     printf("%lld steps, at %lld/%lld, interrupted %d, early %d, ", (long long)history->n_steps,
            (long long)history->position.epoch, (long long)history->position.batch,
            history->interrupted, history->stopped_early);
-    say(unchanged);
+    say(whole);
 }
 
 SCENARIO(stops_early) {

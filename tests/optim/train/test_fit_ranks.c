@@ -1,5 +1,5 @@
 /* Training on several processes over socket pairs: the same bits for any number of them, those of
- * one process to rounding, files, and what stops one rank. What a rank does is in rank_training.c.
+ * one process to rounding, files, and what stops one rank. What a rank does is in rank_*.c beside.
  * Invariant: nothing depends on how fast a rank is. */
 #define COTAN_PROCESSES
 
@@ -162,29 +162,30 @@ TEST(fit_ranks, several_ranks_draw_no_bar) {
 TEST(fit_ranks, all_stop_where_one_stops) {
     run("stops_early", 0, 3);
     for (int r = 0; r < 3; r++)
-        expect_text(r, "2 steps, at 0/2, interrupted 0, early 1, CT_OK: , slots unchanged\n");
+        expect_text(r, "2 steps, at 0/2, interrupted 0, early 1, CT_OK: , slots of whole steps\n");
 }
 
 TEST(fit_ranks, a_signal_to_one_rank_stops_all_after_the_same_step) {
     for (int64_t how = 0; how < 8; how++) {
         run("is_interrupted", how, 3);
         for (int r = 0; r < 3; r++) {
-            expect_text(r, "2 steps, at 0/2, interrupted 1, early 0, CT_OK: , slots unchanged\n");
+            expect_text(r,
+                        "2 steps, at 0/2, interrupted 1, early 0, CT_OK: , slots of whole steps\n");
         }
     }
 }
 
 TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
     run("loses_data", 0, 3);
-    expect_each("1 steps CT_ERR_IO: rank 1 found no file, slots unchanged\n",
-                "1 steps CT_ERR_IO: ct_fit: rank 1 failed with CT_ERR_IO, slots unchanged\n");
+    expect_each("1 steps CT_ERR_IO: rank 1 found no file, slots of whole steps\n",
+                "1 steps CT_ERR_IO: ct_fit: rank 1 failed with CT_ERR_IO, slots of whole steps\n");
     run("loses_data_before_an_evaluation", 0, 3);
-    expect_each("1 steps CT_ERR_IO: rank 1 found no file, slots unchanged\n",
-                "1 steps CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO, slots unchanged\n");
+    expect_each("1 steps CT_ERR_IO: rank 1 found no file, slots of whole steps\n",
+                "1 steps CT_ERR_IO: ct_item: rank 1 failed with CT_ERR_IO, slots of whole steps\n");
     run("steps_without_loss", 0, 2);
     expect_part(0, "rank 1 failed with");
-    expect_part(0, "slots unchanged");
-    expect_part(1, "ct_optimizer_step: 'loss' is NULL, slots unchanged");
+    expect_part(0, "slots of whole steps");
+    expect_part(1, "ct_optimizer_step: 'loss' is NULL, slots of whole steps");
 }
 
 TEST(fit_ranks, a_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
@@ -278,5 +279,5 @@ TEST(fit_ranks, keys_without_any_memory_on_one_rank_leave_the_group_in_step) {
 TEST(fit_ranks, ranks_begin_alike) {
     run("begins_otherwise", 0, 2);
     expect_part(1, "ct_fit: rank 1 begins with other values in the slots");
-    expect_part(0, "rank 1 failed with CT_ERR_STATE, slots unchanged");
+    expect_part(0, "rank 1 failed with CT_ERR_STATE, slots of whole steps");
 }
