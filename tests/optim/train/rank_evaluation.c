@@ -1,7 +1,7 @@
 /* Evaluations, and objectives and callbacks that evaluate, on ranks of which one fails or stops
  * where the others wait in a sum.
  * Invariant: all ranks come to the same end after the same exchanges: the group goes on. */
-#include "tests/optim/train/rank_loop.h"
+#include "tests/optim/train/rank_requests.h"
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
@@ -9,7 +9,6 @@
 #include "nn/layers.h"
 #include "nn/loss.h"
 #include "optim/fit.h"
-#include "tensor/mem.h"
 #include "tensor/runtime.h"
 
 #include <math.h>
@@ -222,8 +221,8 @@ static undisturbed note_training(ct_group *group, mishap *none) {
 }
 
 /* From 2 on there is no memory from that request on. */
-static void fail_at(const ct_group *group, int64_t argument, int64_t at) {
-    if (ct_group_rank(group) == argument % 2 && at > 0) ct_mem_fail_at(at, argument >= 2);
+static rank_requests requests_of(ct_group *group, int64_t argument) {
+    return (rank_requests){.group = group, .rank = argument % 2, .all_later = argument >= 2};
 }
 
 static bool check_slots(ct_group *group, const undisturbed *u, const training *t, int64_t at) {
@@ -239,28 +238,34 @@ static bool check_slots(ct_group *group, const undisturbed *u, const training *t
     return failed;
 }
 
+typedef struct {
+    training training;
+    ct_history history;
+} fitting;
+
+static ct_status fit(void *context) {
+    fitting *f = context;
+    training *t = &f->training;
+    return ct_fit(t->model, t->optimizer, NULL, t->train, evaluating(t), &f->history);
+}
+
 /* On rank `argument` each request for memory fails in turn, in a training whose objective and
  * callback evaluate. All come to the same, and go on alike. */
 SCENARIO(evaluates_all_over_without_memory) {
     mishap none = {-1, false, group, false};
     undisturbed u = note_training(group, &none);
-    int64_t requests = 0, failed = 0;
-    for (int64_t at = 0; at <= requests; at++) {
-        training t = begin(group, &none);
-        if (at == 0) ct_cache_clear();
-        int64_t before = ct_mem_read().allocations;
-        fail_at(group, argument, at);
-        ct_history history;
-        ct_fit(t.model, t.optimizer, NULL, t.train, evaluating(&t), &history);
-        ct_mem_fail_at(0, false);
-        if (at == 0) requests = ct_mem_read().allocations - before;
-        if (at == 0) OK(ct_group_broadcast(group, &requests, sizeof requests));
-        failed += check_slots(group, &u, &t, at);
-        rank_expect_alike(group, (uint64_t)history.n_epochs, "epochs", at);
-        ct_history_free(&history);
-        end(&t);
+    int64_t failed = 0;
+    rank_requests r = requests_of(group, argument);
+    for (; r.at <= r.count; r.at++) {
+        fitting f = {.training = begin(group, &none)};
+        if (r.at == 0) ct_cache_clear();
+        rank_requests_run(&r, fit, &f);
+        failed += check_slots(group, &u, &f.training, r.at);
+        rank_expect_alike(group, (uint64_t)f.history.n_epochs, "epochs", r.at);
+        ct_history_free(&f.history);
+        end(&f.training);
     }
-    EXPECT(failed > 50, "%lld of %lld requests", (long long)failed, (long long)requests);
+    EXPECT(failed > 50, "%lld of %lld requests", (long long)failed, (long long)r.count);
 }
 
 static training begin_to_skip(ct_group *group, mishap *none) {
@@ -280,31 +285,38 @@ static ct_tensor *infinite_loss(const training *t) {
     return ct_scale(ct_mse(ct_forward(t->model, batch.x, CT_TRAINING), batch.y), INFINITY);
 }
 
+typedef struct {
+    ct_optimizer *optimizer;
+    ct_tensor *loss;
+} stepping;
+
+static ct_status take_step(void *context) {
+    const stepping *s = context;
+    return ct_optimizer_step(s->optimizer, s->loss, NULL, 0);
+}
+
 /* Steps that are skipped, where rank `argument` fails in turn at each request: all ranks have
  * counted a step and changed nothing else, as one that nothing disturbs, or have not. */
 SCENARIO(skips_without_memory) {
     mishap none = {-1, false, group, false};
     training t = begin_to_skip(group, &none), other = begin_to_skip(group, &none);
-    int64_t requests = 0, skipped = 0;
-    for (int64_t at = 0; at <= requests; at++) {
-        int64_t before = ct_mem_read().allocations, scope = ct_scope_open();
-        ct_tensor *loss = infinite_loss(&t);
-        fail_at(group, argument, at);
-        ct_status status = ct_optimizer_step(t.optimizer, loss, NULL, 0);
-        ct_mem_fail_at(0, false);
-        if (at == 0) requests = ct_mem_read().allocations - before;
-        if (at == 0) OK(ct_group_broadcast(group, &requests, sizeof requests));
+    int64_t skipped = 0;
+    rank_requests r = requests_of(group, argument);
+    for (; r.at <= r.count; r.at++) {
+        int64_t scope = ct_scope_open();
+        stepping s = {t.optimizer, infinite_loss(&t)};
+        ct_status status = rank_requests_run(&r, take_step, &s);
         ct_error_clear();
         skipped += status == CT_OK;
         if (status == CT_OK) OK(ct_optimizer_step(other.optimizer, infinite_loss(&other), NULL, 0));
         ct_scope_close(scope);
-        rank_expect_alike(group, status == CT_OK, "status", at);
+        rank_expect_alike(group, status == CT_OK, "status", r.at);
         EXPECT(ct_optimizer_skipped(t.optimizer) == skipped);
         EXPECT(rank_slots_hash(t.model, t.optimizer) ==
                    rank_slots_hash(other.model, other.optimizer),
-               "at request %lld", (long long)at);
+               "at request %lld", (long long)r.at);
     }
-    EXPECT(skipped > 0 && skipped <= requests);
+    EXPECT(skipped > 0 && skipped <= r.count);
     end(&t);
     end(&other);
 }

@@ -1,6 +1,7 @@
 /* A step, or an evaluation, on ranks of which one runs out of memory, at each request in turn.
  * Invariant: all ranks come to the same end, and none has changed a slot unless all have. */
 #include "tests/optim/train/rank_loop.h"
+#include "tests/optim/train/rank_requests.h"
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
@@ -19,25 +20,32 @@ static void expect_same_keys(ct_group *group, const rank_loop *t, int64_t at) {
     rank_expect_alike(group, rank_slots_hash(t->model, t->optimizer), "keys", at);
 }
 
+static ct_status take_step(void *loop) { return rank_loop_step(loop); }
+
+/* A step whose objective draws a key, as it may. */
+static ct_status draw_and_step(void *context) {
+    const rank_loop *t = context;
+    return ct_seed_draw() ? rank_loop_step(t) : ct_optimizer_step(t->optimizer, NULL, NULL, 0);
+}
+
+static ct_status draw_without_batch(void *context) {
+    const rank_loop *t = context;
+    ct_seed_draw();
+    return ct_optimizer_step(t->optimizer, NULL, NULL, 0);
+}
+
 /* Rank `argument` fails in turn at each request of a step that draws keys: some before, some after
  * it has drawn. The last time it has no batch, and draws none. */
 SCENARIO(draws_after_failures) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     rank_loop t = rank_loop_begin(0.3);
     OK(rank_loop_step(&t));
-    int64_t before = ct_mem_read().allocations;
-    OK(rank_loop_step(&t));
-    int64_t requests = ct_mem_read().allocations - before;
-    OK(ct_group_broadcast(group, &requests, sizeof requests));
-    for (int64_t at = 1; at <= requests + 1; at++) {
-        bool fails = ct_group_rank(group) == argument, without = at > requests;
-        if (fails && !without) ct_mem_fail_at(at, false);
-        bool drawn = ct_seed_draw(); /* as an objective may */
-        if (!drawn || (fails && without)) ct_optimizer_step(t.optimizer, NULL, NULL, 0);
-        else rank_loop_step(&t);
-        ct_mem_fail_at(0, false);
+    rank_requests r = {.group = group, .rank = argument};
+    for (; r.at <= r.count + 1; r.at++) {
+        bool without = ct_group_rank(group) == argument && r.at > r.count;
+        rank_requests_run(&r, without ? draw_without_batch : draw_and_step, &t);
         ct_error_clear();
-        expect_same_keys(group, &t, at);
+        expect_same_keys(group, &t, r.at);
     }
     OK(rank_loop_step(&t));
     rank_loop_end(&t);
@@ -53,14 +61,9 @@ SCENARIO(draws_without_any_memory) {
     ct_optimizer_free(t.optimizer);
     t.optimizer = ct_adam_new(t.model, ct_adam_defaults(0.01));
     OK(rank_loop_step(&t));
-    int64_t before = ct_mem_read().allocations;
-    OK(rank_loop_step(&t));
-    int64_t requests = ct_mem_read().allocations - before;
-    OK(ct_group_broadcast(group, &requests, sizeof requests));
-    for (int64_t at = 1; at <= requests; at++) {
-        if (ct_group_rank(group) == argument) ct_mem_fail_at(at, true);
-        rank_loop_step(&t);
-        ct_mem_fail_at(0, false);
+    rank_requests r = {.group = group, .rank = argument, .all_later = true};
+    for (; r.at <= r.count; r.at++) {
+        rank_requests_run(&r, take_step, &t);
         ct_error_clear();
         OK(ct_group_agree(group, CT_OK));
     }
@@ -81,26 +84,21 @@ static void expect_same_step(const rank_loop *t, const rank_loop *undisturbed, b
 SCENARIO(step_without_memory) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     rank_loop t = rank_loop_begin(0), undisturbed = rank_loop_begin(0);
-    OK(rank_loop_step(&t));
-    int64_t failed = 0, before = ct_mem_read().allocations;
-    ct_cache_clear();
-    OK(rank_loop_step(&t));
-    int64_t requests = ct_mem_read().allocations - before;
-    OK(ct_group_broadcast(group, &requests, sizeof requests));
-    for (int k = 0; k < 2; k++) OK(rank_loop_step(&undisturbed));
-    for (int64_t i = 0; i < 2 * requests; i++) {
-        int64_t at = 1 + i % requests;
-        if (i >= requests) ct_cache_clear();
-        if (ct_group_rank(group) == argument) ct_mem_fail_at(at, false);
-        ct_status status = rank_loop_step(&t);
-        ct_mem_fail_at(0, false);
-        EXPECT(status == ct_error(), "%s", ct_error_message());
-        ct_error_clear();
-        failed += status != CT_OK;
-        rank_expect_alike(group, status != CT_OK, "status", at);
-        expect_same_step(&t, &undisturbed, status == CT_OK, at);
+    for (int k = 0; k < 2; k++) OK(rank_loop_step(k ? &t : &undisturbed));
+    int64_t failed = 0;
+    rank_requests r = {.group = group, .rank = argument};
+    for (int clears = 0; clears < 2; clears++) {
+        for (r.at = clears; r.at <= r.count; r.at++) {
+            if (clears || r.at == 0) ct_cache_clear();
+            ct_status status = rank_requests_run(&r, take_step, &t);
+            EXPECT(status == ct_error(), "%s", ct_error_message());
+            ct_error_clear();
+            failed += status != CT_OK;
+            rank_expect_alike(group, status != CT_OK, "status", r.at);
+            expect_same_step(&t, &undisturbed, status == CT_OK, r.at);
+        }
     }
-    EXPECT(failed > requests, "%lld of %lld requests", (long long)failed, (long long)requests);
+    EXPECT(failed > r.count, "%lld of %lld requests", (long long)failed, (long long)r.count);
     rank_loop_end(&t);
     rank_loop_end(&undisturbed);
 }
