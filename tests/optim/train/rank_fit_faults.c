@@ -1,13 +1,13 @@
 /* Training on ranks of which one stops, fails, or has no memory.
  * Invariant: all ranks come to the same, and what they hold is that of whole steps. */
 #include "tests/optim/train/rank_digits.h"
+#include "tests/optim/train/rank_notes.h"
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 
-#include <math.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -109,61 +109,46 @@ SCENARIO(loses_data) { lose_data(group, NULL); }
 static ct_tensor *looking(void *context, ct_module *model, const ct_batch *batch, ct_mode mode,
                           ct_output outputs[]) {
     (void)context;
-    outputs[0].prediction = ct_logits(model, batch->x, mode);
-    ct_tensor *loss = ct_cross_entropy(outputs[0].prediction, batch->y);
-    return isfinite(ct_item(loss)) ? loss : NULL;
+    return rank_look(&ct_loss_cross_entropy, model, batch, mode, outputs);
 }
 
 /* As above, where the objective of the others evaluates. */
 SCENARIO(loses_data_before_an_evaluation) { lose_data(group, looking); }
 
-/* What all values but keys have been after each step of an undisturbed training. */
 enum { STEPS = 3 };
 
-typedef struct {
-    rank_digits training;
-    uint64_t after[STEPS + 1];
-} undisturbed;
-
-static bool note_step(void *context, ct_position position, const ct_step_record *last,
-                      const ct_epoch *epoch) {
-    (void)position;
-    undisturbed *u = context;
-    if (!epoch) {
-        u->after[last->step] = rank_learned_hash(u->training.model, u->training.optimizer);
-    }
-    return true;
-}
-
-static void note_training(undisturbed *u) {
-    u->training = rank_digits_begin_few();
-    u->after[0] = rank_learned_hash(u->training.model, u->training.optimizer);
+/* What all values but keys have been before an undisturbed training, and after each step. */
+static rank_notes note_training(void) {
+    rank_digits t = rank_digits_begin_few();
+    rank_notes notes = {.model = t.model, .optimizer = t.optimizer};
+    rank_note(&notes);
     ct_history history = rank_digits_fit(
-        &u->training, (ct_fit_options){.epochs = 1, .callback = note_step, .context = u});
+        &t, (ct_fit_options){.epochs = 1, .callback = rank_note_step, .context = &notes});
     OK(ct_error());
-    EXPECT(history.n_steps == STEPS);
-    for (int k = 0; k < STEPS; k++) EXPECT(u->after[k] != u->after[k + 1]);
+    EXPECT(history.n_steps == STEPS && notes.count == STEPS + 1);
     ct_history_free(&history);
-    rank_digits_end(&u->training);
+    rank_digits_end(&t);
+    return notes;
 }
 
 /* What is left, and that all ranks have it. Whether there was an error. */
-static bool check_whole_steps(ct_group *group, const undisturbed *u, const rank_digits *t,
+static bool check_whole_steps(ct_group *group, const rank_notes *undisturbed, const rank_digits *t,
                               int64_t at) {
     bool failed = ct_error() != CT_OK;
     EXPECT(!failed || ct_error() == CT_ERR_MEMORY, "%s", ct_error_message());
     ct_error_clear();
     int64_t steps = ct_optimizer_steps(t->optimizer);
     REQUIRE(steps >= 0 && steps <= STEPS && (failed || steps == STEPS), "%lld", (long long)steps);
-    EXPECT(rank_learned_hash(t->model, t->optimizer) == u->after[steps], "at request %lld",
-           (long long)at);
+    EXPECT(rank_learned_hash(t->model, t->optimizer) == undisturbed->values[steps],
+           "at request %lld", (long long)at);
     rank_expect_alike(group, failed, "status", at);
     rank_expect_alike(group, rank_slots_hash(t->model, t->optimizer), "slots", at);
     return failed;
 }
 
 /* A training whose plans are to be made. False when it needs fewer requests. */
-static bool fit_without_memory(ct_group *group, const undisturbed *u, bool mine, int64_t at) {
+static bool fit_without_memory(ct_group *group, const rank_notes *undisturbed, bool mine,
+                               int64_t at) {
     rank_digits t = rank_digits_begin_few();
     ct_cache_clear();
     int64_t before = ct_mem_read().allocations;
@@ -171,7 +156,7 @@ static bool fit_without_memory(ct_group *group, const undisturbed *u, bool mine,
     ct_history history = rank_digits_fit(&t, (ct_fit_options){.epochs = 1});
     ct_mem_fail_at(0, false);
     bool reached = !mine || ct_mem_read().allocations - before >= at;
-    bool failed = check_whole_steps(group, u, &t, at);
+    bool failed = check_whole_steps(group, undisturbed, &t, at);
     EXPECT(history.n_steps == ct_optimizer_steps(t.optimizer));
     EXPECT(failed || history.n_epochs == 1);
     ct_history_free(&history);
@@ -186,10 +171,10 @@ static bool fit_without_memory(ct_group *group, const undisturbed *u, bool mine,
  * is an error on all ranks after the same whole steps, or on none. */
 SCENARIO(fits_without_memory) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
-    undisturbed u = {0};
-    note_training(&u);
+    rank_notes undisturbed = note_training();
     int64_t at = 1, stride = support_stride();
-    while (fit_without_memory(group, &u, ct_group_rank(group) == argument, at)) at += stride;
+    while (fit_without_memory(group, &undisturbed, ct_group_rank(group) == argument, at))
+        at += stride;
     EXPECT(at > 500, "%lld requests", (long long)at);
 }
 
