@@ -42,12 +42,17 @@ world *world_run(int size, int grains, const int64_t rows[], ct_dtype dtype,
         }
     }
     pthread_t threads[WORLD_MOST];
+    pthread_attr_t
+        attributes; /* a body may have a world of its own, more than musl's stacks hold */
+    REQUIRE(pthread_attr_init(&attributes) == 0);
+    REQUIRE(pthread_attr_setstacksize(&attributes, (size_t)8 << 20) == 0);
     int64_t first = 0;
     for (int r = 0; r < size; r++) {
         w->ranks[r] = (rank){.world = w, .rank = r, .first = first, .rows = rows[r]};
         first += rows[r];
-        REQUIRE(pthread_create(&threads[r], NULL, run_rank, &w->ranks[r]) == 0);
+        REQUIRE(pthread_create(&threads[r], &attributes, run_rank, &w->ranks[r]) == 0);
     }
+    pthread_attr_destroy(&attributes);
     for (int r = 0; r < size; r++) pthread_join(threads[r], NULL);
     return w;
 }
