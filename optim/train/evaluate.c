@@ -32,19 +32,20 @@ static ct_status pull(ct_module *model, const cti_measures *measures, ct_source 
  * is to stop goes along until all do. */
 static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_source *source,
                           bool (*stop)(void), bool *stopped, cti_sums *sums) {
-    ct_status status = ct_source_seek(source, 0, 0);
-    for (bool more = true; more;) {
-        int64_t scope = ct_scope_open(), exchanges = cti_watch();
+    ct_status status = CT_OK;
+    for (bool begins = true, more = true; more; begins = false) {
+        int64_t scope = ct_scope_open();
+        cti_watch watch = cti_watch_begin();
         ct_batch batch = {0};
         cti_measured measured = {0};
         *stopped = stop && stop();
         bool ends = *stopped && !ct_group_current();
+        if (begins) status = ct_source_seek(source, 0, 0);
         if (status == CT_OK && !ends) {
             status = pull(model, measures, source, &batch, sums, &measured);
         }
-        status = cti_watched(exchanges, status);
-        status = status == CT_OK ? cti_meet(status, &stopped, 1)
-                                 : cti_agreed_since(exchanges, status);
+        status = cti_watch_end(watch, status);
+        status = status == CT_OK ? cti_meet(status, &stopped, 1) : cti_agreed_since(watch, status);
         more = status == CT_OK && batch.x && !*stopped;
         if (more) status = add_batch(&measured, measures, &batch, sums);
         ct_scope_close(scope);

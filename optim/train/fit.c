@@ -24,7 +24,7 @@ typedef struct {
     cti_measures measures;
     ct_source *train;
     const ct_fit_options *options;
-    const ct_group *group; /* NULL: none; looked at only to see whether it still is the current */
+    ct_group *group; /* at the beginning; NULL: none */
     ct_history *history;
     cti_progress progress;
     int64_t count;         /* batches in an epoch */
@@ -209,11 +209,11 @@ static ct_status learn(training *t, const ct_batch *batch) {
     cti_measured measured;
     t->batch = batch;
     t->last.step = at->epoch * t->count + at->batch + 1;
-    int64_t exchanges = cti_watch(); /* the user's functions may evaluate */
+    cti_watch watch = cti_watch_begin(); /* the user's functions may evaluate */
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);
-    status = cti_watched(exchanges, status);
-    if (status != CT_OK) return cti_agreed_since(exchanges, status); /* others wait in the step */
+    status = cti_watch_end(watch, status);
+    if (status != CT_OK) return cti_agreed_since(watch, status); /* others wait in the step */
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
@@ -231,12 +231,13 @@ static ct_status step(training *t, bool *more) {
         !cti_grow(&history->steps, history->n_steps, sizeof *history->steps)) {
         return cti_agreed(CT_ERR_MEMORY);
     }
-    int64_t scope = ct_scope_open(), exchanges = cti_watch();
+    int64_t scope = ct_scope_open();
     ct_batch batch = {0};
-    ct_status status = cti_watched(exchanges, ct_source_next(t->train, &batch));
+    cti_watch watch = cti_watch_begin();
+    ct_status status = cti_watch_end(watch, ct_source_next(t->train, &batch));
     *more = status == CT_OK && batch.x;
     if (*more) status = learn(t, &batch);
-    else if (status != CT_OK) cti_agreed_since(exchanges, status);
+    else if (status != CT_OK) cti_agreed_since(watch, status);
     ct_scope_close(scope);
     return status;
 }
@@ -258,13 +259,8 @@ static void look_for_interrupt(training *t) {
 
 /* What has stopped one rank stops all; whether this one fared well, they learn. */
 static ct_status meet(training *t, ct_status status) {
-    if (ct_group_current() != t->group) {
-        if (status != CT_OK) return status;
-        return ct_fail(CT_ERR_STATE, "ct_fit: the current group is another than at the beginning, "
-                                     "and the rest would be learnt from other rows");
-    }
     bool *flags[] = {&t->stop, &t->history->stopped_early, &t->history->interrupted};
-    return cti_meet(status, flags, 3);
+    return cti_meet(cti_group_kept(t->group, status), flags, 3);
 }
 
 static void after_step(training *t) {
@@ -521,39 +517,49 @@ static cti_measures measures_of(const ct_loss *loss, const ct_fit_options *optio
     };
 }
 
+static ct_status check(training *t) {
+    bool measured = t->measures.loss || t->options->objective;
+    ct_status status = check_arguments(t->model, t->optimizer, measured, t->train);
+    if (status == CT_OK) status = cti_check_measures("ct_fit", &t->measures);
+    if (status == CT_OK) status = check_options(t->options);
+    if (status == CT_OK && (t->count = ct_source_count(t->train)) < 0) status = ct_error();
+    return cti_meet_alike(status, t->model, t->optimizer);
+}
+
+static ct_status fit(training *t) {
+    const ct_fit_options *options = t->options;
+    FILE *log = ct_group_rank(t->group) > 0 ? NULL : options->log;
+    t->best = options->best ? options->best : options->restore_best ? &t->own : NULL;
+    cti_progress_begin(&t->progress, log, epochs_of(options, t->count), t->count,
+                       t->measures.metric != NULL);
+    t->progress.metrics = options->metrics;
+    t->progress.n_metrics = options->n_metrics;
+    if (!options->no_signals) cti_interrupt_begin();
+    ct_status status = run(t);
+    if (!options->no_signals) cti_interrupt_end();
+    status = cti_optimizer_settle(t->optimizer, status);
+    cti_best_free(&t->own);
+    cti_sums_free(&t->sums);
+    return status;
+}
+
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history) {
     CTI_CALLED;
     ct_history own = {0};
     if (history) *history = own;
-    bool measured = loss || options.objective;
-    ct_status status = check_arguments(model, optimizer, measured, train);
     training t = {
         .model = model,
         .optimizer = optimizer,
         .measures = measures_of(loss, &options),
         .train = train,
         .options = &options,
-        .group = ct_group_current(),
+        .group = cti_group_keep(),
         .history = history ? history : &own,
     };
-    if (status == CT_OK) status = cti_check_measures("ct_fit", &t.measures);
-    if (status == CT_OK) status = check_options(&options);
-    if (status == CT_OK && (t.count = ct_source_count(train)) < 0) status = ct_error();
-    status = cti_meet_alike(status, model, optimizer);
-    if (status != CT_OK) return status;
-    if (ct_group_rank(ct_group_current()) > 0) options.log = NULL;
-    t.best = options.best ? options.best : options.restore_best ? &t.own : NULL;
-    cti_progress_begin(&t.progress, options.log, epochs_of(&options, t.count), t.count,
-                       t.measures.metric != NULL);
-    t.progress.metrics = options.metrics;
-    t.progress.n_metrics = options.n_metrics;
-    if (!options.no_signals) cti_interrupt_begin();
-    status = run(&t);
-    if (!options.no_signals) cti_interrupt_end();
-    status = cti_optimizer_settle(optimizer, status);
-    cti_best_free(&t.own);
-    cti_sums_free(&t.sums);
+    ct_status status = check(&t);
+    if (status == CT_OK) status = fit(&t);
+    cti_group_release(t.group);
     ct_history_free(&own);
     return status;
 }

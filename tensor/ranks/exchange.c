@@ -323,24 +323,28 @@ ct_status cti_agreed(ct_status status) {
     return group ? cti_agree(group, (cti_entry){.status = status}) : status;
 }
 
-int64_t cti_watch(void) {
-    ct_group *group = ct_group_current();
-    if (!group) return 0;
+cti_watch cti_watch_begin(void) {
+    ct_group *group = cti_group_keep();
+    if (!group) return (cti_watch){0};
     group->watched = true;
-    return group->watched_from = group->stats.exchanges;
+    group->watched_from = group->stats.exchanges;
+    return (cti_watch){group, group->watched_from};
 }
 
-ct_status cti_watched(int64_t exchanges, ct_status status) {
-    ct_group *group = ct_group_current();
-    if (!group) return status;
-    group->watched = false;
-    return status == CT_OK && failed_since(group, exchanges) ? group->exchange.fault.status
-                                                             : status;
+ct_status cti_watch_end(cti_watch watch, ct_status status) {
+    ct_group *group = watch.group;
+    status = cti_group_kept(group, status);
+    if (group && status == CT_OK && failed_since(group, watch.exchanges)) {
+        status = group->exchange.fault.status;
+    }
+    if (group) group->watched = false;
+    cti_group_release(group);
+    return status;
 }
 
-ct_status cti_agreed_since(int64_t exchanges, ct_status status) {
+ct_status cti_agreed_since(cti_watch watch, ct_status status) {
     const ct_group *group = ct_group_current();
-    bool known = group && failed_since(group, exchanges);
+    bool known = group && failed_since(group, watch.exchanges);
     return known && status != CT_OK ? status : cti_agreed(status);
 }
 

@@ -43,15 +43,26 @@ ct_status cti_check_joined(const char *function);
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);
-/* The same for a rank that may have exchanged something since there were so many exchanges. If the
- * last of those failed, it did so on all ranks, and they know. */
-ct_status cti_agreed_since(int64_t exchanges, ct_status status);
-/* Around user functions, which may evaluate: returns how many exchanges there were. A rank that
- * fails elsewhere tells in place of the first that the others come to, so after one that failed
- * further ones fail likewise, and send nothing. cti_watched ends it: with the functions' status, or
- * that of an exchange of whose failure they took no notice. */
-int64_t cti_watch(void);
-ct_status cti_watched(int64_t exchanges, ct_status status);
+/* Around user functions: the current group, or NULL, which stays in memory until its release, also
+ * where they free it. cti_group_kept looks whether it is the current one still. If they have chosen
+ * another or none, it is again, so that this rank can tell the others, and the status is
+ * CT_ERR_STATE where it was CT_OK; that alone if they have freed it: the others know. */
+ct_group *cti_group_keep(void);
+ct_status cti_group_kept(ct_group *group, ct_status status);
+void cti_group_release(ct_group *group);
+/* Around user functions that may evaluate where the others wait, with the same care for the group.
+ * A rank that fails elsewhere tells in place of the first exchange that the others come to, so
+ * after one that failed further ones fail likewise, and send nothing. cti_watch_end gives the
+ * functions' status, or that of an exchange of whose failure they took no notice. */
+typedef struct {
+    ct_group *group;
+    int64_t exchanges; /* how many there were */
+} cti_watch;
+cti_watch cti_watch_begin(void);
+ct_status cti_watch_end(cti_watch watch, ct_status status);
+/* As cti_agreed, after a watch in which this rank may have exchanged something. If the last of that
+ * failed, it did so on all ranks, and they know. */
+ct_status cti_agreed_since(cti_watch watch, ct_status status);
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was
  * begun has to be polled until it is done. */

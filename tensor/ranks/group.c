@@ -47,13 +47,41 @@ ct_group *ct_group_new(ct_transport *transport) {
     return group;
 }
 
+static void free_unless_kept(ct_group *group) {
+    if (group->keepers > 0 || !group->left) return;
+    cti_free(group->room);
+    cti_free(group);
+}
+
 void ct_group_free(ct_group *group) {
     if (!group) return;
     if (current == group) current = NULL;
     cti_leave(group);
     if (group->transport) group->transport->kind->close(group->transport, true);
-    cti_free(group->room);
-    cti_free(group);
+    group->transport = NULL;
+    group->left = true;
+    free_unless_kept(group);
+}
+
+ct_group *cti_group_keep(void) {
+    if (current) current->keepers++;
+    return current;
+}
+
+ct_status cti_group_kept(ct_group *group, ct_status status) {
+    if (current == group) return status;
+    bool left = group && group->left;
+    if (!left) current = group;
+    if (status != CT_OK) return status;
+    return ct_fail(CT_ERR_STATE, left ? "ct_group: a callback has freed the current group"
+                                      : "ct_group: a callback has chosen another current group, or "
+                                        "none; it stays the one before");
+}
+
+void cti_group_release(ct_group *group) {
+    if (!group) return;
+    group->keepers--;
+    free_unless_kept(group);
 }
 
 /* --- Use -------------------------------------------------------------------------------------- */

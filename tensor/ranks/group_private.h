@@ -49,8 +49,10 @@ struct ct_group {
     ct_group_stats stats;
     cti_schedule schedule;
     cti_exchange exchange;
+    int keepers;    /* see cti_group_keep */
+    bool left;      /* ct_group_free was called */
     bool comparing; /* within cti_difference_find */
-    bool watched;   /* from so many exchanges on, see cti_watch */
+    bool watched;   /* from so many exchanges on, see cti_watch_begin */
     int64_t watched_from;
     char *room; /* for the payload of sums */
     size_t capacity;

@@ -20,6 +20,9 @@ typedef struct {
     void (*run)(ct_group *group, int64_t argument);
 } rank_scenario;
 
+/* The scenario has freed the group. */
+extern bool rank_has_left;
+
 #define SCENARIO(name)                                                             \
     static void scenario_##name(ct_group *group, int64_t argument);                \
     static const rank_scenario scenario_##name##_row = {#name, scenario_##name};   \

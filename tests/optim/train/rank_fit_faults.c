@@ -208,3 +208,88 @@ SCENARIO(steps_without_loss) {
     say(rank_slots_hash(t.model, t.optimizer) == before);
     rank_digits_end(&t);
 }
+
+/* --- Functions that change the current group -------------------------------------------------- */
+
+/* What one of rank 1 does at the second step. */
+enum { CHOOSES_NONE, CHOOSES_ANOTHER, LEAVES, LEAVES_FOR_ANOTHER };
+typedef struct {
+    ct_group *group, *another;
+    int does;
+    bool done;
+} wanderer;
+
+static void wander(wanderer *w) {
+    if (w->done || ct_group_rank(w->group) != 1) return;
+    w->done = true;
+    if (w->does == CHOOSES_NONE) ct_group_use_none();
+    if (w->does >= LEAVES) {
+        ct_group_free(w->group);
+        rank_has_left = true;
+    }
+    if (w->does == LEAVES_FOR_ANOTHER) w->another = ct_group_alone(); /* where the first one was */
+    if (w->another) OK(ct_group_use(w->another, (ct_group_options){0}));
+}
+
+static bool wander_after_a_step(void *context, ct_position position, const ct_step_record *last,
+                                const ct_epoch *epoch) {
+    (void)position, (void)epoch;
+    if (last->step == 2) wander(context);
+    return true;
+}
+
+static ct_status wander_with_data(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
+    (void)epoch;
+    if (number == 2) wander(context);
+    return batch->x ? CT_OK : ct_error();
+}
+
+static ct_status wander_in_a_step(void *context, ct_fit_step *step) {
+    if (step->position.batch == 2) wander(context);
+    return CT_OK;
+}
+
+/* In the callback, the data, and `also`, of a training; then in the data of an evaluation. */
+static ct_status fit_wandering(int where, rank_digits *t, wanderer *w, ct_history *history) {
+    ct_fit_options options = {.epochs = 2, .context = w, .record_steps = true};
+    if (where == 0) options.callback = wander_after_a_step;
+    if (where == 1) t->train = ct_source_map_new(t->train, wander_with_data, w);
+    if (where == 2) options.also = wander_in_a_step;
+    return ct_fit(t->model, t->optimizer, &ct_loss_cross_entropy, t->train, options, history);
+}
+
+/* `argument`: 4 x where + what. Rank 1 is told, and the others do not wait for it. */
+SCENARIO(changes_the_group) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    uint64_t after_two_steps = rank_digits_hash_after(2, NULL);
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    wanderer w = {.group = group, .does = (int)(argument % 4)};
+    if (w.does == CHOOSES_ANOTHER && ct_group_rank(group) == 1) w.another = ct_group_alone();
+    ct_history history = {0};
+    EXPECT(fit_wandering((int)(argument / 4), &t, &w, &history) == ct_error());
+    printf("%lld steps ", (long long)history.n_steps);
+    say(rank_learned_hash(t.model, t.optimizer) == after_two_steps);
+    ct_history_free(&history);
+    if (w.does < LEAVES) { /* the group is as before */
+        EXPECT(ct_group_current() == group);
+        OK(ct_group_agree(group, CT_OK));
+    }
+    rank_digits_end(&t);
+    ct_group_free(w.another);
+}
+
+/* The data of an evaluation, which is none of a training. */
+SCENARIO(changes_the_group_in_an_evaluation) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    wanderer w = {.group = group, .does = (int)argument};
+    if (w.does == CHOOSES_ANOTHER && ct_group_rank(group) == 1) w.another = ct_group_alone();
+    t.train = ct_source_map_new(t.train, wander_with_data, &w);
+    double loss;
+    EXPECT(ct_evaluate(t.model, &ct_loss_cross_entropy, t.train, &loss, NULL) == ct_error());
+    printf("%s: %s\n", ct_status_name(ct_error()), ct_error_message());
+    ct_error_clear();
+    if (w.does < LEAVES) OK(ct_evaluate(t.model, &ct_loss_cross_entropy, t.train, &loss, NULL));
+    rank_digits_end(&t);
+    ct_group_free(w.another);
+}

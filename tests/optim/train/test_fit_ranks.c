@@ -188,6 +188,33 @@ TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
     expect_part(1, "ct_optimizer_step: 'loss' is NULL, slots of whole steps");
 }
 
+static const char chosen[] = "a callback has chosen another current group, or none; it stays the "
+                             "one before";
+
+TEST(fit_ranks, what_changes_the_group_on_one_rank_is_an_error_on_all) {
+    char own[256], others[256];
+    for (int64_t how = 0; how < 12; how++) {
+        bool leaves = how % 4 >= 2;
+        run("changes_the_group", how, 3);
+        snprintf(own, sizeof own, "2 steps CT_ERR_STATE: ct_fit: %s, slots of whole steps\n",
+                 leaves ? "a callback has freed the current group" : chosen);
+        snprintf(others, sizeof others,
+                 "2 steps CT_ERR_STATE: ct_fit: rank 1 %s, slots of whole "
+                 "steps\n",
+                 leaves ? "has left the group" : "failed with CT_ERR_STATE");
+        expect_each(own, others);
+    }
+    for (int64_t how = 0; how < 4; how++) {
+        bool leaves = how >= 2;
+        run("changes_the_group_in_an_evaluation", how, 3);
+        snprintf(own, sizeof own, "CT_ERR_STATE: ct_evaluate: %s\n",
+                 leaves ? "a callback has freed the current group" : chosen);
+        snprintf(others, sizeof others, "CT_ERR_STATE: ct_evaluate: rank 1 %s\n",
+                 leaves ? "has left the group" : "failed with CT_ERR_STATE");
+        expect_each(own, others);
+    }
+}
+
 TEST(fit_ranks, a_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
     run("step_without_memory", 0, 2);
     run("step_without_memory", 1, 3);

@@ -84,12 +84,14 @@ SCENARIO(leaves_at_once) {
 /* As leaves, from within user functions, after an exchange that failed there. */
 SCENARIO(leaves_after_an_error) {
     use(group, 300);
-    int64_t exchanges = cti_watch();
+    cti_watch watch = cti_watch_begin();
     EXPECT(ct_group_agree(group, CT_ERR_RANGE) == CT_ERR_RANGE);
     ct_error_clear();
-    if (ct_group_rank(group) == argument) return;
-    cti_watched(exchanges, CT_OK);
-    say_twice(group);
+    rank_has_left = ct_group_rank(group) == argument;
+    if (rank_has_left) ct_group_free(group);
+    EXPECT(cti_watch_end(watch, CT_OK) == (rank_has_left ? CT_ERR_STATE : CT_ERR_RANGE));
+    ct_error_clear();
+    if (!rank_has_left) say_twice(group);
 }
 
 /* Some are in a sum, some agree, and half of them leave. */
