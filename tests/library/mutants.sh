@@ -10,7 +10,7 @@
 # anew. Exit status 0 when all were seen.
 set -u
 
-suites="test_varying test_varying_layers test_per_grain test_ranks"
+suites="test_varying test_varying_ops test_varying_layers test_per_grain test_ranks"
 cd "$(dirname "$0")/../.." || exit 1
 work=$PWD/build/mutants tree=$PWD/build/mutants/tree
 word=${1:-}
@@ -131,6 +131,26 @@ mutant 'the gradient of a weight is summed over ranks twice' autograd/ops/matmul
     'return ct_all_sum(ct_node(&ct_op_matmul, inputs, 2, NULL, 0));' \
     'return ct_all_sum(ct_replicate(ct_all_sum(ct_node(&ct_op_matmul, inputs, 2, NULL, 0))));' \
     test_varying
+
+mutant 'the kernel gradient of a convolution stays on its rank' autograd/ops/conv.c \
+    'return ct_all_sum(cti_node_by_grain(&ct_op_grain_conv2d_kernel, (ct_tensor *[]){x, y}, 2,' \
+    '#define ct_all_sum(y) ct_sum(cti_marked(ct_scale(y, 1), CTI_REPLICATED), CT_AXES(0))
+     return ct_all_sum(cti_node_by_grain(&ct_op_grain_conv2d_kernel, (ct_tensor *[]){x, y}, 2,' \
+    test_varying_ops
+mutant 'grains have equally many images in the kernel gradient of a convolution' \
+    autograd/kernels/conv_weights.c \
+    'ct_span images = cti_grain(&attr->grains, range);' \
+    'int64_t most = attr->grains.most, end = attr->grains.ends[attr->grains.n - 1];
+     ct_span images = {cti_least(range * most, end), cti_least((range + 1) * most, end)};' \
+    test_varying_ops
+mutant 'the VJP of the kernel gradient of a convolution is half of it' autograd/ops/conv.c \
+    'ct_tensor *of_all = cti_of_all_grains(g);' \
+    'ct_tensor *of_all = ct_scale(cti_of_all_grains(g), 0.5);' test_varying_ops
+mutant 'grains have equally many rows in the gradient of a table' autograd/ops/take.c \
+    'ct_span places = cti_grain(&attr->grains, part);' \
+    'int64_t most = attr->grains.most, end = attr->grains.ends[attr->grains.n - 1];
+     ct_span places = {cti_least(part * most, end), cti_least((part + 1) * most, end)};' \
+    test_varying_ops
 
 # --- Statistics -----------------------------------------------------------------------------------
 

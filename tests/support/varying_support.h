@@ -53,7 +53,8 @@ void note_varying(rank *me, ct_tensor *t);
 
 /* In p61, exactly, for equal and unequal rows, among them a rank with none. */
 void same_as_one_process(void (*body)(rank *me));
-/* In f32, for 1, 2, 3, 4 and 8 ranks. */
+/* In f32, for 1, 2, 3, 4 and 8 ranks with grains of one row, and 1 to 5 with grains of one or two.
+ */
 void same_bits_for_any_ranks(void (*body)(rank *me));
 /* In f64, to rounding. */
 void close_to_one_process(void (*body)(rank *me), double tolerance);
