@@ -3,6 +3,7 @@
  * Invariant: all ranks hear of it, and can go on. */
 #include "autograd/compose.h"
 #include "tensor/group.h"
+#include "tensor/runtime.h"
 #include "tests/support/test.h"
 #include "tests/support/varying_support.h"
 
@@ -79,9 +80,35 @@ static void expect_heard(void (*body)(rank *me), const char *text) {
     free(w);
 }
 
+/* The second batch has as many rows as the first one on rank 0 alone, which has a plan for them. */
+static void another_batch(rank *me, bool differs) {
+    static const int64_t rows[2][3] = {{4, 2, 0}, {4, 1, 2}}, first[2][3] = {{0, 4, 6}, {0, 4, 5}};
+    for (int time = 0; time < 2; time++) {
+        me->rows = rows[time][me->rank];
+        me->first = first[time][me->rank];
+        ct_tensor *x = x_of(me);
+        x = time == 1 && differs && me->rank > 0 ? ct_sin(x) : ct_tanh(x);
+        ct_stats_reset();
+        note(me, ct_sum_all(x));
+        int64_t hits = ct_stats_read().plan_hits;
+        EXPECT(hits == (time == 1 && me->rank == 0), "%lld on rank %d", (long long)hits, me->rank);
+    }
+}
+
+static void planned_on_one(rank *me) { another_batch(me, false); }
+static void planned_on_another(rank *me) { another_batch(me, true); }
+
+TEST(differences, ranks_of_which_one_has_a_plan_compute_the_same) {
+    world *w = world_run(3, 4, (int64_t[]){4, 3, 0}, CT_F64, planned_on_one);
+    expect_well(w);
+    for (int r = 0; r < 3; r++) EXPECT(w->ranks[r].n == 2, "rank %d", r);
+    free(w);
+}
+
 TEST(differences, all_hear_of_it) {
     expect_heard(of_three, FIRST "exp f64 [3,3], rows along axis 0 in place of ragged_grain_sum ");
     expect_heard(numbers_later, FIRST "a leaf f64 [] = 0.5 in place of a leaf f64 [] = 2");
+    expect_heard(planned_on_another, FIRST "sin f64 ");
     expect_heard(another_call, ", or made another call");
 }
 

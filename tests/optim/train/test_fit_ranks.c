@@ -60,6 +60,11 @@ TEST(fit_ranks, the_result_is_that_of_one_process) {
     run("trains_as_one", 0, 8);
 }
 
+TEST(fit_ranks, a_step_late_in_a_training_is_that_of_one_process) {
+    run("steps_as_one", 200, 1);
+    run("steps_as_one", 200, 2);
+}
+
 /* What a step of the study's network sums: gradients and the sums that BatchNorm needs, two forward
  * for each channel, while those of its backward pass are the gradients of gamma and beta; loss and
  * accuracy, and three flags of 8 bytes, by which all ranks go on. */
