@@ -73,22 +73,28 @@ for p in 2 3 4; do
 done
 
 # The launcher ends all, or survivors end by themselves; nobody is left.
-no_rank_left() {
+no_rank_left() { # SCENARIO
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        pgrep -f "^$rank vanishes" >/dev/null || return 0
+        pgrep -f "^$rank $1" >/dev/null || return 0
         sleep 1
     done
-    pgrep -a -f "^$rank vanishes"
+    pgrep -a -f "^$rank $1"
     return 1
 }
-ends_all() { ! ranks 4 vanishes 1 && no_rank_left; }
+ends_all() { ! ranks 4 vanishes 1 && no_rank_left vanishes; }
 survivors_tell() {
     usual=$options options="$options --enable-recovery"
     ranks 4 vanishes 1
     options=$usual
-    lines 3 'CT_ERR_IO ct_group: rank' && lines 3 'was lost before' && no_rank_left
+    lines 3 'CT_ERR_IO ct_group: rank' && lines 3 'was lost before' && no_rank_left vanishes
+}
+# Whoever gives up first ends, and the launcher then ends all, also the one that is stopped.
+stopped() {
+    ranks 4 stopped 17
+    [ $? -lt 124 ] && grep -q '^CT_ERR_IO ct_group: rank' "$work/out" && no_rank_left stopped
 }
 check "4 ranks: one is killed, and mpirun ends all" ends_all
+check "4 ranks: one is stopped, and mpirun ends all" stopped
 [ ! "$open_mpi" ] || check "4 ranks: one is killed, and the others tell" survivors_tell
 
 # After that the last checkpoint goes on, on other numbers of ranks, as 4 would have.
