@@ -32,10 +32,10 @@ static ct_status pull(ct_module *model, const cti_measures *measures, ct_source 
  * is to stop goes along until all do. */
 static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_source *source,
                           bool (*stop)(void), bool *stopped, cti_sums *sums) {
+    ct_group *group = ct_group_current();
     ct_status status = CT_OK;
     for (bool begins = true, more = true; more; begins = false) {
         int64_t scope = ct_scope_open();
-        cti_watch watch = cti_watch_begin();
         ct_batch batch = {0};
         cti_measured measured = {0};
         *stopped = stop && stop();
@@ -44,8 +44,7 @@ static ct_status run_pass(ct_module *model, const cti_measures *measures, ct_sou
         if (status == CT_OK && !ends) {
             status = pull(model, measures, source, &batch, sums, &measured);
         }
-        status = cti_watch_end(watch, status);
-        status = status == CT_OK ? cti_meet(status, &stopped, 1) : cti_agreed_since(watch, status);
+        status = cti_meet(cti_group_kept(group, status), &stopped, 1);
         more = status == CT_OK && batch.x && !*stopped;
         if (more) status = add_batch(&measured, measures, &batch, sums);
         ct_scope_close(scope);
@@ -95,9 +94,15 @@ static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *sour
                              .metric = loss ? loss->metric : NULL,
                              .metrics = options.metrics,
                              .n_metrics = options.n_metrics};
+    cti_watch watch = cti_watch_begin();
     ct_status status = check(model, &measures, source);
-    if (status != CT_OK) return cti_agreed(status); /* others wait in the first batch */
-    return cti_evaluate("ct_evaluate", "the source", model, &measures, source, NULL, NULL, result);
+    if (status == CT_OK) {
+        status = cti_evaluate("ct_evaluate", "the source", model, &measures, source, NULL, NULL,
+                              result);
+    }
+    status = cti_meet(cti_group_kept(watch.group, status), NULL, 0);
+    cti_watch_end(watch);
+    return status;
 }
 
 ct_status ct_evaluate(ct_module *model, const ct_loss *loss, ct_source *source, double *mean_loss,

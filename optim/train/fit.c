@@ -209,11 +209,10 @@ static ct_status learn(training *t, const ct_batch *batch) {
     cti_measured measured;
     t->batch = batch;
     t->last.step = at->epoch * t->count + at->batch + 1;
-    cti_watch watch = cti_watch_begin(); /* the user's functions may evaluate */
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);
-    status = cti_watch_end(watch, status);
-    if (status != CT_OK) return cti_agreed_since(watch, status); /* others wait in the step */
+    status = cti_group_kept(t->group, status);
+    if (status != CT_OK) return status;
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
     if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
@@ -229,15 +228,13 @@ static ct_status step(training *t, bool *more) {
     /* Room first, so that a step that has happened is recorded. */
     if (t->options->record_steps &&
         !cti_grow(&history->steps, history->n_steps, sizeof *history->steps)) {
-        return cti_agreed(CT_ERR_MEMORY);
+        return CT_ERR_MEMORY;
     }
     int64_t scope = ct_scope_open();
     ct_batch batch = {0};
-    cti_watch watch = cti_watch_begin();
-    ct_status status = cti_watch_end(watch, ct_source_next(t->train, &batch));
+    ct_status status = ct_source_next(t->train, &batch);
     *more = status == CT_OK && batch.x;
     if (*more) status = learn(t, &batch);
-    else if (status != CT_OK) cti_agreed_since(watch, status);
     ct_scope_close(scope);
     return status;
 }
@@ -523,6 +520,7 @@ static ct_status check(training *t) {
     if (status == CT_OK) status = cti_check_measures("ct_fit", &t->measures);
     if (status == CT_OK) status = check_options(t->options);
     if (status == CT_OK && (t->count = ct_source_count(t->train)) < 0) status = ct_error();
+    status = cti_group_kept(t->group, status);
     return cti_meet_alike(status, t->model, t->optimizer);
 }
 
@@ -537,7 +535,6 @@ static ct_status fit(training *t) {
     if (!options->no_signals) cti_interrupt_begin();
     ct_status status = run(t);
     if (!options->no_signals) cti_interrupt_end();
-    status = cti_optimizer_settle(t->optimizer, status);
     cti_best_free(&t->own);
     cti_sums_free(&t->sums);
     return status;
@@ -548,18 +545,21 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     CTI_CALLED;
     ct_history own = {0};
     if (history) *history = own;
+    cti_watch watch = cti_watch_begin(); /* the user's functions may evaluate */
     training t = {
         .model = model,
         .optimizer = optimizer,
         .measures = measures_of(loss, &options),
         .train = train,
         .options = &options,
-        .group = cti_group_keep(),
+        .group = watch.group,
         .history = history ? history : &own,
     };
     ct_status status = check(&t);
-    if (status == CT_OK) status = fit(&t);
-    cti_group_release(t.group);
+    bool begun = status == CT_OK;
+    if (begun) status = fit(&t);
+    cti_watch_end(watch);
+    if (begun) status = cti_optimizer_settle(optimizer, status);
     ct_history_free(&own);
     return status;
 }

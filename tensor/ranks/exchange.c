@@ -114,6 +114,7 @@ static void begin_step(ct_group *g) {
         return;
     }
     e->mine.fault = e->fault;
+    e->mine.apart = e->apart;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -136,6 +137,7 @@ static void begin_payload(ct_group *g) {
     const cti_step *step = step_of(e);
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
+    e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
         blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
@@ -188,23 +190,24 @@ static bool advance(ct_group *g, double seconds) {
 
 /* --- Exchanges -------------------------------------------------------------------------------- */
 
-/* Whether the last exchange failed, and is one of those that are watched. */
-static bool failed_since(const ct_group *g, int64_t exchanges) {
-    return g->stats.exchanges > exchanges && g->exchange.fault.kind != CTI_SOUND;
+/* Whether the last exchange is one of those that are watched, and some rank came to it from
+ * elsewhere. */
+static bool is_missed(const ct_group *g) {
+    return g->watched && !g->comparing && g->stats.exchanges > g->watched_from && g->exchange.apart;
 }
 
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
-    bool over = !g->comparing && g->watched && failed_since(g, g->watched_from);
+    bool over = is_missed(g);
     cti_fault before = e->fault;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
                         .parts = entry.parts,
-                        .mine.hash = entry.hash,
+                        .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
                         .on_record = entry.status != CT_OK};
     if (over) {
         e->fault = before;
-        e->over = true;
+        e->over = e->apart = true;
         e->on_record = ct_error() != CT_OK;
         e->at = steps->n;
         return;
@@ -310,7 +313,7 @@ static ct_status leave(void *group) {
     g->watched = false; /* what failed before, the others know; not that this rank leaves */
     begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
     g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
-    g->exchange.on_record = true;
+    g->exchange.on_record = g->exchange.apart = true;
     return run(g);
 }
 
@@ -320,32 +323,20 @@ void cti_leave(ct_group *g) {
 
 ct_status cti_agreed(ct_status status) {
     ct_group *group = ct_group_current();
-    return group ? cti_agree(group, (cti_entry){.status = status}) : status;
+    return group ? cti_agree(group, (cti_entry){cti_mix(4, 0), status, NULL}) : status;
 }
 
 cti_watch cti_watch_begin(void) {
     ct_group *group = cti_group_keep();
-    if (!group) return (cti_watch){0};
+    if (!group || group->watched) return (cti_watch){group, false};
     group->watched = true;
     group->watched_from = group->stats.exchanges;
-    return (cti_watch){group, group->watched_from};
+    return (cti_watch){group, true};
 }
 
-ct_status cti_watch_end(cti_watch watch, ct_status status) {
-    ct_group *group = watch.group;
-    status = cti_group_kept(group, status);
-    if (group && status == CT_OK && failed_since(group, watch.exchanges)) {
-        status = group->exchange.fault.status;
-    }
-    if (group) group->watched = false;
-    cti_group_release(group);
-    return status;
-}
-
-ct_status cti_agreed_since(cti_watch watch, ct_status status) {
-    const ct_group *group = ct_group_current();
-    bool known = group && failed_since(group, watch.exchanges);
-    return known && status != CT_OK ? status : cti_agreed(status);
+void cti_watch_end(cti_watch watch) {
+    if (watch.outermost) watch.group->watched = false;
+    cti_group_release(watch.group);
 }
 
 ct_status ct_group_agree(ct_group *group, ct_status status) {
@@ -390,7 +381,7 @@ void cti_sum_begin(ct_group *g, cti_entry entry, ct_dtype dtype, const cti_summa
     e->summands = summands;
     e->count = count;
     for (int64_t i = 0; i < count; i++) e->n += summands[i].n;
-    e->mine.hash = cti_mix(cti_mix(cti_mix(entry.hash, 2), (uint64_t)dtype), (uint64_t)e->n);
+    e->mine.hash = cti_mix(cti_mix(cti_mix(e->mine.hash, 2), (uint64_t)dtype), (uint64_t)e->n);
     if (e->fault.kind != CTI_SOUND) return;
     if (!cti_add_of(dtype)) {
         fail(g, ct_fail(CT_ERR_DTYPE, "ct_group: %s has no sum", ct_dtype_name(dtype)));

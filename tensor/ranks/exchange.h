@@ -50,19 +50,16 @@ ct_status cti_agreed(ct_status status);
 ct_group *cti_group_keep(void);
 ct_status cti_group_kept(ct_group *group, ct_status status);
 void cti_group_release(ct_group *group);
-/* Around user functions that may evaluate where the others wait, with the same care for the group.
- * A rank that fails elsewhere tells in place of the first exchange that the others come to, so
- * after one that failed further ones fail likewise, and send nothing. cti_watch_end gives the
- * functions' status, or that of an exchange of whose failure they took no notice. */
+/* Around all that calls user functions, with the same care for the group: they may evaluate, and a
+ * rank that fails elsewhere tells in place of the first exchange that the others come to. So after
+ * an exchange to which not all ranks came by the same call, further ones fail likewise, and send
+ * nothing; who has told may tell again. Within another watch it adds nothing. */
 typedef struct {
     ct_group *group;
-    int64_t exchanges; /* how many there were */
+    bool outermost;
 } cti_watch;
 cti_watch cti_watch_begin(void);
-ct_status cti_watch_end(cti_watch watch, ct_status status);
-/* As cti_agreed, after a watch in which this rank may have exchanged something. If the last of that
- * failed, it did so on all ranks, and they know. */
-ct_status cti_agreed_since(cti_watch watch, ct_status status);
+void cti_watch_end(cti_watch watch);
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was
  * begun has to be polled until it is done. */

@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
     uint64_t hash; /* of what the rank computes, and of how much it sends */
     cti_fault fault;
+    int64_t apart; /* not all ranks have made the same call */
 } cti_head;
 
 typedef struct {
@@ -30,6 +31,7 @@ typedef struct {
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;   /* the fault's error */
+    bool apart;       /* as in heads; known on all ranks, as the fault is */
     bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */
@@ -49,7 +51,7 @@ struct ct_group {
     ct_group_stats stats;
     cti_schedule schedule;
     cti_exchange exchange;
-    int keepers;    /* see cti_group_keep */
+    int keepers;    /* see cti_group_keep: how deep a call is in others */
     bool left;      /* ct_group_free was called */
     bool comparing; /* within cti_difference_find */
     bool watched;   /* from so many exchanges on, see cti_watch_begin */

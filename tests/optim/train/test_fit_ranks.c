@@ -220,6 +220,17 @@ TEST(fit_ranks, what_changes_the_group_on_one_rank_is_an_error_on_all) {
     }
 }
 
+TEST(fit_ranks, functions_that_go_astray_on_one_rank_leave_the_group_in_step) {
+    for (int size = 2; size <= 4; size++) {
+        run("functions_go_astray", 0, size);
+        run("functions_go_astray", 1, size);
+    }
+}
+
+TEST(fit_ranks, a_failure_of_which_a_callback_takes_no_notice_ends_no_training) {
+    run("callback_takes_no_notice", 0, 3);
+}
+
 TEST(fit_ranks, a_step_without_memory_on_one_rank_is_one_of_all_or_of_none) {
     run("step_without_memory", 0, 2);
     run("step_without_memory", 1, 3);

@@ -81,16 +81,22 @@ SCENARIO(leaves_at_once) {
     say(ct_group_use(group, (ct_group_options){.timeout = 20}));
 }
 
-/* As leaves, from within user functions, after an exchange that failed there. */
+/* As leaves, from within user functions, after the others were told of an error there. */
 SCENARIO(leaves_after_an_error) {
     use(group, 300);
     cti_watch watch = cti_watch_begin();
-    EXPECT(ct_group_agree(group, CT_ERR_RANGE) == CT_ERR_RANGE);
-    ct_error_clear();
     rank_has_left = ct_group_rank(group) == argument;
-    if (rank_has_left) ct_group_free(group);
-    EXPECT(cti_watch_end(watch, CT_OK) == (rank_has_left ? CT_ERR_STATE : CT_ERR_RANGE));
+    ct_status status = rank_has_left ? ct_group_agree(group, CT_ERR_RANGE)
+                                     : sum(group, 1, CT_OK, N);
+    EXPECT(status == CT_ERR_RANGE);
     ct_error_clear();
+    if (rank_has_left) ct_group_free(group);
+    status = cti_group_kept(watch.group, CT_OK);
+    EXPECT(status == (rank_has_left ? CT_ERR_STATE : CT_OK));
+    ct_error_clear();
+    if (!rank_has_left) EXPECT(sum(group, 1, CT_OK, N) == CT_ERR_RANGE); /* sends nothing */
+    ct_error_clear();
+    cti_watch_end(watch);
     if (!rank_has_left) say_twice(group);
 }
 
