@@ -72,6 +72,7 @@ ct_status cti_group_kept(ct_group *group, ct_status status) {
     if (current == group) return status;
     bool left = group && group->left;
     if (!left) current = group;
+    if (current) failed_to_join = false;
     if (status != CT_OK) return status;
     return ct_fail(CT_ERR_STATE, left ? "ct_group: a callback has freed the current group"
                                       : "ct_group: a callback has chosen another current group, or "

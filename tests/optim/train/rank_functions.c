@@ -16,7 +16,7 @@ enum { ITEMS = 24, BATCH = 8, INPUTS = 3 };
 enum { SEEK, NEXT, OBJECTIVE, SUMS, VALUE, OF_EVALUATIONS, COUNT = OF_EVALUATIONS, RATE, ALSO };
 enum { WATCH = ALSO + 1, CALLBACK, FUNCTIONS };
 /* What the function of rank 1 does ... */
-enum { FAILS, CHOOSES_NONE, CHOOSES_NONE_AND_FAILS, WAYS };
+enum { FAILS, CHOOSES_NONE, CHOOSES_NONE_AND_FAILS, JOINS_NOTHING, WAYS };
 /* ... and that of the others. */
 enum { LOOKS_AT_NOTHING, LOOKS_TWICE, EVALUATES, EVALUATES_AND_LOOKS, AGREES, LOOKS };
 
@@ -51,6 +51,7 @@ static bool goes_on(int function) {
         return true;
     }
     if (now.way != FAILS) ct_group_use_none();
+    if (now.way == JOINS_NOTHING) EXPECT(ct_group_use(NULL, (ct_group_options){0}) == CT_ERR_NULL);
     return now.way != FAILS && now.way != CHOOSES_NONE_AND_FAILS;
 }
 
