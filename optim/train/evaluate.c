@@ -87,7 +87,6 @@ static ct_status check(const ct_module *model, const cti_measures *measures,
 
 static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *source,
                           ct_evaluate_options options, ct_evaluation *result) {
-    nothing_measured(result);
     cti_measures measures = {.loss = loss,
                              .objective = options.objective,
                              .context = options.context,
@@ -102,6 +101,7 @@ static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *sour
     }
     status = cti_meet(cti_group_kept(watch.group, status), NULL, 0);
     cti_watch_end(watch);
+    if (status != CT_OK) nothing_measured(result);
     return status;
 }
 

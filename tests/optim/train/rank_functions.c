@@ -129,7 +129,9 @@ static ct_status run(ct_optimizer *optimizer, bool fits) {
     }
     ct_evaluation result;
     ct_evaluate_options options = {.objective = objective, .metrics = &metric, .n_metrics = 1};
-    return ct_evaluate_with(now.model, NULL, &own, options, &result);
+    ct_status status = ct_evaluate_with(now.model, NULL, &own, options, &result);
+    EXPECT(status == CT_OK || (isnan(result.loss) && isnan(result.metrics[0])));
+    return status;
 }
 
 static void go_astray(bool fits) {
