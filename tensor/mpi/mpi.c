@@ -14,7 +14,7 @@
 
 typedef struct {
     ct_transport base;
-    MPI_Comm ranks;
+    MPI_Comm ranks;   /* MPI_COMM_NULL until all ranks have a group */
     bool initialized; /* here, and so finalized here */
     ct_transfer now;  /* what was not yet started of it */
     MPI_Request out, in;
@@ -86,7 +86,7 @@ static ct_status carry_on(ct_transport *self, double seconds, bool *done) {
 static void leave(ct_transport *self, bool complete) {
     transport *t = (transport *)self;
     give_up(t);
-    if (complete) {
+    if (complete && t->ranks != MPI_COMM_NULL) {
         MPI_Comm_free(&t->ranks);
         if (t->initialized) MPI_Finalize();
     }
@@ -123,19 +123,40 @@ static ct_status check_size(int size) {
                    CT_GROUP_MOST);
 }
 
-static ct_status connect_ranks(transport *t) {
-    t->in = t->out = MPI_REQUEST_NULL;
-    int code = MPI_Comm_dup(MPI_COMM_WORLD, &t->ranks);
+static ct_status connect_ranks(MPI_Comm *ranks) {
+    int code = MPI_Comm_dup(MPI_COMM_WORLD, ranks);
     if (code != MPI_SUCCESS) return failed("ct_group_mpi", code);
-    MPI_Comm_set_errhandler(t->ranks, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(t->ranks, &t->base.rank);
-    MPI_Comm_size(t->ranks, &t->base.size);
+    MPI_Comm_set_errhandler(*ranks, MPI_ERRORS_RETURN);
     return CT_OK;
+}
+
+static transport *transport_of(MPI_Comm ranks) {
+    transport *t = calloc(1, sizeof *t);
+    if (!t) {
+        return ct_fail_null(CT_ERR_MEMORY, "ct_group_mpi: out of memory (%zu bytes)", sizeof *t);
+    }
+    t->base.kind = &kind;
+    t->ranks = MPI_COMM_NULL;
+    t->in = t->out = MPI_REQUEST_NULL;
+    MPI_Comm_rank(ranks, &t->base.rank);
+    MPI_Comm_size(ranks, &t->base.size);
+    return t;
+}
+
+/* Frees it where a rank has none. This blocks, as MPI_Init does. */
+static bool all_have(ct_group *group, MPI_Comm ranks) {
+    int have = group != NULL;
+    int code = MPI_Allreduce(MPI_IN_PLACE, &have, 1, MPI_INT, MPI_MIN, ranks);
+    if (code == MPI_SUCCESS && have) return true;
+    if (group && code != MPI_SUCCESS) failed("ct_group_mpi", code);
+    else if (group) ct_fail(CT_ERR_MEMORY, "ct_group_mpi: another rank is out of memory");
+    ct_group_free(group);
+    return false;
 }
 
 /* From here on a rank that leaves tells the others, as ct_group_free does once ranks have met. */
 static ct_group *meet(ct_group *group) {
-    if (!group || ct_group_agree(group, CT_OK) == CT_OK) return group;
+    if (ct_group_agree(group, CT_OK) == CT_OK) return group;
     ct_group_free(group);
     return NULL;
 }
@@ -143,19 +164,19 @@ static ct_group *meet(ct_group *group) {
 ct_group *ct_group_mpi(int *argc, char ***argv) {
     int size = 1;
     bool here = false;
+    MPI_Comm ranks;
     if (initialize(argc, argv, &here) != CT_OK) return NULL;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
-    transport *t = NULL;
-    if (check_size(size) == CT_OK) {
-        t = calloc(1, sizeof *t);
-        if (!t) ct_fail(CT_ERR_MEMORY, "ct_group_mpi: out of memory (%zu bytes)", sizeof *t);
+    if (check_size(size) == CT_OK && connect_ranks(&ranks) == CT_OK) {
+        transport *t = transport_of(ranks);
+        ct_group *group = t ? ct_group_new(&t->base) : NULL;
+        if (all_have(group, ranks)) {
+            t->ranks = ranks;
+            t->initialized = here;
+            return meet(group);
+        }
+        MPI_Comm_free(&ranks);
     }
-    if (t && connect_ranks(t) == CT_OK) {
-        t->base.kind = &kind;
-        t->initialized = here;
-        return meet(ct_group_new(&t->base));
-    }
-    free(t);
     if (here) MPI_Finalize();
     return NULL;
 }

@@ -78,6 +78,7 @@ ranks_check() {
     done
     check build "ranks: one SHA-256 of all slots" tests/mpi/test_bits.sh 200 \
         mpirun.openmpi build-openmpi mpirun.mpich build-mpich && sed 's/^/  /' "$log"
+    check build "ranks: ./run ranks" ./run ranks -n 3 --steps 5 --out build/ranks-out
 }
 
 mutants_check() {

@@ -69,6 +69,8 @@ for p in 2 3 4; do
     check "$p ranks: one leaves" fault $p leaves $((p - 1)) 'CT_ERR_STATE .* rank 1 has left'
     check "$p ranks: one leaves at once" fault $p leaves_at_once $((p - 1)) \
         'CT_ERR_STATE .* rank 1 has left'
+    check "$p ranks: one joins without memory" fault $p joins_without_memory \
+        $((p - 1)) 'CT_ERR_MEMORY: ct_group_mpi: another rank is out of memory'
     check "$p ranks: bytes of rank 0" fault $p broadcast $p 'text of 296 bytes'
 done
 
@@ -81,7 +83,10 @@ no_rank_left() { # SCENARIO
     pgrep -a -f "^$rank $1"
     return 1
 }
-ends_all() { ! ranks 4 vanishes 1 && no_rank_left vanishes; }
+ends_all() {
+    ranks 4 vanishes 1
+    [ $? -ne 0 ] && grep -q "signal 9" "$work/err" && no_rank_left vanishes
+}
 survivors_tell() {
     usual=$options options="$options --enable-recovery"
     ranks 4 vanishes 1

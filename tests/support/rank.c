@@ -4,6 +4,8 @@
  * Invariant: the exit status is 0 only if every expectation held and no memory was left. */
 #include "tests/support/rank.h"
 
+#include "tensor/mem.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +16,6 @@ extern const rank_scenario *const __start_rank_scenarios[], *const __stop_rank_s
 #define PATIENCE 600
 
 static const rank_scenario *scenario;
-static int64_t argument;
 static int count;
 static char **words;
 bool rank_has_left;
@@ -23,6 +24,20 @@ bool rank_has_left;
 #include "tensor/mpi/mpi.h"
 
 static ct_group *(*join)(int *argc, char ***argv) = ct_group_mpi;
+
+/* Where rank `argument` finds none all learn it, and may join again. */
+SCENARIO(joins_without_memory) {
+    if (ct_group_rank(group) == argument) ct_mem_fail_at(1, false);
+    ct_group *another = ct_group_mpi(&count, &words);
+    ct_mem_fail_at(0, false);
+    EXPECT(!another);
+    printf("%s: %s\n", ct_status_name(ct_error()), ct_error_message());
+    ct_error_clear();
+    another = ct_group_mpi(&count, &words);
+    MADE(another);
+    OK(ct_group_agree(another, CT_OK));
+    ct_group_free(another);
+}
 #else
 static ct_group *join_sockets(int *argc, char ***argv) {
     int sockets[RANKS_MOST], size = *argc - 4;
@@ -33,6 +48,8 @@ static ct_group *join_sockets(int *argc, char ***argv) {
 
 static ct_group *(*join)(int *argc, char ***argv) = join_sockets;
 #endif
+
+static int64_t argument;
 
 static void run(void) {
     ct_group *group = join(&count, &words);
