@@ -56,6 +56,15 @@ static void put_node_label(cti_writer *out, const cti_picture_node *node) {
     put_type(out, node->type);
 }
 
+/* The value alone: a box of several ops says after it what is in that box, and not in the group. */
+static void put_value(cti_writer *out, const char *type) {
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(type, "\n"), type);
+    char *rest = strstr(text, ", ");
+    if (rest) *rest = 0;
+    if (*text == '[') put_line(out, text, NULL);
+}
+
 /* "relu, derivative" and "[32] f32", which a closed group shows in one line. */
 static void put_group_label(cti_writer *out, const cti_page *page, int64_t g) {
     const cti_page_group *group = &page->groups[g];
@@ -71,10 +80,7 @@ static void put_group_label(cti_writer *out, const cti_page *page, int64_t g) {
         int order = page->items[page->picture->n_nodes + g].order;
         put_line(out, name ? name : "ops", cti_derivative_names[order]);
     }
-    if (value && value->type) {
-        snprintf(text, sizeof text, "%.*s", (int)strcspn(value->type, "\n"), value->type);
-        put_line(out, text, NULL);
-    }
+    if (value && value->type) put_value(out, value->type);
 }
 
 static ct_status label_item(cti_page *page, int64_t item) {

@@ -275,6 +275,24 @@ PAGE_TEST(a_page_holds_everything) {
     free(text);
 }
 
+/* Where boxes are modules, what is in the last one is not in the group. */
+PAGE_TEST(a_closed_group_shows_the_value_that_leaves_it) {
+    static const char *const names[] = {"first", "second"};
+    ct_tensor *x = vector("x"), *y = x;
+    ct_path_push("net");
+    for (int i = 0; i < 2; i++) {
+        ct_path_push(names[i]);
+        y = ct_exp(ct_mul(y, x));
+        ct_path_pop();
+    }
+    ct_path_pop();
+    ct_tensor *loss = ct_sum_all(y);
+    char *text = page_text(&loss, 1, (ct_dot_options){.level = CT_DOT_MODULES, .depth = 1});
+    cr_expect_eq(count(text, "\"label\":\"second\\u000a[4] f32, 2 ops\""), 1);
+    cr_expect_eq(count(text, "\"label\":\"net\\u000a[4] f32\""), 1);
+    free(text);
+}
+
 /* y = x W + b: the box of its derivative shows what it hands on, and counts the gradients. */
 PAGE_TEST(derivatives_say_what_they_give) {
     ct_tensor *x = ct_full(CT_F32, CT_SHAPE(4, 3), 1), *roots[3];
