@@ -50,9 +50,10 @@ static void print_table(const ct_verify_report *reports, int64_t n) {
     printf("%-26s %-5s %-5s %-5s %7s %7s %9s %7s %5s  %s\n", "derived = closed, order", "1", "2",
            "3", "f64", "f32", "condition", "mutants", "", "conventions");
     for (int64_t i = 0; i < n; i++) print_line(&reports[i]);
-    printf("\nExact: equal in the field GF(2^61 - 1), where nothing is rounded. f64, f32: max "
-           "|derived - closed| /\nmax |closed|. Mutants: wrong formulas that were refused, of how "
-           "many. One claim in full: --claim NAME.\n");
+    printf("\nExact: equal in the field GF(2^61 - 1), where nothing is rounded. f64: max "
+           "|derived - closed| /\nmax |closed|; f32: either side from itself in f64, likewise. "
+           "Mutants: wrong formulas that were\nrefused, of how many. One claim in full: --claim "
+           "NAME.\n");
     for (int64_t i = 0; i < n; i++) {
         if (!reports[i].passed) ct_verify_print(stdout, &reports[i]);
     }

@@ -187,8 +187,9 @@ static void page(cti_writer *out, const ct_verify_report *reports, int64_t n) {
         graph(out, r);
     }
     cti_write_text(out,
-                   "<p>Errors are max |derived - closed| / max |closed|; far: with inputs near "
-                   "1000 and 32768, in units of what rounding of the inputs explains."
+                   "<p>f64: max |derived - closed| / max |closed|; f32: either side from itself "
+                   "in f64, by the same norm; far: both with inputs near 1000, 32768 and -1000, in "
+                   "units of what rounding of the inputs explains."
                    "</p></html>\n");
 }
 
