@@ -180,6 +180,17 @@ static void write_plots(FILE *out, const study_setting *c, const char *data, con
     fprintf(out, "unset multiplot\n");
 }
 
+/* 1, 2 or 5 times a power of ten, of which at most six lie within the axis: numbers of as many
+ * digits as theirs touch where there are more. */
+static double apart_of(int64_t steps) {
+    static const double parts[] = {1, 2, 5};
+    double least = fmax((double)steps / 6, 1), power = pow(10, floor(log10(least)));
+    for (int i = 0; i < 3; i++) {
+        if (parts[i] * power >= least) return parts[i] * power;
+    }
+    return 10 * power;
+}
+
 static int save_script(const study *s, const study_setting *c, const char *base, const char *data,
                        const range ranges[]) {
     study_text text;
@@ -187,7 +198,11 @@ static int save_script(const study *s, const study_setting *c, const char *base,
     char name[104];
     snprintf(name, sizeof name, "%s.gp", base);
     FILE *out = text.out;
+    const study_run *runs = c->run;
+    int64_t steps = runs[0].history.n_steps;
+    if (runs[1].history.n_steps > steps) steps = runs[1].history.n_steps;
     fprintf(out, "set key outside center top horizontal samplen 1.5 width 1\nset lmargin 11\n");
+    fprintf(out, "set xtics %g\n", apart_of(steps));
     study_script_svg(out, base, WIDTH, HEIGHT);
     write_plots(out, c, data, ranges);
     study_script_png(out, base, WIDTH, HEIGHT);
