@@ -246,12 +246,14 @@ static ct_status take_given(cti_work *w, const request *r) {
  * each other there, so one that does not tells them. */
 static ct_status step(ct_optimizer *o, const request *r, ct_status status) {
     int64_t scope = ct_scope_open();
+    cti_watch watch = cti_watch_begin();
     cti_work w = {0};
     gate g = {.r = r};
     if (status == CT_OK) status = cti_work_open(&w, o);
     if (status == CT_OK) status = r->given ? take_given(&w, r) : derive(&w, r->loss);
     if (status == CT_OK) status = gather_updates(&w, &g);
     status = status == CT_OK ? commit(&w, &g) : cti_agreed(status);
+    cti_watch_end(watch);
     cti_work_close(&w);
     ct_scope_close(scope);
     return status;

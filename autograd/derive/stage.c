@@ -224,5 +224,8 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
 ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
                     int64_t n_updates) {
     CTI_CALLED;
-    return cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
+    cti_watch watch = cti_watch_begin();
+    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
+    cti_watch_end(watch);
+    return status;
 }

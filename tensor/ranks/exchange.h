@@ -50,10 +50,11 @@ ct_status cti_agreed(ct_status status);
 ct_group *cti_group_keep(void);
 ct_status cti_group_kept(ct_group *group, ct_status status);
 void cti_group_release(ct_group *group);
-/* Around all that calls user functions, with the same care for the group: they may evaluate, and a
- * rank that fails elsewhere tells in place of the first exchange that the others come to. So after
- * an exchange to which not all ranks came by the same call, further ones fail likewise, and send
- * nothing; who has told may tell again. Within another watch it adds nothing. */
+/* Around all that exchanges more than once, as a commit does and what calls user functions, with
+ * the same care for the group: a rank that fails elsewhere tells in place of the first exchange
+ * that the others come to, and one may evaluate what sums nothing. So after an exchange to which
+ * not all ranks came by the same call, further ones fail likewise, and send nothing; who has told
+ * may tell again. Within another watch it adds nothing. */
 typedef struct {
     ct_group *group;
     bool outermost;

@@ -5,8 +5,10 @@
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
+#include "autograd/stage.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
+#include "tensor/varying.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -206,6 +208,28 @@ SCENARIO(steps_without_loss) {
     ct_tensor *loss = ct_group_rank(group) == 1 ? NULL : ct_cross_entropy(logits, batch.y);
     ct_optimizer_step(t.optimizer, loss, NULL, 0);
     say(rank_slots_hash(t.model, t.optimizer) == before);
+    rank_digits_end(&t);
+}
+
+/* Rank 1 has forgotten that its rows are a part of all, so its step, or its commit for 1, sums
+ * nothing over the ranks. */
+SCENARIO(sums_nothing) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_batch batch;
+    OK(ct_source_next(t.train, &batch));
+    uint64_t before = rank_learned_hash(t.model, t.optimizer);
+    bool forgets = ct_group_rank(group) == 1;
+    ct_tensor *x = forgets ? ct_own_rows(batch.x) : batch.x;
+    ct_tensor *y = forgets ? ct_own_rows(batch.y) : batch.y;
+    ct_tensor *loss = ct_cross_entropy(ct_logits(t.model, x, CT_TRAINING), y);
+    ct_status status = argument ? ct_commit(&loss, 1, NULL, 0)
+                                : ct_optimizer_step(t.optimizer, loss, NULL, 0);
+    EXPECT(status == CT_ERR_STATE, "%s", ct_error_message());
+    ct_error_clear();
+    OK(ct_group_agree(group, CT_OK)); /* the group is as before */
+    EXPECT(rank_learned_hash(t.model, t.optimizer) == before);
+    if (!argument) rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", 0);
     rank_digits_end(&t);
 }
 

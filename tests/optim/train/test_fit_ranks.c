@@ -193,6 +193,13 @@ TEST(fit_ranks, an_error_on_one_rank_is_one_on_all_and_changes_nothing) {
     expect_part(1, "ct_optimizer_step: 'loss' is NULL, slots of whole steps");
 }
 
+TEST(fit_ranks, a_step_that_sums_nothing_on_one_rank_leaves_the_group_in_step) {
+    for (int size = 2; size <= 4; size++) {
+        run("sums_nothing", 0, size);
+        run("sums_nothing", 1, size);
+    }
+}
+
 static const char chosen[] = "a callback has chosen another current group, or none; it stays the "
                              "one before";
 
