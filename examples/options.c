@@ -3,6 +3,8 @@
  * Invariant: a refused value leaves its variable as it was. */
 #include "options.h"
 
+#include "program.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -155,9 +157,7 @@ static int print_help(const char *program, const char *about, const option list[
         printf("  %-26s %s\n", left, list[i].help);
     }
     printf("  %-26s %s\n", "--help", "this text");
-    if (fflush(stdout) == 0) return 0;
-    fprintf(stderr, "%s: standard output: %s\n", program, strerror(errno));
-    return EXIT_IO;
+    return program_end(program, 0);
 }
 
 static const option *find(const char *argument, const option list[], int n) {

@@ -93,6 +93,7 @@ static ct_status evaluate(ct_module *model, const ct_loss *loss, ct_source *sour
                              .metric = loss ? loss->metric : NULL,
                              .metrics = options.metrics,
                              .n_metrics = options.n_metrics};
+    nothing_measured(result);
     cti_watch watch = cti_watch_begin();
     ct_status status = check(model, &measures, source);
     if (status == CT_OK) {

@@ -25,6 +25,8 @@ typedef struct {
 
 cti_call cti_call_begin(const char *name);
 void cti_call_end(const cti_call *outer);
+/* The name of the function that the user called; or NULL. */
+const char *cti_caller(void);
 
 /* Calls a function whose errors are nobody's: the record is then what it was before. */
 ct_status cti_try(ct_status (*function)(void *context), void *context);

@@ -30,6 +30,8 @@ cti_call cti_call_begin(const char *name) {
 
 void cti_call_end(const cti_call *outer) { record.call = *outer; }
 
+const char *cti_caller(void) { return record.call.name; }
+
 ct_status ct_error(void) { return record.status; }
 
 const char *ct_error_message(void) { return record.message; }

@@ -323,7 +323,9 @@ void cti_leave(ct_group *g) {
 
 ct_status cti_agreed(ct_status status) {
     ct_group *group = ct_group_current();
-    return group ? cti_agree(group, (cti_entry){cti_mix(4, 0), status, NULL}) : status;
+    const char *caller = cti_caller();
+    if (!group) return status;
+    return cti_agree(group, (cti_entry){cti_mix_text(4, caller ? caller : ""), status, NULL});
 }
 
 cti_watch cti_watch_begin(void) {

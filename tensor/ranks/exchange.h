@@ -40,6 +40,7 @@ ct_status cti_agree(ct_group *group, cti_entry entry);
  * into a file of them all, is not what was meant. */
 ct_status cti_check_joined(const char *function);
 /* What the ranks of the current group come to, of which this one fared so; without a group, that.
+ * They have to be in the same function that the user called.
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);

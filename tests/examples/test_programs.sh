@@ -206,6 +206,7 @@ full() { # COMMAND...
     [ "$status" -eq 4 ] || { echo "exit status $status, expected 4" >>log; false; }
 }
 for name in $all; do check "$name --help, no room" full "$programs/$name" --help; done
+check 'verify --help, no room, line by line' full stdbuf -oL "$programs/verify" --help
 check 'study, no room: status' full study --out full
 check 'study, no room: says so' said 'bn_study: standard output: '
 check 'study, no room: its files' whole full

@@ -2,6 +2,7 @@
  * Invariant: a scenario prints the status and the message with which an exchange ended. */
 #include "tests/support/rank.h"
 
+#include "tensor/base/caller.h"
 #include "tensor/base/process.h"
 #include "tensor/mem.h"
 #include "tensor/ranks/exchange.h"
@@ -107,6 +108,23 @@ SCENARIO(some_leave) {
         if (ct_group_rank(group) % 4 == 0) say(sum(group, 1, CT_OK, N));
         else say(ct_group_agree(group, CT_OK));
     }
+}
+
+static ct_status load(void) {
+    CTI_CALLED;
+    return cti_agreed(CT_OK);
+}
+
+static ct_status save(void) {
+    CTI_CALLED;
+    return cti_agreed(CT_OK);
+}
+
+/* Else each would take what the others say of their call for that of its own. */
+SCENARIO(agrees_elsewhere) {
+    use(group, 300);
+    say(ct_group_rank(group) == argument ? load() : save());
+    OK(save());
 }
 
 /* Each of these is followed by a sum that is as it should be. */

@@ -269,6 +269,13 @@ TEST(ranks, another_graph_on_one_rank) {
     }
 }
 
+TEST(ranks, an_agreement_is_one_of_the_same_function) {
+    for (int i = 1; i < SIZES; i++) {
+        run("agrees_elsewhere", sizes[i] - 1, sizes[i]);
+        for (int r = 0; r < sizes[i]; r++) expect_line(r, "CT_ERR_STATE ");
+    }
+}
+
 TEST(ranks, other_options_on_one_rank) {
     for (int i = 1; i < SIZES; i++) {
         run("other_options", sizes[i] - 1, sizes[i]);
