@@ -7,7 +7,10 @@
  *
  * No call hangs. All ranks of a group make the same calls in the same order; a rank that failed in
  * between, built another graph or was lost gives an error on every rank. After a loss (CT_ERR_IO),
- * or when a rank has left, the group is of no more use; after any other error it is as before.
+ * or when a rank has left, the group is of no more use; after any other error it is as before, but
+ * where a rank took no part in what the others evaluate (ct_item of NULL, or of what it made of
+ * rows that do not vary): its next call meets theirs then, and so on, an error each. ct_group_agree
+ * in its place tells them; ct_fit, ct_evaluate, ct_commit and steps of optimizers do by themselves.
  *
  *     ct_group *ranks = ct_group_alone();
  *     ct_group_use(ranks, (ct_group_options){0});
