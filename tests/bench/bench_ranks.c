@@ -104,9 +104,10 @@ static process process_start(int rank, int size, int socket, int64_t batch) {
     return p;
 }
 
-static void process_end(process p) {
-    close(p.to), close(p.from);
-    waitpid(p.pid, NULL, 0);
+/* All hear that it is over before one is waited for, as ranks leave together. */
+static void processes_end(const process p[], int n) {
+    for (int i = 0; i < n; i++) close(p[i].to), close(p[i].from);
+    for (int i = 0; i < n; i++) waitpid(p[i].pid, NULL, 0);
 }
 
 /* Seconds until all of them have made their steps. */
@@ -136,7 +137,7 @@ static void bench_two(json_t *results, int64_t batch, int pairs) {
     printf("batch %3lld: one rank %6.2f ms/step, two of one thread / one of two    %.3f\n",
            (long long)batch, ms, ratio);
     if (batch == 32) bench_put(results, "ranks.two_over_threads", ratio);
-    process_end(one), process_end(two[0]), process_end(two[1]);
+    processes_end(&one, 1), processes_end(two, 2);
     free(ratios), free(times);
 }
 
