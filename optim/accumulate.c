@@ -88,25 +88,31 @@ static ct_status take_means(cti_work *w) {
                                     "trained now");
 }
 
-static ct_status flush(cti_work *w) {
+static ct_status gather_round(const ct_optimizer *o, cti_work *w) {
+    if (!o) return cti_null("ct_optimizer_flush: 'optimizer' is NULL");
+    if (o->options.accumulate <= 1) return CT_OK;
+    if (cti_work_open(w, o) != CT_OK) return ct_error();
     if (w->accumulated == 0) return CT_OK;
     if (take_means(w) != CT_OK) return ct_error();
     end_round(w);
     if (cti_apply(w) != CT_OK) return ct_error();
     int64_t next[2] = {w->applied + 1, 0};
-    cti_add_update(w, w->o->steps, ct_from(CT_I64, CT_SHAPE(2), next));
-    return ct_commit(NULL, 0, w->updates, w->n_updates);
+    cti_add_update(w, o->steps, ct_from(CT_I64, CT_SHAPE(2), next));
+    return CT_OK;
 }
 
+/* Ranks of a group commit together, also where there is nothing to; so one that does not come so
+ * far tells them. */
 ct_status ct_optimizer_flush(ct_optimizer *o) {
     CTI_CALLED;
-    if (!o) return cti_null("ct_optimizer_flush: 'optimizer' is NULL");
-    if (o->options.accumulate <= 1) return CT_OK;
     int64_t scope = ct_scope_open();
-    cti_work w;
-    ct_status status = cti_work_open(&w, o);
-    if (status == CT_OK) status = flush(&w);
+    cti_watch watch = cti_watch_begin();
+    cti_work w = {0};
+    ct_status status = gather_round(o, &w);
+    status = status == CT_OK ? cti_commit_if(NULL, 0, w.updates, w.n_updates, (cti_condition){0})
+                             : cti_agreed(status);
     cti_work_close(&w);
+    cti_watch_end(watch);
     ct_scope_close(scope);
     return status;
 }

@@ -149,7 +149,8 @@ ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor
                              int64_t n, ct_tensor *const also[], int64_t n_also);
 /* Applies the mean of what a round that is not full has accumulated, as after the last batch of an
  * epoch, and begins the next round; one step of the schedule. Does nothing where no round has
- * begun, as without `accumulate`. On any error nothing has changed. */
+ * begun, as without `accumulate`; ranks of a group wait for each other there too. On any error
+ * nothing has changed. */
 ct_status ct_optimizer_flush(ct_optimizer *optimizer);
 /* Tells step.plateau a measured value, which ct_fit does by itself unless plateau.own says no. Part
  * of the state that checkpoints hold. CT_ERR_STATE without a plateau. */

@@ -5,6 +5,7 @@
 #include "autograd/derive/derive_private.h"
 #include "nn/options_private.h"
 #include "optim/optim.h"
+#include "tensor/ranks/exchange.h"
 
 struct ct_optimizer {
     const ct_optimizer_kind *kind;
@@ -58,8 +59,9 @@ ct_status cti_check_holds_weights(const ct_optimizer *optimizer);
  * loss and `also`. */
 ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context);
-/* `status`, which all ranks of a group have; after an error all will draw the same random keys. */
-ct_status cti_optimizer_settle(const ct_optimizer *optimizer, ct_status status);
+/* At the end of a watched call that came to `status`: after an error all ranks that were in it will
+ * draw the same random keys. Those that were elsewhere, the next step finds. */
+void cti_optimizer_settle(const ct_optimizer *optimizer, cti_watch watch, ct_status status);
 
 /* --- rules/ ----------------------------------------------------------------------------------- */
 

@@ -35,7 +35,11 @@ static ct_status prepare(const ct_optimizer *o, ct_tensor *rate, ct_tensor *coun
     f64->rate = group->rate_factor > 0 ? ct_scale(rate, group->rate_factor) : rate;
     if (!f64->rate) return ct_error();
     if (!o->kind->prepare) return CT_OK;
-    ct_status status = o->kind->prepare(o->rule, count, f64->rate, f64->scalars);
+    ct_status status;
+    {
+        CTI_CALLS_USER;
+        status = o->kind->prepare(o->rule, count, f64->rate, f64->scalars);
+    }
     return status == CT_OK ? CT_OK : failed(o, "'prepare'");
 }
 
@@ -72,7 +76,11 @@ static ct_status update(cti_work *w, int64_t i, const ct_step *step) {
     ct_slot **slots = cti_states_of(o, w->numbers[i]);
     ct_tensor *state[CT_OPTIMIZER_STATES] = {0}, *next[CT_OPTIMIZER_STATES] = {0};
     for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
-    ct_tensor *p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
+    ct_tensor *p;
+    {
+        CTI_CALLS_USER;
+        p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
+    }
     ct_slot *slot = o->parameters.items[w->numbers[i]].slot;
     if (check_update(o, w->numbers[i], slot, p, w->parameters[i]) != CT_OK) return ct_error();
     cti_add_update(w, slot, p);

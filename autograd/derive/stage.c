@@ -86,8 +86,7 @@ typedef struct {
     ct_tensor **prepared;
     ct_tensor **stages;
     int64_t n_stages;
-    cti_accept *accept;
-    void *context;
+    cti_condition condition;
 } commit;
 
 static int by_id(const void *a, const void *b) {
@@ -156,7 +155,9 @@ static ct_status evaluate_and_prepare(commit *c, ct_tensor *const roots[], int64
     for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
     ct_status status = ct_eval(c->values, n_roots + c->n);
     ct_update instead = {0};
-    if (status == CT_OK && c->accept) status = c->accept(c->context, roots, &instead);
+    if (status == CT_OK && c->condition.accept) {
+        status = c->condition.accept(c->condition.context, roots, &instead);
+    }
     if (status == CT_OK && instead.slot) {
         c->updates[0] = instead;
         c->n = 1;
@@ -204,13 +205,15 @@ static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const c
 /* Ranks of a group evaluate what all of them have gathered, or nothing; and they apply what
  * all of them have prepared, or nothing. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                        int64_t n_updates, cti_accept *accept, void *context) {
+                        int64_t n_updates, cti_condition condition) {
     int64_t scope = ct_scope_open();
-    commit c = {.given = n_updates, .accept = accept, .context = context};
+    bool alike;
+    commit c = {.given = n_updates, .condition = condition};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
-    ct_status agreed = cti_agreed(status);
+    ct_status agreed = cti_agreed_alike(status, condition.hash, &alike);
     if (status == CT_OK) status = agreed;
+    if (status == CT_OK && !alike) status = ct_fail(CT_ERR_STATE, "%s", condition.otherwise);
     if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
     if (status == CT_OK) apply(&c);
     cti_free(c.stages);
@@ -225,7 +228,7 @@ ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *
                     int64_t n_updates) {
     CTI_CALLED;
     cti_watch watch = cti_watch_begin();
-    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
+    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, (cti_condition){0});
     cti_watch_end(watch);
     return status;
 }

@@ -4,8 +4,9 @@
  * saved with the model; a forward that is given the stream leaves the slot alone. */
 #include "nn/layers/keys.h"
 
+#include "tensor/base/hash.h"
 #include "tensor/graph/node.h"
-#include "tensor/group.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
 #include <string.h>
@@ -40,23 +41,28 @@ ct_status cti_keys_add(ct_module *module) {
 /* --- Ranks ------------------------------------------------------------------------------------ */
 
 /* A seed of the rank's own stays. */
-static ct_status meet_seed(ct_group *group, bool well) {
+static ct_status meet_seed(ct_group *group, const ct_slot_list *streams) {
     int64_t mine[2], first[2];
     cti_seed_state(mine);
     memcpy(first, mine, sizeof first);
-    ct_status status = ct_group_broadcast(group, well ? first : NULL, sizeof first);
+    cti_entry entry = {.hash = cti_call_hash("seed")};
+    if (!streams) entry.status = ct_error();
+    else entry.hash = cti_mix(entry.hash, (uint64_t)streams->count);
+    ct_status status = cti_spread(group, entry, first, sizeof first);
     if (status == CT_OK && first[0] == mine[0]) cti_seed_restore(first);
     return status;
 }
 
 /* A rank that has no room for a key tells in place of it. */
-static ct_status meet_stream(ct_group *group, ct_slot *slot) {
-    const int64_t *now = ct_data_i64(ct_slot_read(slot));
+static ct_status meet_stream(ct_group *group, const ct_named_slot *item) {
+    const int64_t *now = ct_data_i64(ct_slot_read(item->slot));
     ct_tensor *own = now ? ct_from(CT_I64, CT_SHAPE(2), now) : NULL;
-    ct_tensor *key = cti_slot_prepare(slot, own);
-    ct_status status = ct_group_broadcast(group, key ? key->buffer->data : NULL,
-                                          2 * sizeof(int64_t));
-    if (status == CT_OK) cti_slot_swap(slot, key);
+    ct_tensor *key = cti_slot_prepare(item->slot, own);
+    int64_t none[2];
+    cti_entry entry = {.hash = cti_mix_text(cti_call_hash("stream"), item->path),
+                       .status = key ? CT_OK : ct_error()};
+    ct_status status = cti_spread(group, entry, key ? key->buffer->data : none, sizeof none);
+    if (status == CT_OK) cti_slot_swap(item->slot, key);
     return status;
 }
 
@@ -72,13 +78,24 @@ ct_status cti_keys_list(ct_module *model, ct_slot_list *streams) {
     return CT_OK;
 }
 
+ct_status cti_keys_hash(const ct_slot_list *streams, uint64_t *hash) {
+    *hash = 0;
+    if (ct_group_size(ct_group_current()) == 1) return CT_OK;
+    for (int64_t i = 0; i < streams->count; i++) {
+        const int64_t *now = ct_data_i64(ct_slot_read(streams->items[i].slot));
+        if (!now) return ct_error();
+        *hash = cti_mix_bytes(*hash, now, 2 * sizeof *now);
+    }
+    return CT_OK;
+}
+
 void cti_keys_meet(const ct_slot_list *streams) {
     ct_group *group = ct_group_current();
     if (ct_group_size(group) == 1) return;
     int64_t scope = ct_scope_open();
-    ct_status status = meet_seed(group, streams != NULL);
-    for (int64_t i = 0; status == CT_OK && streams && i < streams->count; i++) {
-        status = meet_stream(group, streams->items[i].slot);
+    ct_status status = meet_seed(group, streams);
+    for (int64_t i = 0; status == CT_OK && i < streams->count; i++) {
+        status = meet_stream(group, &streams->items[i]);
     }
     ct_scope_close(scope);
 }

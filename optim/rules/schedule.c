@@ -52,7 +52,9 @@ static ct_tensor *one_cycle_rate(const ct_schedule *self, ct_tensor *step) {
 }
 
 static ct_tensor *after_warmup(const ct_schedule *self, ct_tensor *step) {
-    return self->rate ? self->rate(self, step) : number(self->initial);
+    if (!self->rate) return number(self->initial);
+    CTI_CALLS_USER;
+    return self->rate(self, step);
 }
 
 /* During warm-up the schedule is at its step 0; it begins there afterwards. */

@@ -3,9 +3,11 @@
  * Whether it ends training is fit.c's business.
  * Invariant: elements are looked at by ops. */
 #include "optim/train/train.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/varying.h"
 
 #include <math.h>
+#include <string.h>
 
 /* The first element that is not finite, or -1; the difference of such a one with itself is NaN. */
 static ct_status find(ct_tensor *flat, int64_t *at) {
@@ -30,8 +32,7 @@ static ct_status look_at(ct_tensor *t, const char *name, cti_cause *cause) {
     return CT_OK;
 }
 
-ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause) {
-    *cause = (cti_cause){""};
+static ct_status look_at_batch(const ct_batch *batch, cti_cause *cause) {
     int64_t scope = ct_scope_open();
     ct_status status = look_at(batch->x, "x of its batch", cause);
     if (status == CT_OK && !*cause->text) status = look_at(batch->y, "y of its batch", cause);
@@ -42,6 +43,31 @@ ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause) {
     }
     ct_scope_close(scope);
     return status;
+}
+
+/* Rows have the numbers that they have on their rank, and other ranks see whose they are. */
+static ct_status share(ct_status status, cti_cause *cause) {
+    ct_group *group = ct_group_current();
+    if (ct_group_size(group) == 1) return status;
+    size_t length = strlen(cause->text);
+    uint64_t partials[CT_GROUP_MOST] = {0}, ranks = 0;
+    partials[0] = (uint64_t)(length > 0) << ct_group_rank(group);
+    cti_entry entry = {cti_call_hash("cause"), status, NULL};
+    status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, &ranks, 1}, 1);
+    if (status != CT_OK || ranks == 0) return status;
+    if (length > 0) {
+        snprintf(cause->text + length, sizeof cause->text - length, ", of rank %d",
+                 ct_group_rank(group));
+    } else {
+        snprintf(cause->text, sizeof cause->text, ": the batch of rank %d is not finite",
+                 __builtin_ctzll(ranks));
+    }
+    return CT_OK;
+}
+
+ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause) {
+    *cause = (cti_cause){""};
+    return share(look_at_batch(batch, cause), cause);
 }
 
 ct_status cti_parameters_cause(ct_optimizer *optimizer, cti_cause *cause) {

@@ -29,7 +29,8 @@ typedef struct {
     cti_progress progress;
     int64_t count;         /* batches in an epoch */
     int64_t done;          /* steps in this call */
-    const ct_batch *batch; /* of the running step */
+    const ct_batch *batch; /* of the running step ... */
+    bool evaluated;        /* ... which has come as far */
     ct_step_record last;
     cti_sums sums;       /* of the running epoch ... */
     int64_t epoch_steps; /* ... over so many steps */
@@ -61,7 +62,8 @@ static ct_status check_finite(const training *t, const char *what, double value)
 /* Called between the evaluation of a step and its commit. */
 static ct_status accept_step(void *context, ct_tensor *const roots[], ct_update *instead) {
     (void)instead;
-    const training *t = context;
+    training *t = context;
+    t->evaluated = true;
     double loss = ct_item(roots[0]);
     if (t->options->allow_nonfinite || isfinite(loss)) return CT_OK;
     cti_cause given;
@@ -201,13 +203,15 @@ static ct_status show(training *t, const ct_fit_step *view) {
     return status;
 }
 
-/* A step that is refused because it diverged is recorded too. */
+/* A step that is refused because it diverged is recorded too, other than one of which another rank
+ * says so before it is evaluated. */
 static ct_status learn(training *t, const ct_batch *batch) {
     const ct_position *at = &t->history->position;
     ct_fit_step view = {
         .model = t->model, .optimizer = t->optimizer, .batch = batch, .position = *at};
     cti_measured measured;
     t->batch = batch;
+    t->evaluated = false;
     t->last.step = at->epoch * t->count + at->batch + 1;
     ct_status status = cti_measure(t->model, &t->measures, CT_TRAINING, batch, &t->sums, &measured);
     if (status == CT_OK) status = ask_for_more(t, &measured, &view);
@@ -215,7 +219,7 @@ static ct_status learn(training *t, const ct_batch *batch) {
     if (status != CT_OK) return status;
     status = cti_optimizer_step_if(t->optimizer, measured.roots[0], measured.roots + 1,
                                    measured.n - 1, accept_step, t);
-    if (status != CT_OK && status != CT_ERR_DIVERGED) return status;
+    if (status != CT_OK && !(status == CT_ERR_DIVERGED && t->evaluated)) return status;
     record_step(t, &measured, cti_global_dim(batch->x, 0));
     if (status != CT_OK) return status;
     advance(t);
@@ -556,10 +560,9 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
         .history = history ? history : &own,
     };
     ct_status status = check(&t);
-    bool begun = status == CT_OK;
-    if (begun) status = fit(&t);
+    if (status == CT_OK) status = fit(&t);
+    cti_optimizer_settle(optimizer, watch, status);
     cti_watch_end(watch);
-    if (begun) status = cti_optimizer_settle(optimizer, status);
     ct_history_free(&own);
     return status;
 }

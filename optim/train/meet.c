@@ -14,7 +14,7 @@ ct_status cti_meet(ct_status status, bool *const flags[], int n) {
     /* The flags stand in the first grain of each rank, and are counted. */
     int64_t partials[CT_GROUP_MOST * FLAGS] = {0}, counts[FLAGS] = {0};
     for (int k = 0; k < n; k++) partials[k] = *flags[k];
-    cti_entry entry = {cti_mix_text(0, "ct_fit"), status, NULL};
+    cti_entry entry = {cti_call_hash("meet"), status, NULL};
     status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, counts, n}, 1);
     for (int k = 0; k < n && status == CT_OK; k++) *flags[k] = counts[k] > 0;
     return status;
@@ -49,12 +49,13 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
     if (status == CT_OK) status = hash_of(model, optimizer, &mine);
     first = mine;
     status = cti_agreed(status);
-    if (status == CT_OK) status = ct_group_broadcast(group, &first, sizeof first);
+    cti_entry entry = {.hash = cti_call_hash("alike")};
+    if (status == CT_OK) status = cti_spread(group, entry, &first, sizeof first);
     if (status == CT_OK && first != mine) {
         status = ct_fail(
             CT_ERR_STATE,
-            "ct_fit: rank %d begins with other values in the slots of the model or "
-            "the optimizer than rank 0; ct_seed_set the same seed before both are made, "
+            "ct_fit: rank %d begins with other values in the slots of the model or the optimizer "
+            "than rank 0, or with other slots; make both alike after ct_seed_set of the same seed, "
             "or load one file",
             ct_group_rank(group));
     }

@@ -66,6 +66,7 @@ typedef struct {
     char text[720]; /* "": all of it is finite */
 } cti_cause;
 
+/* Of the rows of all ranks, on each of them. */
 ct_status cti_batch_cause(const ct_batch *batch, cti_cause *cause);
 /* Of the parameters that the optimizer trains now. */
 ct_status cti_parameters_cause(ct_optimizer *optimizer, cti_cause *cause);

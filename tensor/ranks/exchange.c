@@ -115,6 +115,7 @@ static void begin_step(ct_group *g) {
     }
     e->mine.fault = e->fault;
     e->mine.apart = e->apart;
+    e->mine.elsewhere = e->elsewhere;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -138,6 +139,7 @@ static void begin_payload(ct_group *g) {
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
     e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
+    e->elsewhere |= e->theirs.elsewhere || e->mine.call != e->theirs.call;
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
         blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
@@ -198,16 +200,18 @@ static bool is_missed(const ct_group *g) {
 
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
-    bool over = is_missed(g);
+    bool over = is_missed(g), elsewhere = e->elsewhere;
     cti_fault before = e->fault;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
                         .parts = entry.parts,
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
+                        .mine.call = g->watched ? g->watched_call : cti_call_hash(""),
                         .on_record = entry.status != CT_OK};
     if (over) {
         e->fault = before;
         e->over = e->apart = true;
+        e->elsewhere = elsewhere;
         e->on_record = ct_error() != CT_OK;
         e->at = steps->n;
         return;
@@ -303,6 +307,11 @@ ct_status cti_exchange_bytes(ct_group *g, cti_entry entry, const cti_steps *step
     return run(g);
 }
 
+ct_status cti_spread(ct_group *g, cti_entry entry, void *bytes, size_t n) {
+    entry.hash = cti_mix(cti_mix(entry.hash, 1), n);
+    return cti_exchange_bytes(g, entry, &g->schedule.spread, bytes, n);
+}
+
 ct_status cti_agree(ct_group *g, cti_entry entry) {
     begin(g, entry, &g->schedule.sum); /* of nothing */
     return run(g);
@@ -313,7 +322,7 @@ static ct_status leave(void *group) {
     g->watched = false; /* what failed before, the others know; not that this rank leaves */
     begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
     g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
-    g->exchange.on_record = g->exchange.apart = true;
+    g->exchange.on_record = g->exchange.apart = g->exchange.elsewhere = true;
     return run(g);
 }
 
@@ -321,11 +330,26 @@ void cti_leave(ct_group *g) {
     if (g->transport && g->gone < 0 && g->stats.exchanges > 0) cti_try(leave, g);
 }
 
-ct_status cti_agreed(ct_status status) {
-    ct_group *group = ct_group_current();
+uint64_t cti_call_hash(const char *what) {
     const char *caller = cti_caller();
+    return cti_mix_text(cti_mix_text(4, caller ? caller : ""), what);
+}
+
+/* The sum of equal numbers is as many times each of them; there is room for CT_GROUP_MOST. */
+ct_status cti_agreed_alike(ct_status status, uint64_t hash, bool *alike) {
+    ct_group *group = ct_group_current();
+    *alike = true;
     if (!group) return status;
-    return cti_agree(group, (cti_entry){cti_mix_text(4, caller ? caller : ""), status, NULL});
+    int64_t mine = (int64_t)(hash >> 8), partials[CT_GROUP_MOST] = {mine}, sum = 0;
+    cti_entry entry = {cti_call_hash("agreed"), status, NULL};
+    status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, &sum, hash != 0}, 1);
+    if (status == CT_OK && hash) *alike = sum == mine * group->size;
+    return status;
+}
+
+ct_status cti_agreed(ct_status status) {
+    bool alike;
+    return cti_agreed_alike(status, 0, &alike);
 }
 
 cti_watch cti_watch_begin(void) {
@@ -333,7 +357,15 @@ cti_watch cti_watch_begin(void) {
     if (!group || group->watched) return (cti_watch){group, false};
     group->watched = true;
     group->watched_from = group->stats.exchanges;
+    group->watched_call = cti_call_hash("");
     return (cti_watch){group, true};
+}
+
+bool cti_watch_gathers(cti_watch watch) {
+    ct_group *g = watch.group;
+    if (!g || g->exchange.elsewhere) return false;
+    if (watch.outermost) g->watched_from = g->stats.exchanges;
+    return true;
 }
 
 void cti_watch_end(cti_watch watch) {
@@ -352,8 +384,7 @@ ct_status ct_group_broadcast(ct_group *group, void *bytes, size_t n) {
     if (!group) return cti_null("ct_group_broadcast: 'group' is NULL");
     ct_status status = CT_OK;
     if (n > 0 && !bytes) status = cti_null("ct_group_broadcast: 'bytes' is NULL");
-    cti_entry entry = {cti_mix(1, n), status, NULL};
-    return cti_exchange_bytes(group, entry, &group->schedule.spread, bytes, n);
+    return cti_spread(group, (cti_entry){.status = status}, bytes, n);
 }
 
 /* --- Sums ------------------------------------------------------------------------------------- */

@@ -36,6 +36,11 @@ typedef struct {
 ct_status cti_all_sum(ct_group *group, cti_entry entry, ct_dtype dtype,
                       const cti_summand summands[], int64_t count);
 ct_status cti_agree(ct_group *group, cti_entry entry);
+/* The bytes of rank 0 on every rank. */
+ct_status cti_spread(ct_group *group, cti_entry entry, void *bytes, size_t n);
+/* For an entry: only ranks that are in the same function that the user called share the exchange.
+ * `what` tells its exchanges from each other. */
+uint64_t cti_call_hash(const char *what);
 /* CT_OK, or CT_ERR_STATE in a thread whose ct_group_use failed: what it computes alone, and writes
  * into a file of them all, is not what was meant. */
 ct_status cti_check_joined(const char *function);
@@ -44,6 +49,9 @@ ct_status cti_check_joined(const char *function);
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);
+/* The same, and whether all ranks brought the same hash, which is news for all where one did not.
+ * 0 is none, which costs no payload; so brings a rank that failed. */
+ct_status cti_agreed_alike(ct_status status, uint64_t hash, bool *alike);
 /* Around user functions: the current group, or NULL, which stays in memory until its release, also
  * where they free it. cti_group_kept looks whether it is the current one still. If they have chosen
  * another or none, it is again, so that this rank can tell the others, and the status is
@@ -61,6 +69,10 @@ typedef struct {
     bool outermost;
 } cti_watch;
 cti_watch cti_watch_begin(void);
+/* After a failure, when nothing is left to do in the watched call but what all ranks do after one:
+ * whether they all were in it, by whatever way they came to the last exchange. If so, they may
+ * exchange again; within another watch only where they came by the same. */
+bool cti_watch_gathers(cti_watch watch);
 void cti_watch_end(cti_watch watch);
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was

@@ -221,3 +221,42 @@ TEST(parameter_groups, that_cannot_be_meant_are_refused) {
     expect_refused(NULL, 2, CT_ERR_NULL, "ct_adam_new: 'groups' is NULL");
     expect_refused(&all, -1, CT_ERR_RANGE, "ct_adam_new: n_groups must be >= 0, got -1");
 }
+
+static ct_tensor *wrong_shape(const void *options, const ct_step *step, ct_tensor *p, ct_tensor *g,
+                              ct_tensor *const state[], ct_tensor *next[]) {
+    (void)options, (void)step, (void)g, (void)state, (void)next;
+    return ct_reshape(p, CT_SHAPE(77));
+}
+
+static ct_status wrong_scalar(const void *options, ct_tensor *step, ct_tensor *rate,
+                              ct_tensor *scalars[]) {
+    (void)options, (void)step, (void)scalars;
+    return ct_reshape(rate, CT_SHAPE(77)) ? CT_OK : ct_error();
+}
+
+static ct_tensor *wrong_rate(const ct_schedule *self, ct_tensor *step) {
+    (void)self;
+    return ct_reshape(step, CT_SHAPE(77));
+}
+
+static void expect_error_of_its_own(ct_optimizer_kind kind, ct_schedule rate) {
+    kind.name = "own";
+    ct_module *model = model_new();
+    ct_optimizer *o = ct_optimizer_new(&kind, model, rate, (ct_step_options){0}, NULL, 0);
+    MADE(o);
+    ct_tensor *x = ct_full(CT_F64, CT_SHAPE(2, 4), 1);
+    ct_tensor *loss = ct_sum_all(ct_forward(model, x, CT_TRAINING));
+    cr_expect_neq(ct_optimizer_step(o, loss, NULL, 0), CT_OK);
+    cr_expect_eq(strncmp(ct_error_message(), "ct_reshape: ", 12), 0, "%s", ct_error_message());
+    ct_error_clear();
+    ct_optimizer_free(o);
+    ct_module_free(model);
+}
+
+TEST(parameter_groups, what_a_rule_calls_is_called_by_the_user) {
+    expect_error_of_its_own((ct_optimizer_kind){.update = wrong_shape}, ct_rate(0.1));
+    expect_error_of_its_own((ct_optimizer_kind){.prepare = wrong_scalar, .update = note},
+                            ct_rate(0.1));
+    expect_error_of_its_own((ct_optimizer_kind){.update = note},
+                            (ct_schedule){.rate = wrong_rate, .initial = 0.1});
+}

@@ -6,10 +6,13 @@
 #include "tests/support/rank.h"
 
 #include "autograd/stage.h"
+#include "nn/layers.h"
+#include "nn/loss.h"
 #include "tensor/mem.h"
 #include "tensor/runtime.h"
 #include "tensor/varying.h"
 
+#include <math.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -316,4 +319,48 @@ SCENARIO(changes_the_group_in_an_evaluation) {
     if (w.does < LEAVES) OK(ct_evaluate(t.model, &ct_loss_cross_entropy, t.train, &loss, NULL));
     rank_digits_end(&t);
     ct_group_free(w.another);
+}
+
+/* --- What is not finite ----------------------------------------------------------------------- */
+
+static ct_status diverge_on_rank_1(void *context, ct_fit_step *step) {
+    if (ct_group_rank(context) != 1 || step->position.batch != 1) return CT_OK;
+    return ct_fail(CT_ERR_DIVERGED, "rank 1 has had enough");
+}
+
+/* It says so before the second step is evaluated, which no rank has in its history then. */
+SCENARIO(says_diverged) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    uint64_t after_a_step = rank_digits_hash_after(1, NULL);
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_history history = rank_digits_fit(
+        &t, (ct_fit_options){.epochs = 1, .also = diverge_on_rank_1, .context = group});
+    EXPECT(history.n_epochs == 1 && history.epochs[0].steps == 1);
+    EXPECT(isfinite(history.epochs[0].loss) && history.epochs[0].loss == history.steps[0].loss);
+    printf("%lld steps ", (long long)history.n_steps);
+    say(rank_learned_hash(t.model, t.optimizer) == after_a_step);
+    ct_history_free(&history);
+    OK(ct_group_agree(group, CT_OK));
+    rank_digits_end(&t);
+}
+
+/* The row of 7 whose number is the argument has it, in the second of its two elements. */
+SCENARIO(has_no_number) {
+    enum { ROWS = 7 };
+    float x[2 * ROWS] = {0};
+    x[2 * argument + 1] = NAN;
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    ct_module *net = CT_SEQUENTIAL("net", ct_dense_new(2, 1, (ct_dense_options){0}));
+    ct_optimizer *sgd = ct_sgd_new(net, (ct_sgd_options){.rate = ct_rate(0.1)});
+    ct_source *data = ct_batches_new(ct_from(CT_F32, CT_SHAPE(ROWS, 2), x),
+                                     ct_full(CT_F32, CT_SHAPE(ROWS, 1), 1),
+                                     (ct_batches_options){.size = ROWS});
+    EXPECT(ct_fit(net, sgd, &ct_loss_mse, data, (ct_fit_options){.epochs = 1}, NULL) ==
+           CT_ERR_DIVERGED);
+    printf("%s\n", ct_error_message());
+    ct_error_clear();
+    OK(ct_group_agree(group, CT_OK));
+    ct_source_free(data);
+    ct_optimizer_free(sgd);
+    ct_module_free(net);
 }

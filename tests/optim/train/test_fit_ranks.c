@@ -257,6 +257,52 @@ TEST(fit_ranks, a_training_without_memory_on_one_rank_is_whole_steps_on_all) {
     run("fits_without_memory", 0, 3);
 }
 
+static void for_ranks_in_turn(const char *scenario) {
+    for (int size = 2; size <= 3; size++) {
+        for (int rank = 0; rank < size; rank++) run(scenario, rank, size);
+    }
+}
+
+TEST(fit_ranks, a_step_that_meets_another_call_leaves_the_group_in_step) {
+    for_ranks_in_turn("calls_something_else");
+}
+
+TEST(fit_ranks, a_step_with_other_random_keys_is_refused_and_the_next_goes_on) {
+    for_ranks_in_turn("draws_alone");
+}
+
+TEST(fit_ranks, a_flush_without_memory_on_one_rank_is_one_of_all_or_of_none) {
+    for_ranks_in_turn("flushes_without_memory");
+}
+
+TEST(fit_ranks, a_flush_of_nothing_on_one_rank_leaves_the_group_in_step) {
+    run("flushes_nothing", 1, 2);
+    run("flushes_nothing", 1000, 3);
+}
+
+TEST(fit_ranks, a_rule_that_agrees_on_something_else_is_no_agreement_on_the_step) {
+    for_ranks_in_turn("rule_loads_weights");
+}
+
+TEST(fit_ranks, a_rank_that_says_diverged_before_a_step_leaves_the_histories_alike) {
+    run("says_diverged", 0, 3);
+    expect_each("1 steps CT_ERR_DIVERGED: rank 1 has had enough, slots of whole steps\n",
+                "1 steps CT_ERR_DIVERGED: ct_fit: rank 1 failed with CT_ERR_DIVERGED, slots of "
+                "whole steps\n");
+}
+
+#define NO_NUMBER "ct_fit: loss is nan at step 1, in epoch 1: "
+
+TEST(fit_ranks, all_ranks_say_whose_batch_is_not_finite) {
+    run("has_no_number", 5, 1);
+    expect_text(0, NO_NUMBER "x of its batch is nan in row 5, element 11; allow_nonfinite goes "
+                             "on\n");
+    run("has_no_number", 5, 3);
+    expect_each(NO_NUMBER "x of its batch is nan in row 2, element 5, of rank 1; allow_nonfinite "
+                          "goes on\n",
+                NO_NUMBER "the batch of rank 1 is not finite; allow_nonfinite goes on\n");
+}
+
 /* --- Objectives and callbacks that evaluate --------------------------------------------------- */
 
 TEST(fit_ranks, an_evaluation_without_data_on_one_rank_leaves_the_group_in_step) {

@@ -1,0 +1,219 @@
+/* Steps in a loop of one's own, of which one rank makes something else: another call, more random
+ * numbers, or a failure in its own rule.
+ * Invariant: whatever it makes, the error is one on all ranks, no slot changes, and they go on
+ * together. */
+#include "tests/optim/train/rank_loop.h"
+#include "tests/optim/train/rank_requests.h"
+#include "tests/optim/train/rank_slots.h"
+#include "tests/support/rank.h"
+
+#include "autograd/ops.h"
+#include "autograd/stage.h"
+#include "nn/loss.h"
+#include "nn/weights.h"
+#include "optim/fit.h"
+#include "tensor/runtime.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void expect_in_step(ct_group *group) {
+    for (int64_t k = 0; k < 3; k++) {
+        int64_t numbers[2] = {-1, -1};
+        if (ct_group_rank(group) == 0) numbers[0] = numbers[1] = k;
+        OK(ct_group_broadcast(group, numbers, sizeof numbers));
+        EXPECT(numbers[0] == k && numbers[1] == k);
+    }
+}
+
+static void expect_same_learned(const rank_loop *t, uint64_t before) {
+    EXPECT(rank_learned_hash(t->model, t->optimizer) == before);
+}
+
+/* Ranks have drawn other keys; the next step says so, the one after it goes on. */
+static void expect_keys_met(ct_group *group, const rank_loop *t) {
+    uint64_t before = rank_learned_hash(t->model, t->optimizer);
+    EXPECT(rank_loop_step(t) == CT_ERR_STATE);
+    EXPECT(strstr(ct_error_message(), "ct_optimizer_step: ranks have drawn other random keys"),
+           "%s", ct_error_message());
+    ct_error_clear();
+    expect_same_learned(t, before);
+    rank_expect_alike(group, rank_slots_hash(t->model, t->optimizer), "keys", 0);
+    OK(rank_loop_step(t));
+    rank_expect_alike(group, rank_slots_hash(t->model, t->optimizer), "slots", 0);
+}
+
+static ct_status agree_without_data(ct_group *group, const rank_loop *t) {
+    (void)t;
+    return ct_group_agree(group, ct_fail(CT_ERR_IO, "rank 1 found no file"));
+}
+
+static ct_status agree(ct_group *group, const rank_loop *t) {
+    (void)t;
+    return ct_group_agree(group, CT_OK);
+}
+
+static ct_status broadcast(ct_group *group, const rank_loop *t) {
+    int64_t numbers[2] = {7, 7};
+    (void)t;
+    return ct_group_broadcast(group, numbers, sizeof numbers);
+}
+
+static ct_status commit(ct_group *group, const rank_loop *t) {
+    (void)group, (void)t;
+    return ct_commit(NULL, 0, NULL, 0);
+}
+
+static ct_status flush(ct_group *group, const rank_loop *t) {
+    (void)group;
+    return ct_optimizer_flush(t->optimizer);
+}
+
+static ct_status evaluate(ct_group *group, const rank_loop *t) {
+    (void)group;
+    return ct_evaluate(t->model, &ct_loss_mse, t->train, NULL, NULL);
+}
+
+static ct_status fit(ct_group *group, const rank_loop *t) {
+    (void)group;
+    return ct_fit(t->model, t->optimizer, &ct_loss_mse, t->train, (ct_fit_options){.epochs = 1},
+                  NULL);
+}
+
+static ct_status load_nothing(ct_group *group, const rank_loop *t) {
+    (void)group;
+    return ct_weights_load(t->model, "/nowhere/weights.safetensors");
+}
+
+/* Rank `argument` makes each of these calls in place of a step of the others. */
+SCENARIO(calls_something_else) {
+    ct_status (*const calls[])(ct_group *, const rank_loop *) = {
+        agree_without_data, agree, broadcast, commit, flush, evaluate, fit, load_nothing};
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0.3);
+    OK(rank_loop_step(&t));
+    for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
+        uint64_t before = rank_learned_hash(t.model, t.optimizer);
+        bool other = ct_group_rank(group) == argument;
+        EXPECT((other ? calls[k](group, &t) : rank_loop_step(&t)) != CT_OK, "call %zu", k);
+        ct_error_clear();
+        expect_in_step(group);
+        expect_same_learned(&t, before);
+        expect_keys_met(group, &t);
+    }
+    rank_loop_end(&t);
+}
+
+/* Rank `argument` alone calls the model in training. */
+SCENARIO(draws_alone) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0.3);
+    OK(rank_loop_step(&t));
+    int64_t scope = ct_scope_open();
+    if (ct_group_rank(group) == argument) {
+        EXPECT(ct_forward(t.model, ct_full(CT_F32, CT_SHAPE(2, 6), 1), CT_TRAINING));
+    }
+    ct_scope_close(scope);
+    expect_keys_met(group, &t);
+    expect_in_step(group);
+    rank_loop_end(&t);
+}
+
+/* --- Flushes ---------------------------------------------------------------------------------- */
+
+/* So many steps are a round. */
+static rank_loop loop_of_rounds(int64_t steps) {
+    rank_loop t = rank_loop_begin(0);
+    ct_optimizer_free(t.optimizer);
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.step.accumulate = steps;
+    t.optimizer = ct_adam_new(t.model, options);
+    return t;
+}
+
+static ct_status flush_of(void *loop) {
+    return ct_optimizer_flush(((const rank_loop *)loop)->optimizer);
+}
+
+/* Rank `argument` fails in turn at each request of a flush: a round is applied on all or on none. */
+SCENARIO(flushes_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = loop_of_rounds(1000);
+    rank_requests r = {.group = group, .rank = argument};
+    for (; r.at <= r.count; r.at++) {
+        OK(rank_loop_step(&t));
+        int64_t before = ct_optimizer_steps(t.optimizer);
+        ct_status status = rank_requests_run(&r, flush_of, &t);
+        EXPECT(status == CT_OK || status == CT_ERR_MEMORY);
+        EXPECT(ct_optimizer_steps(t.optimizer) == before + (status == CT_OK));
+        EXPECT(status == CT_OK || ct_group_rank(group) == argument ||
+                   strstr(ct_error_message(), "failed with CT_ERR_MEMORY"),
+               "%s", ct_error_message());
+        ct_error_clear();
+        expect_in_step(group);
+        rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", r.at);
+    }
+    EXPECT(r.count > 5);
+    rank_loop_end(&t);
+}
+
+/* One rank has no optimizer; with rounds of one step there is nothing to apply on the others. */
+SCENARIO(flushes_nothing) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = loop_of_rounds(argument);
+    OK(rank_loop_step(&t));
+    EXPECT(ct_optimizer_flush(ct_group_rank(group) == 1 ? NULL : t.optimizer) == CT_ERR_NULL);
+    ct_error_clear();
+    expect_in_step(group);
+    OK(ct_optimizer_flush(t.optimizer));
+    OK(ct_optimizer_flush(t.optimizer));
+    rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", 0);
+    rank_loop_end(&t);
+}
+
+/* --- A rule of one's own ---------------------------------------------------------------------- */
+
+static struct {
+    bool loads;
+    ct_module *model;
+    char path[256];
+} astray;
+
+/* Once, it loads weights: its agreement with other ranks is not theirs on the step. */
+static ct_tensor *update(const void *options, const ct_step *step, ct_tensor *parameter,
+                         ct_tensor *gradient, ct_tensor *const state[], ct_tensor *next[]) {
+    (void)options, (void)step, (void)state, (void)next;
+    if (astray.loads) {
+        astray.loads = false;
+        if (ct_weights_load(astray.model, astray.path) != CT_OK) return NULL;
+    }
+    return ct_sub(parameter, ct_scale(gradient, 0.1));
+}
+
+static void save_other_weights(void) {
+    rank_loop other = rank_loop_begin(0);
+    snprintf(astray.path, sizeof astray.path, "/tmp/cotan-rule-%ld.safetensors", (long)getpid());
+    OK(rank_loop_step(&other));
+    OK(ct_weights_save(other.model, astray.path));
+    rank_loop_end(&other);
+}
+
+SCENARIO(rule_loads_weights) {
+    static const ct_optimizer_kind kind = {.name = "own", .update = update};
+    save_other_weights(); /* before there is a group */
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0);
+    ct_optimizer_free(t.optimizer);
+    t.optimizer = ct_optimizer_new(&kind, t.model, ct_rate(0.1), (ct_step_options){0}, "", 1);
+    astray.loads = ct_group_rank(group) == argument;
+    astray.model = t.model;
+    uint64_t before = rank_learned_hash(t.model, t.optimizer);
+    EXPECT(rank_loop_step(&t) == CT_ERR_STATE, "%s", ct_error_message());
+    ct_error_clear();
+    expect_same_learned(&t, before);
+    expect_in_step(group);
+    OK(rank_loop_step(&t));
+    rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", 0);
+    rank_loop_end(&t);
+    unlink(astray.path);
+}
