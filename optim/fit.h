@@ -170,7 +170,8 @@ struct ct_fit_options {
 /* Trains by `loss`, or where that is NULL by options.objective. What was learned stays, also after
  * an interruption or an error; `history` (may be NULL) is overwritten with what was measured,
  * unfinished epochs included, and is the caller's to free. An interruption and a stop are no
- * errors. Ends without a validation when a signal or the callback stopped it.
+ * errors, but where the callback or `watch` recorded one in the call that says stop, as where it
+ * could not save. Ends without a validation when a signal or the callback stopped it.
  *
  * Divergence: a loss of a step, or a val_loss, that is infinite or NaN ends training with
  * CT_ERR_DIVERGED; the message says which step, and what of its batch or, in the first step of the
@@ -209,8 +210,8 @@ struct ct_fit_options {
  * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
  * batches; loss and objective; `best` of another model; ranks that begin otherwise, a group that is
  * left or chosen in the middle, or an option that is for one process), CT_ERR_SHAPE (metrics),
- * CT_ERR_DIVERGED, CT_ERR_MEMORY, what model, loss, optimizer, source and monitor record, and those
- * of ct_group_agree. */
+ * CT_ERR_DIVERGED, CT_ERR_MEMORY, what model, loss, optimizer, source, monitor and a
+ * callback that stops record, and those of ct_group_agree. */
 ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss, ct_source *train,
                  ct_fit_options options, ct_history *history);
 

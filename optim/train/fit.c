@@ -189,15 +189,24 @@ static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_
     return CT_OK;
 }
 
+static int errors_so_far(void) { return ct_error() == CT_OK ? 0 : 1 + ct_error_count(); }
+
+/* A user function has asked for a stop; where it recorded an error, that is why. */
+static ct_status stop_early(training *t, int errors_before) {
+    t->stop = t->history->stopped_early = true;
+    return errors_so_far() > errors_before ? ct_error() : CT_OK;
+}
+
 /* Its time is not training's. */
 static ct_status show(training *t, const ct_fit_step *view) {
     const ct_fit_options *options = t->options;
     ct_status status = CT_OK;
     double start = cti_now();
     if (options->monitor) status = cti_monitor_step(options->monitor, &t->last, view);
-    if (options->watch) {
+    if (status == CT_OK && options->watch) {
         CTI_CALLS_USER;
-        if (!options->watch(options->context, view)) t->stop = t->history->stopped_early = true;
+        int errors = errors_so_far();
+        if (!options->watch(options->context, view)) status = stop_early(t, errors);
     }
     t->progress.started += cti_now() - start;
     return status;
@@ -243,15 +252,16 @@ static ct_status step(training *t, bool *more) {
     return status;
 }
 
-static void call_back(training *t, const ct_epoch *epoch) {
-    if (!t->options->callback) return;
+static ct_status call_back(training *t, const ct_epoch *epoch) {
+    if (!t->options->callback) return CT_OK;
     CTI_CALLS_USER;
+    int errors = errors_so_far();
     int64_t scope = ct_scope_open();
     double start = cti_now();
     bool go_on = t->options->callback(t->options->context, t->history->position, &t->last, epoch);
     t->progress.started += cti_now() - start; /* its time is not training's */
     ct_scope_close(scope);
-    if (!go_on) t->stop = t->history->stopped_early = true;
+    return go_on ? CT_OK : stop_early(t, errors);
 }
 
 static void look_for_interrupt(training *t) {
@@ -264,17 +274,18 @@ static ct_status meet(training *t, ct_status status) {
     return cti_meet(cti_group_kept(t->group, status), flags, 3);
 }
 
-static void after_step(training *t) {
+static ct_status after_step(training *t) {
     cti_progress_step(&t->progress, t->epoch_steps, &t->sums);
-    call_back(t, NULL);
+    ct_status status = call_back(t, NULL);
     look_for_interrupt(t);
     if (t->done == t->options->max_steps) t->stop = true;
+    return status;
 }
 
 static ct_status run_steps(training *t) {
     for (bool more = true; more && !t->stop;) {
         ct_status status = step(t, &more);
-        if (status == CT_OK && more) after_step(t);
+        if (status == CT_OK && more) status = after_step(t);
         status = meet(t, status);
         if (status != CT_OK) return status;
         /* Also when the source has fewer batches than it said, or had none left. */
@@ -352,7 +363,7 @@ static ct_status end_epoch(training *t, ct_status status) {
     status = meet(t, status); /* a callback may evaluate, on all ranks or on none */
     if (status == CT_OK && told.slot) cti_slot_swap(told.slot, told.value);
     ct_scope_close(scope);
-    if (status == CT_OK) call_back(t, &epoch);
+    if (status == CT_OK) status = call_back(t, &epoch);
     return meet(t, status);
 }
 

@@ -128,3 +128,24 @@ SCENARIO(logs_on_a_terminal) {
     ct_history_free(&history);
     rank_digits_end(&t);
 }
+
+static bool save_nowhere(void *context, ct_position position, const ct_step_record *last,
+                         const ct_epoch *epoch) {
+    const rank_digits *t = context;
+    if (epoch || last->step < 2) return true;
+    return ct_checkpoint_save("/nowhere/run.st", t->model, t->optimizer, position) == CT_OK;
+}
+
+/* Rank 0 alone writes, and the others learn that it could not. */
+SCENARIO(cannot_save) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 20}));
+    rank_digits t = rank_digits_begin(CT_F32, false);
+    ct_history history = rank_digits_fit(
+        &t, (ct_fit_options){.epochs = 1, .callback = save_nowhere, .context = &t});
+    printf("%lld steps, %s: %s\n", (long long)history.n_steps, ct_status_name(ct_error()),
+           ct_error_message());
+    ct_error_clear();
+    ct_history_free(&history);
+    OK(ct_group_agree(group, CT_OK));
+    rank_digits_end(&t);
+}

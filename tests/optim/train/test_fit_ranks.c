@@ -147,6 +147,13 @@ TEST(fit_ranks, where_a_rank_is_killed_the_last_checkpoint_goes_on_with_any_numb
     }
 }
 
+TEST(fit_ranks, a_checkpoint_that_rank_0_cannot_write_is_an_error_on_all) {
+    run("cannot_save", 0, 3);
+    expect_part(0, "2 steps, CT_ERR_IO: ct_checkpoint_save: /nowhere");
+    expect_text(1, "2 steps, CT_ERR_IO: ct_fit: rank 0 failed with CT_ERR_IO\n");
+    expect_text(2, "2 steps, CT_ERR_IO: ct_fit: rank 0 failed with CT_ERR_IO\n");
+}
+
 TEST(fit_ranks, rank_0_alone_logs) {
     run("logs", 0, 3);
     expect_part(0, "epoch 1/1: 3 steps");

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,6 +68,39 @@ TEST(fit_stop, a_callback_stops_after_its_step) {
     cr_expect_eq(history.epochs[1].steps, 2);
     cr_expect(isfinite(history.epochs[1].loss) && isnan(history.epochs[1].val_loss));
     ct_history_free(&history);
+    close_bench(&b);
+}
+
+static bool save_nowhere(void *context, ct_position position, const ct_step_record *step,
+                         const ct_epoch *epoch) {
+    const bench *b = context;
+    if (epoch || step->step < 2) return true;
+    return ct_checkpoint_save("/nowhere/run.st", b->model, b->optimizer, position) == CT_OK;
+}
+
+static bool watch_nowhere(void *context, const ct_fit_step *step) {
+    return save_nowhere(context, step->position, &(ct_step_record){.step = 2}, NULL);
+}
+
+static void expect_not_saved(bench *b, ct_fit_options options, int64_t steps) {
+    ct_history history;
+    options.context = b;
+    options.epochs = 3;
+    options.validation = b->test;
+    cr_expect_eq(fit(b, options, &history), CT_ERR_IO);
+    cr_expect(strstr(ct_error_message(), "ct_checkpoint_save: /nowhere"), "%s", ct_error_message());
+    ct_error_clear();
+    cr_expect(history.stopped_early && history.n_epochs == 1);
+    cr_expect_eq(ct_optimizer_steps(b->optimizer), steps);
+    ct_history_free(&history);
+}
+
+TEST(fit_stop, a_stop_with_an_error_is_that_error) {
+    bench b = open_bench(0.05);
+    expect_not_saved(&b, (ct_fit_options){.callback = save_nowhere}, 2);
+    close_bench(&b);
+    b = open_bench(0.05);
+    expect_not_saved(&b, (ct_fit_options){.watch = watch_nowhere}, 1);
     close_bench(&b);
 }
 
