@@ -32,8 +32,8 @@ typedef struct {
                     its children alone; 0: all                                              */
 } ct_show_options;
 
-/* Modules, output shapes and parameter counts, as Keras prints them, but that an activation has its
- * own word, "activation (relu)"; below a module, indented, its children. The model itself has no
+/* Modules, output shapes and parameter counts, as Keras prints them; below a module, indented, its
+ * children. An activation has its own word, "activation (relu)". The model itself has no
  * row, unless it has slots of its own or no children. The count of a module is that of all below
  * it. A parameter is counted where it is met first; other places are marked "(shared)". A module
  * that the forward did not call is "not used". Of a module called several times the first outputs

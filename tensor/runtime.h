@@ -47,12 +47,12 @@ ct_status ct_plan_write(FILE *out, ct_tensor *const roots[], int64_t n);
  * anew. Threads that end do this by themselves. */
 void ct_cache_clear(void);
 
-/* The version that a program was compiled with, for #if; CMakeLists.txt reads it here. ct_version()
- * is that of the library it runs with, as text: "0.1.0". While MAJOR is 0, another MINOR may change
- * any function. */
+/* The version that a program was compiled with, for #if; CMakeLists.txt reads it here. While MAJOR
+ * is 0, another MINOR may change any function. */
 #define CT_VERSION_MAJOR 0
 #define CT_VERSION_MINOR 1
 #define CT_VERSION_PATCH 0
+/* The version of the library that a program runs with, as text: "0.1.0". */
 const char *ct_version(void);
 
 /* One line: version, BLIS configuration, instruction set, threads, and ranks if there are several.
