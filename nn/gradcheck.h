@@ -13,8 +13,8 @@
 
 CT_C_BEGIN
 
-/* Checks the derivative of ct_forward(module, x, mode) by each parameter and by x, where that is a
- * floating-point tensor, under a random cotangent. In the report's entries input i is parameter i of
+/* Checks the derivative of ct_forward(module, x, mode) by each parameter and by x, if that is a
+ * floating-point tensor, under a random cotangent. In the report input i is parameter i of
  * ct_module_parameters, and their number is x. It is checked in f64 whatever the types of slots and
  * x are, with their values: those of f32 become the same numbers in f64. So the forward must not
  * make numbers in a fixed type, and its output must be f64. Dropout keeps one mask, staged updates

@@ -144,7 +144,7 @@ void ct_module_free(ct_module *module);
  * inference, and its statistics stay. */
 void ct_module_freeze(ct_module *module, bool frozen);
 ct_status ct_module_rename(ct_module *module, const char *name); /* a copy; without '/' */
-/* Calls the children of Sequentials, at any depth, by their numbers from "0" on, as PyTorch does. */
+/* Calls the children of Sequentials, at any depth, by numbers from "0" on, as PyTorch does. */
 ct_status ct_module_number(ct_module *module);
 
 /* Every slot below a module once, in order, with the path "conv2d_1/kernel" of its first place. */

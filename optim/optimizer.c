@@ -161,7 +161,9 @@ ct_optimizer *ct_optimizer_new(const ct_optimizer_kind *kind, ct_module *model, 
     if (size > 0 && !options) {
         return ct_fail_null(CT_ERR_NULL, "%s: 'options' is NULL, its size %zu", function, size);
     }
-    return cti_optimizer_new(function, kind, model, rate, step, options, size);
+    ct_optimizer *o = cti_optimizer_new(function, kind, model, rate, step, options, size);
+    if (o) o->is_own = true;
+    return o;
 }
 
 void ct_optimizer_free(ct_optimizer *o) {

@@ -9,6 +9,7 @@
 
 struct ct_optimizer {
     const ct_optimizer_kind *kind;
+    bool is_own; /* the kind is the user's */
     ct_schedule rate;
     ct_step_options options;
     void *rule;              /* the kind's options */

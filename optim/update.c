@@ -37,7 +37,7 @@ static ct_status prepare(const ct_optimizer *o, ct_tensor *rate, ct_tensor *coun
     if (!o->kind->prepare) return CT_OK;
     ct_status status;
     {
-        CTI_CALLS_USER;
+        CTI_CALLED_AS(o->is_own ? NULL : __func__);
         status = o->kind->prepare(o->rule, count, f64->rate, f64->scalars);
     }
     return status == CT_OK ? CT_OK : failed(o, "'prepare'");
@@ -78,7 +78,7 @@ static ct_status update(cti_work *w, int64_t i, const ct_step *step) {
     for (int k = 0; k < o->kind->n_states; k++) state[k] = ct_slot_read(slots[k]);
     ct_tensor *p;
     {
-        CTI_CALLS_USER;
+        CTI_CALLED_AS(o->is_own ? NULL : __func__);
         p = o->kind->update(o->rule, step, w->parameters[i], w->gradients[i], state, next);
     }
     ct_slot *slot = o->parameters.items[w->numbers[i]].slot;

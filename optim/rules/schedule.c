@@ -52,9 +52,7 @@ static ct_tensor *one_cycle_rate(const ct_schedule *self, ct_tensor *step) {
 }
 
 static ct_tensor *after_warmup(const ct_schedule *self, ct_tensor *step) {
-    if (!self->rate) return number(self->initial);
-    CTI_CALLS_USER;
-    return self->rate(self, step);
+    return self->rate ? self->rate(self, step) : number(self->initial);
 }
 
 /* During warm-up the schedule is at its step 0; it begins there afterwards. */

@@ -20,17 +20,18 @@ static _Thread_local struct {
     char message[1024];
 } record;
 
-static int errors_so_far(void) { return record.status == CT_OK ? 0 : 1 + record.later; }
+int cti_errors_so_far(void) { return record.status == CT_OK ? 0 : 1 + record.later; }
 
 cti_call cti_call_begin(const char *name) {
     cti_call outer = record.call;
-    if (!name || !outer.name) record.call = (cti_call){name, errors_so_far()};
+    if (!name || !outer.name) record.call = (cti_call){name, cti_errors_so_far(), 0};
+    record.call.depth++;
     return outer;
 }
 
 void cti_call_end(const cti_call *outer) { record.call = *outer; }
 
-const char *cti_caller(void) { return record.call.name; }
+cti_call cti_caller(void) { return record.call; }
 
 ct_status ct_error(void) { return record.status; }
 
@@ -119,7 +120,7 @@ static void keep_one_line(void) {
  * message is appended to the first cause, in place of an earlier appendix, unless it is the same
  * again, as in a loop that goes on; of one call the first counts. */
 static void append_later(const char *format, va_list arguments) {
-    if (record.call.name && errors_so_far() != record.call.errors) return;
+    if (record.call.name && cti_errors_so_far() != record.call.errors) return;
     record.message[record.length] = '\0';
     append(" (an earlier error; now ");
     const char *now = record.message + strlen(record.message);

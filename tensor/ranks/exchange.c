@@ -331,8 +331,9 @@ void cti_leave(ct_group *g) {
 }
 
 uint64_t cti_call_hash(const char *what) {
-    const char *caller = cti_caller();
-    return cti_mix_text(cti_mix_text(4, caller ? caller : ""), what);
+    cti_call caller = cti_caller();
+    uint64_t place = cti_mix_text((uint64_t)caller.depth, caller.name ? caller.name : "");
+    return cti_mix_text(place, what);
 }
 
 /* The sum of equal numbers is as many times each of them; there is room for CT_GROUP_MOST. */

@@ -38,8 +38,8 @@ ct_status cti_all_sum(ct_group *group, cti_entry entry, ct_dtype dtype,
 ct_status cti_agree(ct_group *group, cti_entry entry);
 /* The bytes of rank 0 on every rank. */
 ct_status cti_spread(ct_group *group, cti_entry entry, void *bytes, size_t n);
-/* For an entry: only ranks that are in the same function that the user called share the exchange.
- * `what` tells its exchanges from each other. */
+/* For an entry: only ranks that are in the same function that the user called, and as deep in it,
+ * share the exchange. `what` tells its exchanges from each other. */
 uint64_t cti_call_hash(const char *what);
 /* CT_OK, or CT_ERR_STATE in a thread whose ct_group_use failed: what it computes alone, and writes
  * into a file of them all, is not what was meant. */

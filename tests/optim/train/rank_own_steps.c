@@ -135,7 +135,7 @@ static ct_status flush_of(void *loop) {
     return ct_optimizer_flush(((const rank_loop *)loop)->optimizer);
 }
 
-/* Rank `argument` fails in turn at each request of a flush: a round is applied on all or on none. */
+/* Rank `argument` fails in turn at each request of a flush: a round is applied on all or none. */
 SCENARIO(flushes_without_memory) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     rank_loop t = loop_of_rounds(1000);
