@@ -207,13 +207,13 @@ static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const c
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
                         int64_t n_updates, cti_condition condition) {
     int64_t scope = ct_scope_open();
-    bool alike;
     commit c = {.given = n_updates, .condition = condition};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
-    ct_status agreed = cti_agreed_alike(status, condition.hash, &alike);
+    ct_status agreed = cti_agreed_alike(status, condition.hash);
     if (status == CT_OK) status = agreed;
-    if (status == CT_OK && !alike) status = ct_fail(CT_ERR_STATE, "%s", condition.otherwise);
+    if (status == CT_OK && !cti_were_alike())
+        status = ct_fail(CT_ERR_STATE, "%s", condition.otherwise);
     if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
     if (status == CT_OK) apply(&c);
     cti_free(c.stages);

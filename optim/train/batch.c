@@ -52,7 +52,7 @@ static ct_status share(ct_status status, cti_cause *cause) {
     size_t length = strlen(cause->text);
     uint64_t partials[CT_GROUP_MOST] = {0}, ranks = 0;
     partials[0] = (uint64_t)(length > 0) << ct_group_rank(group);
-    cti_entry entry = {cti_call_hash("cause"), status, NULL};
+    cti_entry entry = {.hash = cti_call_hash("cause"), .status = status};
     status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, &ranks, 1}, 1);
     if (status != CT_OK || ranks == 0) return status;
     if (length > 0) {

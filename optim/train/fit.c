@@ -190,9 +190,10 @@ static ct_status ask_for_more(const training *t, cti_measured *measured, ct_fit_
 }
 
 /* A user function has asked for a stop; where it recorded an error, that is why. */
-static ct_status stop_early(training *t, int errors_before) {
+static ct_status stop_early(training *t, int64_t errors_before) {
+    if (ct_error() != CT_OK && cti_errors_so_far() > errors_before) return ct_error();
     t->stop = t->history->stopped_early = true;
-    return cti_errors_so_far() > errors_before ? ct_error() : CT_OK;
+    return CT_OK;
 }
 
 /* Its time is not training's. */
@@ -203,7 +204,7 @@ static ct_status show(training *t, const ct_fit_step *view) {
     if (options->monitor) status = cti_monitor_step(options->monitor, &t->last, view);
     if (status == CT_OK && options->watch) {
         CTI_CALLS_USER;
-        int errors = cti_errors_so_far();
+        int64_t errors = cti_errors_so_far();
         if (!options->watch(options->context, view)) status = stop_early(t, errors);
     }
     t->progress.started += cti_now() - start;
@@ -253,7 +254,7 @@ static ct_status step(training *t, bool *more) {
 static ct_status call_back(training *t, const ct_epoch *epoch) {
     if (!t->options->callback) return CT_OK;
     CTI_CALLS_USER;
-    int errors = cti_errors_so_far();
+    int64_t errors = cti_errors_so_far();
     int64_t scope = ct_scope_open();
     double start = cti_now();
     bool go_on = t->options->callback(t->options->context, t->history->position, &t->last, epoch);

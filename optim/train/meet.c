@@ -14,7 +14,7 @@ ct_status cti_meet(ct_status status, bool *const flags[], int n) {
     /* The flags stand in the first grain of each rank, and are counted. */
     int64_t partials[CT_GROUP_MOST * FLAGS] = {0}, counts[FLAGS] = {0};
     for (int k = 0; k < n; k++) partials[k] = *flags[k];
-    cti_entry entry = {cti_call_hash("meet"), status, NULL};
+    cti_entry entry = {.hash = cti_call_hash("meet"), .status = status};
     status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, counts, n}, 1);
     for (int k = 0; k < n && status == CT_OK; k++) *flags[k] = counts[k] > 0;
     return status;

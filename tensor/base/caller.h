@@ -13,7 +13,7 @@
 
 typedef struct {
     const char *name; /* of the outermost function that said CTI_CALLED, or NULL */
-    int errors;       /* recorded before it was called */
+    int64_t errors;   /* recorded before it was called */
     int depth;        /* 1 in that function itself, 2 in what it calls, .. */
 } cti_call;
 
@@ -28,8 +28,8 @@ cti_call cti_call_begin(const char *name);
 void cti_call_end(const cti_call *outer);
 /* The function that the user called, name NULL: none, and how deep inside of it this is. */
 cti_call cti_caller(void);
-/* How many errors there are since ct_error_clear. */
-int cti_errors_so_far(void);
+/* How many errors this thread has recorded, also those that were cleared. */
+int64_t cti_errors_so_far(void);
 
 /* Calls a function whose errors are nobody's: the record is then what it was before. */
 ct_status cti_try(ct_status (*function)(void *context), void *context);

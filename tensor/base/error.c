@@ -14,13 +14,14 @@
 static _Thread_local struct {
     ct_status status;
     int later;
+    int64_t recorded; /* errors, also those that are cleared */
     cti_call call;
     size_t length; /* of the message without the appendix about a later call */
     size_t cause;  /* of the message without the place either */
     char message[1024];
 } record;
 
-int cti_errors_so_far(void) { return record.status == CT_OK ? 0 : 1 + record.later; }
+int64_t cti_errors_so_far(void) { return record.recorded; }
 
 cti_call cti_call_begin(const char *name) {
     cti_call outer = record.call;
@@ -120,7 +121,7 @@ static void keep_one_line(void) {
  * message is appended to the first cause, in place of an earlier appendix, unless it is the same
  * again, as in a loop that goes on; of one call the first counts. */
 static void append_later(const char *format, va_list arguments) {
-    if (record.call.name && cti_errors_so_far() != record.call.errors) return;
+    if (record.call.name && record.recorded > record.call.errors) return;
     record.message[record.length] = '\0';
     append(" (an earlier error; now ");
     const char *now = record.message + strlen(record.message);
@@ -135,8 +136,10 @@ static void record_message(ct_status status, const char *format, va_list argumen
     if (record.status != CT_OK) {
         append_later(format, arguments);
         record.later++;
+        record.recorded++;
         return;
     }
+    record.recorded++;
     record.status = status;
     append_message(format, arguments);
     record.cause = strlen(record.message);

@@ -116,6 +116,7 @@ static void begin_step(ct_group *g) {
     e->mine.fault = e->fault;
     e->mine.apart = e->apart;
     e->mine.elsewhere = e->elsewhere;
+    e->mine.unlike = e->unlike;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -140,6 +141,7 @@ static void begin_payload(ct_group *g) {
     blame(e, e->theirs.fault);
     e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
     e->elsewhere |= e->theirs.elsewhere || e->mine.call != e->theirs.call;
+    e->unlike |= e->theirs.unlike || e->mine.alike != e->theirs.alike;
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
         blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
@@ -206,6 +208,7 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
                         .waits_since = cti_now(),
                         .parts = entry.parts,
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
+                        .mine.alike = entry.alike,
                         .mine.call = g->watched ? g->watched_call : cti_call_hash(""),
                         .on_record = entry.status != CT_OK};
     if (over) {
@@ -336,21 +339,17 @@ uint64_t cti_call_hash(const char *what) {
     return cti_mix_text(place, what);
 }
 
-/* The sum of equal numbers is as many times each of them; there is room for CT_GROUP_MOST. */
-ct_status cti_agreed_alike(ct_status status, uint64_t hash, bool *alike) {
+ct_status cti_agreed_alike(ct_status status, uint64_t alike) {
     ct_group *group = ct_group_current();
-    *alike = true;
     if (!group) return status;
-    int64_t mine = (int64_t)(hash >> 8), partials[CT_GROUP_MOST] = {mine}, sum = 0;
-    cti_entry entry = {cti_call_hash("agreed"), status, NULL};
-    status = cti_all_sum(group, entry, CT_I64, &(cti_summand){partials, &sum, hash != 0}, 1);
-    if (status == CT_OK && hash) *alike = sum == mine * group->size;
-    return status;
+    return cti_agree(group, (cti_entry){cti_call_hash("agreed"), status, NULL, alike});
 }
 
-ct_status cti_agreed(ct_status status) {
-    bool alike;
-    return cti_agreed_alike(status, 0, &alike);
+ct_status cti_agreed(ct_status status) { return cti_agreed_alike(status, 0); }
+
+bool cti_were_alike(void) {
+    const ct_group *group = ct_group_current();
+    return !group || !group->exchange.unlike;
 }
 
 cti_watch cti_watch_begin(void) {

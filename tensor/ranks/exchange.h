@@ -20,6 +20,7 @@ typedef struct {
     uint64_t hash;
     ct_status status;
     const cti_parts *parts; /* of the hash, until the exchange is done; NULL: not known */
+    uint64_t alike;         /* what need not be equal; see cti_agreed_alike */
 } cti_entry;
 
 /* One array of a sum. The ranges of memory stay until the sum is done. */
@@ -49,9 +50,10 @@ ct_status cti_check_joined(const char *function);
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);
-/* The same, and whether all ranks brought the same hash, which is news for all where one did not.
- * 0 is none, which costs no payload; so brings a rank that failed. */
-ct_status cti_agreed_alike(ct_status status, uint64_t hash, bool *alike);
+/* The same; with CT_OK cti_were_alike then says whether all brought the same hash, on all ranks the
+ * same. */
+ct_status cti_agreed_alike(ct_status status, uint64_t hash);
+bool cti_were_alike(void);
 /* Around user functions: the current group, or NULL, which stays in memory until its release, also
  * where they free it. cti_group_kept looks whether it is the current one still. If they have chosen
  * another or none, it is again, so that this rank can tell the others, and the status is

@@ -107,7 +107,8 @@ static ct_status join(ct_group *group, ct_group_options options) {
     ct_group_options before = group->options;
     ct_status status = check_options(group, options);
     if (status == CT_OK) group->options.timeout = options.timeout;
-    status = cti_agree(group, (cti_entry){cti_mix(3, (uint64_t)options.grains), status, NULL});
+    status = cti_agree(group,
+                       (cti_entry){.hash = cti_mix(3, (uint64_t)options.grains), .status = status});
     if (status != CT_OK) {
         group->options = before;
         return status;

@@ -14,11 +14,13 @@ typedef struct {
 
 /* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
 typedef struct {
-    uint64_t hash; /* of what the rank computes, and of how much it sends */
-    uint64_t call; /* of the function that the user called, or that is watched */
+    uint64_t hash;  /* of what the rank computes, and of how much it sends */
+    uint64_t call;  /* of the function that the user called, or that is watched */
+    uint64_t alike; /* of the entry */
     cti_fault fault;
     int32_t apart;     /* not all ranks came by the same way ... */
     int32_t elsewhere; /* ... nor from within the same function */
+    int32_t unlike;    /* nor have they brought the same */
 } cti_head;
 
 typedef struct {
@@ -35,6 +37,7 @@ typedef struct {
     bool on_record;   /* the fault's error */
     bool apart;       /* as in heads; known on all ranks, as the fault is */
     bool elsewhere;   /* likewise */
+    bool unlike;      /* likewise */
     bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */

@@ -128,7 +128,7 @@ static void say(const void *of, int64_t part, char *text, size_t size) {
 cti_entry cti_ranks_entry(cti_ranks_graph *graph, const cti_planned *planned,
                           const cti_walk *walk) {
     *graph = (cti_ranks_graph){planned, walk, {graph, hash_of_first, say}};
-    return (cti_entry){hash_of_first(graph, INT64_MAX), CT_OK, &graph->parts};
+    return (cti_entry){.hash = hash_of_first(graph, INT64_MAX), .parts = &graph->parts};
 }
 
 static bool sums(const ct_tensor *t) { return !cti_has_value(t) && cti_sums_elsewhere(t); }

@@ -78,7 +78,7 @@ static uint64_t hash_of(const ct_tensor *x, int axis) {
 static ct_status agree_on(cti_rows *rows, ct_tensor *x, int axis, ct_status status) {
     ct_group *group = ct_group_current();
     int64_t of[CT_GROUP_MOST];
-    cti_entry entry = {status == CT_OK ? hash_of(x, axis) : 0, status, NULL};
+    cti_entry entry = {.hash = status == CT_OK ? hash_of(x, axis) : 0, .status = status};
     int64_t mine = status == CT_OK ? x->shape.dims[axis] : 0;
     status = tell_rows(group, entry, mine, rows, of);
     if (status == CT_OK) cut(rows, of, ct_group_size(group));

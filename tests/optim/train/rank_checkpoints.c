@@ -142,8 +142,8 @@ SCENARIO(cannot_save) {
     rank_digits t = rank_digits_begin(CT_F32, false);
     ct_history history = rank_digits_fit(
         &t, (ct_fit_options){.epochs = 1, .callback = save_nowhere, .context = &t});
-    printf("%lld steps, %s: %s\n", (long long)history.n_steps, ct_status_name(ct_error()),
-           ct_error_message());
+    printf("%lld steps, early %d, %s: %s\n", (long long)history.n_steps, history.stopped_early,
+           ct_status_name(ct_error()), ct_error_message());
     ct_error_clear();
     ct_history_free(&history);
     OK(ct_group_agree(group, CT_OK));

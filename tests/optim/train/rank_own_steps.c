@@ -119,6 +119,40 @@ SCENARIO(draws_alone) {
     rank_loop_end(&t);
 }
 
+typedef struct {
+    rank_loop *other;
+    bool fails;
+} inner;
+
+/* A step of another model, which fails once on one rank and by that on all, of which the callback
+ * takes no notice. */
+static bool step_other(void *context, ct_position position, const ct_step_record *last,
+                       const ct_epoch *epoch) {
+    const inner *c = context;
+    (void)position;
+    if (epoch) return true;
+    bool now = last->step == 2;
+    ct_status status = now && c->fails ? ct_optimizer_step(c->other->optimizer, NULL, NULL, 0)
+                                       : rank_loop_step(c->other);
+    EXPECT((status != CT_OK) == now, "step %lld: %s", (long long)last->step, ct_error_message());
+    ct_error_clear();
+    return true;
+}
+
+SCENARIO(steps_in_a_callback) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0.3), other = rank_loop_begin(0.2);
+    inner c = {&other, ct_group_rank(group) == argument};
+    OK(ct_fit(t.model, t.optimizer, &ct_loss_mse, t.train,
+              (ct_fit_options){.epochs = 4, .callback = step_other, .context = &c}, NULL));
+    EXPECT(ct_optimizer_steps(t.optimizer) == 4 && ct_optimizer_steps(other.optimizer) == 3);
+    rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", 0);
+    rank_expect_alike(group, rank_slots_hash(other.model, other.optimizer), "others", 0);
+    expect_in_step(group);
+    rank_loop_end(&t);
+    rank_loop_end(&other);
+}
+
 /* --- Flushes ---------------------------------------------------------------------------------- */
 
 /* So many steps are a round. */

@@ -149,9 +149,9 @@ TEST(fit_ranks, where_a_rank_is_killed_the_last_checkpoint_goes_on_with_any_numb
 
 TEST(fit_ranks, a_checkpoint_that_rank_0_cannot_write_is_an_error_on_all) {
     run("cannot_save", 0, 3);
-    expect_part(0, "2 steps, CT_ERR_IO: ct_checkpoint_save: /nowhere");
-    expect_text(1, "2 steps, CT_ERR_IO: ct_fit: rank 0 failed with CT_ERR_IO\n");
-    expect_text(2, "2 steps, CT_ERR_IO: ct_fit: rank 0 failed with CT_ERR_IO\n");
+    expect_part(0, "2 steps, early 0, CT_ERR_IO: ct_checkpoint_save: /nowhere");
+    expect_text(1, "2 steps, early 0, CT_ERR_IO: ct_fit: rank 0 failed with CT_ERR_IO\n");
+    expect_text(2, "2 steps, early 0, CT_ERR_IO: ct_fit: rank 0 failed with CT_ERR_IO\n");
 }
 
 TEST(fit_ranks, rank_0_alone_logs) {
@@ -276,6 +276,11 @@ TEST(fit_ranks, a_step_that_meets_another_call_leaves_the_group_in_step) {
 
 TEST(fit_ranks, a_step_with_other_random_keys_is_refused_and_the_next_goes_on) {
     for_ranks_in_turn("draws_alone");
+    for (int rank = 0; rank < 7; rank++) run("draws_alone", rank, rank < 4 ? 5 : 8);
+}
+
+TEST(fit_ranks, a_step_in_a_callback_that_fails_ends_no_training) {
+    for_ranks_in_turn("steps_in_a_callback");
 }
 
 TEST(fit_ranks, a_flush_without_memory_on_one_rank_is_one_of_all_or_of_none) {

@@ -19,7 +19,7 @@ static float partials[CT_GROUP_MOST * N], sums[N];
 
 static ct_status sum(ct_group *group, uint64_t hash, ct_status status, int64_t n) {
     cti_summand summand = {partials, sums, n};
-    return cti_all_sum(group, (cti_entry){hash, status, NULL}, CT_F32, &summand, 1);
+    return cti_all_sum(group, (cti_entry){.hash = hash, .status = status}, CT_F32, &summand, 1);
 }
 
 static void say(ct_status status) {
