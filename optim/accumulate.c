@@ -4,6 +4,7 @@
 #include "optim/step_private.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/ranks/exchange.h"
 
 /* Whether an earlier step of the round has reached the parameter. */
 static ct_status reached_before(const ct_optimizer *o, int64_t number, bool *reached) {
@@ -109,7 +110,7 @@ ct_status ct_optimizer_flush(ct_optimizer *o) {
     cti_watch watch = cti_watch_begin();
     cti_work w = {0};
     ct_status status = gather_round(o, &w);
-    status = status == CT_OK ? cti_commit_if(NULL, 0, w.updates, w.n_updates, (cti_condition){0})
+    status = status == CT_OK ? cti_commit_if(NULL, 0, w.updates, w.n_updates, NULL, NULL)
                              : cti_agreed(status);
     cti_work_close(&w);
     cti_watch_end(watch);

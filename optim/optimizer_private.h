@@ -5,7 +5,6 @@
 #include "autograd/derive/derive_private.h"
 #include "nn/options_private.h"
 #include "optim/optim.h"
-#include "tensor/ranks/exchange.h"
 
 struct ct_optimizer {
     const ct_optimizer_kind *kind;
@@ -15,7 +14,6 @@ struct ct_optimizer {
     void *rule;              /* the kind's options */
     ct_slot_list parameters; /* those of frozen modules too, not those of frozen groups; the slots
                                 are kept                                                        */
-    ct_slot_list streams;    /* of the model's random keys; the slots are kept */
     ct_parameter_group *groups; /* copies, then one of zeros for what none of them holds */
     int64_t n_groups;           /* with that one */
     int64_t *group_of;          /* of each parameter */
@@ -60,9 +58,6 @@ ct_status cti_check_holds_weights(const ct_optimizer *optimizer);
  * loss and `also`. */
 ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context);
-/* At the end of a watched call that came to `status`: after an error all ranks that were in it will
- * draw the same random keys. Those that were elsewhere, the next step finds. */
-void cti_optimizer_settle(const ct_optimizer *optimizer, cti_watch watch, ct_status status);
 
 /* --- rules/ ----------------------------------------------------------------------------------- */
 

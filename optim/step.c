@@ -3,10 +3,10 @@
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/step_private.h"
 
-#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
 #include <math.h>
@@ -156,7 +156,6 @@ typedef struct {
 /* What is asked between the evaluation of a step and its commit. */
 typedef struct {
     const request *r;
-    uint64_t keys;    /* their hash */
     ct_tensor *norm;  /* of the gradients, when it has to be finite ... */
     ct_slot *skipped; /* ... as else the step counts here, and is none */
 } gate;
@@ -185,13 +184,7 @@ static ct_status commit(cti_work *w, gate *g) {
         if (r->given[k]) roots[n++] = r->given[k];
     }
     if (g->norm) roots[n++] = g->norm;
-    cti_condition condition = {
-        .hash = g->keys,
-        .otherwise = "ct_optimizer_step: ranks have drawn other random keys than rank 0, as where "
-                     "some alone call a model in training; all go on with those of rank 0",
-        .accept = ask,
-        .context = g};
-    ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, condition);
+    ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, ask, g);
     cti_free(roots);
     return status;
 }
@@ -252,13 +245,14 @@ static ct_status take_given(cti_work *w, const request *r) {
  * each other there, so one that does not tells them. */
 static ct_status step(ct_optimizer *o, const request *r, ct_status status) {
     int64_t scope = ct_scope_open();
+    cti_watch watch = cti_watch_begin();
     cti_work w = {0};
     gate g = {.r = r};
     if (status == CT_OK) status = cti_work_open(&w, o);
     if (status == CT_OK) status = r->given ? take_given(&w, r) : derive(&w, r->loss);
     if (status == CT_OK) status = gather_updates(&w, &g);
-    if (status == CT_OK) status = cti_keys_hash(&o->streams, &g.keys);
     status = status == CT_OK ? commit(&w, &g) : cti_agreed(status);
+    cti_watch_end(watch);
     cti_work_close(&w);
     ct_scope_close(scope);
     return status;
@@ -274,26 +268,10 @@ ct_status cti_optimizer_step_if(ct_optimizer *o, ct_tensor *loss, ct_tensor *con
     return step(o, &r, status);
 }
 
-void cti_optimizer_settle(const ct_optimizer *o, cti_watch watch, ct_status status) {
-    if (status != CT_OK && cti_watch_gathers(watch)) cti_keys_meet(o ? &o->streams : NULL);
-}
-
-static ct_status watched_step(ct_optimizer *o, const request *r, ct_status status) {
-    cti_watch watch = cti_watch_begin();
-    status = step(o, r, status);
-    cti_optimizer_settle(o, watch, status);
-    cti_watch_end(watch);
-    return status;
-}
-
 ct_status ct_optimizer_step(ct_optimizer *o, ct_tensor *loss, ct_tensor *const also[],
                             int64_t n_also) {
     CTI_CALLED;
-    static const char function[] = "ct_optimizer_step";
-    request r = {.loss = loss, .also = also, .n_also = n_also};
-    ct_status status = check_loss(function, o, loss);
-    if (status == CT_OK) status = check_also(function, &r);
-    return watched_step(o, &r, status);
+    return cti_optimizer_step_if(o, loss, also, n_also, NULL, NULL);
 }
 
 ct_status ct_optimizer_apply(ct_optimizer *o, ct_tensor *loss, ct_tensor *const gradients[],
@@ -304,5 +282,5 @@ ct_status ct_optimizer_apply(ct_optimizer *o, ct_tensor *loss, ct_tensor *const 
     ct_status status = check_loss(function, o, loss);
     if (status == CT_OK) status = check_also(function, &r);
     if (status == CT_OK && !gradients) status = cti_null("%s: 'gradients' is NULL", function);
-    return watched_step(o, &r, status);
+    return step(o, &r, status);
 }

@@ -25,17 +25,9 @@ const ct_slot *cti_staged(const ct_tensor *t, double *decay);
  * *instead, that update is applied and nothing else. */
 typedef ct_status cti_accept(void *context, ct_tensor *const roots[], ct_update *instead);
 
-/* Under which condition all ranks commit. */
-typedef struct {
-    uint64_t hash; /* of what all ranks have to have alike; if not, the error CT_ERR_STATE ... */
-    const char *otherwise; /* ... says this */
-    cti_accept *accept;    /* may be NULL */
-    void *context;
-} cti_condition;
-
-/* ct_commit, but `accept` is asked after the evaluation and before the first slot changes. What it
- * refuses changes nothing; the roots keep their values then too. */
+/* ct_commit, but `accept` (may be NULL) is asked after the evaluation and before the first slot
+ * changes. What it refuses changes nothing; the roots keep their values then too. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                        int64_t n_updates, cti_condition condition);
+                        int64_t n_updates, cti_accept *accept, void *context);
 
 #endif

@@ -10,6 +10,7 @@
 #include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/ranks/exchange.h"
+#include "tensor/value/draws.h"
 #include "tensor/value/slot_private.h"
 
 #include <stdlib.h>
@@ -86,7 +87,8 @@ typedef struct {
     ct_tensor **prepared;
     ct_tensor **stages;
     int64_t n_stages;
-    cti_condition condition;
+    cti_accept *accept;
+    void *context;
 } commit;
 
 static int by_id(const void *a, const void *b) {
@@ -155,9 +157,7 @@ static ct_status evaluate_and_prepare(commit *c, ct_tensor *const roots[], int64
     for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
     ct_status status = ct_eval(c->values, n_roots + c->n);
     ct_update instead = {0};
-    if (status == CT_OK && c->condition.accept) {
-        status = c->condition.accept(c->condition.context, roots, &instead);
-    }
+    if (status == CT_OK && c->accept) status = c->accept(c->context, roots, &instead);
     if (status == CT_OK && instead.slot) {
         c->updates[0] = instead;
         c->n = 1;
@@ -202,20 +202,27 @@ static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const c
     return CT_OK;
 }
 
+static ct_status refuse_draws(void) {
+    cti_draws_take_back();
+    return ct_fail(CT_ERR_STATE,
+                   "ct_commit: some ranks have drawn more random keys than others, as "
+                   "where one alone calls a model in training; they are taken back");
+}
+
 /* Ranks of a group evaluate what all of them have gathered, or nothing; and they apply what
  * all of them have prepared, or nothing. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                        int64_t n_updates, cti_condition condition) {
+                        int64_t n_updates, cti_accept *accept, void *context) {
     int64_t scope = ct_scope_open();
-    commit c = {.given = n_updates, .condition = condition};
+    commit c = {.given = n_updates, .accept = accept, .context = context};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
-    ct_status agreed = cti_agreed_alike(status, condition.hash);
+    ct_status agreed = cti_agreed_alike(status, cti_draws_hash());
     if (status == CT_OK) status = agreed;
-    if (status == CT_OK && !cti_were_alike())
-        status = ct_fail(CT_ERR_STATE, "%s", condition.otherwise);
+    if (status == CT_OK && !cti_were_alike()) status = refuse_draws();
     if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
     if (status == CT_OK) apply(&c);
+    if (status == CT_OK) cti_draws_keep();
     cti_free(c.stages);
     cti_free(c.updates);
     cti_free(c.values);
@@ -228,7 +235,7 @@ ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *
                     int64_t n_updates) {
     CTI_CALLED;
     cti_watch watch = cti_watch_begin();
-    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, (cti_condition){0});
+    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
     cti_watch_end(watch);
     return status;
 }

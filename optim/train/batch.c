@@ -32,7 +32,20 @@ static ct_status look_at(ct_tensor *t, const char *name, cti_cause *cause) {
     return CT_OK;
 }
 
+/* What is to be looked at may be sums over the batch: all ranks evaluate all of it. */
+static ct_status evaluate_all(const ct_batch *batch) {
+    ct_tensor *roots[2 + CT_BATCH_MORE];
+    int64_t n = 0;
+    if (batch->x) roots[n++] = batch->x;
+    if (batch->y) roots[n++] = batch->y;
+    for (int i = 0; i < batch->n_more; i++) {
+        if (batch->more[i]) roots[n++] = batch->more[i];
+    }
+    return ct_eval(roots, n);
+}
+
 static ct_status look_at_batch(const ct_batch *batch, cti_cause *cause) {
+    if (evaluate_all(batch) != CT_OK) return ct_error();
     int64_t scope = ct_scope_open();
     ct_status status = look_at(batch->x, "x of its batch", cause);
     if (status == CT_OK && !*cause->text) status = look_at(batch->y, "y of its batch", cause);

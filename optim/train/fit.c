@@ -571,7 +571,6 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     };
     ct_status status = check(&t);
     if (status == CT_OK) status = fit(&t);
-    cti_optimizer_settle(optimizer, watch, status);
     cti_watch_end(watch);
     ct_history_free(&own);
     return status;

@@ -115,7 +115,6 @@ static void begin_step(ct_group *g) {
     }
     e->mine.fault = e->fault;
     e->mine.apart = e->apart;
-    e->mine.elsewhere = e->elsewhere;
     e->mine.unlike = e->unlike;
     e->began = cti_now();
     e->stage = CTI_HEADS;
@@ -140,7 +139,6 @@ static void begin_payload(ct_group *g) {
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
     e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
-    e->elsewhere |= e->theirs.elsewhere || e->mine.call != e->theirs.call;
     e->unlike |= e->theirs.unlike || e->mine.alike != e->theirs.alike;
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
@@ -202,19 +200,17 @@ static bool is_missed(const ct_group *g) {
 
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
-    bool over = is_missed(g), elsewhere = e->elsewhere;
+    bool over = is_missed(g);
     cti_fault before = e->fault;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
                         .parts = entry.parts,
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
                         .mine.alike = entry.alike,
-                        .mine.call = g->watched ? g->watched_call : cti_call_hash(""),
                         .on_record = entry.status != CT_OK};
     if (over) {
         e->fault = before;
         e->over = e->apart = true;
-        e->elsewhere = elsewhere;
         e->on_record = ct_error() != CT_OK;
         e->at = steps->n;
         return;
@@ -249,8 +245,10 @@ static ct_status end(ct_group *g) {
     cti_exchange *e = &g->exchange;
     if (e->fault.kind == CTI_SOUND) {
         spread_sums(g);
+        g->log.exchanges += !g->comparing;
         return CT_OK;
     }
+    if (g->log.of && !g->comparing) g->log.take_back(g->log.of, g->log.exchanges);
     if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
     if (e->fault.kind == CTI_LOST && g->gone < 0) {
         g->gone = e->fault.rank;
@@ -325,7 +323,7 @@ static ct_status leave(void *group) {
     g->watched = false; /* what failed before, the others know; not that this rank leaves */
     begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
     g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
-    g->exchange.on_record = g->exchange.apart = g->exchange.elsewhere = true;
+    g->exchange.on_record = g->exchange.apart = true;
     return run(g);
 }
 
@@ -357,15 +355,7 @@ cti_watch cti_watch_begin(void) {
     if (!group || group->watched) return (cti_watch){group, false};
     group->watched = true;
     group->watched_from = group->stats.exchanges;
-    group->watched_call = cti_call_hash("");
     return (cti_watch){group, true};
-}
-
-bool cti_watch_gathers(cti_watch watch) {
-    ct_group *g = watch.group;
-    if (!g || g->exchange.elsewhere) return false;
-    if (watch.outermost) g->watched_from = g->stats.exchanges;
-    return true;
 }
 
 void cti_watch_end(cti_watch watch) {

@@ -61,6 +61,14 @@ bool cti_were_alike(void);
 ct_group *cti_group_keep(void);
 ct_status cti_group_kept(ct_group *group, ct_status status);
 void cti_group_release(ct_group *group);
+/* What a rank takes back when an exchange has failed, as all ranks do then; the group owns it. */
+typedef struct {
+    void *of; /* NULL: nothing */
+    void (*take_back)(void *of, int64_t exchanges);
+    void (*free)(void *of);
+    int64_t exchanges; /* that went well */
+} cti_log;
+cti_log *cti_group_log(ct_group *group);
 /* Around all that exchanges more than once, as a commit does and what calls user functions, with
  * the same care for the group: a rank that fails elsewhere tells in place of the first exchange
  * that the others come to, and one may evaluate what sums nothing. So after an exchange to which
@@ -71,10 +79,6 @@ typedef struct {
     bool outermost;
 } cti_watch;
 cti_watch cti_watch_begin(void);
-/* After a failure, when nothing is left to do in the watched call but what all ranks do after one:
- * whether they all were in it, by whatever way they came to the last exchange. If so, they may
- * exchange again; within another watch only where they came by the same. */
-bool cti_watch_gathers(cti_watch watch);
 void cti_watch_end(cti_watch watch);
 
 /* The same in parts. One exchange at a time, begun and polled by one thread at a time; one that was

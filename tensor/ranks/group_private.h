@@ -15,12 +15,10 @@ typedef struct {
 /* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
 typedef struct {
     uint64_t hash;  /* of what the rank computes, and of how much it sends */
-    uint64_t call;  /* of the function that the user called, or that is watched */
     uint64_t alike; /* of the entry */
     cti_fault fault;
-    int32_t apart;     /* not all ranks came by the same way ... */
-    int32_t elsewhere; /* ... nor from within the same function */
-    int32_t unlike;    /* nor have they brought the same */
+    int32_t apart;  /* not all ranks have made the same call ... */
+    int32_t unlike; /* ... nor brought the same */
 } cti_head;
 
 typedef struct {
@@ -36,7 +34,6 @@ typedef struct {
     cti_fault fault;
     bool on_record;   /* the fault's error */
     bool apart;       /* as in heads; known on all ranks, as the fault is */
-    bool elsewhere;   /* likewise */
     bool unlike;      /* likewise */
     bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */
@@ -62,7 +59,7 @@ struct ct_group {
     bool comparing; /* within cti_difference_find */
     bool watched;   /* from so many exchanges on, see cti_watch_begin */
     int64_t watched_from;
-    uint64_t watched_call;
+    cti_log log;
     char *room; /* for the payload of sums */
     size_t capacity;
 };
