@@ -4,29 +4,20 @@
 #include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
-#include "tensor/value/draws.h"
-
-#include <string.h>
-
-/* The seed, and the number of its next stream. */
-static _Thread_local int64_t source[2];
+#include "tensor/base/seed.h"
 
 void ct_seed_set(uint64_t seed) {
-    source[0] = (int64_t)seed;
-    source[1] = 0;
+    cti_seed()[0] = (int64_t)seed;
+    cti_seed()[1] = 0;
 }
 
 ct_tensor *ct_seed_draw(void) {
     CTI_CALLED;
-    ct_tensor *t = ct_from(CT_I64, CT_SHAPE(2), source);
-    if (!t || cti_draw_seed(source) != CT_OK) return NULL;
-    source[1] = (int64_t)((uint64_t)source[1] + 1);
+    int64_t *seed = cti_seed();
+    ct_tensor *t = ct_from(CT_I64, CT_SHAPE(2), seed);
+    if (t) seed[1] = (int64_t)((uint64_t)seed[1] + 1);
     return t;
 }
-
-void cti_seed_state(int64_t state[2]) { memcpy(state, source, sizeof source); }
-
-void cti_seed_restore(const int64_t state[2]) { memcpy(source, state, sizeof source); }
 
 /* By an op, because nn/ computes with tensors alone; in p61 half of all numbers have no root. */
 static ct_tensor *root(ct_dtype dtype, double value) {

@@ -39,10 +39,6 @@ struct cti_observer {
 };
 /* Sets this thread's observer, borrowed, or none. Returns the one before, for whoever restores. */
 cti_observer *cti_observe(cti_observer *observer);
-/* This thread's stream of ct_seed_draw: the next key, to save it and to go on from it. */
-void cti_seed_state(int64_t state[2]);
-void cti_seed_restore(const int64_t state[2]);
-
 /* Adds an item whose path is "prefix/name"; its own path is not looked at. */
 ct_status cti_slot_list_add(ct_slot_list *list, const char *prefix, const char *name,
                             ct_named_slot item);

@@ -7,6 +7,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
 #include "tensor/base/process.h"
+#include "tensor/base/seed.h"
 #include "tensor/ranks/group_private.h"
 
 #include <sched.h>
@@ -116,6 +117,7 @@ static void begin_step(ct_group *g) {
     e->mine.fault = e->fault;
     e->mine.apart = e->apart;
     e->mine.unlike = e->unlike;
+    e->mine.seed[1] = e->drawn;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -140,6 +142,9 @@ static void begin_payload(ct_group *g) {
     blame(e, e->theirs.fault);
     e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
     e->unlike |= e->theirs.unlike || e->mine.alike != e->theirs.alike;
+    if (e->theirs.seed[0] == e->mine.seed[0] && e->theirs.seed[1] > e->drawn) {
+        e->drawn = e->theirs.seed[1];
+    }
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
         blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
@@ -207,6 +212,8 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
                         .parts = entry.parts,
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
                         .mine.alike = entry.alike,
+                        .mine.seed[0] = cti_seed()[0],
+                        .drawn = cti_seed()[1],
                         .on_record = entry.status != CT_OK};
     if (over) {
         e->fault = before;
@@ -241,14 +248,22 @@ static void spread_sums(const ct_group *g) {
     }
 }
 
+/* Some may have drawn what others have not: of layers they take it back, of the thread's seed all
+ * go on where the first of them is, so that no key is drawn twice. */
+static void draw_alike(ct_group *g) {
+    const cti_fault *fault = &g->exchange.fault;
+    if (fault->kind == CTI_LEFT && fault->rank == g->rank) return;
+    if (g->log.of) g->log.take_back(g->log.of);
+    if (g->exchange.drawn > cti_seed()[1]) cti_seed()[1] = g->exchange.drawn;
+}
+
 static ct_status end(ct_group *g) {
     cti_exchange *e = &g->exchange;
     if (e->fault.kind == CTI_SOUND) {
         spread_sums(g);
-        g->log.exchanges += !g->comparing;
         return CT_OK;
     }
-    if (g->log.of && !g->comparing) g->log.take_back(g->log.of, g->log.exchanges);
+    if (!g->comparing) draw_alike(g);
     if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
     if (e->fault.kind == CTI_LOST && g->gone < 0) {
         g->gone = e->fault.rank;

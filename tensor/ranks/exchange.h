@@ -64,9 +64,8 @@ void cti_group_release(ct_group *group);
 /* What a rank takes back when an exchange has failed, as all ranks do then; the group owns it. */
 typedef struct {
     void *of; /* NULL: nothing */
-    void (*take_back)(void *of, int64_t exchanges);
+    void (*take_back)(void *of);
     void (*free)(void *of);
-    int64_t exchanges; /* that went well */
 } cti_log;
 cti_log *cti_group_log(ct_group *group);
 /* Around all that exchanges more than once, as a commit does and what calls user functions, with

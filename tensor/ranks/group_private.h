@@ -14,8 +14,9 @@ typedef struct {
 
 /* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
 typedef struct {
-    uint64_t hash;  /* of what the rank computes, and of how much it sends */
-    uint64_t alike; /* of the entry */
+    uint64_t hash;   /* of what the rank computes, and of how much it sends */
+    uint64_t alike;  /* of the entry */
+    int64_t seed[2]; /* the thread's; of ranks that have the same, how far one of them has come */
     cti_fault fault;
     int32_t apart;  /* not all ranks have made the same call ... */
     int32_t unlike; /* ... nor brought the same */
@@ -34,6 +35,7 @@ typedef struct {
     cti_fault fault;
     bool on_record;   /* the fault's error */
     bool apart;       /* as in heads; known on all ranks, as the fault is */
+    int64_t drawn;    /* seed[1] of heads, as far as it is known */
     bool unlike;      /* likewise */
     bool over;        /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked; /* ranks that are lost, as bits */

@@ -9,8 +9,6 @@
 #include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
-#include <string.h>
-
 typedef struct {
     ct_slot *slot;
     ct_tensor *before, *after; /* the first draw, and the last */
@@ -19,9 +17,6 @@ typedef struct {
 typedef struct {
     draw *items;
     int64_t count;
-    int64_t *seed; /* NULL: not drawn from */
-    int64_t seed_before[2];
-    int64_t seed_at; /* after so many exchanges that went well */
 } draws;
 
 static void forget(draws *d) {
@@ -31,17 +26,13 @@ static void forget(draws *d) {
         ct_slot_drop(d->items[i].slot);
     }
     d->count = 0;
-    d->seed = NULL;
 }
 
-static void take_back(void *log, int64_t exchanges) {
+static void take_back(void *log) {
     draws *d = log;
     for (int64_t i = 0; i < d->count; i++) {
         const draw *item = &d->items[i];
         if (item->slot->value == item->after) cti_slot_swap(item->slot, item->before);
-    }
-    if (d->seed && d->seed_at == exchanges && d->seed[0] == d->seed_before[0]) {
-        memcpy(d->seed, d->seed_before, sizeof d->seed_before);
     }
     forget(d);
 }
@@ -93,19 +84,6 @@ ct_status cti_draw_key(ct_slot *stream, ct_tensor *next) {
     return status;
 }
 
-ct_status cti_draw_seed(int64_t seed[2]) {
-    ct_group *group = ct_group_current();
-    if (!group) return CT_OK;
-    draws *d = log_made(group);
-    if (!d) return CT_ERR_MEMORY;
-    int64_t at = cti_group_log(group)->exchanges;
-    if (d->seed && d->seed_at == at) return CT_OK;
-    d->seed = seed;
-    d->seed_at = at;
-    memcpy(d->seed_before, seed, sizeof d->seed_before);
-    return CT_OK;
-}
-
 uint64_t cti_draws_hash(void) {
     const draws *d = log_of(ct_group_current());
     uint64_t hash = 0;
@@ -123,5 +101,5 @@ void cti_draws_keep(void) {
 
 void cti_draws_take_back(void) {
     draws *d = log_of(ct_group_current());
-    if (d) take_back(d, -1);
+    if (d) take_back(d);
 }
