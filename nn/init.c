@@ -4,16 +4,16 @@
 #include "nn/module_private.h"
 
 #include "tensor/base/caller.h"
-#include "tensor/base/seed.h"
+#include "tensor/base/keys.h"
 
 void ct_seed_set(uint64_t seed) {
-    cti_seed()[0] = (int64_t)seed;
-    cti_seed()[1] = 0;
+    cti_keys_of_thread()->seed[0] = (int64_t)seed;
+    cti_keys_of_thread()->seed[1] = 0;
 }
 
 ct_tensor *ct_seed_draw(void) {
     CTI_CALLED;
-    int64_t *seed = cti_seed();
+    int64_t *seed = cti_keys_of_thread()->seed;
     ct_tensor *t = ct_from(CT_I64, CT_SHAPE(2), seed);
     if (t) seed[1] = (int64_t)((uint64_t)seed[1] + 1);
     return t;

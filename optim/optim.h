@@ -112,11 +112,7 @@ void ct_optimizer_free(ct_optimizer *optimizer); /* takes NULL */
  * and `also`, and `also` itself in one plan, then commits. Afterwards reading loss and `also` runs
  * nothing. Frozen parameters and their moments stay. Errors: a parameter that the loss does not
  * reach, or reaches through ct_stop_gradient and the like only (but see allow_unused); one that was
- * reassigned since the loss was built; all frozen or unused. On any error nothing has changed.
- *
- * Ranks of a group draw the same random keys for their layers; CT_ERR_STATE, once, where some
- * called a model in training alone. After any error that they have together they take back what
- * they drew since the last step. */
+ * reassigned since the loss was built; all frozen or unused. On any error nothing has changed. */
 ct_status ct_optimizer_step(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                             int64_t n_also);
 /* Steps whose update has been applied. */

@@ -3,6 +3,7 @@
  * Invariant: an optimizer keeps the slots that it trains, and a state of each from the first. */
 #include "optim/step_private.h"
 
+#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -26,6 +27,8 @@ static void drop(ct_slot_list *list) {
 static ct_status keep_slots(const char *function, ct_optimizer *o, ct_module *model) {
     if (ct_module_parameters(model, &o->parameters) != CT_OK) return ct_error();
     keep(&o->parameters);
+    if (cti_keys_list(model, &o->streams) != CT_OK) return ct_error();
+    keep(&o->streams);
     if (o->parameters.count > 0) return CT_OK;
     return ct_fail(CT_ERR_STATE, "%s: the model has no parameters", function);
 }
@@ -169,6 +172,7 @@ void ct_optimizer_free(ct_optimizer *o) {
         ct_slot_drop(o->states[k]);
     }
     drop(&o->parameters);
+    drop(&o->streams);
     ct_slot_drop(o->steps);
     ct_slot_drop(o->skipped);
     ct_slot_drop(o->plateau);

@@ -14,6 +14,7 @@ struct ct_optimizer {
     void *rule;              /* the kind's options */
     ct_slot_list parameters; /* those of frozen modules too, not those of frozen groups; the slots
                                 are kept                                                        */
+    ct_slot_list streams;    /* of the model's random keys; the slots are kept */
     ct_parameter_group *groups; /* copies, then one of zeros for what none of them holds */
     int64_t n_groups;           /* with that one */
     int64_t *group_of;          /* of each parameter */
@@ -58,6 +59,9 @@ ct_status cti_check_holds_weights(const ct_optimizer *optimizer);
  * loss and `also`. */
 ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context);
+
+/* After a step, or a training, came to `status`. */
+void cti_optimizer_settle(const ct_optimizer *optimizer, ct_status status);
 
 /* --- rules/ ----------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  * Invariant: everything is evaluated before anything changes. */
 #include "optim/step_private.h"
 
+#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -241,6 +242,10 @@ static ct_status take_given(cti_work *w, const request *r) {
     return ct_fail(CT_ERR_GRADIENT, "ct_optimizer_apply: every gradient is NULL");
 }
 
+void cti_optimizer_settle(const ct_optimizer *o, ct_status status) {
+    if (status != CT_OK && o) cti_keys_catch_up(&o->streams);
+}
+
 /* Of a request that was found to be so. Ranks of a group that come as far as the commit wait for
  * each other there, so one that does not tells them. */
 static ct_status step(ct_optimizer *o, const request *r, ct_status status) {
@@ -253,6 +258,7 @@ static ct_status step(ct_optimizer *o, const request *r, ct_status status) {
     if (status == CT_OK) status = gather_updates(&w, &g);
     status = status == CT_OK ? commit(&w, &g) : cti_agreed(status);
     cti_watch_end(watch);
+    cti_optimizer_settle(o, status);
     cti_work_close(&w);
     ct_scope_close(scope);
     return status;

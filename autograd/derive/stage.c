@@ -10,7 +10,6 @@
 #include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/ranks/exchange.h"
-#include "tensor/value/draws.h"
 #include "tensor/value/slot_private.h"
 
 #include <stdlib.h>
@@ -202,13 +201,6 @@ static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const c
     return CT_OK;
 }
 
-static ct_status refuse_draws(void) {
-    cti_draws_take_back();
-    return ct_fail(CT_ERR_STATE,
-                   "ct_commit: some ranks have drawn more random keys than others, as "
-                   "where one alone calls a model in training; they are taken back");
-}
-
 /* Ranks of a group evaluate what all of them have gathered, or nothing; and they apply what
  * all of them have prepared, or nothing. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
@@ -217,12 +209,10 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
     commit c = {.given = n_updates, .accept = accept, .context = context};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
-    ct_status agreed = cti_agreed_alike(status, cti_draws_hash());
+    ct_status agreed = cti_agreed(status);
     if (status == CT_OK) status = agreed;
-    if (status == CT_OK && !cti_were_alike()) status = refuse_draws();
     if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
     if (status == CT_OK) apply(&c);
-    if (status == CT_OK) cti_draws_keep();
     cti_free(c.stages);
     cti_free(c.updates);
     cti_free(c.values);

@@ -10,5 +10,10 @@ ct_status cti_keys_add(ct_module *module);
 /* The key of this forward, from slot number `slot`, which gets the next one unless the key was
  * given by a functional call. */
 ct_tensor *cti_keys_next(ct_module *self, int slot);
+/* The slots of the model's streams; the caller frees the list. */
+ct_status cti_keys_list(ct_module *model, ct_slot_list *streams);
+/* Has those of the slots that are streams at the key that they draw next, where ranks go on further
+ * after an error. */
+ct_status cti_keys_catch_up(const ct_slot_list *slots);
 
 #endif

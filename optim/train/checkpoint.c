@@ -10,7 +10,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
-#include "tensor/base/seed.h"
+#include "tensor/base/keys.h"
 #include "tensor/base/text.h"
 #include "tensor/io/writer.h"
 #include "tensor/ranks/exchange.h"
@@ -45,7 +45,7 @@ static ct_status open_contents(contents *c, ct_module *model, ct_optimizer *opti
     ct_status status = ct_module_list(model, &c->groups[MODEL].slots);
     if (status == CT_OK) status = ct_optimizer_list(optimizer, &c->groups[OPTIMIZER].slots);
     if (status != CT_OK) return status;
-    c->stream = ct_slot_new("stream", ct_from(CT_I64, CT_SHAPE(2), cti_seed()));
+    c->stream = ct_slot_new("stream", ct_from(CT_I64, CT_SHAPE(2), cti_keys_of_thread()->seed));
     if (!c->stream) return ct_error();
     static char path[] = "stream";
     c->seed_item = (ct_named_slot){.path = path, .slot = c->stream};
@@ -269,7 +269,7 @@ static ct_status prepare(const char *path, const ct_safetensors *file, contents 
 
 /* Everything else. */
 static void apply(loaded *l, const contents *c, ct_position *position, cti_best *best) {
-    memcpy(cti_seed(), l->state, 2 * sizeof *l->state);
+    memcpy(cti_keys_of_thread()->seed, l->state, 2 * sizeof *l->state);
     cti_slots_swap(c->groups, BEST, l->values);
     if (position) *position = l->position;
     if (!best) return;

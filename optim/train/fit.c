@@ -572,6 +572,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
     ct_status status = check(&t);
     if (status == CT_OK) status = fit(&t);
     cti_watch_end(watch);
+    cti_optimizer_settle(optimizer, status);
     ct_history_free(&own);
     return status;
 }

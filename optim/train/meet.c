@@ -1,6 +1,7 @@
 /* What the ranks of a group decide together, between steps: to stop, and that all begin alike.
  * What they compute together is in the graph; without a group nothing happens here.
  * Invariant: all ranks come to the same status and flags. */
+#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "optim/train/train.h"
 #include "tensor/base/hash.h"
@@ -35,6 +36,7 @@ static ct_status hash_of(ct_module *model, ct_optimizer *optimizer, uint64_t *ha
     ct_slot_list slots = {0}, moments = {0};
     ct_status status = ct_module_list(model, &slots);
     if (status == CT_OK) status = ct_optimizer_list(optimizer, &moments);
+    if (status == CT_OK) status = cti_keys_catch_up(&slots);
     if (status == CT_OK) status = hash_slots(&slots, hash);
     if (status == CT_OK) status = hash_slots(&moments, hash);
     ct_slot_list_free(&slots);

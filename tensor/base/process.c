@@ -7,9 +7,15 @@
 
 #include <omp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool forked;
+
+uint64_t cti_next_id(void) {
+    static atomic_uint_least64_t ids;
+    return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
+}
 
 void cti_process_lock(void) { pthread_mutex_lock(&lock); }
 

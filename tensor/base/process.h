@@ -1,8 +1,10 @@
-/* Private: the process: its clock, its lock, its children by fork(), its parallel regions. */
+/* Private: the process: its clock, its ids, its lock, its children by fork(), its parallel
+ * regions. */
 #ifndef COTAN_PROCESS_H
 #define COTAN_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <time.h>
 
 /* Seconds since an arbitrary moment. */
@@ -11,6 +13,9 @@ static inline double cti_now(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+/* Ascending over all threads, from 1: ids of nodes, and moments between them. */
+uint64_t cti_next_id(void);
 
 /* The one lock for what threads share. fork() takes it, so that in the child it is free and what it
  * guards is consistent. Not recursive; held briefly. */

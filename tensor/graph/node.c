@@ -3,6 +3,7 @@
  * Invariant: a node owns its inputs, so what is reachable is alive; release is a work list, not a
  * recursion, so deep graphs need no stack. */
 #include "tensor/graph/node.h"
+#include "tensor/base/process.h"
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
@@ -27,11 +28,6 @@ void cti_buffer_drop(cti_buffer *buffer) {
     if (buffer && atomic_fetch_sub(&buffer->refs, 1) == 1) cti_free(buffer);
 }
 
-static uint64_t next_id(void) {
-    static atomic_uint_least64_t ids;
-    return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
-}
-
 static inline ct_tensor *new_node(const ct_type *type, ct_tensor *const inputs[], int n,
                                   size_t attr_size) {
     /* The attribute starts on a 16-byte boundary, whatever its type is. */
@@ -40,7 +36,7 @@ static inline ct_tensor *new_node(const ct_type *type, ct_tensor *const inputs[]
     if (!t) return NULL;
     const cti_node_context *context = cti_context();
     t->refs = 1;
-    t->id = next_id();
+    t->id = cti_next_id();
     t->path = context->path;
     t->order = context->order;
     t->origin = context->origin;

@@ -6,8 +6,8 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
+#include "tensor/base/keys.h"
 #include "tensor/base/process.h"
-#include "tensor/base/seed.h"
 #include "tensor/ranks/group_private.h"
 
 #include <sched.h>
@@ -116,8 +116,8 @@ static void begin_step(ct_group *g) {
     }
     e->mine.fault = e->fault;
     e->mine.apart = e->apart;
-    e->mine.unlike = e->unlike;
     e->mine.seed[1] = e->drawn;
+    e->mine.next = e->next;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -141,10 +141,9 @@ static void begin_payload(ct_group *g) {
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
     e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
-    e->unlike |= e->theirs.unlike || e->mine.alike != e->theirs.alike;
-    if (e->theirs.seed[0] == e->mine.seed[0] && e->theirs.seed[1] > e->drawn) {
-        e->drawn = e->theirs.seed[1];
-    }
+    bool same_seed = e->theirs.seed[0] == e->mine.seed[0];
+    if (same_seed && e->theirs.seed[1] > e->drawn) e->drawn = e->theirs.seed[1];
+    if (e->theirs.next > e->next) e->next = e->theirs.next;
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
         blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
@@ -205,15 +204,16 @@ static bool is_missed(const ct_group *g) {
 
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
+    const cti_keys *keys = cti_keys_of_thread();
     bool over = is_missed(g);
     cti_fault before = e->fault;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
                         .parts = entry.parts,
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
-                        .mine.alike = entry.alike,
-                        .mine.seed[0] = cti_seed()[0],
-                        .drawn = cti_seed()[1],
+                        .mine.seed[0] = keys->seed[0],
+                        .drawn = keys->seed[1],
+                        .next = keys->next,
                         .on_record = entry.status != CT_OK};
     if (over) {
         e->fault = before;
@@ -248,13 +248,12 @@ static void spread_sums(const ct_group *g) {
     }
 }
 
-/* Some may have drawn what others have not: of layers they take it back, of the thread's seed all
- * go on where the first of them is, so that no key is drawn twice. */
-static void draw_alike(ct_group *g) {
-    const cti_fault *fault = &g->exchange.fault;
-    if (fault->kind == CTI_LEFT && fault->rank == g->rank) return;
-    if (g->log.of) g->log.take_back(g->log.of);
-    if (g->exchange.drawn > cti_seed()[1]) cti_seed()[1] = g->exchange.drawn;
+static void draw_alike(const cti_exchange *e) {
+    cti_keys *keys = cti_keys_of_thread();
+    if (e->drawn > keys->seed[1]) keys->seed[1] = e->drawn;
+    if (e->next > keys->next) keys->next = e->next;
+    keys->least = keys->next;
+    keys->before = cti_next_id();
 }
 
 static ct_status end(ct_group *g) {
@@ -263,7 +262,7 @@ static ct_status end(ct_group *g) {
         spread_sums(g);
         return CT_OK;
     }
-    if (!g->comparing) draw_alike(g);
+    if (!g->comparing) draw_alike(e);
     if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
     if (e->fault.kind == CTI_LOST && g->gone < 0) {
         g->gone = e->fault.rank;
@@ -352,17 +351,10 @@ uint64_t cti_call_hash(const char *what) {
     return cti_mix_text(place, what);
 }
 
-ct_status cti_agreed_alike(ct_status status, uint64_t alike) {
+ct_status cti_agreed(ct_status status) {
     ct_group *group = ct_group_current();
     if (!group) return status;
-    return cti_agree(group, (cti_entry){cti_call_hash("agreed"), status, NULL, alike});
-}
-
-ct_status cti_agreed(ct_status status) { return cti_agreed_alike(status, 0); }
-
-bool cti_were_alike(void) {
-    const ct_group *group = ct_group_current();
-    return !group || !group->exchange.unlike;
+    return cti_agree(group, (cti_entry){.hash = cti_call_hash("agreed"), .status = status});
 }
 
 cti_watch cti_watch_begin(void) {

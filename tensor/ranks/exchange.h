@@ -20,7 +20,6 @@ typedef struct {
     uint64_t hash;
     ct_status status;
     const cti_parts *parts; /* of the hash, until the exchange is done; NULL: not known */
-    uint64_t alike;         /* what need not be equal; see cti_agreed_alike */
 } cti_entry;
 
 /* One array of a sum. The ranges of memory stay until the sum is done. */
@@ -50,10 +49,6 @@ ct_status cti_check_joined(const char *function);
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);
-/* The same; with CT_OK cti_were_alike then says whether all brought the same hash, on all ranks the
- * same. */
-ct_status cti_agreed_alike(ct_status status, uint64_t hash);
-bool cti_were_alike(void);
 /* Around user functions: the current group, or NULL, which stays in memory until its release, also
  * where they free it. cti_group_kept looks whether it is the current one still. If they have chosen
  * another or none, it is again, so that this rank can tell the others, and the status is
@@ -61,13 +56,6 @@ bool cti_were_alike(void);
 ct_group *cti_group_keep(void);
 ct_status cti_group_kept(ct_group *group, ct_status status);
 void cti_group_release(ct_group *group);
-/* What a rank takes back when an exchange has failed, as all ranks do then; the group owns it. */
-typedef struct {
-    void *of; /* NULL: nothing */
-    void (*take_back)(void *of);
-    void (*free)(void *of);
-} cti_log;
-cti_log *cti_group_log(ct_group *group);
 /* Around all that exchanges more than once, as a commit does and what calls user functions, with
  * the same care for the group: a rank that fails elsewhere tells in place of the first exchange
  * that the others come to, and one may evaluate what sums nothing. So after an exchange to which

@@ -49,7 +49,6 @@ ct_group *ct_group_new(ct_transport *transport) {
 
 static void free_unless_kept(ct_group *group) {
     if (group->keepers > 0 || !group->left) return;
-    if (group->log.of) group->log.free(group->log.of);
     cti_free(group->room);
     cti_free(group);
 }
@@ -63,8 +62,6 @@ void ct_group_free(ct_group *group) {
     group->left = true;
     free_unless_kept(group);
 }
-
-cti_log *cti_group_log(ct_group *group) { return &group->log; }
 
 ct_group *cti_group_keep(void) {
     if (current) current->keepers++;

@@ -15,11 +15,10 @@ typedef struct {
 /* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
 typedef struct {
     uint64_t hash;   /* of what the rank computes, and of how much it sends */
-    uint64_t alike;  /* of the entry */
-    int64_t seed[2]; /* the thread's; of ranks that have the same, how far one of them has come */
+    int64_t seed[2]; /* of the thread; of ranks of one seed, how far the first has come */
+    int64_t next;    /* of layers, likewise */
     cti_fault fault;
-    int32_t apart;  /* not all ranks have made the same call ... */
-    int32_t unlike; /* ... nor brought the same */
+    int64_t apart; /* not all ranks have made the same call */
 } cti_head;
 
 typedef struct {
@@ -33,12 +32,11 @@ typedef struct {
     const cti_parts *parts;
     cti_head mine, theirs;
     cti_fault fault;
-    bool on_record;   /* the fault's error */
-    bool apart;       /* as in heads; known on all ranks, as the fault is */
-    int64_t drawn;    /* seed[1] of heads, as far as it is known */
-    bool unlike;      /* likewise */
-    bool over;        /* the fault is an earlier exchange's, and nothing is sent */
-    uint64_t unasked; /* ranks that are lost, as bits */
+    bool on_record;      /* the fault's error */
+    bool apart;          /* as in heads; known on all ranks, as the fault is */
+    int64_t drawn, next; /* seed[1] and next of heads, as far as it is known */
+    bool over;           /* the fault is an earlier exchange's, and nothing is sent */
+    uint64_t unasked;    /* ranks that are lost, as bits */
     /* The payload: n elements of each own node. */
     char *nodes;
     char *received; /* room for n elements that are to be added */
@@ -61,7 +59,6 @@ struct ct_group {
     bool comparing; /* within cti_difference_find */
     bool watched;   /* from so many exchanges on, see cti_watch_begin */
     int64_t watched_from;
-    cti_log log;
     char *room; /* for the payload of sums */
     size_t capacity;
 };
