@@ -248,7 +248,10 @@ static void spread_sums(const ct_group *g) {
     }
 }
 
-static void draw_alike(const cti_exchange *e) {
+/* Also a rank that failed before it drew; not one that leaves, which no longer draws with others. */
+static void draw_alike(const ct_group *g) {
+    const cti_exchange *e = &g->exchange;
+    if (e->fault.kind == CTI_LEFT && e->fault.rank == g->rank) return;
     cti_keys *keys = cti_keys_of_thread();
     if (e->drawn > keys->seed[1]) keys->seed[1] = e->drawn;
     if (e->next > keys->next) keys->next = e->next;
@@ -262,7 +265,7 @@ static ct_status end(ct_group *g) {
         spread_sums(g);
         return CT_OK;
     }
-    if (!g->comparing) draw_alike(e);
+    if (!g->comparing) draw_alike(g);
     if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
     if (e->fault.kind == CTI_LOST && g->gone < 0) {
         g->gone = e->fault.rank;
