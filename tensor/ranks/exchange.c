@@ -248,7 +248,7 @@ static void spread_sums(const ct_group *g) {
     }
 }
 
-/* Also a rank that failed before it drew; not one that leaves, which no longer draws with others. */
+/* Also of a rank that failed before it drew; not of one that leaves: it no longer draws with us. */
 static void draw_alike(const ct_group *g) {
     const cti_exchange *e = &g->exchange;
     if (e->fault.kind == CTI_LEFT && e->fault.rank == g->rank) return;
