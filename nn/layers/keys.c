@@ -35,7 +35,9 @@ ct_tensor *cti_keys_next(ct_module *self, int slot_number) {
     ct_tensor *key = ct_module_read(self, slot_number);
     const int64_t *now = ct_data_i64(key);
     if (!now) return NULL;
-    return write(slot, now[0], (int64_t)((uint64_t)now[1] + 1)) == CT_OK ? key : NULL;
+    if (write(slot, now[0], (int64_t)((uint64_t)now[1] + 1)) != CT_OK) return NULL;
+    cti_keys_of_thread()->draws++;
+    return key;
 }
 
 ct_status cti_keys_add(ct_module *module) {

@@ -1,6 +1,7 @@
 /* Weights in files: all slots of a model by path.
  * The format is safetensors.h's business, optimizers are checkpoint.c's.
  * Invariant: loading changes every slot or none. */
+#include "nn/layers/keys.h"
 #include "nn/options_private.h"
 #include "nn/save/slot_file.h"
 #include "tensor/base/alloc.h"
@@ -17,7 +18,8 @@ ct_status ct_weights_save(ct_module *model, const char *path) {
     if (check_arguments("ct_weights_save", model, path) != CT_OK) return ct_error();
     cti_slot_group group = {"", {0}};
     if (ct_module_list(model, &group.slots) != CT_OK) return ct_error();
-    ct_status status = cti_slots_save(path, &group, 1, NULL, 0);
+    ct_status status = cti_keys_catch_up(&group.slots);
+    if (status == CT_OK) status = cti_slots_save(path, &group, 1, NULL, 0);
     ct_slot_list_free(&group.slots);
     return status;
 }

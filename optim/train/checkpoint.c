@@ -4,6 +4,7 @@
  * position, version and a checksum of all are in the metadata, the best val_loss as the 16
  * hexadecimal digits of its bits.
  * Invariant: saving replaces the file wholly, loading changes everything or nothing. */
+#include "nn/layers/keys.h"
 #include "nn/module_private.h"
 #include "nn/save/slot_file.h"
 #include "optim/train/train.h"
@@ -161,6 +162,7 @@ ct_status ct_checkpoint_save_best(const char *path, ct_module *model, ct_optimiz
     contents c;
     int64_t scope = ct_scope_open();
     ct_status status = open_contents(&c, model, optimizer);
+    if (status == CT_OK) status = cti_keys_catch_up(&c.groups[MODEL].slots);
     if (status == CT_OK && has_best) status = add_best(&c, model, best);
     if (status == CT_OK) status = save(path, &c, position);
     close_contents(&c);

@@ -118,6 +118,7 @@ static void begin_step(ct_group *g) {
     e->mine.apart = e->apart;
     e->mine.seed[1] = e->drawn;
     e->mine.next = e->next;
+    e->mine.uneven = e->uneven;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -144,6 +145,7 @@ static void begin_payload(ct_group *g) {
     bool same_seed = e->theirs.seed[0] == e->mine.seed[0];
     if (same_seed && e->theirs.seed[1] > e->drawn) e->drawn = e->theirs.seed[1];
     if (e->theirs.next > e->next) e->next = e->theirs.next;
+    e->uneven |= e->theirs.uneven || e->mine.draws != e->theirs.draws;
     if (sound && e->mine.hash != e->theirs.hash) {
         int low = g->rank < step->peer ? g->rank : step->peer;
         blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
@@ -213,6 +215,7 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
                         .mine.seed[0] = keys->seed[0],
                         .drawn = keys->seed[1],
+                        .mine.draws = keys->draws,
                         .next = keys->next,
                         .on_record = entry.status != CT_OK};
     if (over) {
@@ -248,14 +251,14 @@ static void spread_sums(const ct_group *g) {
     }
 }
 
-/* Also of a rank that failed before it drew; not of one that leaves: it no longer draws with us. */
-static void draw_alike(const ct_group *g) {
-    const cti_exchange *e = &g->exchange;
-    if (e->fault.kind == CTI_LEFT && e->fault.rank == g->rank) return;
+/* After a loss, or when a rank has left, they no longer draw together. */
+static void draw_alike(const cti_exchange *e) {
     cti_keys *keys = cti_keys_of_thread();
+    if (e->fault.kind == CTI_LEFT || e->fault.kind == CTI_LOST) return;
     if (e->drawn > keys->seed[1]) keys->seed[1] = e->drawn;
-    if (e->next > keys->next) keys->next = e->next;
-    keys->least = keys->next;
+    if (!e->uneven) return;
+    keys->next = keys->least = e->next;
+    keys->draws = (uint32_t)e->next;
     keys->before = cti_next_id();
 }
 
@@ -265,7 +268,7 @@ static ct_status end(ct_group *g) {
         spread_sums(g);
         return CT_OK;
     }
-    if (!g->comparing) draw_alike(g);
+    if (!g->comparing) draw_alike(e);
     if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
     if (e->fault.kind == CTI_LOST && g->gone < 0) {
         g->gone = e->fault.rank;

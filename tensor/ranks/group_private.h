@@ -18,7 +18,9 @@ typedef struct {
     int64_t seed[2]; /* of the thread; of ranks of one seed, how far the first has come */
     int64_t next;    /* of layers, likewise */
     cti_fault fault;
-    int64_t apart; /* not all ranks have made the same call */
+    uint32_t draws; /* of layers, on this rank */
+    int16_t apart;  /* not all ranks have made the same call ... */
+    int16_t uneven; /* ... nor as many draws */
 } cti_head;
 
 typedef struct {
@@ -34,6 +36,7 @@ typedef struct {
     cti_fault fault;
     bool on_record;      /* the fault's error */
     bool apart;          /* as in heads; known on all ranks, as the fault is */
+    bool uneven;         /* likewise */
     int64_t drawn, next; /* seed[1] and next of heads, as far as it is known */
     bool over;           /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked;    /* ranks that are lost, as bits */
