@@ -60,7 +60,8 @@ ct_status cti_check_holds_weights(const ct_optimizer *optimizer);
 ct_status cti_optimizer_step_if(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor *const also[],
                                 int64_t n_also, cti_accept *accept, void *context);
 
-/* After a step, or a training, came to `status`. */
+/* After a step, or a training, came to `status`: after an error the model's streams of keys stand
+ * where they go on, so that ranks show the same. */
 void cti_optimizer_settle(const ct_optimizer *optimizer, ct_status status);
 
 /* --- rules/ ----------------------------------------------------------------------------------- */

@@ -258,7 +258,7 @@ static void draw_alike(const cti_exchange *e) {
     if (e->drawn > keys->seed[1]) keys->seed[1] = e->drawn;
     if (!e->uneven) return;
     keys->next = keys->least = e->next;
-    keys->draws = (uint32_t)e->next;
+    keys->draws = (uint32_t)e->next; /* any number that is the same on all */
     keys->before = cti_next_id();
 }
 
