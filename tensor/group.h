@@ -40,8 +40,8 @@ ct_group *ct_group_sockets(int rank, int size, const int sockets[]);
 /* Over any transport, which the group owns, also when this fails. */
 ct_group *ct_group_new(ct_transport *transport);
 /* Leaves the group, which is nobody's current one then, once all ranks do or the timeout has
- * passed. A rank that is in another call, or comes to one, gets CT_ERR_STATE, and CT_ERR_IO of the
- * calls after that; CT_ERR_IO at once where this one leaves before its first call. Takes NULL. */
+ * passed. A rank that is in another call, or comes to one, gets CT_ERR_STATE, also of the calls
+ * after that; CT_ERR_IO where this one leaves before its first call. Takes NULL. */
 void ct_group_free(ct_group *group);
 
 /* --- Using it --------------------------------------------------------------------------------- */

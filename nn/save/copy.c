@@ -3,6 +3,7 @@
  * Invariant: every slot changes or none. Values never change, so both models hold the same ones. */
 #include "nn/weights.h"
 
+#include "nn/layers/keys.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/value/slot_private.h"
@@ -71,6 +72,7 @@ ct_status ct_weights_copy(ct_module *model, ct_module *from) {
     ct_slot_list here = {0}, there = {0};
     ct_status status = ct_module_list(model, &here);
     if (status == CT_OK) status = ct_module_list(from, &there);
+    if (status == CT_OK) status = cti_keys_catch_up(&there);
     if (status == CT_OK) status = copy(&here, &there);
     ct_slot_list_free(&here);
     ct_slot_list_free(&there);

@@ -7,12 +7,14 @@
 #ifndef COTAN_KEYS_OF_THREAD_H
 #define COTAN_KEYS_OF_THREAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
     int64_t seed[2]; /* the next key of ct_seed_draw: the seed, and the number of its stream */
     int64_t next;    /* the largest number of a layer's next key that was drawn up to */
     uint32_t draws;  /* of layers, so many */
+    bool unsure;     /* ranks may have drawn unequally since they last made sure */
     /* From keys of layers that were written before this id, none with a lower number is drawn. */
     int64_t least;
     uint64_t before;

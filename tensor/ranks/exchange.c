@@ -14,6 +14,10 @@
 
 /* --- Faults ----------------------------------------------------------------------------------- */
 
+static cti_fault fault_of(int kind, ct_status status, int rank) {
+    return (cti_fault){kind, status, (int16_t)rank, -1};
+}
+
 static void blame(cti_exchange *e, cti_fault fault) {
     bool worse = fault.kind > e->fault.kind;
     if (fault.kind == e->fault.kind) {
@@ -28,7 +32,7 @@ static void blame(cti_exchange *e, cti_fault fault) {
 static void lose(ct_group *g, int peer) {
     cti_exchange *e = &g->exchange;
     e->on_record = true;
-    blame(e, (cti_fault){CTI_LOST, CT_ERR_IO, peer, -1});
+    blame(e, fault_of(CTI_LOST, CT_ERR_IO, peer));
 }
 
 /* The seconds that a step may take. The later, the more, so that who waits for a lost rank gives up
@@ -115,10 +119,9 @@ static void begin_step(ct_group *g) {
         return;
     }
     e->mine.fault = e->fault;
-    e->mine.apart = e->apart;
     e->mine.seed[1] = e->drawn;
     e->mine.next = e->next;
-    e->mine.uneven = e->uneven;
+    e->mine.found = e->found;
     e->began = cti_now();
     e->stage = CTI_HEADS;
     start(g, (ct_transfer){step->peer, &e->mine, sizeof e->mine, &e->theirs, sizeof e->theirs});
@@ -136,19 +139,27 @@ static ct_transfer payload_of(ct_group *g) {
     return t;
 }
 
+/* Of two heads. */
+static void compare(cti_exchange *e) {
+    const cti_head *mine = &e->mine, *theirs = &e->theirs;
+    e->found |= theirs->found;
+    if (mine->hash != theirs->hash) e->found |= CTI_APART;
+    if (mine->watch != theirs->watch) e->found |= CTI_ELSEWHERE;
+    if (mine->draws != theirs->draws) e->found |= CTI_UNEVEN;
+    bool same_seed = theirs->seed[0] == mine->seed[0];
+    if (same_seed && theirs->seed[1] > e->drawn) e->drawn = theirs->seed[1];
+    if (theirs->next > e->next) e->next = theirs->next;
+}
+
 static void begin_payload(ct_group *g) {
     cti_exchange *e = &g->exchange;
     const cti_step *step = step_of(e);
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
-    e->apart |= e->theirs.apart || e->mine.hash != e->theirs.hash;
-    bool same_seed = e->theirs.seed[0] == e->mine.seed[0];
-    if (same_seed && e->theirs.seed[1] > e->drawn) e->drawn = e->theirs.seed[1];
-    if (e->theirs.next > e->next) e->next = e->theirs.next;
-    e->uneven |= e->theirs.uneven || e->mine.draws != e->theirs.draws;
+    compare(e);
     if (sound && e->mine.hash != e->theirs.hash) {
-        int low = g->rank < step->peer ? g->rank : step->peer;
-        blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, g->rank + step->peer - low, low});
+        int low = g->rank < step->peer ? g->rank : step->peer, high = g->rank + step->peer - low;
+        blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, (int16_t)high, (int16_t)low});
     }
     ct_transfer transfer = {0};
     if (e->fault.kind == CTI_SOUND && e->n > 0) transfer = payload_of(g);
@@ -201,14 +212,15 @@ static bool advance(ct_group *g, double seconds) {
 /* Whether the last exchange is one of those that are watched, and some rank came to it from
  * elsewhere. */
 static bool is_missed(const ct_group *g) {
-    return g->watched && !g->comparing && g->stats.exchanges > g->watched_from && g->exchange.apart;
+    return g->watched && !g->comparing && g->stats.exchanges > g->watched_from &&
+           g->exchange.found & CTI_APART;
 }
 
 static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
     cti_exchange *e = &g->exchange;
     const cti_keys *keys = cti_keys_of_thread();
+    const cti_exchange before = *e;
     bool over = is_missed(g);
-    cti_fault before = e->fault;
     *e = (cti_exchange){.steps = steps,
                         .waits_since = cti_now(),
                         .parts = entry.parts,
@@ -217,28 +229,34 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
                         .drawn = keys->seed[1],
                         .mine.draws = keys->draws,
                         .next = keys->next,
+                        .mine.watch = g->watched ? g->watch : 0,
+                        .found = keys->unsure ? CTI_UNSURE : 0,
                         .on_record = entry.status != CT_OK};
     if (over) {
-        e->fault = before;
-        e->over = e->apart = true;
+        e->fault = before.fault;
+        e->found = before.found;
+        e->over = true;
         e->on_record = ct_error() != CT_OK;
         e->at = steps->n;
         return;
     }
-    if (entry.status != CT_OK) e->fault = (cti_fault){CTI_FAILED, entry.status, g->rank, -1};
+    if (entry.status != CT_OK) blame(e, fault_of(CTI_FAILED, entry.status, g->rank));
     g->stats.exchanges++;
     if (g->gone < 0) return;
     e->at = steps->n;
     if (entry.status != CT_OK) return; /* its own error, which may be that one has gone */
-    ct_fail(CT_ERR_IO, "ct_group: rank %d %s before", g->gone,
-            g->transport ? "has left" : "was lost");
+    if (g->transport) {
+        blame(e, fault_of(CTI_LEFT, CT_ERR_STATE, g->gone));
+        return;
+    }
+    ct_fail(CT_ERR_IO, "ct_group: rank %d was lost before", g->gone);
     lose(g, g->gone);
 }
 
 /* What this rank could not do. */
 static void fail(ct_group *g, ct_status status) {
     g->exchange.on_record = true;
-    blame(&g->exchange, (cti_fault){CTI_FAILED, status, g->rank, -1});
+    blame(&g->exchange, fault_of(CTI_FAILED, status, g->rank));
 }
 
 static void spread_sums(const ct_group *g) {
@@ -251,12 +269,15 @@ static void spread_sums(const ct_group *g) {
     }
 }
 
-/* After a loss, or when a rank has left, they no longer draw together. */
+/* After an error, or where a rank is not sure; not after a loss, or when a rank has left: then they
+ * no longer draw together. */
 static void draw_alike(const cti_exchange *e) {
     cti_keys *keys = cti_keys_of_thread();
-    if (e->fault.kind == CTI_LEFT || e->fault.kind == CTI_LOST) return;
+    if (e->over || e->fault.kind == CTI_LEFT || e->fault.kind == CTI_LOST) return;
+    if (e->fault.kind == CTI_SOUND && !(e->found & CTI_UNSURE)) return;
+    keys->unsure = false;
     if (e->drawn > keys->seed[1]) keys->seed[1] = e->drawn;
-    if (!e->uneven) return;
+    if (!(e->found & CTI_UNEVEN)) return;
     keys->next = keys->least = e->next;
     keys->draws = (uint32_t)e->next; /* any number that is the same on all */
     keys->before = cti_next_id();
@@ -264,11 +285,11 @@ static void draw_alike(const cti_exchange *e) {
 
 static ct_status end(ct_group *g) {
     cti_exchange *e = &g->exchange;
+    if (!g->comparing) draw_alike(e);
     if (e->fault.kind == CTI_SOUND) {
         spread_sums(g);
         return CT_OK;
     }
-    if (!g->comparing) draw_alike(e);
     if (e->fault.kind == CTI_LEFT) g->gone = e->fault.rank;
     if (e->fault.kind == CTI_LOST && g->gone < 0) {
         g->gone = e->fault.rank;
@@ -342,8 +363,9 @@ static ct_status leave(void *group) {
     ct_group *g = group;
     g->watched = false; /* what failed before, the others know; not that this rank leaves */
     begin(g, (cti_entry){.status = CT_OK}, &g->schedule.sum);
-    g->exchange.fault = (cti_fault){CTI_LEFT, CT_ERR_STATE, g->rank, -1};
-    g->exchange.on_record = g->exchange.apart = true;
+    g->exchange.fault = fault_of(CTI_LEFT, CT_ERR_STATE, g->rank);
+    g->exchange.on_record = true;
+    g->exchange.found = CTI_APART | CTI_ELSEWHERE;
     return run(g);
 }
 
@@ -367,13 +389,26 @@ cti_watch cti_watch_begin(void) {
     ct_group *group = cti_group_keep();
     if (!group || group->watched) return (cti_watch){group, false};
     group->watched = true;
+    group->watch = (uint32_t)cti_call_hash("watch");
     group->watched_from = group->stats.exchanges;
     return (cti_watch){group, true};
 }
 
+static ct_status meet_again(void *group) {
+    return cti_agree(group, (cti_entry){.hash = cti_call_hash("meet again")});
+}
+
+/* After an exchange that not all came to by the same call, each has gone on by itself, and may have
+ * drawn. If all were within the same watched call, they are at its end now. */
 void cti_watch_end(cti_watch watch) {
-    if (watch.outermost) watch.group->watched = false;
-    cti_group_release(watch.group);
+    ct_group *g = watch.group;
+    if (watch.outermost) {
+        bool missed = is_missed(g);
+        g->watched = false;
+        if (missed) cti_keys_of_thread()->unsure = true;
+        if (missed && !(g->exchange.found & CTI_ELSEWHERE)) cti_try(meet_again, g);
+    }
+    cti_group_release(g);
 }
 
 ct_status ct_group_agree(ct_group *group, ct_status status) {

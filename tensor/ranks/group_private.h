@@ -9,8 +9,16 @@
 typedef struct {
     enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LEFT, CTI_LOST } kind;
     ct_status status;
-    int rank, other; /* whose it is; the rank that it differs from */
+    int16_t rank, other; /* whose it is; the rank that it differs from */
 } cti_fault;
+
+/* What two ranks find, and pass on to all. */
+enum {
+    CTI_APART = 1,     /* not all have made the same call, */
+    CTI_ELSEWHERE = 2, /* nor within the same watched one, */
+    CTI_UNEVEN = 4,    /* nor as many draws, */
+    CTI_UNSURE = 8     /* and some rank wants that to be made good */
+};
 
 /* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
 typedef struct {
@@ -19,8 +27,8 @@ typedef struct {
     int64_t next;    /* of layers, likewise */
     cti_fault fault;
     uint32_t draws; /* of layers, on this rank */
-    int16_t apart;  /* not all ranks have made the same call ... */
-    int16_t uneven; /* ... nor as many draws */
+    uint32_t watch; /* the call that it is watched in */
+    uint32_t found;
 } cti_head;
 
 typedef struct {
@@ -35,8 +43,7 @@ typedef struct {
     cti_head mine, theirs;
     cti_fault fault;
     bool on_record;      /* the fault's error */
-    bool apart;          /* as in heads; known on all ranks, as the fault is */
-    bool uneven;         /* likewise */
+    uint32_t found;      /* as in heads; known on all ranks, as the fault is */
     int64_t drawn, next; /* seed[1] and next of heads, as far as it is known */
     bool over;           /* the fault is an earlier exchange's, and nothing is sent */
     uint64_t unasked;    /* ranks that are lost, as bits */
@@ -60,7 +67,8 @@ struct ct_group {
     int keepers;    /* see cti_group_keep: how deep a call is in others */
     bool left;      /* ct_group_free was called */
     bool comparing; /* within cti_difference_find */
-    bool watched;   /* from so many exchanges on, see cti_watch_begin */
+    bool watched;   /* see cti_watch_begin: */
+    uint32_t watch; /* within which call, and from so many exchanges on */
     int64_t watched_from;
     char *room; /* for the payload of sums */
     size_t capacity;

@@ -191,31 +191,6 @@ SCENARIO(steps_in_a_callback) {
     rank_loop_end(&other);
 }
 
-static int64_t drawn(void) {
-    const int64_t *key = ct_data_i64(ct_seed_draw());
-    return key ? key[1] : -1;
-}
-
-/* What was made with a key before an error, as a model is, shares it with nothing made after. */
-SCENARIO(draws_no_key_twice) {
-    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
-    for (uint64_t seed = 1; seed <= 3; seed++) {
-        bool absent = ct_group_rank(group) == argument;
-        ct_seed_set(seed);
-        int64_t first = drawn();
-        EXPECT(ct_weights_load(NULL, NULL) == CT_ERR_NULL);
-        ct_error_clear();
-        int64_t second = drawn();
-        EXPECT(second > first);
-        if (!absent) EXPECT(drawn() == second + 1);
-        EXPECT(ct_group_agree(group, absent ? CT_ERR_IO : CT_OK) == CT_ERR_IO);
-        ct_error_clear();
-        int64_t third = drawn();
-        EXPECT(third == second + 2 || ct_group_size(group) == 1);
-        rank_expect_alike(group, (uint64_t)third, "key", 0);
-    }
-}
-
 /* --- Flushes ---------------------------------------------------------------------------------- */
 
 /* So many steps are a round. */

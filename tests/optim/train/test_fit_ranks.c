@@ -290,6 +290,37 @@ TEST(fit_ranks, no_key_is_drawn_twice_after_an_error) {
     for (int rank = 0; rank < 8; rank++) run("draws_no_key_twice", rank, 8);
 }
 
+TEST(fit_ranks, an_error_changes_no_key_where_all_have_drawn_as_many) {
+    char first[sizeof results[0].text];
+    run("draws_as_without_an_error", 8, 1);
+    memcpy(first, results[0].text, sizeof first);
+    static const struct {
+        int argument, size;
+    } cases[] = {{0, 1}, {8, 2}, {0, 2}, {1, 2}, {1, 3}, {6, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        run("draws_as_without_an_error", cases[i].argument, cases[i].size);
+        for (int r = 0; r < cases[i].size; r++) expect_text(r, first);
+    }
+}
+
+TEST(fit_ranks, files_and_copies_have_the_key_that_is_drawn_next) {
+    for_ranks_in_turn("keys_are_kept");
+}
+
+TEST(fit_ranks, a_rank_that_leaves_takes_no_key_away) { for_ranks_in_turn("keys_after_one_left"); }
+
+TEST(fit_ranks, ranks_that_went_apart_within_a_training_draw_alike_after_it) {
+    for_ranks_in_turn("fits_apart");
+    for (int rank = 0; rank < 5; rank++) run("fits_apart", rank, 5);
+    run("fits_apart", 6, 8);
+}
+
+TEST(fit_ranks, ranks_of_which_one_was_not_in_the_step_draw_alike_from_the_next_call_on) {
+    for_ranks_in_turn("steps_without_one");
+    for (int rank = 0; rank < 5; rank++) run("steps_without_one", rank, 5);
+    run("steps_without_one", 6, 8);
+}
+
 TEST(fit_ranks, a_step_with_other_random_keys_is_refused_and_the_next_goes_on) {
     for_ranks_in_turn("draws_alone");
     for (int rank = 0; rank < 7; rank++) run("draws_alone", rank, rank < 4 ? 5 : 8);
@@ -363,7 +394,7 @@ TEST(fit_ranks, a_training_that_one_rank_leaves_is_an_error_on_the_others) {
     run("fits_without_a_rank", 0, 3);
     for (int r = 0; r < 3; r += 2) {
         expect_text(r, "fitted CT_ERR_STATE: ct_fit: rank 1 has left the group\n"
-                       "evaluated CT_ERR_IO: ct_evaluate: rank 1 has left before\n");
+                       "evaluated CT_ERR_STATE: ct_evaluate: rank 1 has left the group\n");
     }
 }
 

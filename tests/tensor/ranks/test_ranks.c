@@ -127,7 +127,7 @@ static void one_leaves(const char *scenario) {
             char expected[200];
             snprintf(expected, sizeof expected,
                      "CT_ERR_STATE ct_group: rank %d has left the group\n"
-                     "CT_ERR_IO ct_group_agree: rank %d has left before\n",
+                     "CT_ERR_STATE ct_group_agree: rank %d has left the group\n",
                      victim, victim);
             for (int r = 0; r < sizes[i]; r++) expect_text(r, r == victim ? "" : expected);
         }
