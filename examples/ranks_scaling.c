@@ -1,7 +1,7 @@
 /* The scaling table of `ranks --scaling`: what an exchange and a step of the study's network take
  * in this group, and a model of both for 8 to 4096 ranks; docs/ranks_scaling.md says what it means.
  *
- *     exchange of n bytes on P ranks = o + 4 L log2 P + 2 (P - 1) / P n b
+ *     exchange of n bytes on P ranks = o + (4 log2 P - 2) L + 2 (P - 1) / P n b
  *     step                           = compute + one such exchange after another
  *
  * L is the latency of a message, of which a step of the tree has two, there and back; b are the
@@ -35,7 +35,10 @@ static double median(double times[], int n) {
 
 /* --- Exchanges -------------------------------------------------------------------------------- */
 
-/* Heads to rank 0 and back: 2 log2 P messages, one after the other. */
+/* The last partner on the way up is the first on the way back. */
+static double tree_steps(double ranks) { return 2 * log2(ranks) - 1; }
+
+/* Heads alone: a message for each step, one after the other. */
 static double time_of_agreement(ct_group *ranks) {
     double times[TIMES];
     for (int i = 0; i < TIMES; i++) {
@@ -114,7 +117,7 @@ static ct_status measure_step(ct_group *ranks, int64_t rows, bool no_batch_norm,
 /* --- The model -------------------------------------------------------------------------------- */
 
 static double seconds_of(const network *net, double engine, double ranks, const step_cost *cost) {
-    return cost->exchanges * (engine + 4 * net->latency * log2(ranks)) +
+    return cost->exchanges * (engine + 2 * net->latency * tree_steps(ranks)) +
            2 * (ranks - 1) / ranks * cost->bytes * net->byte;
 }
 
@@ -166,11 +169,10 @@ typedef struct {
 static void print_all(ct_group *ranks, int64_t rows, const measured *m) {
     const step_cost *with = &m->with, *without = &m->without;
     const double *sums = m->sums;
-    double p = ct_group_size(ranks), levels = log2(p), share = 2 * (p - 1) / p;
-    network here = {.latency = m->agreement / (2 * levels),
-                    .name = "measured here, on one machine"};
+    double p = ct_group_size(ranks), steps = tree_steps(p), share = 2 * (p - 1) / p;
+    network here = {.latency = m->agreement / steps, .name = "measured here, on one machine"};
     here.byte = (sums[2] - sums[1]) / (4.0 * (LARGE - MIDDLE)) / share;
-    double engine = fmax(0, sums[0] - 4 * here.latency * levels);
+    double engine = fmax(0, sums[0] - 2 * here.latency * steps);
     printf("measured on %d ranks, medians\n", (int)p);
     printf("  message             %9.2f us\n", 1e6 * here.latency);
     printf("  sum of 1 float      %9.2f us, of it the engine's %.2f us\n", 1e6 * sums[0],

@@ -39,7 +39,7 @@ static void lose(ct_group *g, int peer) {
  * before those who wait for him, and tells them which one it was. */
 static double limit(const ct_group *g) {
     const cti_exchange *e = &g->exchange;
-    double left = (double)(e->steps->n - 1 - e->at) / e->steps->n;
+    double left = (double)(e->steps->n - e->at) / (e->steps->n + 1);
     return g->options.timeout * (e->fault.kind == CTI_LOST ? 0.25 : 1 - 0.25 * left);
 }
 
@@ -179,7 +179,9 @@ static void end_payload(ct_group *g) {
         size_t bytes;
         char *sum = piece(e, node(e, step->take), g->size, step->taken, &bytes);
         char *other = piece(e, e->received, g->size, step->taken, &bytes);
-        cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size), sum);
+        bool right = step->peer < g->rank; /* of two NaN the left one stays, on all ranks */
+        cti_add_of(e->dtype)(right ? other : sum, right ? sum : other, (int64_t)(bytes / e->size),
+                             sum);
     }
     next(e);
 }

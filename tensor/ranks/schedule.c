@@ -68,12 +68,13 @@ static int sum_up(building *b, int lo, int hi) {
 /* --- A power of two that divides the grains --------------------------------------------------- */
 
 /* Recursive halving: with the partners rank ^ 1, rank ^ 2 and so on, the ranks of a node share the
- * work of adding it, each for its pieces; then back, doubling what is known. */
+ * work of adding it, each for its pieces; then back, doubling what is known. The last partner there
+ * is the first on the way back: both give all that they have, as many bytes in one step. */
 static void halve_and_double(cti_schedule *out, int rank, int size) {
     cti_range mine = {0, size}, before[8];
-    int levels = 0;
+    int levels = 0, bit = 1;
     out->nodes[out->n_nodes++] = out->grains;
-    for (int bit = 1; bit < size; bit *= 2) {
+    for (; 2 * bit < size; bit *= 2) {
         int mid = (mine.first + mine.last) / 2;
         cti_range low = {mine.first, mid}, high = {mid, mine.last};
         before[levels++] = mine;
@@ -83,7 +84,11 @@ static void halve_and_double(cti_schedule *out, int rank, int size) {
                                      .taken = mine,
                                      .adds = true});
     }
-    for (int bit = size / 2; levels > 0; bit /= 2) {
+    if (bit < size) {
+        append(&out->sum,
+               (cti_step){.peer = rank ^ bit, .given = mine, .taken = mine, .adds = true});
+    }
+    for (bit /= 2; levels > 0; bit /= 2) {
         cti_range whole = before[--levels], other = whole;
         if (rank & bit) other.last = mine.first;
         else other.first = mine.last;

@@ -105,6 +105,14 @@ TEST(schedule, every_rank_ends_with_the_sum_of_the_tree) {
     }
 }
 
+/* Up to the last partner and back from it. */
+TEST(schedule, a_tree_of_a_power_of_two_has_as_few_steps_as_may_be) {
+    for (int size = 2, levels = 1; size <= CT_GROUP_MOST; size *= 2, levels++) {
+        begin(size, CT_GROUP_MOST);
+        for (int r = 0; r < size; r++) EXPECT(ranks[r].schedule.sum.n == 2 * levels - 1);
+    }
+}
+
 TEST(schedule, grains_of_ranks_are_neighbours_and_none_is_left_out) {
     for (int grains = 1; grains <= CT_GROUP_MOST; grains++) {
         for (int size = 1; size <= grains; size++) {
