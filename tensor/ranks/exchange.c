@@ -179,9 +179,9 @@ static void end_payload(ct_group *g) {
         size_t bytes;
         char *sum = piece(e, node(e, step->take), g->size, step->taken, &bytes);
         char *other = piece(e, e->received, g->size, step->taken, &bytes);
-        bool right = step->peer < g->rank; /* of two NaN the left one stays, on all ranks */
-        cti_add_of(e->dtype)(right ? other : sum, right ? sum : other, (int64_t)(bytes / e->size),
-                             sum);
+        bool is_right = step->peer < g->rank; /* all ranks add the same way, also two NaN */
+        const char *left = is_right ? other : sum, *right = is_right ? sum : other;
+        cti_add_of(e->dtype)(left, right, (int64_t)(bytes / e->size), sum);
     }
     next(e);
 }
