@@ -39,7 +39,7 @@ ct_status cti_drop_unused(cti_work *w) {
 
 static void clear(cti_work *w, ct_slot *slot) {
     ct_tensor *old = ct_slot_read(slot);
-    cti_add_update(w, slot, ct_full(ct_dtype_of(old), ct_shape_of(old), 0.0));
+    cti_add_update(w, slot, old ? ct_full(ct_dtype_of(old), ct_shape_of(old), 0.0) : NULL);
 }
 
 /* What was accumulated before a parameter was frozen is forgotten with the round that it belongs

@@ -4,6 +4,7 @@
  * saved with the model; a forward that is given the stream leaves the slot alone. */
 #include "nn/layers/keys.h"
 
+#include "tensor/base/hash.h"
 #include "tensor/base/keys.h"
 #include "tensor/value/slot_private.h"
 
@@ -35,8 +36,9 @@ ct_tensor *cti_keys_next(ct_module *self, int slot_number) {
     ct_tensor *key = ct_module_read(self, slot_number);
     const int64_t *now = ct_data_i64(key);
     if (!now) return NULL;
+    uint64_t drawn = cti_mix((uint64_t)now[0], (uint64_t)now[1]);
     if (write(slot, now[0], (int64_t)((uint64_t)now[1] + 1)) != CT_OK) return NULL;
-    cti_keys_of_thread()->draws++;
+    cti_keys_of_thread()->draws += (uint32_t)drawn;
     return key;
 }
 

@@ -316,20 +316,43 @@ static bool is_out_of_patience(const training *t, int64_t epochs_done) {
     return patience > 0 && epochs_done - t->history->position.best_epoch >= patience;
 }
 
-static ct_status watch_for_the_best(training *t, double val_loss) {
-    ct_position *position = &t->history->position;
-    int64_t number = t->progress.epoch + 1;
-    double best = position->best_epoch ? position->best_val_loss : (double)INFINITY;
-    if (val_loss < best - t->options->min_delta) {
-        if (t->best && cti_best_make(t->best, t->model, number, NULL) != CT_OK) {
-            return ct_error();
-        }
-        position->best_epoch = number;
-        position->best_val_loss = val_loss;
-    }
-    t->out_of_patience = is_out_of_patience(t, number);
+static void look_at_patience(training *t, int64_t epochs_done) {
+    t->out_of_patience = is_out_of_patience(t, epochs_done);
     if (t->out_of_patience) t->stop = t->history->stopped_early = true;
-    return CT_OK;
+}
+
+/* What a whole epoch leads to, once no rank has failed. */
+typedef struct {
+    ct_update told;  /* of the optimizer's schedule */
+    bool is_watched; /* by its val_loss, of which: */
+    bool is_best;
+    cti_best best;
+} outcome;
+
+static ct_status conclude(training *t, const ct_epoch *epoch, bool validated, outcome *out) {
+    const ct_position *position = &t->history->position;
+    double best = position->best_epoch ? position->best_val_loss : (double)INFINITY;
+    out->is_watched = validated;
+    out->is_best = validated && epoch->val_loss < best - t->options->min_delta;
+    if (out->is_best && t->best &&
+        cti_best_make(&out->best, t->model, t->progress.epoch + 1, NULL) != CT_OK) {
+        return ct_error();
+    }
+    if (!validated && t->options->validation) return CT_OK;
+    return cti_optimizer_tell(t->optimizer, validated ? epoch->val_loss : epoch->loss, &out->told);
+}
+
+static void carry_out(training *t, const ct_epoch *epoch, outcome *out) {
+    ct_position *position = &t->history->position;
+    if (out->told.slot) cti_slot_swap(out->told.slot, out->told.value);
+    if (out->is_best) {
+        cti_best before = t->best ? *t->best : (cti_best){0};
+        if (t->best) *t->best = out->best;
+        out->best = before;
+        position->best_epoch = t->progress.epoch + 1;
+        position->best_val_loss = epoch->val_loss;
+    }
+    if (out->is_watched) look_at_patience(t, t->progress.epoch + 1);
 }
 
 /* Also after an error or a stop in the middle: what was measured is kept. */
@@ -354,13 +377,11 @@ static ct_status end_epoch(training *t, ct_status status) {
         status = cti_monitor_epoch(t->options->monitor, t->options, t->last.step, &epoch);
     }
     int64_t scope = ct_scope_open();
-    ct_update told = {0};
-    if (status == CT_OK && validated && whole) status = watch_for_the_best(t, epoch.val_loss);
-    if (status == CT_OK && whole && (validated || !t->options->validation)) {
-        status = cti_optimizer_tell(t->optimizer, validated ? epoch.val_loss : epoch.loss, &told);
-    }
+    outcome out = {0};
+    if (status == CT_OK && whole) status = conclude(t, &epoch, validated, &out);
     status = meet(t, status); /* a callback may evaluate, on all ranks or on none */
-    if (status == CT_OK && told.slot) cti_slot_swap(told.slot, told.value);
+    if (status == CT_OK) carry_out(t, &epoch, &out);
+    cti_best_free(&out.best);
     ct_scope_close(scope);
     if (status == CT_OK) status = call_back(t, &epoch);
     return meet(t, status);
@@ -467,8 +488,6 @@ static ct_status continue_from_start(training *t) {
     t->history->position = *start;
     if (t->best && t->best->epoch != start->best_epoch) cti_best_free(t->best);
     if (start->best_epoch == 0) return CT_OK;
-    t->out_of_patience = is_out_of_patience(t, start->epoch);
-    if (t->out_of_patience) t->stop = t->history->stopped_early = true;
     bool is_the_best = start->best_epoch == start->epoch && start->batch == 0;
     if (!t->best) return CT_OK;
     if (t->best->epoch > 0) return cti_best_check("ct_fit", t->best, t->model);
@@ -497,6 +516,7 @@ static ct_status run(training *t) {
     say_which_data(t, "train", t->train);
     say_which_data(t, "validation", t->options->validation);
     ct_status status = meet(t, continue_from_start(t));
+    if (status == CT_OK && t->options->start.best_epoch > 0) look_at_patience(t, first);
     for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
         status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
     }
@@ -535,7 +555,7 @@ static ct_status check(training *t) {
     if (status == CT_OK) status = check_options(t->options);
     if (status == CT_OK && (t->count = ct_source_count(t->train)) < 0) status = ct_error();
     status = cti_group_kept(t->group, status);
-    return cti_meet_alike(status, t->model, t->optimizer);
+    return cti_meet_alike(status, t->model, t->optimizer, &t->options->start);
 }
 
 static ct_status fit(training *t) {

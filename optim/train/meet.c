@@ -44,12 +44,13 @@ static ct_status hash_of(ct_module *model, ct_optimizer *optimizer, uint64_t *ha
     return status;
 }
 
-ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer) {
+ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
+                         const ct_position *start) {
     ct_group *group = ct_group_current();
     uint64_t mine = 0, first;
     if (!group) return status;
     if (status == CT_OK) status = hash_of(model, optimizer, &mine);
-    first = mine;
+    first = mine = cti_mix_bytes(mine, start, sizeof *start);
     status = cti_agreed(status);
     cti_entry entry = {.hash = cti_call_hash("alike")};
     if (status == CT_OK) status = cti_spread(group, entry, &first, sizeof first);
@@ -57,8 +58,8 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
         status = ct_fail(
             CT_ERR_STATE,
             "ct_fit: rank %d begins with other values in the slots of the model or the optimizer "
-            "than rank 0, or with other slots; make both alike after ct_seed_set of the same seed, "
-            "or load one file",
+            "than rank 0, or with other slots, or at another position; make both alike after "
+            "ct_seed_set of the same seed, or load one file",
             ct_group_rank(group));
     }
     return cti_agreed(status);

@@ -57,8 +57,9 @@ double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 /* How all ranks fared, of which this one did so; with CT_OK each of at most 4 flags is true that
  * was so on any rank. Without a group nothing changes. */
 ct_status cti_meet(ct_status status, bool *const flags[], int n);
-/* The same, and an error unless all have the same values in the slots. */
-ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer);
+/* The same, and an error unless all have the same values in the slots, and the same position. */
+ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
+                         const ct_position *start);
 
 /* --- batch.c: what a step begins with that is not finite -------------------------------------- */
 

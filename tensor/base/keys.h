@@ -13,7 +13,7 @@
 typedef struct {
     int64_t seed[2]; /* the next key of ct_seed_draw: the seed, and the number of its stream */
     int64_t next;    /* the largest number of a layer's next key that was drawn up to */
-    uint32_t draws;  /* of layers, so many */
+    uint32_t draws;  /* of layers: the sum of a hash of each, for any order of them */
     bool unsure;     /* ranks may have drawn unequally since they last made sure */
     /* From keys of layers that were written before this id, none with a lower number is drawn. */
     int64_t least;

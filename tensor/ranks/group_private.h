@@ -16,7 +16,7 @@ typedef struct {
 enum {
     CTI_APART = 1,     /* not all have made the same call, */
     CTI_ELSEWHERE = 2, /* nor within the same watched one, */
-    CTI_UNEVEN = 4,    /* nor as many draws, */
+    CTI_UNEVEN = 4,    /* nor the same draws, */
     CTI_UNSURE = 8     /* and some rank wants that to be made good */
 };
 
@@ -26,7 +26,7 @@ typedef struct {
     int64_t seed[2]; /* of the thread; of ranks of one seed, how far the first has come */
     int64_t next;    /* of layers, likewise */
     cti_fault fault;
-    uint32_t draws; /* of layers, on this rank */
+    uint32_t draws; /* of layers, on this rank, as a hash */
     uint32_t watch; /* the call that it is watched in */
     uint32_t found;
 } cti_head;

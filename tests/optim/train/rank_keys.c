@@ -76,6 +76,24 @@ SCENARIO(draws_as_without_an_error) {
     rank_loop_end(&other);
 }
 
+/* Rank `argument` alone shows what another model does, once, and has no data for one step. Then it
+ * has drawn as often as the others. */
+SCENARIO(draws_of_other_layers) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0.3), other = rank_loop_begin(0.2);
+    bool alone = ct_group_rank(group) == argument;
+    OK(rank_loop_step(&t));
+    if (alone) forward(other.model, 1);
+    EXPECT((alone ? ct_optimizer_step(t.optimizer, NULL, NULL, 0) : rank_loop_step(&t)) ==
+           CT_ERR_NULL);
+    ct_error_clear();
+    for (int k = 0; k < 3; k++) OK(rank_loop_step(&t));
+    expect_same_keys(group, &t);
+    expect_same_keys(group, &other);
+    rank_loop_end(&t);
+    rank_loop_end(&other);
+}
+
 /* A model that is saved, or copied, before it is called again has the key that it would draw. */
 SCENARIO(keys_are_kept) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));

@@ -229,6 +229,28 @@ SCENARIO(flushes_without_memory) {
     rank_loop_end(&t);
 }
 
+static ct_status step_of(void *loop) { return rank_loop_step(loop); }
+
+/* The last step of a round, likewise. */
+SCENARIO(rounds_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = loop_of_rounds(2);
+    rank_requests r = {.group = group, .rank = argument};
+    for (; r.at <= r.count; r.at++) {
+        OK(rank_loop_step(&t));
+        int64_t before = ct_optimizer_steps(t.optimizer);
+        ct_status status = rank_requests_run(&r, step_of, &t);
+        EXPECT(status == CT_OK || status == CT_ERR_MEMORY, "%s", ct_error_message());
+        EXPECT(status == ct_error(), "%s", ct_error_message());
+        EXPECT(ct_optimizer_steps(t.optimizer) == before + (status == CT_OK));
+        ct_error_clear();
+        rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", r.at);
+        if (status != CT_OK) OK(rank_loop_step(&t));
+    }
+    EXPECT(r.count > 100);
+    rank_loop_end(&t);
+}
+
 /* One rank has no optimizer; with rounds of one step there is nothing to apply on the others. */
 SCENARIO(flushes_nothing) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));

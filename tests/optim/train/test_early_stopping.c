@@ -418,12 +418,18 @@ STOPPING_TEST(best_weights_say_what_does_not_fit) {
         CT_ERR_STATE);
     expect_error(CT_ERR_STATE,
                  "ct_checkpoint_save_best: 'best' holds the weights of another model");
+    uint64_t third = model_hash(&r);
     ct_fit_options options = {.epochs = 5, .best = best, .start = position};
     cr_expect_eq(fit(&other.bench, options, NULL), CT_ERR_NULL);
     expect_error(CT_ERR_NULL, "ct_fit: best needs validation, which is NULL");
     options.validation = other.bench.test;
     cr_expect_eq(fit(&other.bench, options, NULL), CT_ERR_STATE);
     expect_error(CT_ERR_STATE, "ct_fit: 'best' holds the weights of another model");
+    options.patience = 1; /* which has run out, so the best ones would come back */
+    options.restore_best = true;
+    cr_expect_eq(fit(&other.bench, options, NULL), CT_ERR_STATE);
+    ct_error_clear();
+    cr_expect_eq(model_hash(&r), third);
     cr_expect_eq(ct_best_epoch(best), BEST);
     ct_best_free(best);
     close_bench(&other.bench);

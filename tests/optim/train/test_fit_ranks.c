@@ -321,6 +321,20 @@ TEST(fit_ranks, ranks_of_which_one_was_not_in_the_step_draw_alike_from_the_next_
     run("steps_without_one", 6, 8);
 }
 
+TEST(fit_ranks, ranks_that_drew_as_many_keys_of_other_layers_draw_alike_after_an_error) {
+    for_ranks_in_turn("draws_of_other_layers");
+    run("draws_of_other_layers", 6, 8);
+}
+
+TEST(fit_ranks, a_best_epoch_that_one_rank_cannot_measure_or_keep_is_one_of_none) {
+    for_ranks_in_turn("stops_without_a_value");
+    for_ranks_in_turn("stops_without_memory");
+}
+
+TEST(fit_ranks, the_end_of_a_round_without_memory_on_one_rank_is_one_of_all_or_of_none) {
+    for_ranks_in_turn("rounds_without_memory");
+}
+
 TEST(fit_ranks, a_step_with_other_random_keys_is_refused_and_the_next_goes_on) {
     for_ranks_in_turn("draws_alone");
     for (int rank = 0; rank < 7; rank++) run("draws_alone", rank, rank < 4 ? 5 : 8);
