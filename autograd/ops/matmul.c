@@ -32,6 +32,12 @@ static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
 }
 
 /* y [m,n] is a [m,k] times b [k,n], for each batch. */
+/* The attribute where rows of a or columns of b vary between ranks: how many there are on all. It
+ * decides whether the product is small, so that a row has the same bits on any number of ranks. */
+typedef struct {
+    int64_t m, n;
+} on_all;
+
 typedef struct {
     int64_t m, n, k;
     int64_t rows, columns; /* of a block */
@@ -57,7 +63,8 @@ static void prepare(const ct_call *call, ct_prepared *p) {
         p->parts[0] = batch * s->down * s->across;
         longer = cti_least(s->m, s->rows) >= cti_least(s->n, s->columns) ? &s->rows : &s->columns;
     } while (p->parts[0] < PARTS && *longer / 2 >= SMALLEST);
-    s->small = !gemm[call->out.dtype] || cti_product_is_small(call->out.dtype, s->m, s->n, s->k);
+    on_all all = call->attr ? *(const on_all *)call->attr : (on_all){s->m, s->n};
+    s->small = !gemm[call->out.dtype] || cti_product_is_small(call->out.dtype, all.m, all.n, s->k);
     p->operations = 2.0 * (double)ct_shape_numel(y) * (double)s->k;
     if (!s->small) return;
     p->scratch = cti_small_product_scratch(call->out.dtype, cti_least(s->rows, s->m),
@@ -91,6 +98,15 @@ static void run(const ct_call *call, int64_t part, void *scratch) {
 
 static const ct_kernel blocks = {
     .strided_inputs = true, .state = sizeof(state), .prepare = prepare, .run = {run}};
+
+static ct_tensor *product_node(ct_tensor *a, ct_tensor *b) {
+    ct_tensor *inputs[] = {a, b};
+    if (!a || !b) return ct_node(&ct_op_matmul, inputs, 2, NULL, 0);
+    int row = a->shape.rank - 2, column = b->shape.rank - 1;
+    bool varies = (a->rows && a->batch == row) || (b->rows && b->batch == column);
+    const on_all all = {cti_global_dim(a, row), cti_global_dim(b, column)};
+    return ct_node(&ct_op_matmul, inputs, 2, varies ? &all : NULL, varies ? sizeof all : 0);
+}
 
 static ct_tensor *vjp_matmul(ct_tensor *g, ct_tensor *y, int i) {
     ct_tensor *other = ct_transpose(ct_input(y, 1 - i));
@@ -157,7 +173,7 @@ static ct_tensor *rows_product(ct_tensor *a, ct_tensor *b) {
     ct_shape shape = ct_shape_of(a);
     int last = shape.rank - 1;
     ct_tensor *flat = ct_reshape(a, CT_SHAPE(cti_shape_span(shape, 0, last), shape.dims[last]));
-    ct_tensor *y = ct_node(&ct_op_matmul, (ct_tensor *[]){flat, b}, 2, NULL, 0);
+    ct_tensor *y = product_node(flat, b);
     shape.dims[last] = ct_dim(b, 1);
     if (!y || !y->rows) return ct_reshape(y, shape);
     return cti_reshape_marked(y, shape, a->rows ? cti_mark_of(a) : (cti_mark){y->rows, last});
@@ -175,7 +191,7 @@ static ct_tensor *product(ct_tensor *a, ct_tensor *b) {
     cti_mark mark = batch_mark((ct_tensor *[]){a, b}, batch.rank);
     ct_tensor *inputs[] = {with_batch(a, batch, mark), with_batch(b, batch, mark)};
     if (contracts_batch(inputs[0], inputs[1])) return contraction(inputs[0], inputs[1]);
-    return ct_node(&ct_op_matmul, inputs, 2, NULL, 0);
+    return product_node(inputs[0], inputs[1]);
 }
 
 /* A vector as a row. */

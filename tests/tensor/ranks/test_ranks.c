@@ -56,6 +56,10 @@ TEST(ranks, a_sum_of_different_nan_is_the_same_one_on_all_ranks) {
     for (int i = 0; i < SIZES; i++) run("sum_of_nan", 0, sizes[i]);
 }
 
+TEST(ranks, a_product_has_the_same_bits_for_any_number_of_ranks) {
+    same_for_all_sizes("products", 0);
+}
+
 TEST(ranks, as_many_grains_as_ranks) {
     for (int size = 1; size <= RANKS_MOST; size++) run("sums", size, size);
 }
