@@ -97,8 +97,12 @@ static ct_tensor *copy_rows(const column *c, const int64_t *order, int64_t first
 static ct_status next_rows(const batches *b, int64_t first, int64_t n, ct_tensor *rows[]) {
     cti_rows *of = ct_group_current() ? cti_rows_even(n) : NULL;
     if (ct_group_current() && !of) return CT_ERR_MEMORY;
-    if (of) first += of->before;
-    if (of) n = cti_rows_count(of);
+    if (of) {
+        first += of->before;
+        n = cti_rows_count(of);
+        of->epoch = b->epoch;
+        of->number = b->batch + 1;
+    }
     cti_mark mark = of ? (cti_mark){of, 0} : CTI_REPLICATED;
     ct_status status = CT_OK;
     for (int64_t k = 0; k < b->n && status == CT_OK; k++) {

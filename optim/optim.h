@@ -153,7 +153,8 @@ ct_status ct_optimizer_apply(ct_optimizer *optimizer, ct_tensor *loss, ct_tensor
  * nothing has changed. */
 ct_status ct_optimizer_flush(ct_optimizer *optimizer);
 /* Tells step.plateau a measured value, which ct_fit does by itself unless plateau.own says no. Part
- * of the state that checkpoints hold. CT_ERR_STATE without a plateau. */
+ * of the state that checkpoints hold; ranks of a group call it together. CT_ERR_STATE without a
+ * plateau. */
 ct_status ct_optimizer_measured(ct_optimizer *optimizer, double value);
 
 /* With step.average: exchanges the values of the model's parameters and their averages. A second

@@ -4,6 +4,7 @@
 #include "optim/optimizer_private.h"
 
 #include "tensor/base/caller.h"
+#include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
 #include <math.h>
@@ -83,19 +84,23 @@ static ct_tensor *prepare(ct_optimizer *o, double value) {
     return cti_slot_prepare(o->plateau, ct_from(CT_F64, CT_SHAPE(4), &now));
 }
 
+static ct_status check_plateau(const ct_optimizer *o) {
+    if (!o) return cti_null("ct_optimizer_measured: 'optimizer' is NULL");
+    if (o->plateau) return CT_OK;
+    return ct_fail(CT_ERR_STATE,
+                   "ct_optimizer_measured: the optimizer has no plateau; step.plateau makes one");
+}
+
+/* On all ranks of a group or on none. */
 ct_status ct_optimizer_measured(ct_optimizer *o, double value) {
     CTI_CALLED;
-    if (!o) return cti_null("ct_optimizer_measured: 'optimizer' is NULL");
-    if (!o->plateau) {
-        return ct_fail(
-            CT_ERR_STATE,
-            "ct_optimizer_measured: the optimizer has no plateau; step.plateau makes one");
-    }
     int64_t scope = ct_scope_open();
-    ct_tensor *next = prepare(o, value);
-    if (next) cti_slot_swap(o->plateau, next);
+    ct_status status = check_plateau(o);
+    ct_tensor *next = status == CT_OK ? prepare(o, value) : NULL;
+    status = cti_agreed(next ? CT_OK : ct_error());
+    if (status == CT_OK) cti_slot_swap(o->plateau, next);
     ct_scope_close(scope);
-    return next ? CT_OK : ct_error();
+    return status;
 }
 
 ct_status cti_optimizer_tell(ct_optimizer *o, double value, ct_update *told) {

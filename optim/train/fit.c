@@ -329,6 +329,13 @@ typedef struct {
     cti_best best;
 } outcome;
 
+/* What was held before is to be freed. */
+static void keep_best(training *t, cti_best *next) {
+    cti_best before = *t->best;
+    *t->best = *next;
+    *next = before;
+}
+
 static ct_status conclude(training *t, const ct_epoch *epoch, bool validated, outcome *out) {
     const ct_position *position = &t->history->position;
     double best = position->best_epoch ? position->best_val_loss : (double)INFINITY;
@@ -346,9 +353,7 @@ static void carry_out(training *t, const ct_epoch *epoch, outcome *out) {
     ct_position *position = &t->history->position;
     if (out->told.slot) cti_slot_swap(out->told.slot, out->told.value);
     if (out->is_best) {
-        cti_best before = t->best ? *t->best : (cti_best){0};
-        if (t->best) *t->best = out->best;
-        out->best = before;
+        if (t->best) keep_best(t, &out->best);
         position->best_epoch = t->progress.epoch + 1;
         position->best_val_loss = epoch->val_loss;
     }
@@ -438,60 +443,18 @@ static ct_status check_arguments(const ct_module *model, const ct_optimizer *opt
                                                          : "train");
 }
 
-static ct_status check_options(const ct_fit_options *options) {
-    const struct {
-        const char *name;
-        int64_t value;
-    } counts[] = {
-        {"epochs", options->epochs},           {"max_steps", options->max_steps},
-        {"patience", options->patience},       {"start.epoch", options->start.epoch},
-        {"start.batch", options->start.batch}, {"start.best_epoch", options->start.best_epoch},
-    };
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        if (counts[i].value >= 0) continue;
-        return ct_fail(CT_ERR_RANGE, "ct_fit: %s must be >= 0, got %lld", counts[i].name,
-                       (long long)counts[i].value);
-    }
-    double delta = options->min_delta;
-    if (cti_check_number("ct_fit", "min_delta", delta, 0, INFINITY) != CT_OK) return ct_error();
-    const char *needs = options->patience > 0   ? "patience"
-                        : delta > 0             ? "min_delta"
-                        : options->restore_best ? "restore_best"
-                        : options->best         ? "best"
-                                                : NULL;
-    if (needs && !options->validation) {
-        return ct_fail(CT_ERR_NULL, "ct_fit: %s needs validation, which is NULL", needs);
-    }
-    const char *alone = options->anomaly ? "anomaly" : options->monitor ? "monitor" : NULL;
-    if (!alone || !ct_group_current()) return CT_OK;
-    return ct_fail(CT_ERR_STATE,
-                   "ct_fit: %s looks at one process, and there is a group of %d rank%s; "
-                   "ct_group_use_none() trains without",
-                   alone, ct_group_size(ct_group_current()),
-                   ct_group_size(ct_group_current()) == 1 ? "" : "s");
-}
-
-/* How many epochs there are in all: where only steps were asked for, as many as hold them. */
-static int64_t epochs_of(const ct_fit_options *o, int64_t batches) {
-    if (o->epochs > 0) return o->epochs;
-    if (o->max_steps == 0 || batches <= 0) return 1;
-    int64_t rest = o->start.batch + o->max_steps % batches, epochs;
-    int64_t needed = o->max_steps / batches + rest / batches + (rest % batches > 0);
-    return __builtin_add_overflow(o->start.epoch, needed, &epochs) ? INT64_MAX : epochs;
-}
-
 /* --- A run ------------------------------------------------------------------------------------ */
 
-/* Restores from options.start what early stopping knows of the epochs before. */
-static ct_status continue_from_start(training *t) {
+/* What early stopping knows of the epochs before options.start; *made: weights of the model as it
+ * is, if these are the best. */
+static ct_status continue_from_start(const training *t, cti_best *made) {
     const ct_position *start = &t->options->start;
-    t->history->position = *start;
     if (t->best && t->best->epoch != start->best_epoch) cti_best_free(t->best);
     if (start->best_epoch == 0) return CT_OK;
     bool is_the_best = start->best_epoch == start->epoch && start->batch == 0;
     if (!t->best) return CT_OK;
     if (t->best->epoch > 0) return cti_best_check("ct_fit", t->best, t->model);
-    return is_the_best ? cti_best_make(t->best, t->model, start->best_epoch, NULL) : CT_OK;
+    return is_the_best ? cti_best_make(made, t->model, start->best_epoch, NULL) : CT_OK;
 }
 
 static void restore_best(training *t, bool ended_of_itself) {
@@ -515,7 +478,10 @@ static ct_status run(training *t) {
     int64_t epochs = t->progress.epochs, first = t->options->start.epoch;
     say_which_data(t, "train", t->train);
     say_which_data(t, "validation", t->options->validation);
-    ct_status status = meet(t, continue_from_start(t));
+    cti_best made = {0};
+    ct_status status = meet(t, continue_from_start(t, &made));
+    if (status == CT_OK && made.epoch > 0) keep_best(t, &made);
+    cti_best_free(&made);
     if (status == CT_OK && t->options->start.best_epoch > 0) look_at_patience(t, first);
     for (int64_t e = first; e < epochs && status == CT_OK && !t->stop; e++) {
         status = run_epoch(t, e, e == first ? t->options->start.batch : 0);
@@ -552,7 +518,7 @@ static ct_status check(training *t) {
     bool measured = t->measures.loss || t->options->objective;
     ct_status status = check_arguments(t->model, t->optimizer, measured, t->train);
     if (status == CT_OK) status = cti_check_measures("ct_fit", &t->measures);
-    if (status == CT_OK) status = check_options(t->options);
+    if (status == CT_OK) status = cti_fit_check(t->options);
     if (status == CT_OK && (t->count = ct_source_count(t->train)) < 0) status = ct_error();
     status = cti_group_kept(t->group, status);
     return cti_meet_alike(status, t->model, t->optimizer, &t->options->start);
@@ -562,7 +528,7 @@ static ct_status fit(training *t) {
     const ct_fit_options *options = t->options;
     FILE *log = ct_group_rank(t->group) > 0 ? NULL : options->log;
     t->best = options->best ? options->best : options->restore_best ? &t->own : NULL;
-    cti_progress_begin(&t->progress, log, epochs_of(options, t->count), t->count,
+    cti_progress_begin(&t->progress, log, cti_fit_epochs(options, t->count), t->count,
                        t->measures.metric != NULL);
     t->progress.metrics = options->metrics;
     t->progress.n_metrics = options->n_metrics;
@@ -589,6 +555,7 @@ ct_status ct_fit(ct_module *model, ct_optimizer *optimizer, const ct_loss *loss,
         .group = watch.group,
         .history = history ? history : &own,
     };
+    t.history->position = options.start;
     ct_status status = check(&t);
     if (status == CT_OK) status = fit(&t);
     cti_watch_end(watch);

@@ -61,6 +61,12 @@ ct_status cti_meet(ct_status status, bool *const flags[], int n);
 ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
                          const ct_position *start);
 
+/* --- fit_options.c: the options of ct_fit ----------------------------------------------------- */
+
+ct_status cti_fit_check(const ct_fit_options *options);
+/* How many epochs there are in all: where only steps were asked for, as many as hold them. */
+int64_t cti_fit_epochs(const ct_fit_options *options, int64_t batches);
+
 /* --- batch.c: what a step begins with that is not finite -------------------------------------- */
 
 typedef struct {

@@ -12,9 +12,10 @@
  * rows ends[k - 1] .. ends[k] - 1 of the rank's, each of `unit` places of the axis. */
 typedef struct {
     atomic_int_least64_t refs;
-    int64_t total;  /* rows of the global batch */
-    int64_t before; /* of them, those of the ranks before this one */
-    int64_t most;   /* rows of the largest grain of any rank */
+    int64_t total;         /* rows of the global batch */
+    int64_t before;        /* of them, those of the ranks before this one */
+    int64_t epoch, number; /* of a source's batch, from 0 and from 1; 0, 0 of any other */
+    int64_t most;          /* rows of the largest grain of any rank */
     int64_t unit;
     /* 0 where each rank has the rows of its grains; else a hash of how many rows each rank has:
      * what lies alike on one rank may lie otherwise on another. */

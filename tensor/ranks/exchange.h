@@ -60,7 +60,8 @@ void cti_group_release(ct_group *group);
  * the same care for the group: a rank that fails elsewhere tells in place of the first exchange
  * that the others come to, and one may evaluate what sums nothing. So after an exchange to which
  * not all ranks came by the same call, further ones fail likewise, and send nothing; who has told
- * may tell again. Within another watch it adds nothing. */
+ * may tell again. At its end they meet once more, where all are within the same call, and draw
+ * random keys alike. Within another watch it adds nothing. */
 typedef struct {
     ct_group *group;
     bool outermost;

@@ -18,13 +18,15 @@ static const cti_buffer *small_leaf(const cti_ranks_graph *g, int64_t i) {
     return counts ? cti_planned_leaf(g->planned, g->walk, i) : NULL;
 }
 
-/* Of how many rows the batches are: a plan is for many. */
+/* Which batches they are, and of how many rows: a plan is for many. */
 static uint64_t hash_of_batches(const cti_walk *walk) {
     uint64_t hash = 0;
     for (int64_t i = 0; i < walk->count; i++) {
         const ct_tensor *t = walk->items[i];
         if (t->rows && cti_has_value(t)) {
-            hash = cti_mix(cti_mix(hash, (uint64_t)t->rows->total), (uint64_t)t->rows->unit);
+            const cti_rows *rows = t->rows;
+            hash = cti_mix(cti_mix(hash, (uint64_t)rows->total), (uint64_t)rows->unit);
+            hash = cti_mix(cti_mix(hash, (uint64_t)rows->epoch), (uint64_t)rows->number);
         }
     }
     return hash;
@@ -85,7 +87,10 @@ static void say_batches(const cti_walk *walk, char *text, size_t size) {
     for (int64_t i = 0; i < walk->count && !rows; i++) {
         if (cti_has_value(walk->items[i])) rows = walk->items[i]->rows;
     }
-    snprintf(text, size, "a batch of %lld rows", rows ? (long long)rows->total : 0);
+    int n = snprintf(text, size, "a batch of %lld rows", rows ? (long long)rows->total : 0);
+    if (!rows || rows->number == 0) return;
+    snprintf(text + n, size - (size_t)n, ", number %lld of epoch %lld", (long long)rows->number - 1,
+             (long long)rows->epoch);
 }
 
 static bool takes(const cti_graph *graph, const cti_graph_node *node, int64_t i) {

@@ -224,7 +224,9 @@ static void other_batch(rank *me) {
 }
 
 TEST(varying, a_batch_has_as_many_rows_to_all_ranks) {
-    expect_refused(4, other_batch, "a batch of 4 rows in place of a batch of 6 rows");
+    expect_refused(4, other_batch,
+                   "a batch of 4 rows, number 0 of epoch 0 in place of a batch of 6 rows, number 0 "
+                   "of epoch 0");
 }
 
 /* On rank 1 an op of the same shapes has another attribute. */

@@ -74,6 +74,30 @@ SCENARIO(stops_without_a_value) {
     }
 }
 
+/* Where training begins at its best epoch, which nobody holds yet. */
+SCENARIO(begins_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    ct_status status = CT_ERR_MEMORY;
+    for (int64_t at = 1; status != CT_OK; at++) {
+        rank_loop t = rank_loop_begin(0);
+        ct_best *best = ct_best_new();
+        ct_history history;
+        ct_fit_options options = options_of(&t, best);
+        options.start = (ct_position){.epoch = 1, .best_epoch = 1, .best_val_loss = 7};
+        if (ct_group_rank(group) == argument) ct_mem_fail_at(at, false);
+        status = ct_fit(t.model, t.optimizer, &ct_loss_mse, t.train, options, &history);
+        ct_mem_fail_at(0, false);
+        EXPECT(status == CT_OK || status == CT_ERR_MEMORY, "%s", ct_error_message());
+        EXPECT(history.position.epoch > 0);
+        ct_error_clear();
+        expect_alike(group, &t, &history, best, at);
+        if (status == CT_OK) EXPECT(at > 50);
+        ct_history_free(&history);
+        ct_best_free(best);
+        rank_loop_end(&t);
+    }
+}
+
 typedef struct {
     int64_t at, count;
     bool fails;

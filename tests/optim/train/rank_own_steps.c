@@ -9,10 +9,12 @@
 
 #include "autograd/ops.h"
 #include "autograd/stage.h"
+#include "datasets/datasets.h"
 #include "nn/layers.h"
 #include "nn/loss.h"
 #include "nn/weights.h"
 #include "optim/fit.h"
+#include "tensor/mem.h"
 #include "tensor/runtime.h"
 
 #include <string.h>
@@ -189,6 +191,63 @@ SCENARIO(steps_in_a_callback) {
     expect_in_step(group);
     rank_loop_end(&t);
     rank_loop_end(&other);
+}
+
+/* Rank `argument` has no memory for the second batch, so its source stands there still. */
+SCENARIO(loses_a_batch) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0);
+    ct_tensor *x = ct_random_normal(ct_seed_draw(), CT_F32, CT_SHAPE(40, 6));
+    ct_source *source = ct_batches_new(x, ct_sum_keep(x, CT_AXES(1)),
+                                       (ct_batches_options){.size = 8});
+    for (int k = 0; k < 5; k++) {
+        int64_t scope = ct_scope_open();
+        ct_batch batch = {0};
+        if (k == 3) OK(ct_source_seek(source, 0, 3));
+        ct_mem_fail_at(k == 1 && ct_group_rank(group) == argument, true);
+        ct_status status = ct_source_next(source, &batch);
+        ct_mem_fail_at(0, false);
+        ct_tensor *loss = status == CT_OK
+                              ? ct_mse(ct_forward(t.model, batch.x, CT_TRAINING), batch.y)
+                              : NULL;
+        status = ct_optimizer_step(t.optimizer, loss, NULL, 0);
+        EXPECT(status == (k == 1   ? CT_ERR_MEMORY
+                          : k == 2 ? CT_ERR_STATE
+                                   : CT_OK),
+               "%d: %s", k, ct_error_message());
+        EXPECT(k != 2 || strstr(ct_error_message(), "a batch of 8 rows, number 1 of epoch 0"), "%s",
+               ct_error_message());
+        ct_error_clear();
+        ct_scope_close(scope);
+    }
+    expect_next_step(group, &t);
+    ct_source_free(source);
+    rank_loop_end(&t);
+}
+
+static ct_status measured(void *context) {
+    const rank_loop *t = context;
+    return ct_optimizer_measured(t->optimizer, 1);
+}
+
+/* A rate that is told what was measured. */
+SCENARIO(measures_without_memory) {
+    OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
+    rank_loop t = rank_loop_begin(0);
+    ct_optimizer_free(t.optimizer);
+    ct_adam_options options = ct_adam_defaults(0.01);
+    options.step.plateau = (ct_plateau){.factor = 0.5, .own = true};
+    t.optimizer = ct_adam_new(t.model, options);
+    rank_requests r = {.group = group, .rank = argument};
+    for (; r.at <= r.count; r.at++) {
+        ct_status status = rank_requests_run(&r, measured, &t);
+        EXPECT(status == (r.at > 0 ? CT_ERR_MEMORY : CT_OK), "%s", ct_error_message());
+        ct_error_clear();
+        rank_expect_alike(group, rank_slots_hash(t.model, t.optimizer), "slots", r.at);
+    }
+    EXPECT(r.count >= 3);
+    expect_next_step(group, &t);
+    rank_loop_end(&t);
 }
 
 /* --- Flushes ---------------------------------------------------------------------------------- */

@@ -329,6 +329,15 @@ TEST(fit_ranks, ranks_that_drew_as_many_keys_of_other_layers_draw_alike_after_an
 TEST(fit_ranks, a_best_epoch_that_one_rank_cannot_measure_or_keep_is_one_of_none) {
     for_ranks_in_turn("stops_without_a_value");
     for_ranks_in_turn("stops_without_memory");
+    for_ranks_in_turn("begins_without_memory");
+}
+
+TEST(fit_ranks, a_step_on_another_batch_than_the_other_ranks_is_refused) {
+    for_ranks_in_turn("loses_a_batch");
+}
+
+TEST(fit_ranks, what_was_measured_is_told_to_all_or_to_none) {
+    for_ranks_in_turn("measures_without_memory");
 }
 
 TEST(fit_ranks, the_end_of_a_round_without_memory_on_one_rank_is_one_of_all_or_of_none) {
