@@ -292,7 +292,7 @@ ct_status ct_checkpoint_load_best(const char *path, ct_module *model, ct_optimiz
     if (status == CT_OK && !(file = ct_safetensors_load(path))) status = ct_error();
     if (status == CT_OK) status = prepare(path, file, &c, model, best != NULL, &l);
     status = cti_agreed(status);
-    if (status == CT_OK) apply(&l, &c, position, best);
+    if (status == CT_OK && l.state) apply(&l, &c, position, best);
     cti_best_free(&l.best);
     cti_free(l.values);
     ct_safetensors_free(file);
