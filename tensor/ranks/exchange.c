@@ -14,7 +14,7 @@
 
 /* --- Faults ----------------------------------------------------------------------------------- */
 
-static cti_fault fault_of(int kind, ct_status status, int rank) {
+static cti_fault fault_of(cti_fault_kind kind, ct_status status, int rank) {
     return (cti_fault){kind, status, (int16_t)rank, -1};
 }
 

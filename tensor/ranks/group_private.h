@@ -4,10 +4,12 @@
 
 #include "tensor/ranks/exchange.h"
 
+typedef enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LEFT, CTI_LOST } cti_fault_kind;
+
 /* What went wrong on some rank, or that it left. Of two faults the larger kind counts, then the
  * smaller rank, so that all ranks come to the same. */
 typedef struct {
-    enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LEFT, CTI_LOST } kind;
+    cti_fault_kind kind;
     ct_status status;
     int16_t rank, other; /* whose it is; the rank that it differs from */
 } cti_fault;
