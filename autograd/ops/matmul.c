@@ -31,13 +31,13 @@ static ct_status infer_matmul(const ct_infer *call, ct_type *out) {
     return CT_OK;
 }
 
-/* y [m,n] is a [m,k] times b [k,n], for each batch. */
 /* The attribute where rows of a or columns of b vary between ranks: how many there are on all. It
  * decides whether the product is small, so that a row has the same bits on any number of ranks. */
 typedef struct {
     int64_t m, n;
 } on_all;
 
+/* y [m,n] is a [m,k] times b [k,n], for each batch. */
 typedef struct {
     int64_t m, n, k;
     int64_t rows, columns; /* of a block */
