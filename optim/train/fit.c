@@ -384,7 +384,8 @@ static ct_status end_epoch(training *t, ct_status status) {
     int64_t scope = ct_scope_open();
     outcome out = {0};
     if (status == CT_OK && whole) status = conclude(t, &epoch, validated, &out);
-    status = meet(t, status); /* a callback may evaluate, on all ranks or on none */
+    /* A callback may evaluate, on all ranks or on none. */
+    status = cti_meet_measured(cti_group_kept(t->group, status), epoch.loss, epoch.val_loss);
     if (status == CT_OK) carry_out(t, &epoch, &out);
     cti_best_free(&out.best);
     ct_scope_close(scope);
@@ -521,7 +522,7 @@ static ct_status check(training *t) {
     if (status == CT_OK) status = cti_fit_check(t->options);
     if (status == CT_OK && (t->count = ct_source_count(t->train)) < 0) status = ct_error();
     status = cti_group_kept(t->group, status);
-    return cti_meet_alike(status, t->model, t->optimizer, &t->options->start);
+    return cti_meet_alike(status, t->model, t->optimizer, cti_fit_rules(t->options));
 }
 
 static ct_status fit(training *t) {

@@ -5,6 +5,7 @@
 
 #include "nn/options_private.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
 #include "tensor/group.h"
 
 #include <math.h>
@@ -40,6 +41,18 @@ ct_status cti_fit_check(const ct_fit_options *options) {
                    "ct_group_use_none() trains without",
                    alone, ct_group_size(ct_group_current()),
                    ct_group_size(ct_group_current()) == 1 ? "" : "s");
+}
+
+uint64_t cti_fit_rules(const ct_fit_options *o) {
+    const ct_position *start = &o->start;
+    /* The weights of an epoch that training begins after are those of the model. */
+    bool begins_at_best = start->best_epoch == start->epoch && start->batch == 0;
+    bool is_held = start->best_epoch == 0 || begins_at_best ||
+                   (o->best && o->best->epoch == start->best_epoch);
+    const int64_t counts[] = {o->epochs, o->patience, o->restore_best, o->restore_best && is_held};
+    uint64_t hash = cti_mix_bytes(0, start, sizeof *start);
+    hash = cti_mix_bytes(hash, &o->min_delta, sizeof o->min_delta);
+    return cti_mix_bytes(hash, counts, sizeof counts);
 }
 
 int64_t cti_fit_epochs(const ct_fit_options *o, int64_t batches) {

@@ -7,6 +7,8 @@
 #include "tensor/base/hash.h"
 #include "tensor/ranks/exchange.h"
 
+#include <math.h>
+
 enum { FLAGS = 4 };
 
 ct_status cti_meet(ct_status status, bool *const flags[], int n) {
@@ -44,23 +46,54 @@ static ct_status hash_of(ct_module *model, ct_optimizer *optimizer, uint64_t *ha
     return status;
 }
 
-ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
-                         const ct_position *start) {
-    ct_group *group = ct_group_current();
-    uint64_t mine = 0, first;
-    if (!group) return status;
-    if (status == CT_OK) status = hash_of(model, optimizer, &mine);
-    first = mine = cti_mix_bytes(mine, start, sizeof *start);
+/* How all ranks fared, and `first` as it is on rank 0. */
+static ct_status meet_first(ct_group *group, ct_status status, const char *what, void *first,
+                            size_t bytes) {
     status = cti_agreed(status);
-    cti_entry entry = {.hash = cti_call_hash("alike")};
-    if (status == CT_OK) status = cti_spread(group, entry, &first, sizeof first);
-    if (status == CT_OK && first != mine) {
+    if (status != CT_OK) return status;
+    return cti_spread(group, (cti_entry){.hash = cti_call_hash(what)}, first, bytes);
+}
+
+ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
+                         uint64_t rules) {
+    ct_group *group = ct_group_current();
+    uint64_t slots = 0;
+    if (!group) return status;
+    if (status == CT_OK) status = hash_of(model, optimizer, &slots);
+    uint64_t first[] = {slots, rules};
+    status = meet_first(group, status, "alike", first, sizeof first);
+    if (status == CT_OK && first[0] != slots) {
         status = ct_fail(
             CT_ERR_STATE,
             "ct_fit: rank %d begins with other values in the slots of the model or the optimizer "
-            "than rank 0, or with other slots, or at another position; make both alike after "
-            "ct_seed_set of the same seed, or load one file",
+            "than rank 0, or with other slots; make both alike after ct_seed_set of the same seed, "
+            "or load one file",
             ct_group_rank(group));
+    } else if (status == CT_OK && first[1] != rules) {
+        status = ct_fail(
+            CT_ERR_STATE,
+            "ct_fit: rank %d begins at another position than rank 0, or with other epochs, "
+            "patience, min_delta or restore_best, or only one of them holds the best epoch's "
+            "weights that it is to give back",
+            ct_group_rank(group));
+    }
+    return cti_agreed(status);
+}
+
+ct_status cti_meet_measured(ct_status status, double loss, double val_loss) {
+    ct_group *group = ct_group_current();
+    if (!group) return status;
+    /* One nan for all, so that bytes tell. */
+    double mine[] = {isnan(loss) ? (double)NAN : loss, isnan(val_loss) ? (double)NAN : val_loss};
+    double first[] = {mine[0], mine[1]};
+    status = meet_first(group, status, "measured", first, sizeof first);
+    if (status == CT_OK &&
+        cti_mix_bytes(0, first, sizeof first) != cti_mix_bytes(0, mine, sizeof mine)) {
+        status = ct_fail(
+            CT_ERR_STATE,
+            "ct_fit: rank %d has measured a loss of %g and a val_loss of %g, rank 0 %g "
+            "and %g; rows that differ have to vary (ct_varying)",
+            ct_group_rank(group), mine[0], mine[1], first[0], first[1]);
     }
     return cti_agreed(status);
 }

@@ -57,13 +57,18 @@ double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 /* How all ranks fared, of which this one did so; with CT_OK each of at most 4 flags is true that
  * was so on any rank. Without a group nothing changes. */
 ct_status cti_meet(ct_status status, bool *const flags[], int n);
-/* The same, and an error unless all have the same values in the slots, and the same position. */
+/* The same, and an error unless all have the same values in the slots, and the same rules, of which
+ * this is a hash, of when to end and with which weights. */
 ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
-                         const ct_position *start);
+                         uint64_t rules);
+/* The same, and an error unless all have measured the same, so that they decide the same. */
+ct_status cti_meet_measured(ct_status status, double loss, double val_loss);
 
 /* --- fit_options.c: the options of ct_fit ----------------------------------------------------- */
 
 ct_status cti_fit_check(const ct_fit_options *options);
+/* A hash of what decides when training ends, and which weights it leaves. */
+uint64_t cti_fit_rules(const ct_fit_options *options);
 /* How many epochs there are in all: where only steps were asked for, as many as hold them. */
 int64_t cti_fit_epochs(const ct_fit_options *options, int64_t batches);
 

@@ -332,6 +332,18 @@ TEST(fit_ranks, a_best_epoch_that_one_rank_cannot_measure_or_keep_is_one_of_none
     for_ranks_in_turn("begins_without_memory");
 }
 
+TEST(fit_ranks, other_options_that_decide_which_weights_are_left_are_refused) {
+    for_ranks_in_turn("fits_by_other_rules");
+}
+
+TEST(fit_ranks, weights_of_the_best_epoch_that_one_rank_alone_holds_are_given_back_to_none) {
+    for_ranks_in_turn("holds_the_best_alone");
+}
+
+TEST(fit_ranks, losses_that_differ_between_ranks_end_a_training) {
+    for_ranks_in_turn("measures_shards");
+}
+
 TEST(fit_ranks, a_step_on_another_batch_than_the_other_ranks_is_refused) {
     for_ranks_in_turn("loses_a_batch");
 }
