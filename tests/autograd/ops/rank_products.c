@@ -50,11 +50,13 @@ static uint64_t product(ct_dtype dtype, int64_t rows, int64_t inner, int64_t uni
 
 SCENARIO(products) {
     static const ct_dtype dtypes[] = {CT_F32, CT_F64};
-    enum { ROWS = 64, UNITS = 48 };
+    enum { ROWS = 64, UNITS = 48, MOST = 100000000 };
     OK(ct_group_use(group, (ct_group_options){0}));
     ct_threads_set(1);
     ct_seed_set(5);
     for (int d = 0; d < 2; d++) {
+        /* With AVX-512 only huge products of f32 are faster in BLIS, which no test has time for. */
+        if (cti_micro_most(dtypes[d]) > MOST) continue;
         /* Small on all ranks, or, of the rows of one, on two, four or eight. */
         for (double most = 0.75; most <= 6; most *= 2) {
             int64_t inner = (int64_t)(most * cti_micro_most(dtypes[d]) / (ROWS * UNITS));
