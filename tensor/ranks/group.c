@@ -101,14 +101,26 @@ static ct_status check_options(const ct_group *group, ct_group_options options) 
     return CT_OK;
 }
 
+/* All have as many, or an error on each. */
+static ct_status check_grains(ct_group *group, int grains) {
+    int first = grains;
+    ct_status status = cti_spread(group, (cti_entry){.hash = cti_call_hash("grains")}, &first,
+                                  sizeof first);
+    if (status == CT_OK && first != grains) {
+        status = ct_fail(CT_ERR_STATE, "ct_group_use: rank %d has %d grains, rank 0 %d",
+                         group->rank, grains, first);
+    }
+    return cti_agree(group, (cti_entry){.hash = cti_call_hash("grains"), .status = status});
+}
+
 static ct_status join(ct_group *group, ct_group_options options) {
     if (options.grains == 0) options.grains = standard.grains;
     if (options.timeout == 0) options.timeout = standard.timeout;
     ct_group_options before = group->options;
     ct_status status = check_options(group, options);
     if (status == CT_OK) group->options.timeout = options.timeout;
-    status = cti_agree(group,
-                       (cti_entry){.hash = cti_mix(3, (uint64_t)options.grains), .status = status});
+    status = cti_agree(group, (cti_entry){.hash = cti_call_hash("use"), .status = status});
+    if (status == CT_OK) status = check_grains(group, options.grains);
     if (status != CT_OK) {
         group->options = before;
         return status;

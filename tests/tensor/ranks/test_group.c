@@ -54,10 +54,11 @@ TEST(group, one_rank_sums_along_the_tree) {
     EXPECT(ct_group_current() == group);
     fill(group, partials);
     cti_summand whole = {partials, sums, N};
+    int64_t before = ct_group_stats_read(group).exchanges;
     OK(cti_all_sum(group, well, CT_F32, &whole, 1));
     EXPECT(wrong(sums) == 0);
     EXPECT(ct_group_stats_read(group).bytes == 0);
-    EXPECT(ct_group_stats_read(group).exchanges == 2);
+    EXPECT(ct_group_stats_read(group).exchanges == before + 1);
     int number = 3;
     OK(ct_group_broadcast(group, &number, sizeof number));
     EXPECT(number == 3);
