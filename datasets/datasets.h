@@ -80,8 +80,8 @@ ct_source *ct_batches_many_new(ct_tensor *const tensors[], int64_t n, ct_batches
  *
  *     static ct_status brighten(void *context, int64_t epoch, int64_t number, ct_batch *batch) {
  *         const int64_t *seed = context, key[2] = {*seed + epoch, number};
- *         ct_shape one_each = CT_SHAPE(ct_dim(batch->x, 0), 1, 1, 1);
- *         ct_tensor *u = ct_random_uniform(ct_from(CT_I64, CT_SHAPE(2), key), CT_F32, one_each);
+ *         ct_tensor *one_each = ct_sum_keep(batch->x, CT_AXES(1, 2, 3)); // its shape alone is used
+ *         ct_tensor *u = ct_random_uniform_like(ct_from(CT_I64, CT_SHAPE(2), key), one_each);
  *         batch->x = ct_mul(batch->x, ct_offset(u, 0.5));
  *         return batch->x ? CT_OK : ct_error();
  *     }                                                                                        */

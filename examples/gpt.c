@@ -87,7 +87,7 @@ static ct_status write_some(ct_module *gpt, ct_tensor *text) {
         ct_tensor *x = ct_from(CT_I64, CT_SHAPE(1, length), seen + first);
         ct_tensor *logits = ct_slice(ct_forward(gpt, x, CT_INFERENCE), 1, length - 1, length, 1);
         /* The largest of logit - ln(-ln u) is drawn with the softmax's probability (Gumbel). */
-        ct_tensor *u = ct_random_uniform(ct_seed_draw(), CT_F32, ct_shape_of(logits));
+        ct_tensor *u = ct_random_uniform_like(ct_seed_draw(), logits);
         ct_tensor *noise = ct_neg(ct_log(ct_neg(ct_log(ct_offset(ct_scale(u, 0.999), 5e-4)))));
         seen[n] = (int64_t)ct_item(ct_argmax(ct_add(logits, noise), -1));
         if (ct_error() == CT_OK) putchar(letter_of[seen[n]]);

@@ -34,7 +34,7 @@ static ct_tensor *negative_elbo(void *context, ct_module *vae, const ct_batch *b
     /* A key of the library makes other numbers in each step, and the same ones in each run. Only a
      * twin brings its own, as if they were labels. */
     ct_tensor *noise = batch->y;
-    if (!noise) noise = ct_random_normal(ct_seed_draw(), CT_F32, ct_shape_of(mean));
+    if (!noise) noise = ct_random_normal_like(ct_seed_draw(), mean);
     ct_tensor *z = ct_add(mean, ct_mul(ct_exp(ct_scale(log_var, 0.5)), noise));
     ct_tensor *drawing = ct_forward(decoder_of(vae), z, mode);
     ct_tensor *unlike = ct_scale(ct_binary_cross_entropy(drawing, batch->x), (double)pixels);

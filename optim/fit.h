@@ -71,7 +71,7 @@ typedef struct {
  *         (void)context;
  *         ct_tensor *code = ct_forward(model->children[0], batch->x, mode);
  *         ct_tensor *mean = ct_slice(code, 1, 0, 2, 1), *log_var = ct_slice(code, 1, 2, 4, 1);
- *         ct_tensor *e = ct_random_normal(ct_seed_draw(), CT_F32, ct_shape_of(mean));
+ *         ct_tensor *e = ct_random_normal_like(ct_seed_draw(), mean);
  *         ct_tensor *z = ct_add(mean, ct_mul(e, ct_exp(ct_scale(log_var, 0.5))));
  *         outputs[0].prediction = ct_logits(model->children[1], z, mode);
  *         ct_tensor *kl = ct_sub(ct_add(ct_square(mean), ct_exp(log_var)), ct_offset(log_var, 1));

@@ -364,10 +364,12 @@ ct_tensor *cti_broadcast_along(ct_tensor *x, ct_shape shape, cti_mark mark) {
     if (!x || !mark.rows || x->rows) return ct_broadcast(x, shape);
     int own = mark.axis - (shape.rank - x->shape.rank);
     if (own >= 0 && x->shape.dims[own] != 1) {
-        return ct_fail_null(CT_ERR_STATE,
-                            "ct_broadcast: an operand %s is the same on all ranks, the other one "
-                            "varies along axis %d; give it size 1 there, or its rows by ct_varying",
-                            ct_shape_format(x->shape).text, mark.axis);
+        return ct_fail_null(
+            CT_ERR_STATE,
+            "ct_broadcast: an operand %s is the same on all ranks, the other one "
+            "varies along axis %d; give it size 1 there, or its rows by ct_varying, "
+            "or draw it by ct_random_normal_like or ct_random_uniform_like",
+            ct_shape_format(x->shape).text, mark.axis);
     }
     ct_shape attr = {0};
     copy_shape(&attr, &shape);

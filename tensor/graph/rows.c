@@ -122,7 +122,8 @@ int ct_varying_axis(const ct_tensor *t) { return cti_mark_of(t).axis; }
 static ct_status refused(const char *name, const ct_tensor *x, int i) {
     return ct_fail(CT_ERR_STATE,
                    "%s: operand %d %s varies between ranks along axis %d, which this op cannot "
-                   "take, split or lose; sum over it first (ct_sum)",
+                   "take, split or lose: no rank has the rows of the others; sums and means over "
+                   "all of them are shared (ct_sum, ct_mean)",
                    name, i + 1, ct_shape_format(x->shape).text, x->batch);
 }
 
@@ -139,7 +140,8 @@ static ct_status apart(const char *name, ct_tensor *const inputs[], int i, int k
     if (b->rows) return apart(name, inputs, k, i);
     return ct_fail(CT_ERR_STATE,
                    "%s: operand %d %s varies between ranks along axis %d, operand %d %s is the "
-                   "same on all; give it size 1 there, or its rows by ct_varying",
+                   "same on all; give it size 1 there, or its rows by ct_varying, or draw it by "
+                   "ct_random_normal_like or ct_random_uniform_like",
                    name, i + 1, ct_shape_format(a->shape).text, a->batch, k + 1,
                    ct_shape_format(b->shape).text);
 }
