@@ -199,6 +199,19 @@ static ct_status save(void *context, const ct_dot_options *options, bool again, 
     return status;
 }
 
+/* A result that is computed anyway, for another one, keeps its name. */
+static void name_results(cti_picture *picture, ct_tensor *const roots[],
+                         ct_tensor *const evaluated[], int64_t n) {
+    for (int64_t i = 0; i < picture->n_nodes; i++) {
+        cti_picture_node *node = &picture->nodes[i];
+        for (int64_t r = 0; r < n && !node->name; r++) {
+            if (node->value == evaluated[r] && *ct_name_of(roots[r])) {
+                node->name = ct_name_of(roots[r]);
+            }
+        }
+    }
+}
+
 /* As derived and as evaluated. */
 static ct_status make_both(const call *r, const ct_dot_options *options, cti_terms *terms,
                            ct_tensor *evaluated[], cti_picture both[2]) {
@@ -209,6 +222,7 @@ static ct_status make_both(const call *r, const ct_dot_options *options, cti_ter
     ct_dot_options own = options_for(r->format, *options);
     status = cti_picture_of_part(&both[1], r->function, evaluated, r->n, &own, terms);
     if (status != CT_OK) return status;
+    name_results(&both[1], r->roots, evaluated, r->n);
     return cti_picture_beside(&both[0], "as derived", &both[1], "as evaluated");
 }
 
