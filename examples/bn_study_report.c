@@ -23,7 +23,8 @@ static const char style[] =
     ".answer{white-space:nowrap;font-weight:600}pre{overflow-x:auto;font-size:.85rem;"
     "line-height:1.35;background:#f5f6f7;padding:.8rem}\n"
     ".columns{display:flex;flex-wrap:wrap;gap:2rem}img.model{width:14rem}\n"
-    "img.step{border:1px solid #ccd0d5}\n";
+    "img.step{border:1px solid #ccd0d5}\n"
+    "@media(max-width:44rem){.verdicts td{display:block;padding:.1rem 0}}\n";
 
 static void escape(FILE *out, const char *text) {
     for (; *text; text++) {
@@ -136,9 +137,9 @@ static void write_head(FILE *out, const study *s) {
             "trained with and without BatchNorm on ",
             style);
     escape(out, study_data_of(s).text);
-    fprintf(out, ". %lld epochs of %lld steps, batch %lld, Adam, no shuffling, seed %lld.",
-            (long long)o->epochs, (long long)s->steps_per_epoch, (long long)o->batch,
-            (long long)o->seed);
+    fprintf(out, ". %lld epoch%s of %lld steps, batch %lld, Adam, no shuffling, seed %lld.",
+            (long long)o->epochs, o->epochs == 1 ? "" : "s", (long long)s->steps_per_epoch,
+            (long long)o->batch, (long long)o->seed);
     if (o->steps) fprintf(out, " At most %lld steps in a run.", (long long)o->steps);
     if (s->interrupted) fprintf(out, " <strong>Interrupted before the end.</strong>");
     fprintf(out, "<br>");
@@ -147,7 +148,7 @@ static void write_head(FILE *out, const study *s) {
 }
 
 static void write_verdicts(FILE *out, const study_verdict verdicts[STUDY_VERDICTS]) {
-    fprintf(out, "<h2>Verdicts</h2>\n<table>\n");
+    fprintf(out, "<h2>Verdicts</h2>\n<table class=\"verdicts\">\n");
     for (int i = 0; i < STUDY_VERDICTS; i++) {
         fprintf(out, "<tr class=\"first\"><td>");
         escape(out, verdicts[i].claim);
