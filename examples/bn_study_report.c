@@ -22,9 +22,10 @@ static const char style[] =
     ".wide{overflow-x:auto}figure{margin:1rem 0}img{max-width:100%;height:auto}"
     ".answer{white-space:nowrap;font-weight:600}pre{overflow-x:auto;font-size:.85rem;"
     "line-height:1.35;background:#f5f6f7;padding:.8rem}\n"
-    ".columns{display:flex;flex-wrap:wrap;gap:2rem}img.model{width:14rem}\n"
-    "img.step{border:1px solid #ccd0d5}\n"
-    "@media(max-width:44rem){.verdicts td{display:block;padding:.1rem 0}}\n";
+    ".columns{display:flex;flex-wrap:wrap;gap:2rem}.columns>*{max-width:100%}\n"
+    "img.model{width:14rem}img.step{border:1px solid #ccd0d5}\n"
+    "@media(max-width:44rem){.verdicts td{display:block;padding:.1rem 0}"
+    ".verdicts tr.first td+td{border-top:0}}\n";
 
 static void escape(FILE *out, const char *text) {
     for (; *text; text++) {
