@@ -204,10 +204,11 @@ struct ct_fit_options {
  * With a group of ranks (tensor/group.h) all of them call this, and begin with the same slots:
  * ct_seed_set the same seed. Where the source hands out rows that vary (ct_batches_new does), loss,
  * metrics, history and slots are those of the global batch, on every rank. Rank 0 logs. What stops
- * one rank (an error, a callback, Ctrl-C) stops all after the same step. start, epochs, patience,
- * min_delta and restore_best are the same on all of them; with restore_best either all hold the
- * weights of start.best_epoch or none. An epoch whose losses differ between ranks, since their rows
- * do not vary, is an error. anomaly and monitor are for one process without a group.
+ * one rank (an error, a callback, Ctrl-C) stops all after the same step. start, epochs (also those
+ * that max_steps means), patience, min_delta and restore_best are the same on all of them; with
+ * restore_best all hold the same weights of start.best_epoch, or none. An epoch whose losses differ
+ * between ranks, since their rows do not vary, is an error. anomaly and monitor are for one process
+ * without a group.
  *
  * Errors: CT_ERR_NULL, CT_ERR_RANGE (options, step numbers above 2^63-1), CT_ERR_STATE (no
  * batches; loss and objective; `best` of another model; ranks that begin or measure otherwise, a

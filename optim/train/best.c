@@ -6,6 +6,7 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
 #include "tensor/value/slot_private.h"
 
 ct_status cti_best_make(cti_best *best, ct_module *model, int64_t epoch,
@@ -49,6 +50,17 @@ void cti_best_restore(const cti_best *best) {
     for (int64_t i = 0; i < best->slots.count; i++) {
         cti_slot_swap(best->slots.items[i].slot, best->values[i]);
     }
+}
+
+ct_status cti_best_hash(const cti_best *best, uint64_t *hash) {
+    *hash = (uint64_t)best->epoch;
+    for (int64_t i = 0; i < best->slots.count; i++) {
+        const void *data = ct_data(best->values[i]);
+        if (!data) return ct_error();
+        size_t element = ct_dtype_size(ct_dtype_of(best->values[i]));
+        *hash = cti_mix_bytes(*hash, data, (size_t)ct_numel(best->values[i]) * element);
+    }
+    return CT_OK;
 }
 
 void cti_best_free(cti_best *best) {

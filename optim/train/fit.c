@@ -452,10 +452,10 @@ static ct_status continue_from_start(const training *t, cti_best *made) {
     const ct_position *start = &t->options->start;
     if (t->best && t->best->epoch != start->best_epoch) cti_best_free(t->best);
     if (start->best_epoch == 0) return CT_OK;
-    bool is_the_best = start->best_epoch == start->epoch && start->batch == 0;
     if (!t->best) return CT_OK;
     if (t->best->epoch > 0) return cti_best_check("ct_fit", t->best, t->model);
-    return is_the_best ? cti_best_make(made, t->model, start->best_epoch, NULL) : CT_OK;
+    return cti_begins_at_best(start) ? cti_best_make(made, t->model, start->best_epoch, NULL)
+                                     : CT_OK;
 }
 
 static void restore_best(training *t, bool ended_of_itself) {
@@ -522,7 +522,7 @@ static ct_status check(training *t) {
     if (status == CT_OK) status = cti_fit_check(t->options);
     if (status == CT_OK && (t->count = ct_source_count(t->train)) < 0) status = ct_error();
     status = cti_group_kept(t->group, status);
-    return cti_meet_alike(status, t->model, t->optimizer, cti_fit_rules(t->options));
+    return cti_meet_alike(status, t->model, t->optimizer, t->options, t->count);
 }
 
 static ct_status fit(training *t) {

@@ -43,16 +43,32 @@ ct_status cti_fit_check(const ct_fit_options *options) {
                    ct_group_size(ct_group_current()) == 1 ? "" : "s");
 }
 
-uint64_t cti_fit_rules(const ct_fit_options *o) {
-    const ct_position *start = &o->start;
-    /* The weights of an epoch that training begins after are those of the model. */
-    bool begins_at_best = start->best_epoch == start->epoch && start->batch == 0;
-    bool is_held = start->best_epoch == 0 || begins_at_best ||
-                   (o->best && o->best->epoch == start->best_epoch);
-    const int64_t counts[] = {o->epochs, o->patience, o->restore_best, o->restore_best && is_held};
-    uint64_t hash = cti_mix_bytes(0, start, sizeof *start);
+bool cti_begins_at_best(const ct_position *start) {
+    return start->best_epoch > 0 && start->best_epoch == start->epoch && start->batch == 0;
+}
+
+/* Of the weights that are given back where no later epoch is better; 0: of none. */
+static ct_status hash_of_best(const ct_fit_options *o, ct_module *model, uint64_t *hash) {
+    *hash = 0;
+    if (!o->restore_best || o->start.best_epoch == 0) return CT_OK;
+    if (o->best && o->best->epoch == o->start.best_epoch) return cti_best_hash(o->best, hash);
+    if (!cti_begins_at_best(&o->start)) return CT_OK;
+    cti_best now = {0};
+    ct_status status = cti_best_make(&now, model, o->start.best_epoch, NULL);
+    if (status == CT_OK) status = cti_best_hash(&now, hash);
+    cti_best_free(&now);
+    return status;
+}
+
+ct_status cti_fit_rules(const ct_fit_options *o, int64_t batches, ct_module *model,
+                        uint64_t *rules) {
+    const int64_t counts[] = {cti_fit_epochs(o, batches), o->patience, o->restore_best};
+    uint64_t best, hash = cti_mix_bytes(0, &o->start, sizeof o->start);
     hash = cti_mix_bytes(hash, &o->min_delta, sizeof o->min_delta);
-    return cti_mix_bytes(hash, counts, sizeof counts);
+    hash = cti_mix_bytes(hash, counts, sizeof counts);
+    ct_status status = hash_of_best(o, model, &best);
+    *rules = cti_mix(hash, best);
+    return status;
 }
 
 int64_t cti_fit_epochs(const ct_fit_options *o, int64_t batches) {

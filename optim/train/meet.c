@@ -55,11 +55,12 @@ static ct_status meet_first(ct_group *group, ct_status status, const char *what,
 }
 
 ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
-                         uint64_t rules) {
+                         const ct_fit_options *options, int64_t batches) {
     ct_group *group = ct_group_current();
-    uint64_t slots = 0;
+    uint64_t slots = 0, rules = 0;
     if (!group) return status;
     if (status == CT_OK) status = hash_of(model, optimizer, &slots);
+    if (status == CT_OK) status = cti_fit_rules(options, batches, model, &rules);
     uint64_t first[] = {slots, rules};
     status = meet_first(group, status, "alike", first, sizeof first);
     if (status == CT_OK && first[0] != slots) {
@@ -73,8 +74,8 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
         status = ct_fail(
             CT_ERR_STATE,
             "ct_fit: rank %d begins at another position than rank 0, or with other epochs, "
-            "patience, min_delta or restore_best, or only one of them holds the best epoch's "
-            "weights that it is to give back",
+            "patience, min_delta or restore_best, or with other weights of the best epoch to give "
+            "back, or with none",
             ct_group_rank(group));
     }
     return cti_agreed(status);

@@ -57,18 +57,21 @@ double cti_sums_mean(double sum, int64_t items); /* NaN without items */
 /* How all ranks fared, of which this one did so; with CT_OK each of at most 4 flags is true that
  * was so on any rank. Without a group nothing changes. */
 ct_status cti_meet(ct_status status, bool *const flags[], int n);
-/* The same, and an error unless all have the same values in the slots, and the same rules, of which
- * this is a hash, of when to end and with which weights. */
+/* The same, and an error unless all have the same values in the slots, and the same rules of when
+ * to end and with which weights. */
 ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
-                         uint64_t rules);
+                         const ct_fit_options *options, int64_t batches);
 /* The same, and an error unless all have measured the same, so that they decide the same. */
 ct_status cti_meet_measured(ct_status status, double loss, double val_loss);
 
 /* --- fit_options.c: the options of ct_fit ----------------------------------------------------- */
 
 ct_status cti_fit_check(const ct_fit_options *options);
+/* The model is that of the best epoch. */
+bool cti_begins_at_best(const ct_position *start);
 /* A hash of what decides when training ends, and which weights it leaves. */
-uint64_t cti_fit_rules(const ct_fit_options *options);
+ct_status cti_fit_rules(const ct_fit_options *options, int64_t batches, ct_module *model,
+                        uint64_t *rules);
 /* How many epochs there are in all: where only steps were asked for, as many as hold them. */
 int64_t cti_fit_epochs(const ct_fit_options *options, int64_t batches);
 
@@ -107,6 +110,7 @@ ct_status cti_best_make(cti_best *best, ct_module *model, int64_t epoch, ct_tens
 ct_status cti_best_check(const char *function, const cti_best *best, ct_module *model);
 /* Puts what is held back into the slots. Cannot fail. */
 void cti_best_restore(const cti_best *best);
+ct_status cti_best_hash(const cti_best *best, uint64_t *hash); /* of the values */
 void cti_best_free(cti_best *best);
 
 /* --- outputs.c: what layers give -------------------------------------------------------------- */

@@ -25,7 +25,7 @@ static void expect_refused(const rank_loop *loop, ct_group *group, ct_fit_option
 
 /* In turn each rule is that of rank `argument` alone. */
 SCENARIO(fits_by_other_rules) {
-    enum { RULES = 6 };
+    enum { RULES = 7 };
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     rank_loop loop = rank_loop_begin(0);
     for (int rule = 0; rule < RULES; rule++) {
@@ -37,6 +37,7 @@ SCENARIO(fits_by_other_rules) {
         if (is_odd && rule == 3) options.restore_best = false;
         if (is_odd && rule == 4) options.start.epoch = 1;
         if (is_odd && rule == 5) options.start.best_val_loss = 0.5;
+        if (rule == 6) options.epochs = 0, options.max_steps = is_odd ? 2 : 3;
         expect_refused(&loop, group, options, "begins at another position");
     }
     rank_loop_end(&loop);
@@ -48,6 +49,7 @@ SCENARIO(holds_the_best_alone) {
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     rank_loop loop = rank_loop_begin(0);
     ct_best *best = ct_group_rank(group) == argument ? ct_best_new() : NULL;
+    ct_slot *weights = loop.model->children[0]->slots[0].slot;
     ct_fit_options options = {
         .epochs = 2, .validation = loop.train, .min_delta = 1e9, .best = best};
     ct_history history;
@@ -59,12 +61,14 @@ SCENARIO(holds_the_best_alone) {
         rank_expect_alike(group, rank_slots_hash(loop.model, loop.optimizer), "slots", run);
     }
     options.restore_best = true;
-    expect_refused(&loop, group, options, "only one of them holds");
+    expect_refused(&loop, group, options, "other weights of the best epoch");
     options.start = (ct_position){.epoch = 4, .best_epoch = 4, .best_val_loss = -1};
     OK(ct_fit(loop.model, loop.optimizer, &ct_loss_mse, loop.train, options, &history));
     EXPECT(history.restored);
     rank_expect_alike(group, rank_slots_hash(loop.model, loop.optimizer), "restored", 0);
     ct_history_free(&history);
+    OK(ct_slot_write(weights, ct_scale(ct_slot_read(weights), 0.5))); /* no longer those held */
+    expect_refused(&loop, group, options, "other weights of the best epoch");
     ct_best_free(best);
     rank_loop_end(&loop);
 }
