@@ -6,7 +6,6 @@
 
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
-#include "tensor/base/hash.h"
 #include "tensor/value/slot_private.h"
 
 ct_status cti_best_make(cti_best *best, ct_module *model, int64_t epoch,
@@ -55,10 +54,7 @@ void cti_best_restore(const cti_best *best) {
 ct_status cti_best_hash(const cti_best *best, uint64_t *hash) {
     *hash = (uint64_t)best->epoch;
     for (int64_t i = 0; i < best->slots.count; i++) {
-        const void *data = ct_data(best->values[i]);
-        if (!data) return ct_error();
-        size_t element = ct_dtype_size(ct_dtype_of(best->values[i]));
-        *hash = cti_mix_bytes(*hash, data, (size_t)ct_numel(best->values[i]) * element);
+        if (cti_mix_value(hash, best->values[i]) != CT_OK) return ct_error();
     }
     return CT_OK;
 }

@@ -1,4 +1,4 @@
-/* What ct_fit refuses of its options, and how many epochs they mean.
+/* What ct_fit refuses of its options, how many epochs they mean, and what of them all ranks share.
  * What is done with them is fit.c's business.
  * Invariant: nothing has changed when options are refused. */
 #include "optim/train/train.h"

@@ -23,13 +23,17 @@ ct_status cti_meet(ct_status status, bool *const flags[], int n) {
     return status;
 }
 
+ct_status cti_mix_value(uint64_t *hash, ct_tensor *t) {
+    const void *data = ct_data(t);
+    if (!data) return ct_error();
+    *hash = cti_mix_bytes(*hash, data, (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t)));
+    return CT_OK;
+}
+
 static ct_status hash_slots(const ct_slot_list *slots, uint64_t *hash) {
     for (int64_t i = 0; i < slots->count; i++) {
-        ct_tensor *t = ct_slot_read(slots->items[i].slot);
-        const void *data = ct_data(t);
-        if (!data) return ct_error();
-        size_t bytes = (size_t)ct_numel(t) * ct_dtype_size(ct_dtype_of(t));
-        *hash = cti_mix_bytes(cti_mix_text(*hash, slots->items[i].path), data, bytes);
+        *hash = cti_mix_text(*hash, slots->items[i].path);
+        if (cti_mix_value(hash, ct_slot_read(slots->items[i].slot)) != CT_OK) return ct_error();
     }
     return CT_OK;
 }

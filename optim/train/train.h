@@ -63,6 +63,7 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
                          const ct_fit_options *options, int64_t batches);
 /* The same, and an error unless all have measured the same, so that they decide the same. */
 ct_status cti_meet_measured(ct_status status, double loss, double val_loss);
+ct_status cti_mix_value(uint64_t *hash, ct_tensor *t); /* the bytes of its elements */
 
 /* --- fit_options.c: the options of ct_fit ----------------------------------------------------- */
 
