@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HIDDEN = 4, KERNELS = 5, QUANTILES = 5, WIDTH = 1000, HEIGHT = 1200 };
+enum { HIDDEN = 4, KERNELS = 5, QUANTILES = 5, WIDTH = 1000, HEIGHT = 1250 };
 
 /* Of the hidden layers what the activation gives, and the weights of all layers. */
 static const char *const kernels[KERNELS] = {"conv_1/kernel", "conv_2/kernel", "conv_3/kernel",
@@ -145,14 +145,15 @@ static void plot_layer(FILE *out, const study_setting *c, const char *data, int 
             data, block, colours[k], block, colours[k], block, colours[k]);
 }
 
-/* Both columns have one scale, of whole powers of ten. */
+/* Both columns have one scale, of whole powers of ten, and one key, below. */
 static void plot_gradients(FILE *out, const study_setting *c, const char *data, int k, range r) {
     static const char *const shades[KERNELS] = {"#e69f00", "#56b4e9", "#009e73", "#cc79a7",
                                                 "#000000"};
     fprintf(out,
-            "unset title\nset ylabel '|gradient|'\nset logscale y\n"
+            "unset title\n%s key\nset ylabel '|gradient|'\nset logscale y\n"
             "set yrange [1e%d:1e%d]\nset format y '%%.0e'\nset xlabel 'training steps'\n",
-            (int)floor(log10(r.low)), (int)floor(log10(r.high)) + 1);
+            k == WITH || !c->run[WITH].ran ? "set" : "unset", (int)floor(log10(r.low)),
+            (int)floor(log10(r.high)) + 1);
     if (!c->run[k].ran) {
         fprintf(out, "plot NaN notitle\n");
     } else {
@@ -170,8 +171,8 @@ static void plot_gradients(FILE *out, const study_setting *c, const char *data, 
 
 static void write_plots(FILE *out, const study_setting *c, const char *data, const range ranges[]) {
     fprintf(out,
-            "set multiplot layout %d,2 title 'What layers give, and the gradients of their "
-            "kernels: %s, learning rate %g'\n",
+            "set multiplot layout %d,2 margins 0.11,0.97,0.13,0.93 spacing 0.13,0.045 title "
+            "'What layers give, and the gradients of their kernels: %s, learning rate %g'\n",
             HIDDEN + 1, c->activation->name, c->rate);
     for (int layer = 0; layer < HIDDEN; layer++) {
         for (int k = 0; k < 2; k++) plot_layer(out, c, data, layer, k, ranges[layer]);
@@ -201,8 +202,10 @@ static int save_script(const study *s, const study_setting *c, const char *base,
     const study_run *runs = c->run;
     int64_t steps = runs[0].history.n_steps;
     if (runs[1].history.n_steps > steps) steps = runs[1].history.n_steps;
-    fprintf(out, "set key outside center top horizontal samplen 1.5 width 1\nset lmargin 11\n");
-    fprintf(out, "set xtics %g\n", apart_of(steps));
+    fprintf(out,
+            "set key at screen 0.5,0.015 center bottom horizontal samplen 2 width 1\n"
+            "set xrange [0:%lld]\nset xtics %g\n",
+            (long long)steps, apart_of(steps));
     study_script_svg(out, base, WIDTH, HEIGHT);
     write_plots(out, c, data, ranges);
     study_script_png(out, base, WIDTH, HEIGHT);
