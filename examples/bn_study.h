@@ -176,8 +176,11 @@ typedef enum { TOOL_DONE, TOOL_MISSING, TOOL_BROKEN } tool_result;
 /* Runs a program in the output folder, without a shell, for at most a minute. */
 tool_result study_tool_run(const study *s, char *const arguments[]);
 
-/* bn_study_curves.c: opens text that gnuplot reads to draw BASE.svg and BASE.png, with what our
- * pictures have in common. */
+/* bn_study_curves.c: ends a block of a data file, with a line that has no numbers: gnuplot does not
+ * count a block without lines, and took the next one for it. */
+void study_block_end(FILE *out);
+/* Opens text that gnuplot reads to draw BASE.svg and BASE.png, with what our pictures have in
+ * common. */
 bool study_script_open(study_text *text, const char *base);
 /* What follows is drawn so large, into BASE.svg or BASE.png. */
 void study_script_svg(FILE *out, const char *base, int width, int height);

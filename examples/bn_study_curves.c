@@ -22,9 +22,16 @@ study_name study_curve_name(const study_setting *setting) {
 
 /* --- Points ----------------------------------------------------------------------------------- */
 
+/* `least` is the lowest of the curves after their first tenth. */
+static void write_point(FILE *out, const study_run *run, int64_t step, double accuracy,
+                        double *least) {
+    fprintf(out, "%lld %.6g\n", (long long)step, accuracy);
+    if (step * 10 >= run->history.n_steps) *least = fmin(*least, accuracy);
+}
+
 /* The running mean since the epoch began, as Keras logs it; while the epoch is young, of the last
  * LEAST_WINDOW steps, so that the first batches of an epoch do not show as noise. */
-static void write_training(FILE *out, const study *s, const study_run *run) {
+static void write_training(FILE *out, const study *s, const study_run *run, double *least) {
     const ct_step_record *steps = run->history.steps;
     int64_t n = run->history.n_steps, first = 0, every = n / MOST_POINTS + 1;
     double sum = 0;
@@ -34,31 +41,34 @@ static void write_training(FILE *out, const study *s, const study_run *run) {
         sum += steps[i].accuracy;
         for (; first < wanted; first++) sum -= steps[first].accuracy;
         if (i % every == 0 || i == n - 1) {
-            fprintf(out, "%lld %.6g\n", (long long)steps[i].step, sum / (double)(i + 1 - first));
+            write_point(out, run, steps[i].step, sum / (double)(i + 1 - first), least);
         }
     }
 }
 
-static void write_validation(FILE *out, const study_run *run, bool all_images_alone) {
+static void write_validation(FILE *out, const study_run *run, bool all_images_alone,
+                             double *least) {
     for (int64_t i = 0; i < run->n_points; i++) {
         const study_point *p = &run->points[i];
         if (all_images_alone && !p->all_images) continue;
-        fprintf(out, "%lld %.6g\n", (long long)p->step, p->accuracy);
+        write_point(out, run, p->step, p->accuracy, least);
     }
 }
 
-static int save_points(const study *s, const study_setting *c, const char *name) {
+void study_block_end(FILE *out) { fprintf(out, "NaN NaN NaN NaN NaN NaN NaN\n\n\n"); }
+
+static int save_points(const study *s, const study_setting *c, const char *name, double *least) {
     study_text text;
     if (!study_text_open(&text)) return EXIT_FAILURE;
     fprintf(text.out, "# step accuracy; blocks: training, validation, validation on all images;\n"
                       "# first the three without BatchNorm, then the three with it\n");
     for (int k = 0; k < 2; k++) {
-        write_training(text.out, s, &c->run[k]);
-        fprintf(text.out, "\n\n");
-        write_validation(text.out, &c->run[k], false);
-        fprintf(text.out, "\n\n");
-        write_validation(text.out, &c->run[k], true);
-        fprintf(text.out, "\n\n");
+        write_training(text.out, s, &c->run[k], least);
+        study_block_end(text.out);
+        write_validation(text.out, &c->run[k], false, least);
+        study_block_end(text.out);
+        write_validation(text.out, &c->run[k], true, least);
+        study_block_end(text.out);
     }
     return study_text_save(s, &text, name);
 }
@@ -66,15 +76,7 @@ static int save_points(const study *s, const study_setting *c, const char *name)
 /* --- Script ----------------------------------------------------------------------------------- */
 
 /* The vertical axis begins below what the curves show after their first tenth. */
-static double lowest_shown(const study_setting *c) {
-    double least = 1;
-    for (int k = 0; k < 2; k++) {
-        const study_run *run = &c->run[k];
-        for (int64_t i = 0; i < run->n_points; i++) {
-            bool late = run->points[i].step * 10 >= run->history.n_steps;
-            if (late) least = fmin(least, run->points[i].accuracy);
-        }
-    }
+static double lowest_shown(double least) {
     if (least > 0.93) return 0.9;
     return least > 0.85 ? 0.8 : least > 0.6 ? 0.5 : 0;
 }
@@ -131,7 +133,8 @@ void study_script_png(FILE *out, const char *base, int width, int height) {
             width, height, base);
 }
 
-static int save_script(const study *s, const study_setting *c, const char *base, const char *name) {
+static int save_script(const study *s, const study_setting *c, const char *base, const char *name,
+                       double least) {
     study_text text;
     if (!study_script_open(&text, base)) return EXIT_FAILURE;
     char data[96];
@@ -144,7 +147,7 @@ static int save_script(const study *s, const study_setting *c, const char *base,
             "set xlabel 'training steps'\nset ylabel 'accuracy'\n"
             "set format y '%%.2f'\nset yrange [%g:1]\n"
             "set key at screen 0.5,0.92 center top horizontal maxcols 2 samplen 3 width 2\n",
-            c->activation->name, c->rate, lowest_shown(c));
+            c->activation->name, c->rate, lowest_shown(least));
     study_script_svg(out, base, WIDTH, HEIGHT);
     write_plot(out, c, data);
     study_script_png(out, base, WIDTH, HEIGHT);
@@ -195,8 +198,9 @@ int study_curves_save(const study *s) {
         char data[96], script[96];
         snprintf(data, sizeof data, "%s.dat", base.text);
         snprintf(script, sizeof script, "%s.gp", base.text);
-        status = save_points(s, c, data);
-        if (status == 0) status = save_script(s, c, base.text, script);
+        double least = 1;
+        status = save_points(s, c, data, &least);
+        if (status == 0) status = save_script(s, c, base.text, script, least);
         if (status == 0) status = study_curve_draw(s, base.text);
     }
     return status;

@@ -80,7 +80,7 @@ static void write_block(FILE *out, const char *table, const char *what, const ch
         if (output) extend(r, q[0]), extend(r, q[QUANTILES - 1]);
         else if (norm > 0) extend(r, norm);
     }
-    fprintf(out, "\n\n");
+    study_block_end(out);
 }
 
 /* The text of a run's table, which ends in a NUL; empty when there is none. The caller frees it. */

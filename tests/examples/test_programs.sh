@@ -176,6 +176,12 @@ check 'study: the report names the data' grep -qF 'the files in &#39;black&#39;:
 check 'study: the tables say what layers do' grep -q ',activation,relu_4,' \
     unread/layers/relu_0.01_with/layers.csv
 check 'study: the data of the picture do so too' [ "$(grep -c '^1 ' unread/layers_relu_0.01.dat)" = 18 ]
+# Of a data file, as gnuplot counts them.
+blocks() { awk '/^#/ { next } NF { n += !within; within = 1; empty = 0; next } ++empty == 2 { within = 0 }
+    END { print n + 0 }' "$1"; }
+check 'study, with BatchNorm alone: status' ends 0 study --bn on --quiet --out with
+check 'study, with BatchNorm alone: its curves' [ "$(blocks with/accuracy_relu_0.01.dat)" = 6 ]
+check 'study, with BatchNorm alone: its layers' [ "$(blocks with/layers_relu_0.01.dat)" = 18 ]
 check 'study: the results say what a step costs' grep -qF '"step_cost": [' unread/results.json
 check 'study, quiet and unread: status' unread study --quiet --out quiet
 check 'study, quiet and unread: its files' whole quiet
