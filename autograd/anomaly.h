@@ -44,6 +44,8 @@ typedef struct {
  * an infinity that was put into the graph, as data or as a number of a formula (a causal mask, a
  * bound), is none unless a NaN follows: then the node is named in which that arises. Nor is what is
  * gone before the roots: -inf in a softmax, or in ct_weigh with 0.
+ * With a group of ranks (tensor/group.h) all of them call it, and each looks at its own rows: one
+ * whose rows are sound names the sum over the ranks by which it gets what another one names.
  * Where nothing is found, report->tensor is the first that arises and goes, if any.
  *
  * Values that are there already are looked at and not computed again; afterwards no node has one

@@ -59,6 +59,9 @@ typedef struct {
  * of its square has all of them, so nothing is lost there. Errors are in the max norm, so small
  * elements beside large ones count as little as they are.
  *
+ * With a group of ranks (tensor/group.h) all of them call it; of what varies between ranks each
+ * compares its own rows.
+ *
  * Afterwards no node has a value that it did not have; time and memory are those of ct_anomaly,
  * three times. Free the report by ct_shadow_free. Errors: CT_ERR_NULL, CT_ERR_RANGE, CT_ERR_MEMORY,
  * CT_ERR_DTYPE when no node is f32; then the report is empty. */

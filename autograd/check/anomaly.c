@@ -152,6 +152,7 @@ static void put_node(cti_writer *out, const ct_anomaly_report *report) {
     if (t->n_inputs > report->n_operands && report->n_operands == CT_OP_INPUTS) {
         cti_write_text(out, ", ...");
     }
+    if (cti_sums_elsewhere(t)) cti_write_text(out, ", and those of other ranks");
 }
 
 static ct_status put_text(ct_anomaly_report *report, bool finite) {

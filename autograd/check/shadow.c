@@ -38,7 +38,8 @@ static bool is_float(const ct_tensor *t) { return ct_dtype_is_float(t->dtype); }
 
 /* t's own value as that of its twin. */
 static ct_tensor *as_it_is(ct_tensor *t) {
-    return t->dtype == CT_F32 ? ct_cast(t, CT_F64) : cti_leaf_over(t->buffer, t->dtype, t->shape);
+    if (t->dtype == CT_F32) return ct_cast(t, CT_F64);
+    return cti_marked(cti_leaf_over(t->buffer, t->dtype, t->shape), cti_mark_of(t));
 }
 
 /* The same op on twins. */
@@ -49,7 +50,8 @@ typedef struct {
 
 static ct_status compute(void *context) {
     call *c = context;
-    c->twin = ct_node(c->t->op, c->inputs, c->t->n_inputs, c->t->attr, c->t->attr_size);
+    const ct_tensor *t = c->t;
+    c->twin = cti_node_marked(t->op, c->inputs, t->n_inputs, t->attr, t->attr_size, cti_mark_of(t));
     return c->twin ? ct_eval(&c->twin, 1) : ct_error();
 }
 
