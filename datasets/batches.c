@@ -175,6 +175,12 @@ static ct_status check_tensors(ct_tensor *const tensors[], int64_t n, bool pair)
         return ct_fail(CT_ERR_SHAPE, "ct_batches_new: %s needs rank >= 1, got a scalar",
                        title_of(k, pair).text);
     }
+    for (int64_t k = 0; k < n; k++) {
+        ct_status status = cti_check_replicated(
+            "ct_batches_new", title_of(k, pair).text, tensors[k],
+            "each rank gives all items, of which its part of every batch is cut");
+        if (status != CT_OK) return status;
+    }
     int64_t items = ct_dim(tensors[0], 0);
     for (int64_t k = 1; k < n; k++) {
         int64_t others = ct_dim(tensors[k], 0);

@@ -65,7 +65,9 @@ typedef struct {
  * epoch and until the next seek; on an error it does not move. ct_source_seek takes an epoch from
  * 0 on and a batch from 0 to the count (the end of the epoch). It starts at epoch 0, batch 0.
  * Errors: CT_ERR_NULL, CT_ERR_SHAPE (scalars, counts that differ, no items), CT_ERR_RANGE
- * (options; drop_last of all there is), CT_ERR_DTYPE (divide_by for i64), CT_ERR_MEMORY. */
+ * (options; drop_last of all there is), CT_ERR_DTYPE (divide_by for i64), CT_ERR_STATE (a tensor
+ * that varies between ranks: rows of a rank's own are given to ct_varying batch by batch),
+ * CT_ERR_MEMORY. */
 ct_source *ct_batches_new(ct_tensor *x, ct_tensor *y, ct_batches_options options);
 /* The same from n tensors, 1 to 2 + CT_BATCH_MORE, for models of several inputs or outputs: the
  * first is x, the second y, the others are more[0] and so on. From one tensor y is NULL. divide_by

@@ -87,10 +87,11 @@ static ct_status mark_unreached(cti_work *w, const cti_reach reach[]) {
         outdated |= reach[k] == CTI_OUTDATED;
     }
     if (!any && !outdated) {
-        return ct_fail(CT_ERR_GRADIENT,
-                       "ct_optimizer_step: the loss reaches no parameter, '%s' for one; it is of "
-                       "another model, or of values (ct_detach, ct_stop_gradient, ct_from)",
-                       path_of(w, 0));
+        return ct_fail(
+            CT_ERR_GRADIENT,
+            "ct_optimizer_step: the loss reaches no parameter, '%s' for one; it is of "
+            "another model, or of values (ct_detach, ct_stop_gradient, ct_from, ct_own_rows)",
+            path_of(w, 0));
     }
     for (int64_t k = 0; k < w->n; k++) {
         if (reach[k] == CTI_REACHED) continue;

@@ -43,7 +43,8 @@ ct_status ct_events_scalar(ct_events *events, const char *tag, int64_t step, dou
 /* How the elements are distributed, of any dtype and shape. They are counted in buckets of an
  * eighth of an octave from 2^-40 to 2^64, of either sign, and one around 0; least, greatest, sum
  * and sum of squares are exact in f64. Infinities and NaN fall in no bucket: where there are any,
- * their number is the scalar "TAG/nonfinite". */
+ * their number is the scalar "TAG/nonfinite". Errors besides: CT_ERR_STATE for what varies between
+ * ranks (tensor/varying.h), here and for an image. */
 ct_status ct_events_histogram(ct_events *events, const char *tag, int64_t step, ct_tensor *values);
 /* An image [H,W] or [H,W,C], C = 1, 3 or 4 (grey, RGB, RGBA), of u8, or of floats of which 0 is
  * black and 1 is white; what lies beyond is cut off, and NaN is black. As a PNG that is not

@@ -28,7 +28,8 @@ CT_C_BEGIN
 ct_tensor *ct_npy_load(const char *path);
 /* The same from memory; `name` stands for the file in messages. */
 ct_tensor *ct_npy_parse(const char *name, const uint8_t *bytes, size_t length);
-/* Evaluates t and replaces the file at `path` with it: wholly, or not at all after an error. */
+/* Evaluates t and replaces the file at `path` with it: wholly, or not at all after an error.
+ * CT_ERR_STATE for a t that varies between ranks (tensor/varying.h). */
 ct_status ct_npy_save(const char *path, ct_tensor *t);
 
 CT_C_END

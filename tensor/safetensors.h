@@ -37,7 +37,8 @@ typedef struct {
 /* Evaluates the tensors and replaces the file at `path`: wholly, or not at all after an error.
  * Tensors keep the given order, the header is padded with spaces to a multiple of 8 bytes, and
  * equal arguments give equal bytes. Names and keys must be different UTF-8 texts; "__metadata__"
- * is no name for a tensor. Without metadata (n_metadata 0) the header has no such entry. */
+ * is no name for a tensor. Without metadata (n_metadata 0) the header has no such entry.
+ * CT_ERR_STATE for a tensor that varies between ranks (tensor/varying.h). */
 ct_status ct_safetensors_save(const char *path, const ct_named *entries, int64_t n,
                               const ct_pair *metadata, int64_t n_metadata);
 

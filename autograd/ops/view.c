@@ -367,8 +367,8 @@ ct_tensor *cti_broadcast_along(ct_tensor *x, ct_shape shape, cti_mark mark) {
         return ct_fail_null(
             CT_ERR_STATE,
             "ct_broadcast: an operand %s is the same on all ranks, the other one "
-            "varies along axis %d; give it size 1 there, or its rows by ct_varying, "
-            "or draw it by ct_random_normal_like or ct_random_uniform_like",
+            "varies along axis %d; make it this rank's rows by ct_varying, or draw it by "
+            "ct_random_normal_like or ct_random_uniform_like, or give it size 1 there",
             ct_shape_format(x->shape).text, mark.axis);
     }
     ct_shape attr = {0};

@@ -117,9 +117,28 @@ size_t cti_grains_size(const cti_grains *grains) {
 
 int ct_varying_axis(const ct_tensor *t) { return cti_mark_of(t).axis; }
 
+ct_status cti_check_replicated(const char *function, const char *name, const ct_tensor *t,
+                               const char *instead) {
+    if (!t->rows) return CT_OK;
+    return ct_fail(CT_ERR_STATE, "%s: %s %s varies between ranks along axis %d: %s", function, name,
+                   ct_shape_format(t->shape).text, t->batch, instead);
+}
+
+ct_status cti_check_for_file(const char *function, const char *name, const ct_tensor *t) {
+    return cti_check_replicated(
+        function, name, t,
+        "each has its own rows; ct_own_rows gives them, for a file of this rank's");
+}
+
 /* --- Through an op ---------------------------------------------------------------------------- */
 
-static ct_status refused(const char *name, const ct_tensor *x, int i) {
+static ct_status refused(const ct_op *op, const char *name, const ct_tensor *x, int i) {
+    if (op->kind == CT_KERNEL && !op->batch) {
+        return ct_fail(CT_ERR_STATE,
+                       "%s: operand %d %s varies between ranks along axis %d, and the op does not "
+                       "say what it means of rows (ct_op.batch)",
+                       name, i + 1, ct_shape_format(x->shape).text, x->batch);
+    }
     return ct_fail(CT_ERR_STATE,
                    "%s: operand %d %s varies between ranks along axis %d, which this op cannot "
                    "take, split or lose: no rank has the rows of the others; sums and means over "
@@ -138,12 +157,25 @@ static ct_status apart(const char *name, ct_tensor *const inputs[], int i, int k
                        ct_shape_format(b->shape).text, b->batch);
     }
     if (b->rows) return apart(name, inputs, k, i);
-    return ct_fail(CT_ERR_STATE,
-                   "%s: operand %d %s varies between ranks along axis %d, operand %d %s is the "
-                   "same on all; give it size 1 there, or its rows by ct_varying, or draw it by "
-                   "ct_random_normal_like or ct_random_uniform_like",
-                   name, i + 1, ct_shape_format(a->shape).text, a->batch, k + 1,
-                   ct_shape_format(b->shape).text);
+    return ct_fail(
+        CT_ERR_STATE,
+        "%s: operand %d %s varies between ranks along axis %d, operand %d %s is the "
+        "same on all; make it this rank's rows by ct_varying, or draw it by "
+        "ct_random_normal_like or ct_random_uniform_like, or give it size 1 where the op "
+        "stretches it",
+        name, i + 1, ct_shape_format(a->shape).text, a->batch, k + 1,
+        ct_shape_format(b->shape).text);
+}
+
+/* An operand that is the same on all ranks and has as many places as inputs[v] rows; -1: none. */
+static int replicated_beside(ct_tensor *const inputs[], int n, int v) {
+    for (int k = 0; k < n; k++) {
+        const ct_tensor *t = inputs[k];
+        int axis = inputs[v]->batch;
+        if (t->rows || t->shape.rank <= axis) continue;
+        if (t->shape.dims[axis] == inputs[v]->shape.dims[axis]) return k;
+    }
+    return -1;
 }
 
 ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inputs[], int n,
@@ -163,7 +195,7 @@ ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inp
             return apart(name, inputs, v, k);
         }
     }
-    if (!op->batch) return refused(name, inputs[v], v);
+    if (!op->batch) return refused(op, name, inputs[v], v);
     if (n > CT_OP_INPUTS) n = CT_OP_INPUTS; /* of an op of any number, which are alike */
     ct_type types[CT_OP_INPUTS];
     int axes[CT_OP_INPUTS];
@@ -172,5 +204,7 @@ ct_status cti_mark_infer(const ct_op *op, const char *name, ct_tensor *const inp
         axes[k] = cti_mark_of(inputs[k]).axis;
     }
     mark->axis = op->batch(&(ct_batch_axes){attr, n, types, axes, *out});
-    return mark->axis >= 0 ? CT_OK : refused(name, inputs[v], v);
+    if (mark->axis >= 0) return CT_OK;
+    int beside = replicated_beside(inputs, n, v);
+    return beside >= 0 ? apart(name, inputs, v, beside) : refused(op, name, inputs[v], v);
 }

@@ -64,6 +64,12 @@ bool cti_marks_equal(cti_mark a, cti_mark b);
 /* Whether t is a sum over grains of which other ranks have some. */
 bool cti_sums_elsewhere(const ct_tensor *t);
 
+/* CT_ERR_STATE where t, which the function calls `name`, varies; `instead` says what to do. */
+ct_status cti_check_replicated(const char *function, const char *name, const ct_tensor *t,
+                               const char *instead);
+/* The same for what is written into a file. */
+ct_status cti_check_for_file(const char *function, const char *name, const ct_tensor *t);
+
 /* The size of an axis in the global tensor, and the number of its elements. */
 int64_t cti_global_dim(const ct_tensor *t, int axis);
 int64_t cti_global_numel(const ct_tensor *t);

@@ -111,6 +111,7 @@ ct_status ct_events_histogram(ct_events *events, const char *tag, int64_t step, 
     CTI_CALLED;
     if (check(events, tag) != CT_OK) return ct_error();
     if (!values) return cti_null("ct_events_histogram: 'values' is NULL");
+    if (cti_check_for_file("ct_events_histogram", "values", values) != CT_OK) return ct_error();
     cti_histogram *histogram = cti_alloc(1, sizeof *histogram);
     if (!histogram) return CT_ERR_MEMORY;
     ct_status status = cti_histogram_of(values, histogram);
@@ -169,7 +170,10 @@ ct_status ct_events_image(ct_events *events, const char *tag, int64_t step, ct_t
     CTI_CALLED;
     if (check(events, tag) != CT_OK) return ct_error();
     if (!image) return cti_null("ct_events_image: 'image' is NULL");
-    if (check_image(image) != CT_OK) return ct_error();
+    if (check_image(image) != CT_OK ||
+        cti_check_for_file("ct_events_image", "image", image) != CT_OK) {
+        return ct_error();
+    }
     uint8_t *pixels = pixels_of(image);
     if (!pixels) return ct_error();
     cti_writer summary = {0};

@@ -392,6 +392,7 @@ ct_status ct_npy_save(const char *path, ct_tensor *t) {
     CTI_CALLED;
     if (!t) return cti_null("ct_npy_save: 't' is NULL");
     ct_status status = cti_dtype_check("ct_npy_save", ct_dtype_of(t), CTI_STORED);
+    if (status == CT_OK) status = cti_check_for_file("ct_npy_save", "t", t);
     if (status != CT_OK) return status;
     const void *data = ct_data(t);
     if (!data) return ct_error();

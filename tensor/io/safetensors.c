@@ -480,14 +480,14 @@ static ct_status check_different(const char *what, texts t, int64_t n) {
                    cti_show(twice, strlen(twice)).text);
 }
 
-static ct_status check_name(int64_t i, const char *name) {
-    ct_status status = check_text("tensor name", i, name);
+static ct_status check_entry(int64_t i, const ct_named *e) {
+    ct_status status = check_text("tensor name", i, e->name);
     if (status != CT_OK) return status;
-    if (strlen(name) > CTI_SAFETENSORS_NAME) {
+    if (strlen(e->name) > CTI_SAFETENSORS_NAME) {
         return ct_fail(CT_ERR_RANGE, "%s: tensor name %lld must have <= %d bytes, got %zu", saving,
-                       (long long)i, CTI_SAFETENSORS_NAME, strlen(name));
+                       (long long)i, CTI_SAFETENSORS_NAME, strlen(e->name));
     }
-    if (strcmp(name, "__metadata__") != 0) return CT_OK;
+    if (strcmp(e->name, "__metadata__") != 0) return cti_check_for_file(saving, e->name, e->value);
     return ct_fail(CT_ERR_RANGE, "%s: '__metadata__' cannot name a tensor", saving);
 }
 
@@ -503,7 +503,7 @@ static ct_status check_entries(const ct_named *entries, int64_t n) {
         if (cti_dtype_check(saving, ct_dtype_of(value), CTI_STORED) != CT_OK) return CT_ERR_DTYPE;
     }
     for (int64_t i = 0; i < n; i++) {
-        if (check_name(i, entries[i].name) != CT_OK) return ct_error();
+        if (check_entry(i, &entries[i]) != CT_OK) return ct_error();
     }
     return check_different("tensor name", (texts){entries, sizeof *entries}, n);
 }

@@ -7,7 +7,7 @@
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
 #include "tensor/base/shape_rules.h"
-#include "tensor/graph/node.h"
+#include "tensor/graph/walk.h"
 #include "tensor/ranks/exchange.h"
 #include "tensor/runtime.h"
 
@@ -85,10 +85,18 @@ static ct_status agree_on(cti_rows *rows, ct_tensor *x, int axis, ct_status stat
     return status;
 }
 
+static bool is_slots(const ct_tensor *t) { return t->slot != 0; }
+
 static ct_status check(ct_tensor *x, int *axis) {
     if (!x) return cti_null("ct_varying: 'x' is NULL");
     if (x->rows) {
         return ct_fail(CT_ERR_STATE, "ct_varying: x varies along axis %d already", x->batch);
+    }
+    if (cti_walk_meets(&x, 1, cti_walk_whole_graph, is_slots)) {
+        return ct_fail(CT_ERR_STATE,
+                       "ct_varying: x is computed from a slot, and no derivative would go through "
+                       "to it; what varies is the data that x is computed from; or ct_detach(x), "
+                       "if it is no part of what is trained");
     }
     ct_status status = cti_shape_axis("ct_varying", x->shape, *axis, axis);
     return status == CT_OK && !ct_data(x) ? ct_error() : status;

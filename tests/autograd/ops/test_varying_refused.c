@@ -3,7 +3,11 @@
  * of four rows each.
  * Invariant: what is refused would need rows of other ranks that no sum over the batch gives. */
 #include "autograd/compose.h"
+#include "datasets/datasets.h"
+#include "tensor/events.h"
+#include "tensor/npy.h"
 #include "tensor/op.h"
+#include "tensor/safetensors.h"
 #include "tensor/varying.h"
 #include "tests/support/fit_support.h"
 #include "tests/support/io_support.h"
@@ -101,7 +105,9 @@ REFUSED(beside, "ct_concat: operand 1 [4,3] varies between ranks along axis 0, o
         ct_concat((ct_tensor *[]){x_of(me), of_all(me)}, 2, 1))
 REFUSED(scattered, "ct_scatter_add: operand 1 [4,3] varies between ranks along axis 0",
         ct_scatter_add(x_of(me), ct_full(CT_I64, CT_SHAPE(N), 0), 5))
-REFUSED(scattered_by_rows, "ct_scatter_add: operand 2 [4] varies between ranks along axis 0",
+REFUSED(scattered_by_rows,
+        "ct_scatter_add: operand 2 [4] varies between ranks along axis 0, operand 1 [4,3] is the "
+        "same on all; make it this rank's rows by ct_varying",
         ct_scatter_add(of_all(me), indices(), 5))
 
 /* --- Of the primitives themselves ------------------------------------------------------------- */
@@ -121,7 +127,9 @@ static const ct_kernel copies = {.run = {copy_all}};
 static const ct_op without_a_rule = {
     .name = "own", .kind = CT_KERNEL, .n_inputs = 1, .infer = ct_infer_same, .kernel = &copies};
 
-REFUSED(own_op, "own: operand 1 [4,3] varies between ranks along axis 0",
+REFUSED(own_op,
+        "own: operand 1 [4,3] varies between ranks along axis 0, and the op does not say what it "
+        "means of rows (ct_op.batch)",
         ct_node(&without_a_rule, (ct_tensor *[]){x_of(me)}, 1, NULL, 0))
 
 static ct_tensor *one_each(rank *me) { return ct_reshape(rows_of(me, 1, 1), CT_SHAPE(me->rows)); }
@@ -167,6 +175,39 @@ static ct_status stage(ct_slot *slot, ct_tensor *rows) {
 REFUSED(written, GETS_NO_ROWS("ct_slot_write"), to_a_slot(me, ct_slot_write))
 REFUSED(committed, GETS_NO_ROWS("ct_commit"), to_a_slot(me, commit))
 REFUSED(staged, "ct_stage: operand 2 [4,3] varies between ranks along axis 0", to_a_slot(me, stage))
+
+static void vary_a_slot(rank *me) {
+    ct_slot *slot = ct_slot_new("codes", of_all(me));
+    EXPECT(!ct_varying(ct_slice(ct_slot_read(slot), 0, 0, 2, 1), 0));
+    ct_slot_drop(slot);
+}
+
+REFUSED(computed_from_a_slot, "ct_varying: x is computed from a slot, and no derivative would go",
+        vary_a_slot(me))
+
+/* --- What takes all rows ---------------------------------------------------------------------- */
+
+#define TAKES_ALL(function) function " [4,3] varies between ranks along axis 0: "
+
+REFUSED(batches, TAKES_ALL("ct_batches_new: y") "each rank gives all items",
+        EXPECT(!ct_batches_new(of_all(me), x_of(me), (ct_batches_options){0})))
+REFUSED(npy, TAKES_ALL("ct_npy_save: t") "each has its own rows; ct_own_rows gives them",
+        ct_npy_save("/nowhere/x.npy", x_of(me)))
+REFUSED(safetensors, TAKES_ALL("ct_safetensors_save: rows") "each has its own rows",
+        ct_safetensors_save("/nowhere/x", &(ct_named){"rows", x_of(me)}, 1, NULL, 0))
+
+static ct_events *events;
+
+static void count_rows(rank *me) { ct_events_histogram(events, "rows", 1, x_of(me)); }
+static void show_rows(rank *me) { ct_events_image(events, "rows", 1, x_of(me)); }
+
+FOLDER_TEST(varying_refused, events) {
+    events = ct_events_new(folder);
+    MADE(events);
+    expect_refused(N, count_rows, TAKES_ALL("ct_events_histogram: values") "each has its own");
+    expect_refused(N, show_rows, TAKES_ALL("ct_events_image: image") "each has its own");
+    ct_events_free(events);
+}
 
 /* --- What looks at one process ---------------------------------------------------------------- */
 
