@@ -68,7 +68,7 @@ void ct_group_grains(const ct_group *group, int *first, int *last, int *total);
 
 /* Waits for all ranks and tells whether all are well: each says how it fared, and every one gets
  * CT_OK if all said so, else the status of a rank that did not. The error is recorded where it is
- * news. With CT_OK it is a barrier. */
+ * news. With CT_OK it is a barrier. For NULL there is nobody else, and it is `status`. */
 ct_status ct_group_agree(ct_group *group, ct_status status);
 /* The bytes of rank 0 on every rank; n is the same on all of them, or CT_ERR_STATE. */
 ct_status ct_group_broadcast(ct_group *group, void *bytes, size_t n);

@@ -7,11 +7,13 @@
 #include "autograd/ops/stanza.h"
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
+#include "tensor/base/hash.h"
 #include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/ranks/exchange.h"
 #include "tensor/value/slot_private.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Inputs: y, and the value that the slot is to receive. As a view it needs only y, so reading y
@@ -151,6 +153,23 @@ static ct_status find_stages(ct_tensor *const roots[], int64_t n, ct_tensor ***s
     return CT_OK;
 }
 
+/* Of the first numbers of what is to be in slots, which tell ranks that went apart: all ranks have
+ * the same bits. A stream of random keys is a layer's own. */
+static uint64_t sample_of(const commit *c) {
+    enum { MOST = 16 };
+    uint64_t hash = 0;
+    if (ct_group_size(ct_group_current()) == 1) return hash;
+    for (int64_t k = 0; k < c->n; k++) {
+        const ct_tensor *t = c->prepared[k];
+        for (int64_t i = 0; i < t->numel && i < MOST && ct_dtype_is_float(t->dtype); i++) {
+            double number = cti_value(t->buffer->data, t->dtype, i);
+            if (isnan(number)) number = (double)NAN; /* of which there are many */
+            hash = cti_mix_bytes(hash, &number, sizeof number);
+        }
+    }
+    return hash;
+}
+
 static ct_status evaluate_and_prepare(commit *c, ct_tensor *const roots[], int64_t n_roots) {
     for (int64_t r = 0; r < n_roots; r++) c->values[r] = roots[r];
     for (int64_t k = 0; k < c->n; k++) c->values[n_roots + k] = c->updates[k].value;
@@ -211,7 +230,10 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
     if (status == CT_OK) status = gather(&c, roots, n_roots, updates);
     ct_status agreed = cti_agreed(status);
     if (status == CT_OK) status = agreed;
-    if (status == CT_OK) status = cti_agreed(evaluate_and_prepare(&c, roots, n_roots));
+    if (status == CT_OK) {
+        status = evaluate_and_prepare(&c, roots, n_roots);
+        status = cti_agreed_on(status, status == CT_OK ? sample_of(&c) : 0);
+    }
     if (status == CT_OK) apply(&c);
     cti_free(c.stages);
     cti_free(c.updates);

@@ -54,7 +54,7 @@ static ct_status report_difference(ct_group *g) {
     if (strcmp(d.text[0], d.text[1]) == 0) {
         return ct_fail(d.fault.status,
                        "ct_group: rank %d built another graph than rank %d: the first difference "
-                       "is an attribute, or an operand, of %s",
+                       "is an attribute, an operand or the value of %s",
                        d.fault.rank, d.fault.other, d.text[0]);
     }
     return ct_fail(d.fault.status,
@@ -66,6 +66,13 @@ static ct_status report_difference(ct_group *g) {
 static ct_status report(ct_group *g) {
     const cti_fault *fault = &g->exchange.fault;
     if (fault->kind == CTI_DIFFERENT) return report_difference(g);
+    if (fault->kind == CTI_UNLIKE) {
+        return ct_fail(fault->status,
+                       "ct_group: rank %d has computed other numbers than rank %d for slots, which "
+                       "are the same on all ranks; data of which each has its own rows has to vary "
+                       "(ct_varying, ct_batches_new)",
+                       fault->rank, fault->other);
+    }
     if (fault->kind == CTI_LOST) {
         return ct_fail(fault->status, "ct_group: rank %d is lost, as another rank found",
                        fault->rank);
@@ -157,9 +164,11 @@ static void begin_payload(ct_group *g) {
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
     compare(e);
-    if (sound && e->mine.hash != e->theirs.hash) {
+    bool other_call = e->mine.hash != e->theirs.hash;
+    if (sound && (other_call || e->mine.value != e->theirs.value)) {
         int low = g->rank < step->peer ? g->rank : step->peer, high = g->rank + step->peer - low;
-        blame(e, (cti_fault){CTI_DIFFERENT, CT_ERR_STATE, (int16_t)high, (int16_t)low});
+        cti_fault_kind kind = other_call ? CTI_DIFFERENT : CTI_UNLIKE;
+        blame(e, (cti_fault){kind, CT_ERR_STATE, (int16_t)high, (int16_t)low});
     }
     ct_transfer transfer = {0};
     if (e->fault.kind == CTI_SOUND && e->n > 0) transfer = payload_of(g);
@@ -227,6 +236,7 @@ static void begin(ct_group *g, cti_entry entry, const cti_steps *steps) {
                         .waits_since = cti_now(),
                         .parts = entry.parts,
                         .mine.hash = cti_mix(entry.hash, (uint64_t)g->keepers),
+                        .mine.value = entry.value,
                         .mine.seed[0] = keys->seed[0],
                         .drawn = keys->seed[1],
                         .mine.draws = keys->draws,
@@ -381,11 +391,14 @@ uint64_t cti_call_hash(const char *what) {
     return cti_mix_text(place, what);
 }
 
-ct_status cti_agreed(ct_status status) {
+ct_status cti_agreed_on(ct_status status, uint64_t value) {
     ct_group *group = ct_group_current();
     if (!group) return status;
-    return cti_agree(group, (cti_entry){.hash = cti_call_hash("agreed"), .status = status});
+    cti_entry entry = {.hash = cti_call_hash("agreed"), .status = status, .value = value};
+    return cti_agree(group, entry);
 }
+
+ct_status cti_agreed(ct_status status) { return cti_agreed_on(status, 0); }
 
 cti_watch cti_watch_begin(void) {
     ct_group *group = cti_group_keep();
@@ -415,7 +428,7 @@ void cti_watch_end(cti_watch watch) {
 
 ct_status ct_group_agree(ct_group *group, ct_status status) {
     CTI_CALLED;
-    if (!group) return cti_null("ct_group_agree: 'group' is NULL");
+    if (!group) return status;
     return cti_agree(group, (cti_entry){.status = status});
 }
 

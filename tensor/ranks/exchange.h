@@ -13,13 +13,15 @@ typedef struct {
     void (*say)(const void *of, int64_t part, char *text, size_t size);
 } cti_parts;
 
-/* What a rank brings to an exchange: what it computes, which has to be equal on all ranks, and how
- * it fared up to here. If that is not CT_OK, the error is on record already, and the rank takes
- * part all the same, so that the others learn of it. */
+/* What a rank brings to an exchange: what it computes, which has to be equal on all ranks, what
+ * came of it, and how it fared up to here. If that is not CT_OK, the error is on record already,
+ * and the rank takes part all the same, so that the others learn of it. */
 typedef struct {
     uint64_t hash;
     ct_status status;
     const cti_parts *parts; /* of the hash, until the exchange is done; NULL: not known */
+    uint64_t
+        value; /* a hash of numbers that have to be the same on all ranks, if they fared well */
 } cti_entry;
 
 /* One array of a sum. The ranges of memory stay until the sum is done. */
@@ -49,6 +51,8 @@ ct_status cti_check_joined(const char *function);
  * A rank that failed where the others go on to their next exchange, whatever it is, calls this once
  * in its place, so that none waits. */
 ct_status cti_agreed(ct_status status);
+/* And what came of it, an entry's value. */
+ct_status cti_agreed_on(ct_status status, uint64_t value);
 /* Around user functions: the current group, or NULL, which stays in memory until its release, also
  * where they free it. cti_group_kept looks whether it is the current one still. If they have chosen
  * another or none, it is again, so that this rank can tell the others, and the status is

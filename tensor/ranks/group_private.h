@@ -4,7 +4,14 @@
 
 #include "tensor/ranks/exchange.h"
 
-typedef enum { CTI_SOUND, CTI_DIFFERENT, CTI_FAILED, CTI_LEFT, CTI_LOST } cti_fault_kind;
+typedef enum {
+    CTI_SOUND,
+    CTI_UNLIKE,
+    CTI_DIFFERENT,
+    CTI_FAILED,
+    CTI_LEFT,
+    CTI_LOST
+} cti_fault_kind;
 
 /* What went wrong on some rank, or that it left. Of two faults the larger kind counts, then the
  * smaller rank, so that all ranks come to the same. */
@@ -25,6 +32,7 @@ enum {
 /* The first thing that two ranks tell each other in a step. Payload follows if both are sound. */
 typedef struct {
     uint64_t hash;   /* of what the rank computes, and of how much it sends */
+    uint64_t value;  /* of an entry */
     int64_t seed[2]; /* of the thread; of ranks of one seed, how far the first has come */
     int64_t next;    /* of layers, likewise */
     cti_fault fault;

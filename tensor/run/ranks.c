@@ -8,6 +8,8 @@
 #include "tensor/base/hash.h"
 #include "tensor/ranks/exchange.h"
 
+#include <inttypes.h>
+
 #define KEY_BYTES 16 /* a leaf that is no larger counts by its value */
 
 /* The value of a leaf that is small enough to be compared, or NULL. */
@@ -109,15 +111,32 @@ static const char *path_of(const cti_graph *graph, int64_t i) {
     return "";
 }
 
+/* Its first elements. */
+static void say_value(const cti_buffer *value, const cti_graph_node *node, char *text,
+                      size_t size) {
+    size_t used = 0;
+    for (int64_t k = 0; k < node->numel && k < 4 && used < size; k++) {
+        const char *before = k > 0 ? "," : node->numel > 1 ? " = [" : " = ";
+        if (node->dtype == CT_I64) {
+            int64_t element = ((const int64_t *)value->data)[k];
+            used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, before, element);
+        } else {
+            double element = cti_value(value->data, node->dtype, k);
+            used += (size_t)snprintf(text + used, size - used, "%s%.9g", before, element);
+        }
+    }
+    if (node->numel > 1 && used < size) {
+        snprintf(text + used, size - used, "%s]", node->numel > 4 ? ",..." : "");
+    }
+}
+
 static void say_node(const cti_ranks_graph *g, int64_t i, char *text, size_t size) {
     const cti_graph_node *node = &g->planned->plan->graph.nodes[i];
     const cti_buffer *value = small_leaf(g, i);
     const char *path = path_of(&g->planned->plan->graph, i);
-    char more[32] = "";
+    char more[64] = "";
     if (node->batch >= 0) snprintf(more, sizeof more, ", rows along axis %d", node->batch);
-    if (value && node->numel == 1) {
-        snprintf(more, sizeof more, " = %.9g", cti_value(value->data, node->dtype, 0));
-    }
+    if (value) say_value(value, node, more, sizeof more);
     snprintf(text, size, "%s %s %s%s%s%s", node->op ? node->op->name : "a leaf",
              ct_dtype_name(node->dtype), ct_shape_format(node->shape).text, more,
              *path ? " in " : "", path);
@@ -140,15 +159,19 @@ static bool sums(const ct_tensor *t) { return !cti_has_value(t) && cti_sums_else
 
 ct_status cti_ranks_check(const cti_walk *walk) {
     int first, last, all;
-    ct_group_grains(ct_group_current(), &first, &last, &all);
+    const ct_group *group = ct_group_current();
+    ct_group_grains(group, &first, &last, &all);
     for (int64_t i = 0; i < walk->count; i++) {
         const ct_tensor *t = walk->items[i];
         if (!sums(t)) continue;
         const cti_rows *rows = t->inputs[0]->rows;
         if (rows->first == first && rows->n == last - first && rows->all == all) continue;
-        return ct_fail(CT_ERR_STATE,
-                       "ct_eval: the graph has grains %d..%d of %d, the current group %d..%d of %d",
-                       rows->first, rows->first + rows->n - 1, rows->all, first, last - 1, all);
+        char now[64] = "and there is no current group";
+        if (group) {
+            snprintf(now, sizeof now, "the current group %d..%d of %d", first, last - 1, all);
+        }
+        return ct_fail(CT_ERR_STATE, "ct_eval: the graph has grains %d..%d of %d, %s", rows->first,
+                       rows->first + rows->n - 1, rows->all, now);
     }
     return CT_OK;
 }

@@ -28,7 +28,7 @@ DIFFERS(length, "no more in place of exp f64 []",
         me->rank ? ct_sum_all(x_of(me)) : ct_exp(ct_sum_all(x_of(me))))
 DIFFERS(shape, "a leaf f64 [1,3] in place of a leaf f64 [3]",
         ct_sum_all(ct_mul(x_of(me), parameter(me, me->rank ? CT_SHAPE(1, C) : CT_SHAPE(C), 2))))
-DIFFERS(attribute, "an attribute, or an operand, of sum f64 [3]",
+DIFFERS(attribute, "an attribute, an operand or the value of sum f64 [3]",
         ct_sum_all(ct_mul(x_of(me), ct_sum(parameter(me, CT_SHAPE(C, C), 2), CT_AXES(me->rank)))))
 
 static ct_tensor *in_module(const char *path, ct_tensor *x) {

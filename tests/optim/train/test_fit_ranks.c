@@ -344,6 +344,10 @@ TEST(fit_ranks, losses_that_differ_between_ranks_end_a_training) {
     for_ranks_in_turn("measures_shards");
 }
 
+TEST(fit_ranks, rows_of_a_ranks_own_that_do_not_vary_are_trained_on_by_none) {
+    for (int size = 1; size < 4; size++) run("trains_on_own_rows", 0, size);
+}
+
 TEST(fit_ranks, a_step_on_another_batch_than_the_other_ranks_is_refused) {
     for_ranks_in_turn("loses_a_batch");
 }
