@@ -78,8 +78,8 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
         status = ct_fail(
             CT_ERR_STATE,
             "ct_fit: rank %d begins at another position than rank 0, or with other epochs, "
-            "patience, min_delta or restore_best, or with other weights of the best epoch to give "
-            "back, or with none",
+            "patience, min_delta or restore_best, or more or fewer batches of training or "
+            "validation, or with other weights of the best epoch to give back, or with none",
             ct_group_rank(group));
     }
     return cti_agreed(status);

@@ -4,6 +4,7 @@
 #include "tests/optim/train/rank_slots.h"
 #include "tests/support/rank.h"
 
+#include "datasets/datasets.h"
 #include "nn/loss.h"
 #include "optim/fit.h"
 #include "tensor/random.h"
@@ -40,6 +41,17 @@ SCENARIO(fits_by_other_rules) {
         if (rule == 6) options.epochs = 0, options.max_steps = is_odd ? 2 : 3;
         expect_refused(&loop, group, options, "begins at another position");
     }
+    ct_tensor *x = ct_full(CT_F32, CT_SHAPE(8, 6), 1), *y = ct_full(CT_F32, CT_SHAPE(8, 1), 1);
+    bool is_odd = ct_group_rank(group) == argument;
+    ct_source *whole = loop.train;
+    ct_source *halves = ct_batches_new(x, y, (ct_batches_options){.size = is_odd ? 4 : 8});
+    ct_fit_options validated = {.epochs = 1, .validation = halves};
+    expect_refused(&loop, group, validated, "batches of training or validation");
+    loop.train = halves;
+    expect_refused(&loop, group, (ct_fit_options){.epochs = 1},
+                   "batches of training or validation");
+    loop.train = whole;
+    ct_source_free(halves);
     rank_loop_end(&loop);
 }
 
