@@ -126,12 +126,24 @@ static int save_data(const study *s, const study_setting *c, const char *name, r
 static const char *const columns[] = {"without BatchNorm", "with BatchNorm"};
 static const char *const colours[] = {"#d55e00", "#0072b2"};
 
+/* 1, 2 or 5 times a power of ten, of which at most so many lie within an axis of that length:
+ * where there are more, their numbers touch. */
+static double apart_of(double length, int most) {
+    static const double parts[] = {1, 2, 5};
+    double least = length / most, power = pow(10, floor(log10(least)));
+    for (int i = 0; i < 3; i++) {
+        if (parts[i] * power >= least) return parts[i] * power;
+    }
+    return 10 * power;
+}
+
 static void plot_layer(FILE *out, const study_setting *c, const char *data, int layer, int k,
                        range r) {
     int block = HIDDEN * k + layer;
     double room = 0.05 * (r.high - r.low) + 1e-6;
-    fprintf(out, "set ylabel '%s %d'\nset yrange [%g:%g]\n", c->activation->name, layer + 1,
-            r.low - room, r.high + room);
+    double low = r.low - room, high = r.high + room;
+    fprintf(out, "set ylabel '%s %d'\nset yrange [%g:%g]\nset ytics %g\n", c->activation->name,
+            layer + 1, low, high, apart_of(high - low, 6));
     fprintf(out, "%s '%s'\n", layer == 0 ? "set title" : "unset title #", columns[k]);
     if (!c->run[k].ran) {
         fprintf(out, "plot NaN notitle\n");
@@ -151,7 +163,8 @@ static void plot_gradients(FILE *out, const study_setting *c, const char *data, 
                                                 "#000000"};
     fprintf(out,
             "unset title\n%s key\nset ylabel '|gradient|'\nset logscale y\n"
-            "set yrange [1e%d:1e%d]\nset format y '%%.0e'\nset xlabel 'training steps'\n",
+            "set yrange [1e%d:1e%d]\nset format y '%%.0e'\nset ytics autofreq\nunset mytics\n"
+            "set xlabel 'training steps'\n",
             k == WITH || !c->run[WITH].ran ? "set" : "unset", (int)floor(log10(r.low)),
             (int)floor(log10(r.high)) + 1);
     if (!c->run[k].ran) {
@@ -181,17 +194,6 @@ static void write_plots(FILE *out, const study_setting *c, const char *data, con
     fprintf(out, "unset multiplot\n");
 }
 
-/* 1, 2 or 5 times a power of ten, of which at most six lie within the axis: numbers of as many
- * digits as theirs touch where there are more. */
-static double apart_of(int64_t steps) {
-    static const double parts[] = {1, 2, 5};
-    double least = fmax((double)steps / 6, 1), power = pow(10, floor(log10(least)));
-    for (int i = 0; i < 3; i++) {
-        if (parts[i] * power >= least) return parts[i] * power;
-    }
-    return 10 * power;
-}
-
 static int save_script(const study *s, const study_setting *c, const char *base, const char *data,
                        const range ranges[]) {
     study_text text;
@@ -205,7 +207,7 @@ static int save_script(const study *s, const study_setting *c, const char *base,
     fprintf(out,
             "set key at screen 0.5,0.015 center bottom horizontal samplen 2 width 1\n"
             "set xrange [0:%lld]\nset xtics %g\n",
-            (long long)steps, apart_of(steps));
+            (long long)steps, fmax(apart_of((double)steps, 6), 1));
     study_script_svg(out, base, WIDTH, HEIGHT);
     write_plots(out, c, data, ranges);
     study_script_png(out, base, WIDTH, HEIGHT);
