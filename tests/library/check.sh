@@ -199,7 +199,7 @@ clang_fast_check() {
 without() {
     check "build-no-$1" "without $2: gcc compiles" build "build-no-$1" \
         -DCMAKE_C_FLAGS="-include $PWD/tests/library/no_$1.h" || return
-    check "build-no-$1" "without $2: all suites" ctest --test-dir "build-no-$1" \
+    check "build-no-$1" "without $2: all suites" ctest -j 2 --test-dir "build-no-$1" \
         --output-on-failure
 }
 avx512_check() {
@@ -266,7 +266,7 @@ arm_programs_run() {
 arm_suites() {
     QEMU_LD_PREFIX=$PWD/build-aarch64/root
     export QEMU_LD_PREFIX
-    COTAN_SCALE=10 ctest --test-dir build-aarch64 --output-on-failure
+    COTAN_SCALE=10 ctest -j 2 --test-dir build-aarch64 --output-on-failure
 }
 
 arm_check() {
