@@ -110,7 +110,7 @@ ct_status ct_optimizer_flush(ct_optimizer *o) {
     cti_watch watch = cti_watch_begin();
     cti_work w = {0};
     ct_status status = gather_round(o, &w);
-    status = status == CT_OK ? cti_commit_if(NULL, 0, w.updates, w.n_updates, NULL, NULL)
+    status = status == CT_OK ? cti_commit_if(NULL, 0, w.updates, w.n_updates, NULL, NULL, NULL)
                              : cti_agreed(status);
     cti_work_close(&w);
     cti_watch_end(watch);

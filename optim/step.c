@@ -186,7 +186,8 @@ static ct_status commit(cti_work *w, gate *g) {
         if (r->given[k]) roots[n++] = r->given[k];
     }
     if (g->norm) roots[n++] = g->norm;
-    ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, ask, g);
+    ct_status status = cti_commit_if(roots, n, w->updates, w->n_updates, ask, g,
+                                     r->given ? NULL : r->loss);
     cti_free(roots);
     return status;
 }

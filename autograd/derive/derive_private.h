@@ -26,8 +26,10 @@ const ct_slot *cti_staged(const ct_tensor *t, double *decay);
 typedef ct_status cti_accept(void *context, ct_tensor *const roots[], ct_update *instead);
 
 /* ct_commit, but `accept` (may be NULL) is asked after the evaluation and before the first slot
- * changes. What it refuses changes nothing; the roots keep their values then too. */
+ * changes. What it refuses changes nothing; the roots keep their values then too. `loss` is a root
+ * that has to be the same on all ranks, or NULL. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                        int64_t n_updates, cti_accept *accept, void *context);
+                        int64_t n_updates, cti_accept *accept, void *context,
+                        const ct_tensor *loss);
 
 #endif

@@ -8,6 +8,7 @@
 #include "tensor/base/alloc.h"
 #include "tensor/base/caller.h"
 #include "tensor/base/hash.h"
+#include "tensor/base/shape_rules.h"
 #include "tensor/graph/walk.h"
 #include "tensor/op.h"
 #include "tensor/ranks/exchange.h"
@@ -153,20 +154,24 @@ static ct_status find_stages(ct_tensor *const roots[], int64_t n, ct_tensor ***s
     return CT_OK;
 }
 
-/* Of the first numbers of what is to be in slots, which tell ranks that went apart: all ranks have
- * the same bits. A stream of random keys is a layer's own. */
-static uint64_t sample_of(const commit *c) {
+/* Some numbers of it, spread over all. */
+static uint64_t mix_some(uint64_t hash, const ct_tensor *t) {
     enum { MOST = 16 };
-    uint64_t hash = 0;
-    if (ct_group_size(ct_group_current()) == 1) return hash;
-    for (int64_t k = 0; k < c->n; k++) {
-        const ct_tensor *t = c->prepared[k];
-        for (int64_t i = 0; i < t->numel && i < MOST && ct_dtype_is_float(t->dtype); i++) {
-            double number = cti_value(t->buffer->data, t->dtype, i);
-            if (isnan(number)) number = (double)NAN; /* of which there are many */
-            hash = cti_mix_bytes(hash, &number, sizeof number);
-        }
+    int64_t n = cti_least(t->numel, MOST);
+    for (int64_t i = 0; i < n && ct_dtype_is_float(t->dtype); i++) {
+        double number = cti_value(t->buffer->data, t->dtype, t->numel / n * i);
+        if (isnan(number)) number = (double)NAN; /* of which there are many */
+        hash = cti_mix_bytes(hash, &number, sizeof number);
     }
+    return hash;
+}
+
+/* Tells ranks that went apart: all have the same bits, of the loss and of what is to be in slots.
+ * Streams of random keys are a layer's own. */
+static uint64_t sample_of(const commit *c, const ct_tensor *loss) {
+    if (ct_group_size(ct_group_current()) == 1) return 0;
+    uint64_t hash = loss ? mix_some(0, loss) : 0;
+    for (int64_t k = 0; k < c->n; k++) hash = mix_some(hash, c->prepared[k]);
     return hash;
 }
 
@@ -223,7 +228,8 @@ static ct_status check_commit(ct_tensor *const roots[], int64_t n_roots, const c
 /* Ranks of a group evaluate what all of them have gathered, or nothing; and they apply what
  * all of them have prepared, or nothing. */
 ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_update *updates,
-                        int64_t n_updates, cti_accept *accept, void *context) {
+                        int64_t n_updates, cti_accept *accept, void *context,
+                        const ct_tensor *loss) {
     int64_t scope = ct_scope_open();
     commit c = {.given = n_updates, .accept = accept, .context = context};
     ct_status status = check_commit(roots, n_roots, updates, n_updates);
@@ -232,7 +238,7 @@ ct_status cti_commit_if(ct_tensor *const roots[], int64_t n_roots, const ct_upda
     if (status == CT_OK) status = agreed;
     if (status == CT_OK) {
         status = evaluate_and_prepare(&c, roots, n_roots);
-        status = cti_agreed_on(status, status == CT_OK ? sample_of(&c) : 0);
+        status = cti_agreed_on(status, status == CT_OK ? sample_of(&c, loss) : 0);
     }
     if (status == CT_OK) apply(&c);
     cti_free(c.stages);
@@ -247,7 +253,7 @@ ct_status ct_commit(ct_tensor *const roots[], int64_t n_roots, const ct_update *
                     int64_t n_updates) {
     CTI_CALLED;
     cti_watch watch = cti_watch_begin();
-    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL);
+    ct_status status = cti_commit_if(roots, n_roots, updates, n_updates, NULL, NULL, NULL);
     cti_watch_end(watch);
     return status;
 }

@@ -58,6 +58,11 @@ static ct_status meet_first(ct_group *group, ct_status status, const char *what,
     return cti_spread(group, (cti_entry){.hash = cti_call_hash(what)}, first, bytes);
 }
 
+/* Whether it gets as far as the end of its first epoch: before that nobody asks how long it is. */
+static bool ends_an_epoch(const ct_fit_options *o, int64_t batches) {
+    return o->max_steps == 0 || o->max_steps >= batches - o->start.batch;
+}
+
 ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optimizer,
                          const ct_fit_options *options, int64_t batches) {
     ct_group *group = ct_group_current();
@@ -65,7 +70,8 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
     if (!group) return status;
     if (status == CT_OK) status = hash_of(model, optimizer, &slots);
     if (status == CT_OK) status = cti_fit_rules(options, batches, model, &rules);
-    uint64_t first[] = {slots, rules};
+    int64_t count = ends_an_epoch(options, batches) ? batches : 0;
+    uint64_t first[] = {slots, rules, (uint64_t)count};
     status = meet_first(group, status, "alike", first, sizeof first);
     if (status == CT_OK && first[0] != slots) {
         status = ct_fail(
@@ -78,9 +84,14 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
         status = ct_fail(
             CT_ERR_STATE,
             "ct_fit: rank %d begins at another position than rank 0, or with other epochs, "
-            "patience, min_delta or restore_best, or more or fewer batches of training or "
-            "validation, or with other weights of the best epoch to give back, or with none",
+            "patience, min_delta or restore_best, or with other weights of the best epoch to give "
+            "back, or with none",
             ct_group_rank(group));
+    } else if (status == CT_OK && first[2] != (uint64_t)count) {
+        status = ct_fail(
+            CT_ERR_STATE,
+            "ct_fit: rank %d has %lld batches in an epoch, rank 0 %lld (0: it ends none)",
+            ct_group_rank(group), (long long)count, (long long)first[2]);
     }
     return cti_agreed(status);
 }

@@ -119,7 +119,7 @@ int ct_varying_axis(const ct_tensor *t) { return cti_mark_of(t).axis; }
 
 ct_status cti_check_replicated(const char *function, const char *name, const ct_tensor *t,
                                const char *instead) {
-    if (!t->rows) return CT_OK;
+    if (!t->rows || t->rows->n == t->rows->all) return CT_OK;
     return ct_fail(CT_ERR_STATE, "%s: %s %s varies between ranks along axis %d: %s", function, name,
                    ct_shape_format(t->shape).text, t->batch, instead);
 }

@@ -64,7 +64,8 @@ bool cti_marks_equal(cti_mark a, cti_mark b);
 /* Whether t is a sum over grains of which other ranks have some. */
 bool cti_sums_elsewhere(const ct_tensor *t);
 
-/* CT_ERR_STATE where t, which the function calls `name`, varies; `instead` says what to do. */
+/* CT_ERR_STATE where other ranks have rows of t, which the function calls `name`; `instead` says
+ * what to do. */
 ct_status cti_check_replicated(const char *function, const char *name, const ct_tensor *t,
                                const char *instead);
 /* The same for what is written into a file. */

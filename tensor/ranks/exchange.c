@@ -68,9 +68,9 @@ static ct_status report(ct_group *g) {
     if (fault->kind == CTI_DIFFERENT) return report_difference(g);
     if (fault->kind == CTI_UNLIKE) {
         return ct_fail(fault->status,
-                       "ct_group: rank %d has computed other numbers than rank %d for slots, which "
-                       "are the same on all ranks; data of which each has its own rows has to vary "
-                       "(ct_varying, ct_batches_new)",
+                       "ct_group: rank %d has computed another loss or other values of slots than "
+                       "rank %d: rows of a rank's own have to vary (ct_varying, ct_batches_new); "
+                       "slots, seeds and the kind of processor have to be the same on all",
                        fault->rank, fault->other);
     }
     if (fault->kind == CTI_LOST) {

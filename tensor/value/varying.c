@@ -85,14 +85,21 @@ static ct_status agree_on(cti_rows *rows, ct_tensor *x, int axis, ct_status stat
     return status;
 }
 
-static bool is_slots(const ct_tensor *t) { return t->slot != 0; }
+static bool is_parameter(const ct_tensor *t) { return t->slot != 0 && ct_dtype_is_float(t->dtype); }
+
+/* The inputs to which a derivative goes; or all, if to any. */
+static int derived_inputs(const ct_tensor *t) {
+    bool any = !t->op || t->n_inputs > CT_OP_INPUTS;
+    for (int k = 0; k < t->n_inputs && !any; k++) any = t->op->vjp[k] != ct_no_gradient;
+    return any ? t->n_inputs : 0;
+}
 
 static ct_status check(ct_tensor *x, int *axis) {
     if (!x) return cti_null("ct_varying: 'x' is NULL");
     if (x->rows) {
         return ct_fail(CT_ERR_STATE, "ct_varying: x varies along axis %d already", x->batch);
     }
-    if (cti_walk_meets(&x, 1, cti_walk_whole_graph, is_slots)) {
+    if (cti_walk_meets(&x, 1, derived_inputs, is_parameter)) {
         return ct_fail(CT_ERR_STATE,
                        "ct_varying: x is computed from a slot, and no derivative would go through "
                        "to it; what varies is the data that x is computed from; or ct_detach(x), "

@@ -184,7 +184,7 @@ TEST(optimizer, refuses_a_stale_loss) {
 
 #define REACHES_NONE                                                                              \
     "ct_optimizer_step: the loss reaches no parameter, 'dense/kernel' for one; it is of another " \
-    "model, or of values (ct_detach, ct_stop_gradient, ct_from)"
+    "model, or of values (ct_detach, ct_stop_gradient, ct_from, ct_own_rows)"
 
 TEST(optimizer, refuses_a_parameter_that_the_loss_does_not_reach) {
     ct_module *model = small_mlp(), *other = small_mlp();

@@ -148,7 +148,7 @@ SCENARIO(trains_on_own_rows) {
         ct_status status = commit_own(&t, loss, call);
         EXPECT(status == (ct_group_size(group) > 1 ? CT_ERR_STATE : CT_OK), "%s",
                ct_error_message());
-        EXPECT(status == CT_OK || strstr(ct_error_message(), "has to vary (ct_varying"), "%s",
+        EXPECT(status == CT_OK || strstr(ct_error_message(), "have to vary (ct_varying"), "%s",
                ct_error_message());
         ct_error_clear();
         ct_scope_close(scope);

@@ -334,6 +334,7 @@ TEST(fit_ranks, a_best_epoch_that_one_rank_cannot_measure_or_keep_is_one_of_none
 
 TEST(fit_ranks, other_options_that_decide_which_weights_are_left_are_refused) {
     for_ranks_in_turn("fits_by_other_rules");
+    for_ranks_in_turn("fits_by_other_batches");
 }
 
 TEST(fit_ranks, weights_of_the_best_epoch_that_one_rank_alone_holds_are_given_back_to_none) {
