@@ -159,7 +159,7 @@ static uint64_t mix_some(uint64_t hash, const ct_tensor *t) {
     enum { MOST = 16 };
     int64_t n = cti_least(t->numel, MOST);
     for (int64_t i = 0; i < n && ct_dtype_is_float(t->dtype); i++) {
-        double number = cti_value(t->buffer->data, t->dtype, t->numel / n * i);
+        double number = cti_value(t->buffer->data, t->dtype, t->numel * i / n);
         if (isnan(number)) number = (double)NAN; /* of which there are many */
         hash = cti_mix_bytes(hash, &number, sizeof number);
     }

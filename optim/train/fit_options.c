@@ -62,7 +62,8 @@ static ct_status hash_of_best(const ct_fit_options *o, ct_module *model, uint64_
 
 ct_status cti_fit_rules(const ct_fit_options *o, int64_t batches, ct_module *model,
                         uint64_t *rules) {
-    const int64_t counts[] = {cti_fit_epochs(o, batches), o->patience, o->restore_best};
+    const int64_t counts[] = {cti_fit_epochs(o, batches), o->validation != NULL, o->patience,
+                              o->restore_best};
     uint64_t best, hash = cti_mix_bytes(0, &o->start, sizeof o->start);
     hash = cti_mix_bytes(hash, &o->min_delta, sizeof o->min_delta);
     hash = cti_mix_bytes(hash, counts, sizeof counts);

@@ -70,8 +70,8 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
     if (!group) return status;
     if (status == CT_OK) status = hash_of(model, optimizer, &slots);
     if (status == CT_OK) status = cti_fit_rules(options, batches, model, &rules);
-    int64_t count = ends_an_epoch(options, batches) ? batches : 0;
-    uint64_t first[] = {slots, rules, (uint64_t)count};
+    bool ends = ends_an_epoch(options, batches);
+    uint64_t first[] = {slots, rules, (uint64_t)batches, ends};
     status = meet_first(group, status, "alike", first, sizeof first);
     if (status == CT_OK && first[0] != slots) {
         status = ct_fail(
@@ -80,18 +80,16 @@ ct_status cti_meet_alike(ct_status status, ct_module *model, ct_optimizer *optim
             "than rank 0, or with other slots; make both alike after ct_seed_set of the same seed, "
             "or load one file",
             ct_group_rank(group));
+    } else if (status == CT_OK && first[2] != (uint64_t)batches && (ends || first[3])) {
+        status = ct_fail(CT_ERR_STATE, "ct_fit: rank %d has %lld batches in an epoch, rank 0 %lld",
+                         ct_group_rank(group), (long long)batches, (long long)first[2]);
     } else if (status == CT_OK && first[1] != rules) {
         status = ct_fail(
             CT_ERR_STATE,
             "ct_fit: rank %d begins at another position than rank 0, or with other epochs, "
-            "patience, min_delta or restore_best, or with other weights of the best epoch to give "
-            "back, or with none",
+            "patience, min_delta or restore_best, or alone with or without validation, or with "
+            "other weights of the best epoch to give back, or with none",
             ct_group_rank(group));
-    } else if (status == CT_OK && first[2] != (uint64_t)count) {
-        status = ct_fail(
-            CT_ERR_STATE,
-            "ct_fit: rank %d has %lld batches in an epoch, rank 0 %lld (0: it ends none)",
-            ct_group_rank(group), (long long)count, (long long)first[2]);
     }
     return cti_agreed(status);
 }

@@ -20,8 +20,7 @@ typedef struct {
     uint64_t hash;
     ct_status status;
     const cti_parts *parts; /* of the hash, until the exchange is done; NULL: not known */
-    uint64_t
-        value; /* a hash of numbers that have to be the same on all ranks, if they fared well */
+    uint64_t value; /* a hash of numbers that are the same on all ranks if they fared well */
 } cti_entry;
 
 /* One array of a sum. The ranges of memory stay until the sum is done. */

@@ -26,7 +26,7 @@ static void expect_refused(const rank_loop *loop, ct_group *group, ct_fit_option
 
 /* In turn each rule is that of rank `argument` alone. */
 SCENARIO(fits_by_other_rules) {
-    enum { RULES = 7 };
+    enum { RULES = 8 };
     OK(ct_group_use(group, (ct_group_options){.timeout = 60}));
     rank_loop loop = rank_loop_begin(0);
     for (int rule = 0; rule < RULES; rule++) {
@@ -38,6 +38,8 @@ SCENARIO(fits_by_other_rules) {
         if (is_odd && rule == 3) options.restore_best = false;
         if (is_odd && rule == 4) options.start.epoch = 1;
         if (is_odd && rule == 5) options.start.best_val_loss = 0.5;
+        if (rule == 7) options.restore_best = false;
+        if (rule == 7 && is_odd) options.validation = NULL;
         if (rule == 6) options.epochs = 0, options.max_steps = is_odd ? 2 : 3;
         expect_refused(&loop, group, options, "begins at another position");
     }
@@ -53,7 +55,9 @@ SCENARIO(fits_by_other_batches) {
     int64_t items = ct_group_rank(group) == argument ? 64 : 32;
     loop.train = ct_batches_new(x, y, (ct_batches_options){.size = 8, .limit = items});
     expect_refused(&loop, group, (ct_fit_options){.epochs = 1}, "batches in an epoch, rank 0 ");
-    expect_refused(&loop, group, (ct_fit_options){.max_steps = 4, .epochs = 1}, "it ends none");
+    expect_refused(&loop, group, (ct_fit_options){.max_steps = 4, .epochs = 1},
+                   "batches in an epoch, rank 0 ");
+    expect_refused(&loop, group, (ct_fit_options){.max_steps = 5}, "batches in an epoch, rank 0 ");
     OK(ct_fit(loop.model, loop.optimizer, &ct_loss_mse, loop.train,
               (ct_fit_options){.epochs = 1, .max_steps = 3}, NULL));
     rank_expect_alike(group, rank_slots_hash(loop.model, loop.optimizer), "slots", 0);
