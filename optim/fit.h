@@ -205,8 +205,9 @@ struct ct_fit_options {
  * ct_seed_set the same seed. Where the source hands out rows that vary (ct_batches_new does), loss,
  * metrics, history and slots are those of the global batch, on every rank. Rank 0 logs. What stops
  * one rank (an error, a callback, Ctrl-C) stops all after the same step. start, epochs (also those
- * that max_steps means), patience, min_delta and restore_best are the same on all of them; with
- * restore_best all hold the same weights of start.best_epoch, or none. An epoch whose losses differ
+ * that max_steps means), patience, min_delta and restore_best are the same on all of them, and so
+ * are whether there is validation, and the number of batches where an epoch ends; with restore_best
+ * all hold the same weights of start.best_epoch, or none. An epoch whose losses differ
  * between ranks, since their rows do not vary, is an error. anomaly and monitor are for one process
  * without a group.
  *
