@@ -9,23 +9,54 @@
 
 #include <string.h>
 
-#define DEFINE_ADD(type, element, sum)                                                          \
+#define PLUS(a, b) ((a) + (b))
+
+/* Two, four and eight arrays at once, so that what lies between in the tree stays in registers. The
+ * arrays of four and eight are rows `stride` elements apart. */
+#define DEFINE_ADD(type, element, ADD)                                                          \
     static CT_CLONES void tree_add_##type(const void *x, const void *y, int64_t n, void *out) { \
         const element *a = x, *b = y;                                                           \
         element *to = out;                                                                      \
-        for (int64_t i = 0; i < n; i++) to[i] = sum;                                            \
+        for (int64_t i = 0; i < n; i++) to[i] = ADD(a[i], b[i]);                                \
+    }                                                                                           \
+    static CT_CLONES void add_4_##type(const void *rows, int64_t stride, int64_t n,             \
+                                       void *restrict out) {                                    \
+        const element *a = rows, *b = a + stride, *c = b + stride, *d = c + stride;             \
+        element *to = out;                                                                      \
+        for (int64_t i = 0; i < n; i++) to[i] = ADD(ADD(a[i], b[i]), ADD(c[i], d[i]));          \
+    }                                                                                           \
+    static CT_CLONES void add_8_##type(const void *rows, int64_t stride, int64_t n,             \
+                                       void *restrict out) {                                    \
+        const element *a = rows, *b = a + stride, *c = b + stride, *d = c + stride;             \
+        const element *e = d + stride, *f = e + stride, *g = f + stride, *h = g + stride;       \
+        element *to = out;                                                                      \
+        for (int64_t i = 0; i < n; i++) {                                                       \
+            element left = ADD(ADD(a[i], b[i]), ADD(c[i], d[i]));                               \
+            element right = ADD(ADD(e[i], f[i]), ADD(g[i], h[i]));                              \
+            to[i] = ADD(left, right);                                                           \
+        }                                                                                       \
     }
-DEFINE_ADD(f32, float, a[i] + b[i])
-DEFINE_ADD(f64, double, a[i] + b[i])
-DEFINE_ADD(i64, uint64_t, a[i] + b[i])
-DEFINE_ADD(p61, ct_p61, ct_p61_add(a[i], b[i]))
+DEFINE_ADD(f32, float, PLUS)
+DEFINE_ADD(f64, double, PLUS)
+DEFINE_ADD(i64, uint64_t, PLUS)
+DEFINE_ADD(p61, ct_p61, ct_p61_add)
+
+typedef void rows_fn(const void *rows, int64_t stride, int64_t n, void *restrict out);
+
+typedef struct {
+    cti_add_fn *two;
+    rows_fn *four, *eight;
+} adds;
+
+#define ADDS_OF(type) \
+    { tree_add_##type, add_4_##type, add_8_##type }
+static const adds adds_of[CT_DTYPES] = {[CT_F32] = ADDS_OF(f32),
+                                        [CT_F64] = ADDS_OF(f64),
+                                        [CT_I64] = ADDS_OF(i64),
+                                        [CT_P61] = ADDS_OF(p61)};
 
 cti_add_fn *cti_add_of(ct_dtype dtype) {
-    static cti_add_fn *const table[CT_DTYPES] = {[CT_F32] = tree_add_f32,
-                                                 [CT_F64] = tree_add_f64,
-                                                 [CT_I64] = tree_add_i64,
-                                                 [CT_P61] = tree_add_p61};
-    return (unsigned)dtype < CT_DTYPES ? table[dtype] : NULL;
+    return (unsigned)dtype < CT_DTYPES ? adds_of[dtype].two : NULL;
 }
 
 /* A block of a node stays in the first-level cache, one for each level. */
@@ -34,15 +65,21 @@ cti_add_fn *cti_add_of(ct_dtype dtype) {
 /* The sum of a node below, which is computed into `room` unless it is a grain's partial sum. */
 static const void *block_sum(const cti_partials *p, cti_range node, int64_t from, int64_t to,
                              void *room) {
-    if (node.last - node.first == 1) {
-        int64_t row = node.first - p->grains.first;
-        return (const char *)p->partials + (size_t)(row * p->n + from) * ct_dtype_size(p->dtype);
+    const adds *add = &adds_of[p->dtype];
+    int grains = node.last - node.first;
+    int64_t row = node.first - p->grains.first;
+    const void *first = (const char *)p->partials +
+                        (size_t)(row * p->n + from) * ct_dtype_size(p->dtype);
+    if (grains == 1) return first;
+    if (grains == 4 || grains == 8) {
+        (grains == 4 ? add->four : add->eight)(first, p->n, to - from, room);
+        return room;
     }
     _Alignas(64) char right_room[BLOCK_BYTES];
     int mid = node.first + (node.last - node.first) / 2;
     const void *left = block_sum(p, (cti_range){node.first, mid}, from, to, room);
     const void *right = block_sum(p, (cti_range){mid, node.last}, from, to, right_room);
-    cti_add_of(p->dtype)(left, right, to - from, room);
+    add->two(left, right, to - from, room);
     return room;
 }
 

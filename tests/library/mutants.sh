@@ -173,6 +173,13 @@ mutant 'the moving variance is unbiased for the rows of its rank' nn/layers/batc
 mutant 'grains of a rank are added in turn' tensor/ranks/add.c \
     'int mid = node.first + (node.last - node.first) / 2;' 'int mid = node.last - 1;' \
     test_varying test_ranks
+mutant 'four grains are added in turn' tensor/ranks/add.c \
+    'for (int64_t i = 0; i < n; i++) to[i] = ADD(ADD(a[i], b[i]), ADD(c[i], d[i]));' \
+    'for (int64_t i = 0; i < n; i++) to[i] = ADD(ADD(ADD(a[i], b[i]), c[i]), d[i]);' \
+    test_varying test_ranks
+mutant 'eight grains are added in halves that are added in turn' tensor/ranks/add.c \
+    'element right = ADD(ADD(e[i], f[i]), ADD(g[i], h[i]));' \
+    'element right = ADD(ADD(ADD(e[i], f[i]), g[i]), h[i]);' test_varying test_ranks
 mutant 'sums of ranks are added in turn, one rank after the other' tensor/ranks/schedule.c \
     'int mid = lo + (hi - lo) / 2, ' \
     'int mid = cti_grains_of(owner(b, hi - 1), b->size, b->grains).first, ' \
