@@ -132,12 +132,20 @@ static bool is_small(const scheduling *s, const cti_task *t) {
     return (kernel ? s->plan->items[pass->kernel.item].numel : pass->tiles.numel) <= SMALL;
 }
 
+/* A sum over grains reads what was written for each of them: at once, before other work of the
+ * phase takes the caches, even if one thread has all parts at first, as others help. */
+static bool sums_grains(const scheduling *s, const cti_task *t) {
+    const cti_pass *pass = pass_of(s, t);
+    return pass->kind == CTI_KERNEL && s->plan->items[pass->kernel.item].op->sums_grains;
+}
+
 /* Whether a task may be in the phase of another that it depends on, with counted dependencies
  * between parts. Not if each part depends on nearly all of the other task: then they would all
  * become ready at the same moment, on one thread. */
 static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
                     int64_t wanted) {
     if (before->depth >= MAX_CHAIN || pass_of(s, before)->kind == CTI_EXCHANGE) return false;
+    if (sums_grains(s, t)) return true;
     if (t->parts == 1) return !is_first(s, t) || is_small(s, t);
     return wanted <= 2 * (before->parts / t->parts) + 4 && wanted < before->parts;
 }
