@@ -170,7 +170,8 @@ extern const ct_op ct_op_reshape, ct_op_permute, ct_op_broadcast, ct_op_slice, c
     ct_op_stop_gradient, ct_op_pad, ct_op_concat, ct_op_take, ct_op_scatter_add;
 extern const ct_op ct_op_sum, ct_op_max, ct_op_argmax, ct_op_iota, ct_op_matmul;
 extern const ct_op ct_op_all_sum, ct_op_replicate, ct_op_grain_sum, ct_op_ragged_grain_sum,
-    ct_op_grain_spread, ct_op_grain_pad, ct_op_grain_unpad, ct_op_grain_scatter_add;
+    ct_op_grain_spread, ct_op_grain_pad, ct_op_grain_unpad, ct_op_grain_scatter_add,
+    ct_op_grain_matmul;
 extern const ct_op ct_op_conv2d, ct_op_conv2d_input, ct_op_conv2d_kernel, ct_op_grain_conv2d_kernel;
 extern const ct_op ct_op_max_pool2d, ct_op_max_pool2d_scatter, ct_op_max_pool2d_gather,
     ct_op_avg_pool2d, ct_op_avg_pool2d_spread;

@@ -10,6 +10,8 @@ bool cti_product_is_small(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
     return (double)m * (double)n * (double)k <= cti_micro_most(dtype);
 }
 
+int64_t cti_small_product_tile(ct_dtype dtype) { return cti_micro_offsets(dtype, 1); }
+
 size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
     (void)n;
     return cti_panels_bytes(dtype, k, 1) + sizeof(cti_step) * (size_t)k +
@@ -25,7 +27,7 @@ size_t cti_small_product_scratch(ct_dtype dtype, int64_t m, int64_t n, int64_t k
  * not be worth it. */
 static cti_panels_at panel_of(const cti_product *all, int64_t m, cti_matrix b, void *room) {
     int64_t apart = b.row * (int64_t)ct_dtype_size(all->dtype);
-    int64_t tile = cti_micro_offsets(all->dtype, 1);
+    int64_t tile = cti_small_product_tile(all->dtype);
     bool pack = apart % FAR_APART == 0 && m > tile && tile < ENOUGH_STREAMS;
     if (!pack) {
         return cti_panels_of(all->dtype, all->n_steps, all->columns, b.data, b.row, b.column, room);

@@ -25,6 +25,8 @@ void cti_sum_axes(const ct_tensor *sum, int *first, int *last);
 ct_tensor *cti_sum_of_neg(ct_tensor *y);
 ct_tensor *cti_sum_of_stretched(ct_tensor *y);
 ct_tensor *cti_sum_without_centred(ct_tensor *y);
+/* Rule for ct_all_sum: of products of grains that are all this rank's, as one op. */
+ct_tensor *cti_sum_of_products(ct_tensor *y);
 /* sum + piece in one copy, where piece is padded and so is a neighbour of it in the sum: what the
  * derivatives of slices of one tensor add up to. Else NULL. */
 ct_tensor *cti_join_pads(ct_tensor *sum, ct_tensor *piece, int depth);

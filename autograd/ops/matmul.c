@@ -10,6 +10,7 @@
 #include "tensor/base/gemm.h"
 #include "tensor/base/shape_rules.h"
 #include "tensor/graph/node.h"
+#include "tensor/ranks/add.h"
 
 #include <string.h>
 
@@ -47,6 +48,10 @@ typedef struct {
 
 static cti_gemm_fn *const gemm[CT_DTYPES] = CTI_FLOATS(cti_gemm);
 
+static bool is_small(ct_dtype dtype, int64_t m, int64_t n, int64_t k) {
+    return !gemm[dtype] || cti_product_is_small(dtype, m, n, k);
+}
+
 static void prepare(const ct_call *call, ct_prepared *p) {
     ct_shape a = call->in[0].shape, y = call->out.shape;
     state *s = p->state;
@@ -64,7 +69,7 @@ static void prepare(const ct_call *call, ct_prepared *p) {
         longer = cti_least(s->m, s->rows) >= cti_least(s->n, s->columns) ? &s->rows : &s->columns;
     } while (p->parts[0] < PARTS && *longer / 2 >= SMALLEST);
     on_all all = call->attr ? *(const on_all *)call->attr : (on_all){s->m, s->n};
-    s->small = !gemm[call->out.dtype] || cti_product_is_small(call->out.dtype, all.m, all.n, s->k);
+    s->small = is_small(call->out.dtype, all.m, all.n, s->k);
     p->operations = 2.0 * (double)ct_shape_numel(y) * (double)s->k;
     if (!s->small) return;
     p->scratch = cti_small_product_scratch(call->out.dtype, cti_least(s->rows, s->m),
@@ -123,6 +128,82 @@ static int batch_matmul(const ct_batch_axes *call) {
 
 CTI_BATCH_OP(matmul, 2, CT_PRODUCT, infer_matmul, blocks, NULL, batch_matmul, vjp_matmul,
              vjp_matmul);
+
+/* --- Grains ----------------------------------------------------------------------------------- */
+
+/* Where all grains are this rank's, the sum of their products [grains,m,n] is made some rows at a
+ * time, in the second-level cache: as a whole they are written and read for each grain. */
+#define GRAINS_BYTES (128 * 1024)
+/* Rows of a grain up to which that is worth reading all of b for each of these parts. */
+#define GRAIN_ROWS 48
+
+/* y [m,n] is the sum along the tree of a [grains,m,k] times b [grains,k,n]. */
+typedef struct {
+    int64_t grains, m, n, k;
+    int64_t rows; /* of a part */
+    size_t partials;
+} grains_state;
+
+static ct_status infer_grain_matmul(const ct_infer *call, ct_type *out) {
+    ct_shape a = call->in[0].shape, b = call->in[1].shape;
+    *out = (ct_type){call->in[0].dtype, CT_SHAPE(a.dims[1], b.dims[2])};
+    return CT_OK;
+}
+
+static void prepare_grains(const ct_call *call, ct_prepared *p) {
+    ct_shape a = call->in[0].shape, y = call->out.shape;
+    ct_dtype dtype = call->out.dtype;
+    grains_state *s = p->state;
+    *s = (grains_state){.grains = a.dims[0], .m = y.dims[0], .n = y.dims[1], .k = a.dims[2]};
+    int64_t tile = cti_small_product_tile(dtype);
+    size_t row = (size_t)(s->grains * cti_most(s->n, 1)) * ct_dtype_size(dtype);
+    s->rows = cti_most((int64_t)(GRAINS_BYTES / row) / tile, 1) * tile;
+    s->rows = cti_least(s->rows, cti_most(s->m, 1));
+    s->partials = (size_t)s->rows * row;
+    p->parts[0] = cti_divide_up(s->m, s->rows);
+    p->operations = 2.0 * (double)ct_shape_numel(a) * (double)s->n;
+    p->scratch = s->partials + cti_small_product_scratch(dtype, s->rows, s->n, s->k);
+}
+
+static void run_grains(const ct_call *call, int64_t part, void *scratch) {
+    const grains_state *s = call->state;
+    const ct_operand *y = &call->out;
+    int64_t i = part * s->rows, m = cti_least(s->rows, s->m - i);
+    size_t partial = (size_t)(m * s->n) * ct_dtype_size(y->dtype);
+    for (int64_t g = 0; g < s->grains; g++) {
+        cti_matrix to = {(char *)scratch + (size_t)g * partial, s->n, 1};
+        cti_small_product(y->dtype, m, s->n, s->k, matrix_at(&call->in[0], g, i, 0),
+                          matrix_at(&call->in[1], g, 0, 0), to, (char *)scratch + s->partials);
+    }
+    const cti_range all = {0, (int)s->grains};
+    const cti_partials partials = {y->dtype, scratch, all, m * s->n};
+    cti_node_sum(&partials, all, 0, m * s->n, cti_at(y, i * s->n));
+}
+
+static const ct_kernel by_rows = {.strided_inputs = true,
+                                  .state = sizeof(grains_state),
+                                  .prepare = prepare_grains,
+                                  .run = {run_grains}};
+
+/* Of the sum, then of the product. */
+static ct_tensor *vjp_grain_matmul(ct_tensor *g, ct_tensor *y, int i) {
+    return vjp_matmul(ct_op_all_sum.vjp[0](g, y, 0), y, i);
+}
+
+CTI_KERNEL_OP(grain_matmul, 2, CT_PRODUCT, infer_grain_matmul, by_rows, NULL, vjp_grain_matmul,
+              vjp_grain_matmul);
+
+ct_tensor *cti_sum_of_products(ct_tensor *y) {
+    ct_tensor *x = ct_input(y, 0);
+    if (cti_sums_elsewhere(y) || !ct_is(x, &ct_op_matmul) || x->shape.rank != 3) return NULL;
+    ct_tensor *inputs[] = {ct_input(x, 0), ct_input(x, 1)};
+    int64_t k = ct_dim(inputs[0], 2);
+    bool fits = k <= GRAIN_ROWS && is_small(ct_dtype_of(x), ct_dim(x, 1), ct_dim(x, 2), k);
+    if (!fits) return NULL;
+    return cti_node_marked(&ct_op_grain_matmul, inputs, 2, NULL, 0, CTI_REPLICATED);
+}
+
+/* --- The constructor -------------------------------------------------------------------------- */
 
 static ct_tensor *with_batch(ct_tensor *x, ct_shape batch, cti_mark mark) {
     ct_shape in = ct_shape_of(x), shape = batch;

@@ -88,7 +88,8 @@ static const ct_kernel along_the_tree = {.prepare = prepare_all_sum, .run = {run
 
 CTI_RULES(all_sum, {"sum -x = -sum x", cti_sum_of_neg},
           {"a sum of what is stretched is a product", cti_sum_of_stretched},
-          {"what is centred sums to 0", cti_sum_without_centred});
+          {"what is centred sums to 0", cti_sum_without_centred},
+          {"a sum of products is made some rows at a time", cti_sum_of_products});
 
 CT_OP_PUBLIC(ct_op_all_sum) = {
     .name = "all_sum",

@@ -180,6 +180,9 @@ mutant 'four grains are added in turn' tensor/ranks/add.c \
 mutant 'eight grains are added in halves that are added in turn' tensor/ranks/add.c \
     'element right = ADD(ADD(e[i], f[i]), ADD(g[i], h[i]));' \
     'element right = ADD(ADD(ADD(e[i], f[i]), g[i]), h[i]);' test_varying test_ranks
+mutant 'the product of the last grain is left out' autograd/ops/matmul.c \
+    'const cti_range all = {0, (int)s->grains};' \
+    'const cti_range all = {0, (int)cti_most(s->grains - 1, 1)};' test_varying test_ranks
 mutant 'sums of ranks are added in turn, one rank after the other' tensor/ranks/schedule.c \
     'int mid = lo + (hi - lo) / 2, ' \
     'int mid = cti_grains_of(owner(b, hi - 1), b->size, b->grains).first, ' \

@@ -112,6 +112,25 @@ static void reference_grain_kernel(const op_case *c, const array x[], array *y) 
     }
 }
 
+static void shape_grain_product(test_random *r, op_case *c) {
+    c->shapes[0] = CT_SHAPE(random_between(r, 0, c->large ? 200 : 3));
+    c->shapes[1] = CT_SHAPE(random_between(r, 0, c->large ? 90 : 3));
+    c->out = CT_SHAPE(c->shapes[0].dims[0], c->shapes[1].dims[0]);
+}
+
+/* Of ROWS equal rows, in grains of two and of one: as the rewrite makes it. */
+static ct_tensor *build_grain_product(ct_tensor *const x[], const op_case *c) {
+    (void)c;
+    ct_tensor *column = ragged(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
+    ct_tensor *sum = ct_matmul(ct_transpose(ct_mul(column, x[0])), ct_mul(column, x[1]));
+    return sum ? cti_sum_of_products(sum) : NULL;
+}
+
+static void reference_grain_product(const op_case *c, const array x[], array *y) {
+    int64_t n = c->shapes[1].dims[0];
+    for (int64_t i = 0; i < y->numel; i++) y->v[i] = ROWS * x[0].v[i / n] * x[1].v[i % n];
+}
+
 /* clang-format off */
 #define ROW(name, types, with, reference_of)                                           \
     {.op = #name, .n_inputs = 1, .dtypes = types, .flows = 1, .linear = true,         \
@@ -131,6 +150,9 @@ const primitive_row ranks_rows[] = {
     {.op = "grain_conv2d_kernel", .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .linear = true,
      .within = true, .shape = shape_grain_kernel, .build = build_grain_kernel,
      .reference = reference_grain_kernel},
+    {.op = "grain_matmul", .n_inputs = 2, .dtypes = FLOATS, .flows = 3, .linear = true,
+     .within = true, .shape = shape_grain_product, .build = build_grain_product,
+     .reference = reference_grain_product},
 };
 /* clang-format on */
 const int n_ranks_rows = sizeof ranks_rows / sizeof *ranks_rows;

@@ -55,6 +55,9 @@ SCENARIO(products) {
     ct_threads_set(1);
     ct_seed_set(5);
     for (int d = 0; d < 2; d++) {
+        /* Of so few rows that on one rank the products of grains and their sum are one op. */
+        printf("%s few %016llx\n", ct_dtype_name(dtypes[d]),
+               (unsigned long long)product(dtypes[d], 27, 300, UNITS));
         /* With AVX-512 only huge products of f32 are faster in BLIS, which no test has time for. */
         if (cti_micro_most(dtypes[d]) > MOST) continue;
         /* Small on all ranks, or, of the rows of one, on two, four or eight. */
