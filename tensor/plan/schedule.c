@@ -132,11 +132,15 @@ static bool is_small(const scheduling *s, const cti_task *t) {
     return (kernel ? s->plan->items[pass->kernel.item].numel : pass->tiles.numel) <= SMALL;
 }
 
+/* Of a task, while to count them costs less than what is saved. */
+#define MOST_COUNTED 1024
+
 /* A sum over grains reads what was written for each of them: at once, before other work of the
  * phase takes the caches, even if one thread has all parts at first, as others help. */
-static bool sums_grains(const scheduling *s, const cti_task *t) {
+static bool sums_at_once(const scheduling *s, const cti_task *t, int64_t wanted) {
     const cti_pass *pass = pass_of(s, t);
-    return pass->kind == CTI_KERNEL && s->plan->items[pass->kernel.item].op->sums_grains;
+    if (pass->kind != CTI_KERNEL || wanted > MOST_COUNTED / t->parts) return false;
+    return s->plan->items[pass->kernel.item].op->sums_grains;
 }
 
 /* Whether a task may be in the phase of another that it depends on, with counted dependencies
@@ -145,7 +149,7 @@ static bool sums_grains(const scheduling *s, const cti_task *t) {
 static bool follows(const scheduling *s, const cti_task *t, const cti_task *before,
                     int64_t wanted) {
     if (before->depth >= MAX_CHAIN || pass_of(s, before)->kind == CTI_EXCHANGE) return false;
-    if (sums_grains(s, t)) return true;
+    if (sums_at_once(s, t, wanted)) return true;
     if (t->parts == 1) return !is_first(s, t) || is_small(s, t);
     return wanted <= 2 * (before->parts / t->parts) + 4 && wanted < before->parts;
 }
