@@ -86,7 +86,7 @@ static ct_status report(ct_group *g) {
 
 /* --- A step ----------------------------------------------------------------------------------- */
 
-static const cti_step *step_of(const cti_exchange *e) { return &e->steps->steps[e->at]; }
+static const cti_rank_step *step_of(const cti_exchange *e) { return &e->steps->steps[e->at]; }
 
 static void next(cti_exchange *e) {
     e->at++;
@@ -116,7 +116,7 @@ static void start(ct_group *g, ct_transfer transfer) {
 /* The heads of a step, or the sum of two nodes of this rank. */
 static void begin_step(ct_group *g) {
     cti_exchange *e = &g->exchange;
-    const cti_step *step = step_of(e);
+    const cti_rank_step *step = step_of(e);
     bool own = step->peer == g->rank;
     if (own && e->fault.kind == CTI_SOUND && e->n > 0) {
         cti_add_of(e->dtype)(node(e, step->take), node(e, step->give), e->n, node(e, step->take));
@@ -136,7 +136,7 @@ static void begin_step(ct_group *g) {
 
 static ct_transfer payload_of(ct_group *g) {
     cti_exchange *e = &g->exchange;
-    const cti_step *step = step_of(e);
+    const cti_rank_step *step = step_of(e);
     ct_transfer t = {.peer = step->peer};
     if (step->give >= 0) t.out = piece(e, node(e, step->give), g->size, step->given, &t.n_out);
     if (step->take >= 0) {
@@ -160,7 +160,7 @@ static void compare(cti_exchange *e) {
 
 static void begin_payload(ct_group *g) {
     cti_exchange *e = &g->exchange;
-    const cti_step *step = step_of(e);
+    const cti_rank_step *step = step_of(e);
     bool sound = e->mine.fault.kind == CTI_SOUND && e->theirs.fault.kind == CTI_SOUND;
     blame(e, e->theirs.fault);
     compare(e);
@@ -183,7 +183,7 @@ static void begin_payload(ct_group *g) {
 
 static void end_payload(ct_group *g) {
     cti_exchange *e = &g->exchange;
-    const cti_step *step = step_of(e);
+    const cti_rank_step *step = step_of(e);
     if (step->take >= 0 && step->adds) {
         size_t bytes;
         char *sum = piece(e, node(e, step->take), g->size, step->taken, &bytes);

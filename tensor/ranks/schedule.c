@@ -10,7 +10,7 @@ cti_range cti_grains_of(int rank, int size, int grains) {
     return (cti_range){(grains * rank + size - 1) / size, (grains * (rank + 1) + size - 1) / size};
 }
 
-static void append(cti_steps *list, cti_step step) { list->steps[list->n++] = step; }
+static void append(cti_steps *list, cti_rank_step step) { list->steps[list->n++] = step; }
 
 /* --- To all ----------------------------------------------------------------------------------- */
 
@@ -19,19 +19,19 @@ static void pass_down(cti_steps *list, int rank, int size) {
     const cti_range all = {0, size};
     int lowest = rank & -rank, bit = 1;
     if (rank > 0) {
-        append(list, (cti_step){.peer = rank - lowest, .give = -1, .take = 0, .taken = all});
+        append(list, (cti_rank_step){.peer = rank - lowest, .give = -1, .take = 0, .taken = all});
     }
     while (bit < size && (rank == 0 || bit < lowest)) bit *= 2;
     for (bit /= 2; bit > 0; bit /= 2) {
         if (rank + bit >= size) continue;
-        append(list, (cti_step){.peer = rank + bit, .give = 0, .take = -1, .given = all});
+        append(list, (cti_rank_step){.peer = rank + bit, .give = 0, .take = -1, .given = all});
     }
 }
 
 static void spread(cti_steps *list, const cti_steps *sum, int rank, int size) {
     for (int i = 0; i < sum->n; i++) {
         int peer = sum->steps[i].peer;
-        if (peer != rank) append(list, (cti_step){.peer = peer, .give = -1, .take = -1});
+        if (peer != rank) append(list, (cti_rank_step){.peer = peer, .give = -1, .take = -1});
     }
     list->common = list->n;
     pass_down(list, rank, size);
@@ -57,7 +57,7 @@ static int sum_up(building *b, int lo, int hi) {
     }
     int low = sum_up(b, lo, mid), high = sum_up(b, mid, hi);
     const cti_range all = {0, b->size};
-    cti_step step = {
+    cti_rank_step step = {
         .peer = left, .give = -1, .take = -1, .given = all, .taken = all, .adds = true};
     if (b->rank == left) step.take = low, step.peer = right;
     if (b->rank == right) step.give = high;
@@ -79,20 +79,20 @@ static void halve_and_double(cti_schedule *out, int rank, int size) {
         cti_range low = {mine.first, mid}, high = {mid, mine.last};
         before[levels++] = mine;
         mine = rank & bit ? high : low;
-        append(&out->sum, (cti_step){.peer = rank ^ bit,
-                                     .given = rank & bit ? low : high,
-                                     .taken = mine,
-                                     .adds = true});
+        append(&out->sum, (cti_rank_step){.peer = rank ^ bit,
+                                          .given = rank & bit ? low : high,
+                                          .taken = mine,
+                                          .adds = true});
     }
     if (bit < size) {
         append(&out->sum,
-               (cti_step){.peer = rank ^ bit, .given = mine, .taken = mine, .adds = true});
+               (cti_rank_step){.peer = rank ^ bit, .given = mine, .taken = mine, .adds = true});
     }
     for (bit /= 2; levels > 0; bit /= 2) {
         cti_range whole = before[--levels], other = whole;
         if (rank & bit) other.last = mine.first;
         else other.first = mine.last;
-        append(&out->sum, (cti_step){.peer = rank ^ bit, .given = mine, .taken = other});
+        append(&out->sum, (cti_rank_step){.peer = rank ^ bit, .given = mine, .taken = other});
         mine = whole;
     }
 }

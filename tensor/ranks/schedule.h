@@ -20,7 +20,7 @@ typedef struct {
     int give, take; /* own nodes by number, or -1: no payload that way */
     cti_range given, taken;
     bool adds; /* what is taken is added, and does not replace */
-} cti_step;
+} cti_rank_step;
 
 enum {
     CTI_MOST_NODES = 16, /* at most two for each level of the tree */
@@ -31,7 +31,7 @@ enum {
  * alike, but for payload: so ranks that make different calls meet, and none waits for another. */
 typedef struct {
     int n, common;
-    cti_step steps[CTI_MOST_STEPS];
+    cti_rank_step steps[CTI_MOST_STEPS];
 } cti_steps;
 
 typedef struct {

@@ -38,7 +38,8 @@ static void begin(int size, int grains) {
     }
 }
 
-static void take(rank_state *to, const rank_state *from, const cti_step *in, const cti_step *out) {
+static void take(rank_state *to, const rank_state *from, const cti_rank_step *in,
+                 const cti_rank_step *out) {
     REQUIRE((in->take >= 0) == (out->give >= 0));
     if (in->take < 0) return;
     REQUIRE(in->taken.first == out->given.first && in->taken.last == out->given.last);
@@ -53,7 +54,7 @@ static bool advance(int rank, const cti_steps *(*list)(const rank_state *)) {
     rank_state *me = &ranks[rank], before = *me;
     const cti_steps *steps = list(me);
     if (me->at == steps->n) return false;
-    const cti_step *step = &steps->steps[me->at];
+    const cti_rank_step *step = &steps->steps[me->at];
     if (step->peer == rank) {
         take(me, &before, step, step);
         me->at++;
@@ -61,7 +62,7 @@ static bool advance(int rank, const cti_steps *(*list)(const rank_state *)) {
     }
     rank_state *peer = &ranks[step->peer];
     if (peer->at == list(peer)->n) return false;
-    const cti_step *theirs = &list(peer)->steps[peer->at];
+    const cti_rank_step *theirs = &list(peer)->steps[peer->at];
     if (theirs->peer != rank) return false;
     take(me, peer, step, theirs);
     take(peer, &before, theirs, step);
