@@ -7,23 +7,34 @@
 #include "tensor/op.h"
 #include "tensor/p61.h"
 
+#include <math.h>
 #include <string.h>
 
 #define PLUS(a, b) ((a) + (b))
+#define SAME(x) (x)
+/* Which of two NaN a sum becomes follows from the order that a compiler gives its operands. They
+ * all become this one, or a NaN's bits would depend on the number of ranks. */
+#define ONE_NAN(x) ((x) == (x) ? (x) : NAN)
 
 /* Two, four and eight arrays at once, so that what lies between in the tree stays in registers. The
  * arrays of four and eight are rows `stride` elements apart. */
-#define DEFINE_ADD(type, element, ADD)                                                          \
+#define DEFINE_ADD(type, element, ADD, DONE)                                                    \
     static CT_CLONES void tree_add_##type(const void *x, const void *y, int64_t n, void *out) { \
         const element *a = x, *b = y;                                                           \
         element *to = out;                                                                      \
-        for (int64_t i = 0; i < n; i++) to[i] = ADD(a[i], b[i]);                                \
+        for (int64_t i = 0; i < n; i++) {                                                       \
+            element sum = ADD(a[i], b[i]);                                                      \
+            to[i] = DONE(sum);                                                                  \
+        }                                                                                       \
     }                                                                                           \
     static CT_CLONES void add_4_##type(const void *rows, int64_t stride, int64_t n,             \
                                        void *restrict out) {                                    \
         const element *a = rows, *b = a + stride, *c = b + stride, *d = c + stride;             \
         element *to = out;                                                                      \
-        for (int64_t i = 0; i < n; i++) to[i] = ADD(ADD(a[i], b[i]), ADD(c[i], d[i]));          \
+        for (int64_t i = 0; i < n; i++) {                                                       \
+            element left = ADD(a[i], b[i]), sum = ADD(left, ADD(c[i], d[i]));                   \
+            to[i] = DONE(sum);                                                                  \
+        }                                                                                       \
     }                                                                                           \
     static CT_CLONES void add_8_##type(const void *rows, int64_t stride, int64_t n,             \
                                        void *restrict out) {                                    \
@@ -33,13 +44,14 @@
         for (int64_t i = 0; i < n; i++) {                                                       \
             element left = ADD(ADD(a[i], b[i]), ADD(c[i], d[i]));                               \
             element right = ADD(ADD(e[i], f[i]), ADD(g[i], h[i]));                              \
-            to[i] = ADD(left, right);                                                           \
+            element sum = ADD(left, right);                                                     \
+            to[i] = DONE(sum);                                                                  \
         }                                                                                       \
     }
-DEFINE_ADD(f32, float, PLUS)
-DEFINE_ADD(f64, double, PLUS)
-DEFINE_ADD(i64, uint64_t, PLUS)
-DEFINE_ADD(p61, ct_p61, ct_p61_add)
+DEFINE_ADD(f32, float, PLUS, ONE_NAN)
+DEFINE_ADD(f64, double, PLUS, ONE_NAN)
+DEFINE_ADD(i64, uint64_t, PLUS, SAME)
+DEFINE_ADD(p61, ct_p61, ct_p61_add, SAME)
 
 typedef void rows_fn(const void *rows, int64_t stride, int64_t n, void *restrict out);
 

@@ -187,10 +187,8 @@ static void end_payload(ct_group *g) {
     if (step->take >= 0 && step->adds) {
         size_t bytes;
         char *sum = piece(e, node(e, step->take), g->size, step->taken, &bytes);
-        char *other = piece(e, e->received, g->size, step->taken, &bytes);
-        bool is_right = step->peer < g->rank; /* all ranks add the same way, also two NaN */
-        const char *left = is_right ? other : sum, *right = is_right ? sum : other;
-        cti_add_of(e->dtype)(left, right, (int64_t)(bytes / e->size), sum);
+        const char *other = piece(e, e->received, g->size, step->taken, &bytes);
+        cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size), sum);
     }
     next(e);
 }

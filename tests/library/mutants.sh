@@ -174,8 +174,8 @@ mutant 'grains of a rank are added in turn' tensor/ranks/add.c \
     'int mid = node.first + (node.last - node.first) / 2;' 'int mid = node.last - 1;' \
     test_varying test_ranks
 mutant 'four grains are added in turn' tensor/ranks/add.c \
-    'for (int64_t i = 0; i < n; i++) to[i] = ADD(ADD(a[i], b[i]), ADD(c[i], d[i]));' \
-    'for (int64_t i = 0; i < n; i++) to[i] = ADD(ADD(ADD(a[i], b[i]), c[i]), d[i]);' \
+    'element left = ADD(a[i], b[i]), sum = ADD(left, ADD(c[i], d[i]));' \
+    'element left = ADD(a[i], b[i]), sum = ADD(ADD(left, c[i]), d[i]);' \
     test_varying test_ranks
 mutant 'eight grains are added in halves that are added in turn' tensor/ranks/add.c \
     'element right = ADD(ADD(e[i], f[i]), ADD(g[i], h[i]));' \
@@ -188,11 +188,11 @@ mutant 'sums of ranks are added in turn, one rank after the other' tensor/ranks/
     'int mid = cti_grains_of(owner(b, hi - 1), b->size, b->grains).first, ' \
     test_varying test_ranks
 mutant 'what another rank sends is not added' tensor/ranks/exchange.c \
-    'cti_add_of(e->dtype)(left, right, (int64_t)(bytes / e->size), sum);' \
-    '(void)left, (void)right;' test_varying
+    'cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size), sum);' \
+    '(void)sum, (void)other;' test_varying
 mutant 'what another rank sends takes the place of the sum' tensor/ranks/exchange.c \
-    'cti_add_of(e->dtype)(left, right, (int64_t)(bytes / e->size), sum);' \
-    '(void)left, (void)right, memcpy(sum, other, bytes);' test_varying
+    'cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size), sum);' \
+    'memcpy(sum, other, bytes);' test_varying
 
 [ $mutants -gt 0 ] || { echo "mutants.sh: no mutant's name has '$word'" >&2 && exit 2; }
 [ $failures -eq 0 ] || { echo "$failures of $mutants mutants were not seen" && exit 1; }

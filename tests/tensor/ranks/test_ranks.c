@@ -52,7 +52,7 @@ TEST(ranks, a_sum_has_the_same_bits_for_any_number_of_ranks) {
     same_for_all_sizes("sums", CT_GROUP_MOST);
 }
 
-TEST(ranks, a_sum_of_different_nan_is_the_same_one_on_all_ranks) {
+TEST(ranks, a_sum_of_different_nan_is_the_same_one_for_any_number_of_ranks) {
     for (int i = 0; i < SIZES; i++) run("sum_of_nan", 0, sizes[i]);
 }
 
