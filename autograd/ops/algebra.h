@@ -25,7 +25,9 @@ void cti_sum_axes(const ct_tensor *sum, int *first, int *last);
 ct_tensor *cti_sum_of_neg(ct_tensor *y);
 ct_tensor *cti_sum_of_stretched(ct_tensor *y);
 ct_tensor *cti_sum_without_centred(ct_tensor *y);
-/* Rule for ct_all_sum: of products of grains that are all this rank's, as one op. */
+/* Of a [grains,m,k] and b [grains,k,n], where all grains are this rank's, the sum of their
+ * products: [m,n], replicated. And the rule for ct_all_sum that makes it. */
+ct_tensor *cti_grain_matmul(ct_tensor *a, ct_tensor *b);
 ct_tensor *cti_sum_of_products(ct_tensor *y);
 /* sum + piece in one copy, where piece is padded and so is a neighbour of it in the sum: what the
  * derivatives of slices of one tensor add up to. Else NULL. */

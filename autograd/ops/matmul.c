@@ -134,6 +134,8 @@ CTI_BATCH_OP(matmul, 2, CT_PRODUCT, infer_matmul, blocks, NULL, batch_matmul, vj
 /* Where all grains are this rank's, the sum of their products [grains,m,n] is made some rows at a
  * time, in the second-level cache: as a whole they are written and read for each grain. */
 #define GRAINS_BYTES (128 * 1024)
+/* Of a tile of rows: wider products would leave that cache. */
+#define TILE_BYTES (1024 * 1024)
 /* Rows of a grain up to which that is worth reading all of b for each of these parts. */
 #define GRAIN_ROWS 48
 
@@ -193,14 +195,24 @@ static ct_tensor *vjp_grain_matmul(ct_tensor *g, ct_tensor *y, int i) {
 CTI_KERNEL_OP(grain_matmul, 2, CT_PRODUCT, infer_grain_matmul, by_rows, NULL, vjp_grain_matmul,
               vjp_grain_matmul);
 
+ct_tensor *cti_grain_matmul(ct_tensor *a, ct_tensor *b) {
+    return cti_node_marked(&ct_op_grain_matmul, (ct_tensor *[]){a, b}, 2, NULL, 0, CTI_REPLICATED);
+}
+
+/* With parts for several threads, each of which has room for a tile of rows. */
+static bool is_better_by_rows(const ct_tensor *products, int64_t k) {
+    ct_dtype dtype = products->dtype;
+    int64_t m = products->shape.dims[1], n = products->shape.dims[2];
+    int64_t tile = cti_small_product_tile(dtype);
+    int64_t most = TILE_BYTES / (tile * products->shape.dims[0] * (int64_t)ct_dtype_size(dtype));
+    return n <= most && m >= PARTS * tile && k <= GRAIN_ROWS && is_small(dtype, m, n, k);
+}
+
 ct_tensor *cti_sum_of_products(ct_tensor *y) {
     ct_tensor *x = ct_input(y, 0);
     if (cti_sums_elsewhere(y) || !ct_is(x, &ct_op_matmul) || x->shape.rank != 3) return NULL;
-    ct_tensor *inputs[] = {ct_input(x, 0), ct_input(x, 1)};
-    int64_t k = ct_dim(inputs[0], 2);
-    bool fits = k <= GRAIN_ROWS && is_small(ct_dtype_of(x), ct_dim(x, 1), ct_dim(x, 2), k);
-    if (!fits) return NULL;
-    return cti_node_marked(&ct_op_grain_matmul, inputs, 2, NULL, 0, CTI_REPLICATED);
+    ct_tensor *a = ct_input(x, 0), *b = ct_input(x, 1);
+    return is_better_by_rows(x, ct_dim(a, 2)) ? cti_grain_matmul(a, b) : NULL;
 }
 
 /* --- The constructor -------------------------------------------------------------------------- */

@@ -123,7 +123,8 @@ static ct_tensor *build_grain_product(ct_tensor *const x[], const op_case *c) {
     (void)c;
     ct_tensor *column = ragged(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
     ct_tensor *sum = ct_matmul(ct_transpose(ct_mul(column, x[0])), ct_mul(column, x[1]));
-    return sum ? cti_sum_of_products(sum) : NULL;
+    ct_tensor *products = sum ? ct_input(sum, 0) : NULL;
+    return sum ? cti_grain_matmul(ct_input(products, 0), ct_input(products, 1)) : NULL;
 }
 
 static void reference_grain_product(const op_case *c, const array x[], array *y) {
