@@ -10,7 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPS 40 /* of a turn; a short one measures how long a process takes to wake up */
+/* Of a turn of processes, and how many pairs of turns: a short turn measures how long a process
+ * takes to wake up. Within a process turns are short and many, as the machine's speed changes. */
+enum { STEPS = 40, PAIRS = 24, OWN_STEPS = 10, OWN_PAIRS = 96 };
 
 typedef struct {
     ct_source *source;
@@ -38,22 +40,22 @@ static void work_free(work w) {
 static double turn(ct_group *group, work w) {
     if (group) bench_require(ct_group_use(group, (ct_group_options){0}) == CT_OK);
     else ct_group_use_none();
-    return bench_seed_steps(w.training, w.source, STEPS);
+    return bench_seed_steps(w.training, w.source, OWN_STEPS);
 }
 
-static void bench_one(json_t *results, int64_t batch, int pairs) {
+static void bench_one(json_t *results, int64_t batch) {
     ct_group *group = ct_group_alone();
     work of_one = work_new(batch), of_none = work_new(batch);
-    double *ratios = calloc((size_t)pairs, sizeof *ratios);
-    double *times = calloc((size_t)pairs, sizeof *times);
+    double *ratios = calloc(OWN_PAIRS, sizeof *ratios);
+    double *times = calloc(OWN_PAIRS, sizeof *times);
     bench_require(group && ratios && times);
-    for (int k = -2; k < pairs; k++) { /* the first turns do not count */
+    for (int k = -2; k < OWN_PAIRS; k++) { /* the first turns do not count */
         double one = k % 2 ? turn(group, of_one) : 0, none = turn(NULL, of_none);
         if (k % 2 == 0) one = turn(group, of_one);
         if (k >= 0) ratios[k] = one / none, times[k] = none;
     }
     ct_group_use_none();
-    double ratio = bench_median(ratios, pairs), ms = 1e3 * bench_median(times, pairs);
+    double ratio = bench_median(ratios, OWN_PAIRS), ms = 1e3 * bench_median(times, OWN_PAIRS);
     printf("batch %3lld: no group %6.2f ms/step, a group of one / no group         %.3f\n",
            (long long)batch, ms, ratio);
     if (batch == 32) bench_put(results, "ranks.one_over_none", ratio);
@@ -119,21 +121,21 @@ static double take_turn(const process processes[], int n) {
     return (bench_now() - start) / STEPS;
 }
 
-static void bench_two(json_t *results, int64_t batch, int pairs) {
+static void bench_two(json_t *results, int64_t batch) {
     int pair[2];
     bench_require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     process one = process_start(0, 1, -1, batch);
     process two[] = {process_start(0, 2, pair[0], batch), process_start(1, 2, pair[1], batch)};
     close(pair[0]), close(pair[1]);
-    double *ratios = calloc((size_t)pairs, sizeof *ratios);
-    double *times = calloc((size_t)pairs, sizeof *times);
+    double *ratios = calloc(PAIRS, sizeof *ratios);
+    double *times = calloc(PAIRS, sizeof *times);
     bench_require(ratios && times);
-    for (int k = -2; k < pairs; k++) {
+    for (int k = -2; k < PAIRS; k++) {
         double a = k % 2 ? take_turn(&one, 1) : 0, b = take_turn(two, 2);
         if (k % 2 == 0) a = take_turn(&one, 1);
         if (k >= 0) ratios[k] = b / a, times[k] = a;
     }
-    double ratio = bench_median(ratios, pairs), ms = 1e3 * bench_median(times, pairs);
+    double ratio = bench_median(ratios, PAIRS), ms = 1e3 * bench_median(times, PAIRS);
     printf("batch %3lld: one rank %6.2f ms/step, two of one thread / one of two    %.3f\n",
            (long long)batch, ms, ratio);
     if (batch == 32) bench_put(results, "ranks.two_over_threads", ratio);
@@ -142,9 +144,9 @@ static void bench_two(json_t *results, int64_t batch, int pairs) {
 }
 
 void bench_ranks(json_t *results) {
-    enum { PAIRS = 24 };
-    printf("\nRanks: the study's step with BatchNorm, medians of %d pairs of turns of %d steps\n",
-           PAIRS, STEPS);
-    for (int64_t batch = 32; batch <= 128; batch *= 4) bench_one(results, batch, PAIRS);
-    for (int64_t batch = 32; batch <= 128; batch *= 4) bench_two(results, batch, PAIRS);
+    printf("\nRanks: the study's step with BatchNorm, medians of pairs of turns: %d of %d steps,\n"
+           "of processes %d of %d\n",
+           OWN_PAIRS, OWN_STEPS, PAIRS, STEPS);
+    for (int64_t batch = 32; batch <= 128; batch *= 4) bench_one(results, batch);
+    for (int64_t batch = 32; batch <= 128; batch *= 4) bench_two(results, batch);
 }
