@@ -10,7 +10,7 @@
 # anew. Exit status 0 when all were seen.
 set -u
 
-suites="test_varying test_varying_ops test_varying_layers test_per_grain test_ranks"
+suites="test_primitives test_varying test_varying_ops test_varying_layers test_per_grain test_ranks"
 cd "$(dirname "$0")/../.." || exit 1
 work=$PWD/build/mutants tree=$PWD/build/mutants/tree
 word=${1:-}
@@ -182,7 +182,7 @@ mutant 'eight grains are added in halves that are added in turn' tensor/ranks/ad
     'element right = ADD(ADD(ADD(e[i], f[i]), g[i]), h[i]);' test_varying test_ranks
 mutant 'the product of the last grain is left out' autograd/ops/matmul.c \
     'const cti_range all = {0, (int)s->grains};' \
-    'const cti_range all = {0, (int)cti_most(s->grains - 1, 1)};' test_varying test_ranks
+    'const cti_range all = {0, (int)cti_most(s->grains - 1, 1)};' test_primitives
 mutant 'sums of ranks are added in turn, one rank after the other' tensor/ranks/schedule.c \
     'int mid = lo + (hi - lo) / 2, ' \
     'int mid = cti_grains_of(owner(b, hi - 1), b->size, b->grains).first, ' \
