@@ -1,8 +1,8 @@
 /* Matrix products over equal batch axes, by BLIS or, when they are small, on the micro-kernel. Both
  * take any strides >= 0, so a transposed operand is a view and there are no transpose flags.
  * Vectors and broadcast batches are the constructor's business.
- * Invariant: a part is one block of one product; blocks are cut by shape alone, and the bits do
- * not depend on the operands' layouts. */
+ * Invariant: a part is one block of one product, or of a sum of products of grains; blocks are cut
+ * by shape alone, and the bits do not depend on the operands' layouts. */
 #include "autograd/kernels/small_product.h"
 #include "autograd/ops/algebra.h"
 #include "autograd/ops/stanza.h"
@@ -142,8 +142,8 @@ CTI_BATCH_OP(matmul, 2, CT_PRODUCT, infer_matmul, blocks, NULL, batch_matmul, vj
 /* y [m,n] is the sum along the tree of a [grains,m,k] times b [grains,k,n]. */
 typedef struct {
     int64_t grains, m, n, k;
-    int64_t rows; /* of a part */
-    size_t partials;
+    int64_t rows;    /* of a part */
+    size_t products; /* bytes of scratch for one, which has to be aligned; partials lie behind */
 } grains_state;
 
 static ct_status infer_grain_matmul(const ct_infer *call, ct_type *out) {
@@ -161,24 +161,25 @@ static void prepare_grains(const ct_call *call, ct_prepared *p) {
     size_t row = (size_t)(s->grains * cti_most(s->n, 1)) * ct_dtype_size(dtype);
     s->rows = cti_most((int64_t)(GRAINS_BYTES / row) / tile, 1) * tile;
     s->rows = cti_least(s->rows, cti_most(s->m, 1));
-    s->partials = (size_t)s->rows * row;
+    s->products = cti_small_product_scratch(dtype, s->rows, s->n, s->k);
     p->parts[0] = cti_divide_up(s->m, s->rows);
     p->operations = 2.0 * (double)ct_shape_numel(a) * (double)s->n;
-    p->scratch = s->partials + cti_small_product_scratch(dtype, s->rows, s->n, s->k);
+    p->scratch = s->products + (size_t)s->rows * row;
 }
 
 static void run_grains(const ct_call *call, int64_t part, void *scratch) {
     const grains_state *s = call->state;
     const ct_operand *y = &call->out;
     int64_t i = part * s->rows, m = cti_least(s->rows, s->m - i);
+    char *sums = (char *)scratch + s->products;
     size_t partial = (size_t)(m * s->n) * ct_dtype_size(y->dtype);
     for (int64_t g = 0; g < s->grains; g++) {
-        cti_matrix to = {(char *)scratch + (size_t)g * partial, s->n, 1};
+        cti_matrix to = {sums + (size_t)g * partial, s->n, 1};
         cti_small_product(y->dtype, m, s->n, s->k, matrix_at(&call->in[0], g, i, 0),
-                          matrix_at(&call->in[1], g, 0, 0), to, (char *)scratch + s->partials);
+                          matrix_at(&call->in[1], g, 0, 0), to, scratch);
     }
     const cti_range all = {0, (int)s->grains};
-    const cti_partials partials = {y->dtype, scratch, all, m * s->n};
+    const cti_partials partials = {y->dtype, sums, all, m * s->n};
     cti_node_sum(&partials, all, 0, m * s->n, cti_at(y, i * s->n));
 }
 

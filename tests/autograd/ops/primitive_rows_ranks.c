@@ -118,10 +118,11 @@ static void shape_grain_product(test_random *r, op_case *c) {
     c->out = CT_SHAPE(c->shapes[0].dims[0], c->shapes[1].dims[0]);
 }
 
-/* Of ROWS equal rows, in grains of two and of one: as the rewrite makes it. */
+/* Of ROWS equal rows, in grains of two and of one, or in a single one, whose partial sum may be of
+ * an odd number of elements: as the rewrite makes it. */
 static ct_tensor *build_grain_product(ct_tensor *const x[], const op_case *c) {
-    (void)c;
-    ct_tensor *column = ragged(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
+    bool odd = c->out.dims[0] % 2 == 1;
+    ct_tensor *column = (odd ? ones : ragged)(ct_dtype_of(x[0]), CT_SHAPE(ROWS, 1));
     ct_tensor *sum = ct_matmul(ct_transpose(ct_mul(column, x[0])), ct_mul(column, x[1]));
     ct_tensor *products = sum ? ct_input(sum, 0) : NULL;
     return sum ? cti_grain_matmul(ct_input(products, 0), ct_input(products, 1)) : NULL;

@@ -91,7 +91,7 @@ SCENARIO(sums) {
     }
 }
 
-/* Of NaN that differ: all ranks have the same one. */
+/* NaN that differ become one, which is the same for any number of ranks. */
 SCENARIO(sum_of_nan) {
     enum { N = 37 };
     static uint32_t partials[CT_GROUP_MOST * N], sums[N];
