@@ -47,7 +47,7 @@ ct_tensor *cti_sum_batch(ct_tensor *x, int64_t last);
 /* A node with one partial sum for each of this rank's grains, which are those of `rows`: [grains,
  * ..], for ct_all_sum and no other reader. */
 ct_tensor *cti_node_by_grain(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
-                             size_t size, const cti_rows *rows);
+                             size_t size, cti_rows *rows);
 /* The node with the partial sums of t, a sum over the rows of all ranks; NULL if it is none. */
 const ct_tensor *cti_summed_by_grain(const ct_tensor *t);
 /* What a cotangent of such partial sums is for all grains alike: that of their sum. */

@@ -41,7 +41,7 @@ static ct_shape whole_shape(const grains_attr *attr) {
 }
 
 ct_tensor *cti_node_by_grain(const ct_op *op, ct_tensor *const inputs[], int n, const void *attr,
-                             size_t size, const cti_rows *rows) {
+                             size_t size, cti_rows *rows) {
     cti_rows *grains = cti_rows_of_grains(rows);
     if (!grains) return NULL;
     ct_tensor *y = cti_node_marked(op, inputs, n, attr, size, (cti_mark){grains, 0});
@@ -154,7 +154,7 @@ CTI_VIEW_OP(replicate, infer_replicate, view_replicate, vjp_replicate, .algebra 
             .detail = "# grains");
 
 /* With the grains of a varying tensor, or of the current group for NULL. */
-static ct_tensor *replicate(ct_tensor *x, const cti_rows *like) {
+static ct_tensor *replicate(ct_tensor *x, cti_rows *like) {
     if (!x) return ct_node(&ct_op_replicate, &x, 1, NULL, 0);
     if (x->rows) {
         return ct_fail_null(CT_ERR_STATE, "ct_replicate: x %s varies along axis %d already",

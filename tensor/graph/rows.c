@@ -16,7 +16,9 @@ static cti_rows *rows_keep(cti_rows *rows) {
 }
 
 void cti_rows_drop(cti_rows *rows) {
-    if (rows && atomic_fetch_sub(&rows->refs, 1) == 1) cti_free(rows);
+    if (!rows || atomic_fetch_sub(&rows->refs, 1) != 1) return;
+    cti_rows_drop(atomic_load(&rows->grains));
+    cti_free(rows);
 }
 
 /* With the grains of the current group, and no rows yet. */
@@ -45,7 +47,7 @@ cti_rows *cti_rows_even(int64_t n) {
     return rows;
 }
 
-cti_rows *cti_rows_of_grains(const cti_rows *like) {
+static cti_rows *new_of_grains(const cti_rows *like) {
     cti_rows *rows = rows_new();
     if (rows && like) {
         rows->first = like->first;
@@ -56,11 +58,29 @@ cti_rows *cti_rows_of_grains(const cti_rows *like) {
     return rows;
 }
 
+/* Whether the rows are grains already, so that partial sums of them lie alike. */
+static bool are_grains(const cti_rows *rows) {
+    return rows->total == rows->all && rows->unit == 1 && !rows->uneven && !rows->number;
+}
+
+/* A graph has partial sums at each layer, and its tensors are marked by a few records only. */
+cti_rows *cti_rows_of_grains(cti_rows *like) {
+    if (!like) return new_of_grains(NULL);
+    if (are_grains(like)) return rows_keep(like);
+    cti_rows *rows = atomic_load(&like->grains);
+    if (rows) return rows_keep(rows);
+    cti_rows *made = new_of_grains(like);
+    if (!made || atomic_compare_exchange_strong(&like->grains, &rows, made)) return rows_keep(made);
+    cti_rows_drop(made);
+    return rows_keep(rows);
+}
+
 cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit) {
     cti_rows *other = cti_alloc(1, sizeof *other);
     if (!other) return NULL;
     memcpy(other, rows, sizeof *other);
     other->refs = 1;
+    other->grains = NULL;
     other->unit *= unit;
     return other;
 }

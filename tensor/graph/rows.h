@@ -10,8 +10,11 @@
 
 /* How a batch lies on ranks; shared by all tensors with the same. Grain k of this rank's n has the
  * rows ends[k - 1] .. ends[k] - 1 of the rank's, each of `unit` places of the axis. */
-typedef struct {
+typedef struct cti_rows {
     atomic_int_least64_t refs;
+    /* The record of partial sums of these rows, once there were some; kept. Threads that build
+     * graphs on the same rows may both ask for it. */
+    _Atomic(struct cti_rows *) grains;
     int64_t total;         /* rows of the global batch */
     int64_t before;        /* of them, those of the ranks before this one */
     int64_t epoch, number; /* of a source's batch, from 0 and from 1; 0, 0 of any other */
@@ -56,7 +59,7 @@ void cti_rows_cut(cti_rows *rows, int64_t n);
 static inline int64_t cti_rows_count(const cti_rows *rows) { return rows->ends[rows->n - 1]; }
 /* One row for each of this rank's grains, as partial sums have: the grains that other rows have, or
  * for NULL those of the current group. NULL: no memory. */
-cti_rows *cti_rows_of_grains(const cti_rows *like);
+cti_rows *cti_rows_of_grains(cti_rows *like);
 /* With units of so many places, times those that there are. NULL: no memory. */
 cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit);
 bool cti_marks_equal(cti_mark a, cti_mark b);

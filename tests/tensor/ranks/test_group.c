@@ -4,6 +4,7 @@
 #include "tests/support/test.h"
 
 #include "autograd/ops.h"
+#include "tensor/graph/rows.h"
 #include "tensor/mem.h"
 #include "tensor/ranks/group_private.h"
 #include "tensor/runtime.h"
@@ -156,6 +157,44 @@ TEST(group, a_sum_in_parts_on_two_threads) {
     for (int r = 0; r < 2; r++) {
         EXPECT(ranks[r].status == CT_OK && ranks[r].wrong == 0, "rank %d", r);
     }
+}
+
+typedef struct {
+    cti_rows *rows, *grains[64];
+} record_user;
+
+static void *ask_for_grains(void *of) {
+    record_user *user = of;
+    for (int k = 0; k < 64; k++) user->grains[k] = cti_rows_of_grains(user->rows);
+    return NULL;
+}
+
+/* As graphs are that two threads build on the same batch, with partial sums at each layer. */
+TEST(group, partial_sums_of_the_same_rows_share_a_record) {
+    enum { USERS = 4 };
+    cti_rows *rows = cti_rows_even(5);
+    MADE(rows);
+    record_user users[USERS];
+    pthread_t threads[USERS];
+    for (int u = 0; u < USERS; u++) {
+        users[u].rows = rows;
+        REQUIRE(pthread_create(&threads[u], NULL, ask_for_grains, &users[u]) == 0);
+    }
+    for (int u = 0; u < USERS; u++) pthread_join(threads[u], NULL);
+    cti_rows *grains = cti_rows_of_grains(rows), *again = cti_rows_of_grains(grains);
+    EXPECT(grains != rows && cti_rows_count(grains) == grains->n && again == grains);
+    cti_rows *units = cti_rows_in_units(rows, 3), *of_units = cti_rows_of_grains(units);
+    EXPECT(of_units && of_units != grains && of_units->unit == 1);
+    cti_rows_drop(rows);
+    for (int u = 0; u < USERS; u++) {
+        for (int k = 0; k < 64; k++) {
+            EXPECT(users[u].grains[k] == grains, "thread %d, ask %d", u, k);
+            cti_rows_drop(users[u].grains[k]);
+        }
+    }
+    EXPECT(cti_rows_count(grains) == grains->n, "the grains outlive the rows that keep them");
+    cti_rows *records[] = {grains, again, units, of_units};
+    for (int k = 0; k < 4; k++) cti_rows_drop(records[k]);
 }
 
 /* The other end takes what was sent, and closes. */
