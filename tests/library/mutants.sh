@@ -187,6 +187,17 @@ mutant 'sums of ranks are added in turn, one rank after the other' tensor/ranks/
     'int mid = lo + (hi - lo) / 2, ' \
     'int mid = cti_grains_of(owner(b, hi - 1), b->size, b->grains).first, ' \
     test_varying test_ranks
+mutant 'of four ranks those far apart are added first, as if they had come first' \
+    tensor/ranks/schedule.c \
+    'halve_and_double(out, rank, size);' \
+    '{
+#define OTHER(r) (size == 4 ? (r) % 2 * 2 + (r) / 2 : (r))
+         halve_and_double(out, OTHER(rank), size);
+         for (int k = 0; k < out->sum.n; k++) {
+             out->sum.steps[k].peer = OTHER(out->sum.steps[k].peer);
+         }
+     }' \
+    test_varying test_ranks
 mutant 'what another rank sends is not added' tensor/ranks/exchange.c \
     'cti_add_of(e->dtype)(sum, other, (int64_t)(bytes / e->size), sum);' \
     '(void)sum, (void)other;' test_varying

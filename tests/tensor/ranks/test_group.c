@@ -117,6 +117,12 @@ TEST(group, who_could_not_join_computes_nothing) {
     OK(evaluate_one());
 }
 
+static void refuse(ct_group *group, ct_group_options options, const char *message) {
+    EXPECT(ct_group_use(group, options) == CT_ERR_RANGE);
+    expect_error(CT_ERR_RANGE, message);
+    EXPECT(ct_group_current() == NULL);
+}
+
 /* --- Two ranks, on threads -------------------------------------------------------------------- */
 
 typedef struct {
@@ -131,6 +137,8 @@ static void *sums_in_parts(void *argument) {
     thread_rank *me = argument;
     ct_group *group = ct_group_sockets(me->rank, 2, (int[]){me->socket, me->socket});
     if (!group) return NULL;
+    refuse(group, (ct_group_options){.grains = 1},
+           "ct_group_use: grains must be from 2, the number of ranks, to 64, got 1");
     me->status = ct_group_use(group, (ct_group_options){0});
     EXPECT(strstr(ct_info(), " on each of 2 ranks"), "%s", ct_info());
     fill(group, partials[me->rank]);
@@ -291,12 +299,6 @@ TEST(group, a_transport_of_a_user) {
 }
 
 /* --- What is refused -------------------------------------------------------------------------- */
-
-static void refuse(ct_group *group, ct_group_options options, const char *message) {
-    EXPECT(ct_group_use(group, options) == CT_ERR_RANGE);
-    expect_error(CT_ERR_RANGE, message);
-    EXPECT(ct_group_current() == NULL);
-}
 
 TEST(group, what_is_refused) {
     ct_group *group = ct_group_alone();
