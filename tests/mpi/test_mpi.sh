@@ -96,7 +96,9 @@ survivors_tell() {
 # Whoever gives up first ends, and the launcher then ends all, also the one that is stopped.
 stopped() {
     ranks 4 stopped 17
-    [ $? -lt 124 ] && grep -q '^CT_ERR_IO ct_group: rank' "$work/out" && no_rank_left stopped
+    status=$?
+    [ $status -gt 0 ] && [ $status -lt 124 ] || return 1
+    grep -q '^CT_ERR_IO ct_group: rank' "$work/out" && no_rank_left stopped
 }
 check "4 ranks: one is killed, and mpirun ends all" ends_all
 check "4 ranks: one is stopped, and mpirun ends all" stopped
