@@ -78,9 +78,10 @@ cti_rows *cti_rows_of_grains(cti_rows *like) {
 cti_rows *cti_rows_in_units(const cti_rows *rows, int64_t unit) {
     cti_rows *other = cti_alloc(1, sizeof *other);
     if (!other) return NULL;
-    memcpy(other, rows, sizeof *other);
+    /* Not what other threads may change meanwhile. */
+    const size_t fixed = offsetof(cti_rows, total);
+    memcpy((char *)other + fixed, (const char *)rows + fixed, sizeof *other - fixed);
     other->refs = 1;
-    other->grains = NULL;
     other->unit *= unit;
     return other;
 }

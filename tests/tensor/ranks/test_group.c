@@ -173,7 +173,10 @@ typedef struct {
 
 static void *ask_for_grains(void *of) {
     record_user *user = of;
-    for (int k = 0; k < 64; k++) user->grains[k] = cti_rows_of_grains(user->rows);
+    for (int k = 0; k < 64; k++) {
+        user->grains[k] = cti_rows_of_grains(user->rows);
+        cti_rows_drop(cti_rows_in_units(user->rows, 2));
+    }
     return NULL;
 }
 
