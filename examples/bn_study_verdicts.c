@@ -163,7 +163,7 @@ static void judge_dead(const study *s, study_verdict *v) {
         held += with >= TRAINED_FROM;
     }
     v->answer = answer(held, of);
-    if (of == 0 && whole) add(v, ": no plain network was");
+    if (of == 0 && whole) add(v, ": no plain network was that has one with BatchNorm beside it");
     if (of == 0 && !whole) add(v, ": needs whole epochs with and without it");
 }
 

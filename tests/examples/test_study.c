@@ -1,4 +1,4 @@
-/* The study's verdict on time, and the steps that it rests on.
+/* The study's verdicts: that on time, with the steps that it rests on, and that on a dead network.
  * Whether BatchNorm costs time is not asked here: no result depends on how fast the machine is.
  * Invariant: measuring changes no run. */
 #include "tests/support/nn_support.h"
@@ -75,6 +75,29 @@ TEST(study, pairs_that_do_not_agree_are_unsure) {
                      "relu: 2.00 ms with, 2.00 without; of 100 pairs of steps that took turns 98 "
                      "were slower with it, 1.19 times in the median, 1.15 to 1.23 in the middle "
                      "half");
+}
+
+static study_run run_of(ct_epoch *epoch) {
+    return (study_run){.ran = true, .history = {.epochs = epoch, .n_epochs = 1}};
+}
+
+/* A study that ends after the plain network died: nothing says what BatchNorm would have done. */
+TEST(study, a_dead_network_alone_is_no_verdict) {
+    ct_epoch trained = {.accuracy = 0.97, .steps = 9}, dead = {.accuracy = 0.1, .steps = 9};
+    study s = {.n_settings = 2, .steps_per_epoch = 9};
+    s.settings[0] = (study_setting){&ct_activation_relu, 0.001, {run_of(&trained), {0}}};
+    s.settings[0].run[WITH] = run_of(&trained);
+    s.settings[1] = (study_setting){&ct_activation_relu, 0.01, {run_of(&dead), {0}}};
+    study_verdict verdicts[STUDY_VERDICTS];
+    study_judge(&s, verdicts);
+    cr_expect_str_eq(verdicts[2].claim, "BatchNorm trains where the plain network is dead");
+    cr_expect_str_eq(verdicts[2].answer, "not shown by these runs");
+    cr_expect_str_eq(verdicts[2].figures,
+                     "training accuracy in epoch 1; dead: below 0.2, trained: from 0.90: no plain "
+                     "network was that has one with BatchNorm beside it");
+    s.settings[1].run[WITH] = run_of(&trained);
+    study_judge(&s, verdicts);
+    cr_expect_str_eq(verdicts[2].answer, "yes");
 }
 
 /* --- Measuring -------------------------------------------------------------------------------- */
